@@ -1,1 +1,29 @@
-//! To be written.
+//! The memory of a machine that has stopped: addresses, physical memory, x86 paging and virtual reads.
+//!
+//! ```text
+//!   PhysicalMemory  ──►  Paging (a const table per mode)  ──►  AddressSpace (root + policy + cache)
+//!        ▲                                                            │
+//!   a snapshot format                                          bytes, or a Fault
+//! ```
+//!
+//! Nothing here knows a file format or an operating system. What a non-present page-table entry
+//! means is injected as a [`NotPresentPolicy`]. Reads take `&self`; a byte that cannot be had is a
+//! [`Fault`] that says why and where, never a zero.
+
+mod address;
+mod fault;
+mod machine;
+mod paging;
+mod physical;
+mod ranges;
+mod record;
+mod space;
+
+pub use address::{PAGE_BYTES, PhysAddr, VirtAddr};
+pub use fault::{Cause, Codec, Fault, Filter, Gap, Store};
+pub use machine::{CpuState, Hint, Machine, Segment, Segments};
+pub use paging::{NotPresent, NotPresentPolicy, Paging, Step, Translation, Walk, hardware_policy};
+pub use physical::{Chunk, PhysRun, PhysicalMemory, ZERO_PAGE};
+pub use ranges::{MappedRange, PageFlags};
+pub use record::Recorder;
+pub use space::AddressSpace;

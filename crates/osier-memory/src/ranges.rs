@@ -1,0 +1,197 @@
+//! The mapped ranges of an address space, absent tables passed over.
+
+use std::ops::{ControlFlow, Range};
+
+use crate::paging::frame_of;
+use crate::{AddressSpace, Fault, NotPresent, Paging, PhysAddr, VirtAddr};
+
+/// Adjacent pages of one size and one set of rights that lie side by side in physical memory too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MappedRange {
+    /// First virtual address.
+    pub start: VirtAddr,
+    /// Length in bytes.
+    pub len: u64,
+    /// Physical address of the first byte.
+    pub phys: PhysAddr,
+    /// Bytes of each page: 4 KiB, 2 MiB, 4 MiB or 1 GiB.
+    pub page_bytes: u64,
+    /// Rights and marks.
+    pub flags: PageFlags,
+}
+
+/// What the tables say of a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one bit of a page-table entry"
+)]
+pub struct PageFlags {
+    /// Every level allows writing.
+    pub write: bool,
+    /// Every level allows user mode.
+    pub user: bool,
+    /// Some level forbids execution.
+    pub no_execute: bool,
+    /// The mapping entry is global.
+    pub global: bool,
+    /// The mapping entry was accessed.
+    pub accessed: bool,
+    /// The mapping entry was written through.
+    pub dirty: bool,
+    /// The processor finds the page not present, but the operating system keeps it in memory.
+    pub kept: bool,
+}
+
+const PS: u64 = 1 << 7;
+const NX: u64 = 1 << 63;
+
+/// The state of one descent.
+struct Descent<'a> {
+    space: &'a AddressSpace,
+    within: Range<u64>,
+    pending: Option<MappedRange>,
+    visit: &'a mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+}
+
+impl AddressSpace {
+    /// Shows the mapped ranges inside `within` in ascending order. A table that cannot be read is
+    /// shown as its fault, with the first virtual address it would map, and passed over.
+    ///
+    /// `within` counts in canonical addresses; its end is exclusive, so the last byte of the
+    /// address space is never asked for.
+    pub fn mapped(
+        &self,
+        within: Range<VirtAddr>,
+        visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+    ) {
+        let within = within.start.0..within.end.0;
+        let mut descent = Descent {
+            space: self,
+            within,
+            pending: None,
+            visit,
+        };
+        if descent
+            .table(0, self.root(), VirtAddr(0), u64::MAX)
+            .is_continue()
+        {
+            let _ = descent.flush();
+        }
+    }
+}
+
+impl Descent<'_> {
+    fn flush(&mut self) -> ControlFlow<()> {
+        match self.pending.take() {
+            Some(range) => (self.visit)(Ok(range)),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn add(&mut self, next: MappedRange) -> ControlFlow<()> {
+        if let Some(last) = &mut self.pending {
+            let joins = last.start.plus(last.len) == next.start
+                && last.phys.plus(last.len) == next.phys
+                && last.page_bytes == next.page_bytes
+                && last.flags == next.flags;
+            if joins {
+                last.len = last.len.wrapping_add(next.len);
+                return ControlFlow::Continue(());
+            }
+        }
+        self.flush()?;
+        self.pending = Some(next);
+        ControlFlow::Continue(())
+    }
+
+    /// Descends into the table at `at`, which maps the addresses from `base` on. `rights` are the
+    /// flags and-ed so far, NX inverted.
+    fn table(
+        &mut self,
+        depth: usize,
+        at: PhysAddr,
+        base: VirtAddr,
+        rights: u64,
+    ) -> ControlFlow<()> {
+        let mode = self.space.mode();
+        let Some((bits, shift)) = mode.table_shape(depth) else {
+            return ControlFlow::Continue(());
+        };
+        let span = 1_u64 << shift;
+        let level = u8::try_from(mode.depth().saturating_sub(depth)).unwrap_or(0);
+        let width = mode.entry_bytes();
+        for index in 0..1_u64 << bits {
+            let va = mode.canonicalise(base.plus(index.wrapping_shl(shift)));
+            let last = va.0.saturating_add(span.wrapping_sub(1));
+            if last < self.within.start || va.0 >= self.within.end {
+                continue;
+            }
+            let pa = at.plus(index.wrapping_mul(width as u64));
+            let pa = PhysAddr(pa.0 & self.space.a20_mask());
+            let stored = match self.space.memory().read_uint(pa, width) {
+                Ok(stored) => stored,
+                Err(fault) => {
+                    self.flush()?;
+                    (self.visit)(Err(fault.with_va(va).with_level(level)))?;
+                    if pa.in_page() == 0 || index == 0 {
+                        break; // the entire table is out of reach: one fault speaks for it
+                    }
+                    continue;
+                }
+            };
+            if stored == 0 {
+                continue;
+            }
+            let mut entry = stored;
+            let mut kept = false;
+            if entry & 1 == 0 {
+                match (self.space.policy())(mode, level, entry) {
+                    NotPresent::InMemory(as_if) => {
+                        entry = as_if;
+                        kept = true;
+                    }
+                    NotPresent::Fault(_) => continue,
+                }
+            }
+            let rights = if mode == Paging::Pae && level == 3 {
+                rights
+            } else {
+                rights & (entry ^ NX)
+            };
+            let large = match (mode, level) {
+                (Paging::Legacy | Paging::Pae, 2) | (Paging::Long4 | Paging::Long5, 2 | 3) => {
+                    entry & PS != 0
+                }
+                (_, level) => level == 1,
+            };
+            if large {
+                let phys = PhysAddr(frame_of(mode, entry, span));
+                let flags = PageFlags {
+                    write: rights & 2 != 0,
+                    user: rights & 4 != 0,
+                    no_execute: rights & NX == 0 && width == 8,
+                    global: entry & (1 << 8) != 0,
+                    accessed: entry & (1 << 5) != 0,
+                    dirty: entry & (1 << 6) != 0,
+                    kept,
+                };
+                self.add(MappedRange {
+                    start: va,
+                    len: span,
+                    phys,
+                    page_bytes: span,
+                    flags,
+                })?;
+            } else {
+                self.table(
+                    depth.saturating_add(1),
+                    PhysAddr(frame_of(mode, entry, 0x1000)),
+                    va,
+                    rights,
+                )?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,304 @@
+//! A virtual address space: a page-table root, a policy, and a translation cache of its own.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use crate::paging::{self, NotPresentPolicy, Paging, Translation, Walk};
+use crate::{Cause, Chunk, Fault, Gap, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
+
+/// Entries of the translation cache; a power of two.
+const CACHE_ENTRIES: usize = 256;
+
+/// A virtual address space of a stopped machine.
+///
+/// It belongs to one task: the translation cache makes it `Send` but not `Sync`. Clones share the
+/// memory and start with an empty cache.
+pub struct AddressSpace {
+    memory: Arc<dyn PhysicalMemory>,
+    mode: Paging,
+    root: PhysAddr,
+    a20_mask: u64,
+    policy: NotPresentPolicy,
+    cache: Box<[Cell<Cached>]>,
+}
+
+/// A cached translation of one 4 KiB page; `page` is all ones when the slot is empty.
+#[derive(Clone, Copy)]
+struct Cached {
+    page: u64,
+    frame: u64,
+}
+
+const EMPTY: Cached = Cached {
+    page: u64::MAX,
+    frame: 0,
+};
+
+impl Clone for AddressSpace {
+    fn clone(&self) -> Self {
+        let mut copy = Self::new(self.memory.clone(), self.mode, self.root, self.policy);
+        copy.a20_mask = self.a20_mask;
+        copy
+    }
+}
+
+impl AddressSpace {
+    /// The address space of the tables at `root` (a physical address without CR3's low bits, see
+    /// [`Paging::root_of_cr3`]).
+    pub fn new(
+        memory: Arc<dyn PhysicalMemory>,
+        mode: Paging,
+        root: PhysAddr,
+        policy: NotPresentPolicy,
+    ) -> Self {
+        let cache = vec![Cell::new(EMPTY); CACHE_ENTRIES].into_boxed_slice();
+        Self {
+            memory,
+            mode,
+            root,
+            a20_mask: u64::MAX,
+            policy,
+            cache,
+        }
+    }
+
+    /// The same space on a machine whose A20 line gives `mask`.
+    #[must_use]
+    pub fn with_a20_mask(mut self, mask: u64) -> Self {
+        self.a20_mask = mask;
+        self
+    }
+
+    /// The space of another root of the same machine, with the same mode and policy.
+    #[must_use]
+    pub fn with_root(&self, root: PhysAddr) -> Self {
+        let mut other = self.clone();
+        other.root = root;
+        other
+    }
+
+    /// The memory behind the tables.
+    pub fn memory(&self) -> &Arc<dyn PhysicalMemory> {
+        &self.memory
+    }
+
+    /// The paging mode.
+    pub fn mode(&self) -> Paging {
+        self.mode
+    }
+
+    /// The physical address of the root table.
+    pub fn root(&self) -> PhysAddr {
+        self.root
+    }
+
+    pub(crate) fn policy(&self) -> NotPresentPolicy {
+        self.policy
+    }
+
+    pub(crate) fn a20_mask(&self) -> u64 {
+        self.a20_mask
+    }
+
+    /// The physical address behind `va`.
+    ///
+    /// # Errors
+    ///
+    /// The fault that ended the walk, with the level and the entry.
+    pub fn translate(&self, va: VirtAddr) -> Result<PhysAddr, Fault> {
+        let page = va.page().0;
+        let slot = self
+            .cache
+            .get((page >> 12) as usize & CACHE_ENTRIES.wrapping_sub(1));
+        if let Some(hit) = slot.map(Cell::get)
+            && hit.page == page
+        {
+            return Ok(PhysAddr(hit.frame | va.in_page()));
+        }
+        let pa = self.lookup(va)?.pa;
+        if let Some(slot) = slot {
+            slot.set(Cached {
+                page,
+                frame: pa.page().0,
+            });
+        }
+        Ok(pa)
+    }
+
+    /// The translation of `va` with page size and rights, past the cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`translate`](Self::translate).
+    pub fn lookup(&self, va: VirtAddr) -> Result<Translation, Fault> {
+        let memory = &*self.memory;
+        paging::walk(
+            memory,
+            self.mode,
+            self.root,
+            self.a20_mask,
+            self.policy,
+            va,
+            |_| {},
+        )
+    }
+
+    /// The translation of `va` with every table entry on the way.
+    pub fn walk(&self, va: VirtAddr) -> Walk {
+        let mut steps = Vec::new();
+        let memory = &*self.memory;
+        let outcome = paging::walk(
+            memory,
+            self.mode,
+            self.root,
+            self.a20_mask,
+            self.policy,
+            va,
+            |step| {
+                steps.push(step);
+            },
+        );
+        Walk { steps, outcome }
+    }
+
+    /// Bytes from `va` to the end of its page, at most `max`.
+    ///
+    /// # Errors
+    ///
+    /// The fault of the byte at `va`.
+    pub fn chunk(&self, va: VirtAddr, max: usize) -> Result<Chunk<'_>, Fault> {
+        let pa = self.translate(va)?;
+        let in_page = PAGE_BYTES.wrapping_sub(va.in_page()) as usize;
+        let chunk = self.memory.chunk(pa).map_err(|fault| fault.with_va(va))?;
+        Ok(chunk.truncated(in_page.min(max)))
+    }
+
+    /// Fills `buf` from `va` on.
+    ///
+    /// # Errors
+    ///
+    /// The fault of the first byte that could not be had; `buf` is then filled up to that byte.
+    pub fn read(&self, va: VirtAddr, buf: &mut [u8]) -> Result<(), Fault> {
+        let mut at = va;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let chunk = self.chunk(at, rest.len())?;
+            let n = chunk.len().min(rest.len());
+            if n == 0 {
+                return Err(Fault::new(Cause::NotCaptured).with_va(at));
+            }
+            let (head, tail) = rest.split_at_mut(n);
+            head.copy_from_slice(chunk.get(..n).unwrap_or_default());
+            rest = tail;
+            at = self.next_address(at, n);
+        }
+        Ok(())
+    }
+
+    /// Fills what can be filled of `buf` from `va` on and returns the stretches that could not.
+    /// Bytes of a gap keep what `buf` held.
+    pub fn read_partial(&self, va: VirtAddr, buf: &mut [u8]) -> Vec<Gap> {
+        let mut gaps: Vec<Gap> = Vec::new();
+        let mut done = 0_usize;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = self.next_address(va, done);
+            match self.chunk(at, rest.len()) {
+                Ok(chunk) if !chunk.is_empty() => {
+                    let n = chunk.len().min(rest.len());
+                    if let (Some(into), Some(from)) = (rest.get_mut(..n), chunk.get(..n)) {
+                        into.copy_from_slice(from);
+                    }
+                    done = done.saturating_add(n);
+                }
+                outcome => {
+                    let fault = outcome
+                        .err()
+                        .unwrap_or(Fault::new(Cause::NotCaptured).with_va(at));
+                    let to_page_end = PAGE_BYTES.wrapping_sub(at.in_page()) as usize;
+                    let len = to_page_end.min(rest.len());
+                    match gaps.last_mut() {
+                        Some(last)
+                            if last.fault.cause == fault.cause
+                                && last.start.saturating_add(last.len) == done =>
+                        {
+                            last.len = last.len.saturating_add(len);
+                        }
+                        _ => gaps.push(Gap {
+                            start: done,
+                            len,
+                            fault,
+                        }),
+                    }
+                    done = done.saturating_add(len);
+                }
+            }
+        }
+        gaps
+    }
+
+    /// The little-endian integer of `width` bytes (1 to 8) at `va`.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_uint(&self, va: VirtAddr, width: usize) -> Result<u64, Fault> {
+        let mut raw = [0_u8; 8];
+        let width = width.min(raw.len());
+        let Some(into) = raw.get_mut(..width) else {
+            return Ok(0);
+        };
+        let pa = self.translate(va)?;
+        if va.in_page().wrapping_add(width as u64) <= PAGE_BYTES {
+            let chunk = self.memory.chunk(pa).map_err(|fault| fault.with_va(va))?;
+            match chunk.get(..width) {
+                Some(bytes) => into.copy_from_slice(bytes),
+                None => self.read(va, into)?,
+            }
+        } else {
+            self.read(va, into)?;
+        }
+        Ok(u64::from_le_bytes(raw))
+    }
+
+    /// The pointer at `va`, of the width of this space's mode.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_pointer(&self, va: VirtAddr) -> Result<VirtAddr, Fault> {
+        self.read_uint(va, usize::from(self.mode.pointer_bytes()))
+            .map(VirtAddr)
+    }
+
+    /// Bytes from `va` up to, without, the first NUL, at most `max` of them.
+    ///
+    /// # Errors
+    ///
+    /// The fault of the first byte before a NUL that could not be had.
+    pub fn read_cstr(&self, va: VirtAddr, max: usize) -> Result<Vec<u8>, Fault> {
+        let mut text = Vec::new();
+        while text.len() < max {
+            let at = self.next_address(va, text.len());
+            let chunk = self.chunk(at, max.saturating_sub(text.len()))?;
+            if let Some(end) = chunk.iter().position(|&byte| byte == 0) {
+                text.extend_from_slice(chunk.get(..end).unwrap_or_default());
+                return Ok(text);
+            }
+            if chunk.is_empty() {
+                return Err(Fault::new(Cause::NotCaptured).with_va(at));
+            }
+            text.extend_from_slice(&chunk);
+        }
+        Ok(text)
+    }
+
+    /// The address `bytes` after `va`, inside the width of the mode.
+    fn next_address(&self, va: VirtAddr, bytes: usize) -> VirtAddr {
+        let next = va.plus(bytes as u64);
+        if self.mode.pointer_bytes() == 4 {
+            VirtAddr(next.0 & 0xffff_ffff)
+        } else {
+            next
+        }
+    }
+}
