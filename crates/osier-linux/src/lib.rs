@@ -1,1 +1,34 @@
-//! To be written.
+//! The Linux provider: finds the kernel in a machine that has stopped, and walks its objects.
+//!
+//! ```text
+//!   Machine ──► locate ──► Located ─┐
+//!                                   ├──► Linux (implements Osi) ──► rows
+//!   Profile (from anywhere) ────────┘
+//! ```
+//!
+//! One file for each kernel object. Shapes are chosen by which members exist, never by version
+//! number.
+
+mod attach;
+mod current;
+mod guest;
+mod list;
+mod locate;
+mod maple;
+mod mappings;
+mod modules;
+mod mount;
+mod pages;
+mod path;
+mod pid;
+mod policy;
+mod process;
+mod tasks;
+mod threads;
+mod user;
+mod wanted;
+
+pub use attach::{AttachError, Linux};
+pub use locate::{Known, LocateError, Located, locate};
+pub use policy::linux_policy;
+pub use wanted::WANTED;

@@ -1,1 +1,18 @@
-//! To be written.
+//! What a provider answers: rows, absences, and how each walk ended.
+//!
+//! Rows are plain data with public fields. They know no output format; formats know them.
+//! A value that could not be had is a [`Seen::Not`] with the reason and the place, never a
+//! sentinel. A walk returns how it ended: [`WalkEnd::Closed`] is the only good ending.
+
+mod osi;
+mod rows;
+mod seen;
+mod walk;
+
+pub use osi::{Kernel, Osi, Premise};
+pub use rows::{
+    Current, FoundBy, Handle, LinuxProcess, Mapping, MappingKind, Module, PageRange, Process,
+    ProcessExtra, TaskState, Thread, WindowsProcess,
+};
+pub use seen::{Absent, Seen, Why};
+pub use walk::{Guard, WalkEnd, WalkEnds};

@@ -1,1 +1,21 @@
-//! To be written.
+//! One kernel build's types and symbols, and the layouts resolved from them.
+//!
+//! ```text
+//!   an importer ──► ProfileBuilder ──► Profile ──► layout! (once per kernel) ──► Field<T>::read
+//! ```
+//!
+//! A [`Profile`] is immutable and cannot tell where it came from, but says so in words. A walker
+//! declares the members it reads with [`layout!`]; resolving checks that each exists and has the
+//! right kind, and reports every miss at once.
+
+mod field;
+mod layout;
+mod profile;
+mod wanted;
+
+pub use field::{Bits, Embed, Field, FieldKind, Ptr, SInt, UInt};
+pub use layout::{LayoutError, Miss, Resolver};
+pub use profile::{
+    BuildId, Identity, Kind, Member, OsKind, Profile, ProfileBuilder, Type, TypeKind,
+};
+pub use wanted::Wanted;

@@ -1,0 +1,160 @@
+//! Attaching: a located kernel and its profile become a provider.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use osier_memory::{AddressSpace, Machine, VirtAddr};
+use osier_osi::{
+    Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Premise, Process, Seen, Thread,
+    WalkEnds,
+};
+use osier_profile::{LayoutError, OsKind, Profile, Resolver};
+
+use crate::guest::Guest;
+use crate::{Located, linux_policy};
+use crate::{current, mappings, modules, pages, process, tasks, threads};
+
+/// Why a provider could not be made of a located kernel and a profile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AttachError {
+    /// The profile does not have a symbol that everything starts from.
+    #[error("the profile has no symbol {0}; import System.map or a vmlinux with symbols")]
+    NoSymbol(&'static str),
+    /// The profile lacks members that the walkers read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The profile is another kernel's.
+    #[error("the profile does not fit this kernel: {0}")]
+    WrongProfile(String),
+}
+
+/// The Linux provider.
+pub struct Linux {
+    pub(crate) guest: Guest,
+    pub(crate) tasks: tasks::Tasks,
+    pub(crate) mm: mappings::Mm,
+    pub(crate) modules: modules::Modules,
+    kernel: Kernel,
+}
+
+impl Linux {
+    /// Makes a provider of the kernel that `located` names, read by `profile`.
+    ///
+    /// # Errors
+    ///
+    /// A profile that lacks what the walkers read, or that does not fit: the `init_task` it names
+    /// is not the swapper.
+    pub fn attach(
+        machine: &Machine,
+        located: &Located,
+        profile: Arc<Profile>,
+    ) -> Result<Self, AttachError> {
+        let text = profile.symbol("_text").or_else(|| profile.symbol("_stext"));
+        let linked = text.ok_or(AttachError::NoSymbol("_text"))?;
+        let space = AddressSpace::new(
+            machine.memory.clone(),
+            located.mode,
+            located.root,
+            linux_policy,
+        );
+        let slide = located.text.0.wrapping_sub(linked);
+        let mut resolver = Resolver::new(&profile);
+        let tasks = tasks::Tasks::resolve(&mut resolver);
+        let mm = mappings::Mm::resolve(&mut resolver);
+        let modules = modules::Modules::resolve(&mut resolver);
+        resolver.finish()?;
+        let mut premises = located.premises.clone();
+        premises.push(Premise {
+            about: "virtual-slide",
+            value: format!("{slide:#x}"),
+            by: format!(
+                "_text runs at {} and is linked at {linked:#x}",
+                located.text
+            ),
+        });
+        premises.extend(profile.provenance().iter().map(|line| Premise {
+            about: "profile",
+            value: profile.identity().release.clone(),
+            by: line.clone(),
+        }));
+        let kernel = Kernel {
+            os: OsKind::Linux,
+            banner: located.banner.clone(),
+            build_id: located.build_id.as_ref().map(ToString::to_string),
+            premises,
+        };
+        let guest = Guest {
+            space,
+            profile,
+            slide,
+            cpus: machine.cpus.clone(),
+        };
+        let linux = Self {
+            guest,
+            tasks,
+            mm,
+            modules,
+            kernel,
+        };
+        tasks::confirm(&linux)?;
+        Ok(linux)
+    }
+}
+
+impl Osi for Linux {
+    fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+        tasks::processes(self, row)
+    }
+
+    fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
+        tasks::handles(self, row)
+    }
+
+    fn process(&self, taskd: VirtAddr) -> Seen<Process> {
+        process::by_handle(self, taskd)
+    }
+
+    fn current(&self, row: &mut dyn FnMut(Current) -> ControlFlow<()>) -> WalkEnds {
+        current::current(self, row)
+    }
+
+    fn threads(&self, taskd: VirtAddr, row: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> WalkEnds {
+        threads::threads(self, taskd, row)
+    }
+
+    fn modules(&self, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds {
+        modules::modules(self, row)
+    }
+
+    fn mappings(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        mappings::mappings(self, taskd, row)
+    }
+
+    fn pages(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        pages::pages(self, taskd, row)
+    }
+
+    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
+        mappings::heap_bounds(self, taskd)
+    }
+
+    fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
+        process::address_space(self, taskd)
+    }
+
+    fn kernel_space(&self) -> &AddressSpace {
+        &self.guest.space
+    }
+}

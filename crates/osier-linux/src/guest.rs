@@ -1,0 +1,48 @@
+//! What every walker of a Linux guest needs: the kernel's address space, its profile, its slide.
+
+use std::sync::Arc;
+
+use osier_memory::{AddressSpace, CpuState, PhysAddr, VirtAddr};
+use osier_profile::Profile;
+
+/// A Linux guest: the kernel's address space and the facts to read it by. It belongs to one task.
+pub(crate) struct Guest {
+    /// The kernel's address space: the reference table (`init_mm`'s), or a process's kernel half.
+    pub(crate) space: AddressSpace,
+    /// Types and symbols.
+    pub(crate) profile: Arc<Profile>,
+    /// Added to a link-time address to get the running kernel's (KASLR); wraps.
+    pub(crate) slide: u64,
+    /// The processors' registers; empty when the snapshot holds none.
+    pub(crate) cpus: Vec<CpuState>,
+}
+
+impl Guest {
+    /// The running kernel's address of symbol `name`. Not for per-CPU symbols.
+    pub(crate) fn symbol(&self, name: &str) -> Option<VirtAddr> {
+        let linked = self.profile.symbol(name)?;
+        let address = VirtAddr(linked.wrapping_add(self.slide));
+        Some(self.space.mode().canonicalise(address))
+    }
+
+    /// Bytes of a kernel pointer.
+    pub(crate) fn pointer_bytes(&self) -> u8 {
+        self.space.mode().pointer_bytes()
+    }
+
+    /// Whether `address` can be one of the kernel's objects: in the kernel half and canonical.
+    pub(crate) fn is_kernel_address(&self, address: VirtAddr) -> bool {
+        let mode = self.space.mode();
+        if mode.pointer_bytes() == 4 {
+            // Debian's and most other 32-bit kernels split at 3 GiB; some at 1 or 2.
+            address.0 >= 0x4000_0000 && address.0 <= 0xffff_ffff
+        } else {
+            mode.canonical(address) && address.0 >> 63 == 1
+        }
+    }
+
+    /// The address space of the page-table root at `root` (`mm->pgd` made physical).
+    pub(crate) fn space_of(&self, root: PhysAddr) -> AddressSpace {
+        self.space.with_root(root)
+    }
+}

@@ -1,0 +1,1 @@
+//! Circular lists of `list_head`, walked from both ends.

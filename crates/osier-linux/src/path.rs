@@ -1,0 +1,1 @@
+//! Paths: dentries and mounts to the text that a process sees.

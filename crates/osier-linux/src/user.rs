@@ -1,0 +1,1 @@
+//! What a process's own memory tells: its arguments.

@@ -1,0 +1,79 @@
+//! The questions that every provider answers.
+
+use std::ops::ControlFlow;
+
+use osier_memory::{AddressSpace, VirtAddr};
+use osier_profile::OsKind;
+
+use crate::{Current, Handle, Mapping, Module, PageRange, Process, Seen, Thread, WalkEnds};
+
+/// What a provider decided about the kernel before it answered anything, and by what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// The operating system.
+    pub os: OsKind,
+    /// Linux: the banner. Windows: the build string. Bytes.
+    pub banner: Vec<u8>,
+    /// GNU build id, or GUID and age, in hexadecimal.
+    pub build_id: Option<String>,
+    /// Each decision, in the order taken.
+    pub premises: Vec<Premise>,
+}
+
+/// One decision: what was decided, and by what evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Premise {
+    /// What about, such as `paging` or `kernel-base`.
+    pub about: &'static str,
+    /// The decision, such as `5-level` or `0xffffffff9c400000`.
+    pub value: String,
+    /// The evidence, such as `CR4.LA57 of CPU 0`.
+    pub by: String,
+}
+
+/// PANDA's OSI interface over a machine that has stopped.
+///
+/// A walk yields a node before it reads the node's link. What could not be read is an absence in
+/// the row; how the walks ended is returned.
+pub trait Osi: Send {
+    /// What was decided about the kernel.
+    fn kernel(&self) -> &Kernel;
+
+    /// Every process. Linux: thread-group leaders from `init_task` on, zombies included.
+    fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds;
+
+    /// Every process's handle.
+    fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds;
+
+    /// The process whose handle names `taskd`.
+    fn process(&self, taskd: VirtAddr) -> Seen<Process>;
+
+    /// What runs on each processor.
+    fn current(&self, row: &mut dyn FnMut(Current) -> ControlFlow<()>) -> WalkEnds;
+
+    /// The threads of the process at `taskd`, its leader among them.
+    fn threads(&self, taskd: VirtAddr, row: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> WalkEnds;
+
+    /// Kernel modules.
+    fn modules(&self, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds;
+
+    /// The mappings of the process at `taskd`, by address.
+    fn mappings(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    ) -> WalkEnds;
+
+    /// The present pages of the process's own page table, user half.
+    fn pages(&self, taskd: VirtAddr, row: &mut dyn FnMut(PageRange) -> ControlFlow<()>)
+    -> WalkEnds;
+
+    /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.
+    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)>;
+
+    /// The address space of the process at `taskd`.
+    fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace>;
+
+    /// The kernel's own address space.
+    fn kernel_space(&self) -> &AddressSpace;
+}

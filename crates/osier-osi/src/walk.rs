@@ -1,0 +1,168 @@
+//! How a traversal ended, and the guard that keeps it from going round for ever.
+
+use std::collections::HashSet;
+
+use osier_memory::{Fault, VirtAddr};
+
+/// How a traversal of a list or tree ended. [`Closed`](Self::Closed) is the only good ending.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WalkEnd {
+    /// The walk came back to where it started, or to the list's proper end.
+    Closed,
+    /// A link could not be read.
+    BrokenLink {
+        /// The node whose link it is.
+        from: VirtAddr,
+        /// What the link says, when it was read but leads nowhere.
+        to: Option<VirtAddr>,
+        /// Why.
+        fault: Fault,
+    },
+    /// A node's back link does not lead to the node that led to it.
+    Inconsistent {
+        /// The node.
+        at: VirtAddr,
+        /// Its back link.
+        back_link: VirtAddr,
+        /// Where the back link should lead.
+        expected: VirtAddr,
+    },
+    /// A node was met a second time before the walk closed.
+    Cycle {
+        /// The node.
+        at: VirtAddr,
+        /// Nodes walked before.
+        after: usize,
+    },
+    /// The walk was given up: more nodes than any real system has.
+    Limit {
+        /// Nodes walked.
+        after: usize,
+    },
+    /// The caller asked to stop.
+    Stopped,
+    /// Two sources that should name the same set do not.
+    Disagreement {
+        /// What was compared, such as `task list and pid table`.
+        between: &'static str,
+        /// Rows that only the first names.
+        only_first: usize,
+        /// Rows that only the second names.
+        only_second: usize,
+    },
+    /// The walk could not start: its head or a value it needs is not to be had.
+    NoStart {
+        /// What was missing, in words.
+        missing: String,
+        /// Why, when it was a read.
+        fault: Option<Fault>,
+    },
+}
+
+impl WalkEnd {
+    /// Whether everything there was has been walked.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+
+    /// The word that rows and scripts know this ending by; see `docs/rows.md`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::BrokenLink { .. } => "broken-link",
+            Self::Inconsistent { .. } => "inconsistent",
+            Self::Cycle { .. } => "cycle",
+            Self::Limit { .. } => "limit",
+            Self::Stopped => "stopped",
+            Self::Disagreement { .. } => "disagreement",
+            Self::NoStart { .. } => "no-start",
+        }
+    }
+}
+
+/// The endings of all walks that one answer took, each with the walk's name, such as `tasks`.
+#[must_use]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WalkEnds(pub Vec<(&'static str, WalkEnd)>);
+
+impl WalkEnds {
+    /// The endings of one walk.
+    pub fn one(walk: &'static str, end: WalkEnd) -> Self {
+        Self(vec![(walk, end)])
+    }
+
+    /// Adds the ending of `walk`; of good endings one is kept for each name.
+    pub fn add(&mut self, walk: &'static str, end: WalkEnd) {
+        if !(end.is_closed() && self.0.iter().any(|(name, _)| *name == walk)) {
+            self.0.push((walk, end));
+        }
+    }
+
+    /// Adds the endings of another answer.
+    pub fn join(&mut self, other: Self) {
+        for (walk, end) in other.0 {
+            self.add(walk, end);
+        }
+    }
+
+    /// Whether every walk closed (or was stopped by the caller).
+    pub fn is_complete(&self) -> bool {
+        self.0
+            .iter()
+            .all(|(_, end)| matches!(end, WalkEnd::Closed | WalkEnd::Stopped))
+    }
+
+    /// The endings that are not good.
+    pub fn bad(&self) -> impl Iterator<Item = (&'static str, &WalkEnd)> {
+        let bad = |end: &WalkEnd| !matches!(end, WalkEnd::Closed | WalkEnd::Stopped);
+        self.0
+            .iter()
+            .filter(move |(_, end)| bad(end))
+            .map(|(walk, end)| (*walk, end))
+    }
+}
+
+/// Tells a node met twice, and ends a walk that is longer than any real one.
+#[derive(Debug)]
+pub struct Guard {
+    met: HashSet<u64>,
+    limit: usize,
+}
+
+impl Guard {
+    /// A guard that gives up after `limit` nodes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            met: HashSet::new(),
+            limit,
+        }
+    }
+
+    /// Notes a node.
+    ///
+    /// # Errors
+    ///
+    /// The ending, when the node was met before or the limit is reached.
+    pub fn meet(&mut self, node: VirtAddr) -> Result<(), WalkEnd> {
+        let after = self.met.len();
+        if after >= self.limit {
+            return Err(WalkEnd::Limit { after });
+        }
+        if self.met.insert(node.0) {
+            Ok(())
+        } else {
+            Err(WalkEnd::Cycle { at: node, after })
+        }
+    }
+
+    /// Nodes met so far.
+    pub fn count(&self) -> usize {
+        self.met.len()
+    }
+
+    /// Whether `node` was met.
+    pub fn has_met(&self, node: VirtAddr) -> bool {
+        self.met.contains(&node.0)
+    }
+}

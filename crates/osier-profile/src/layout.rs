@@ -1,0 +1,214 @@
+//! Layouts: the members a walker reads, resolved once per kernel build.
+
+use std::fmt;
+
+use crate::{Field, FieldKind, Kind, Member, Profile};
+
+/// A member that a layout needs and the profile does not have, or has in another shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Miss {
+    /// The structure.
+    pub structure: &'static str,
+    /// The member, all its known names; empty when the structure itself is missing.
+    pub members: Vec<&'static str>,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Everything that a set of layouts missed in a profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LayoutError {
+    /// Each miss.
+    pub misses: Vec<Miss>,
+}
+
+impl fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the profile lacks what the walkers read:")?;
+        for miss in &self.misses {
+            write!(f, " {}", miss.structure)?;
+            if !miss.members.is_empty() {
+                write!(f, ".{}", miss.members.join("|"))?;
+            }
+            write!(f, " ({});", miss.problem)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for LayoutError {}
+
+/// Resolves layouts against a profile and collects what is missing.
+pub struct Resolver<'p> {
+    profile: &'p Profile,
+    misses: Vec<Miss>,
+}
+
+impl<'p> Resolver<'p> {
+    /// Starts resolving against `profile`.
+    pub fn new(profile: &'p Profile) -> Self {
+        Self {
+            profile,
+            misses: Vec::new(),
+        }
+    }
+
+    /// The profile.
+    pub fn profile(&self) -> &'p Profile {
+        self.profile
+    }
+
+    /// The size in bytes of `structure`, 0 when the profile does not say.
+    pub fn size(&self, structure: &str) -> u64 {
+        self.profile.find_type(structure).map_or(0, |ty| ty.bytes)
+    }
+
+    /// The first of `paths` that `structure` has. A path may lead through embedded structures:
+    /// `f_path.dentry`.
+    pub fn optional<T: FieldKind>(
+        &self,
+        structure: &'static str,
+        paths: &[&'static str],
+    ) -> Option<Field<T>> {
+        let field = paths.iter().find_map(|path| self.follow(structure, path))?;
+        T::accepts(&field).then(|| Field::at(field.offset, field.bytes, field.bits))
+    }
+
+    /// As [`optional`](Self::optional), but a miss is recorded, and a field that reads nothing
+    /// sensible stands in until [`finish`](Self::finish) reports it.
+    pub fn required<T: FieldKind>(
+        &mut self,
+        structure: &'static str,
+        paths: &[&'static str],
+    ) -> Field<T> {
+        if let Some(field) = self.optional(structure, paths) {
+            return field;
+        }
+        let found = paths.iter().find_map(|path| self.follow(structure, path));
+        let problem = match found {
+            Some(member) => format!("wanted {}, found {:?}", T::WANTS, member.kind),
+            None if self.profile.find_type(structure).is_none() => "no such structure".to_owned(),
+            None => "no such member".to_owned(),
+        };
+        self.misses.push(Miss {
+            structure,
+            members: paths.to_vec(),
+            problem,
+        });
+        Field::at(0, 8, None)
+    }
+
+    /// The first of `names` among the profile's enumerators.
+    pub fn constant(&self, names: &[&str]) -> Option<i64> {
+        names.iter().find_map(|name| self.profile.constant(name))
+    }
+
+    fn follow(&self, structure: &str, path: &str) -> Option<Member> {
+        let mut structure = structure.to_owned();
+        let mut offset = 0_i64;
+        let mut parts = path.split('.').peekable();
+        loop {
+            let part = parts.next()?;
+            let member = self.profile.find_type(&structure)?.member(part)?;
+            offset = offset.checked_add(member.offset)?;
+            if parts.peek().is_none() {
+                return Some(Member {
+                    offset,
+                    ..member.clone()
+                });
+            }
+            structure = match &member.kind {
+                Kind::Embedded { name } if !name.is_empty() => name.clone(),
+                _ => return None,
+            };
+        }
+    }
+
+    /// Ends resolving.
+    ///
+    /// # Errors
+    ///
+    /// Every required member that was missing.
+    pub fn finish(self) -> Result<(), LayoutError> {
+        if self.misses.is_empty() {
+            Ok(())
+        } else {
+            Err(LayoutError {
+                misses: self.misses,
+            })
+        }
+    }
+}
+
+/// Declares the members that a walker reads of one kernel structure.
+///
+/// ```
+/// use osier_profile::{layout, Embed, Field, Ptr, UInt, SInt};
+///
+/// layout! {
+///     /// Fields read from `task_struct`.
+///     pub struct Task: "task_struct" {
+///         /// The ring of thread-group leaders.
+///         tasks: Field<Embed<()>>,
+///         /// Process or thread id.
+///         pid: Field<SInt>,
+///         /// Linux commit 2f064a59a11f ("sched: Change task_struct::state"), v5.14.
+///         state: Field<UInt> = ["__state", "state"],
+///         /// Absent in old kernels.
+///         thread_node: Option<Field<Embed<()>>>,
+///     }
+/// }
+/// ```
+///
+/// The generated structure has `size` (bytes, 0 when unknown) besides its fields, and
+/// `resolve(&mut Resolver) -> Self`. An `Option` field may be missing; every other one is
+/// recorded by the resolver when it is.
+#[macro_export]
+macro_rules! layout {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident : $structure:literal {
+            $( $(#[$fmeta:meta])* $field:ident : $wrapper:ident < $inner:ty > $(= [$($path:literal),+ $(,)?])? ),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug)]
+        $vis struct $name {
+            /// Bytes of the structure; 0 when the profile does not say.
+            pub size: u64,
+            $( $(#[$fmeta])* pub $field: $wrapper<$inner>, )*
+        }
+
+        impl $name {
+            /// The kernel's name of the structure.
+            pub const STRUCTURE: &'static str = $structure;
+
+            /// Finds each member in the resolver's profile.
+            pub fn resolve(resolver: &mut $crate::Resolver<'_>) -> Self {
+                Self {
+                    size: resolver.size($structure),
+                    $( $field: $crate::__layout_field!(
+                        resolver, $structure, $field, $wrapper $(, $($path),+)?
+                    ), )*
+                }
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __layout_field {
+    ($resolver:ident, $structure:literal, $field:ident, Option) => {
+        $resolver.optional($structure, &[stringify!($field)])
+    };
+    ($resolver:ident, $structure:literal, $field:ident, Option, $($path:literal),+) => {
+        $resolver.optional($structure, &[$($path),+])
+    };
+    ($resolver:ident, $structure:literal, $field:ident, Field) => {
+        $resolver.required($structure, &[stringify!($field)])
+    };
+    ($resolver:ident, $structure:literal, $field:ident, Field, $($path:literal),+) => {
+        $resolver.required($structure, &[$($path),+])
+    };
+}

@@ -1,0 +1,276 @@
+//! The profile: types, symbols and constants of one kernel build.
+
+use std::fmt;
+
+/// The operating system of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OsKind {
+    /// Linux.
+    Linux,
+    /// Windows.
+    Windows,
+}
+
+/// A GNU build id (Linux), or a PDB GUID followed by its age (Windows).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BuildId(pub Vec<u8>);
+
+impl BuildId {
+    /// Reads lower- or upper-case hexadecimal digits; `None` for anything else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let text = text.as_bytes();
+        if text.is_empty() || !text.len().is_multiple_of(2) {
+            return None;
+        }
+        let digit = |byte: &u8| char::from(*byte).to_digit(16);
+        let pairs = text.chunks_exact(2).map(|pair| match pair {
+            [high, low] => u8::try_from((digit(high)? << 4) | digit(low)?).ok(),
+            _ => None,
+        });
+        pairs.collect::<Option<Vec<u8>>>().map(Self)
+    }
+}
+
+impl fmt::Display for BuildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Which kernel a profile describes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The operating system.
+    pub os: OsKind,
+    /// Bytes of the kernel's pointers: 4 or 8.
+    pub pointer_bytes: u8,
+    /// The lookup key; `None` when the source did not name the build (kernelinfo.conf, ISF).
+    pub build_id: Option<BuildId>,
+    /// Linux: the whole banner, `Linux version …`, without the newline at its end. Empty when
+    /// unknown.
+    pub banner: Vec<u8>,
+    /// The release, such as `6.1.0-50-amd64`. Empty when unknown.
+    pub release: String,
+}
+
+/// What sort of named type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TypeKind {
+    /// A structure or class.
+    Struct,
+    /// A union.
+    Union,
+}
+
+/// What a member holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An integer, character, boolean or enumeration.
+    Int {
+        /// Whether the sign bit counts.
+        signed: bool,
+    },
+    /// A pointer; the name of the structure it points to, empty for anything else.
+    Pointer {
+        /// Such as `task_struct`.
+        to: String,
+    },
+    /// A named structure or union held in place; empty for an anonymous one.
+    Embedded {
+        /// Such as `list_head`.
+        name: String,
+    },
+    /// An array.
+    Array {
+        /// The element's kind.
+        of: Box<Kind>,
+        /// Number of elements; 0 for a flexible array.
+        count: u64,
+    },
+    /// Anything else (floating point, functions), or a source that does not say (kernelinfo.conf).
+    Unknown,
+}
+
+/// A member of a structure or union, at its place in the outermost named type: members of
+/// anonymous structures and unions stand in their parent's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The name.
+    pub name: String,
+    /// Offset in bytes from the start of the type. May be negative in hand-made profiles, where a
+    /// member is given relative to an embedded structure.
+    pub offset: i64,
+    /// Size in bytes; of a bit field, the bytes of its storage unit; 0 when the source does not
+    /// say.
+    pub bytes: u64,
+    /// A bit field's first bit, counted from the least significant bit at `offset`, and its width.
+    pub bits: Option<(u8, u8)>,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+/// A named structure or union.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Type {
+    /// The name, without `struct`.
+    pub name: String,
+    /// Structure or union.
+    pub kind: TypeKind,
+    /// Size in bytes; 0 when the source does not say.
+    pub bytes: u64,
+    /// The members, by name.
+    members: Vec<Member>,
+}
+
+impl Type {
+    /// A type of its parts; members may come in any order, the first of two with one name is kept.
+    pub fn new(name: String, kind: TypeKind, bytes: u64, mut members: Vec<Member>) -> Self {
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        members.dedup_by(|later, first| later.name == first.name);
+        Self {
+            name,
+            kind,
+            bytes,
+            members,
+        }
+    }
+
+    /// The member called `name`, anonymous structures and unions looked into.
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        let at = self
+            .members
+            .binary_search_by(|m| m.name.as_str().cmp(name))
+            .ok()?;
+        self.members.get(at)
+    }
+
+    /// All members, by name.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+}
+
+/// The types, symbols and constants of one kernel build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    identity: Identity,
+    provenance: Vec<String>,
+    types: Vec<Type>,
+    symbols: Vec<(String, u64)>,
+    constants: Vec<(String, i64)>,
+}
+
+impl Profile {
+    /// Which kernel.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Where the facts came from, a line each, such as `BTF of the snapshot at 0xffffffff82a8c1f0`.
+    pub fn provenance(&self) -> &[String] {
+        &self.provenance
+    }
+
+    /// The structure or union called `name`.
+    pub fn find_type(&self, name: &str) -> Option<&Type> {
+        let at = self
+            .types
+            .binary_search_by(|t| t.name.as_str().cmp(name))
+            .ok()?;
+        self.types.get(at)
+    }
+
+    /// The link-time address of symbol `name`, without the kernel's slide. Windows: bytes from the
+    /// image's base. Per-CPU symbols are offsets into the per-CPU area.
+    pub fn symbol(&self, name: &str) -> Option<u64> {
+        let at = self
+            .symbols
+            .binary_search_by(|(n, _)| n.as_str().cmp(name))
+            .ok()?;
+        self.symbols.get(at).map(|(_, value)| *value)
+    }
+
+    /// The enumerator called `name`.
+    pub fn constant(&self, name: &str) -> Option<i64> {
+        let at = self
+            .constants
+            .binary_search_by(|(n, _)| n.as_str().cmp(name))
+            .ok()?;
+        self.constants.get(at).map(|(_, value)| *value)
+    }
+
+    /// All types, by name.
+    pub fn types(&self) -> &[Type] {
+        &self.types
+    }
+
+    /// All symbols, by name.
+    pub fn symbols(&self) -> &[(String, u64)] {
+        &self.symbols
+    }
+
+    /// All enumerators, by name.
+    pub fn constants(&self) -> &[(String, i64)] {
+        &self.constants
+    }
+
+    /// A builder that starts from this profile, to merge another source into it.
+    pub fn into_builder(self) -> ProfileBuilder {
+        ProfileBuilder(self)
+    }
+}
+
+/// Collects what an importer finds. Of two entries with one name the first is kept.
+#[derive(Clone, Debug)]
+pub struct ProfileBuilder(Profile);
+
+impl ProfileBuilder {
+    /// Starts a profile of the kernel `identity`.
+    pub fn new(identity: Identity) -> Self {
+        Self(Profile {
+            identity,
+            provenance: Vec::new(),
+            types: Vec::new(),
+            symbols: Vec::new(),
+            constants: Vec::new(),
+        })
+    }
+
+    /// The identity, to complete it.
+    pub fn identity_mut(&mut self) -> &mut Identity {
+        &mut self.0.identity
+    }
+
+    /// Adds a line of provenance.
+    pub fn provenance(&mut self, line: impl Into<String>) {
+        self.0.provenance.push(line.into());
+    }
+
+    /// Adds a type.
+    pub fn add_type(&mut self, ty: Type) {
+        self.0.types.push(ty);
+    }
+
+    /// Adds a symbol at its link-time address.
+    pub fn add_symbol(&mut self, name: impl Into<String>, value: u64) {
+        self.0.symbols.push((name.into(), value));
+    }
+
+    /// Adds an enumerator.
+    pub fn add_constant(&mut self, name: impl Into<String>, value: i64) {
+        self.0.constants.push((name.into(), value));
+    }
+
+    /// The finished profile.
+    pub fn build(mut self) -> Profile {
+        self.0.types.sort_by(|a, b| a.name.cmp(&b.name));
+        self.0
+            .types
+            .dedup_by(|later, first| later.name == first.name);
+        self.0.symbols.sort_by(|a, b| a.0.cmp(&b.0));
+        self.0.symbols.dedup_by(|later, first| later.0 == first.0);
+        self.0.constants.sort_by(|a, b| a.0.cmp(&b.0));
+        self.0.constants.dedup_by(|later, first| later.0 == first.0);
+        self.0
+    }
+}
