@@ -1,3 +1,103 @@
-//! To be written.
+//! The project's own jobs. CI calls these, so every step can be run at home.
 
-fn main() {}
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, bail};
+use clap::Parser;
+
+/// One job: its name, what it does, and the commands it runs.
+struct Job {
+    name: &'static str,
+    about: &'static str,
+    commands: &'static [&'static [&'static str]],
+    environment: &'static [(&'static str, &'static str)],
+}
+
+const JOBS: &[Job] = &[
+    Job {
+        name: "fmt",
+        about: "Checks the formatting",
+        commands: &[&["cargo", "fmt", "--all", "--check"]],
+        environment: &[],
+    },
+    Job {
+        name: "clippy",
+        about: "Lints every target; a warning is an error",
+        commands: &[&[
+            "cargo",
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--release",
+            "--",
+            "-D",
+            "warnings",
+        ]],
+        environment: &[],
+    },
+    Job {
+        name: "doc",
+        about: "Builds the documentation; a warning is an error",
+        commands: &[&["cargo", "doc", "--workspace", "--no-deps", "--release"]],
+        environment: &[("RUSTDOCFLAGS", "-D warnings")],
+    },
+    Job {
+        name: "test",
+        about: "Runs all tests",
+        commands: &[&["cargo", "test", "--workspace", "--release"]],
+        environment: &[],
+    },
+    Job {
+        name: "validate",
+        about: "Compares with the truth of the real snapshots and writes docs/validation.md",
+        commands: &[&["cargo", "test", "--release", "-p", "osier-cli", "--test", "truth"]],
+        environment: &[("OSIER_WRITE_VALIDATION", "1")],
+    },
+    Job {
+        name: "deny",
+        about: "Checks licences, advisories and duplicate crates (needs cargo-deny)",
+        commands: &[&["cargo", "deny", "check"]],
+        environment: &[],
+    },
+];
+
+/// What `ci` runs besides the tests.
+const CI: &[&str] = &["fmt", "clippy", "doc"];
+
+/// The project's own jobs.
+#[derive(Parser)]
+#[command(after_help = help())]
+struct Args {
+    /// The job; `ci` runs fmt, clippy and doc.
+    job: String,
+}
+
+fn help() -> String {
+    let lines = JOBS.iter().map(|job| format!("  {:<10} {}\n", job.name, job.about));
+    format!("Jobs:\n{}", lines.collect::<String>())
+}
+
+fn run(name: &str) -> Result<()> {
+    let Some(job) = JOBS.iter().find(|job| job.name == name) else {
+        bail!("there is no job {name}\n{}", help());
+    };
+    for command in job.commands {
+        let Some((program, arguments)) = command.split_first() else { continue };
+        let environment = job.environment.iter().copied();
+        let status = Command::new(program).args(arguments).envs(environment).status()?;
+        if !status.success() {
+            bail!("{}: {} failed ({status})", job.name, command.join(" "));
+        }
+    }
+    Ok(())
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    if args.job == "ci" {
+        CI.iter().try_for_each(|job| run(job))?;
+    } else {
+        run(&args.job)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
