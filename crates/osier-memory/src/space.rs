@@ -182,13 +182,14 @@ impl AddressSpace {
         let mut at = va;
         let mut rest = buf;
         while !rest.is_empty() {
-            let chunk = self.chunk(at, rest.len())?;
-            let n = chunk.len().min(rest.len());
-            if n == 0 {
-                return Err(Fault::new(Cause::NotCaptured).with_va(at));
-            }
+            let in_page = PAGE_BYTES.wrapping_sub(at.in_page()) as usize;
+            let n = in_page.min(rest.len());
             let (head, tail) = rest.split_at_mut(n);
-            head.copy_from_slice(chunk.get(..n).unwrap_or_default());
+            let pa = self.translate(at)?;
+            self.memory.read(pa, head).map_err(|fault| {
+                let done = fault.pa.map_or(0, |stopped| stopped.since(pa));
+                fault.with_va(at.plus(done))
+            })?;
             rest = tail;
             at = self.next_address(at, n);
         }
@@ -249,14 +250,12 @@ impl AddressSpace {
         };
         let pa = self.translate(va)?;
         if va.in_page().wrapping_add(width as u64) <= PAGE_BYTES {
-            let chunk = self.memory.chunk(pa).map_err(|fault| fault.with_va(va))?;
-            match chunk.get(..width) {
-                Some(bytes) => into.copy_from_slice(bytes),
-                None => self.read(va, into)?,
-            }
-        } else {
-            self.read(va, into)?;
+            return self
+                .memory
+                .read_uint(pa, width)
+                .map_err(|fault| fault.with_va(va));
         }
+        self.read(va, into)?;
         Ok(u64::from_le_bytes(raw))
     }
 
