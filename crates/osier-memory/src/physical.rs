@@ -54,6 +54,21 @@ impl<'a> Chunk<'a> {
         Self(Inner::Decoded { page, range })
     }
 
+    /// The same chunk without its first `n` bytes.
+    #[must_use]
+    pub fn advanced(self, n: usize) -> Self {
+        match self.0 {
+            Inner::Borrowed(bytes) => Self(Inner::Borrowed(bytes.get(n..).unwrap_or_default())),
+            Inner::Decoded { page, range } => {
+                let start = range.end.min(range.start.saturating_add(n));
+                Self(Inner::Decoded {
+                    page,
+                    range: start..range.end,
+                })
+            }
+        }
+    }
+
     /// The same chunk, cut to at most `max` bytes.
     #[must_use]
     pub fn truncated(self, max: usize) -> Self {

@@ -1,5 +1,6 @@
 //! The mapped ranges of an address space, absent tables passed over.
 
+use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 
 use crate::paging::frame_of;
@@ -51,15 +52,43 @@ struct Descent<'a> {
     space: &'a AddressSpace,
     within: Range<u64>,
     pending: Option<MappedRange>,
+    /// Pages and faults met so far.
+    met: u64,
+    /// Tables (by depth) that hold neither page nor fault. Tables may share tables and point at
+    /// themselves; what is known to be empty is not entered again, so that each step of a descent
+    /// either finds something to show or is its last of that kind.
+    empty: HashSet<(usize, PhysAddr)>,
     visit: &'a mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
 }
 
 impl AddressSpace {
-    /// Shows the mapped ranges inside `within` in ascending order. A table that cannot be read is
-    /// shown as its fault, with the first virtual address it would map, and passed over.
+    /// Shows the mapped ranges inside `within` in ascending order. A stretch of a table that cannot
+    /// be read is shown as the fault of its first entry, with the first virtual address it would
+    /// map, and passed over.
     ///
     /// `within` counts in canonical addresses; its end is exclusive, so the last byte of the
-    /// address space is never asked for.
+    /// address space is never asked for. A page that lies partly inside is shown whole. Tables that
+    /// point at themselves can map more than any memory holds: `visit` ends what it finds too long.
+    ///
+    /// ```
+    /// # use std::{ops::ControlFlow, sync::Arc};
+    /// # use osier_memory::{AddressSpace, Paging, PhysAddr, VirtAddr, hardware_policy};
+    /// # use osier_testkit::{MemoryBuilder, Rights, TableBuilder};
+    /// let mut memory = MemoryBuilder::new(PhysAddr(0x1000));
+    /// let tables = TableBuilder::new(Paging::Long4, &mut memory);
+    /// let code = VirtAddr(0x40_0000);
+    /// tables.map_run(&mut memory, code, PhysAddr(0x9000), 3, Rights::USER);
+    /// let root = tables.root();
+    /// let space = AddressSpace::new(Arc::new(memory), Paging::Long4, root, hardware_policy);
+    ///
+    /// let mut found = Vec::new();
+    /// space.mapped(VirtAddr(0)..VirtAddr(1 << 47), &mut |range| {
+    ///     found.push(range);
+    ///     ControlFlow::Continue(())
+    /// });
+    /// let range = found.pop().unwrap().unwrap();
+    /// assert_eq!((range.start, range.len, range.phys), (code, 0x3000, PhysAddr(0x9000)));
+    /// ```
     pub fn mapped(
         &self,
         within: Range<VirtAddr>,
@@ -70,6 +99,8 @@ impl AddressSpace {
             space: self,
             within,
             pending: None,
+            met: 0,
+            empty: HashSet::new(),
             visit,
         };
         if descent
@@ -87,6 +118,26 @@ impl Descent<'_> {
             Some(range) => (self.visit)(Ok(range)),
             None => ControlFlow::Continue(()),
         }
+    }
+
+    /// Adds a page as it lies in memory: an A20 mask folds a large page over itself.
+    fn page(&mut self, page: MappedRange) -> ControlFlow<()> {
+        let mask = self.space.a20_mask();
+        if mask == u64::MAX {
+            return self.add(page);
+        }
+        let piece = page.len.min(1 << mask.trailing_ones().max(12));
+        let mut by = 0;
+        while by < page.len {
+            self.add(MappedRange {
+                start: page.start.plus(by),
+                len: piece,
+                phys: PhysAddr(page.phys.plus(by).0 & mask),
+                ..page
+            })?;
+            by = by.saturating_add(piece);
+        }
+        ControlFlow::Continue(())
     }
 
     fn add(&mut self, next: MappedRange) -> ControlFlow<()> {
@@ -121,6 +172,7 @@ impl Descent<'_> {
         let span = 1_u64 << shift;
         let level = u8::try_from(mode.depth().saturating_sub(depth)).unwrap_or(0);
         let width = mode.entry_bytes();
+        let mut dark = false;
         for index in 0..1_u64 << bits {
             let va = mode.canonicalise(base.plus(index.wrapping_shl(shift)));
             let last = va.0.saturating_add(span.wrapping_sub(1));
@@ -132,14 +184,16 @@ impl Descent<'_> {
             let stored = match self.space.memory().read_uint(pa, width) {
                 Ok(stored) => stored,
                 Err(fault) => {
-                    self.flush()?;
-                    (self.visit)(Err(fault.with_va(va).with_level(level)))?;
-                    if pa.in_page() == 0 || index == 0 {
-                        break; // the entire table is out of reach: one fault speaks for it
+                    if !dark {
+                        dark = true; // one fault speaks for the stretch
+                        self.met = self.met.wrapping_add(1);
+                        self.flush()?;
+                        (self.visit)(Err(fault.with_va(va).with_level(level)))?;
                     }
                     continue;
                 }
             };
+            dark = false;
             if stored == 0 {
                 continue;
             }
@@ -176,7 +230,8 @@ impl Descent<'_> {
                     dirty: entry & (1 << 6) != 0,
                     kept,
                 };
-                self.add(MappedRange {
+                self.met = self.met.wrapping_add(1);
+                self.page(MappedRange {
                     start: va,
                     len: span,
                     phys,
@@ -184,12 +239,17 @@ impl Descent<'_> {
                     flags,
                 })?;
             } else {
-                self.table(
-                    depth.saturating_add(1),
-                    PhysAddr(frame_of(mode, entry, 0x1000)),
-                    va,
-                    rights,
-                )?;
+                let below = depth.saturating_add(1);
+                let next = PhysAddr(frame_of(mode, entry, 0x1000));
+                if self.empty.contains(&(below, next)) {
+                    continue;
+                }
+                let before = self.met;
+                self.table(below, next, va, rights)?;
+                let whole = va.0 >= self.within.start && last < self.within.end;
+                if whole && self.met == before {
+                    self.empty.insert((below, next));
+                }
             }
         }
         ControlFlow::Continue(())

@@ -66,6 +66,7 @@ impl AddressSpace {
     #[must_use]
     pub fn with_a20_mask(mut self, mask: u64) -> Self {
         self.a20_mask = mask;
+        self.cache.fill(Cell::new(EMPTY)); // what was translated before went through another mask
         self
     }
 
