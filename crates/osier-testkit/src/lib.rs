@@ -1,1 +1,44 @@
-//! To be written.
+//! What the tests build machines with: sparse memories, genuine page tables, toy kernels, and
+//! memories with a page hidden or bytes changed. Not published.
+//!
+//! ```text
+//!   MemoryBuilder ──► TableBuilder ──► toy kernels ──► Knockout, Patched ──► a provider under test
+//! ```
+//!
+//! Nothing here shares code with the readers it serves: entries and structures are written by the
+//! manual, and read back by the crates under test.
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::missing_panics_doc,
+    reason = "its callers are tests, to which a panic is the report"
+)]
+
+pub mod data;
+mod memory;
+mod random;
+mod tables;
+mod wrappers;
+
+pub use memory::{FlatMemory, MemoryBuilder};
+pub use random::Random;
+pub use tables::{Rights, TableBuilder};
+pub use wrappers::{Knockout, Patched};
+
+/// Ends a test early and says so on standard error, so that nobody takes it for a pass.
+#[macro_export]
+macro_rules! skip {
+    ($($reason:tt)+) => {{
+        $crate::report_skip(module_path!(), &format!($($reason)+));
+        return;
+    }};
+}
+
+/// The line that [`skip!`] writes.
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+pub fn report_skip(test: &str, reason: &str) {
+    eprintln!("skipped: {test}: {reason}");
+}
