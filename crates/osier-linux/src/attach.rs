@@ -33,6 +33,7 @@ pub struct Linux {
     pub(crate) guest: Guest,
     pub(crate) tasks: tasks::Tasks,
     pub(crate) mm: mappings::Mm,
+    pub(crate) maps: mappings::Maps,
     pub(crate) modules: modules::Modules,
     kernel: Kernel,
 }
@@ -61,6 +62,7 @@ impl Linux {
         let mut resolver = Resolver::new(&profile);
         let tasks = tasks::Tasks::resolve(&mut resolver);
         let mm = mappings::Mm::resolve(&mut resolver);
+        let maps = mappings::Maps::resolve(&mut resolver);
         let modules = modules::Modules::resolve(&mut resolver);
         resolver.finish()?;
         let mut premises = located.premises.clone();
@@ -93,6 +95,7 @@ impl Linux {
             guest,
             tasks,
             mm,
+            maps,
             modules,
             kernel,
         };

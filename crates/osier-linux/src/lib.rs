@@ -26,9 +26,11 @@ mod process;
 mod tasks;
 mod threads;
 mod user;
+mod vma;
 mod wanted;
 
 pub use attach::{AttachError, Linux};
 pub use locate::{Known, LocateError, Located, locate};
 pub use policy::linux_policy;
+pub use vma::perms;
 pub use wanted::WANTED;

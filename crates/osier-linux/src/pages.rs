@@ -2,15 +2,176 @@
 
 use std::ops::ControlFlow;
 
-use osier_memory::VirtAddr;
-use osier_osi::{PageRange, WalkEnds};
+use osier_memory::{AddressSpace, MappedRange, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
+use osier_osi::{Mapping, PageRange, Seen, WalkEnd, WalkEnds};
 
-use crate::Linux;
+use crate::mappings::{mappings, mm_of, no_memory, pid_of};
+use crate::{Linux, process};
 
+/// The walk's name in its endings.
+const WALK: &str = "page-tables";
+/// `_PAGE_NX`.
+const NX: u64 = 1 << 63;
+const PRESENT: u64 = 1;
+
+/// The present pages of the process whose group leader is at `taskd`, by address: the user half of
+/// its own page table. Ranges end where mappings do, so that each has one backing.
+///
+/// What PANDA calls `OsiPage` and never filled. With page-table isolation the rights are those of
+/// the table that runs in user mode; the kernel's table forbids execution of all of it.
 pub(crate) fn pages(
-    _linux: &Linux,
-    _taskd: VirtAddr,
-    _row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
+    linux: &Linux,
+    taskd: VirtAddr,
+    row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
 ) -> WalkEnds {
-    WalkEnds::default()
+    let mm = match mm_of(linux, taskd) {
+        Seen::Is(mm) => mm,
+        absent @ Seen::Not(_) => return no_memory(WALK, absent),
+    };
+    let space = match process::address_space(linux, taskd) {
+        Seen::Is(space) => user_table(space),
+        absent @ Seen::Not(_) => return no_memory(WALK, absent),
+    };
+    let mut known = Vec::new();
+    let mut ends = mappings(linux, taskd, &mut |mapping| {
+        known.extend(Span::of(mapping));
+        ControlFlow::Continue(())
+    });
+    known.sort_by_key(|span| span.start);
+    let pid = pid_of(linux, taskd);
+    let mut end = WalkEnd::Closed;
+    let within = VirtAddr(0)..VirtAddr(user_end(linux, mm, space.mode()));
+    space.mapped(within, &mut |found| {
+        let flow = match found {
+            Ok(range) => split(range, &known, &pid, row),
+            Err(fault) => {
+                let from = fault.va.unwrap_or_default();
+                ends.add(
+                    WALK,
+                    WalkEnd::BrokenLink {
+                        from,
+                        to: None,
+                        fault,
+                    },
+                );
+                ControlFlow::Continue(())
+            }
+        };
+        if flow.is_break() {
+            end = WalkEnd::Stopped;
+        }
+        flow
+    });
+    ends.add(WALK, end);
+    ends
+}
+
+/// The addresses of a mapping, and what it is called.
+struct Span {
+    start: u64,
+    end: u64,
+    backing: Seen<Vec<u8>>,
+}
+
+impl Span {
+    fn of(mapping: Mapping) -> Option<Self> {
+        let start = mapping.base.value()?.0;
+        let end = start.checked_add(mapping.size.value()?)?;
+        let backing = match (mapping.file, mapping.name) {
+            (Seen::Is(file), _) => Seen::Is(file),
+            (Seen::Not(absent), _) if absent.is_loss() => Seen::Not(absent),
+            (_, name) => name,
+        };
+        Some(Self {
+            start,
+            end,
+            backing,
+        })
+    }
+}
+
+/// Shows `range` in pieces that lie in one mapping, or in none.
+fn split(
+    range: MappedRange,
+    known: &[Span],
+    pid: &Seen<u32>,
+    row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let end = range.start.0.saturating_add(range.len);
+    let mut at = range.start.0;
+    while at < end {
+        let next = known.partition_point(|span| span.end <= at);
+        let span = known.get(next);
+        let (stop, backing) = match span {
+            Some(span) if span.start <= at => (span.end, span.backing.clone()),
+            Some(span) => (span.start, outside()),
+            None => (end, outside()),
+        };
+        let len = stop.min(end).wrapping_sub(at);
+        row(PageRange {
+            pid: pid.clone(),
+            start: VirtAddr(at),
+            len,
+            phys: range.phys.plus(at.wrapping_sub(range.start.0)),
+            page_bytes: range.page_bytes,
+            flags: range.flags,
+            backing,
+        })?;
+        at = at.wrapping_add(len.max(PAGE_BYTES));
+    }
+    ControlFlow::Continue(())
+}
+
+fn outside() -> Seen<Vec<u8>> {
+    Seen::not_applicable("outside every mapping")
+}
+
+/// One past the highest user address: `mm->task_size`, or what the paging mode allows.
+fn user_end(linux: &Linux, mm: VirtAddr, mode: Paging) -> u64 {
+    let most = match mode {
+        Paging::Long4 => 1 << 47,
+        Paging::Long5 => 1 << 56,
+        _ => 0xffff_f000,
+    };
+    let task_size = linux.mm.task_size;
+    task_size
+        .and_then(|field| field.read(&linux.guest.space, mm).ok())
+        .filter(|&size| size != 0 && size < most)
+        .unwrap_or(most)
+}
+
+/// The table that runs in user mode. With page-table isolation (Linux commit d9e9a6418065
+/// ("x86/mm/pti: Allocate a separate user PGD"), v4.15) it is the page after the kernel's root, and
+/// the kernel's root has the same user entries, each marked never to be executed. Any other table
+/// is its own.
+fn user_table(space: AddressSpace) -> AddressSpace {
+    let root = space.root();
+    let long = matches!(space.mode(), Paging::Long4 | Paging::Long5);
+    if !long || root.0 & PAGE_BYTES != 0 {
+        return space;
+    }
+    let twin = root.plus(PAGE_BYTES);
+    let entry = |table: PhysAddr, index: u64| {
+        let entry = space
+            .memory()
+            .read_uint(table.plus(index.wrapping_mul(8)), 8);
+        entry.ok()
+    };
+    // Accessed and dirty marks may differ.
+    let same = |a: u64, b: u64| (a ^ b) & !(NX | 0x60) == 0;
+    let mut isolated = false;
+    for index in 0..256 {
+        match (entry(root, index), entry(twin, index)) {
+            (Some(kernel), _) if kernel & PRESENT == 0 => {}
+            (Some(kernel), Some(user)) if kernel & NX != 0 && same(kernel, user) => {
+                isolated |= user & NX == 0;
+            }
+            _ => return space,
+        }
+    }
+    if isolated {
+        space.with_root(twin)
+    } else {
+        space
+    }
 }

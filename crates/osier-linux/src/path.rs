@@ -1,1 +1,569 @@
-//! Paths: dentries and mounts to the text that a process sees.
+//! Paths: a `struct path` to the text that `/proc` shows.
+//!
+//! The kernel's `d_path` climbs from a `dentry` to the root of its mount, goes on at the mount's
+//! mountpoint, and ends at the root directory of the *reader* of `/proc`, or at the root of the
+//! mount tree. Rows are what a reader in the initial namespaces, at the root directory of process
+//! 1, sees: a process in a chroot shows the whole path from outside its root; a process in a mount
+//! namespace of its own shows the path in that namespace.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+
+use osier_memory::{Fault, VirtAddr};
+use osier_osi::Seen;
+use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
+
+use crate::Linux;
+use crate::mount::Mounts;
+
+/// Longest name of one `dentry` that is believed; `NAME_MAX` is 255, pseudo files have longer ones.
+const NAME_LIMIT: u64 = 4096;
+/// Most steps from a `dentry` to the root that are believed.
+const STEP_LIMIT: usize = 4096;
+/// Longest path that is believed.
+const PATH_LIMIT: usize = 1 << 16;
+/// What the kernel adds to the path of an unlinked file.
+const DELETED: &[u8] = b" (deleted)";
+/// `FMODE_BACKING`. Linux commit 62d53c4a1dfe ("fs: use `backing_file` container for internal
+/// files with \"fake\" `f_path`"), v6.5.
+const FMODE_BACKING: u64 = 1 << 25;
+/// `DCACHE_UNHASHED`, of kernels whose `d_hash` is a plain `hlist_node` (before v2.6.38).
+const DCACHE_UNHASHED: u64 = 1 << 4;
+
+layout! {
+    /// Fields read from `struct dentry`.
+    struct Dentry: "dentry" {
+        /// Its parent; itself at a root.
+        d_parent: Option<Field<Ptr<()>>>,
+        /// The name's bytes.
+        name: Option<Field<Ptr<()>>> = ["d_name.name", "__d_name.name"],
+        /// Bytes of the name.
+        len: Option<Field<UInt>> = ["d_name.len", "__d_name.len"],
+        /// The link in the hash table; its second pointer is null when unhashed.
+        d_hash: Option<Field<Embed<()>>>,
+        /// Marks.
+        d_flags: Option<Field<UInt>>,
+        /// Operations; `d_dname` among them.
+        d_op: Option<Field<Ptr<()>>>,
+        /// The file system.
+        d_sb: Option<Field<Ptr<()>>>,
+        /// The inode.
+        d_inode: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct dentry_operations`.
+    struct DentryOperations: "dentry_operations" {
+        /// Makes the name of a file that is in no directory.
+        d_dname: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct super_block`.
+    struct SuperBlock: "super_block" {
+        /// The type of file system.
+        s_type: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct file_system_type`.
+    struct FileSystemType: "file_system_type" {
+        /// Its name, such as `tmpfs`.
+        name: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct inode`.
+    struct Inode: "inode" {
+        /// Inode number.
+        i_ino: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct file`.
+    struct File: "file" {
+        /// Of the file's path.
+        dentry: Option<Field<Ptr<()>>> = ["f_path.dentry", "__f_path.dentry", "f_dentry"],
+        /// Of the file's path.
+        mnt: Option<Field<Ptr<()>>> = ["f_path.mnt", "__f_path.mnt", "f_vfsmnt"],
+        /// Marks.
+        f_mode: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct backing_file`, which holds the file of a lower layer of overlayfs.
+    ///
+    /// Linux commit def3ae83da02 ("fs: store real path instead of fake path in backing file
+    /// `f_path`"), v6.7: the path that the user opened moved here. Before, it stood in `f_path`.
+    struct BackingFile: "backing_file" {
+        /// Of the path that the user opened.
+        dentry: Option<Field<Ptr<()>>> = ["user_path.dentry"],
+        /// Of the path that the user opened.
+        mnt: Option<Field<Ptr<()>>> = ["user_path.mnt"],
+    }
+}
+
+layout! {
+    /// Fields read from `struct fs_struct`.
+    struct FsStruct: "fs_struct" {
+        /// Of the root directory.
+        dentry: Option<Field<Ptr<()>>> = ["root.dentry"],
+        /// Of the root directory.
+        mnt: Option<Field<Ptr<()>>> = ["root.mnt"],
+    }
+}
+
+layout! {
+    /// Fields read from `task_struct`.
+    struct TaskFs: "task_struct" {
+        /// Root and working directory.
+        fs: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `pid_namespace`.
+    struct PidNamespace: "pid_namespace" {
+        /// The `task_struct` of the namespace's process 1.
+        child_reaper: Option<Field<Ptr<()>>>,
+    }
+}
+
+/// A place in the tree of files: a `struct path`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// The `vfsmount`.
+    pub(crate) mnt: VirtAddr,
+    /// The `dentry`.
+    pub(crate) dentry: VirtAddr,
+}
+
+/// What a file is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Called {
+    /// The whole path, with ` (deleted)` where the kernel says so.
+    pub(crate) path: Vec<u8>,
+    /// Its last component, without ` (deleted)`.
+    pub(crate) name: Vec<u8>,
+}
+
+/// What the climb needs; there when the profile has all of it.
+#[derive(Clone, Copy, Debug)]
+struct Climb {
+    parent: Field<Ptr<()>>,
+    name: Field<Ptr<()>>,
+    len: Field<UInt>,
+    mounts: Mounts,
+}
+
+/// Reads paths. Remembers those it has read: many processes map the same files.
+pub(crate) struct Paths {
+    climb: Option<Climb>,
+    dentry: Dentry,
+    /// `d_hash` is a plain `hlist_node`: [`DCACHE_UNHASHED`] tells.
+    unhashed_by_flag: bool,
+    operations: DentryOperations,
+    super_block: SuperBlock,
+    file_system: FileSystemType,
+    inode: Inode,
+    file: File,
+    backing: BackingFile,
+    fs: FsStruct,
+    task: TaskFs,
+    pid_namespace: PidNamespace,
+    pointer_bytes: u64,
+    reader_root: OnceCell<Option<Place>>,
+    known: RefCell<HashMap<Place, Seen<Called>>>,
+}
+
+impl Paths {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        let dentry = Dentry::resolve(resolver);
+        let mounts = Mounts::resolve(resolver);
+        let climb = || {
+            Some(Climb {
+                parent: dentry.d_parent?,
+                name: dentry.name?,
+                len: dentry.len?,
+                mounts: mounts?,
+            })
+        };
+        let profile = resolver.profile();
+        let d_hash = profile
+            .find_type(Dentry::STRUCTURE)
+            .and_then(|ty| ty.member("d_hash"));
+        let unhashed_by_flag = d_hash.is_none_or(
+            |member| matches!(&member.kind, Kind::Embedded { name } if name == "hlist_node"),
+        );
+        Self {
+            climb: climb(),
+            dentry,
+            unhashed_by_flag,
+            operations: DentryOperations::resolve(resolver),
+            super_block: SuperBlock::resolve(resolver),
+            file_system: FileSystemType::resolve(resolver),
+            inode: Inode::resolve(resolver),
+            file: File::resolve(resolver),
+            backing: BackingFile::resolve(resolver),
+            fs: FsStruct::resolve(resolver),
+            task: TaskFs::resolve(resolver),
+            pid_namespace: PidNamespace::resolve(resolver),
+            pointer_bytes: u64::from(profile.identity().pointer_bytes),
+            reader_root: OnceCell::new(),
+            known: RefCell::new(HashMap::new()),
+        }
+    }
+
+    /// Whether files of a lower layer keep the path that the user opened beside their own (v6.7).
+    pub(crate) fn has_user_path(&self) -> bool {
+        self.backing.dentry.is_some()
+    }
+}
+
+/// The executable of the process whose `mm_struct` is at `mm`, as `/proc/PID/exe` shows it
+/// (`mm->exe_file`). Bytes. Not applicable when there is none.
+pub(crate) fn exe(linux: &Linux, mm: VirtAddr) -> Seen<Vec<u8>> {
+    let Some(exe_file) = linux.mm.exe_file else {
+        return Seen::not_in_this_kernel();
+    };
+    match exe_file.read(&linux.guest.space, mm) {
+        Ok(file) if file.is_null() => Seen::not_applicable("the process has no executable file"),
+        Ok(file) => own_place(linux, file)
+            .and_then(|place| called(linux, place))
+            .map(|called| called.path),
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// What the `struct file` at `file` is called to the process that mapped it.
+pub(crate) fn of_file(linux: &Linux, file: VirtAddr) -> Seen<Called> {
+    user_place(linux, file).and_then(|place| called(linux, place))
+}
+
+/// The path of `file` inside its own file system, mounts and ` (deleted)` left out: what PANDA
+/// calls the file of a mapping.
+pub(crate) fn inside_file_system(linux: &Linux, file: VirtAddr) -> Seen<Vec<u8>> {
+    let Some(climb) = linux.maps.paths.climb else {
+        return Seen::not_in_this_kernel();
+    };
+    own_place(linux, file).and_then(|place| {
+        let mut text = Backwards::default();
+        let mut at = place.dentry;
+        for _ in 0..STEP_LIMIT {
+            let parent = match climb.parent.read(&linux.guest.space, at) {
+                Ok(parent) => parent,
+                Err(fault) => return Seen::unreadable(fault),
+            };
+            let name = match name_of(linux, &climb, at) {
+                Seen::Is(name) => name,
+                Seen::Not(absent) => return Seen::Not(absent),
+            };
+            if parent != at {
+                text.prepend(&name);
+                at = parent;
+                continue;
+            }
+            // A file in no directory is its own root, and has a name.
+            let mut path = if name == b"/" { Vec::new() } else { name };
+            path.append(&mut text.finish());
+            return Seen::Is(path);
+        }
+        endless(place)
+    })
+}
+
+fn endless<T>(place: Place) -> Seen<T> {
+    let rule = "a path reaches a root in 4096 steps";
+    Seen::implausible(place.dentry.0, rule, Some(place.dentry))
+}
+
+/// `file->f_path`.
+fn own_place(linux: &Linux, file: VirtAddr) -> Seen<Place> {
+    place_at(
+        linux,
+        file,
+        linux.maps.paths.file.mnt,
+        linux.maps.paths.file.dentry,
+    )
+}
+
+/// The path that the user opened: overlayfs maps a file of a lower layer in its stead.
+fn user_place(linux: &Linux, file: VirtAddr) -> Seen<Place> {
+    let paths = &linux.maps.paths;
+    if let (Some(f_mode), Some(_)) = (paths.file.f_mode, paths.backing.dentry) {
+        match f_mode.read(&linux.guest.space, file) {
+            Ok(mode) if mode & FMODE_BACKING != 0 => {
+                return place_at(linux, file, paths.backing.mnt, paths.backing.dentry);
+            }
+            Ok(_) => {}
+            Err(fault) => return Seen::unreadable(fault),
+        }
+    }
+    own_place(linux, file)
+}
+
+fn place_at(
+    linux: &Linux,
+    base: VirtAddr,
+    mnt: Option<Field<Ptr<()>>>,
+    dentry: Option<Field<Ptr<()>>>,
+) -> Seen<Place> {
+    let (Some(mnt), Some(dentry)) = (mnt, dentry) else {
+        return Seen::not_in_this_kernel();
+    };
+    let space = &linux.guest.space;
+    let read = || {
+        Ok(Place {
+            mnt: mnt.read(space, base)?,
+            dentry: dentry.read(space, base)?,
+        })
+    };
+    let outcome: Result<Place, Fault> = read();
+    outcome.into()
+}
+
+/// The root directory of process 1: what the reader of `/proc` has. `None` when it cannot be had;
+/// paths then end at the root of the mount tree, which is the same place on all but odd systems.
+fn reader_root(linux: &Linux) -> Option<Place> {
+    let paths = &linux.maps.paths;
+    let find = || {
+        let space = &linux.guest.space;
+        let reaper = || {
+            let namespace = linux.guest.symbol("init_pid_ns")?;
+            let task = paths.pid_namespace.child_reaper?;
+            let task = task.read(space, namespace).ok()?;
+            (!task.is_null()).then_some(task)
+        };
+        let task = reaper().or_else(|| linux.guest.symbol("init_task"))?;
+        let fs = paths.task.fs?.read(space, task).ok()?;
+        if fs.is_null() {
+            return None;
+        }
+        let place = place_at(linux, fs, paths.fs.mnt, paths.fs.dentry);
+        place.value()
+    };
+    *paths.reader_root.get_or_init(find)
+}
+
+/// The kernel's `d_path` of `place`, remembered.
+fn called(linux: &Linux, place: Place) -> Seen<Called> {
+    if let Some(known) = linux.maps.paths.known.borrow().get(&place) {
+        return known.clone();
+    }
+    let fresh = d_path(linux, place);
+    let mut known = linux.maps.paths.known.borrow_mut();
+    known.insert(place, fresh.clone());
+    fresh
+}
+
+fn d_path(linux: &Linux, place: Place) -> Seen<Called> {
+    let paths = &linux.maps.paths;
+    let Some(climb) = paths.climb else {
+        return Seen::not_in_this_kernel();
+    };
+    match made_name(linux, &climb, place) {
+        Ok(Some(made)) => return made,
+        Ok(None) => {}
+        Err(fault) => return Seen::unreadable(fault),
+    }
+    let deleted = match unlinked(linux, &climb, place.dentry) {
+        Ok(deleted) => deleted,
+        Err(fault) => return Seen::unreadable(fault),
+    };
+    climb_to_root(linux, &climb, place).map(|path| with_suffix(path, deleted))
+}
+
+/// A path and its last component, and ` (deleted)` behind the path when asked for.
+fn with_suffix(mut path: Vec<u8>, deleted: bool) -> Called {
+    let start = path.iter().rposition(|&byte| byte == b'/');
+    let start = start.map_or(0, |slash| slash.wrapping_add(1));
+    let name = path.get(start..).unwrap_or_default().to_vec();
+    if deleted {
+        path.extend_from_slice(DELETED);
+    }
+    Called { path, name }
+}
+
+/// The kernel's `prepend_path`: names from `place` up to the reader's root or the mount tree's.
+fn climb_to_root(linux: &Linux, climb: &Climb, place: Place) -> Seen<Vec<u8>> {
+    let space = &linux.guest.space;
+    let root = reader_root(linux);
+    let mut text = Backwards::default();
+    let mut at = place;
+    for _ in 0..STEP_LIMIT {
+        if Some(at) == root {
+            return Seen::Is(text.finish_absolute());
+        }
+        let step = || {
+            let mount_root = climb.mounts.root(space, at.mnt)?;
+            Ok((mount_root, climb.parent.read(space, at.dentry)?))
+        };
+        let outcome: Result<_, Fault> = step();
+        let (mount_root, parent) = match outcome {
+            Ok(step) => step,
+            Err(fault) => return Seen::unreadable(fault),
+        };
+        if at.dentry == mount_root {
+            match climb.mounts.below(space, at.mnt) {
+                Ok(Some((mnt, dentry))) => at = Place { mnt, dentry },
+                Ok(None) => return Seen::Is(text.finish_absolute()),
+                Err(fault) => return Seen::unreadable(fault),
+            }
+        } else if parent == at.dentry {
+            // Escaped from its mount: the kernel shows nothing but the root.
+            return Seen::Is(b"/".to_vec());
+        } else {
+            match name_of(linux, climb, at.dentry) {
+                Seen::Is(name) => text.prepend(&name),
+                Seen::Not(absent) => return Seen::Not(absent),
+            }
+            if text.0.len() > PATH_LIMIT {
+                break;
+            }
+            at.dentry = parent;
+        }
+    }
+    endless(place)
+}
+
+/// A path that grows from its end. Bytes are kept back to front.
+#[derive(Default)]
+struct Backwards(Vec<u8>);
+
+impl Backwards {
+    fn prepend(&mut self, name: &[u8]) {
+        self.0.extend(name.iter().rev());
+        self.0.push(b'/');
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.0.reverse();
+        self.0
+    }
+
+    /// As the kernel shows it: the root is `/`.
+    fn finish_absolute(self) -> Vec<u8> {
+        let path = self.finish();
+        if path.is_empty() { b"/".to_vec() } else { path }
+    }
+}
+
+/// The own name of the `dentry` at `dentry`.
+fn name_of(linux: &Linux, climb: &Climb, dentry: VirtAddr) -> Seen<Vec<u8>> {
+    let space = &linux.guest.space;
+    let read = || {
+        let len = climb.len.read(space, dentry)?;
+        Ok((len, climb.name.read(space, dentry)?))
+    };
+    let outcome: Result<_, Fault> = read();
+    let (len, name) = match outcome {
+        Ok(read) => read,
+        Err(fault) => return Seen::unreadable(fault),
+    };
+    if len > NAME_LIMIT {
+        return Seen::implausible(
+            len,
+            "a name has at most 4096 bytes",
+            Some(climb.len.place(dentry)),
+        );
+    }
+    let mut text = vec![0; len as usize];
+    match space.read(name, &mut text) {
+        Ok(()) => Seen::Is(text),
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// Whether the `dentry` was taken out of its directory: the kernel's `d_unlinked`.
+///
+/// Linux commit ceb5bdc2d246 ("fs: dcache per-bucket dcache hash locking"), v2.6.38, made `d_hash`
+/// an `hlist_bl_node`, whose back pointer is null when unhashed; before, a flag told.
+fn unlinked(linux: &Linux, climb: &Climb, dentry: VirtAddr) -> Result<bool, Fault> {
+    let space = &linux.guest.space;
+    let paths = &linux.maps.paths;
+    if climb.parent.read(space, dentry)? == dentry {
+        return Ok(false);
+    }
+    match (
+        paths.unhashed_by_flag,
+        paths.dentry.d_hash,
+        paths.dentry.d_flags,
+    ) {
+        (false, Some(d_hash), _) => {
+            let back = d_hash.place(dentry).plus(paths.pointer_bytes);
+            Ok(space.read_pointer(back)?.is_null())
+        }
+        (true, _, Some(d_flags)) => Ok(d_flags.read(space, dentry)? & DCACHE_UNHASHED != 0),
+        _ => Ok(false),
+    }
+}
+
+/// The name of a file that is in no directory, made by its file system's `d_dname`; `None` for
+/// every other file. Which way it is made follows from the type of file system.
+fn made_name(linux: &Linux, climb: &Climb, place: Place) -> Result<Option<Seen<Called>>, Fault> {
+    let space = &linux.guest.space;
+    let paths = &linux.maps.paths;
+    let (Some(d_op), Some(d_dname)) = (paths.dentry.d_op, paths.operations.d_dname) else {
+        return Ok(None);
+    };
+    let operations = d_op.read(space, place.dentry)?;
+    if operations.is_null() || d_dname.read(space, operations)?.is_null() {
+        return Ok(None);
+    }
+    if climb.parent.read(space, place.dentry)? == place.dentry
+        && climb.mounts.root(space, place.mnt)? == place.dentry
+    {
+        return Ok(None);
+    }
+    let file_system = file_system_name(linux, place.dentry)?;
+    let numbered = |kind: &str| {
+        let number = inode_number(linux, place.dentry);
+        number.map(|number| with_suffix(format!("{kind}:[{number}]").into_bytes(), false))
+    };
+    Ok(Some(match file_system.as_deref() {
+        Some(b"pipefs") => numbered("pipe"),
+        Some(b"sockfs") => numbered("socket"),
+        Some(b"anon_inodefs") => name_of(linux, climb, place.dentry)
+            .map(|name| with_suffix([b"anon_inode:", name.as_slice()].concat(), false)),
+        Some(b"nsfs" | b"dmabuf" | b"pidfs") => Seen::implausible(
+            operations.0,
+            "the file system makes the name in a way of its own",
+            Some(place.dentry),
+        ),
+        // `simple_dname`: shared memory (`/memfd:NAME`, `/dev/zero`, `/SYSV…`), `/[aio]`,
+        // `/anon_hugepage`. The kernel always calls these deleted.
+        _ => name_of(linux, climb, place.dentry)
+            .map(|name| with_suffix([b"/", name.as_slice()].concat(), true)),
+    }))
+}
+
+/// The name of the type of the file system that the `dentry` belongs to.
+fn file_system_name(linux: &Linux, dentry: VirtAddr) -> Result<Option<Vec<u8>>, Fault> {
+    let paths = &linux.maps.paths;
+    let (Some(d_sb), Some(s_type), Some(name)) = (
+        paths.dentry.d_sb,
+        paths.super_block.s_type,
+        paths.file_system.name,
+    ) else {
+        return Ok(None);
+    };
+    let space = &linux.guest.space;
+    let kind = s_type.read(space, d_sb.read(space, dentry)?)?;
+    space.read_cstr(name.read(space, kind)?, 64).map(Some)
+}
+
+fn inode_number(linux: &Linux, dentry: VirtAddr) -> Seen<u64> {
+    let paths = &linux.maps.paths;
+    let (Some(d_inode), Some(i_ino)) = (paths.dentry.d_inode, paths.inode.i_ino) else {
+        return Seen::not_in_this_kernel();
+    };
+    let space = &linux.guest.space;
+    let inode = d_inode.read(space, dentry);
+    inode.and_then(|inode| i_ino.read(space, inode)).into()
+}

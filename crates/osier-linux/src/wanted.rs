@@ -7,6 +7,7 @@ pub static WANTED: Wanted = Wanted {
     types: &[
         "anon_vma_name",
         "atomic_t",
+        "backing_file",
         "cred",
         "dentry",
         "dentry_operations",
@@ -17,6 +18,7 @@ pub static WANTED: Wanted = Wanted {
         "fs_struct",
         "hlist_head",
         "hlist_node",
+        "hlist_bl_node",
         "idr",
         "inode",
         "kernel_param",
@@ -139,6 +141,7 @@ pub static WANTED: Wanted = Wanted {
         "vdso_image_64",
         "vdso_image_x32",
         "vmcoreinfo_data",
+        "vsyscall_mode",
         "vmcoreinfo_size",
         "vmalloc_base",
         "vmemmap_base",

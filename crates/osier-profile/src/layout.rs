@@ -173,6 +173,7 @@ macro_rules! layout {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug)]
+        #[allow(clippy::struct_field_names, reason = "the kernel's own names")]
         $vis struct $name {
             /// Bytes of the structure; 0 when the profile does not say.
             pub size: u64,
