@@ -199,6 +199,70 @@ fn load(core: &mut ElfCore, header: &Segment64, file_bytes: u64) {
     }
 }
 
+/// Adds the RAM that a dump with `paging=true` holds but does not head.
+///
+/// QEMU then writes a program header for each mapping of the page tables it could walk, but the
+/// contents of all RAM, one block after another (`dump/dump.c`, `dump_iterate`). When every header
+/// puts its bytes at one distance from their physical address, the bytes between are the RAM
+/// between. The RAM ends where whole MiB leave a BIOS with a reset vector as the rest.
+fn complete_qemu_dump(core: &mut ElfCore, data: &[u8]) {
+    const MIB: u64 = 1 << 20;
+    const RESET_VECTOR: [u8; 5] = [0xea, 0x5b, 0xe0, 0x00, 0xf0];
+    let Some(first) = core.extents.first() else {
+        return;
+    };
+    let Some(shift) = first.offset.checked_sub(first.start.0) else {
+        return;
+    };
+    let same = |e: &Extent| e.offset.checked_sub(e.start.0) == Some(shift);
+    if core.extents.len() < 2 || !core.extents.iter().all(same) {
+        return;
+    }
+    let held: u64 = core
+        .extents
+        .iter()
+        .map(|e| e.len)
+        .fold(0, u64::saturating_add);
+    let written = (data.len() as u64).saturating_sub(shift) & !(osier_memory::PAGE_BYTES - 1);
+    let bios = [0x2_0000_u64, 0x4_0000, 0x8_0000, 0x10_0000]
+        .into_iter()
+        .find(|&bios| {
+            let vector = shift.saturating_add(written).saturating_sub(16) as usize;
+            written.saturating_sub(bios).is_multiple_of(MIB)
+                && data
+                    .get(vector..)
+                    .is_some_and(|rest| rest.starts_with(&RESET_VECTOR))
+        });
+    let last = core
+        .extents
+        .iter()
+        .map(|e| e.start.0.saturating_add(e.len))
+        .max()
+        .unwrap_or(0);
+    let ram = bios
+        .map_or(last, |bios| written.saturating_sub(bios))
+        .max(last)
+        .min(written);
+    if ram <= held {
+        return;
+    }
+    core.anomalies.push(format!(
+        "the program headers name {held:#x} bytes of RAM; the file holds {ram:#x}, which were taken"
+    ));
+    core.extents = vec![Extent {
+        start: PhysAddr(0),
+        len: ram,
+        offset: shift,
+    }];
+    if let Some(bios) = bios {
+        core.extents.push(Extent {
+            start: PhysAddr((1_u64 << 32).saturating_sub(bios)),
+            len: bios,
+            offset: shift.saturating_add(ram),
+        });
+    }
+}
+
 fn read_notes(
     core: &mut ElfCore,
     data: &[u8],

@@ -43,9 +43,12 @@ fn common(cpu: &CpuState) -> impl PartialEq + std::fmt::Debug {
 #[test]
 fn every_container_holds_the_same_machine() {
     for name in LINUX {
-        let Some(folder) = osier_testkit::data::linux(name) else {
-            eprintln!("skipped: {name} is not here (set OSIER_DATA)");
-            continue;
+        let folder = match osier_testkit::data::folder(name) {
+            Ok(folder) => folder,
+            Err(why) => {
+                eprintln!("skipped: {why}");
+                continue;
+            }
         };
         let raw = with_registers(&folder, "memory.raw");
         assert!(!raw.machine.cpus.is_empty());
@@ -94,9 +97,12 @@ fn every_container_holds_the_same_machine() {
 #[test]
 fn a_recording_holds_what_pmemsave_saw_and_its_checksum_is_pandas() {
     for name in ["amd64-5.10", "i386-5.10-nonpae"] {
-        let Some(folder) = osier_testkit::data::panda(name) else {
-            eprintln!("skipped: {name} is not here (set OSIER_DATA)");
-            continue;
+        let folder = match osier_testkit::data::folder(name) {
+            Ok(folder) => folder,
+            Err(why) => {
+                eprintln!("skipped: {why}");
+                continue;
+            }
         };
         let registers = Some(folder.join("stopped.regs.txt"));
         let options = OpenOptions {
