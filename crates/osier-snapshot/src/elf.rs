@@ -157,6 +157,9 @@ pub(crate) fn read(data: &[u8]) -> Result<ElfCore, Malformed> {
                 .push(format!("notes at {:#x}: {}", fault.offset, fault.problem));
         }
     }
+    if core.cpus.len() == prstatus as usize && prstatus > 0 {
+        complete_qemu_dump(&mut core, data);
+    }
     core.facts
         .push(("elf-class", if wide { "64" } else { "32" }.to_owned()));
     let machine_name = match machine {

@@ -1,5 +1,11 @@
 //! The real snapshots: every container of one instant holds the same machine.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::path::Path;
 
 use osier_memory::{CpuState, PAGE_BYTES, PhysAddr, PhysicalMemory};
