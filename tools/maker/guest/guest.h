@@ -1,0 +1,47 @@
+/* The guest's side of the snapshot maker: one static program that is init, the crowd and the
+ * witness. It runs no helper program while it bears witness, so that what it says stays true. */
+#ifndef GUEST_H
+#define GUEST_H
+
+#include <stddef.h>
+
+/* The pipe end on which a role says that it is ready. */
+enum { READY_FD = 3 };
+
+/* Settings that the maker wrote into /etc/maker.conf. */
+struct settings {
+    int spinners;        /* busy processes */
+    int events;          /* two snapshots with changes between them */
+    char late_module[64]; /* loaded between the two snapshots; empty: none */
+};
+
+/* Builds the crowd as children of the calling process, and never returns. */
+void crowd(const struct settings *settings) __attribute__((noreturn));
+
+/* The process families that change between two snapshots. */
+struct changing {
+    int doomed;   /* is killed */
+    int execs;    /* executes another program */
+    int maps;     /* maps a file */
+    int born;     /* is started */
+};
+void changing_start(struct changing *who);
+void changing_change(struct changing *who);
+
+/* Writes everything that /proc says as a tar archive to the serial port, and waits until it is
+ * out. `events`, when not null, becomes the file of that name. Returns 0, or -1 with errno. */
+int truth_write(const char *port, const char *events);
+
+/* Opens a serial port without line discipline. Returns the descriptor, or -1 with errno. */
+int port_open(const char *port, int flags);
+
+/* Prints one line on the console. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Names the calling thread. The name is bytes; at most 15 are kept. */
+void call_me(const char *name);
+
+/* Waits for ever without using the processor. */
+void stay(void) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,265 @@
+/* Process 1: mounts, loads modules, starts the crowd, bears witness, and waits to be stopped. */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+void say(const char *format, ...)
+{
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(line, sizeof line - 1, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        return;
+    if (length > (int)sizeof line - 2)
+        length = (int)sizeof line - 2;
+    line[length++] = '\n';
+    if (write(2, line, (size_t)length) < 0)
+        return;
+}
+
+void call_me(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+void stay(void)
+{
+    for (;;)
+        pause();
+}
+
+static void put_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return;
+    if (write(fd, text, strlen(text)) < 0)
+        say("cannot write %s: %s", path, strerror(errno));
+    close(fd);
+}
+
+static void mount_on(const char *what, const char *where, const char *type, unsigned long flags,
+                     const char *data)
+{
+    mkdir(where, 0755);
+    if (mount(what, where, type, flags, data) != 0)
+        say("cannot mount %s on %s: %s", what, where, strerror(errno));
+}
+
+static void load_module(const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/lib/modules/%s.ko", name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) != 0)
+        say("cannot load module %s: %s", name, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+static void read_settings(struct settings *settings)
+{
+    char line[160];
+    FILE *file = fopen("/etc/maker.conf", "re");
+    if (file == NULL) {
+        say("no /etc/maker.conf");
+        return;
+    }
+    while (fgets(line, sizeof line, file) != NULL) {
+        char key[32], value[64];
+        if (sscanf(line, "%31s %63s", key, value) != 2)
+            continue;
+        if (strcmp(key, "module") == 0)
+            load_module(value);
+        else if (strcmp(key, "spinners") == 0)
+            settings->spinners = atoi(value);
+        else if (strcmp(key, "events") == 0)
+            settings->events = atoi(value);
+        else if (strcmp(key, "late-module") == 0)
+            snprintf(settings->late_module, sizeof settings->late_module, "%s", value);
+    }
+    fclose(file);
+}
+
+static void loopback_up(void)
+{
+    struct ifreq request;
+    memset(&request, 0, sizeof request);
+    strcpy(request.ifr_name, "lo");
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (ioctl(fd, SIOCSIFFLAGS, &request) != 0)
+        say("cannot bring lo up: %s", strerror(errno));
+    close(fd);
+}
+
+static void fill(const char *path, char with, int size)
+{
+    char block[4096];
+    memset(block, with, sizeof block);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return;
+    for (int done = 0; done < size; done += (int)sizeof block)
+        if (write(fd, block, sizeof block) < 0)
+            break;
+    close(fd);
+}
+
+static void prepare_files(void)
+{
+    mount_on("proc", "/proc", "proc", 0, NULL);
+    mount_on("sys", "/sys", "sysfs", 0, NULL);
+    mount_on("dev", "/dev", "devtmpfs", 0, NULL);
+    mkdir("/mnt", 0755);
+    mount_on("none", "/mnt/tmp", "tmpfs", 0, NULL);
+    mkdir("/data", 0755);
+    mkdir("/data/dir", 0755);
+    mkdir("/jail", 0755);
+    mkdir("/jail/lib", 0755);
+    fill("/data/dir/mapped.bin", 'm', 262144);
+    fill("/data/dir/odd name\n\xff.bin", 'o', 8192);
+    fill("/data/event.bin", 'e', 32768);
+    fill("/jail/lib/inside.so", 'i', 32768);
+    fill("/mnt/tmp/on-tmpfs.dat", 't', 32768);
+
+    mkdir("/mnt/bound", 0755);
+    if (mount("/data/dir", "/mnt/bound", NULL, MS_BIND, NULL) != 0)
+        say("cannot bind /mnt/bound: %s", strerror(errno));
+    fill("/mnt/single", 's', 4096);
+    if (mount("/data/event.bin", "/mnt/single", NULL, MS_BIND, NULL) != 0)
+        say("cannot bind /mnt/single: %s", strerror(errno));
+
+    mkdir("/data/lower", 0755);
+    fill("/data/lower/below.bin", 'b', 16384);
+    fill("/data/lower/changed.bin", 'c', 16384);
+    mkdir("/mnt/tmp/upper", 0755);
+    mkdir("/mnt/tmp/work", 0755);
+    mount_on("overlay", "/mnt/merged", "overlay", 0,
+             "lowerdir=/data/lower,upperdir=/mnt/tmp/upper,workdir=/mnt/tmp/work");
+    fill("/mnt/merged/above.bin", 'a', 16384);
+    int fd = open("/mnt/merged/changed.bin", O_RDWR | O_CLOEXEC);
+    if (fd >= 0) {
+        if (write(fd, "C", 1) < 0)
+            say("cannot change the overlay: %s", strerror(errno));
+        close(fd);
+    }
+}
+
+/* Starts the crowd in a child and waits until each of its members says it is ready. */
+static void start_crowd(const struct settings *settings)
+{
+    int ends[2];
+    if (pipe(ends) != 0)
+        return;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        int kept = fcntl(ends[1], F_DUPFD, 100);
+        close(ends[1]);
+        dup2(kept, READY_FD);
+        close(kept);
+        char number[16];
+        snprintf(number, sizeof number, "%d", settings->spinners);
+        execl("/bin/workload", "/bin/workload", number, (char *)NULL);
+        say("cannot execute the crowd: %s", strerror(errno));
+        _exit(1);
+    }
+    close(ends[1]);
+    char bytes[64];
+    ssize_t got;
+    int ready = 0, expected = -1;
+    alarm(60);
+    while ((got = read(ends[0], bytes, sizeof bytes)) > 0) {
+        for (ssize_t i = 0; i < got; i++) {
+            if (bytes[i] == 'r')
+                ready++;
+            else
+                expected = (unsigned char)bytes[i];
+        }
+        if (ready == expected)
+            break;
+    }
+    alarm(0);
+    if (ready != expected)
+        say("only %d of %d are ready", ready, expected);
+    close(ends[0]);
+}
+
+static void on_alarm(int number) { (void)number; }
+
+int main(int count, char **arguments)
+{
+    struct settings settings = {.spinners = 1};
+    if (getpid() != 1) {
+        if (strcmp(arguments[0], "/bin/workload") != 0) {
+            stay();
+        }
+        settings.spinners = count > 1 ? atoi(arguments[1]) : 1;
+        crowd(&settings);
+    }
+
+    struct sigaction action = {.sa_handler = on_alarm};
+    sigaction(SIGALRM, &action, NULL);
+    if (write(2, "maker: up\n", 10) < 0)
+        return 1;
+    read_settings(&settings);
+    prepare_files();
+    put_file("/proc/sys/kernel/kptr_restrict", "0");
+    put_file("/proc/sys/kernel/printk", "1");
+    put_file("/proc/sys/vm/nr_hugepages", "2");
+    loopback_up();
+    /* The witness must find its own pages as it leaves them. */
+    if (mlockall(MCL_CURRENT) != 0)
+        say("cannot lock memory: %s", strerror(errno));
+    setpriority(PRIO_PROCESS, 0, -20);
+
+    start_crowd(&settings);
+    struct changing changing;
+    if (settings.events)
+        changing_start(&changing);
+    sleep(3);
+    say("maker: the crowd has settled");
+    if (truth_write("/dev/ttyS1", NULL) != 0)
+        say("cannot write the truth: %s", strerror(errno));
+    say("maker: ready 1");
+    if (settings.events) {
+        char byte;
+        int go = port_open("/dev/ttyS3", O_RDONLY);
+        if (go < 0 || read(go, &byte, 1) != 1)
+            say("no word to go on: %s", strerror(errno));
+        if (go >= 0)
+            close(go);
+        changing_change(&changing);
+        if (settings.late_module[0] != '\0')
+            load_module(settings.late_module);
+        sleep(2);
+        char events[512];
+        snprintf(events, sizeof events,
+                 "killed %d\nexecuted %d\nmapped %d\nstarted %d\nmodule %s\n", changing.doomed,
+                 changing.execs, changing.maps, changing.born, settings.late_module);
+        if (truth_write("/dev/ttyS2", events) != 0)
+            say("cannot write the truth: %s", strerror(errno));
+        say("maker: ready 2");
+    }
+    stay();
+}
