@@ -1,5 +1,6 @@
 //! The guest's own programs: compiled here, and packed with the modules into its file system.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -82,10 +83,10 @@ pub(crate) fn build(arch: &str, settings: &Settings<'_>, work: &Path) -> Result<
         u8::from(settings.events)
     );
     for module in settings.modules {
-        conf.push_str(&format!("module {}\n", module.name));
+        writeln!(conf, "module {}", module.name)?;
     }
     if let Some(module) = settings.late_module {
-        conf.push_str(&format!("late-module {}\n", module.name));
+        writeln!(conf, "late-module {}", module.name)?;
     }
     for module in settings.modules.iter().chain(settings.late_module) {
         archive.file(
