@@ -25,6 +25,8 @@ mod policy;
 mod process;
 mod tasks;
 mod threads;
+#[cfg(test)]
+mod toy;
 mod user;
 mod vma;
 mod wanted;

@@ -337,3 +337,6 @@ impl Descent<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

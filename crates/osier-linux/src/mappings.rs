@@ -13,6 +13,7 @@ use osier_osi::{Guard, Mapping, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::Linux;
+use crate::guest::Guest;
 use crate::maple::{self, Maple};
 use crate::path::Paths;
 use crate::vma::{self, Naming, Vma};
@@ -106,6 +107,14 @@ impl Maps {
     }
 }
 
+/// What reading mappings takes.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) guest: &'a Guest,
+    pub(crate) mm: &'a Mm,
+    pub(crate) maps: &'a Maps,
+}
+
 /// What the rows of one process need.
 pub(crate) struct Process {
     /// Its id.
@@ -119,9 +128,9 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn read(linux: &Linux, pid: Seen<u32>, mm: VirtAddr) -> Self {
-        let space = &linux.guest.space;
-        let fields = &linux.mm;
+    fn read(reader: &Reader<'_>, pid: Seen<u32>, mm: VirtAddr) -> Self {
+        let space = &reader.guest.space;
+        let fields = reader.mm;
         let brk = fields.brk.map(|brk| {
             let start = fields.start_brk.read(space, mm)?;
             Ok((start, brk.read(space, mm)?))
@@ -134,7 +143,7 @@ impl Process {
             brk: brk.transpose(),
             start_stack: start_stack.transpose(),
             vdso: vdso.and_then(Result::ok).filter(|&vdso| vdso != 0),
-            strict_heap: linux.maps.strict_heap,
+            strict_heap: reader.maps.strict_heap,
         }
     }
 
@@ -210,16 +219,31 @@ pub(crate) fn mappings(
         Seen::Is(mm) => mm,
         absent @ Seen::Not(_) => return no_memory(WALK, absent),
     };
-    let process = Process::read(linux, pid_of(linux, taskd), mm);
+    let reader = Reader {
+        guest: &linux.guest,
+        mm: &linux.mm,
+        maps: &linux.maps,
+    };
+    walk(&reader, pid_of(linux, taskd), mm, row)
+}
+
+/// The mappings of the process `pid` whose `mm_struct` is at `mm`.
+fn walk(
+    reader: &Reader<'_>,
+    pid: Seen<u32>,
+    mm: VirtAddr,
+    row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+) -> WalkEnds {
+    let process = Process::read(reader, pid, mm);
     let mut walk = Walk {
-        linux,
+        reader,
         process: &process,
         guard: Guard::new(LIMIT),
         ends: Vec::new(),
         stopped: false,
         row,
     };
-    match (linux.mm.mm_mt, &linux.maps.maple, linux.mm.mmap) {
+    match (reader.mm.mm_mt, &reader.maps.maple, reader.mm.mmap) {
         (Some(mm_mt), Some(maple), _) => walk.tree(maple, mm_mt.place(mm)),
         (_, _, Some(mmap)) => walk.list(mmap),
         _ => walk.ends.push(WalkEnd::NoStart {
@@ -244,7 +268,7 @@ pub(crate) fn mappings(
 
 /// A walk over the mappings of one process.
 struct Walk<'a> {
-    linux: &'a Linux,
+    reader: &'a Reader<'a>,
     process: &'a Process,
     /// The mappings shown.
     guard: Guard,
@@ -257,7 +281,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Shows the mapping at `at`; `range` is what a tree says that it spans.
     fn show(&mut self, at: VirtAddr, range: Option<(u64, u64)>) -> ControlFlow<()> {
-        let row = vma::row(self.linux, self.process, at);
+        let row = vma::row(self.reader, self.process, at);
         if let (Some((first, last)), Seen::Is(base), Seen::Is(size)) = (range, &row.base, &row.size)
         {
             let row_last = base.0.wrapping_add(*size).wrapping_sub(1);
@@ -274,8 +298,8 @@ impl Walk<'_> {
                 });
             }
         }
-        let owner = self.linux.maps.vma.vm_mm;
-        let owner = owner.and_then(|field| field.read(&self.linux.guest.space, at).ok());
+        let owner = self.reader.maps.vma.vm_mm;
+        let owner = owner.and_then(|field| field.read(&self.reader.guest.space, at).ok());
         if let Some(owner) = owner.filter(|&owner| owner != self.process.mm) {
             self.ends.push(WalkEnd::Inconsistent {
                 at,
@@ -289,10 +313,10 @@ impl Walk<'_> {
     }
 
     fn tree(&mut self, maple: &Maple, tree: VirtAddr) {
-        let linux = self.linux;
-        let ends = maple::walk(&linux.guest, maple, tree, &mut |entry| {
+        let reader = self.reader;
+        let ends = maple::walk(reader.guest, maple, tree, &mut |entry| {
             let at = entry.value;
-            if !linux.guest.is_kernel_address(at) {
+            if !reader.guest.is_kernel_address(at) {
                 self.ends.push(WalkEnd::BrokenLink {
                     from: tree,
                     to: Some(at),
@@ -318,8 +342,8 @@ impl Walk<'_> {
     }
 
     fn list(&mut self, mmap: Field<Ptr<()>>) {
-        let space = &self.linux.guest.space;
-        let vma = &self.linux.maps.vma;
+        let space = &self.reader.guest.space;
+        let vma = &self.reader.maps.vma;
         let Some(vm_next) = vma.vm_next else {
             self.ends.push(WalkEnd::NoStart {
                 missing: "vm_area_struct.vm_next in the profile".to_owned(),
@@ -362,7 +386,7 @@ impl Walk<'_> {
 
     /// Whether the walk may go on at `at`, where the link of `from` led.
     fn arrive(&mut self, at: VirtAddr, from: VirtAddr) -> Result<(), WalkEnd> {
-        if !self.linux.guest.is_kernel_address(at) {
+        if !self.reader.guest.is_kernel_address(at) {
             return Err(WalkEnd::BrokenLink {
                 from,
                 to: Some(at),
@@ -370,8 +394,8 @@ impl Walk<'_> {
             });
         }
         self.guard.meet(at)?;
-        if let Some(vm_prev) = self.linux.maps.vma.vm_prev
-            && let Ok(back_link) = vm_prev.read(&self.linux.guest.space, at)
+        if let Some(vm_prev) = self.reader.maps.vma.vm_prev
+            && let Ok(back_link) = vm_prev.read(&self.reader.guest.space, at)
             && back_link != from
         {
             self.ends.push(WalkEnd::Inconsistent {
@@ -386,12 +410,12 @@ impl Walk<'_> {
     /// Shows what the list holds behind a break: back from its last mapping, which the tree beside
     /// the list leads to.
     fn backwards(&mut self) {
-        let space = &self.linux.guest.space;
-        let (Some(mut at), Some(vm_prev)) = (self.last(), self.linux.maps.vma.vm_prev) else {
+        let space = &self.reader.guest.space;
+        let (Some(mut at), Some(vm_prev)) = (self.last(), self.reader.maps.vma.vm_prev) else {
             return;
         };
         let mut behind = Vec::new();
-        while self.linux.guest.is_kernel_address(at) && self.guard.meet(at).is_ok() {
+        while self.reader.guest.is_kernel_address(at) && self.guard.meet(at).is_ok() {
             behind.push(at);
             match vm_prev.read(space, at) {
                 Ok(before) => at = before,
@@ -414,12 +438,12 @@ impl Walk<'_> {
 
     /// The mapping with the highest address, by the red-black tree; `None` when it is not reached.
     fn last(&self) -> Option<VirtAddr> {
-        let space = &self.linux.guest.space;
-        let vma = &self.linux.maps.vma;
+        let space = &self.reader.guest.space;
+        let vma = &self.reader.maps.vma;
         let (vm_rb, rb_right) = (vma.vm_rb?, vma.rb_right?);
-        let mut node = self.linux.mm.mm_rb?.read(space, self.process.mm).ok()?;
+        let mut node = self.reader.mm.mm_rb?.read(space, self.process.mm).ok()?;
         for _ in 0..TREE_DEPTH {
-            if !self.linux.guest.is_kernel_address(node) {
+            if !self.reader.guest.is_kernel_address(node) {
                 return None;
             }
             let at = vm_rb.container(node);
@@ -434,13 +458,13 @@ impl Walk<'_> {
 
     /// Holds the rows to the kernel's own count. A walk that broke off is told already.
     fn count(&mut self) {
-        let Some(map_count) = self.linux.mm.map_count else {
+        let Some(map_count) = self.reader.mm.map_count else {
             return;
         };
         if self.stopped || !self.ends.is_empty() {
             return;
         }
-        match map_count.read(&self.linux.guest.space, self.process.mm) {
+        match map_count.read(&self.reader.guest.space, self.process.mm) {
             Ok(count) => {
                 let count = usize::try_from(count).unwrap_or(0);
                 let rows = self.guard.count();
@@ -462,22 +486,22 @@ impl Walk<'_> {
     /// Shows the vsyscall page of a 64-bit process where `/proc/PID/maps` does: it belongs to the
     /// kernel (`gate_vma`), and shows when the kernel has it (`vsyscall_mode`) for this process.
     fn gate(&mut self) {
-        let linux = self.linux;
-        let space = &linux.guest.space;
-        let Some(gate) = linux.guest.symbol("gate_vma") else {
+        let reader = self.reader;
+        let space = &reader.guest.space;
+        let Some(gate) = reader.guest.symbol("gate_vma") else {
             return;
         };
-        if self.stopped || linux.guest.pointer_bytes() != 8 {
+        if self.stopped || reader.guest.pointer_bytes() != 8 {
             return;
         }
         let shown = || {
-            if let Some(mode) = linux.guest.symbol("vsyscall_mode")
+            if let Some(mode) = reader.guest.symbol("vsyscall_mode")
                 && space.read_uint(mode, 4)? == VSYSCALL_NONE
             {
                 return Ok(false);
             }
             let mm = self.process.mm;
-            match (linux.mm.context_flags, linux.mm.ia32_compat) {
+            match (reader.mm.context_flags, reader.mm.ia32_compat) {
                 (Some(flags), _) => Ok(flags.read(space, mm)? & HAS_VSYSCALL != 0),
                 (None, Some(compat)) => Ok(compat.read(space, mm)? == 0),
                 (None, None) => Ok(true),
@@ -485,7 +509,7 @@ impl Walk<'_> {
         };
         match shown() {
             Ok(true) => {
-                let mut row = vma::row(linux, self.process, gate);
+                let mut row = vma::row(reader, self.process, gate);
                 row.name = Seen::Is(b"[vsyscall]".to_vec());
                 row.kind = Seen::Is(osier_osi::MappingKind::Unknown);
                 self.stopped |= (self.row)(row).is_break();
@@ -515,3 +539,6 @@ pub(crate) fn heap_bounds(linux: &Linux, taskd: VirtAddr) -> Seen<(VirtAddr, Vir
         bounds.into()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use osier_osi::Seen;
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
 use crate::Linux;
+use crate::guest::Guest;
 use crate::mount::Mounts;
 
 /// Longest name of one `dentry` that is believed; `NAME_MAX` is 255, pseudo files have longer ones.
@@ -162,6 +163,34 @@ struct Climb {
     mounts: Mounts,
 }
 
+impl Climb {
+    /// The own name of the `dentry` at `dentry`.
+    fn name_of(&self, guest: &Guest, dentry: VirtAddr) -> Seen<Vec<u8>> {
+        let space = &guest.space;
+        let read = || {
+            let len = self.len.read(space, dentry)?;
+            Ok((len, self.name.read(space, dentry)?))
+        };
+        let outcome: Result<_, Fault> = read();
+        let (len, name) = match outcome {
+            Ok(read) => read,
+            Err(fault) => return Seen::unreadable(fault),
+        };
+        if len > NAME_LIMIT {
+            return Seen::implausible(
+                len,
+                "a name has at most 4096 bytes",
+                Some(self.len.place(dentry)),
+            );
+        }
+        let mut text = vec![0; len as usize];
+        match space.read(name, &mut text) {
+            Ok(()) => Seen::Is(text),
+            Err(fault) => Seen::unreadable(fault),
+        }
+    }
+}
+
 /// Reads paths. Remembers those it has read: many processes map the same files.
 pub(crate) struct Paths {
     climb: Option<Climb>,
@@ -226,157 +255,277 @@ impl Paths {
     }
 }
 
-/// The executable of the process whose `mm_struct` is at `mm`, as `/proc/PID/exe` shows it
-/// (`mm->exe_file`). Bytes. Not applicable when there is none.
-pub(crate) fn exe(linux: &Linux, mm: VirtAddr) -> Seen<Vec<u8>> {
-    let Some(exe_file) = linux.mm.exe_file else {
-        return Seen::not_in_this_kernel();
-    };
-    match exe_file.read(&linux.guest.space, mm) {
-        Ok(file) if file.is_null() => Seen::not_applicable("the process has no executable file"),
-        Ok(file) => own_place(linux, file)
-            .and_then(|place| called(linux, place))
-            .map(|called| called.path),
-        Err(fault) => Seen::unreadable(fault),
+impl Paths {
+    /// The path of the executable `exe_file`, as `/proc/PID/exe` shows it.
+    pub(crate) fn exe(&self, guest: &Guest, exe_file: Result<VirtAddr, Fault>) -> Seen<Vec<u8>> {
+        match exe_file {
+            Ok(file) if file.is_null() => {
+                Seen::not_applicable("the process has no executable file")
+            }
+            Ok(file) => self
+                .own_place(guest, file)
+                .and_then(|place| self.called(guest, place))
+                .map(|called| called.path),
+            Err(fault) => Seen::unreadable(fault),
+        }
+    }
+
+    /// What the `struct file` at `file` is called to the process that mapped it.
+    pub(crate) fn of_file(&self, guest: &Guest, file: VirtAddr) -> Seen<Called> {
+        self.user_place(guest, file)
+            .and_then(|place| self.called(guest, place))
+    }
+
+    /// The path of `file` inside its own file system, mounts and ` (deleted)` left out: what PANDA
+    /// calls the file of a mapping.
+    pub(crate) fn inside_file_system(&self, guest: &Guest, file: VirtAddr) -> Seen<Vec<u8>> {
+        let Some(climb) = self.climb else {
+            return Seen::not_in_this_kernel();
+        };
+        self.own_place(guest, file).and_then(|place| {
+            let mut text = Backwards::default();
+            let mut at = place.dentry;
+            for _ in 0..STEP_LIMIT {
+                let parent = match climb.parent.read(&guest.space, at) {
+                    Ok(parent) => parent,
+                    Err(fault) => return Seen::unreadable(fault),
+                };
+                let name = match climb.name_of(guest, at) {
+                    Seen::Is(name) => name,
+                    Seen::Not(absent) => return Seen::Not(absent),
+                };
+                if parent != at {
+                    text.prepend(&name);
+                    at = parent;
+                    continue;
+                }
+                // A file in no directory is its own root, and has a name.
+                let mut path = if name == b"/" { Vec::new() } else { name };
+                path.append(&mut text.finish());
+                return Seen::Is(path);
+            }
+            endless(place)
+        })
+    }
+
+    /// `file->f_path`.
+    fn own_place(&self, guest: &Guest, file: VirtAddr) -> Seen<Place> {
+        place_at(guest, file, self.file.mnt, self.file.dentry)
+    }
+
+    /// The path that the user opened: overlayfs maps a file of a lower layer in its stead.
+    fn user_place(&self, guest: &Guest, file: VirtAddr) -> Seen<Place> {
+        if let (Some(f_mode), Some(_)) = (self.file.f_mode, self.backing.dentry) {
+            match f_mode.read(&guest.space, file) {
+                Ok(mode) if mode & FMODE_BACKING != 0 => {
+                    return place_at(guest, file, self.backing.mnt, self.backing.dentry);
+                }
+                Ok(_) => {}
+                Err(fault) => return Seen::unreadable(fault),
+            }
+        }
+        self.own_place(guest, file)
+    }
+
+    /// The root directory of process 1: what the reader of `/proc` has. `None` when it cannot be had;
+    /// paths then end at the root of the mount tree, which is the same place on all but odd systems.
+    fn reader_root(&self, guest: &Guest) -> Option<Place> {
+        let find = || {
+            let space = &guest.space;
+            let reaper = || {
+                let namespace = guest.symbol("init_pid_ns")?;
+                let task = self.pid_namespace.child_reaper?;
+                let task = task.read(space, namespace).ok()?;
+                (!task.is_null()).then_some(task)
+            };
+            let task = reaper().or_else(|| guest.symbol("init_task"))?;
+            let fs = self.task.fs?.read(space, task).ok()?;
+            if fs.is_null() {
+                return None;
+            }
+            let place = place_at(guest, fs, self.fs.mnt, self.fs.dentry);
+            place.value()
+        };
+        *self.reader_root.get_or_init(find)
+    }
+
+    /// The kernel's `d_path` of `place`, remembered.
+    fn called(&self, guest: &Guest, place: Place) -> Seen<Called> {
+        if let Some(known) = self.known.borrow().get(&place) {
+            return known.clone();
+        }
+        let fresh = self.d_path(guest, place);
+        let mut known = self.known.borrow_mut();
+        known.insert(place, fresh.clone());
+        fresh
+    }
+
+    fn d_path(&self, guest: &Guest, place: Place) -> Seen<Called> {
+        let Some(climb) = self.climb else {
+            return Seen::not_in_this_kernel();
+        };
+        match self.made_name(guest, &climb, place) {
+            Ok(Some(made)) => return made,
+            Ok(None) => {}
+            Err(fault) => return Seen::unreadable(fault),
+        }
+        let deleted = match self.unlinked(guest, &climb, place.dentry) {
+            Ok(deleted) => deleted,
+            Err(fault) => return Seen::unreadable(fault),
+        };
+        self.climb_to_root(guest, &climb, place)
+            .map(|path| with_suffix(path, deleted))
+    }
+
+    /// The kernel's `prepend_path`: names from `place` up to the reader's root or the mount tree's.
+    fn climb_to_root(&self, guest: &Guest, climb: &Climb, place: Place) -> Seen<Vec<u8>> {
+        let space = &guest.space;
+        let root = self.reader_root(guest);
+        let mut text = Backwards::default();
+        let mut at = place;
+        for _ in 0..STEP_LIMIT {
+            if Some(at) == root {
+                return Seen::Is(text.finish_absolute());
+            }
+            let step = || {
+                let mount_root = climb.mounts.root(space, at.mnt)?;
+                Ok((mount_root, climb.parent.read(space, at.dentry)?))
+            };
+            let outcome: Result<_, Fault> = step();
+            let (mount_root, parent) = match outcome {
+                Ok(step) => step,
+                Err(fault) => return Seen::unreadable(fault),
+            };
+            if at.dentry == mount_root {
+                match climb.mounts.below(space, at.mnt) {
+                    Ok(Some((mnt, dentry))) => at = Place { mnt, dentry },
+                    Ok(None) => return Seen::Is(text.finish_absolute()),
+                    Err(fault) => return Seen::unreadable(fault),
+                }
+            } else if parent == at.dentry {
+                // Escaped from its mount: the kernel shows nothing but the root.
+                return Seen::Is(b"/".to_vec());
+            } else {
+                match climb.name_of(guest, at.dentry) {
+                    Seen::Is(name) => text.prepend(&name),
+                    Seen::Not(absent) => return Seen::Not(absent),
+                }
+                if text.0.len() > PATH_LIMIT {
+                    break;
+                }
+                at.dentry = parent;
+            }
+        }
+        endless(place)
+    }
+
+    /// Whether the `dentry` was taken out of its directory: the kernel's `d_unlinked`.
+    ///
+    /// Linux commit ceb5bdc2d246 ("fs: dcache per-bucket dcache hash locking"), v2.6.38, made `d_hash`
+    /// an `hlist_bl_node`, whose back pointer is null when unhashed; before, a flag told.
+    fn unlinked(&self, guest: &Guest, climb: &Climb, dentry: VirtAddr) -> Result<bool, Fault> {
+        let space = &guest.space;
+        if climb.parent.read(space, dentry)? == dentry {
+            return Ok(false);
+        }
+        match (
+            self.unhashed_by_flag,
+            self.dentry.d_hash,
+            self.dentry.d_flags,
+        ) {
+            (false, Some(d_hash), _) => {
+                let back = d_hash.place(dentry).plus(self.pointer_bytes);
+                Ok(space.read_pointer(back)?.is_null())
+            }
+            (true, _, Some(d_flags)) => Ok(d_flags.read(space, dentry)? & DCACHE_UNHASHED != 0),
+            _ => Ok(false),
+        }
+    }
+
+    /// The name of a file that is in no directory, made by its file system's `d_dname`; `None` for
+    /// every other file. Which way it is made follows from the type of file system.
+    fn made_name(
+        &self,
+        guest: &Guest,
+        climb: &Climb,
+        place: Place,
+    ) -> Result<Option<Seen<Called>>, Fault> {
+        let space = &guest.space;
+        let (Some(d_op), Some(d_dname)) = (self.dentry.d_op, self.operations.d_dname) else {
+            return Ok(None);
+        };
+        let operations = d_op.read(space, place.dentry)?;
+        if operations.is_null() || d_dname.read(space, operations)?.is_null() {
+            return Ok(None);
+        }
+        if climb.parent.read(space, place.dentry)? == place.dentry
+            && climb.mounts.root(space, place.mnt)? == place.dentry
+        {
+            return Ok(None);
+        }
+        let file_system = self.file_system_name(guest, place.dentry)?;
+        let numbered = |kind: &str| {
+            let number = self.inode_number(guest, place.dentry);
+            number.map(|number| with_suffix(format!("{kind}:[{number}]").into_bytes(), false))
+        };
+        Ok(Some(match file_system.as_deref() {
+            Some(b"pipefs") => numbered("pipe"),
+            Some(b"sockfs") => numbered("socket"),
+            Some(b"anon_inodefs") => climb
+                .name_of(guest, place.dentry)
+                .map(|name| with_suffix([b"anon_inode:", name.as_slice()].concat(), false)),
+            Some(b"nsfs" | b"dmabuf" | b"pidfs") => Seen::implausible(
+                operations.0,
+                "the file system makes the name in a way of its own",
+                Some(place.dentry),
+            ),
+            // `simple_dname`: shared memory (`/memfd:NAME`, `/dev/zero`, `/SYSV…`), `/[aio]`,
+            // `/anon_hugepage`. The kernel always calls these deleted.
+            _ => climb
+                .name_of(guest, place.dentry)
+                .map(|name| with_suffix([b"/", name.as_slice()].concat(), true)),
+        }))
+    }
+
+    /// The name of the type of the file system that the `dentry` belongs to.
+    fn file_system_name(&self, guest: &Guest, dentry: VirtAddr) -> Result<Option<Vec<u8>>, Fault> {
+        let (Some(d_sb), Some(s_type), Some(name)) = (
+            self.dentry.d_sb,
+            self.super_block.s_type,
+            self.file_system.name,
+        ) else {
+            return Ok(None);
+        };
+        let space = &guest.space;
+        let kind = s_type.read(space, d_sb.read(space, dentry)?)?;
+        space.read_cstr(name.read(space, kind)?, 64).map(Some)
+    }
+
+    fn inode_number(&self, guest: &Guest, dentry: VirtAddr) -> Seen<u64> {
+        let (Some(d_inode), Some(i_ino)) = (self.dentry.d_inode, self.inode.i_ino) else {
+            return Seen::not_in_this_kernel();
+        };
+        let space = &guest.space;
+        let inode = d_inode.read(space, dentry);
+        inode.and_then(|inode| i_ino.read(space, inode)).into()
     }
 }
 
-/// What the `struct file` at `file` is called to the process that mapped it.
-pub(crate) fn of_file(linux: &Linux, file: VirtAddr) -> Seen<Called> {
-    user_place(linux, file).and_then(|place| called(linux, place))
-}
-
-/// The path of `file` inside its own file system, mounts and ` (deleted)` left out: what PANDA
-/// calls the file of a mapping.
-pub(crate) fn inside_file_system(linux: &Linux, file: VirtAddr) -> Seen<Vec<u8>> {
-    let Some(climb) = linux.maps.paths.climb else {
-        return Seen::not_in_this_kernel();
-    };
-    own_place(linux, file).and_then(|place| {
-        let mut text = Backwards::default();
-        let mut at = place.dentry;
-        for _ in 0..STEP_LIMIT {
-            let parent = match climb.parent.read(&linux.guest.space, at) {
-                Ok(parent) => parent,
-                Err(fault) => return Seen::unreadable(fault),
-            };
-            let name = match name_of(linux, &climb, at) {
-                Seen::Is(name) => name,
-                Seen::Not(absent) => return Seen::Not(absent),
-            };
-            if parent != at {
-                text.prepend(&name);
-                at = parent;
-                continue;
-            }
-            // A file in no directory is its own root, and has a name.
-            let mut path = if name == b"/" { Vec::new() } else { name };
-            path.append(&mut text.finish());
-            return Seen::Is(path);
+/// The executable of the process whose `mm_struct` is at `mm`, as `/proc/PID/exe` shows it
+/// (`mm->exe_file`). Bytes. Not applicable when there is none.
+pub(crate) fn exe(linux: &Linux, mm: VirtAddr) -> Seen<Vec<u8>> {
+    match linux.mm.exe_file {
+        Some(exe_file) => {
+            let file = exe_file.read(&linux.guest.space, mm);
+            linux.maps.paths.exe(&linux.guest, file)
         }
-        endless(place)
-    })
+        None => Seen::not_in_this_kernel(),
+    }
 }
 
 fn endless<T>(place: Place) -> Seen<T> {
     let rule = "a path reaches a root in 4096 steps";
     Seen::implausible(place.dentry.0, rule, Some(place.dentry))
-}
-
-/// `file->f_path`.
-fn own_place(linux: &Linux, file: VirtAddr) -> Seen<Place> {
-    place_at(
-        linux,
-        file,
-        linux.maps.paths.file.mnt,
-        linux.maps.paths.file.dentry,
-    )
-}
-
-/// The path that the user opened: overlayfs maps a file of a lower layer in its stead.
-fn user_place(linux: &Linux, file: VirtAddr) -> Seen<Place> {
-    let paths = &linux.maps.paths;
-    if let (Some(f_mode), Some(_)) = (paths.file.f_mode, paths.backing.dentry) {
-        match f_mode.read(&linux.guest.space, file) {
-            Ok(mode) if mode & FMODE_BACKING != 0 => {
-                return place_at(linux, file, paths.backing.mnt, paths.backing.dentry);
-            }
-            Ok(_) => {}
-            Err(fault) => return Seen::unreadable(fault),
-        }
-    }
-    own_place(linux, file)
-}
-
-fn place_at(
-    linux: &Linux,
-    base: VirtAddr,
-    mnt: Option<Field<Ptr<()>>>,
-    dentry: Option<Field<Ptr<()>>>,
-) -> Seen<Place> {
-    let (Some(mnt), Some(dentry)) = (mnt, dentry) else {
-        return Seen::not_in_this_kernel();
-    };
-    let space = &linux.guest.space;
-    let read = || {
-        Ok(Place {
-            mnt: mnt.read(space, base)?,
-            dentry: dentry.read(space, base)?,
-        })
-    };
-    let outcome: Result<Place, Fault> = read();
-    outcome.into()
-}
-
-/// The root directory of process 1: what the reader of `/proc` has. `None` when it cannot be had;
-/// paths then end at the root of the mount tree, which is the same place on all but odd systems.
-fn reader_root(linux: &Linux) -> Option<Place> {
-    let paths = &linux.maps.paths;
-    let find = || {
-        let space = &linux.guest.space;
-        let reaper = || {
-            let namespace = linux.guest.symbol("init_pid_ns")?;
-            let task = paths.pid_namespace.child_reaper?;
-            let task = task.read(space, namespace).ok()?;
-            (!task.is_null()).then_some(task)
-        };
-        let task = reaper().or_else(|| linux.guest.symbol("init_task"))?;
-        let fs = paths.task.fs?.read(space, task).ok()?;
-        if fs.is_null() {
-            return None;
-        }
-        let place = place_at(linux, fs, paths.fs.mnt, paths.fs.dentry);
-        place.value()
-    };
-    *paths.reader_root.get_or_init(find)
-}
-
-/// The kernel's `d_path` of `place`, remembered.
-fn called(linux: &Linux, place: Place) -> Seen<Called> {
-    if let Some(known) = linux.maps.paths.known.borrow().get(&place) {
-        return known.clone();
-    }
-    let fresh = d_path(linux, place);
-    let mut known = linux.maps.paths.known.borrow_mut();
-    known.insert(place, fresh.clone());
-    fresh
-}
-
-fn d_path(linux: &Linux, place: Place) -> Seen<Called> {
-    let paths = &linux.maps.paths;
-    let Some(climb) = paths.climb else {
-        return Seen::not_in_this_kernel();
-    };
-    match made_name(linux, &climb, place) {
-        Ok(Some(made)) => return made,
-        Ok(None) => {}
-        Err(fault) => return Seen::unreadable(fault),
-    }
-    let deleted = match unlinked(linux, &climb, place.dentry) {
-        Ok(deleted) => deleted,
-        Err(fault) => return Seen::unreadable(fault),
-    };
-    climb_to_root(linux, &climb, place).map(|path| with_suffix(path, deleted))
 }
 
 /// A path and its last component, and ` (deleted)` behind the path when asked for.
@@ -388,48 +537,6 @@ fn with_suffix(mut path: Vec<u8>, deleted: bool) -> Called {
         path.extend_from_slice(DELETED);
     }
     Called { path, name }
-}
-
-/// The kernel's `prepend_path`: names from `place` up to the reader's root or the mount tree's.
-fn climb_to_root(linux: &Linux, climb: &Climb, place: Place) -> Seen<Vec<u8>> {
-    let space = &linux.guest.space;
-    let root = reader_root(linux);
-    let mut text = Backwards::default();
-    let mut at = place;
-    for _ in 0..STEP_LIMIT {
-        if Some(at) == root {
-            return Seen::Is(text.finish_absolute());
-        }
-        let step = || {
-            let mount_root = climb.mounts.root(space, at.mnt)?;
-            Ok((mount_root, climb.parent.read(space, at.dentry)?))
-        };
-        let outcome: Result<_, Fault> = step();
-        let (mount_root, parent) = match outcome {
-            Ok(step) => step,
-            Err(fault) => return Seen::unreadable(fault),
-        };
-        if at.dentry == mount_root {
-            match climb.mounts.below(space, at.mnt) {
-                Ok(Some((mnt, dentry))) => at = Place { mnt, dentry },
-                Ok(None) => return Seen::Is(text.finish_absolute()),
-                Err(fault) => return Seen::unreadable(fault),
-            }
-        } else if parent == at.dentry {
-            // Escaped from its mount: the kernel shows nothing but the root.
-            return Seen::Is(b"/".to_vec());
-        } else {
-            match name_of(linux, climb, at.dentry) {
-                Seen::Is(name) => text.prepend(&name),
-                Seen::Not(absent) => return Seen::Not(absent),
-            }
-            if text.0.len() > PATH_LIMIT {
-                break;
-            }
-            at.dentry = parent;
-        }
-    }
-    endless(place)
 }
 
 /// A path that grows from its end. Bytes are kept back to front.
@@ -454,116 +561,25 @@ impl Backwards {
     }
 }
 
-/// The own name of the `dentry` at `dentry`.
-fn name_of(linux: &Linux, climb: &Climb, dentry: VirtAddr) -> Seen<Vec<u8>> {
-    let space = &linux.guest.space;
-    let read = || {
-        let len = climb.len.read(space, dentry)?;
-        Ok((len, climb.name.read(space, dentry)?))
-    };
-    let outcome: Result<_, Fault> = read();
-    let (len, name) = match outcome {
-        Ok(read) => read,
-        Err(fault) => return Seen::unreadable(fault),
-    };
-    if len > NAME_LIMIT {
-        return Seen::implausible(
-            len,
-            "a name has at most 4096 bytes",
-            Some(climb.len.place(dentry)),
-        );
-    }
-    let mut text = vec![0; len as usize];
-    match space.read(name, &mut text) {
-        Ok(()) => Seen::Is(text),
-        Err(fault) => Seen::unreadable(fault),
-    }
-}
-
-/// Whether the `dentry` was taken out of its directory: the kernel's `d_unlinked`.
-///
-/// Linux commit ceb5bdc2d246 ("fs: dcache per-bucket dcache hash locking"), v2.6.38, made `d_hash`
-/// an `hlist_bl_node`, whose back pointer is null when unhashed; before, a flag told.
-fn unlinked(linux: &Linux, climb: &Climb, dentry: VirtAddr) -> Result<bool, Fault> {
-    let space = &linux.guest.space;
-    let paths = &linux.maps.paths;
-    if climb.parent.read(space, dentry)? == dentry {
-        return Ok(false);
-    }
-    match (
-        paths.unhashed_by_flag,
-        paths.dentry.d_hash,
-        paths.dentry.d_flags,
-    ) {
-        (false, Some(d_hash), _) => {
-            let back = d_hash.place(dentry).plus(paths.pointer_bytes);
-            Ok(space.read_pointer(back)?.is_null())
-        }
-        (true, _, Some(d_flags)) => Ok(d_flags.read(space, dentry)? & DCACHE_UNHASHED != 0),
-        _ => Ok(false),
-    }
-}
-
-/// The name of a file that is in no directory, made by its file system's `d_dname`; `None` for
-/// every other file. Which way it is made follows from the type of file system.
-fn made_name(linux: &Linux, climb: &Climb, place: Place) -> Result<Option<Seen<Called>>, Fault> {
-    let space = &linux.guest.space;
-    let paths = &linux.maps.paths;
-    let (Some(d_op), Some(d_dname)) = (paths.dentry.d_op, paths.operations.d_dname) else {
-        return Ok(None);
-    };
-    let operations = d_op.read(space, place.dentry)?;
-    if operations.is_null() || d_dname.read(space, operations)?.is_null() {
-        return Ok(None);
-    }
-    if climb.parent.read(space, place.dentry)? == place.dentry
-        && climb.mounts.root(space, place.mnt)? == place.dentry
-    {
-        return Ok(None);
-    }
-    let file_system = file_system_name(linux, place.dentry)?;
-    let numbered = |kind: &str| {
-        let number = inode_number(linux, place.dentry);
-        number.map(|number| with_suffix(format!("{kind}:[{number}]").into_bytes(), false))
-    };
-    Ok(Some(match file_system.as_deref() {
-        Some(b"pipefs") => numbered("pipe"),
-        Some(b"sockfs") => numbered("socket"),
-        Some(b"anon_inodefs") => name_of(linux, climb, place.dentry)
-            .map(|name| with_suffix([b"anon_inode:", name.as_slice()].concat(), false)),
-        Some(b"nsfs" | b"dmabuf" | b"pidfs") => Seen::implausible(
-            operations.0,
-            "the file system makes the name in a way of its own",
-            Some(place.dentry),
-        ),
-        // `simple_dname`: shared memory (`/memfd:NAME`, `/dev/zero`, `/SYSV…`), `/[aio]`,
-        // `/anon_hugepage`. The kernel always calls these deleted.
-        _ => name_of(linux, climb, place.dentry)
-            .map(|name| with_suffix([b"/", name.as_slice()].concat(), true)),
-    }))
-}
-
-/// The name of the type of the file system that the `dentry` belongs to.
-fn file_system_name(linux: &Linux, dentry: VirtAddr) -> Result<Option<Vec<u8>>, Fault> {
-    let paths = &linux.maps.paths;
-    let (Some(d_sb), Some(s_type), Some(name)) = (
-        paths.dentry.d_sb,
-        paths.super_block.s_type,
-        paths.file_system.name,
-    ) else {
-        return Ok(None);
-    };
-    let space = &linux.guest.space;
-    let kind = s_type.read(space, d_sb.read(space, dentry)?)?;
-    space.read_cstr(name.read(space, kind)?, 64).map(Some)
-}
-
-fn inode_number(linux: &Linux, dentry: VirtAddr) -> Seen<u64> {
-    let paths = &linux.maps.paths;
-    let (Some(d_inode), Some(i_ino)) = (paths.dentry.d_inode, paths.inode.i_ino) else {
+fn place_at(
+    guest: &Guest,
+    base: VirtAddr,
+    mnt: Option<Field<Ptr<()>>>,
+    dentry: Option<Field<Ptr<()>>>,
+) -> Seen<Place> {
+    let (Some(mnt), Some(dentry)) = (mnt, dentry) else {
         return Seen::not_in_this_kernel();
     };
-    let space = &linux.guest.space;
-    let inode = d_inode.read(space, dentry);
-    inode.and_then(|inode| i_ino.read(space, inode)).into()
+    let space = &guest.space;
+    let read = || {
+        Ok(Place {
+            mnt: mnt.read(space, base)?,
+            dentry: dentry.read(space, base)?,
+        })
+    };
+    let outcome: Result<Place, Fault> = read();
+    outcome.into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,9 @@ use osier_memory::{AddressSpace, Fault, VirtAddr};
 use osier_osi::{Mapping, MappingKind, Seen};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
-use crate::path::{self, Called};
-use crate::{Linux, mappings::Process};
+use crate::Linux;
+use crate::mappings::{Process, Reader};
+use crate::path::Called;
 
 const VM_READ: u64 = 1;
 const VM_WRITE: u64 = 2;
@@ -126,9 +127,9 @@ struct Names {
 }
 
 /// The row of the `vm_area_struct` at `at`, of `process`.
-pub(crate) fn row(linux: &Linux, process: &Process, at: VirtAddr) -> Mapping {
-    let space = &linux.guest.space;
-    let vma = &linux.maps.vma;
+pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr) -> Mapping {
+    let space = &reader.guest.space;
+    let vma = &reader.maps.vma;
     let start = vma.vm_start.read(space, at);
     let end = vma.vm_end.read(space, at);
     let size = match (start, end) {
@@ -143,8 +144,8 @@ pub(crate) fn row(linux: &Linux, process: &Process, at: VirtAddr) -> Mapping {
     let file = vma.vm_file.read(space, at);
     let bounds = start.and_then(|start| Ok((start, end?)));
     let named = match file {
-        Ok(file) if file.is_null() => without_file(linux, process, at, bounds),
-        Ok(file) => with_file(linux, at, file),
+        Ok(file) if file.is_null() => without_file(reader, process, at, bounds),
+        Ok(file) => with_file(reader, at, file),
         Err(fault) => Names {
             name: Seen::unreadable(fault),
             file: Seen::unreadable(fault),
@@ -172,10 +173,10 @@ pub(crate) fn row(linux: &Linux, process: &Process, at: VirtAddr) -> Mapping {
     }
 }
 
-fn with_file(linux: &Linux, at: VirtAddr, file: VirtAddr) -> Names {
+fn with_file(reader: &Reader<'_>, at: VirtAddr, file: VirtAddr) -> Names {
     let kind = Seen::Is(MappingKind::File);
-    if linux.maps.naming.files_named {
-        match given_name(linux, at, b"[anon_shmem:") {
+    if reader.maps.naming.files_named {
+        match given_name(reader, at, b"[anon_shmem:") {
             Ok(None) => {}
             Ok(Some(name)) => {
                 return Names {
@@ -193,7 +194,7 @@ fn with_file(linux: &Linux, at: VirtAddr, file: VirtAddr) -> Names {
             }
         }
     }
-    match path::of_file(linux, file) {
+    match reader.maps.paths.of_file(reader.guest, file) {
         Seen::Is(Called { path, name }) => Names {
             name: Seen::Is(name),
             file: Seen::Is(path),
@@ -210,13 +211,13 @@ fn with_file(linux: &Linux, at: VirtAddr, file: VirtAddr) -> Names {
 /// Names and purpose of a mapping without a file, in the order in which the kernel's
 /// `show_map_vma` asks.
 fn without_file(
-    linux: &Linux,
+    reader: &Reader<'_>,
     process: &Process,
     at: VirtAddr,
     bounds: Result<(u64, u64), Fault>,
 ) -> Names {
     let outcome = || {
-        if let Some(name) = name_by_operations(linux, at)? {
+        if let Some(name) = name_by_operations(reader, at)? {
             return Ok((name, MappingKind::Unknown));
         }
         let (start, end) = bounds?;
@@ -229,7 +230,7 @@ fn without_file(
         if process.is_stack(start, end)? {
             return Ok((Seen::Is(b"[stack]".to_vec()), MappingKind::Stack));
         }
-        let name = match given_name(linux, at, b"[anon:")? {
+        let name = match given_name(reader, at, b"[anon:")? {
             Some(name) => Seen::Is(name),
             None => Seen::not_applicable("anonymous memory without a name"),
         };
@@ -256,10 +257,10 @@ fn without_file(
 ///
 /// Linux commit a62c34bd2a8a ("x86, mm: Improve `_install_special_mapping` and fix x86 vdso
 /// naming"), v3.16.
-fn name_by_operations(linux: &Linux, at: VirtAddr) -> Result<Option<Seen<Vec<u8>>>, Fault> {
-    let space = &linux.guest.space;
-    let vma = &linux.maps.vma;
-    let naming = &linux.maps.naming;
+fn name_by_operations(reader: &Reader<'_>, at: VirtAddr) -> Result<Option<Seen<Vec<u8>>>, Fault> {
+    let space = &reader.guest.space;
+    let vma = &reader.maps.vma;
+    let naming = &reader.maps.naming;
     let (Some(vm_ops), Some(name)) = (vma.vm_ops, naming.operations.name) else {
         return Ok(None);
     };
@@ -267,7 +268,7 @@ fn name_by_operations(linux: &Linux, at: VirtAddr) -> Result<Option<Seen<Vec<u8>
     if operations.is_null() || name.read(space, operations)?.is_null() {
         return Ok(None);
     }
-    let special = linux.guest.symbol("special_mapping_vmops");
+    let special = reader.guest.symbol("special_mapping_vmops");
     if special.is_some_and(|special| special != operations) {
         let rule = "the mapping's driver makes the name in a way of its own";
         return Ok(Some(Seen::implausible(operations.0, rule, Some(at))));
@@ -285,12 +286,12 @@ fn name_by_operations(linux: &Linux, at: VirtAddr) -> Result<Option<Seen<Vec<u8>
 }
 
 /// The name that the process gave with `prctl(PR_SET_VMA)`, in the brackets of `/proc/PID/maps`.
-fn given_name(linux: &Linux, at: VirtAddr, prefix: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-    let (Some(anon_name), Some(text)) = (linux.maps.vma.anon_name, linux.maps.naming.anon.name)
+fn given_name(reader: &Reader<'_>, at: VirtAddr, prefix: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    let (Some(anon_name), Some(text)) = (reader.maps.vma.anon_name, reader.maps.naming.anon.name)
     else {
         return Ok(None);
     };
-    let space: &AddressSpace = &linux.guest.space;
+    let space: &AddressSpace = &reader.guest.space;
     let name = anon_name.read(space, at)?;
     if name.is_null() {
         return Ok(None);
@@ -306,7 +307,7 @@ impl Linux {
     pub fn panda_file(&self, vma: VirtAddr) -> Seen<Vec<u8>> {
         match self.maps.vma.vm_file.read(&self.guest.space, vma) {
             Ok(file) if file.is_null() => Seen::not_applicable("no file"),
-            Ok(file) => path::inside_file_system(self, file),
+            Ok(file) => self.maps.paths.inside_file_system(&self.guest, file),
             Err(fault) => Seen::unreadable(fault),
         }
     }
