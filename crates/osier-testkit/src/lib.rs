@@ -21,11 +21,13 @@ pub mod data;
 mod memory;
 mod random;
 mod tables;
+mod toy;
 mod wrappers;
 
 pub use memory::{FlatMemory, MemoryBuilder};
 pub use random::Random;
 pub use tables::{Rights, TableBuilder};
+pub use toy::{Era, TOYS, ToyKernel, ToyMapping, ToyModule, ToyState, ToyTask};
 pub use wrappers::{Knockout, Patched};
 
 /// Ends a test early and says so on standard error, so that nobody takes it for a pass.
