@@ -1,8 +1,23 @@
-//! Finding the kernel. To be written: `locate/`.
+//! Finding the kernel: from most to least knowledge, each step confirmed before it is believed.
+//!
+//! 1. The processors' CR3, where the snapshot has registers.
+//! 2. The VMCOREINFO text of a note.
+//! 3. Kernels met before, at the aligned physical addresses that can hold a kernel image.
+//! 4. One pass over memory for VMCOREINFO pages and for the kernel's own page tables.
+//!
+//! Each gives a paging mode and a table root. A root is believed when it maps a kernel image whose
+//! banner can be read through it, and when VMCOREINFO, if there is one, names the same release.
 
-use osier_memory::{Machine, Paging, PhysAddr, VirtAddr};
+mod confirm;
+mod search;
+mod vmcoreinfo;
+
+use osier_memory::{Hint, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::Premise;
 use osier_profile::BuildId;
+
+use confirm::Candidate;
+use vmcoreinfo::Vmcoreinfo;
 
 /// Where a Linux kernel lies in a machine, each part confirmed.
 #[derive(Clone, Debug)]
@@ -15,34 +30,38 @@ pub struct Located {
     pub text: VirtAddr,
     /// Its physical address.
     pub text_pa: PhysAddr,
-    /// One past the last byte of the mapped kernel image (`_end` rounded up to its page), as far
-    /// as it is known without symbols.
+    /// One past the last byte of the mapped kernel image, as far as it is known without symbols.
     pub end: VirtAddr,
     /// The build id of the kernel's notes or VMCOREINFO; `None` when it has none.
     pub build_id: Option<BuildId>,
     /// The banner, `Linux version …`, without its newline.
     pub banner: Vec<u8>,
+    /// The running kernel's address of the banner.
+    pub banner_at: VirtAddr,
     /// The VMCOREINFO text, when one was found and belongs to this kernel.
     pub vmcoreinfo: Option<Vec<u8>>,
     /// How each part was decided.
     pub premises: Vec<Premise>,
 }
 
-/// A kernel that was met before: what to look for in a dump without registers.
+/// A kernel that was met before: what to look for in a dump without registers. Addresses are
+/// link-time.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// The first bytes at `_text`.
+    /// The first bytes at `_text`; empty when they are not known.
     pub text_head: Vec<u8>,
-    /// Link-time address of `_text`.
+    /// `_text`.
     pub text: u64,
-    /// Link-time address of `linux_banner`.
+    /// `linux_banner`.
     pub linux_banner: u64,
-    /// The banner.
+    /// The banner, without its newline.
     pub banner: Vec<u8>,
-    /// Link-time address of `init_top_pgt` or `swapper_pg_dir`.
+    /// `init_top_pgt` or `swapper_pg_dir`.
     pub root: u64,
     /// Bytes of a pointer.
     pub pointer_bytes: u8,
+    /// The build id.
+    pub build_id: Option<BuildId>,
 }
 
 /// Why no kernel was found.
@@ -56,13 +75,98 @@ pub enum LocateError {
     },
 }
 
-/// Finds the kernel in `machine`.
+impl Located {
+    /// The release that the banner names, such as `6.1.0-50-amd64`.
+    pub fn release(&self) -> String {
+        let words = self
+            .banner
+            .strip_prefix(b"Linux version ")
+            .unwrap_or_default();
+        let word = words.split(|&byte| byte == b' ').next().unwrap_or_default();
+        word.iter().map(|&byte| char::from(byte)).collect()
+    }
+
+    /// The first bytes at `_text`, by which the kernel is known again.
+    pub fn text_head(&self, machine: &Machine) -> Vec<u8> {
+        const BYTES: usize = 64;
+        let mut head = vec![0; BYTES];
+        match machine.memory.read(self.text_pa, &mut head) {
+            Ok(()) => head,
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+/// Finds the kernel in `machine`. `known` are kernels met before; they only make it faster.
 ///
 /// # Errors
 ///
 /// [`LocateError`] says what was tried.
-pub fn locate(_machine: &Machine, _known: &[Known]) -> Result<Located, LocateError> {
+pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError> {
+    let mut tried = Vec::new();
+    let noted = machine.hints.iter().find_map(|hint| match hint {
+        Hint::Vmcoreinfo(text) => Vmcoreinfo::parse(text),
+        _ => None,
+    });
+    let mut candidates = confirm::from_registers(machine);
+    for hint in &machine.hints {
+        if let Hint::TableRoot(root) = hint {
+            candidates.extend(confirm::any_mode(
+                *root,
+                "the table root that the headers name",
+            ));
+        }
+    }
+    if let Some(info) = &noted {
+        candidates.extend(info.candidates("the VMCOREINFO note"));
+    }
+    tried.push(format!(
+        "{} table roots from registers and headers",
+        candidates.len()
+    ));
+    if let Some(found) = first(machine, &candidates, known, noted.as_ref()) {
+        return Ok(found);
+    }
+    let candidates = search::known_kernels(machine, known);
+    tried.push(format!(
+        "{} places of {} kernels met before",
+        candidates.len(),
+        known.len()
+    ));
+    if let Some(found) = first(machine, &candidates, known, noted.as_ref()) {
+        return Ok(found);
+    }
+    let sweep = search::sweep(machine);
+    tried.push(format!(
+        "a pass over memory ({} VMCOREINFO pages, {} kernel page tables)",
+        sweep.vmcoreinfo.len(),
+        sweep.roots.len()
+    ));
+    // An i386 kernel says nothing of its own place; its VMCOREINFO does, and goes with a CR3.
+    let mut infos: Vec<&Vmcoreinfo> = sweep.vmcoreinfo.iter().collect();
+    infos.extend(noted.as_ref());
+    for info in infos {
+        let mut candidates = info.candidates("a VMCOREINFO page in memory");
+        candidates.extend(confirm::from_registers(machine));
+        if let Some(found) = first(machine, &candidates, known, Some(info)) {
+            return Ok(found);
+        }
+    }
+    if let Some(found) = first(machine, &sweep.roots, known, None) {
+        return Ok(found);
+    }
     Err(LocateError::NotFound {
-        tried: "nothing yet".to_owned(),
+        tried: tried.join("; "),
     })
+}
+
+fn first(
+    machine: &Machine,
+    candidates: &[Candidate],
+    known: &[Known],
+    info: Option<&Vmcoreinfo>,
+) -> Option<Located> {
+    candidates
+        .iter()
+        .find_map(|candidate| confirm::confirm(machine, candidate, known, info))
 }

@@ -1,0 +1,184 @@
+//! Searching memory: cheap probes for kernels met before, then one pass for everything else.
+
+use std::ops::ControlFlow;
+
+use osier_memory::{Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun};
+
+use super::Known;
+use super::confirm::Candidate;
+use super::vmcoreinfo::{self, Vmcoreinfo};
+
+/// Kernel images start at multiples of this (`CONFIG_PHYSICAL_ALIGN`, at least 2 MiB on x86-64).
+const IMAGE_ALIGN: u64 = 2 << 20;
+const WINDOW: usize = 1 << 20;
+
+/// The roots of known kernels whose first bytes stand at a place that can hold a kernel image.
+pub(super) fn known_kernels(machine: &Machine, known: &[Known]) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    let longest = known
+        .iter()
+        .map(|kernel| kernel.text_head.len())
+        .max()
+        .unwrap_or(0);
+    if longest == 0 {
+        return found;
+    }
+    for run in machine.memory.runs() {
+        let mut at = PhysAddr(run.start.0.next_multiple_of(IMAGE_ALIGN));
+        while run.contains(at) {
+            if let Ok(chunk) = machine.memory.chunk(at) {
+                for kernel in known {
+                    let head = kernel.text_head.as_slice();
+                    if !head.is_empty() && chunk.starts_with(head) {
+                        found.extend(roots_of(kernel, at));
+                    }
+                }
+            }
+            at = at.plus(IMAGE_ALIGN);
+        }
+    }
+    found
+}
+
+fn roots_of(kernel: &Known, text_pa: PhysAddr) -> Vec<Candidate> {
+    let modes: &[Paging] = if kernel.pointer_bytes == 8 {
+        &[Paging::Long4, Paging::Long5]
+    } else {
+        &[Paging::Pae, Paging::Legacy]
+    };
+    let root = text_pa.plus(kernel.root.wrapping_sub(kernel.text));
+    let by = format!("the first bytes of a kernel met before, at physical {text_pa}");
+    modes
+        .iter()
+        .map(|&mode| Candidate {
+            mode,
+            root,
+            by: by.clone(),
+        })
+        .collect()
+}
+
+/// What a pass over memory finds.
+#[derive(Default)]
+pub(super) struct Sweep {
+    /// VMCOREINFO pages.
+    pub(super) vmcoreinfo: Vec<Vmcoreinfo>,
+    /// Roots of tables that map an x86-64 kernel image.
+    pub(super) roots: Vec<Candidate>,
+}
+
+/// The last two entries of a page, where it could be a page table of an x86-64 kernel.
+struct Tail {
+    page: u64,
+    entries: [u64; 2],
+}
+
+const PRESENT: u64 = 1;
+const FRAME: u64 = 0x000f_ffff_ffff_f000;
+
+/// Passes over all memory once.
+pub(super) fn sweep(machine: &Machine) -> Sweep {
+    let mut pages = Vec::new();
+    let mut images = Vec::new();
+    let mut tails: Vec<Tail> = Vec::new();
+    for run in machine.memory.runs() {
+        let whole = PhysRun {
+            start: run.start,
+            len: run.len,
+        };
+        let _ = machine.memory.sweep(whole, WINDOW, &mut |start, window| {
+            let chunks = window.chunks_exact(PAGE_BYTES as usize);
+            for (at, page) in (0_u64..).zip(chunks) {
+                let pa = start.plus(at.wrapping_mul(PAGE_BYTES));
+                if page.starts_with(vmcoreinfo::START) {
+                    pages.push(pa);
+                }
+                if maps_image(page) {
+                    images.push(pa.0);
+                }
+                let entries = [entry(page, 510), entry(page, 511)];
+                if entries.iter().any(|entry| entry & PRESENT != 0) {
+                    tails.push(Tail {
+                        page: pa.0,
+                        entries,
+                    });
+                }
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    // What was found is read again, so that a recorder sees it.
+    let vmcoreinfo = pages.into_iter().filter_map(|pa| {
+        let mut page = vec![0; PAGE_BYTES as usize];
+        machine.memory.read(pa, &mut page).ok()?;
+        Vmcoreinfo::parse(&page)
+    });
+    Sweep {
+        vmcoreinfo: vmcoreinfo.collect(),
+        roots: roots(&images, &tails),
+    }
+}
+
+fn entry(page: &[u8], index: usize) -> u64 {
+    let at = index.saturating_mul(8);
+    let bytes = page
+        .get(at..at.saturating_add(8))
+        .and_then(|bytes| bytes.try_into().ok());
+    bytes.map_or(0, u64::from_le_bytes)
+}
+
+/// Whether a page is a page directory that maps a kernel image: at least four large pages side by
+/// side, global or not, in consecutive frames, and small tables or nothing elsewhere.
+fn maps_image(page: &[u8]) -> bool {
+    const LARGE: u64 = 1 << 7;
+    const LARGE_FRAME: u64 = 0x000f_ffff_ffe0_0000;
+    let mut run = 0_u32;
+    let mut last = 0_u64;
+    for index in 0..256 {
+        let entry = entry(page, index);
+        // User bit clear, present, large.
+        if entry & (PRESENT | LARGE | 4) != PRESENT | LARGE {
+            if entry != 0 && entry & PRESENT == 0 {
+                return false; // no kernel table holds anything else
+            }
+            run = 0;
+            continue;
+        }
+        let frame = entry & LARGE_FRAME;
+        run = if run > 0 && frame == last.wrapping_add(IMAGE_ALIGN) {
+            run.saturating_add(1)
+        } else {
+            1
+        };
+        last = frame;
+        if run >= 4 {
+            return true;
+        }
+    }
+    false
+}
+
+/// Table roots whose last entries lead to one of `images`: the image lies in the last but one GiB
+/// of the address space.
+fn roots(images: &[u64], tails: &[Tail]) -> Vec<Candidate> {
+    let leads = |entry: u64, to: &[u64]| entry & PRESENT != 0 && to.contains(&(entry & FRAME));
+    let level = |slot: usize, to: &[u64]| -> Vec<u64> {
+        let fits = |tail: &&Tail| {
+            tail.entries
+                .get(slot)
+                .is_some_and(|&entry| leads(entry, to))
+        };
+        tails.iter().filter(fits).map(|tail| tail.page).collect()
+    };
+    let pointers = level(0, images);
+    let four = level(1, &pointers);
+    let five = level(1, &four);
+    let candidate = |mode: Paging, page: &u64| Candidate {
+        mode,
+        root: PhysAddr(*page),
+        by: format!("a table at physical {page:#x} that leads to a kernel image's page directory"),
+    };
+    let mut all: Vec<Candidate> = five.iter().map(|p| candidate(Paging::Long5, p)).collect();
+    all.extend(four.iter().map(|p| candidate(Paging::Long4, p)));
+    all
+}
