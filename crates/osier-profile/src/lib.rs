@@ -9,13 +9,17 @@
 //! right kind, and reports every miss at once.
 
 mod field;
+mod file;
 mod layout;
 mod profile;
+mod store;
 mod wanted;
 
 pub use field::{Bits, Embed, Field, FieldKind, Ptr, SInt, UInt};
+pub use file::{Card, ProfileError};
 pub use layout::{LayoutError, Miss, Resolver};
 pub use profile::{
     BuildId, Identity, Kind, Member, OsKind, Profile, ProfileBuilder, Type, TypeKind,
 };
+pub use store::{Listing, ProfileStore, Source};
 pub use wanted::Wanted;

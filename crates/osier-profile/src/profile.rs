@@ -154,6 +154,7 @@ impl Type {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     identity: Identity,
+    text_head: Vec<u8>,
     provenance: Vec<String>,
     types: Vec<Type>,
     symbols: Vec<(String, u64)>,
@@ -164,6 +165,12 @@ impl Profile {
     /// Which kernel.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The first bytes at the kernel's `_text` as they stand in memory, at most 64: a place whose
+    /// bytes differ is not this kernel. Empty when the source does not hold them.
+    pub fn text_head(&self) -> &[u8] {
+        &self.text_head
     }
 
     /// Where the facts came from, a line each, such as `BTF of the snapshot at 0xffffffff82a8c1f0`.
@@ -229,11 +236,23 @@ impl ProfileBuilder {
     pub fn new(identity: Identity) -> Self {
         Self(Profile {
             identity,
+            text_head: Vec::new(),
             provenance: Vec::new(),
             types: Vec::new(),
             symbols: Vec::new(),
             constants: Vec::new(),
         })
+    }
+
+    /// Sets the first bytes at `_text`; those after the 64th are left out.
+    pub fn set_text_head(&mut self, mut bytes: Vec<u8>) {
+        bytes.truncate(64);
+        self.0.text_head = bytes;
+    }
+
+    /// Which kernel, as known so far.
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
     }
 
     /// The identity, to complete it.
@@ -244,6 +263,11 @@ impl ProfileBuilder {
     /// Adds a line of provenance.
     pub fn provenance(&mut self, line: impl Into<String>) {
         self.0.provenance.push(line.into());
+    }
+
+    /// Makes room for so many more types.
+    pub(crate) fn reserve_types(&mut self, count: usize) {
+        self.0.types.reserve(count);
     }
 
     /// Adds a type.

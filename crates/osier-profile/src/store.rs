@@ -1,0 +1,336 @@
+//! Where profiles are kept: folders that the user names, a cache of one's own, and those built in.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::file::{CARD_WINDOW, MAX_FILE_BYTES};
+use crate::{BuildId, Card, Profile, ProfileError};
+
+const EXTENSION: &str = "osp";
+
+/// Where a stored profile lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file in a folder that the user named.
+    Folder(PathBuf),
+    /// A file in the cache.
+    Cache(PathBuf),
+    /// Built into the program: its number among the embedded ones.
+    Embedded(usize),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => write!(f, "profile {}", path.display()),
+            Self::Cache(path) => write!(f, "cached profile {}", path.display()),
+            Self::Embedded(_) => f.write_str("built-in profile"),
+        }
+    }
+}
+
+/// What a survey of a store found.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The profiles, in the order in which they are searched.
+    pub cards: Vec<(Card, Source)>,
+    /// Files that are named like profiles and could not be read as such.
+    pub problems: Vec<ProfileError>,
+}
+
+/// The places where profiles are looked for: `dirs` in order, then the cache, then the built-in
+/// ones. Within each, a profile made for the wanted list in hand is preferred.
+#[derive(Clone, Debug, Default)]
+pub struct ProfileStore {
+    /// Folders that the user named; every `.osp` file in them counts, whatever its name.
+    pub dirs: Vec<PathBuf>,
+    /// The cache, whose files are called by their build id; `None` for none. It need not exist and
+    /// need not be writable.
+    pub cache: Option<PathBuf>,
+    /// Profile files that are part of the program.
+    pub embedded: Vec<&'static [u8]>,
+}
+
+impl ProfileStore {
+    /// The per-user cache: `$XDG_CACHE_HOME/osier`, or else `~/.cache/osier`. `None` when neither
+    /// is set. Follows the XDG Base Directory Specification 0.8: a relative path is ignored.
+    pub fn user_cache() -> Option<PathBuf> {
+        let absolute = |name: &str| {
+            let path = PathBuf::from(std::env::var_os(name)?);
+            path.is_absolute().then_some(path)
+        };
+        absolute("XDG_CACHE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+            .map(|base| base.join("osier"))
+    }
+
+    /// The profile of the kernel with this build id, made for the wanted list of this fingerprint.
+    /// A profile made for another list is handed out from a folder or from the program itself when
+    /// there is no better one, never from the cache: what the cache holds can be made anew.
+    pub fn find(&self, id: &BuildId, fingerprint: u64) -> Option<(Arc<Profile>, Source)> {
+        let name = format!("{id}.{EXTENSION}");
+        let named = self.dirs.iter().map(|dir| Source::Folder(dir.join(&name)));
+        let cached = self.cache.iter().map(|dir| Source::Cache(dir.join(&name)));
+        for source in named.chain(cached) {
+            if let Ok((profile, made_for)) = self.open(&source)
+                && made_for == fingerprint
+                && profile.identity().build_id.as_ref() == Some(id)
+            {
+                return Some((Arc::new(profile), source));
+            }
+        }
+        self.choose(fingerprint, |card| {
+            card.identity.build_id.as_ref() == Some(id)
+        })
+    }
+
+    /// As [`find`](Self::find), by the kernel's banner, compared without white space at its end.
+    /// For kernels without a build id and for profiles whose source did not name one.
+    pub fn find_by_banner(
+        &self,
+        banner: &[u8],
+        fingerprint: u64,
+    ) -> Option<(Arc<Profile>, Source)> {
+        let banner = banner.trim_ascii_end();
+        if banner.is_empty() {
+            return None;
+        }
+        self.choose(fingerprint, |card| {
+            card.identity.banner.trim_ascii_end() == banner
+        })
+    }
+
+    /// Everything in the store; of each file only the beginning is read.
+    pub fn all(&self) -> Listing {
+        let mut listing = Listing::default();
+        let folders = self.dirs.iter().map(|dir| (dir, false));
+        for (dir, cache) in folders.chain(self.cache.iter().map(|dir| (dir, true))) {
+            for path in profiles_in(dir) {
+                match read_card(&path) {
+                    Ok(card) if cache => listing.cards.push((card, Source::Cache(path))),
+                    Ok(card) => listing.cards.push((card, Source::Folder(path))),
+                    Err(problem) => listing.problems.push(problem),
+                }
+            }
+        }
+        for (number, data) in self.embedded.iter().enumerate() {
+            match Card::from_bytes(data) {
+                Ok(card) => listing.cards.push((card, Source::Embedded(number))),
+                Err(problem) => listing.problems.push(problem),
+            }
+        }
+        listing
+    }
+
+    /// Reads the profile at `source`: it, and the fingerprint of the wanted list it was made for.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is no profile or a damaged one.
+    pub fn open(&self, source: &Source) -> Result<(Profile, u64), ProfileError> {
+        match source {
+            Source::Folder(path) | Source::Cache(path) => Profile::read_file(path),
+            Source::Embedded(number) => {
+                let data = self.embedded.get(*number);
+                Profile::from_bytes(data.copied().unwrap_or_default())
+            }
+        }
+    }
+
+    /// Keeps `profile` in the cache, under its build id, and says where. `None` when there is no
+    /// cache, it cannot be written, or the profile has no build id.
+    pub fn save(&self, profile: &Profile, fingerprint: u64) -> Option<PathBuf> {
+        let id = profile.identity().build_id.as_ref()?;
+        let dir = self.cache.as_ref()?;
+        fs::create_dir_all(dir).ok()?;
+        let path = dir.join(format!("{id}.{EXTENSION}"));
+        profile.write_file(&path, fingerprint).ok()?;
+        Some(path)
+    }
+
+    fn choose(
+        &self,
+        fingerprint: u64,
+        fits: impl Fn(&Card) -> bool,
+    ) -> Option<(Arc<Profile>, Source)> {
+        let mut fitting: Vec<_> = self.all().cards;
+        fitting.retain(|(card, source)| {
+            let current = card.fingerprint == fingerprint;
+            fits(card) && (current || !matches!(source, Source::Cache(_)))
+        });
+        // Stable: among equals the order of search decides.
+        fitting.sort_by_key(|(card, _)| card.fingerprint != fingerprint);
+        fitting.into_iter().find_map(|(_, source)| {
+            let (profile, _) = self.open(&source).ok()?;
+            Some((Arc::new(profile), source))
+        })
+    }
+}
+
+impl Profile {
+    /// Reads a profile file: the profile, and the fingerprint of the wanted list it was made for.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is no profile or a damaged one.
+    pub fn read_file(path: &Path) -> Result<(Self, u64), ProfileError> {
+        let data = read_beginning(path, MAX_FILE_BYTES)?;
+        Self::from_bytes(&data).map_err(|source| in_file(path, source))
+    }
+
+    /// Writes the profile to a file, through a temporary name in the same folder, so that nobody
+    /// sees half of it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn write_file(&self, path: &Path, fingerprint: u64) -> Result<(), ProfileError> {
+        let data = self.to_bytes(fingerprint);
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}.tmp", std::process::id()));
+        let partial = path.with_file_name(name);
+        let written = File::create(&partial)
+            .and_then(|mut file| file.write_all(&data))
+            .and_then(|()| fs::rename(&partial, path));
+        written.map_err(|source| {
+            let _ = fs::remove_file(&partial);
+            ProfileError::Io {
+                path: path.to_owned(),
+                source,
+            }
+        })
+    }
+}
+
+fn in_file(path: &Path, source: ProfileError) -> ProfileError {
+    ProfileError::InFile {
+        path: path.to_owned(),
+        source: Box::new(source),
+    }
+}
+
+fn read_beginning(path: &Path, limit: u64) -> Result<Vec<u8>, ProfileError> {
+    let mut data = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut data))
+        .map_err(|source| ProfileError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(data)
+}
+
+fn read_card(path: &Path) -> Result<Card, ProfileError> {
+    let data = read_beginning(path, CARD_WINDOW as u64)?;
+    Card::from_bytes(&data).map_err(|source| in_file(path, source))
+}
+
+/// The profile files of a folder, by name; none when it cannot be listed.
+fn profiles_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == EXTENSION))
+        .filter(|path| !hidden(path))
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Identity, OsKind, ProfileBuilder};
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let unique = format!("osier-store-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(unique);
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn profile(id: u8, banner: &str) -> Profile {
+        let identity = Identity {
+            os: OsKind::Linux,
+            pointer_bytes: 8,
+            build_id: Some(BuildId(vec![id; 20])),
+            banner: banner.as_bytes().to_vec(),
+            release: String::new(),
+        };
+        ProfileBuilder::new(identity).build()
+    }
+
+    #[test]
+    fn what_is_saved_is_found_by_its_key_and_list() {
+        let scratch = Scratch::new("cache");
+        let store = ProfileStore {
+            cache: Some(scratch.0.join("made/on/demand")),
+            ..ProfileStore::default()
+        };
+        let saved = profile(1, "Linux version 1");
+        let path = store.save(&saved, 5).unwrap();
+        assert_eq!(path.file_name().unwrap().len(), 44);
+        let id = BuildId(vec![1; 20]);
+        let (found, source) = store.find(&id, 5).unwrap();
+        assert_eq!((&*found, source), (&saved, Source::Cache(path)));
+        assert!(store.find(&id, 6).is_none(), "made for another list");
+        assert!(store.find(&BuildId(vec![2; 20]), 5).is_none());
+        assert!(store.find_by_banner(b"Linux version 1\n", 5).is_some());
+        assert!(store.find_by_banner(b"Linux version 2", 5).is_none());
+        assert!(store.find_by_banner(b"", 5).is_none());
+    }
+
+    #[test]
+    fn folders_are_read_by_header_and_prefer_the_current_list() {
+        let (one, two) = (Scratch::new("one"), Scratch::new("two"));
+        profile(3, "old")
+            .write_file(&one.0.join("any.osp"), 1)
+            .unwrap();
+        profile(3, "new")
+            .write_file(&two.0.join("other.osp"), 2)
+            .unwrap();
+        fs::write(two.0.join("junk.osp"), b"junk").unwrap();
+        let store = ProfileStore {
+            dirs: vec![one.0.clone(), two.0.clone(), "/nonexistent".into()],
+            ..ProfileStore::default()
+        };
+        let id = BuildId(vec![3; 20]);
+        assert_eq!(store.find(&id, 1).unwrap().0.identity().banner, b"old");
+        assert_eq!(store.find(&id, 2).unwrap().0.identity().banner, b"new");
+        assert_eq!(store.find(&id, 9).unwrap().0.identity().banner, b"old");
+        let listing = store.all();
+        assert_eq!((listing.cards.len(), listing.problems.len()), (2, 1));
+    }
+
+    #[test]
+    fn built_in_profiles_come_last() {
+        let data = profile(4, "inside").to_bytes(1);
+        let store = ProfileStore {
+            embedded: vec![Box::leak(data.into_boxed_slice())],
+            ..ProfileStore::default()
+        };
+        let (found, source) = store.find(&BuildId(vec![4; 20]), 1).unwrap();
+        assert_eq!(found.identity().banner, b"inside");
+        assert_eq!(source, Source::Embedded(0));
+        assert_eq!(store.save(&found, 1), None);
+    }
+}
