@@ -1,0 +1,346 @@
+//! Writes an ELF core of physical memory, as QEMU's `dump-guest-memory` does.
+//!
+//! Sources: the ELF specification; QEMU's `dump/dump.c` and `target/i386/arch_dump.c`: one note
+//! `CORE` and one note `QEMU` (a `QEMUCPUState`, version 1) for each processor, and `VMCOREINFO`.
+
+use std::io::{self, Write};
+
+use osier_memory::{CpuState, Fault, PAGE_BYTES, PhysAddr, PhysicalMemory, Segment};
+
+const HEADER_BYTES: usize = 64;
+const PROGRAM_HEADER_BYTES: usize = 56;
+const SECTION_HEADER_BYTES: usize = 64;
+const EM_386: u16 = 3;
+const EM_X86_64: u16 = 62;
+const NT_PRSTATUS: u32 = 1;
+/// Segments that the 16-bit count of the header can tell; the value after it says that section 0
+/// holds the count.
+const PN_XNUM: usize = 0xffff;
+
+/// What goes into a core.
+pub struct Core<'a> {
+    /// The memory that the pages are read from.
+    pub memory: &'a dyn PhysicalMemory,
+    /// The pages, by the physical address of their first bytes, ascending.
+    pub pages: &'a [PhysAddr],
+    /// The processors.
+    pub cpus: &'a [CpuState],
+    /// The VMCOREINFO text, when it is known.
+    pub vmcoreinfo: Option<&'a [u8]>,
+    /// Bytes of the guest's pointers: 4 or 8.
+    pub pointer_bytes: u8,
+}
+
+/// Why a core could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    /// The file could not be written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A page that was read before cannot be read again.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+}
+
+/// Adjacent pages: the first one's address and the length in bytes.
+fn runs(pages: &[PhysAddr]) -> Vec<(PhysAddr, u64)> {
+    let mut runs: Vec<(PhysAddr, u64)> = Vec::new();
+    for &page in pages {
+        match runs.last_mut() {
+            Some((start, len)) if start.plus(*len) == page => {
+                *len = len.saturating_add(PAGE_BYTES);
+            }
+            _ => runs.push((page, PAGE_BYTES)),
+        }
+    }
+    runs
+}
+
+/// Writes the core. Pages follow each other without holes, from a page boundary on.
+///
+/// # Errors
+///
+/// [`CoreError`]: the file, or a page that cannot be read.
+pub fn write_core(core: &Core<'_>, out: &mut dyn Write) -> Result<(), CoreError> {
+    let notes = notes(core);
+    let runs = runs(core.pages);
+    let count = runs.len().saturating_add(1);
+    let extended = count >= PN_XNUM;
+    let notes_at = HEADER_BYTES
+        .saturating_add(count.saturating_mul(PROGRAM_HEADER_BYTES))
+        .saturating_add(if extended { SECTION_HEADER_BYTES } else { 0 });
+    let pages_at = notes_at
+        .saturating_add(notes.len())
+        .next_multiple_of(PAGE_BYTES as usize);
+
+    let mut head = Vec::with_capacity(pages_at);
+    head.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    put16(&mut head, 4); // ET_CORE
+    put16(
+        &mut head,
+        if core.pointer_bytes == 4 {
+            EM_386
+        } else {
+            EM_X86_64
+        },
+    );
+    put32(&mut head, 1);
+    put64(&mut head, 0); // e_entry
+    put64(&mut head, HEADER_BYTES as u64);
+    let sections = HEADER_BYTES.saturating_add(count.saturating_mul(PROGRAM_HEADER_BYTES));
+    put64(&mut head, if extended { sections as u64 } else { 0 });
+    put32(&mut head, 0); // e_flags
+    put16(&mut head, HEADER_BYTES as u16);
+    put16(&mut head, PROGRAM_HEADER_BYTES as u16);
+    put16(&mut head, count.min(PN_XNUM) as u16);
+    put16(&mut head, SECTION_HEADER_BYTES as u16);
+    put16(&mut head, u16::from(extended));
+    put16(&mut head, 0);
+
+    program_header(&mut head, 4, notes_at as u64, 0, notes.len() as u64);
+    let mut offset = pages_at as u64;
+    for &(start, len) in &runs {
+        program_header(&mut head, 1, offset, start.0, len);
+        offset = offset.saturating_add(len);
+    }
+    if extended {
+        let mut section = [0_u8; SECTION_HEADER_BYTES];
+        if let Some(info) = section.get_mut(44..48) {
+            info.copy_from_slice(&(count as u32).to_le_bytes());
+        }
+        head.extend(section);
+    }
+    head.extend(notes);
+    head.resize(pages_at, 0);
+    out.write_all(&head)?;
+
+    let mut page = [0_u8; PAGE_BYTES as usize];
+    for &at in core.pages {
+        core.memory.read(at, &mut page)?;
+        out.write_all(&page)?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn program_header(head: &mut Vec<u8>, kind: u32, offset: u64, phys: u64, bytes: u64) {
+    put32(head, kind);
+    put32(head, 0); // flags
+    for value in [offset, 0, phys, bytes, bytes, 0] {
+        put64(head, value);
+    }
+}
+
+fn notes(core: &Core<'_>) -> Vec<u8> {
+    let mut notes = Vec::new();
+    for cpu in core.cpus {
+        note(
+            &mut notes,
+            b"CORE\0",
+            NT_PRSTATUS,
+            &prstatus(cpu, core.pointer_bytes),
+        );
+    }
+    for cpu in core.cpus {
+        note(&mut notes, b"QEMU\0", 0, &cpu_state(cpu));
+    }
+    if let Some(text) = core.vmcoreinfo {
+        note(&mut notes, b"VMCOREINFO\0", 0, text);
+    }
+    notes
+}
+
+fn note(notes: &mut Vec<u8>, name: &[u8], kind: u32, description: &[u8]) {
+    put32(notes, name.len() as u32);
+    put32(notes, description.len() as u32);
+    put32(notes, kind);
+    for part in [name, description] {
+        notes.extend(part);
+        notes.resize(notes.len().next_multiple_of(4), 0);
+    }
+}
+
+/// The general registers by QEMU's order: rax rbx rcx rdx rsi rdi rsp rbp r8…r15.
+fn general(cpu: &CpuState) -> [u64; 16] {
+    let [
+        ax,
+        cx,
+        dx,
+        bx,
+        sp,
+        bp,
+        si,
+        di,
+        r8,
+        r9,
+        r10,
+        r11,
+        r12,
+        r13,
+        r14,
+        r15,
+    ] = cpu.general;
+    [
+        ax, bx, cx, dx, si, di, sp, bp, r8, r9, r10, r11, r12, r13, r14, r15,
+    ]
+}
+
+/// `elf_prstatus` of the guest's width: zeros but for the thread's number and the registers.
+fn prstatus(cpu: &CpuState, pointer_bytes: u8) -> Vec<u8> {
+    let [
+        ax,
+        bx,
+        cx,
+        dx,
+        si,
+        di,
+        sp,
+        bp,
+        r8,
+        r9,
+        r10,
+        r11,
+        r12,
+        r13,
+        r14,
+        r15,
+    ] = general(cpu);
+    let segments = &cpu.segments;
+    let selector = |segment: Segment| u64::from(segment.selector);
+    let number = cpu.index.saturating_add(1);
+    let mut status = Vec::new();
+    if pointer_bytes == 4 {
+        status.resize(24, 0);
+        put32(&mut status, number);
+        status.resize(72, 0);
+        let registers = [
+            bx,
+            cx,
+            dx,
+            si,
+            di,
+            bp,
+            ax,
+            selector(segments.ds),
+            selector(segments.es),
+            selector(segments.fs),
+            selector(segments.gs),
+            ax,
+            cpu.rip,
+            selector(segments.cs),
+            cpu.rflags,
+            sp,
+            selector(segments.ss),
+        ];
+        registers
+            .iter()
+            .for_each(|&value| put32(&mut status, value as u32));
+        status.resize(144, 0);
+    } else {
+        status.resize(32, 0);
+        put32(&mut status, number);
+        status.resize(112, 0);
+        let registers = [
+            r15,
+            r14,
+            r13,
+            r12,
+            bp,
+            bx,
+            r11,
+            r10,
+            r9,
+            r8,
+            ax,
+            cx,
+            dx,
+            si,
+            di,
+            ax,
+            cpu.rip,
+            selector(segments.cs),
+            cpu.rflags,
+            sp,
+            selector(segments.ss),
+            segments.fs.base,
+            segments.gs.base,
+            selector(segments.ds),
+            selector(segments.es),
+            selector(segments.fs),
+            selector(segments.gs),
+        ];
+        registers
+            .iter()
+            .for_each(|&value| put64(&mut status, value));
+        status.resize(336, 0);
+    }
+    status
+}
+
+/// `QEMUCPUState`, version 1. The kernel's GS base is left out when it is not known: readers tell
+/// by the size.
+fn cpu_state(cpu: &CpuState) -> Vec<u8> {
+    const WITHOUT_GS_BASE: u32 = 432;
+    let size = WITHOUT_GS_BASE.saturating_add(if cpu.kernel_gs_base.is_some() { 8 } else { 0 });
+    let mut state = Vec::with_capacity(size as usize);
+    put32(&mut state, 1);
+    put32(&mut state, size);
+    general(cpu)
+        .iter()
+        .for_each(|&value| put64(&mut state, value));
+    put64(&mut state, cpu.rip);
+    put64(&mut state, cpu.rflags);
+    let s = &cpu.segments;
+    for segment in [
+        s.cs, s.ds, s.es, s.fs, s.gs, s.ss, s.ldt, s.tr, s.gdt, s.idt,
+    ] {
+        put32(&mut state, u32::from(segment.selector));
+        put32(&mut state, segment.limit);
+        put32(&mut state, segment.flags);
+        put32(&mut state, 0);
+        put64(&mut state, segment.base);
+    }
+    for value in [cpu.cr0, 0, cpu.cr2, cpu.cr3, cpu.cr4] {
+        put64(&mut state, value);
+    }
+    if let Some(base) = cpu.kernel_gs_base {
+        put64(&mut state, base);
+    }
+    state
+}
+
+fn put16(into: &mut Vec<u8>, value: u16) {
+    into.extend(value.to_le_bytes());
+}
+
+fn put32(into: &mut Vec<u8>, value: u32) {
+    into.extend(value.to_le_bytes());
+}
+
+fn put64(into: &mut Vec<u8>, value: u64) {
+    into.extend(value.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adjacent_pages_are_one_run() {
+        let pages = [0x1000, 0x2000, 0x5000].map(PhysAddr);
+        assert_eq!(
+            runs(&pages),
+            [(PhysAddr(0x1000), 0x2000), (PhysAddr(0x5000), 0x1000)]
+        );
+    }
+
+    #[test]
+    fn notes_have_the_sizes_that_qemu_writes() {
+        let mut cpu = CpuState::default();
+        assert_eq!(cpu_state(&cpu).len(), 432);
+        cpu.kernel_gs_base = Some(1);
+        assert_eq!(cpu_state(&cpu).len(), 440);
+        assert_eq!(prstatus(&cpu, 8).len(), 336);
+        assert_eq!(prstatus(&cpu, 4).len(), 144);
+    }
+}

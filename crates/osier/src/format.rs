@@ -1,0 +1,82 @@
+//! How cells become text: JSON objects, CSV records, lines of a terminal's table.
+
+mod csv;
+mod json;
+mod terminal;
+mod wall_clock;
+
+use std::fmt::Write as _;
+
+pub use csv::{csv_header, csv_row};
+pub use json::{json_end, json_row, json_string};
+pub use terminal::{Style, TextTable, describe_absence, describe_end, terminal_text};
+pub use wall_clock::iso8601;
+
+/// Bytes as text: what is UTF-8 as it is, any other byte as `\xNN`. The flag says whether every
+/// byte was UTF-8.
+pub fn escape_bytes(bytes: &[u8], into: &mut String) -> bool {
+    let mut clean = true;
+    for chunk in bytes.utf8_chunks() {
+        into.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            clean = false;
+            let _ = write!(into, "\\x{byte:02x}");
+        }
+    }
+    clean
+}
+
+/// Lower-case hexadecimal digits of `bytes`.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Arguments as one line: the last NUL dropped, every other one a blank. The flag says whether the
+/// bytes can be had back from the line, by making blanks NULs and adding one at the end.
+pub fn join_arguments(arguments: &[u8], into: &mut String) -> bool {
+    let (body, ended) = match arguments.split_last() {
+        Some((0, body)) => (body, true),
+        _ => (arguments, arguments.is_empty()),
+    };
+    let blanks = body.contains(&b' ');
+    let line: Vec<u8> = body
+        .iter()
+        .map(|&byte| if byte == 0 { b' ' } else { byte })
+        .collect();
+    escape_bytes(&line, into) && ended && !blanks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_not_text_are_escaped() {
+        let check = |bytes: &[u8], text: &str, clean: bool| {
+            let mut got = String::new();
+            assert_eq!(escape_bytes(bytes, &mut got), clean);
+            assert_eq!(got, text);
+        };
+        check(b"", "", true);
+        check("sché".as_bytes(), "sché", true);
+        check(b"a\xff\xfeb", "a\\xff\\xfeb", false);
+        check(b"\xc3", "\\xc3", false);
+    }
+
+    #[test]
+    fn arguments_that_cannot_be_told_apart_are_not_plain() {
+        let check = |bytes: &[u8], text: &str, plain: bool| {
+            let mut got = String::new();
+            assert_eq!(join_arguments(bytes, &mut got), plain, "{bytes:?}");
+            assert_eq!(got, text);
+        };
+        check(b"", "", true);
+        check(b"ls\0-l\0", "ls -l", true);
+        check(b"echo\0a b\0", "echo a b", false);
+        check(b"nginx: worker", "nginx: worker", false);
+        check(b"x\0\0", "x ", true);
+    }
+}

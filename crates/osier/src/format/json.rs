@@ -1,0 +1,264 @@
+//! Rows and endings as JSON objects, without a newline.
+
+use std::fmt::Write as _;
+
+use osier_memory::{Cause, Fault};
+use osier_osi::{Absent, WalkEnd, Why};
+
+use super::{escape_bytes, hex, iso8601, join_arguments};
+use crate::tables::{Cell, Row};
+
+/// Writes `row` as one JSON object.
+pub fn json_row(row: &dyn Row, into: &mut String) {
+    let mut absent = String::new();
+    into.push('{');
+    for (column, cell) in row.table().columns.iter().zip(row.cells()) {
+        if into.ends_with(|c| c != '{') {
+            into.push(',');
+        }
+        let _ = write!(into, "\"{}\":", column.name);
+        value(column.name, &cell, into);
+        if let Cell::Absent(why) = cell {
+            absent.push(if absent.is_empty() { '{' } else { ',' });
+            let _ = write!(absent, "\"{}\":", column.name);
+            absence(why, &mut absent);
+        }
+    }
+    if !absent.is_empty() {
+        let _ = write!(into, ",\"absent\":{absent}}}");
+    }
+    into.push('}');
+}
+
+fn value(name: &str, cell: &Cell<'_>, into: &mut String) {
+    let mut text = String::new();
+    let mut whole = None;
+    match cell {
+        Cell::Address(address) => {
+            let _ = write!(into, "\"{address:#x}\"");
+        }
+        Cell::Number(number) => {
+            let _ = write!(into, "{number}");
+        }
+        Cell::Flag(flag) => into.push_str(if *flag { "true" } else { "false" }),
+        Cell::Word(word) => json_string(word, into),
+        Cell::Text(text) => json_string(text, into),
+        Cell::Instant(at) => json_string(&iso8601(*at), into),
+        Cell::Absent(_) => into.push_str("null"),
+        Cell::Bytes(bytes) => {
+            if !escape_bytes(bytes, &mut text) {
+                whole = Some(bytes);
+            }
+            json_string(&text, into);
+        }
+        Cell::Arguments(bytes) => {
+            if !join_arguments(bytes, &mut text) {
+                whole = Some(bytes);
+            }
+            json_string(&text, into);
+        }
+    }
+    if let Some(bytes) = whole {
+        let _ = write!(into, ",\"{name}_hex\":\"{}\"", hex(bytes));
+    }
+}
+
+/// The bytes of a cell that its text does not give back, in hexadecimal.
+pub(super) fn hidden_bytes(cell: &Cell<'_>) -> Option<String> {
+    let mut text = String::new();
+    match cell {
+        Cell::Bytes(bytes) if !escape_bytes(bytes, &mut text) => Some(hex(bytes)),
+        Cell::Arguments(bytes) if !join_arguments(bytes, &mut text) => Some(hex(bytes)),
+        _ => None,
+    }
+}
+
+/// Writes `text` as a JSON string.
+pub fn json_string(text: &str, into: &mut String) {
+    into.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => into.push_str("\\\""),
+            '\\' => into.push_str("\\\\"),
+            '\n' => into.push_str("\\n"),
+            '\r' => into.push_str("\\r"),
+            '\t' => into.push_str("\\t"),
+            c if c < ' ' || c == '\u{7f}' => {
+                let _ = write!(into, "\\u{:04x}", u32::from(c));
+            }
+            c => into.push(c),
+        }
+    }
+    into.push('"');
+}
+
+/// Why a value is absent, as an object.
+pub(super) fn absence(absent: &Absent, into: &mut String) {
+    let at = |into: &mut String| {
+        if let Some(at) = absent.at {
+            let _ = write!(into, ",\"va\":\"{at}\"");
+        }
+    };
+    match absent.why {
+        Why::NotApplicable(because) => {
+            into.push_str("{\"why\":\"not-applicable\",\"because\":");
+            json_string(because, into);
+        }
+        Why::NotInThisKernel => into.push_str("{\"why\":\"not-in-this-kernel\""),
+        Why::Unreadable(fault) => {
+            into.push_str("{\"why\":\"unreadable\"");
+            fault_fields(&fault, into);
+            if fault.va.is_none() {
+                at(into);
+            }
+        }
+        Why::Implausible { raw, rule } => {
+            let _ = write!(
+                into,
+                "{{\"why\":\"implausible\",\"raw\":\"{raw:#x}\",\"rule\":"
+            );
+            json_string(rule, into);
+            at(into);
+        }
+    }
+    into.push('}');
+}
+
+fn fault_fields(fault: &Fault, into: &mut String) {
+    let _ = write!(into, ",\"cause\":\"{}\"", fault.cause.word());
+    if let Some(va) = fault.va {
+        let _ = write!(into, ",\"va\":\"{va}\"");
+    }
+    if let Some(pa) = fault.pa {
+        let _ = write!(into, ",\"pa\":\"{pa}\"");
+    }
+    if let Some(level) = fault.level {
+        let _ = write!(into, ",\"level\":{level}");
+    }
+    match fault.cause {
+        Cause::NotPresent { entry } | Cause::Elsewhere { entry, .. } => {
+            let _ = write!(into, ",\"entry\":\"{entry:#x}\"");
+        }
+        Cause::FileShort { offset } | Cause::Decode { offset, .. } => {
+            let _ = write!(into, ",\"offset\":{offset}");
+        }
+        _ => {}
+    }
+}
+
+/// Writes how `walk` ended as the object `{"end": …}`.
+pub fn json_end(walk: &str, end: &WalkEnd, into: &mut String) {
+    into.push_str("{\"end\":{\"walk\":");
+    json_string(walk, into);
+    let _ = write!(into, ",\"how\":\"{}\"", end.word());
+    match end {
+        WalkEnd::Closed | WalkEnd::Stopped => {}
+        WalkEnd::BrokenLink { from, to, fault } => {
+            let _ = write!(into, ",\"from\":\"{from}\"");
+            match to {
+                Some(to) => {
+                    let _ = write!(into, ",\"to\":\"{to}\"");
+                }
+                None => into.push_str(",\"to\":null"),
+            }
+            fault_fields(fault, into);
+        }
+        WalkEnd::Inconsistent {
+            at,
+            back_link,
+            expected,
+        } => {
+            let _ = write!(
+                into,
+                ",\"at\":\"{at}\",\"back_link\":\"{back_link}\",\"expected\":\"{expected}\""
+            );
+        }
+        WalkEnd::Cycle { at, after } => {
+            let _ = write!(into, ",\"at\":\"{at}\",\"after\":{after}");
+        }
+        WalkEnd::Limit { after } => {
+            let _ = write!(into, ",\"after\":{after}");
+        }
+        WalkEnd::Disagreement {
+            between,
+            only_first,
+            only_second,
+        } => {
+            into.push_str(",\"between\":");
+            json_string(between, into);
+            let _ = write!(
+                into,
+                ",\"only_first\":{only_first},\"only_second\":{only_second}"
+            );
+        }
+        WalkEnd::NoStart { missing, fault } => {
+            into.push_str(",\"missing\":");
+            json_string(missing, into);
+            if let Some(fault) = fault {
+                fault_fields(fault, into);
+            }
+        }
+    }
+    into.push_str("}}");
+}
+
+#[cfg(test)]
+mod tests {
+    use osier_memory::{PhysAddr, VirtAddr};
+    use osier_osi::{Handle, Seen, Thread};
+
+    use super::*;
+
+    fn json(row: &dyn Row) -> String {
+        let mut text = String::new();
+        json_row(row, &mut text);
+        text
+    }
+
+    #[test]
+    fn an_absence_names_its_reason_and_place() {
+        let fault = Fault::at_phys(Cause::NotCaptured, PhysAddr(0x2000)).with_va(VirtAddr(0x10));
+        let row = Handle {
+            taskd: VirtAddr(0xffff_8880_0000_0000),
+            asid: Seen::unreadable(fault),
+        };
+        assert_eq!(
+            json(&row),
+            r#"{"taskd":"0xffff888000000000","asid":null,"absent":{"asid":{"why":"unreadable","cause":"not-captured","va":"0x10","pa":"0x2000"}}}"#
+        );
+    }
+
+    #[test]
+    fn names_are_bytes() {
+        let row = Thread {
+            pid: Seen::Is(1),
+            tid: Seen::implausible(70_000_000, "a pid is below 4194304", Some(VirtAddr(8))),
+            name: Seen::Is(b"a\"\xff\n".to_vec()),
+            task: VirtAddr(0x1000),
+            state: Seen::not_in_this_kernel(),
+        };
+        assert_eq!(
+            json(&row),
+            "{\"pid\":1,\"tid\":null,\"name\":\"a\\\"\\\\xff\\n\",\"name_hex\":\"6122ff0a\",\
+             \"task\":\"0x1000\",\"state\":null,\"absent\":{\"tid\":{\"why\":\"implausible\",\
+             \"raw\":\"0x42c1d80\",\"rule\":\"a pid is below 4194304\",\"va\":\"0x8\"},\
+             \"state\":{\"why\":\"not-in-this-kernel\"}}}"
+        );
+    }
+
+    #[test]
+    fn an_ending_is_an_object() {
+        let mut text = String::new();
+        let fault = Fault::new(Cause::NonCanonical).with_va(VirtAddr(7));
+        let end = WalkEnd::BrokenLink {
+            from: VirtAddr(0x10),
+            to: Some(VirtAddr(7)),
+            fault,
+        };
+        json_end("tasks", &end, &mut text);
+        assert_eq!(
+            text,
+            r#"{"end":{"walk":"tasks","how":"broken-link","from":"0x10","to":"0x7","cause":"non-canonical","va":"0x7"}}"#
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! Orders of the process list.
+
+use std::collections::{HashMap, HashSet};
+
+use osier_memory::VirtAddr;
+use osier_osi::Process;
+
+/// An order of processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// As the kernel's list has them, from `init_task` on.
+    #[default]
+    List,
+    /// By pid; processes whose pid could not be read come last.
+    Pid,
+    /// As PANDA lists them: the kernel's ring, begun after the current process and ended with it.
+    Panda,
+}
+
+/// Puts `processes` (in the list's order) into `order`. `current` is the `taskd` of the process
+/// that runs on processor 0; without it PANDA's order is the list's.
+pub fn arrange(processes: &mut [Process], order: Order, current: Option<VirtAddr>) {
+    match order {
+        Order::List => {}
+        Order::Pid => {
+            processes.sort_by_key(|process| {
+                let pid = process.pid.value();
+                (pid.is_none(), pid, process.taskd)
+            });
+        }
+        Order::Panda => {
+            let at = processes
+                .iter()
+                .position(|process| Some(process.taskd) == current);
+            if let Some(at) = at {
+                processes.rotate_left(at.saturating_add(1));
+            }
+        }
+    }
+}
+
+/// The place of a process in the tree of parents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Index of the process in the list that was given.
+    pub index: usize,
+    /// What to draw before its name.
+    pub branch: String,
+}
+
+/// The tree of `processes`, depth first, children in the list's order. Every process stands in it
+/// once: one whose parent is unknown, absent or its own descendant stands at the margin.
+pub fn tree(processes: &[Process]) -> Vec<Leaf> {
+    let mut by_pid = HashMap::new();
+    for (index, process) in processes.iter().enumerate() {
+        if let Some(pid) = process.pid.value() {
+            by_pid.entry(pid).or_insert(index);
+        }
+    }
+    let mut children: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut roots = Vec::new();
+    for (index, process) in processes.iter().enumerate() {
+        let parent = process.ppid.value().and_then(|ppid| by_pid.get(&ppid));
+        match parent {
+            Some(&parent) if parent != index => children.entry(parent).or_default().push(index),
+            _ => roots.push(index),
+        }
+    }
+    let mut met = HashSet::new();
+    let mut leaves = Vec::with_capacity(processes.len());
+    // Processes on a ring of parents hang from no root; each such ring is entered where the list
+    // meets it first.
+    for root in roots.into_iter().chain(0..processes.len()) {
+        let mut stack = vec![(root, String::new(), String::new())];
+        while let Some((index, branch, below)) = stack.pop() {
+            if !met.insert(index) {
+                continue;
+            }
+            leaves.push(Leaf { index, branch });
+            let own = children.get(&index).map_or(&[][..], Vec::as_slice);
+            for (nth, &child) in own.iter().rev().enumerate() {
+                let (joint, rail) = if nth == 0 {
+                    ("└─ ", "   ")
+                } else {
+                    ("├─ ", "│  ")
+                };
+                stack.push((child, format!("{below}{joint}"), format!("{below}{rail}")));
+            }
+        }
+    }
+    leaves
+}
+
+#[cfg(test)]
+mod tests {
+    use osier_osi::{FoundBy, LinuxProcess, ProcessExtra, Seen};
+
+    use super::*;
+
+    fn process(pid: u32, ppid: u32) -> Process {
+        Process {
+            taskd: VirtAddr(u64::from(pid) * 0x1000),
+            pid: Seen::Is(pid),
+            ppid: Seen::Is(ppid),
+            name: Seen::Is(b"p".to_vec()),
+            asid: Seen::not_in_this_kernel(),
+            pgd: Seen::not_in_this_kernel(),
+            create_time: Seen::Is(0),
+            start: Seen::Is(0),
+            found_by: FoundBy::Both,
+            extra: ProcessExtra::Linux(LinuxProcess {
+                uid: Seen::Is(0),
+                gid: Seen::Is(0),
+                state: Seen::not_in_this_kernel(),
+                threads: Seen::Is(1),
+                exe: Seen::not_in_this_kernel(),
+                cmdline: Seen::not_in_this_kernel(),
+                kernel_thread: Seen::Is(false),
+            }),
+        }
+    }
+
+    fn drawn(list: &[Process]) -> Vec<String> {
+        let line =
+            |leaf: &Leaf| format!("{}{}", leaf.branch, list[leaf.index].pid.value().unwrap());
+        tree(list).iter().map(line).collect()
+    }
+
+    #[test]
+    fn panda_ends_with_the_current_process() {
+        let mut list = vec![process(0, 0), process(1, 0), process(2, 0), process(3, 1)];
+        arrange(&mut list, Order::Panda, Some(VirtAddr(0x1000)));
+        let pids: Vec<_> = list.iter().map(|p| p.pid.value().unwrap()).collect();
+        assert_eq!(pids, [2, 3, 0, 1]);
+    }
+
+    #[test]
+    fn a_tree_holds_every_process_once() {
+        let list = [
+            process(0, 0),
+            process(1, 0),
+            process(2, 0),
+            process(5, 1),
+            process(6, 1),
+            process(7, 99),
+        ];
+        assert_eq!(
+            drawn(&list),
+            ["0", "├─ 1", "│  ├─ 5", "│  └─ 6", "└─ 2", "7"]
+        );
+        // Two processes that call each other parent.
+        assert_eq!(drawn(&[process(8, 9), process(9, 8)]), ["8", "└─ 9"]);
+    }
+}

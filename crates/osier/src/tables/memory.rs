@@ -1,0 +1,109 @@
+//! Mappings and pages.
+
+use osier_memory::PageFlags;
+use osier_osi::{Mapping, MappingKind, PageRange};
+
+use super::{Cell, Row, Table, brief, bytes, count, id, number, seen, wide};
+
+static MAPPING: Table = Table {
+    name: "mapping",
+    columns: &[
+        number("pid"),
+        brief("base"),
+        number("size"),
+        wide("name"),
+        brief("file"),
+        number("offset"),
+        wide("flags"),
+        brief("perms"),
+        brief("kind"),
+        wide("modd"),
+    ],
+};
+
+/// The word of a mapping's kind.
+pub const fn kind_word(kind: MappingKind) -> &'static str {
+    match kind {
+        MappingKind::File => "file",
+        MappingKind::Heap => "heap",
+        MappingKind::Stack => "stack",
+        MappingKind::Unknown => "unknown",
+        MappingKind::Image => "image",
+        MappingKind::Private => "private",
+    }
+}
+
+impl Row for Mapping {
+    fn table(&self) -> &'static Table {
+        &MAPPING
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![
+            id(&self.pid),
+            seen(&self.base, |base| Cell::Address(base.0)),
+            count(&self.size),
+            bytes(&self.name),
+            bytes(&self.file),
+            count(&self.offset),
+            seen(&self.flags, |&flags| Cell::Address(flags)),
+            seen(&self.flags, |&flags| {
+                let letters = osier_linux::perms(flags);
+                Cell::Text(letters.iter().map(|&letter| char::from(letter)).collect())
+            }),
+            seen(&self.kind, |&kind| Cell::Word(kind_word(kind))),
+            Cell::Address(self.modd.0),
+        ]
+    }
+}
+
+static PAGE: Table = Table {
+    name: "page",
+    columns: &[
+        number("pid"),
+        brief("start"),
+        number("len"),
+        brief("phys"),
+        number("page_size"),
+        brief("flags"),
+        brief("backing"),
+    ],
+};
+
+impl Row for PageRange {
+    fn table(&self) -> &'static Table {
+        &PAGE
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![
+            id(&self.pid),
+            Cell::Address(self.start.0),
+            Cell::Number(self.len),
+            Cell::Address(self.phys.0),
+            Cell::Number(self.page_bytes),
+            Cell::Text(page_flags(self.flags)),
+            bytes(&self.backing),
+        ]
+    }
+}
+
+/// A letter for each mark that is set, a dash for each that is not: `rwxugadk` are readable,
+/// writable, executable, user, global, accessed, dirty, kept by the operating system although not
+/// present.
+pub fn page_flags(flags: PageFlags) -> String {
+    let letters = [
+        ('r', true),
+        ('w', flags.write),
+        ('x', !flags.no_execute),
+        ('u', flags.user),
+        ('g', flags.global),
+        ('a', flags.accessed),
+        ('d', flags.dirty),
+        ('k', flags.kept),
+    ];
+    letters
+        .iter()
+        .map(|&(letter, set)| if set { letter } else { '-' })
+        .collect()
+}

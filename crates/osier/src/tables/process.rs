@@ -1,0 +1,223 @@
+//! Processes, handles, and what runs on each processor.
+
+use osier_osi::{
+    Current, Handle, LinuxProcess, Process, ProcessExtra, Seen, Thread, WindowsProcess,
+};
+
+use super::{Cell, Row, Table, brief, bytes, count, found_by, id, number, seen, wide};
+
+static LINUX: Table = Table {
+    name: "process",
+    columns: &[
+        number("pid"),
+        number("ppid"),
+        brief("name"),
+        brief("taskd"),
+        brief("asid"),
+        wide("pgd"),
+        wide("create_time"),
+        brief("start"),
+        number("uid"),
+        wide("gid"),
+        brief("state"),
+        number("threads"),
+        brief("exe"),
+        wide("cmdline"),
+        wide("kernel_thread"),
+        wide("found_by"),
+    ],
+};
+
+static WINDOWS: Table = Table {
+    name: "process",
+    columns: &[
+        number("pid"),
+        number("ppid"),
+        brief("name"),
+        brief("taskd"),
+        brief("asid"),
+        wide("pgd"),
+        wide("create_time"),
+        brief("start"),
+        wide("exit_time"),
+        number("session"),
+        brief("wow64"),
+        wide("peb"),
+        brief("path"),
+        wide("cmdline"),
+        wide("found_by"),
+    ],
+};
+
+impl Row for Process {
+    fn table(&self) -> &'static Table {
+        match self.extra {
+            ProcessExtra::Linux(_) => &LINUX,
+            ProcessExtra::Windows(_) => &WINDOWS,
+        }
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        let mut cells = vec![
+            id(&self.pid),
+            id(&self.ppid),
+            bytes(&self.name),
+            Cell::Address(self.taskd.0),
+            seen(&self.asid, |asid| Cell::Address(asid.0)),
+            seen(&self.pgd, |pgd| Cell::Address(pgd.0)),
+            count(&self.create_time),
+            seen(&self.start, |&start| Cell::Instant(start)),
+        ];
+        match &self.extra {
+            ProcessExtra::Linux(linux) => cells.extend(linux_cells(linux)),
+            ProcessExtra::Windows(windows) => cells.extend(windows_cells(windows)),
+        }
+        cells.push(Cell::Word(found_by(self.found_by)));
+        cells
+    }
+}
+
+fn linux_cells(linux: &LinuxProcess) -> [Cell<'_>; 7] {
+    [
+        id(&linux.uid),
+        id(&linux.gid),
+        seen(&linux.state, |state| Cell::Text(state.0.to_string())),
+        id(&linux.threads),
+        bytes(&linux.exe),
+        seen(&linux.cmdline, |line| Cell::Arguments(line)),
+        seen(&linux.kernel_thread, |&flag| Cell::Flag(flag)),
+    ]
+}
+
+fn windows_cells(windows: &WindowsProcess) -> [Cell<'_>; 6] {
+    [
+        count(&windows.exit_time),
+        id(&windows.session),
+        seen(&windows.wow64, |&flag| Cell::Flag(flag)),
+        seen(&windows.peb, |peb| Cell::Address(peb.0)),
+        bytes(&windows.path),
+        bytes(&windows.cmdline),
+    ]
+}
+
+static HANDLE: Table = Table {
+    name: "handle",
+    columns: &[brief("taskd"), brief("asid")],
+};
+
+impl Row for Handle {
+    fn table(&self) -> &'static Table {
+        &HANDLE
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![
+            Cell::Address(self.taskd.0),
+            seen(&self.asid, |asid| Cell::Address(asid.0)),
+        ]
+    }
+}
+
+static CURRENT: Table = Table {
+    name: "current",
+    columns: &[
+        number("cpu"),
+        number("pid"),
+        number("tid"),
+        brief("name"),
+        brief("taskd"),
+        brief("asid"),
+        wide("task"),
+        brief("state"),
+        number("ppid"),
+        wide("process_name"),
+        wide("pgd"),
+        wide("create_time"),
+        brief("start"),
+        brief("exe"),
+    ],
+};
+
+/// The field of a part that may be absent as a whole.
+fn of<'a, P, T: 'a>(
+    part: &'a Seen<P>,
+    field: impl FnOnce(&'a P) -> &'a Seen<T>,
+    cell: impl FnOnce(&'a Seen<T>) -> Cell<'a>,
+) -> Cell<'a> {
+    match part {
+        Seen::Is(part) => cell(field(part)),
+        Seen::Not(absent) => Cell::Absent(absent),
+    }
+}
+
+impl Row for Current {
+    fn table(&self) -> &'static Table {
+        &CURRENT
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        let (thread, process) = (&self.thread, &self.process);
+        vec![
+            Cell::Number(u64::from(self.cpu)),
+            of(thread, |t| &t.pid, id),
+            of(thread, |t| &t.tid, id),
+            of(thread, |t| &t.name, bytes),
+            seen(process, |p| Cell::Address(p.taskd.0)),
+            of(
+                process,
+                |p| &p.asid,
+                |v| seen(v, |asid| Cell::Address(asid.0)),
+            ),
+            seen(thread, |t| Cell::Address(t.task.0)),
+            of(
+                thread,
+                |t| &t.state,
+                |v| seen(v, |state| Cell::Text(state.0.to_string())),
+            ),
+            of(process, |p| &p.ppid, id),
+            of(process, |p| &p.name, bytes),
+            of(process, |p| &p.pgd, |v| seen(v, |pgd| Cell::Address(pgd.0))),
+            of(process, |p| &p.create_time, count),
+            of(
+                process,
+                |p| &p.start,
+                |v| seen(v, |&start| Cell::Instant(start)),
+            ),
+            of(process, path, bytes),
+        ]
+    }
+}
+
+fn path(process: &Process) -> &Seen<Vec<u8>> {
+    match &process.extra {
+        ProcessExtra::Linux(linux) => &linux.exe,
+        ProcessExtra::Windows(windows) => &windows.path,
+    }
+}
+
+static THREAD: Table = Table {
+    name: "thread",
+    columns: &[
+        number("pid"),
+        number("tid"),
+        brief("name"),
+        brief("task"),
+        brief("state"),
+    ],
+};
+
+impl Row for Thread {
+    fn table(&self) -> &'static Table {
+        &THREAD
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![
+            id(&self.pid),
+            id(&self.tid),
+            bytes(&self.name),
+            Cell::Address(self.task.0),
+            seen(&self.state, |state| Cell::Text(state.0.to_string())),
+        ]
+    }
+}
