@@ -1,5 +1,6 @@
 //! Attaching: a located kernel and its profile become a provider.
 
+use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
 use crate::guest::Guest;
 use crate::{Located, linux_policy};
-use crate::{current, mappings, modules, pages, process, tasks, threads};
+use crate::{clock, current, mappings, modules, pages, pid, process, tasks, threads};
 
 /// Why a provider could not be made of a located kernel and a profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,15 @@ pub struct Linux {
     pub(crate) mm: mappings::Mm,
     pub(crate) maps: mappings::Maps,
     pub(crate) modules: modules::Modules,
+    pub(crate) cred: process::Cred,
+    pub(crate) signal: process::Signal,
+    pub(crate) state_bits: process::StateBits,
+    pub(crate) run_queue: threads::RunQueue,
+    pub(crate) pcpu_hot: current::PcpuHot,
+    /// `None` when the profile does not describe the pid table.
+    pub(crate) pids: Option<pid::PidTable>,
+    clock: clock::Clock,
+    offsets: OnceCell<clock::Offsets>,
     kernel: Kernel,
 }
 
@@ -64,6 +74,17 @@ impl Linux {
         let mm = mappings::Mm::resolve(&mut resolver);
         let maps = mappings::Maps::resolve(&mut resolver);
         let modules = modules::Modules::resolve(&mut resolver);
+        let cred = process::Cred::resolve(&mut resolver);
+        let signal = process::Signal::resolve(&mut resolver);
+        let state_bits = process::StateBits::resolve(&resolver);
+        let run_queue = threads::RunQueue::resolve(&mut resolver);
+        let pcpu_hot = current::PcpuHot::resolve(&mut resolver);
+        let clock = clock::Clock::resolve(&mut resolver);
+        let pids = pid::PidTable::resolve(&mut resolver, &|name| {
+            let linked = profile.symbol(name)?;
+            let address = VirtAddr(linked.wrapping_add(slide));
+            Some(located.mode.canonicalise(address))
+        });
         resolver.finish()?;
         let mut premises = located.premises.clone();
         premises.push(Premise {
@@ -97,10 +118,23 @@ impl Linux {
             mm,
             maps,
             modules,
+            cred,
+            signal,
+            state_bits,
+            run_queue,
+            pcpu_hot,
+            pids,
+            clock,
+            offsets: OnceCell::new(),
             kernel,
         };
         tasks::confirm(&linux)?;
         Ok(linux)
+    }
+
+    /// What turns the kernel's clocks into wall-clock time; read once.
+    pub(crate) fn offsets(&self) -> &clock::Offsets {
+        self.offsets.get_or_init(|| self.clock.offsets(&self.guest))
     }
 }
 

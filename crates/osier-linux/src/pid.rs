@@ -1,1 +1,393 @@
-//! The pid table.
+//! The pid table: every `struct pid` of the initial namespace, to check the task list against.
+//!
+//! ```text
+//!   init_pid_ns.idr ──► radix tree ──► struct pid ─ tasks[TGID].first ──► task_struct   (v4.15 on)
+//!   pid_hash[] ──► upid.pid_chain ──► struct pid ─ tasks[PID].first ──► task_struct     (before)
+//! ```
+//!
+//! Linux commit 95846ecf9dac ("pid: replace pid bitmap implementation with IDR API"), v4.15.
+//! Linux commit 6883f81aac6f ("pid: Implement `PIDTYPE_TGID`"), v4.19, before which a leader is
+//! known by `pid == tgid`.
+
+use std::collections::HashSet;
+
+use osier_memory::{Cause, Fault, VirtAddr};
+use osier_osi::{Guard, WalkEnd, WalkEnds};
+use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
+
+use crate::guest::Guest;
+use crate::list::plausible;
+use crate::tasks::Tasks;
+
+/// The walk's name in endings.
+pub(crate) const WALK: &str = "pid table";
+/// More than any real table has: Linux allows 4 Mi ids.
+const LIMIT: usize = 1 << 23;
+
+layout! {
+    /// Fields read from `pid_namespace`.
+    struct Namespace: "pid_namespace" {
+        /// The table, by number.
+        idr: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct idr`.
+    struct Idr: "idr" {
+        /// The tree's root entry. Linux commit f8d5d0cc145c ("xarray: Add definition of struct
+        /// xarray"), v4.20.
+        head: Option<Field<Ptr<()>>> = ["idr_rt.xa_head", "idr_rt.rnode"],
+    }
+}
+
+layout! {
+    /// Fields read from `xa_node`.
+    struct XaNode: "xa_node" {
+        /// Bits below this node's index.
+        shift: Option<Field<UInt>>,
+        /// Entries.
+        slots: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `radix_tree_node`.
+    struct RadixNode: "radix_tree_node" {
+        /// Bits below this node's index.
+        shift: Option<Field<UInt>>,
+        /// Entries.
+        slots: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct pid`.
+    struct Pid: "pid" {
+        /// One list of tasks for each use of the number.
+        tasks: Option<Field<Embed<()>>>,
+        /// The numbers, one for each namespace, the initial one first.
+        numbers: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `upid`.
+    struct Upid: "upid" {
+        /// The namespace.
+        ns: Option<Field<Ptr<()>>>,
+        /// The link in the hash table.
+        pid_chain: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `task_struct` by way of the table.
+    struct Links: "task_struct" {
+        /// `hlist_node` for each use. Linux commit 2c4704756cab ("pids: Move the pgrp and session
+        /// pid pointers from `task_struct` to `signal_struct`"), v4.19.
+        pid_links: Option<Field<Embed<()>>>,
+        /// `pid_link` for each use, before.
+        pids: Option<Field<Embed<()>>>,
+    }
+}
+
+/// A node of the radix tree.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    shift: Field<UInt>,
+    slots: Field<Embed<()>>,
+    count: u64,
+    /// The low two bits of an entry that leads to a node.
+    tag: u64,
+}
+
+/// Where the numbers are kept.
+#[derive(Clone, Copy, Debug)]
+enum Table {
+    Tree {
+        head: VirtAddr,
+        node: Node,
+    },
+    Hash {
+        buckets: VirtAddr,
+        shift: Option<VirtAddr>,
+        ns: VirtAddr,
+        upid_ns: Field<Ptr<()>>,
+        chain: Field<Embed<()>>,
+        numbers: Field<Embed<()>>,
+    },
+}
+
+/// How to find every process by number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PidTable {
+    table: Table,
+    /// Offset in `struct pid` of the list of tasks.
+    tasks: Field<Embed<()>>,
+    /// Offset in `task_struct` of the link in that list.
+    link: u64,
+    /// Whether the list is of leaders only.
+    leaders_only: bool,
+}
+
+impl PidTable {
+    /// Resolves the table's shape; `None` when the profile does not describe it.
+    pub(crate) fn resolve(
+        resolver: &mut Resolver<'_>,
+        symbol: &dyn Fn(&str) -> Option<VirtAddr>,
+    ) -> Option<Self> {
+        let word = u64::from(resolver.profile().identity().pointer_bytes);
+        let pid = Pid::resolve(resolver);
+        let links = Links::resolve(resolver);
+        let kind = resolver.constant(&["PIDTYPE_TGID"]);
+        // `__PIDTYPE_TGID` and other kernels' lack of it: the list of the thread's own number.
+        let (kind, leaders_only) = match (kind, links.pid_links) {
+            (Some(kind), Some(_)) => (u64::try_from(kind).ok()?, true),
+            _ => (0, false),
+        };
+        let node_bytes = word.checked_mul(2)?;
+        let link = match (links.pid_links, links.pids) {
+            (Some(field), _) => field
+                .offset
+                .checked_add_unsigned(kind.checked_mul(node_bytes)?)?,
+            (None, Some(field)) => field.offset,
+            (None, None) => return None,
+        };
+        let lists = pid.tasks?;
+        let tasks = Field::at(
+            lists.offset.checked_add_unsigned(kind.checked_mul(word)?)?,
+            word,
+            None,
+        );
+        let ns = symbol("init_pid_ns")?;
+        let idr = Namespace::resolve(resolver).idr;
+        let table = match (idr, Idr::resolve(resolver).head) {
+            (Some(idr), Some(head)) => Table::Tree {
+                head: head.place(idr.place(ns)),
+                node: Node::resolve(resolver, word)?,
+            },
+            _ => {
+                let upid = Upid::resolve(resolver);
+                Table::Hash {
+                    buckets: symbol("pid_hash")?,
+                    shift: symbol("pidhash_shift"),
+                    ns,
+                    upid_ns: upid.ns?,
+                    chain: upid.pid_chain?,
+                    numbers: pid.numbers?,
+                }
+            }
+        };
+        Some(Self {
+            table,
+            tasks,
+            link: link.cast_unsigned(),
+            leaders_only,
+        })
+    }
+
+    /// The `task_struct` of every thread-group leader that has a number, and how the walk ended.
+    pub(crate) fn leaders(&self, guest: &Guest, layout: &Tasks) -> (Vec<VirtAddr>, WalkEnds) {
+        let mut ends = WalkEnds::default();
+        let mut leaders = Vec::new();
+        let pids = match self.table {
+            Table::Tree { head, node } => tree(guest, head, &node, &mut ends),
+            Table::Hash { .. } => self.hash(guest, &mut ends),
+        };
+        for pid in pids {
+            let at = self.tasks.place(pid);
+            match guest.space.read_pointer(at) {
+                Ok(first) if first.is_null() => {}
+                Ok(first) => {
+                    if let Err(fault) = plausible(guest, first) {
+                        ends.add(WALK, broken(pid, Some(first), fault));
+                        continue;
+                    }
+                    let task = first.minus(self.link);
+                    if self.leaders_only || is_leader(guest, layout, task) {
+                        leaders.push(task);
+                    }
+                }
+                Err(fault) => ends.add(WALK, broken(pid, None, fault)),
+            }
+        }
+        ends.add(WALK, WalkEnd::Closed);
+        (leaders, ends)
+    }
+
+    /// Every `struct pid` of the hash table that has a number in the initial namespace.
+    fn hash(&self, guest: &Guest, ends: &mut WalkEnds) -> Vec<VirtAddr> {
+        let mut pids = Vec::new();
+        let Table::Hash {
+            buckets,
+            shift,
+            ns,
+            upid_ns,
+            chain,
+            numbers,
+        } = self.table
+        else {
+            return pids;
+        };
+        let space = &guest.space;
+        let word = u64::from(guest.pointer_bytes());
+        let table = match space.read_pointer(buckets) {
+            Ok(table) => table,
+            Err(fault) => {
+                ends.add(WALK, no_start("pid_hash", fault));
+                return pids;
+            }
+        };
+        // `pidhash_shift` is 4 until boot has sized the table, and 12 at most.
+        let shift = shift.map_or(Ok(4), |at| space.read_uint(at, 4));
+        let shift = match shift {
+            Ok(shift) => shift.min(16),
+            Err(fault) => {
+                ends.add(WALK, no_start("pidhash_shift", fault));
+                return pids;
+            }
+        };
+        let mut guard = Guard::new(LIMIT);
+        for bucket in 0..1_u64 << shift {
+            let mut from = table.plus(bucket.wrapping_mul(word));
+            loop {
+                let node = match space.read_pointer(from) {
+                    Ok(node) if node.is_null() => break,
+                    Ok(node) => node,
+                    Err(fault) => {
+                        ends.add(WALK, broken(from, None, fault));
+                        break;
+                    }
+                };
+                if let Err(fault) = plausible(guest, node) {
+                    ends.add(WALK, broken(from, Some(node), fault));
+                    break;
+                }
+                if let Err(end) = guard.meet(node) {
+                    ends.add(WALK, end);
+                    break;
+                }
+                let upid = chain.container(node);
+                match upid_ns.read(space, upid) {
+                    Ok(of) if of == ns => pids.push(numbers.container(upid)),
+                    Ok(_) => {}
+                    Err(fault) => ends.add(WALK, broken(upid, None, fault)),
+                }
+                from = node;
+            }
+        }
+        pids
+    }
+}
+
+impl Node {
+    fn resolve(resolver: &mut Resolver<'_>, word: u64) -> Option<Self> {
+        // Linux commit 02c02bf12c5d ("xarray: Change definition of sibling entries"), v4.20: an
+        // entry that leads to a node has the low bits 2 instead of 1; `xa_node` came with it.
+        let xa = XaNode::resolve(resolver);
+        let (shift, slots, tag, structure) = match (xa.shift, xa.slots) {
+            (Some(shift), Some(slots)) => (shift, slots, 2, XaNode::STRUCTURE),
+            _ => {
+                let radix = RadixNode::resolve(resolver);
+                (radix.shift?, radix.slots?, 1, RadixNode::STRUCTURE)
+            }
+        };
+        let member = resolver.profile().find_type(structure)?.member("slots")?;
+        let count = match &member.kind {
+            Kind::Array { count, .. } => *count,
+            _ => member.bytes.checked_div(word).unwrap_or(0),
+        };
+        matches!(count, 1..=64).then_some(Self {
+            shift,
+            slots,
+            count,
+            tag,
+        })
+    }
+}
+
+/// Every entry of the radix tree whose root entry is at `head`.
+fn tree(guest: &Guest, head: VirtAddr, node: &Node, ends: &mut WalkEnds) -> Vec<VirtAddr> {
+    let mut entries = Vec::new();
+    let root = match guest.space.read_pointer(head) {
+        Ok(root) => root,
+        Err(fault) => {
+            ends.add(WALK, no_start("init_pid_ns.idr", fault));
+            return entries;
+        }
+    };
+    let mut met = Guard::new(LIMIT);
+    // A node to visit: the entry that leads to it, its parent, and the shift it must stay below.
+    let mut waiting = vec![(root, head, u64::from(u64::BITS))];
+    while let Some((entry, parent, below)) = waiting.pop() {
+        if entry.0 & 3 == 0 {
+            if !entry.is_null() {
+                match plausible(guest, entry) {
+                    Ok(()) => entries.push(entry),
+                    Err(fault) => ends.add(WALK, broken(parent, Some(entry), fault)),
+                }
+            }
+            continue;
+        }
+        let at = VirtAddr(entry.0 & !3);
+        if entry.0 & 3 != node.tag || at.0 < 4096 {
+            continue; // a value, or a mark such as "reserved": no structure
+        }
+        if let Err(fault) = plausible(guest, at) {
+            ends.add(WALK, broken(parent, Some(at), fault));
+            continue;
+        }
+        if let Err(end) = met.meet(at) {
+            ends.add(WALK, end);
+            continue;
+        }
+        let shift = match node.shift.read(&guest.space, at) {
+            Ok(shift) if shift < below => shift,
+            Ok(_) => {
+                // A child covers fewer bits than its parent.
+                let fault = Fault::new(Cause::NonCanonical).with_va(at);
+                ends.add(WALK, broken(parent, Some(at), fault));
+                continue;
+            }
+            Err(fault) => {
+                ends.add(WALK, broken(parent, Some(at), fault));
+                continue;
+            }
+        };
+        let word = u64::from(guest.pointer_bytes());
+        for slot in (0..node.count).rev() {
+            let place = node.slots.place(at).plus(slot.wrapping_mul(word));
+            match guest.space.read_pointer(place) {
+                Ok(entry) if entry.is_null() => {}
+                Ok(entry) => waiting.push((entry, at, shift)),
+                Err(fault) => {
+                    ends.add(WALK, broken(at, None, fault));
+                    break;
+                }
+            }
+        }
+    }
+    // Two entries may share one structure only when the tree is damaged; once is enough.
+    let mut once = HashSet::new();
+    entries.retain(|entry| once.insert(*entry));
+    entries
+}
+
+/// Whether the task is a thread-group leader; one that cannot be read counts as one, so that it is
+/// not lost.
+fn is_leader(guest: &Guest, layout: &Tasks, task: VirtAddr) -> bool {
+    let leader = layout.group_leader.read(&guest.space, task);
+    leader.map_or(true, |leader| leader == task)
+}
+
+fn broken(from: VirtAddr, to: Option<VirtAddr>, fault: Fault) -> WalkEnd {
+    WalkEnd::BrokenLink { from, to, fault }
+}
+
+fn no_start(missing: &str, fault: Fault) -> WalkEnd {
+    WalkEnd::NoStart {
+        missing: missing.to_owned(),
+        fault: Some(fault),
+    }
+}

@@ -1,16 +1,125 @@
 //! The threads of a process.
+//!
+//! A process's threads are on `signal->thread_head` (Linux commit 0c740d0afc3b ("introduce
+//! `for_each_thread()` to replace the buggy `while_each_thread()`"), v3.14), before that on the ring
+//! `thread_group` through the leader. The idle tasks of processors other than the first are on no
+//! list at all: they have no number, and only their processor's run queue names them. They share
+//! pid 0 with `init_task`, so they are its threads here.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Thread, WalkEnds};
+use osier_osi::{Thread, WalkEnd, WalkEnds};
+use osier_profile::{Field, Ptr, layout};
 
-use crate::Linux;
+use crate::list::{self, Walked};
+use crate::{Linux, current, process, tasks};
+
+/// The walk's name in endings.
+const WALK: &str = "threads";
+
+layout! {
+    /// Fields read from `struct rq`.
+    pub(crate) struct RunQueue: "rq" {
+        /// The processor's idle task.
+        idle: Option<Field<Ptr<()>>>,
+    }
+}
+
+/// The row of the thread at `task`.
+pub(crate) fn row(linux: &Linux, task: VirtAddr) -> Thread {
+    Thread {
+        pid: process::id(linux, linux.tasks.tgid, task),
+        tid: process::id(linux, linux.tasks.pid, task),
+        name: process::name(linux, task),
+        task,
+        state: process::state(linux, task),
+    }
+}
 
 pub(crate) fn threads(
-    _linux: &Linux,
-    _taskd: VirtAddr,
-    _row: &mut dyn FnMut(Thread) -> ControlFlow<()>,
+    linux: &Linux,
+    taskd: VirtAddr,
+    row: &mut dyn FnMut(Thread) -> ControlFlow<()>,
 ) -> WalkEnds {
-    WalkEnds::default()
+    let (mut tasks, mut ends) = group(linux, taskd);
+    if tasks::init_task(linux) == Some(taskd) {
+        tasks.extend(idle_tasks(linux, &mut ends));
+    }
+    // The leader is shown even when nothing leads to it.
+    let leader = (!tasks.contains(&taskd)).then_some(taskd);
+    let mut once = HashSet::new();
+    for task in leader.into_iter().chain(tasks) {
+        if once.insert(task) && show(linux, task, row) {
+            return WalkEnds::one(WALK, WalkEnd::Stopped);
+        }
+    }
+    ends
+}
+
+fn show(linux: &Linux, task: VirtAddr, to: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> bool {
+    to(row(linux, task)).is_break()
+}
+
+/// The tasks of the thread group that `taskd` leads.
+fn group(linux: &Linux, taskd: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
+    let layout = &linux.tasks;
+    let by_signal = layout
+        .signal
+        .zip(layout.thread_node)
+        .zip(linux.signal.thread_head);
+    if let Some(((signal, node), head)) = by_signal {
+        return match signal.read(&linux.guest.space, taskd) {
+            Ok(signal) => {
+                let Walked { nodes, end } = list::ring(&linux.guest, head.place(signal));
+                let tasks = nodes.iter().map(|at| node.container(*at)).collect();
+                (tasks, WalkEnds::one(WALK, end))
+            }
+            Err(fault) => (
+                Vec::new(),
+                no_start("the process's signal_struct", Some(fault)),
+            ),
+        };
+    }
+    let Some(link) = layout.thread_group else {
+        let ends = no_start("thread_head and thread_group in the profile", None);
+        return (Vec::new(), ends);
+    };
+    let Walked { nodes, end } = list::ring(&linux.guest, link.place(taskd));
+    let others = nodes.iter().map(|at| link.container(*at));
+    let tasks = std::iter::once(taskd).chain(others).collect();
+    (tasks, WalkEnds::one(WALK, end))
+}
+
+/// The idle task of each processor.
+fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
+    const WALK: &str = "idle tasks";
+    let mut found = Vec::new();
+    let Some((idle, queues)) = linux
+        .run_queue
+        .idle
+        .zip(linux.guest.profile.symbol("runqueues"))
+    else {
+        return found;
+    };
+    for cpu in current::processors(linux) {
+        let task = current::per_cpu(linux, cpu, queues)
+            .and_then(|queue| idle.read(&linux.guest.space, queue));
+        match task {
+            Ok(task) if list::plausible(&linux.guest, task).is_ok() => found.push(task),
+            Ok(_) => {} // a processor that never came up
+            Err(fault) => {
+                let missing = format!("the idle task of CPU {cpu}");
+                let fault = Some(fault);
+                ends.add(WALK, WalkEnd::NoStart { missing, fault });
+            }
+        }
+    }
+    found
+}
+
+fn no_start(missing: &str, fault: Option<osier_memory::Fault>) -> WalkEnds {
+    let missing = missing.to_owned();
+    WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault })
 }

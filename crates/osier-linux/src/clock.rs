@@ -1,0 +1,146 @@
+//! The guest's clocks: what turns a task's start into wall-clock time.
+//!
+//! ```text
+//!   wall clock = monotonic + offs_real
+//!   wall clock = since boot, suspension included + offs_real - offs_boot
+//! ```
+//!
+//! The kernel keeps `offs_real` beside `wall_to_monotonic`, its negative; the two must agree before
+//! either is believed. That also finds the `timekeeper` in `tk_core`, whose type has no name before
+//! v6.13: a sequence counter of 4 bytes stands before it, or a larger one with lock debugging.
+
+use osier_memory::VirtAddr;
+use osier_osi::Seen;
+use osier_profile::{Field, Resolver, SInt, UInt, layout};
+
+use crate::guest::Guest;
+
+/// Nanoseconds of a second.
+const SECOND: i64 = 1_000_000_000;
+
+layout! {
+    /// Fields read from `timekeeper`.
+    pub(crate) struct Timekeeper: "timekeeper" {
+        /// Nanoseconds from the monotonic clock to the wall clock.
+        offs_real: Option<Field<UInt>>,
+        /// Nanoseconds from the monotonic clock to the one that counts suspension.
+        offs_boot: Option<Field<UInt>>,
+        /// Seconds from the wall clock to the monotonic clock.
+        seconds: Option<Field<SInt>> = ["wall_to_monotonic.tv_sec"],
+        /// Nanoseconds of that.
+        nanoseconds: Option<Field<SInt>> = ["wall_to_monotonic.tv_nsec"],
+    }
+}
+
+layout! {
+    /// Fields read from `tk_data`, the type of `tk_core` since v6.13.
+    struct TkData: "tk_data" {
+        /// The clock.
+        timekeeper: Option<Field<osier_profile::Embed<()>>>,
+    }
+}
+
+/// Where the clocks are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    keeper: Timekeeper,
+    in_core: Option<i64>,
+}
+
+/// What to add to a clock's reading to get nanoseconds since 1970-01-01 UTC.
+#[derive(Clone, Debug)]
+pub(crate) struct Offsets {
+    /// For the monotonic clock (`start_time`).
+    pub(crate) monotonic: Seen<i64>,
+    /// For the clock that counts suspension (`start_boottime`).
+    pub(crate) since_boot: Seen<i64>,
+}
+
+impl Clock {
+    /// Resolves what the profile says of the clocks.
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        Self {
+            keeper: Timekeeper::resolve(resolver),
+            in_core: TkData::resolve(resolver)
+                .timekeeper
+                .map(|field| field.offset),
+        }
+    }
+
+    /// Reads the offsets.
+    pub(crate) fn offsets(&self, guest: &Guest) -> Offsets {
+        let keeper = match self.find(guest) {
+            Seen::Is(keeper) => keeper,
+            Seen::Not(absent) => {
+                return Offsets {
+                    monotonic: Seen::Not(absent.clone()),
+                    since_boot: Seen::Not(absent),
+                };
+            }
+        };
+        let read = |field: Option<Field<UInt>>| match field {
+            Some(field) => Seen::from(field.read(&guest.space, keeper)).map(u64::cast_signed),
+            None => Seen::not_in_this_kernel(),
+        };
+        let monotonic = read(self.keeper.offs_real);
+        let since_boot = monotonic
+            .clone()
+            .and_then(|real| read(self.keeper.offs_boot).map(|boot| real.wrapping_sub(boot)));
+        Offsets {
+            monotonic,
+            since_boot,
+        }
+    }
+
+    /// The `timekeeper` in use.
+    fn find(&self, guest: &Guest) -> Seen<VirtAddr> {
+        if let Some(core) = guest.symbol("tk_core") {
+            if let Some(offset) = self.in_core {
+                return self.confirmed(guest, core.plus(offset.cast_unsigned()));
+            }
+            let mut first = None;
+            for offset in [8, 4, 16, 24, 32, 40, 48, 56, 64] {
+                let found = self.confirmed(guest, core.plus(offset));
+                match (&found, &first) {
+                    (Seen::Is(_), _) => return found,
+                    (_, None) => first = Some(found),
+                    _ => {}
+                }
+            }
+            return first.unwrap_or_else(Seen::not_in_this_kernel);
+        }
+        // Linux commit 3fdb14fd1df7 ("timekeeping: Cache optimize struct timekeeper"), v3.17, put
+        // it into `tk_core`.
+        match guest.symbol("timekeeper") {
+            Some(keeper) => self.confirmed(guest, keeper),
+            None => Seen::not_in_this_kernel(),
+        }
+    }
+
+    /// `keeper`, when its two offsets agree.
+    fn confirmed(&self, guest: &Guest, keeper: VirtAddr) -> Seen<VirtAddr> {
+        let (Some(real), Some(seconds), Some(nanoseconds)) = (
+            self.keeper.offs_real,
+            self.keeper.seconds,
+            self.keeper.nanoseconds,
+        ) else {
+            return Seen::not_in_this_kernel();
+        };
+        let space = &guest.space;
+        let parts = real.read(space, keeper).and_then(|real| {
+            let seconds = seconds.read(space, keeper)?;
+            Ok((real, seconds, nanoseconds.read(space, keeper)?))
+        });
+        let (raw, seconds, nanoseconds) = match parts {
+            Ok(parts) => parts,
+            Err(fault) => return Seen::unreadable(fault),
+        };
+        let back = seconds.wrapping_mul(SECOND).wrapping_add(nanoseconds);
+        if raw != 0 && raw.cast_signed() == back.wrapping_neg() {
+            Seen::Is(keeper)
+        } else {
+            let rule = "offs_real is the negative of wall_to_monotonic";
+            Seen::implausible(raw, rule, Some(real.place(keeper)))
+        }
+    }
+}
