@@ -1,0 +1,149 @@
+//! The command's rows on the real snapshots against what the guests said of themselves.
+//!
+//! Every container of every snapshot is asked with an empty cache and no profile; i386 kernels
+//! carry no types, so there the profiles that ship with Osier serve. With
+//! `OSIER_WRITE_VALIDATION=1` the table in `docs/validation.md` is written.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
+
+mod compare;
+mod guest;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use compare::Tally;
+use guest::Truth;
+use serde_json::Value;
+
+const SNAPSHOTS: &[&str] = &[
+    "deb11-5.10-686",
+    "deb11-5.10-686-pae",
+    "deb11-5.10-amd64",
+    "deb12-6.1-amd64",
+    "deb13-6.12-amd64",
+];
+const CONTAINERS: &[&str] = &["memory.raw", "memory.elf", "memory-paging.elf", "memory.savevm"];
+
+/// Compares a truth with the rows of one table.
+type Compare = fn(&Truth, &[Value]) -> Tally;
+const TABLES: &[(&str, Compare)] = &[
+    ("ps", compare::processes),
+    ("threads", compare::threads),
+    ("modules", compare::modules),
+    ("maps", compare::maps),
+];
+
+/// One line of the table in `docs/validation.md`.
+struct Outcome {
+    snapshot: &'static str,
+    container: &'static str,
+    table: &'static str,
+    tally: Tally,
+}
+
+fn ask(table: &str, snapshot: &Path, cache: &Path) -> Vec<Value> {
+    let output = Command::new(env!("CARGO_BIN_EXE_osier"))
+        .args([table, "--format", "jsonl"])
+        .arg(snapshot)
+        .env("XDG_CACHE_HOME", cache)
+        .env_remove("OSIER_PROFILES")
+        .output()
+        .unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "osier {table} {}: {errors}",
+        snapshot.display()
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn rows_agree_with_the_guests_own_truth() {
+    let mut outcomes = Vec::new();
+    for snapshot in SNAPSHOTS.iter().copied() {
+        let folder = match osier_testkit::data::folder(snapshot) {
+                Ok(folder) => folder,
+                Err(why) => {
+                    eprintln!("skipped: {why}");
+                    continue;
+                }
+            };
+        let truth = Truth::read(&folder.join("truth"));
+        for container in CONTAINERS.iter().copied() {
+            let file = folder.join(container);
+            if !file.exists() {
+                continue;
+            }
+            let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+                .join(format!("truth-cache-{snapshot}-{container}"));
+            let _ = std::fs::remove_dir_all(&cache);
+            for (table, compare) in TABLES.iter().copied() {
+                let tally = compare(&truth, &ask(table, &file, &cache));
+                outcomes.push(Outcome { snapshot, container, table, tally });
+            }
+        }
+    }
+    if std::env::var_os("OSIER_WRITE_VALIDATION").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/validation.md");
+        std::fs::write(path, report(&outcomes)).unwrap();
+    }
+    let wrong: Vec<String> = outcomes
+        .iter()
+        .flat_map(|o| {
+            let place = format!("{} {} {}", o.snapshot, o.container, o.table);
+            o.tally.wrong.iter().map(move |text| format!("{place}: {text}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{} rows are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn report(outcomes: &[Outcome]) -> String {
+    let mut text = String::from(
+        "# Validation\n\n\
+         Rows of the command against what the guests said of themselves (`/proc`, moments before \
+         they were stopped), for each real snapshot in each container. amd64 snapshots are read \
+         with an empty cache and no symbol file. Written by `cargo xtask validate`.\n\n\
+         | snapshot | container | table | compared | equal | excused | wrong |\n\
+         |---|---|---|--:|--:|--:|--:|\n",
+    );
+    let mut reasons: Vec<&str> = Vec::new();
+    for o in outcomes {
+        let mut excused = Vec::new();
+        for (reason, count) in &o.tally.excused {
+            let number = reasons.iter().position(|known| known == reason).unwrap_or_else(|| {
+                reasons.push(reason);
+                reasons.len() - 1
+            });
+            excused.push(format!("{count} [{}]", number + 1));
+        }
+        let excused = if excused.is_empty() { "0".to_owned() } else { excused.join(", ") };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {excused} | {} |",
+            o.snapshot,
+            o.container,
+            o.table,
+            o.tally.compared(),
+            o.tally.equal,
+            o.tally.wrong.len()
+        );
+    }
+    text.push_str("\nExcuses:\n\n");
+    for (at, reason) in reasons.iter().enumerate() {
+        let _ = writeln!(text, "{}. {reason}", at + 1);
+    }
+    text
+}
