@@ -1,0 +1,69 @@
+//! A provider over a real snapshot: opened, located, and read by a profile out of the folders
+//! `symbols/` and `OSIER_PROFILES`.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use osier_linux::{Linux, Located, WANTED, locate};
+use osier_osi::{Mapping, Osi, Process, WalkEnds};
+use osier_profile::{Profile, ProfileStore};
+use osier_snapshot::{OpenOptions, open};
+
+pub(crate) const SNAPSHOTS: [&str; 5] = [
+    "deb11-5.10-686",
+    "deb11-5.10-686-pae",
+    "deb11-5.10-amd64",
+    "deb12-6.1-amd64",
+    "deb13-6.12-amd64",
+];
+
+/// The provider of the kernel in `file`; in words why there is none.
+pub(crate) fn attach(file: &Path) -> Result<Linux, String> {
+    let snapshot = open(file, &OpenOptions::default()).unwrap();
+    let machine = snapshot.machine;
+    let located = locate(&machine, &[]).unwrap();
+    let profile = profile(&located)?;
+    Ok(Linux::attach(&machine, &located, profile).unwrap())
+}
+
+fn profile(located: &Located) -> Result<Arc<Profile>, String> {
+    let workspace = osier_testkit::data::workspace();
+    let mut dirs = vec![workspace.join("symbols")];
+    if let Some(more) = std::env::var_os("OSIER_PROFILES") {
+        dirs.extend(std::env::split_paths(&more));
+    }
+    let store = ProfileStore {
+        dirs,
+        ..ProfileStore::default()
+    };
+    let fingerprint = WANTED.fingerprint();
+    let by_id = located.build_id.as_ref();
+    by_id
+        .and_then(|id| store.find(id, fingerprint))
+        .or_else(|| store.find_by_banner(&located.banner, fingerprint))
+        .map(|(profile, _)| profile)
+        .ok_or_else(|| "no profile of this kernel in symbols/ or OSIER_PROFILES".to_owned())
+}
+
+/// Every process by its id.
+pub(crate) fn processes(linux: &Linux) -> BTreeMap<u32, Process> {
+    let mut processes = BTreeMap::new();
+    let ends = linux.processes(&mut |process| {
+        processes.insert(process.pid.value().unwrap(), process);
+        ControlFlow::Continue(())
+    });
+    assert!(ends.is_complete(), "{ends:?}");
+    processes
+}
+
+/// The mappings of a process.
+pub(crate) fn mappings(linux: &Linux, process: &Process) -> (Vec<Mapping>, WalkEnds) {
+    let mut rows = Vec::new();
+    let ends = linux.mappings(process.taskd, &mut |row| {
+        rows.push(row);
+        ControlFlow::Continue(())
+    });
+    (rows, ends)
+}
