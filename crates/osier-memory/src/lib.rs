@@ -18,6 +18,7 @@ mod physical;
 mod ranges;
 mod record;
 mod space;
+mod sweep;
 
 pub use address::{PAGE_BYTES, PhysAddr, VirtAddr};
 pub use fault::{Cause, Codec, Fault, Filter, Gap, Store};
