@@ -1,0 +1,378 @@
+//! A profile from the running kernel's own memory: its BTF and its kallsyms.
+
+use std::fmt;
+use std::ops::{ControlFlow, Range};
+
+use memchr::memmem;
+use osier_memory::{AddressSpace, VirtAddr};
+use osier_profile::{Identity, ProfileBuilder, Wanted};
+
+use crate::btf;
+use crate::kallsyms::{DIGITS, Kallsyms};
+use crate::names::Names;
+
+/// The largest BTF blob that is read; kernels carry 3 to 10 MB.
+const MAX_BTF: usize = 64 << 20;
+/// Link-time address of `_text` of an x86-64 kernel: `__START_KERNEL_map` and
+/// `CONFIG_PHYSICAL_START` at its default, 16 MiB.
+const LINKED_TEXT_64: u64 = 0xffff_ffff_8100_0000;
+/// The same of a 32-bit kernel split at 3 GiB.
+const LINKED_TEXT_32: u64 = 0xc100_0000;
+
+/// Why a kernel's own memory gives no profile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    /// The kernel carries no type information that can be read.
+    #[error("this kernel carries no type information (BTF): {reason}; {help}")]
+    NoTypes {
+        /// What was searched, or what was wrong with what was found.
+        reason: String,
+        /// Which file would help.
+        help: Box<Help>,
+    },
+    /// The kernel's symbol table cannot be read.
+    #[error("this kernel's symbol table (kallsyms) cannot be read: {reason}; {help}")]
+    NoSymbols {
+        /// What was searched, or what was wrong with what was found.
+        reason: String,
+        /// Which file would help.
+        help: Box<Help>,
+    },
+}
+
+/// Which file would give a kernel's types and symbols, and where it can be had. [`fmt::Display`]
+/// says it in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Help {
+    /// The release, such as `5.10.0-32-686`.
+    pub release: String,
+    /// The banner, as text.
+    pub banner: String,
+    /// The build id, in hexadecimal; `None` when it is unknown.
+    pub build_id: Option<String>,
+    /// The package that holds the file, when the banner tells the distribution.
+    pub package: Option<String>,
+    /// The file, a vmlinux with DWARF.
+    pub file: String,
+    /// What to run once it is there.
+    pub command: String,
+}
+
+impl Help {
+    /// The help for the kernel `identity`.
+    pub fn of(identity: &Identity) -> Self {
+        let banner = identity.banner.trim_ascii().escape_ascii().to_string();
+        let release = identity.release.clone();
+        let has = |word: &str| banner.contains(word);
+        let (package, file) = if has("Ubuntu") || has("ubuntu") {
+            (
+                Some(format!("linux-image-{release}-dbgsym")),
+                format!("/usr/lib/debug/boot/vmlinux-{release}"),
+            )
+        } else if has("Debian") || has("debian") {
+            (
+                Some(format!("linux-image-{release}-dbg")),
+                format!("/usr/lib/debug/boot/vmlinux-{release}"),
+            )
+        } else if has(".fc") || has(".el") || has("redhat") || has("fedora") {
+            (
+                Some(format!("kernel-debuginfo-{release}")),
+                format!("/usr/lib/debug/lib/modules/{release}/vmlinux"),
+            )
+        } else {
+            (None, "the vmlinux of its build".to_owned())
+        };
+        let command = if package.is_some() {
+            format!("osier profile import {file}")
+        } else {
+            "osier profile import FILE".to_owned()
+        };
+        Self {
+            release,
+            banner,
+            build_id: identity.build_id.as_ref().map(ToString::to_string),
+            package,
+            file,
+            command,
+        }
+    }
+}
+
+impl fmt::Display for Help {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "wanted: symbols of {}", self.release)?;
+        if let Some(id) = &self.build_id {
+            write!(f, ", build id {id}")?;
+        }
+        write!(f, " ({}); it is in {}", self.banner, self.file)?;
+        if let Some(package) = &self.package {
+            write!(f, " of the package {package}")?;
+        }
+        write!(f, "; then run: {}", self.command)
+    }
+}
+
+/// Where a running kernel's image lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The running kernel's address of `_text`.
+    pub text: VirtAddr,
+    /// One past its last byte.
+    pub end: VirtAddr,
+    /// What was added to link-time addresses when the kernel was loaded (VMCOREINFO's
+    /// `KERNELOFFSET`); `None` when unknown, see [`customary_text`].
+    pub slide: Option<u64>,
+}
+
+/// The link-time address of `_text` that a profile made from memory counts from, for a kernel with
+/// pointers of `pointer_bytes`.
+///
+/// A relocated kernel's memory does not hold the address it was linked at. VMCOREINFO's
+/// `KERNELOFFSET` is the difference where there is one; else the customary address serves, which
+/// cannot mislead: only differences from `_text` are ever used.
+pub fn customary_text(pointer_bytes: u8) -> VirtAddr {
+    VirtAddr(if pointer_bytes == 4 {
+        LINKED_TEXT_32
+    } else {
+        LINKED_TEXT_64
+    })
+}
+
+/// Reads types and symbols of the kernel whose `image` is mapped in `space`.
+///
+/// Symbols of the image are stored at their link-time addresses. Per-CPU symbols that are linked at 0 (x86-64 before Linux commit
+/// 9d7de2aa8b41 ("x86/percpu/64: Use relative percpu offsets"), v6.15) are stored as they are; later
+/// ones are symbols like any other.
+///
+/// # Errors
+///
+/// BTF or kallsyms are not there, or damaged; the error names the file that would help.
+pub fn import(
+    space: &AddressSpace,
+    image: Image,
+    wanted: Option<&Wanted>,
+    identity: Identity,
+) -> Result<ProfileBuilder, ImageError> {
+    let help = Box::new(Help::of(&identity));
+    let found = Search::new(space, image).run(wanted);
+    let Some((btf_at, types)) = found.types else {
+        let reason = found.no_types;
+        return Err(ImageError::NoTypes { reason, help });
+    };
+    let Some((tokens_at, kallsyms)) = found.symbols else {
+        let reason = found.no_symbols;
+        return Err(ImageError::NoSymbols { reason, help });
+    };
+    let mut builder = ProfileBuilder::new(identity);
+    builder.provenance(format!("BTF in the kernel's memory at {btf_at}"));
+    builder.provenance(format!(
+        "kallsyms in the kernel's memory, token table near {tokens_at}, {} symbols, {:?} addresses",
+        kallsyms.len(),
+        kallsyms.encoding()
+    ));
+    types.add_to(&mut builder);
+    add_symbols(&mut builder, &kallsyms, space, image, wanted);
+    Ok(builder)
+}
+
+/// Reads only the symbols, of a kernel without type information, to complete a profile from
+/// elsewhere. Kernels without `CONFIG_KALLSYMS_ALL` list their functions alone.
+///
+/// # Errors
+///
+/// As [`import`].
+pub fn import_symbols(
+    space: &AddressSpace,
+    image: Image,
+    wanted: Option<&Wanted>,
+    identity: Identity,
+) -> Result<ProfileBuilder, ImageError> {
+    let found = Search::new(space, image).only_symbols().run(wanted);
+    let Some((tokens_at, kallsyms)) = found.symbols else {
+        return Err(ImageError::NoSymbols {
+            reason: found.no_symbols,
+            help: Box::new(Help::of(&identity)),
+        });
+    };
+    let mut builder = ProfileBuilder::new(identity);
+    builder.provenance(format!(
+        "kallsyms in the kernel's memory, token table near {tokens_at}, {} symbols",
+        kallsyms.len()
+    ));
+    add_symbols(&mut builder, &kallsyms, space, image, wanted);
+    Ok(builder)
+}
+
+/// Reads the whole symbol table of the kernel whose `image` is mapped in `space`.
+///
+/// # Errors
+///
+/// Why there is none, in words.
+pub fn symbol_table(space: &AddressSpace, image: Image) -> Result<Kallsyms, String> {
+    let found = Search::new(space, image).only_symbols().run(None);
+    found.symbols.map(|(_, s)| s).ok_or(found.no_symbols)
+}
+
+fn add_symbols(
+    builder: &mut ProfileBuilder,
+    kallsyms: &Kallsyms,
+    space: &AddressSpace,
+    image: Image,
+    wanted: Option<&Wanted>,
+) {
+    let pointer = space.mode().pointer_bytes();
+    let slide = image.text.since(customary_text(pointer));
+    let slide = image.slide.unwrap_or(slide);
+    let (image_half, mask) = if pointer == 4 {
+        (0x4000_0000, 0xffff_ffff)
+    } else {
+        (0xffff_ffff_8000_0000, u64::MAX)
+    };
+    let names = wanted.map(|w| Names::new(&[w.symbols]));
+    kallsyms.each(|_, name, address| {
+        if names.as_ref().is_none_or(|names| names.contains(name))
+            && let Ok(name) = str::from_utf8(name)
+        {
+            let linked = if address >= image_half {
+                address.wrapping_sub(slide) & mask
+            } else {
+                address
+            };
+            builder.add_symbol(name, linked);
+        }
+    });
+}
+
+/// One search through the image for both tables.
+struct Search<'a> {
+    space: &'a AddressSpace,
+    text: VirtAddr,
+    end: VirtAddr,
+    want_types: bool,
+    types: Option<(VirtAddr, btf::Types)>,
+    symbols: Option<(VirtAddr, Kallsyms)>,
+    no_types: String,
+    no_symbols: String,
+}
+
+impl<'a> Search<'a> {
+    fn new(space: &'a AddressSpace, image: Image) -> Self {
+        let Image { text, end, .. } = image;
+        let nothing = format!("nothing like it between {text} and {end}");
+        Self {
+            space,
+            text,
+            end,
+            want_types: true,
+            types: None,
+            symbols: None,
+            no_types: nothing.clone(),
+            no_symbols: nothing,
+        }
+    }
+
+    fn only_symbols(mut self) -> Self {
+        self.want_types = false;
+        self
+    }
+
+    fn done(&self) -> bool {
+        self.symbols.is_some() && (self.types.is_some() || !self.want_types)
+    }
+
+    /// Both lie among the constants: those pages come first.
+    fn run(mut self, wanted: Option<&Wanted>) -> Self {
+        let whole = self.text..self.end;
+        for range in self.constants() {
+            if !self.done() {
+                self.sweep(range, wanted);
+            }
+        }
+        if !self.done() {
+            self.sweep(whole, wanted);
+        }
+        self
+    }
+
+    /// The pages of the image that can neither be written nor executed.
+    fn constants(&self) -> Vec<Range<VirtAddr>> {
+        let mut ranges: Vec<Range<VirtAddr>> = Vec::new();
+        self.space.mapped(self.text..self.end, &mut |range| {
+            if let Ok(range) = range
+                && !range.flags.write
+                && range.flags.no_execute
+            {
+                let end = range.start.plus(range.len);
+                match ranges.last_mut() {
+                    Some(last) if last.end == range.start => last.end = end,
+                    _ => ranges.push(range.start..end),
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        ranges
+    }
+
+    fn sweep(&mut self, range: Range<VirtAddr>, wanted: Option<&Wanted>) {
+        let header = memmem::Finder::new(&btf::HEADER_START);
+        let digits = memmem::Finder::new(DIGITS);
+        let join = DIGITS.len().saturating_sub(1);
+        let space = self.space;
+        let _ = space.sweep(range, join, &mut |va, bytes| {
+            if self.symbols.is_none() {
+                for at in digits.find_iter(bytes) {
+                    self.try_symbols(va.plus(at as u64));
+                }
+            }
+            if self.want_types && self.types.is_none() {
+                for at in header.find_iter(bytes) {
+                    self.try_types(va.plus(at as u64), wanted);
+                }
+            }
+            if self.done() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+    }
+
+    fn try_symbols(&mut self, at: VirtAddr) {
+        if self.symbols.is_some() {
+            return;
+        }
+        match Kallsyms::read(self.space, at, self.text) {
+            Ok(symbols) => self.symbols = Some((at, symbols)),
+            Err(error) => self.no_symbols = error.to_string(),
+        }
+    }
+
+    fn try_types(&mut self, at: VirtAddr, wanted: Option<&Wanted>) {
+        if self.types.is_some() {
+            return;
+        }
+        match self.read_types(at, wanted) {
+            Ok(types) => self.types = Some((at, types)),
+            Err(reason) => self.no_types = format!("{reason}, at {at}"),
+        }
+    }
+
+    fn read_types(&self, at: VirtAddr, wanted: Option<&Wanted>) -> Result<btf::Types, String> {
+        let mut header = [0; btf::HEADER_BYTES];
+        self.space
+            .read(at, &mut header)
+            .map_err(|fault| fault.to_string())?;
+        let room = usize::try_from(self.end.since(at)).unwrap_or(0);
+        let len = btf::blob_bytes(&header)
+            .filter(|len| *len <= room.min(MAX_BTF))
+            .ok_or("a header that makes no sense")?;
+        let mut blob = vec![0; len];
+        self.space
+            .read(at, &mut blob)
+            .map_err(|fault| fault.to_string())?;
+        if memmem::find(&blob, b"\0task_struct\0").is_none() {
+            return Err("types without a task_struct".to_owned());
+        }
+        btf::parse(&blob, wanted).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,433 @@
+//! kallsyms: the symbol table that a kernel carries of itself.
+//!
+//! The names are compressed: each is a length and so many bytes, and each byte stands for a token.
+//! `kallsyms_token_table` holds the 256 tokens, `kallsyms_token_index` where each starts. A token
+//! whose number is the code of a character that symbols use is that character, so the tokens `0` to
+//! `9` always stand in a row; that row is what the table is found by. The first character of a name
+//! is the symbol's kind (`T`, `d`, …).
+//!
+//! ```text
+//! until 6.3   offsets  relative_base  num_syms  names  markers  [seqs_of_names]  token_table  token_index
+//! since 6.4   num_syms  names  markers  token_table  token_index  offsets  [relative_base]  seqs_of_names
+//! ```
+//!
+//! Source: the kernel's `scripts/kallsyms.c` and `kernel/kallsyms.c`. Linux commit a081b5789255
+//! ("kallsyms: Get rid of kallsyms relative base"), v7.0, made each offset relative to its own
+//! place.
+
+use osier_memory::{AddressSpace, VirtAddr};
+
+/// The ten digit tokens in a row.
+pub(crate) const DIGITS: &[u8; 20] = b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00";
+/// The number of the token `0`.
+const DIGIT_ZERO: usize = 0x30;
+/// Bytes that the 256 tokens and their index may take.
+const MAX_TABLE: usize = 8192;
+/// Symbols between two markers.
+const PER_MARKER: usize = 256;
+/// Symbols of the largest kernel.
+const MAX_SYMBOLS: usize = 4 << 20;
+/// Bytes of the longest compressed name, its length included.
+const MAX_NAME: usize = 1026;
+/// Bytes of names that are looked through before the markers.
+const MAX_NAMES: usize = 64 << 20;
+
+/// Why no symbols could be read at a place that looks like a token table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no kallsyms at {at}: {problem}")]
+pub struct KallsymsError {
+    /// Address of the token `0`.
+    pub at: VirtAddr,
+    /// What did not fit.
+    pub problem: &'static str,
+}
+
+/// How addresses are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Pointers.
+    Absolute,
+    /// 32-bit offsets from `kallsyms_relative_base`.
+    Relative,
+    /// 32-bit offsets that are an absolute value when not negative, and count backwards from the
+    /// base when negative (`CONFIG_KALLSYMS_ABSOLUTE_PERCPU`).
+    RelativePerCpu,
+    /// 32-bit offsets, each from its own place.
+    PlaceRelative,
+}
+
+/// One kernel's symbol table, decoded but for the names.
+#[derive(Debug)]
+pub struct Kallsyms {
+    names: Vec<u8>,
+    tokens: Tokens,
+    addresses: Vec<u8>,
+    addresses_at: VirtAddr,
+    base: u64,
+    pointer_bytes: u8,
+    encoding: Encoding,
+    count: usize,
+}
+
+/// The 256 tokens.
+#[derive(Debug)]
+struct Tokens {
+    table: Vec<u8>,
+    /// Start and length of each token.
+    places: Vec<(u16, u16)>,
+}
+
+impl Tokens {
+    fn get(&self, number: u8) -> &[u8] {
+        let place = self.places.get(usize::from(number)).copied();
+        let (start, len) = place.unwrap_or_default();
+        let start = usize::from(start);
+        self.table
+            .get(start..start.saturating_add(usize::from(len)))
+            .unwrap_or_default()
+    }
+
+    /// The whole name of the compressed bytes `packed`, kind first.
+    fn expand(&self, packed: &[u8], into: &mut Vec<u8>) {
+        into.clear();
+        for &number in packed {
+            into.extend_from_slice(self.get(number));
+        }
+    }
+}
+
+/// The compressed name at `at`, and where the next starts. A length above 127 takes two bytes, low
+/// bits first.
+fn packed(names: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let first = *names.get(at)?;
+    let (len, start) = if first & 0x80 == 0 {
+        (usize::from(first), at.checked_add(1)?)
+    } else {
+        let second = *names.get(at.checked_add(1)?)?;
+        let len = usize::from(first & 0x7f) | (usize::from(second) << 7);
+        (len, at.checked_add(2)?)
+    };
+    let end = start.checked_add(len)?;
+    Some((names.get(start..end).filter(|n| !n.is_empty())?, end))
+}
+
+fn word(bytes: &[u8], index: usize) -> Option<u32> {
+    let at = index.checked_mul(4)?;
+    let bytes = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+}
+
+fn align(value: u64, to: u8) -> u64 {
+    let mask = u64::from(to).saturating_sub(1);
+    value.saturating_add(mask) & !mask
+}
+
+impl Kallsyms {
+    /// Reads the table whose token `0` stands at `digits`, of the kernel whose `_text` runs at
+    /// `text`: the encoding is the one by which `_text` or `_stext` comes out there.
+    ///
+    /// # Errors
+    ///
+    /// Says what did not fit: the place only looks like a token table, or the memory is damaged.
+    pub fn read(
+        space: &AddressSpace,
+        digits: VirtAddr,
+        text: VirtAddr,
+    ) -> Result<Self, KallsymsError> {
+        Reader { space, digits }.kallsyms(text)
+    }
+
+    /// Number of symbols.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How addresses are stored.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// Shows every symbol: kind, name, and address in the running kernel. Per-CPU symbols of a
+    /// kernel that links them at 0 come as they are stored.
+    pub fn each(&self, mut symbol: impl FnMut(u8, &[u8], u64)) {
+        let mut at = 0;
+        let mut name = Vec::with_capacity(256);
+        for index in 0..self.count {
+            let Some((bytes, next)) = packed(&self.names, at) else {
+                return;
+            };
+            at = next;
+            self.tokens.expand(bytes, &mut name);
+            if let (Some((kind, name)), Some(address)) = (name.split_first(), self.address(index)) {
+                symbol(*kind, name, address);
+            }
+        }
+    }
+
+    fn address(&self, index: usize) -> Option<u64> {
+        let mask = if self.pointer_bytes == 4 {
+            0xffff_ffff
+        } else {
+            u64::MAX
+        };
+        if self.encoding == Encoding::Absolute {
+            let width = usize::from(self.pointer_bytes);
+            let at = index.checked_mul(width)?;
+            let bytes = self.addresses.get(at..at.checked_add(width)?)?;
+            let value = bytes.iter().rev();
+            return Some(value.fold(0, |value, byte| (value << 8) | u64::from(*byte)));
+        }
+        let offset = word(&self.addresses, index)?;
+        let signed = i64::from(offset.cast_signed()).cast_unsigned();
+        let address = match self.encoding {
+            Encoding::RelativePerCpu if offset.cast_signed() >= 0 => u64::from(offset),
+            Encoding::RelativePerCpu => self.base.wrapping_sub(1).wrapping_sub(signed),
+            Encoding::PlaceRelative => {
+                let place = self.addresses_at.plus((index as u64).wrapping_mul(4));
+                place.plus(signed).0
+            }
+            _ => self.base.wrapping_add(u64::from(offset)),
+        };
+        Some(address & mask)
+    }
+
+    /// The indexes of `_text` and `_stext`.
+    fn text_places(&self) -> Vec<usize> {
+        /// `T_stext` has at most so many tokens.
+        const TOKENS: usize = 7;
+        let mut places = Vec::new();
+        let mut at = 0;
+        let mut name = Vec::with_capacity(256);
+        for index in 0..self.count {
+            let Some((bytes, next)) = packed(&self.names, at) else {
+                break;
+            };
+            at = next;
+            if bytes.len() <= TOKENS {
+                self.tokens.expand(bytes, &mut name);
+                if matches!(name.get(1..), Some(b"_text" | b"_stext")) {
+                    places.push(index);
+                }
+            }
+        }
+        places
+    }
+}
+
+/// Reads the tables around one token table.
+struct Reader<'a> {
+    space: &'a AddressSpace,
+    digits: VirtAddr,
+}
+
+impl Reader<'_> {
+    fn no(&self, problem: &'static str) -> KallsymsError {
+        KallsymsError {
+            at: self.digits,
+            problem,
+        }
+    }
+
+    fn bytes(&self, at: VirtAddr, len: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.space.read(at, &mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// Up to `len` bytes that end at `end`: as many as can be read without a gap.
+    fn bytes_before(&self, end: VirtAddr, len: usize) -> Vec<u8> {
+        let len = len.min(usize::try_from(end.0).unwrap_or(len));
+        let mut bytes = vec![0; len];
+        let gaps = self.space.read_partial(end.minus(len as u64), &mut bytes);
+        match gaps.last() {
+            Some(gap) => bytes.split_off(gap.start.saturating_add(gap.len).min(len)),
+            None => bytes,
+        }
+    }
+
+    /// The tokens, where their table starts, and where the index ends.
+    fn tokens(&self) -> Result<(Tokens, VirtAddr, VirtAddr), KallsymsError> {
+        let pointer = self.space.mode().pointer_bytes();
+        let mut rest = vec![0; MAX_TABLE];
+        let gaps = self.space.read_partial(self.digits, &mut rest);
+        if let Some(gap) = gaps.first() {
+            rest.truncate(gap.start);
+        }
+        let after = memchr::memchr_iter(0, &rest)
+            .nth(255_usize.wrapping_sub(DIGIT_ZERO))
+            .map(|end| end.saturating_add(1))
+            .ok_or_else(|| self.no("fewer than 256 tokens"))?;
+        let index_at = VirtAddr(align(self.digits.plus(after as u64).0, pointer));
+        let at = usize::try_from(index_at.since(self.digits)).unwrap_or(usize::MAX);
+        let index = rest
+            .get(at..at.saturating_add(512))
+            .ok_or_else(|| self.no("the token index is cut short"))?;
+        let starts: Vec<u16> = index
+            .chunks_exact(2)
+            .filter_map(|pair| Some(u16::from_le_bytes(pair.try_into().ok()?)))
+            .collect();
+        let zero = starts.get(DIGIT_ZERO).copied().unwrap_or(0);
+        let table_at = self.digits.minus(u64::from(zero));
+        let table = self
+            .bytes(table_at, usize::from(zero).saturating_add(after))
+            .ok_or_else(|| self.no("the token table cannot be read"))?;
+        let mut places = Vec::with_capacity(256);
+        let mut expected = 0_usize;
+        for start in starts {
+            let from = usize::from(start);
+            let len = table.get(from..).and_then(|rest| memchr::memchr(0, rest));
+            let len = len.ok_or_else(|| self.no("a token has no end"))?;
+            if from != expected {
+                return Err(self.no("the token index does not fit the token table"));
+            }
+            expected = from.saturating_add(len).saturating_add(1);
+            places.push((start, u16::try_from(len).unwrap_or(0)));
+        }
+        Ok((Tokens { table, places }, table_at, index_at.plus(512)))
+    }
+
+    /// The names that end before `markers_at`: where they start, their bytes and their number.
+    fn names(&self, markers: &[u32], markers_at: VirtAddr) -> Option<(VirtAddr, Vec<u8>, usize)> {
+        let pointer = usize::from(self.space.mode().pointer_bytes());
+        let last = *markers.last()? as usize;
+        let second = *markers.get(1)? as usize;
+        // After the last marker there are 1 to 256 names, and less than a pointer of padding.
+        let reach = last.checked_add(PER_MARKER.checked_mul(MAX_NAME)?)?;
+        let before = self.bytes_before(markers_at, reach.min(MAX_NAMES));
+        // Both tables start at a multiple of a pointer's size.
+        let shortest = last.checked_add(1)?.checked_next_multiple_of(pointer)?;
+        let mut start = before.len().checked_sub(shortest);
+        while let Some(at) = start {
+            if let Some(names) = before.get(at..)
+                && skip_names(names, PER_MARKER) == Some(second)
+                && let Some(count) = count_names(names, markers.len(), last, pointer)
+            {
+                let names_at = markers_at.minus(names.len() as u64);
+                return Some((names_at, names.to_vec(), count));
+            }
+            start = at.checked_sub(pointer);
+        }
+        None
+    }
+
+    fn kallsyms(&self, text: VirtAddr) -> Result<Kallsyms, KallsymsError> {
+        let pointer = self.space.mode().pointer_bytes();
+        let (tokens, table_at, index_end) = self.tokens()?;
+        let markers_end = VirtAddr(table_at.0 & !3);
+        // First as near as markers lie, then past three bytes a symbol in between (6.2 and 6.3).
+        let (markers, markers_at) = [32_usize << 10, 4 << 20]
+            .into_iter()
+            .find_map(|reach| {
+                let before = self.bytes_before(markers_end, reach);
+                let (markers, at) = find_markers(&before)?;
+                let from_end = before.len().checked_sub(at)?;
+                Some((markers, markers_end.minus(from_end as u64)))
+            })
+            .ok_or_else(|| self.no("no markers before the token table"))?;
+        // What follows the markers may go on like one more of them.
+        let (names_at, names, count) = (0..3)
+            .filter_map(|cut| markers.get(..markers.len().checked_sub(cut)?))
+            .find_map(|markers| self.names(markers, markers_at))
+            .ok_or_else(|| self.no("no names before the markers"))?;
+        let num_syms_at = names_at.minus(u64::from(pointer));
+        if self.space.read_uint(num_syms_at, 4) != Ok(count as u64) {
+            return Err(self.no("the number of symbols is not the one that is stored"));
+        }
+        let mut symbols = Kallsyms {
+            names,
+            tokens,
+            addresses: Vec::new(),
+            addresses_at: VirtAddr(0),
+            base: 0,
+            pointer_bytes: pointer,
+            encoding: Encoding::Relative,
+            count,
+        };
+        let places = symbols.text_places();
+        let offsets = align((count as u64).saturating_mul(4), pointer);
+        let pointers = (count as u64).saturating_mul(u64::from(pointer));
+        let base_before = num_syms_at.minus(u64::from(pointer));
+        let after = VirtAddr(align(index_end.0, pointer));
+        let by_offset: &[Encoding] = &[
+            Encoding::RelativePerCpu,
+            Encoding::PlaceRelative,
+            Encoding::Relative,
+        ];
+        let by_pointer: &[Encoding] = &[Encoding::Absolute];
+        // Where the addresses may start, their bytes, where the base then is, and the encodings.
+        let shapes = [
+            (after, offsets, after.plus(offsets), by_offset),
+            (base_before.minus(offsets), offsets, base_before, by_offset),
+            (after, pointers, after, by_pointer),
+            (num_syms_at.minus(pointers), pointers, after, by_pointer),
+        ];
+        for (table, len, base_at, encodings) in shapes {
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            let Some(addresses) = self.bytes(table, len) else {
+                continue;
+            };
+            symbols.addresses = addresses;
+            symbols.addresses_at = table;
+            symbols.base = self.space.read_pointer(base_at).map_or(0, |base| base.0);
+            for encoding in encodings {
+                symbols.encoding = *encoding;
+                let fits = |index: &usize| symbols.address(*index) == Some(text.0);
+                if places.iter().any(fits) {
+                    return Ok(symbols);
+                }
+            }
+        }
+        Err(self.no("no table of addresses gives _text where the kernel runs"))
+    }
+}
+
+/// The markers, one word for each 256 symbols, from 0 on: the last 0 in `before` that enough steps
+/// of a marker's size follow. Returned are the words and where they start.
+fn find_markers(before: &[u8]) -> Option<(Vec<u32>, usize)> {
+    let first = before.len() % 4;
+    let words: Vec<u32> = before
+        .get(first..)?
+        .chunks_exact(4)
+        .filter_map(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)))
+        .collect();
+    // A step is 256 names of 2 bytes and more.
+    let step_fits = |pair: &[u32]| match pair {
+        [a, b] => (PER_MARKER * 2..PER_MARKER * MAX_NAME).contains(&(b.wrapping_sub(*a) as usize)),
+        _ => false,
+    };
+    for (at, _) in words.iter().enumerate().rev().filter(|(_, w)| **w == 0) {
+        let tail = words.get(at..)?;
+        let run = tail.windows(2).take_while(|pair| step_fits(pair)).count();
+        if run >= 4 {
+            let start = at.checked_mul(4)?.checked_add(first)?;
+            return Some((tail.get(..=run)?.to_vec(), start));
+        }
+    }
+    None
+}
+
+/// Where the name after the first `count` starts.
+fn skip_names(names: &[u8], count: usize) -> Option<usize> {
+    (0..count).try_fold(0, |at, _| packed(names, at).map(|(_, next)| next))
+}
+
+/// The number of names, when those after the last marker reach to less than `pointer` zero bytes
+/// before the end.
+fn count_names(names: &[u8], markers: usize, last: usize, pointer: usize) -> Option<usize> {
+    let mut at = last;
+    let mut count = markers.checked_sub(1)?.checked_mul(PER_MARKER)?;
+    for _ in 0..PER_MARKER {
+        at = packed(names, at)?.1;
+        count = count.checked_add(1)?;
+        let rest = names.get(at..)?;
+        if rest.len() < pointer && rest.iter().all(|byte| *byte == 0) {
+            return (count <= MAX_SYMBOLS).then_some(count);
+        }
+    }
+    None
+}

@@ -1,0 +1,53 @@
+//! Asks quickly whether a name is one of a wanted list.
+
+/// A list of names, with a filter that turns nearly all others away at once.
+pub(crate) struct Names {
+    sorted: Vec<&'static str>,
+    /// By first byte: the lengths that some wanted name of that byte has (63 stands for longer).
+    lengths: [u64; 256],
+}
+
+impl Names {
+    pub(crate) fn new(lists: &[&[&'static str]]) -> Self {
+        let mut sorted: Vec<&'static str> = lists.iter().flat_map(|l| l.iter().copied()).collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let mut lengths = [0_u64; 256];
+        for name in &sorted {
+            if let Some(&first) = name.as_bytes().first()
+                && let Some(slot) = lengths.get_mut(usize::from(first))
+            {
+                *slot |= 1 << name.len().min(63);
+            }
+        }
+        Self { sorted, lengths }
+    }
+
+    pub(crate) fn contains(&self, name: &[u8]) -> bool {
+        let Some(&first) = name.first() else {
+            return false;
+        };
+        let lengths = self.lengths.get(usize::from(first)).copied().unwrap_or(0);
+        lengths & (1 << name.len().min(63)) != 0
+            && self
+                .sorted
+                .binary_search_by(|wanted| wanted.as_bytes().cmp(name))
+                .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_its_own_and_no_other() {
+        let names = Names::new(&[&["list_head", "pid"], &["pid", "a"]]);
+        for name in ["list_head", "pid", "a"] {
+            assert!(names.contains(name.as_bytes()));
+        }
+        for name in ["", "b", "pit", "list_heads", "lisp_head"] {
+            assert!(!names.contains(name.as_bytes()), "{name}");
+        }
+    }
+}
