@@ -108,6 +108,8 @@ pub struct ToyKernel {
     pub end: VirtAddr,
     /// The banner, without its newline.
     pub banner: Vec<u8>,
+    /// Where it lies in the running kernel.
+    pub banner_at: VirtAddr,
     /// Every process.
     pub tasks: Vec<ToyTask>,
     /// Every module.
@@ -174,6 +176,7 @@ impl ToyKernel {
             text_pa: PhysAddr(text_pa),
             end: text.plus(IMAGE),
             banner,
+            banner_at: w.symbols["linux_banner"],
             tasks: crowd,
             modules,
             current,

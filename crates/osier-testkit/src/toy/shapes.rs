@@ -475,7 +475,7 @@ impl Shapes {
             }
             shapes
                 .types
-                .insert(name, (end.next_multiple_of(8), members));
+                .insert(name, (end.next_multiple_of(pointer), members));
         }
         shapes
     }

@@ -11,6 +11,7 @@ use super::{Era, ToyModule, ToyState, ToyTask};
 
 const TASK: &str = "task_struct";
 const KERNEL_THREAD: u64 = 0x0020_0000;
+const EXITING: u64 = 0x4;
 const CPUS: usize = 2;
 /// Bytes of each processor's area, and places in it.
 const PER_CPU: u64 = 0x3000;
@@ -156,16 +157,12 @@ fn one(
     w.set_if(at, TASK, "state", number);
     w.set_if(at, TASK, "__state", number);
     w.set(at, TASK, "exit_state", exit);
-    w.set(
-        at,
-        TASK,
-        "flags",
-        if task.kernel {
-            KERNEL_THREAD
-        } else {
-            0x40_0000
-        },
-    );
+    let flags = match (task.kernel, state) {
+        (true, _) => KERNEL_THREAD,
+        (_, ToyState::Zombie) => EXITING,
+        _ => 0x40_0000,
+    };
+    w.set(at, TASK, "flags", flags);
     w.set(at, TASK, "pid", u64::from(tid));
     w.set(at, TASK, "tgid", u64::from(task.pid));
     let mm = space.map_or(0, |space| space.mm.0);

@@ -8,6 +8,9 @@ use super::shapes::Shapes;
 use crate::{MemoryBuilder, Rights, TableBuilder};
 
 const PAGE: u64 = 4096;
+/// Bytes of a page that are given to objects of one structure: few, so that there are many pages
+/// to hide.
+const SLAB: u64 = 1024;
 /// Where the direct map's pages begin in physical memory.
 const HEAP: u64 = 0x0400_0000;
 /// Bytes of the kernel image.
@@ -92,7 +95,7 @@ impl Writer {
     /// A new object of `bytes` among its like, on an address of `align`.
     pub(super) fn room(&mut self, like: &'static str, bytes: u64, align: u64) -> VirtAddr {
         let (page, used) = match self.slabs.get(like) {
-            Some((page, used)) if used.next_multiple_of(align) + bytes <= PAGE => (*page, *used),
+            Some((page, used)) if used.next_multiple_of(align) + bytes <= SLAB => (*page, *used),
             _ => (self.page(), 0),
         };
         let start = used.next_multiple_of(align);
