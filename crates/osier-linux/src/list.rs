@@ -145,3 +145,6 @@ fn inconsistent(at: VirtAddr, back_link: VirtAddr, expected: VirtAddr) -> WalkEn
         expected,
     }
 }
+
+#[cfg(test)]
+mod tests;

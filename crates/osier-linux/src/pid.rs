@@ -162,21 +162,20 @@ impl PidTable {
         );
         let ns = symbol("init_pid_ns")?;
         let idr = Namespace::resolve(resolver).idr;
-        let table = match (idr, Idr::resolve(resolver).head) {
-            (Some(idr), Some(head)) => Table::Tree {
+        let table = if let Some((idr, head)) = idr.zip(Idr::resolve(resolver).head) {
+            Table::Tree {
                 head: head.place(idr.place(ns)),
                 node: Node::resolve(resolver, word)?,
-            },
-            _ => {
-                let upid = Upid::resolve(resolver);
-                Table::Hash {
-                    buckets: symbol("pid_hash")?,
-                    shift: symbol("pidhash_shift"),
-                    ns,
-                    upid_ns: upid.ns?,
-                    chain: upid.pid_chain?,
-                    numbers: pid.numbers?,
-                }
+            }
+        } else {
+            let upid = Upid::resolve(resolver);
+            Table::Hash {
+                buckets: symbol("pid_hash")?,
+                shift: symbol("pidhash_shift"),
+                ns,
+                upid_ns: upid.ns?,
+                chain: upid.pid_chain?,
+                numbers: pid.numbers?,
             }
         };
         Some(Self {
@@ -286,12 +285,11 @@ impl Node {
         // Linux commit 02c02bf12c5d ("xarray: Change definition of sibling entries"), v4.20: an
         // entry that leads to a node has the low bits 2 instead of 1; `xa_node` came with it.
         let xa = XaNode::resolve(resolver);
-        let (shift, slots, tag, structure) = match (xa.shift, xa.slots) {
-            (Some(shift), Some(slots)) => (shift, slots, 2, XaNode::STRUCTURE),
-            _ => {
-                let radix = RadixNode::resolve(resolver);
-                (radix.shift?, radix.slots?, 1, RadixNode::STRUCTURE)
-            }
+        let (shift, slots, tag, structure) = if let Some((shift, slots)) = xa.shift.zip(xa.slots) {
+            (shift, slots, 2, XaNode::STRUCTURE)
+        } else {
+            let radix = RadixNode::resolve(resolver);
+            (radix.shift?, radix.slots?, 1, RadixNode::STRUCTURE)
         };
         let member = resolver.profile().find_type(structure)?.member("slots")?;
         let count = match &member.kind {
@@ -321,7 +319,8 @@ fn tree(guest: &Guest, head: VirtAddr, node: &Node, ends: &mut WalkEnds) -> Vec<
     // A node to visit: the entry that leads to it, its parent, and the shift it must stay below.
     let mut waiting = vec![(root, head, u64::from(u64::BITS))];
     while let Some((entry, parent, below)) = waiting.pop() {
-        if entry.0 & 3 == 0 {
+        let tag = entry.0 & 3;
+        if tag == 0 {
             if !entry.is_null() {
                 match plausible(guest, entry) {
                     Ok(()) => entries.push(entry),
@@ -331,7 +330,7 @@ fn tree(guest: &Guest, head: VirtAddr, node: &Node, ends: &mut WalkEnds) -> Vec<
             continue;
         }
         let at = VirtAddr(entry.0 & !3);
-        if entry.0 & 3 != node.tag || at.0 < 4096 {
+        if tag != node.tag || at.0 < 4096 {
             continue; // a value, or a mark such as "reserved": no structure
         }
         if let Err(fault) = plausible(guest, at) {
@@ -391,3 +390,6 @@ fn no_start(missing: &str, fault: Fault) -> WalkEnd {
         fault: Some(fault),
     }
 }
+
+#[cfg(test)]
+mod tests;

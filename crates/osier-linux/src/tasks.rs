@@ -178,7 +178,7 @@ pub(crate) fn processes(
     let (tasks, ends) = leaders(linux);
     for (task, found_by) in tasks {
         if row(process::row(linux, task, found_by)).is_break() {
-            return stopped(ends);
+            return stopped(&ends);
         }
     }
     ends
@@ -189,14 +189,14 @@ pub(crate) fn handles(linux: &Linux, row: &mut dyn FnMut(Handle) -> ControlFlow<
     for (taskd, _) in tasks {
         let asid = process::memory(linux, taskd).asid;
         if row(Handle { taskd, asid }).is_break() {
-            return stopped(ends);
+            return stopped(&ends);
         }
     }
     ends
 }
 
 /// The endings of a walk whose rows the caller did not want all of.
-fn stopped(ends: WalkEnds) -> WalkEnds {
+fn stopped(ends: &WalkEnds) -> WalkEnds {
     let mut all = WalkEnds::one(WALK, WalkEnd::Stopped);
     all.join(WalkEnds(
         ends.bad().map(|(walk, end)| (walk, end.clone())).collect(),

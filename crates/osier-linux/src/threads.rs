@@ -18,6 +18,8 @@ use crate::{Linux, current, process, tasks};
 
 /// The walk's name in endings.
 const WALK: &str = "threads";
+/// The name in endings of the way to the idle tasks.
+const IDLE: &str = "idle tasks";
 
 layout! {
     /// Fields read from `struct rq`.
@@ -43,14 +45,14 @@ pub(crate) fn threads(
     taskd: VirtAddr,
     row: &mut dyn FnMut(Thread) -> ControlFlow<()>,
 ) -> WalkEnds {
-    let (mut tasks, mut ends) = group(linux, taskd);
+    let (mut members, mut ends) = group(linux, taskd);
     if tasks::init_task(linux) == Some(taskd) {
-        tasks.extend(idle_tasks(linux, &mut ends));
+        members.extend(idle_tasks(linux, &mut ends));
     }
     // The leader is shown even when nothing leads to it.
-    let leader = (!tasks.contains(&taskd)).then_some(taskd);
+    let leader = (!members.contains(&taskd)).then_some(taskd);
     let mut once = HashSet::new();
-    for task in leader.into_iter().chain(tasks) {
+    for task in leader.into_iter().chain(members) {
         if once.insert(task) && show(linux, task, row) {
             return WalkEnds::one(WALK, WalkEnd::Stopped);
         }
@@ -62,15 +64,15 @@ fn show(linux: &Linux, task: VirtAddr, to: &mut dyn FnMut(Thread) -> ControlFlow
     to(row(linux, task)).is_break()
 }
 
-/// The tasks of the thread group that `taskd` leads.
-fn group(linux: &Linux, taskd: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
+/// The tasks of the thread group of `leader`.
+fn group(linux: &Linux, leader: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
     let layout = &linux.tasks;
     let by_signal = layout
         .signal
         .zip(layout.thread_node)
         .zip(linux.signal.thread_head);
     if let Some(((signal, node), head)) = by_signal {
-        return match signal.read(&linux.guest.space, taskd) {
+        return match signal.read(&linux.guest.space, leader) {
             Ok(signal) => {
                 let Walked { nodes, end } = list::ring(&linux.guest, head.place(signal));
                 let tasks = nodes.iter().map(|at| node.container(*at)).collect();
@@ -86,15 +88,14 @@ fn group(linux: &Linux, taskd: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
         let ends = no_start("thread_head and thread_group in the profile", None);
         return (Vec::new(), ends);
     };
-    let Walked { nodes, end } = list::ring(&linux.guest, link.place(taskd));
+    let Walked { nodes, end } = list::ring(&linux.guest, link.place(leader));
     let others = nodes.iter().map(|at| link.container(*at));
-    let tasks = std::iter::once(taskd).chain(others).collect();
+    let tasks = std::iter::once(leader).chain(others).collect();
     (tasks, WalkEnds::one(WALK, end))
 }
 
 /// The idle task of each processor.
 fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
-    const WALK: &str = "idle tasks";
     let mut found = Vec::new();
     let Some((idle, queues)) = linux
         .run_queue
@@ -103,20 +104,39 @@ fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
     else {
         return found;
     };
-    for cpu in current::processors(linux) {
+    for cpu in current::processors(linux, ends) {
         let task = current::per_cpu(linux, cpu, queues)
             .and_then(|queue| idle.read(&linux.guest.space, queue));
         match task {
-            Ok(task) if list::plausible(&linux.guest, task).is_ok() => found.push(task),
-            Ok(_) => {} // a processor that never came up
-            Err(fault) => {
+            Ok(task) if list::plausible(&linux.guest, task).is_ok() => {
+                ends.join(foreign(linux, task));
+                found.push(task);
+            }
+            // A processor that never came up has none.
+            Ok(_) if current::online(linux, cpu) == Ok(false) => {}
+            task => {
                 let missing = format!("the idle task of CPU {cpu}");
-                let fault = Some(fault);
-                ends.add(WALK, WalkEnd::NoStart { missing, fault });
+                let fault = task.err();
+                ends.add(IDLE, WalkEnd::NoStart { missing, fault });
             }
         }
     }
     found
+}
+
+/// The ending of an idle task that does not lead a group of its own, as each does.
+fn foreign(linux: &Linux, task: VirtAddr) -> WalkEnds {
+    match linux.tasks.group_leader.read(&linux.guest.space, task) {
+        Ok(leader) if leader != task => WalkEnds::one(
+            IDLE,
+            WalkEnd::Inconsistent {
+                at: task,
+                back_link: leader,
+                expected: task,
+            },
+        ),
+        _ => WalkEnds::default(),
+    }
 }
 
 fn no_start(missing: &str, fault: Option<osier_memory::Fault>) -> WalkEnds {

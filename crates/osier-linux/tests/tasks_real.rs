@@ -361,3 +361,83 @@ fn every_processor_runs_a_task_of_the_list() {
         );
     });
 }
+
+/// A line of PANDA's own answers: `PROC`, its number, and `key=value` fields, the name last.
+fn panda_rows(text: &str) -> Vec<BTreeMap<String, String>> {
+    let lines = text.lines().filter(|line| line.starts_with("PROC\t"));
+    lines
+        .map(|line| {
+            let fields = line.split('\t').filter_map(|field| field.split_once('='));
+            fields.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn processes_are_those_that_panda_names() {
+    for name in [
+        "amd64-5.10",
+        "amd64-5.10-kaslr-pti-running",
+        "i386-5.10-nonpae",
+    ] {
+        let folder = match osier_testkit::data::folder(name) {
+            Ok(folder) => folder,
+            Err(why) => {
+                eprintln!("skipped: {why}");
+                continue;
+            }
+        };
+        let Some(linux) = attach(&folder.join(format!("{name}-rr-snp"))) else {
+            eprintln!("skipped: {name}: no profile (set OSIER_PROFILES)");
+            continue;
+        };
+        let text = std::fs::read(folder.join("osi/at.0.osi.txt")).unwrap();
+        let text: String = text.iter().map(|byte| char::from(*byte)).collect();
+        let want = panda_rows(&text);
+        let rows = all(&linux);
+        assert_eq!(rows.len(), want.len(), "{name}");
+        for want in &want {
+            let row = rows
+                .iter()
+                .find(|row| row.taskd.to_string() == want["taskd"])
+                .unwrap_or_else(|| panic!("{name}: {want:?}"));
+            let number = |value: Option<u64>, key: &str| {
+                assert_eq!(value.unwrap().to_string(), want[key], "{name}: {row:?}");
+            };
+            number(row.pid.value().map(u64::from), "pid");
+            number(row.ppid.value().map(u64::from), "ppid");
+            number(row.create_time.value(), "create_time");
+            let pgd = row
+                .pgd
+                .value()
+                .map_or("0x0".to_owned(), |pgd| pgd.to_string());
+            assert_eq!(pgd, want["pgd"], "{name}: {row:?}");
+            match row.asid.value() {
+                Some(asid) => assert_eq!(asid.to_string(), want["asid"], "{name}: {row:?}"),
+                None => assert!(want["asid"].ends_with("ffffffff"), "{name}: {row:?}"),
+            }
+            let shown: String = row
+                .name
+                .get()
+                .unwrap()
+                .iter()
+                .map(|b| char::from(*b))
+                .collect();
+            assert_eq!(shown, want["name"], "{name}");
+        }
+        eprintln!("{name}: {} rows equal", rows.len());
+        let ends = linux.current(&mut |row| {
+            let now = text
+                .lines()
+                .find(|line| line.starts_with("CURRENT\t"))
+                .unwrap();
+            let taskd = row.process.get().unwrap().taskd;
+            assert!(
+                now.contains(&format!("\ttaskd={taskd}\t")),
+                "{name}: {row:?}"
+            );
+            ControlFlow::Continue(())
+        });
+        assert!(ends.is_complete(), "{name}: {ends:?}");
+    }
+}
