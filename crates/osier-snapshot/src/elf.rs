@@ -1,37 +1,54 @@
-//! ELF cores of physical memory: QEMU's `dump-guest-memory`, and what Osier distils.
+//! ELF cores of machines: QEMU's `dump-guest-memory`, and what others write in the same form.
 //!
-//! Sources: the ELF specification; QEMU's `dump/dump.c` and `target/i386/arch_dump.c` (the `QEMU`
-//! note holds a `QEMUCPUState`, version 1).
+//! Guest-physical memory is what the `PT_LOAD` headers' `p_paddr` says; `p_vaddr` is not looked at,
+//! so a dump made with paging reads the same as one without. Where headers overlap, the one that
+//! starts lower counts; QEMU writes the same bytes in both.
+//!
+//! Sources: the ELF specification; QEMU 7.2 `dump/dump.c` and `target/i386/arch_dump.c`.
 
-use osier_memory::{CpuState, Hint, PhysAddr, PhysRun, Segment};
+use osier_memory::{CpuState, Hint};
 
-use crate::bytes::Cursor;
+use crate::cursor::Cursor;
 use crate::error::Malformed;
-use crate::raw::Extent;
+use crate::flat::Extent;
+use crate::notes::{self, Notes};
+use crate::paging_dump;
 
-const PT_LOAD: u32 = 1;
-const PT_NOTE: u32 = 4;
-const ET_CORE: u16 = 4;
-const PN_XNUM: u16 = 0xffff;
+pub(crate) const MAGIC: &[u8] = b"\x7fELF";
+
 const EM_386: u16 = 3;
 const EM_X86_64: u16 = 62;
+const ET_CORE: u16 = 4;
+const PT_LOAD: u32 = 1;
+const PT_NOTE: u32 = 4;
+/// `e_phnum` when the true count stands in the first section header's `sh_info`.
+const PN_XNUM: u16 = 0xffff;
 
-/// What an ELF core's headers say.
+/// What an ELF core says.
 pub(crate) struct ElfCore {
     pub(crate) extents: Vec<Extent>,
-    pub(crate) uncaptured: Vec<PhysRun>,
     pub(crate) cpus: Vec<CpuState>,
     pub(crate) hints: Vec<Hint>,
     pub(crate) facts: Vec<(&'static str, String)>,
     pub(crate) anomalies: Vec<String>,
 }
 
-/// Whether the file starts as an ELF core does.
-pub(crate) fn recognise(data: &[u8]) -> bool {
-    data.starts_with(b"\x7fELF")
+/// Why an ELF file is not a machine's core.
+pub(crate) enum NotACore {
+    /// The file contradicts itself.
+    Malformed(Malformed),
+    /// It is an ELF file of another kind.
+    Other(&'static str, &'static str),
 }
 
-struct Segment64 {
+impl From<Malformed> for NotACore {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+/// A program header, of either class.
+struct Segment {
     kind: u32,
     offset: u64,
     paddr: u64,
@@ -39,352 +56,210 @@ struct Segment64 {
     memsz: u64,
 }
 
-fn program_header(at: &mut Cursor<'_>, wide: bool) -> Result<Segment64, Malformed> {
-    let what = "a program header";
-    let kind = at.le32(what)?;
-    if wide {
-        at.le32(what)?; // flags
-        let offset = at.le64(what)?;
-        at.le64(what)?; // vaddr
-        let paddr = at.le64(what)?;
-        let (filesz, memsz) = (at.le64(what)?, at.le64(what)?);
-        at.le64(what)?; // align
-        Ok(Segment64 {
-            kind,
-            offset,
-            paddr,
-            filesz,
-            memsz,
-        })
-    } else {
-        let offset = u64::from(at.le32(what)?);
-        at.le32(what)?; // vaddr
-        let paddr = u64::from(at.le32(what)?);
-        let (filesz, memsz) = (u64::from(at.le32(what)?), u64::from(at.le32(what)?));
-        at.le32(what)?; // flags
-        at.le32(what)?; // align
-        Ok(Segment64 {
-            kind,
-            offset,
-            paddr,
-            filesz,
-            memsz,
-        })
-    }
-}
-
-/// Reads the headers and notes.
-pub(crate) fn read(data: &[u8]) -> Result<ElfCore, Malformed> {
-    let mut at = Cursor::new(data, 4);
-    let wide = match at.u8("the ELF class")? {
+/// Reads the headers and notes of `file`.
+pub(crate) fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
+    let mut head = Cursor::new(file, MAGIC.len());
+    let wide = match head.u8("the ELF class")? {
         1 => false,
         2 => true,
-        class => {
-            return Err(Malformed::new(
-                4,
-                format!("ELF class {class} is neither 1 nor 2"),
-            ));
-        }
+        _ => return Err(Malformed::new(4, "ELF class 1 or 2").into()),
     };
-    if at.u8("the ELF data encoding")? != 1 {
-        return Err(Malformed::new(
-            5,
-            "a big-endian ELF file is no x86 machine's core",
+    if head.u8("the ELF byte order")? != 1 {
+        return Err(NotACore::Other(
+            "a big-endian ELF file",
+            "only x86 machines are read",
         ));
     }
-    let mut at = Cursor::new(data, 16);
-    let kind = at.le16("the ELF type")?;
-    let machine = at.le16("the ELF machine")?;
+    let mut head = Cursor::new(file, 16);
+    let kind = head.le16("e_type")?;
+    let machine = head.le16("e_machine")?;
     if kind != ET_CORE {
-        return Err(Malformed::new(
-            16,
-            format!("ELF type {kind} is not a core (4); a vmlinux goes to osier profile import"),
+        return Err(NotACore::Other(
+            "an ELF program, library or object, not a core",
+            "give the memory dump; a kernel's vmlinux goes to `osier profile import`",
         ));
     }
-    at.le32("the ELF version")?;
-    let (phoff, shoff) = if wide {
-        at.le64("e_entry")?;
-        (at.le64("e_phoff")?, at.le64("e_shoff")?)
+    if machine != EM_386 && machine != EM_X86_64 {
+        return Err(NotACore::Other(
+            "an ELF core of another processor than x86",
+            "only i386 and x86-64 machines are read",
+        ));
+    }
+    let segments = segments(file, wide)?;
+    let loads: Vec<&Segment> = segments.iter().filter(|s| s.kind == PT_LOAD).collect();
+    if loads.len() > 1 && loads.iter().all(|load| load.paddr == 0) {
+        return Err(NotACore::Other(
+            "an ELF core of a process, without physical addresses",
+            "give a dump of the machine's memory",
+        ));
+    }
+    if loads.is_empty() {
+        return Err(Malformed::new(16, "at least one LOAD program header").into());
+    }
+    let mut anomalies = Vec::new();
+    let mut notes = Notes::default();
+    for segment in segments.iter().filter(|s| s.kind == PT_NOTE) {
+        notes::parse(file, segment.offset, segment.filesz, &mut notes);
+    }
+    anomalies.append(&mut notes.anomalies);
+    let cpus = notes.cpus(machine == EM_X86_64);
+    let extents = extents(&loads, file.len() as u64, &mut anomalies);
+    let extents = if notes.prstatus > 0 && cpus.len() == notes.prstatus {
+        paging_dump::complete(extents, file, &mut anomalies)
     } else {
-        at.le32("e_entry")?;
+        extents
+    };
+    let captured = extents
+        .iter()
+        .fold(0_u64, |sum, e| sum.saturating_add(e.len));
+    let mut facts = vec![
+        ("ELF class", if wide { "64" } else { "32" }.to_owned()),
         (
-            u64::from(at.le32("e_phoff")?),
-            u64::from(at.le32("e_shoff")?),
+            "ELF machine",
+            if machine == EM_386 { "i386" } else { "x86-64" }.to_owned(),
+        ),
+        ("LOAD segments", loads.len().to_string()),
+        ("captured bytes", captured.to_string()),
+        ("notes", notes.names()),
+    ];
+    if cpus.is_empty() && notes.prstatus > 0 {
+        facts.push((
+            "processors",
+            format!(
+                "{} with general registers only (no control registers), not used",
+                notes.prstatus
+            ),
+        ));
+    }
+    let hints = notes.vmcoreinfo.into_iter().map(Hint::Vmcoreinfo).collect();
+    Ok(ElfCore {
+        extents,
+        cpus,
+        hints,
+        facts,
+        anomalies,
+    })
+}
+
+/// The program headers.
+fn segments(file: &[u8], wide: bool) -> Result<Vec<Segment>, Malformed> {
+    let (phoff, shoff) = if wide {
+        let mut head = Cursor::new(file, 32);
+        (head.le64("e_phoff")?, head.le64("e_shoff")?)
+    } else {
+        let mut head = Cursor::new(file, 28);
+        (
+            u64::from(head.le32("e_phoff")?),
+            u64::from(head.le32("e_shoff")?),
         )
     };
-    at.le32("e_flags")?;
-    at.le16("e_ehsize")?;
-    let phentsize = at.le16("e_phentsize")?;
-    let phnum = at.le16("e_phnum")?;
-    let wanted = if wide { 56 } else { 32 };
-    if u64::from(phentsize) < wanted {
+    let mut head = Cursor::new(file, if wide { 54 } else { 42 });
+    let entry = usize::from(head.le16("e_phentsize")?);
+    let count = head.le16("e_phnum")?;
+    let least = if wide { 56 } else { 32 };
+    if entry < least {
         return Err(Malformed::new(
-            at.offset(),
-            format!("program headers of {phentsize} bytes"),
+            if wide { 54 } else { 42 },
+            format!("e_phentsize of at least {least}"),
         ));
     }
-    let mut count = u64::from(phnum);
-    if phnum == PN_XNUM {
-        // sh_info of section 0 holds the count.
-        let info = shoff.saturating_add(if wide { 44 } else { 28 });
-        count = u64::from(Cursor::new(data, info).le32("the count of program headers")?);
-    }
-    let mut core = ElfCore {
-        extents: Vec::new(),
-        uncaptured: Vec::new(),
-        cpus: Vec::new(),
-        hints: Vec::new(),
-        facts: Vec::new(),
-        anomalies: Vec::new(),
+    let place = |offset: u64| {
+        usize::try_from(offset).map_err(|_| Malformed::new(offset, "a header inside the file"))
     };
-    let mut notes = Vec::new();
-    for index in 0..count {
-        let here = phoff.saturating_add(index.saturating_mul(u64::from(phentsize)));
-        let header = program_header(&mut Cursor::new(data, here), wide)?;
-        match header.kind {
-            PT_LOAD => load(&mut core, &header, data.len() as u64),
-            PT_NOTE => notes.push(header),
-            _ => {}
-        }
-    }
-    if core.extents.is_empty() {
-        return Err(Malformed::new(phoff, "no program header holds memory"));
-    }
-    let mut prstatus = 0_u32;
-    for note in notes {
-        if let Err(fault) = read_notes(&mut core, data, &note, wide, machine, &mut prstatus) {
-            core.anomalies
-                .push(format!("notes at {:#x}: {}", fault.offset, fault.problem));
-        }
-    }
-    if core.cpus.len() == prstatus as usize && prstatus > 0 {
-        complete_qemu_dump(&mut core, data);
-    }
-    core.facts
-        .push(("elf-class", if wide { "64" } else { "32" }.to_owned()));
-    let machine_name = match machine {
-        EM_386 => "i386".to_owned(),
-        EM_X86_64 => "x86-64".to_owned(),
-        other => format!("{other}"),
+    let count = if count == PN_XNUM {
+        let info = if wide { 44 } else { 28 };
+        let at = place(shoff)?.saturating_add(info);
+        Cursor::new(file, at).le32("sh_info, the number of program headers")?
+    } else {
+        u32::from(count)
     };
-    core.facts.push(("elf-machine", machine_name));
-    core.facts
-        .push(("segments", core.extents.len().to_string()));
-    core.facts.push(("prstatus-notes", prstatus.to_string()));
-    Ok(core)
-}
-
-fn load(core: &mut ElfCore, header: &Segment64, file_bytes: u64) {
-    let held = header.filesz.min(header.memsz);
-    let available = file_bytes.saturating_sub(header.offset).min(held);
-    if available < held {
-        core.anomalies.push(format!(
-            "the segment at physical {:#x} promises {held:#x} bytes from file offset {:#x}; the \
-             file ends after {available:#x} of them",
-            header.paddr, header.offset
-        ));
-    }
-    if header.paddr.checked_add(header.memsz).is_none() {
-        core.anomalies
-            .push(format!("a segment at physical {:#x} wraps", header.paddr));
-        return;
-    }
-    core.extents.push(Extent {
-        start: PhysAddr(header.paddr),
-        len: available,
-        offset: header.offset,
-    });
-    if header.memsz > available {
-        core.uncaptured.push(PhysRun {
-            start: PhysAddr(header.paddr.saturating_add(available)),
-            len: header.memsz.saturating_sub(available),
-        });
-    }
-}
-
-/// Adds the RAM that a dump with `paging=true` holds but does not head.
-///
-/// QEMU then writes a program header for each mapping of the page tables it could walk, but the
-/// contents of all RAM, one block after another (`dump/dump.c`, `dump_iterate`). When every header
-/// puts its bytes at one distance from their physical address, the bytes between are the RAM
-/// between. The RAM ends where whole MiB leave a BIOS with a reset vector as the rest.
-fn complete_qemu_dump(core: &mut ElfCore, data: &[u8]) {
-    const MIB: u64 = 1 << 20;
-    const RESET_VECTOR: [u8; 5] = [0xea, 0x5b, 0xe0, 0x00, 0xf0];
-    let Some(first) = core.extents.first() else {
-        return;
-    };
-    let Some(shift) = first.offset.checked_sub(first.start.0) else {
-        return;
-    };
-    let same = |e: &Extent| e.offset.checked_sub(e.start.0) == Some(shift);
-    if core.extents.len() < 2 || !core.extents.iter().all(same) {
-        return;
-    }
-    let held: u64 = core
-        .extents
-        .iter()
-        .map(|e| e.len)
-        .fold(0, u64::saturating_add);
-    let written = (data.len() as u64).saturating_sub(shift) & !(osier_memory::PAGE_BYTES - 1);
-    let bios = [0x2_0000_u64, 0x4_0000, 0x8_0000, 0x10_0000]
-        .into_iter()
-        .find(|&bios| {
-            let vector = shift.saturating_add(written).saturating_sub(16) as usize;
-            written.saturating_sub(bios).is_multiple_of(MIB)
-                && data
-                    .get(vector..)
-                    .is_some_and(|rest| rest.starts_with(&RESET_VECTOR))
-        });
-    let last = core
-        .extents
-        .iter()
-        .map(|e| e.start.0.saturating_add(e.len))
-        .max()
-        .unwrap_or(0);
-    let ram = bios
-        .map_or(last, |bios| written.saturating_sub(bios))
-        .max(last)
-        .min(written);
-    if ram <= held {
-        return;
-    }
-    core.anomalies.push(format!(
-        "the program headers name {held:#x} bytes of RAM; the file holds {ram:#x}, which were taken"
-    ));
-    core.extents = vec![Extent {
-        start: PhysAddr(0),
-        len: ram,
-        offset: shift,
-    }];
-    if let Some(bios) = bios {
-        core.extents.push(Extent {
-            start: PhysAddr((1_u64 << 32).saturating_sub(bios)),
-            len: bios,
-            offset: shift.saturating_add(ram),
-        });
-    }
-}
-
-fn read_notes(
-    core: &mut ElfCore,
-    data: &[u8],
-    header: &Segment64,
-    wide: bool,
-    machine: u16,
-    prstatus: &mut u32,
-) -> Result<(), Malformed> {
-    const NT_PRSTATUS: u32 = 1;
-    let mut at = Cursor::new(data, header.offset);
-    let end = header.offset.saturating_add(header.filesz);
-    while at.offset().saturating_add(12) <= end {
-        let name_len = at.le32("a note")? as usize;
-        let desc_len = at.le32("a note")? as usize;
-        let kind = at.le32("a note")?;
-        let name = at.take(name_len, "a note's name")?;
-        pad(&mut at, name_len)?;
-        let desc_at = at.offset();
-        let desc = at.take(desc_len, "a note's contents")?;
-        pad(&mut at, desc_len)?;
-        let name = name.strip_suffix(b"\0").unwrap_or(name);
-        match name {
-            b"QEMU" => {
-                let index = u32::try_from(core.cpus.len()).unwrap_or(u32::MAX);
-                match qemu_cpu(desc, desc_at, index, wide && machine == EM_X86_64) {
-                    Ok(cpu) => core.cpus.push(cpu),
-                    Err(fault) => core.anomalies.push(fault.problem),
-                }
+    let mut segments = Vec::new();
+    let mut at = place(phoff)?;
+    for _ in 0..count {
+        let mut head = Cursor::new(file, at);
+        let kind = head.le32("a program header")?;
+        segments.push(if wide {
+            head.le32("p_flags")?;
+            let offset = head.le64("p_offset")?;
+            head.le64("p_vaddr")?;
+            let paddr = head.le64("p_paddr")?;
+            let filesz = head.le64("p_filesz")?;
+            let memsz = head.le64("p_memsz")?;
+            Segment {
+                kind,
+                offset,
+                paddr,
+                filesz,
+                memsz,
             }
-            b"CORE" if kind == NT_PRSTATUS => *prstatus = prstatus.saturating_add(1),
-            b"VMCOREINFO" => core.hints.push(Hint::Vmcoreinfo(desc.to_vec())),
-            _ => {}
-        }
+        } else {
+            let offset = head.le32("p_offset")?.into();
+            head.le32("p_vaddr")?;
+            let paddr = head.le32("p_paddr")?.into();
+            let filesz = head.le32("p_filesz")?.into();
+            let memsz = head.le32("p_memsz")?.into();
+            Segment {
+                kind,
+                offset,
+                paddr,
+                filesz,
+                memsz,
+            }
+        });
+        at = at
+            .checked_add(entry)
+            .ok_or_else(|| Malformed::new(at as u64, "a program header"))?;
     }
-    Ok(())
+    Ok(segments)
 }
 
-fn pad(at: &mut Cursor<'_>, len: usize) -> Result<(), Malformed> {
-    let padding = len.wrapping_neg() & 3;
-    at.skip(padding.min(at.left()), "a note's padding")
-}
-
-/// A `QEMUCPUState`: version, size, 18 registers, ten segments, CR0 to CR4, kernel GS base.
-fn qemu_cpu(
-    desc: &[u8],
-    file_at: u64,
-    index: u32,
-    long_guest: bool,
-) -> Result<CpuState, Malformed> {
-    let what = "a QEMU CPU note";
-    let mut at = Cursor::new(desc, 0);
-    let fault = |m: Malformed| Malformed::new(file_at.saturating_add(m.offset), m.problem);
-    let version = at.le32(what).map_err(fault)?;
-    let size = at.le32(what).map_err(fault)?;
-    if version != 1 {
-        return Err(Malformed::new(
-            file_at,
-            format!("QEMU CPU note version {version} is unknown"),
+/// The stretches of memory that the file holds, sorted and disjoint.
+fn extents(loads: &[&Segment], file_bytes: u64, anomalies: &mut Vec<String>) -> Vec<Extent> {
+    let mut held: Vec<Extent> = Vec::with_capacity(loads.len());
+    let mut short = 0_u64;
+    let mut more = 0_u64;
+    for load in loads {
+        let left = file_bytes.saturating_sub(load.offset);
+        short = short.saturating_add(load.filesz.saturating_sub(left));
+        more = more.saturating_add(load.memsz.saturating_sub(load.filesz));
+        let room = u64::MAX.wrapping_sub(load.paddr);
+        held.push(Extent {
+            start: load.paddr,
+            len: load.filesz.min(room),
+            offset: load.offset,
+        });
+    }
+    if short > 0 {
+        anomalies.push(format!(
+            "the file is cut short: {short} bytes of its LOAD segments are missing"
         ));
     }
-    let mut next = || at.le64(what).map_err(fault);
-    let [rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp] = [
-        next()?,
-        next()?,
-        next()?,
-        next()?,
-        next()?,
-        next()?,
-        next()?,
-        next()?,
-    ];
-    let mut general = [0; 16];
-    for (slot, value) in general
-        .iter_mut()
-        .zip([rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi])
-    {
-        *slot = value;
+    if more > 0 {
+        anomalies.push(format!(
+            "{more} bytes of memory are described but not held (p_memsz over p_filesz)"
+        ));
     }
-    for slot in general.iter_mut().skip(8) {
-        *slot = next()?;
+    held.sort_by_key(|extent| (extent.start, extent.offset));
+    let mut extents: Vec<Extent> = Vec::with_capacity(held.len());
+    let mut end = 0_u64;
+    let mut twice = 0_u64;
+    for extent in held {
+        let skip = end.saturating_sub(extent.start);
+        twice = twice.saturating_add(skip.min(extent.len));
+        if skip >= extent.len {
+            continue;
+        }
+        let start = extent.start.saturating_add(skip);
+        let len = extent.len.saturating_sub(skip);
+        end = start.saturating_add(len);
+        extents.push(Extent {
+            start,
+            len,
+            offset: extent.offset.saturating_add(skip),
+        });
     }
-    let (rip, rflags) = (next()?, next()?);
-    let mut segment = || -> Result<Segment, Malformed> {
-        let selector = at.le32(what).map_err(fault)?;
-        let limit = at.le32(what).map_err(fault)?;
-        let flags = at.le32(what).map_err(fault)?;
-        at.le32(what).map_err(fault)?;
-        let base = at.le64(what).map_err(fault)?;
-        Ok(Segment {
-            selector: selector as u16,
-            base,
-            limit,
-            flags,
-        })
-    };
-    let mut cpu = CpuState {
-        index,
-        general,
-        rip,
-        rflags,
-        a20_mask: u64::MAX,
-        ..Default::default()
-    };
-    let s = &mut cpu.segments;
-    for slot in [
-        &mut s.cs, &mut s.ds, &mut s.es, &mut s.fs, &mut s.gs, &mut s.ss, &mut s.ldt, &mut s.tr,
-        &mut s.gdt, &mut s.idt,
-    ] {
-        *slot = segment()?;
+    if twice > 0 {
+        anomalies.push(format!("{twice} bytes of memory are held more than once"));
     }
-    cpu.cr0 = at.le64(what).map_err(fault)?;
-    at.le64(what).map_err(fault)?; // CR1
-    cpu.cr2 = at.le64(what).map_err(fault)?;
-    cpu.cr3 = at.le64(what).map_err(fault)?;
-    cpu.cr4 = at.le64(what).map_err(fault)?;
-    if size as usize >= 432 && at.left() >= 8 {
-        cpu.kernel_gs_base = Some(at.le64(what).map_err(fault)?);
-    }
-    cpu.cpl = (cpu.segments.cs.selector & 3) as u8;
-    cpu.long_mode = Some(long_guest || cpu.segments.cs.flags & (1 << 21) != 0);
-    Ok(cpu)
+    extents
 }

@@ -1,72 +1,109 @@
 //! Why a snapshot could not be opened.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Why a snapshot could not be opened: the file, the place, and the way out.
+/// Why a snapshot could not be opened: the file, the place in it, what was expected there, and the
+/// way out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The operating system refused.
-    #[error("{file}: {source}", file = file.display())]
+    #[error("{}: {doing}: {source}", path.display())]
     Io {
         /// The file.
-        file: PathBuf,
-        /// What the operating system said.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The system's answer.
         source: io::Error,
     },
-    /// The file is of a known format that is not read.
-    #[error("{file}: this is a {format}, which is not read; {way_out}", file = file.display())]
+    /// The path names nothing that could be opened as a snapshot.
+    #[error("{}: {found}; {way_out}", path.display())]
+    NotASnapshot {
+        /// The path as given.
+        path: PathBuf,
+        /// What was found there.
+        found: String,
+        /// What to do about it.
+        way_out: String,
+    },
+    /// The file is of a known format that is not read here.
+    #[error("{}: this is {format}, which is not read here; {way_out}", path.display())]
     Unsupported {
         /// The file.
-        file: PathBuf,
-        /// The format.
+        path: PathBuf,
+        /// The format's name.
         format: &'static str,
-        /// What to do instead.
+        /// What to do about it.
         way_out: &'static str,
     },
-    /// The file's structure is broken.
-    #[error("{file}: at offset {offset:#x}: {problem}", file = file.display())]
+    /// The file contradicts its own format.
+    #[error("{}: at file offset {offset:#x}: expected {expected}; {way_out}", path.display())]
     Malformed {
         /// The file.
-        file: PathBuf,
-        /// The file offset of the fault.
+        path: PathBuf,
+        /// Where, in bytes from the start of the file.
         offset: u64,
-        /// What is wrong.
-        problem: String,
+        /// What the format demands there.
+        expected: String,
+        /// What to do about it.
+        way_out: &'static str,
     },
-    /// Nothing in the file can be memory.
-    #[error("{file}: {problem}", file = file.display())]
-    NotASnapshot {
-        /// The file.
-        file: PathBuf,
-        /// Why not, and what would be.
-        problem: String,
+    /// A register file could not be understood.
+    #[error("{}: line {line}: expected {expected}", path.display())]
+    Registers {
+        /// The register file.
+        path: PathBuf,
+        /// The line, from 1; 0 for the file as a whole.
+        line: usize,
+        /// What was expected there.
+        expected: String,
+    },
+    /// An archive holds more than may be unpacked.
+    #[error("{}: unpacks to more than {limit} bytes; raise the scratch limit, or unpack it by hand", path.display())]
+    ScratchLimit {
+        /// The archive.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
     },
 }
 
-/// A fault of a file's structure, before the file's name is known.
+/// A contradiction inside a file, before the file's name is known.
 #[derive(Debug)]
 pub(crate) struct Malformed {
     /// File offset.
     pub(crate) offset: u64,
-    /// What is wrong.
-    pub(crate) problem: String,
+    /// What the format demands there.
+    pub(crate) expected: String,
 }
 
 impl Malformed {
-    pub(crate) fn new(offset: u64, problem: impl Into<String>) -> Self {
+    pub(crate) fn new(offset: u64, expected: impl Into<String>) -> Self {
         Self {
             offset,
-            problem: problem.into(),
+            expected: expected.into(),
         }
     }
 
-    pub(crate) fn in_file(self, file: PathBuf) -> OpenError {
+    /// The error of the file at `path`.
+    pub(crate) fn in_file(self, path: &Path) -> OpenError {
         OpenError::Malformed {
-            file,
+            path: path.to_owned(),
             offset: self.offset,
-            problem: self.problem,
+            expected: self.expected,
+            way_out: "the file is damaged or cut short: take the snapshot again, or copy it again",
         }
+    }
+}
+
+/// An [`OpenError::Io`] of `path`.
+pub(crate) fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io {
+        path,
+        doing,
+        source,
     }
 }

@@ -1,68 +1,32 @@
-//! Opens a snapshot: a file goes in, a [`Machine`] comes out.
+//! From a file to a [`Machine`](osier_memory::Machine): memory dumps and PANDA replay snapshots.
 //!
-//! A format is recognised by its content, never by its name. Opening reads headers and indexes;
-//! pages are read when they are asked for, out of a map of the file.
+//! [`open`] recognises a file by its content, never by its name:
 //!
-//! Nothing here knows an operating system: header facts that may help one travel as hints.
+//! | format | what |
+//! |---|---|
+//! | raw | file offset = guest-physical address; or a bare RAM block with [`OpenOptions::ram_split`] |
+//! | ELF core | QEMU's `dump-guest-memory`, with or without paging, both classes |
+//! | QEMU stream | a migration or savevm stream, version 3; PANDA's `NAME-rr-snp` is one |
+//! | `.rr2`, `.rr` | PANDA's archives, with the stream inside |
+//!
+//! What the bytes mean to an operating system is no business of this crate; facts from headers go
+//! on as [`Hint`](osier_memory::Hint)s. `docs/formats.md` has the byte tables.
 
-mod bytes;
+mod cursor;
 mod elf;
 mod error;
+mod flat;
+mod foreign;
+mod layout;
 mod map;
+mod notes;
 mod open;
+mod paging_dump;
 mod panda;
-mod qemu;
-mod raw;
 mod registers;
-
-use std::path::PathBuf;
+mod scratch;
+mod stream;
+mod sweep;
 
 pub use error::OpenError;
-pub use open::{OpenOptions, open, panda_checksum};
-use osier_memory::Machine;
-
-/// An opened snapshot.
-pub struct Snapshot {
-    /// Memory, processors and hints.
-    pub machine: Machine,
-    /// What was recognised.
-    pub info: SnapshotInfo,
-}
-
-/// What was recognised, for people.
-#[derive(Clone, Debug)]
-pub struct SnapshotInfo {
-    /// The format.
-    pub format: Format,
-    /// The file that holds the memory.
-    pub file: PathBuf,
-    /// Its size in bytes.
-    pub file_bytes: u64,
-    /// Header facts worth showing: name and value.
-    pub facts: Vec<(&'static str, String)>,
-    /// Oddities that were survived.
-    pub anomalies: Vec<String>,
-}
-
-/// A snapshot's format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// Bytes of physical memory from address 0 on, without a header.
-    Raw,
-    /// An ELF core of physical memory.
-    ElfCore,
-    /// A QEMU migration stream, PANDA's `NAME-rr-snp` among them.
-    QemuStream,
-}
-
-impl Format {
-    /// The name that `osier info` shows.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::ElfCore => "ELF core",
-            Self::QemuStream => "QEMU migration stream",
-        }
-    }
-}
+pub use open::{Format, OpenOptions, Snapshot, SnapshotInfo, open, panda_checksum};

@@ -1,85 +1,136 @@
-//! The map of a file: the one place with unsafe code.
-
+//! A file mapped read-only. The one place with `unsafe`.
 #![allow(
     unsafe_code,
-    reason = "mapping a file is the operating system's promise, not Rust's"
+    reason = "mapping a file is unsafe by nature; it happens here and nowhere else"
 )]
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-use memmap2::{Mmap, MmapOptions};
+use memmap2::Mmap;
 
-/// A file, mapped for reading.
+/// A file mapped read-only, or a part of one. Clones share the map.
 ///
-/// A snapshot must not be changed while it is read. If somebody truncates it, a read of the lost
-/// part ends the process with a bus error, as it does for every program that maps files.
-pub(crate) struct FileMap {
-    file: File,
-    map: Option<Mmap>,
+/// Bytes are read in two ways: [`bytes`](Self::bytes) borrows from the map, for single structures;
+/// [`read_at`](Self::read_at) copies, for sweeps over everything, so that those pages do not
+/// become part of the process.
+#[derive(Clone)]
+pub(crate) struct Map {
+    whole: Arc<Whole>,
+    start: usize,
+    len: usize,
 }
 
-impl FileMap {
-    /// Maps `path`.
+struct Whole {
+    /// `None` for an empty file, which cannot be mapped.
+    mmap: Option<Mmap>,
+    file: File,
+}
+
+impl Map {
+    /// Maps the file at `path`.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let bytes = file.metadata()?.len();
-        if bytes == 0 {
-            return Ok(Self { file, map: None });
-        }
-        // SAFETY: the map is read-only and private to this process. The one hazard is another
-        // process that changes the file under it; the type's documentation says so.
-        let map = unsafe { MmapOptions::new().map(&file)? };
-        #[cfg(unix)]
-        {
-            // Pages are read here and there: reading ahead would only fill memory.
-            let _ = map.advise(memmap2::Advice::Random);
-        }
+        Self::of_file(File::open(path)?)
+    }
+
+    /// Maps `file`.
+    pub(crate) fn of_file(file: File) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        let len = usize::try_from(len).map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "larger than this machine's address space",
+            )
+        })?;
+        let mmap = if len == 0 {
+            None
+        } else {
+            // SAFETY: the map is private to this type, read-only, and only handed out as `&[u8]`.
+            // A snapshot file is not written while it is read: that is a documented condition of
+            // opening one, as there is no way to enforce it.
+            Some(unsafe { memmap2::MmapOptions::new().len(len).map(&file)? })
+        };
         Ok(Self {
-            file,
-            map: Some(map),
+            whole: Arc::new(Whole { mmap, file }),
+            start: 0,
+            len,
         })
     }
 
-    /// Fills `buf` from file offset `offset` without touching the map, so that a pass over the
-    /// whole file leaves no trace in this process's memory. Returns the bytes read.
-    pub(crate) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    /// The mapped bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.whole
+            .mmap
+            .as_ref()
+            .and_then(|mmap| mmap.get(self.start..self.start.checked_add(self.len)?))
+            .unwrap_or_default()
+    }
+
+    /// Length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len as u64
+    }
+
+    /// The bytes `[start, start + len)` as a map of their own; `None` when they are not all there.
+    pub(crate) fn part(&self, start: u64, len: u64) -> Option<Self> {
+        if start.checked_add(len)? > self.len() {
+            return None;
+        }
+        Some(Self {
+            whole: self.whole.clone(),
+            start: self.start.checked_add(usize::try_from(start).ok()?)?,
+            len: usize::try_from(len).ok()?,
+        })
+    }
+
+    /// The mapped file.
+    pub(crate) fn file(&self) -> &File {
+        &self.whole.file
+    }
+
+    /// Copies bytes from `offset` on into `buf`, past the map.
+    pub(crate) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let end = offset.checked_add(buf.len() as u64);
+        if end.is_none_or(|end| end > self.len()) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         #[cfg(unix)]
         {
             use std::os::unix::fs::FileExt;
-            let mut done = 0_usize;
-            while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-                match self.file.read_at(rest, offset.saturating_add(done as u64)) {
-                    Ok(0) => break,
-                    Ok(n) => done = done.saturating_add(n),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(done)
+            let at = offset.saturating_add(self.start as u64);
+            self.whole.file.read_exact_at(buf, at)
         }
         #[cfg(not(unix))]
         {
-            let _ = &self.file;
-            let start = usize::try_from(offset)
-                .unwrap_or(usize::MAX)
-                .min(self.len());
-            let rest = self.get(start..).unwrap_or_default();
-            let n = rest.len().min(buf.len());
-            if let (Some(into), Some(from)) = (buf.get_mut(..n), rest.get(..n)) {
-                into.copy_from_slice(from);
-            }
-            Ok(n)
+            let bytes = usize::try_from(offset)
+                .ok()
+                .and_then(|at| self.bytes().get(at..at.checked_add(buf.len())?))
+                .ok_or(io::ErrorKind::UnexpectedEof)?;
+            buf.copy_from_slice(bytes);
+            Ok(())
         }
     }
-}
 
-impl Deref for FileMap {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or_default()
+    /// Tells the system that the bytes of `range` have been read and will hardly be read again.
+    pub(crate) fn release(&self, range: Range<usize>) {
+        let Range { start, end } = range;
+        let len = end.saturating_sub(start);
+        #[cfg(unix)]
+        if let Some(mmap) = &self.whole.mmap
+            && end <= self.len
+            && let Some(start) = self.start.checked_add(start)
+        {
+            // SAFETY: the map is read-only and backed by the file, so pages that are dropped come
+            // back from the file with the same bytes; borrowed slices stay valid.
+            let advised = unsafe {
+                mmap.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, len)
+            };
+            drop(advised); // advice only
+        }
+        #[cfg(not(unix))]
+        let _ = (start, end, len);
     }
 }

@@ -1,184 +1,252 @@
-//! PANDA recordings: the folder or the base name of one, and the archives `.rr2` and `.rr`.
+//! PANDA's recordings: loose files by base name or folder, and the archives `.rr2` and `.rr`.
 //!
-//! Sources: PANDA `panda/src/rr/panda_rr2.c`, `panda/scripts/rrpack.py`.
+//! Sources: PANDA `panda/src/rr/rr_log.c`, `panda/src/rr/panda_rr2.c`, `panda/scripts/rrpack.py`
+//! and `rr2pack.py` (v1.8).
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
 use osier_memory::Hint;
 
-use crate::OpenError;
+use crate::error::{OpenError, io_error};
+use crate::map::Map;
+use crate::open::{Format, OpenOptions};
+use crate::scratch::Scratch;
+use crate::stream;
 
 const SNAPSHOT: &str = "-rr-snp";
+const LOG: &str = "-rr-nondet.log";
+const GZIP: &[u8] = b"\x1f\x8b";
+const RR: &[u8] = b"PANDA_RR";
+/// Magic, instruction count, MD5.
+const RR_HEADER: usize = 32;
+/// The most bytes of a text member.
+const TEXT: u64 = 1 << 20;
+/// The most memory that an XZ stream may ask for.
+const XZ_MEMORY: u64 = 256 << 20;
 
-/// The snapshot that `path` means: itself, `PATH-rr-snp`, or the one recording in a folder.
+/// The file that `path` means: itself, `PATH-rr-snp`, or the only recording in a folder.
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
-    if path.is_dir() {
-        let io_error = |source| OpenError::Io {
-            file: path.to_owned(),
-            source,
-        };
-        let mut found = Vec::new();
-        for entry in fs::read_dir(path).map_err(io_error)? {
-            let entry = entry.map_err(io_error)?.path();
-            if entry
-                .as_os_str()
-                .as_encoded_bytes()
-                .ends_with(SNAPSHOT.as_bytes())
-            {
-                found.push(entry);
+    let not = |found: String, way_out: &str| OpenError::NotASnapshot {
+        path: path.to_owned(),
+        found,
+        way_out: way_out.to_owned(),
+    };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(path.to_owned()),
+        Ok(metadata) if metadata.is_dir() => {
+            let mut found = Vec::new();
+            for entry in fs::read_dir(path).map_err(io_error(path, "cannot be listed"))? {
+                let entry = entry.map_err(io_error(path, "cannot be listed"))?.path();
+                let name = entry.as_os_str().as_encoded_bytes();
+                if name.ends_with(SNAPSHOT.as_bytes()) && entry.is_file() {
+                    found.push(entry);
+                }
+            }
+            found.sort();
+            match found.as_slice() {
+                [one] => Ok(one.clone()),
+                [] => Err(not(
+                    format!("a folder without a recording (NAME{SNAPSHOT})"),
+                    "give a snapshot's file",
+                )),
+                many => {
+                    let names: Vec<_> = many.iter().map(|p| p.display().to_string()).collect();
+                    Err(not(
+                        format!("a folder with {} recordings", many.len()),
+                        &format!("give one of {}", names.join(", ")),
+                    ))
+                }
             }
         }
-        return match found.len() {
-            1 => Ok(found.remove(0)),
-            0 => Err(OpenError::NotASnapshot {
-                file: path.to_owned(),
-                problem: "the folder holds no NAME-rr-snp; name a snapshot".to_owned(),
-            }),
-            n => Err(OpenError::NotASnapshot {
-                file: path.to_owned(),
-                problem: format!("the folder holds {n} recordings; name one of them"),
-            }),
-        };
-    }
-    if !path.exists() {
-        let mut name = path.as_os_str().to_owned();
-        name.push(SNAPSHOT);
-        let snapshot = PathBuf::from(name);
-        if snapshot.exists() {
-            return Ok(snapshot);
+        Ok(_) => Err(not("no regular file".to_owned(), "give a file")),
+        Err(error) => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(SNAPSHOT);
+            let snapshot = PathBuf::from(name);
+            if snapshot.is_file() {
+                Ok(snapshot)
+            } else {
+                Err(io_error(path, "cannot be opened")(error))
+            }
         }
     }
-    Ok(path.to_owned())
 }
 
-/// The number of instructions in the recording, from the log beside its snapshot.
+/// The number of guest instructions of the recording, from the log beside the snapshot.
 pub(crate) fn instructions(snapshot: &Path) -> Option<u64> {
-    let name = snapshot.to_str()?.strip_suffix(SNAPSHOT)?;
+    let name = snapshot.file_name()?.to_str()?.strip_suffix(SNAPSHOT)?;
+    let log = snapshot.with_file_name(format!("{name}{LOG}"));
+    count(File::open(log).ok()?)
+}
+
+fn count(mut log: impl Read) -> Option<u64> {
     let mut count = [0; 8];
-    let mut log = open_file(Path::new(&format!("{name}-rr-nondet.log"))).ok()?;
     log.read_exact(&mut count).ok()?;
     Some(u64::from_le_bytes(count))
 }
 
-/// What an archive held besides the snapshot.
+/// A stream out of an archive.
 pub(crate) struct Unpacked {
-    pub(crate) format: &'static str,
-    /// The snapshot, unpacked.
-    pub(crate) file: PathBuf,
-    pub(crate) hints: Vec<Hint>,
+    pub(crate) format: Format,
+    pub(crate) map: Map,
     pub(crate) facts: Vec<(&'static str, String)>,
+    pub(crate) hints: Vec<Hint>,
+    pub(crate) scratch: Option<Scratch>,
 }
 
-/// Unpacks the archive at `path` when it is one; the snapshot goes to `scratch`, at most `limit`
-/// bytes of it.
+/// Opens the archive at `path`; `None` when it is none of PANDA's.
 pub(crate) fn unpack(
     path: &Path,
-    head: &[u8],
-    scratch: &Path,
-    limit: u64,
+    map: &Map,
+    options: &OpenOptions,
 ) -> Result<Option<Unpacked>, OpenError> {
-    let io_error = |source| OpenError::Io {
-        file: path.to_owned(),
-        source,
-    };
-    let mut file = open_file(path).map_err(io_error)?;
-    let (format, reader): (_, Box<dyn Read>) = if head.starts_with(b"PANDA_RR") {
-        // Magic, instruction count, MD5; then a tar in XZ.
-        file.seek(SeekFrom::Start(32)).map_err(io_error)?;
-        (
-            "PANDA .rr archive",
-            Box::new(liblzma::read::XzDecoder::new(file)),
-        )
-    } else if head.starts_with(&[0x1f, 0x8b]) {
-        let mut member = [0; 512];
-        let looks = GzDecoder::new(&file).read_exact(&mut member).is_ok();
-        file.seek(SeekFrom::Start(0)).map_err(io_error)?;
-        if !looks || !is_tar(&member) {
+    let file = map.bytes();
+    if file.starts_with(RR) {
+        let packed = file.get(RR_HEADER..).unwrap_or_default();
+        let xz = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, 0)
+            .map_err(|error| io_error(path, "cannot be unpacked")(error.into()))?;
+        let reader = liblzma::read::XzDecoder::new_stream(packed, xz);
+        let mut unpacked = members(path, Format::PandaRr, reader, None, options)?;
+        let instructions = file.get(8..16).and_then(count);
+        if let Some(count) = instructions {
+            unpacked
+                .facts
+                .push(("recorded instructions", count.to_string()));
+        }
+        return Ok(Some(unpacked));
+    }
+    if file.starts_with(GZIP) {
+        let mut head = [0; 512];
+        let mut peek = flate2::read::MultiGzDecoder::new(file);
+        if peek.read_exact(&mut head).is_err() || !is_tar(&head) {
             return Ok(None);
         }
-        ("PANDA .rr2 archive", Box::new(GzDecoder::new(file)))
-    } else if is_tar(head) {
-        ("PANDA .rr2 archive", Box::new(file))
-    } else {
-        return Ok(None);
-    };
-    members(path, format, reader, scratch, limit).map(Some)
+        let reader = flate2::read::MultiGzDecoder::new(file);
+        return members(path, Format::PandaRr2, reader, None, options).map(Some);
+    }
+    if is_tar(file) {
+        return members(path, Format::PandaRr2, file, Some(map), options).map(Some);
+    }
+    Ok(None)
 }
 
 fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
 }
 
+/// Goes through a tar's members. With `plain`, the archive is not compressed and its stream is used
+/// where it lies.
 fn members(
     path: &Path,
-    format: &'static str,
-    reader: Box<dyn Read>,
-    scratch: &Path,
-    limit: u64,
+    format: Format,
+    reader: impl Read,
+    plain: Option<&Map>,
+    options: &OpenOptions,
 ) -> Result<Unpacked, OpenError> {
-    const TEXT_LIMIT: u64 = 1 << 20;
-    let io_error = |source| OpenError::Io {
-        file: path.to_owned(),
-        source,
-    };
-    let mut archive = tar::Archive::new(reader);
-    let mut unpacked = Unpacked {
-        format,
-        file: PathBuf::new(),
-        hints: vec![],
-        facts: vec![],
-    };
-    for entry in archive.entries().map_err(io_error)? {
-        let entry = entry.map_err(io_error)?;
+    let broken = || io_error(path, "cannot be unpacked");
+    let mut found = None;
+    let mut scratch = None;
+    let mut facts = Vec::new();
+    let mut hints = Vec::new();
+    // Bounds the sum of all members, and with it the work that a small archive can ask for.
+    let bounded = reader.take(
+        options
+            .scratch_limit
+            .saturating_add(TEXT.saturating_mul(16)),
+    );
+    let mut archive = tar::Archive::new(bounded);
+    for entry in archive.entries().map_err(broken())? {
+        let mut entry = entry.map_err(broken())?;
         let name = entry.path_bytes().into_owned();
-        let mut text = String::new();
+        let name = name.strip_prefix(b"./").unwrap_or(&name);
         if name == b"snapshot" || name.ends_with(SNAPSHOT.as_bytes()) {
-            if entry.size() > limit {
+            if found.is_some() {
                 return Err(OpenError::NotASnapshot {
-                    file: path.to_owned(),
-                    problem: format!(
-                        "its snapshot unpacks to {} bytes, over the limit of {limit}; raise it \
-                         with --scratch-limit",
-                        entry.size()
-                    ),
+                    path: path.to_owned(),
+                    found: "an archive with several snapshots".to_owned(),
+                    way_out: "unpack it and give one of them".to_owned(),
                 });
             }
-            fs::create_dir_all(scratch).map_err(io_error)?;
-            let file = scratch.join(format!("unpacked-{}-rr-snp", std::process::id()));
-            let mut into = File::create(&file).map_err(io_error)?;
-            io::copy(&mut entry.take(limit), &mut into).map_err(io_error)?;
-            into.flush().map_err(io_error)?;
-            unpacked.file = file;
-        } else if name == b"metadata.json" {
-            entry
-                .take(TEXT_LIMIT)
-                .read_to_string(&mut text)
-                .map_err(io_error)?;
-            let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-            let profile = json.get("profile").and_then(serde_json::Value::as_str);
-            if let Some(profile) = profile.filter(|profile| !profile.is_empty()) {
-                unpacked.hints.push(Hint::OsName(profile.to_owned()));
+            if let Some(map) = plain {
+                let part = map.part(entry.raw_file_position(), entry.size());
+                found = Some(part.ok_or_else(|| {
+                    broken()(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the archive ends inside its snapshot",
+                    ))
+                })?);
+                continue;
             }
+            if entry.size() > options.scratch_limit {
+                return Err(OpenError::ScratchLimit {
+                    path: path.to_owned(),
+                    limit: options.scratch_limit,
+                });
+            }
+            let system = std::env::temp_dir();
+            let dir = options.index_dir.as_deref().unwrap_or(&system);
+            let in_dir = || io_error(dir, "cannot hold the unpacked snapshot");
+            let (held, mut file) = Scratch::create(dir).map_err(in_dir())?;
+            io::copy(&mut entry, &mut file).map_err(broken())?;
+            file.flush().map_err(in_dir())?;
+            found = Some(Map::of_file(file).map_err(in_dir())?);
+            scratch = Some(held);
         } else if name == b"capture.cmd" {
-            entry
-                .take(TEXT_LIMIT)
-                .read_to_string(&mut text)
-                .map_err(io_error)?;
-            unpacked.facts.push(("command", text.trim().to_owned()));
+            if let Some(text) = text(entry) {
+                facts.push(("command line", text.trim().to_owned()));
+            }
+        } else if name == b"RRv2" {
+            if let Some(text) = text(entry) {
+                facts.push(("written by", text.trim().to_owned()));
+            }
+        } else if name == b"metadata.json" {
+            metadata(text(entry), &mut facts, &mut hints);
+        } else if (name == b"nondetlog" || name.ends_with(LOG.as_bytes()))
+            && let Some(count) = count(entry)
+            && format == Format::PandaRr2
+        {
+            facts.push(("recorded instructions", count.to_string()));
         }
     }
-    if unpacked.file.as_os_str().is_empty() {
+    let map = found.ok_or_else(|| OpenError::NotASnapshot {
+        path: path.to_owned(),
+        found: "an archive without a PANDA snapshot in it".to_owned(),
+        way_out: "unpack it first".to_owned(),
+    })?;
+    if !map.bytes().starts_with(stream::MAGIC) {
         return Err(OpenError::NotASnapshot {
-            file: path.to_owned(),
-            problem: format!("this {format} holds no snapshot"),
+            path: path.to_owned(),
+            found: "an archive whose snapshot is no QEMU stream".to_owned(),
+            way_out: "record again, or unpack it and look".to_owned(),
         });
     }
-    Ok(unpacked)
+    Ok(Unpacked {
+        format,
+        map,
+        facts,
+        hints,
+        scratch,
+    })
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
-    File::open(path)
+fn text(entry: impl Read) -> Option<String> {
+    let mut text = String::new();
+    entry.take(TEXT).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// `{"profile": "<-os string>", "memory_size": <MiB>}`.
+fn metadata(text: Option<String>, facts: &mut Vec<(&'static str, String)>, hints: &mut Vec<Hint>) {
+    let json = text.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+    let Some(json) = json else { return };
+    let profile = json.get("profile").and_then(serde_json::Value::as_str);
+    if let Some(profile) = profile.filter(|profile| !profile.is_empty()) {
+        facts.push(("OS profile", profile.to_owned()));
+        hints.push(Hint::OsName(profile.to_owned()));
+    }
+    if let Some(size) = json.get("memory_size").and_then(serde_json::Value::as_u64) {
+        facts.push(("memory size (MiB)", size.to_string()));
+    }
 }

@@ -1,133 +1,209 @@
-//! A register file beside a raw dump: what `memsavep` and QEMU's `info registers -a` print.
+//! Registers as text: the file that PANDA's `memsavep` writes, and QEMU's `info registers -a`.
 //!
-//! Source: QEMU `target/i386/helper.c`, `x86_cpu_dump_state`. Wide registers are printed in a
-//! 64-bit code segment only, so segment bases can be cut to 32 bits otherwise.
+//! Both are QEMU's `cpu_dump_state` after a line `CPU#N` for each processor. In compatibility mode
+//! (long mode, 32-bit code) the text cuts segment bases to 32 bits; that is reported. A processor that
+//! is printed twice counts once.
+//!
+//! Source: QEMU `target/i386/helper.c` (2.9) and `cpu-dump.c` (7.2).
 
 use osier_memory::{CpuState, Segment};
 
-const WIDE: [&str; 16] = [
+/// A line that could not be understood: its number from 1 (0: the text as a whole), and what was
+/// expected.
+pub(crate) type BadLine = (usize, String);
+
+/// Processors, and oddities of their text.
+pub(crate) type Parsed = (Vec<CpuState>, Vec<String>);
+
+/// The order of x86's register encoding.
+const NAMES_64: [&str; 16] = [
     "RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8", "R9", "R10", "R11", "R12", "R13",
     "R14", "R15",
 ];
-const NARROW: [&str; 8] = ["EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"];
+const NAMES_32: [&str; 8] = ["EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"];
 
-/// The processors of a register file; empty when it holds none. A processor that is printed twice
-/// counts once.
-pub(crate) fn parse(text: &str) -> Vec<CpuState> {
-    let mut cpus: Vec<CpuState> = Vec::new();
-    let mut block = String::new();
-    let mut index = 0;
-    let mut finish = |index: u32, block: &mut String| {
-        if let Some(cpu) = processor(index, block)
-            && cpus.iter().all(|known| known.index != index)
-        {
-            cpus.push(cpu);
+/// What has been seen of one processor.
+struct Draft {
+    cpu: CpuState,
+    general: u32,
+    seen: u32,
+    narrow: bool,
+    line: usize,
+}
+
+const SEEN_RIP: u32 = 1;
+const SEEN_CR0: u32 = 2;
+const SEEN_CR3: u32 = 4;
+const SEEN_CR4: u32 = 8;
+const SEEN_ALL: u32 = 15;
+
+/// The processors in `text`.
+pub(crate) fn parse(text: &[u8]) -> Result<Parsed, BadLine> {
+    let mut drafts: Vec<Draft> = Vec::new();
+    for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        let number = number.saturating_add(1);
+        let Ok(line) = std::str::from_utf8(line) else {
+            return Err((number, "text".to_owned()));
+        };
+        let line = line.trim();
+        if let Some(index) = line.strip_prefix("CPU#") {
+            let index: u32 = index
+                .trim()
+                .parse()
+                .map_err(|_| (number, "a processor's number after CPU#".to_owned()))?;
+            drafts.push(draft(index, number));
+            continue;
         }
-        block.clear();
-    };
-    for line in text.lines() {
-        if let Some(number) = line.trim().strip_prefix("CPU#") {
-            finish(index, &mut block);
-            index = number.trim().parse().unwrap_or(0);
-        } else {
-            block.push_str(line);
-            block.push('\n');
+        let starts = line.starts_with("RAX=") || line.starts_with("EAX=");
+        if starts && drafts.last().is_none_or(|draft| draft.general != 0) {
+            drafts.push(draft(drafts.len() as u32, number));
+        }
+        if let Some(draft) = drafts.last_mut() {
+            take_line(draft, line).map_err(|expected| (number, expected))?;
         }
     }
-    finish(index, &mut block);
+    if drafts.is_empty() {
+        return Err((
+            0,
+            "registers as memsavep or QEMU's `info registers -a` writes them".to_owned(),
+        ));
+    }
+    let mut cpus: Vec<CpuState> = Vec::with_capacity(drafts.len());
+    let mut anomalies = Vec::new();
+    for draft in drafts {
+        let line = draft.line;
+        let cpu = finish(draft, &mut anomalies).map_err(|expected| (line, expected))?;
+        match cpus.iter().find(|known| known.index == cpu.index) {
+            None => cpus.push(cpu),
+            Some(known) if *known == cpu => {}
+            Some(_) => anomalies.push(format!(
+                "line {line}: processor {} is there before with other registers; those count",
+                cpu.index
+            )),
+        }
+    }
     cpus.sort_by_key(|cpu| cpu.index);
-    cpus
+    Ok((cpus, anomalies))
 }
 
-/// The value after `NAME=` or `NAME =`.
-fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let mut from = 0_usize;
-    loop {
-        let at = from.checked_add(text.get(from..)?.find(name)?)?;
-        let start = at == 0
-            || text
-                .as_bytes()
-                .get(at.checked_sub(1)?)
-                .is_some_and(|b| !b.is_ascii_alphanumeric());
-        let rest = text.get(at.checked_add(name.len())?..)?;
-        if start && let Some(rest) = rest.trim_start_matches(' ').strip_prefix('=') {
-            return rest.trim_start_matches(' ').split([' ', '\n']).next();
+fn draft(index: u32, line: usize) -> Draft {
+    Draft {
+        cpu: CpuState {
+            index,
+            a20_mask: u64::MAX,
+            ..CpuState::default()
+        },
+        general: 0,
+        seen: 0,
+        narrow: false,
+        line,
+    }
+}
+
+fn finish(draft: Draft, anomalies: &mut Vec<String>) -> Result<CpuState, String> {
+    let mut cpu = draft.cpu;
+    let whole = if draft.narrow { 0xff } else { 0xffff };
+    if draft.general != whole || draft.seen != SEEN_ALL {
+        return Err(
+            "a processor's general registers, instruction pointer, CR0, CR3 and CR4".to_owned(),
+        );
+    }
+    cpu.long_mode = cpu.efer.map(|efer| efer & 1 << 10 != 0);
+    if draft.narrow && cpu.long_mode == Some(true) {
+        anomalies.push(format!(
+            "CPU {} is in compatibility mode: the register file cuts its registers and segment bases to 32 bits",
+            cpu.index
+        ));
+    }
+    Ok(cpu)
+}
+
+/// Takes what `line` says into `draft`.
+fn take_line(draft: &mut Draft, line: &str) -> Result<(), String> {
+    // "ES =0010 …" and "R8 =…" carry a blank before the sign.
+    let joined = line.replace(" =", "=");
+    let mut words = joined.split_ascii_whitespace().peekable();
+    while let Some(word) = words.next() {
+        let Some((name, value)) = word.split_once('=') else {
+            continue;
+        };
+        let cpu = &mut draft.cpu;
+        let segments = &mut cpu.segments;
+        let segment = match name {
+            "ES" => &mut segments.es,
+            "CS" => &mut segments.cs,
+            "SS" => &mut segments.ss,
+            "DS" => &mut segments.ds,
+            "FS" => &mut segments.fs,
+            "GS" => &mut segments.gs,
+            "LDT" => &mut segments.ldt,
+            "TR" => &mut segments.tr,
+            "GDT" => &mut segments.gdt,
+            "IDT" => &mut segments.idt,
+            _ => {
+                register(draft, name, value)?;
+                continue;
+            }
+        };
+        let mut next = |what: &str| hex(words.next().unwrap_or_default(), what);
+        let table = name == "GDT" || name == "IDT";
+        *segment = Segment {
+            selector: if table {
+                0
+            } else {
+                hex(value, "a selector")? as u16
+            },
+            base: next("a base")?,
+            limit: next("a limit")? as u32,
+            flags: if table {
+                0
+            } else {
+                next("segment flags")? as u32
+            },
+        };
+        break;
+    }
+    Ok(())
+}
+
+/// Takes one `NAME=VALUE`; names of no interest pass.
+fn register(draft: &mut Draft, name: &str, value: &str) -> Result<(), String> {
+    let wide = NAMES_64.iter().position(|known| *known == name);
+    let narrow = NAMES_32.iter().position(|known| *known == name);
+    if let Some(index) = wide.or(narrow) {
+        draft.narrow |= narrow.is_some();
+        draft.general |= 1_u32.wrapping_shl(index as u32);
+        if let Some(slot) = draft.cpu.general.get_mut(index) {
+            *slot = hex(value, name)?;
         }
-        from = at.checked_add(1)?;
+        return Ok(());
     }
-}
-
-fn number(text: &str, name: &str) -> Option<u64> {
-    u64::from_str_radix(value(text, name)?, 16).ok()
-}
-
-fn segment(text: &str, name: &str) -> Option<Segment> {
-    let line = text.lines().find(|line| {
-        line.strip_prefix(name)
-            .is_some_and(|rest| rest.trim_start().starts_with('='))
-    })?;
-    let (_, rest) = line.split_once('=')?;
-    let mut fields = rest.split_ascii_whitespace();
-    let mut hex = || {
-        fields
-            .next()
-            .and_then(|field| u64::from_str_radix(field, 16).ok())
+    let cpu = &mut draft.cpu;
+    let (slot, seen) = match name {
+        "RIP" | "EIP" => (&mut cpu.rip, SEEN_RIP),
+        "RFL" | "EFL" => (&mut cpu.rflags, 0),
+        "CR0" => (&mut cpu.cr0, SEEN_CR0),
+        "CR2" => (&mut cpu.cr2, 0),
+        "CR3" => (&mut cpu.cr3, SEEN_CR3),
+        "CR4" => (&mut cpu.cr4, SEEN_CR4),
+        "EFER" => (cpu.efer.insert(0), 0),
+        "CPL" => {
+            cpu.cpl = hex(value, name)? as u8 & 3;
+            return Ok(());
+        }
+        "A20" => {
+            if hex(value, name)? == 0 {
+                cpu.a20_mask = !(1 << 20);
+            }
+            return Ok(());
+        }
+        _ => return Ok(()),
     };
-    if matches!(name, "GDT" | "IDT") {
-        Some(Segment {
-            base: hex()?,
-            limit: hex()? as u32,
-            ..Segment::default()
-        })
-    } else {
-        let (selector, base) = (hex()? as u16, hex()?);
-        Some(Segment {
-            selector,
-            base,
-            limit: hex()? as u32,
-            flags: hex()? as u32,
-        })
-    }
+    *slot = hex(value, name)?;
+    draft.seen |= seen;
+    Ok(())
 }
 
-fn processor(index: u32, text: &str) -> Option<CpuState> {
-    let mut cpu = CpuState {
-        index,
-        a20_mask: u64::MAX,
-        ..CpuState::default()
-    };
-    let wide = number(text, "RIP").is_some();
-    let names: &[&str] = if wide { &WIDE } else { &NARROW };
-    for (slot, name) in cpu.general.iter_mut().zip(names) {
-        *slot = number(text, name)?;
-    }
-    cpu.rip = number(text, if wide { "RIP" } else { "EIP" })?;
-    cpu.rflags = number(text, if wide { "RFL" } else { "EFL" }).unwrap_or_default();
-    let s = &mut cpu.segments;
-    let all = [
-        ("ES", &mut s.es),
-        ("CS", &mut s.cs),
-        ("SS", &mut s.ss),
-        ("DS", &mut s.ds),
-        ("FS", &mut s.fs),
-        ("GS", &mut s.gs),
-        ("LDT", &mut s.ldt),
-        ("TR", &mut s.tr),
-        ("GDT", &mut s.gdt),
-        ("IDT", &mut s.idt),
-    ];
-    for (name, slot) in all {
-        *slot = segment(text, name).unwrap_or_default();
-    }
-    cpu.cr0 = number(text, "CR0")?;
-    cpu.cr2 = number(text, "CR2").unwrap_or_default();
-    cpu.cr3 = number(text, "CR3")?;
-    cpu.cr4 = number(text, "CR4")?;
-    cpu.efer = number(text, "EFER");
-    cpu.long_mode = cpu.efer.map(|efer| efer & (1 << 10) != 0);
-    cpu.cpl = number(text, "CPL").unwrap_or_default() as u8 & 3;
-    if number(text, "A20") == Some(0) {
-        cpu.a20_mask = !(1 << 20);
-    }
-    Some(cpu)
+fn hex(word: &str, what: &str) -> Result<u64, String> {
+    u64::from_str_radix(word, 16).map_err(|_| format!("a hexadecimal value of {what}"))
 }

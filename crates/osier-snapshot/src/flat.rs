@@ -1,0 +1,114 @@
+//! Memory that lies in the file as it lay in the machine: raw dumps and ELF cores.
+
+use std::ops::ControlFlow;
+
+use osier_memory::{Cause, Chunk, Fault, PhysAddr, PhysRun, PhysicalMemory};
+
+use crate::map::Map;
+use crate::sweep;
+
+/// A stretch of guest-physical memory and its place in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Guest-physical address of the first byte.
+    pub(crate) start: u64,
+    /// Length in bytes; never 0.
+    pub(crate) len: u64,
+    /// File offset of the first byte.
+    pub(crate) offset: u64,
+}
+
+/// File-backed memory made of extents.
+pub(crate) struct FlatMemory {
+    map: Map,
+    /// Sorted, disjoint.
+    extents: Vec<Extent>,
+    runs: Vec<PhysRun>,
+    /// What a byte outside all extents means.
+    outside: Cause,
+}
+
+impl FlatMemory {
+    /// Memory of `extents`, which must be sorted and disjoint. Bytes outside of them fault with
+    /// `outside`; bytes past the end of the file with [`Cause::FileShort`].
+    pub(crate) fn new(map: Map, extents: Vec<Extent>, outside: Cause) -> Self {
+        let in_file = |extent: &Extent| {
+            let left = map.len().saturating_sub(extent.offset);
+            (extent.start, extent.len.min(left))
+        };
+        let runs = sweep::join(extents.iter().map(in_file).collect());
+        Self {
+            map,
+            extents,
+            runs,
+            outside,
+        }
+    }
+
+    /// The extent that holds `pa`.
+    fn extent(&self, pa: PhysAddr) -> Option<Extent> {
+        let next = self.extents.partition_point(|e| e.start <= pa.0);
+        let extent = self.extents.get(next.checked_sub(1)?)?;
+        (pa.0.wrapping_sub(extent.start) < extent.len).then_some(*extent)
+    }
+
+    /// The file bytes from `pa` to the end of its extent.
+    fn bytes(&self, pa: PhysAddr) -> Result<&[u8], Fault> {
+        let extent = self.extent(pa).ok_or(Fault::at_phys(self.outside, pa))?;
+        let into = pa.0.wrapping_sub(extent.start);
+        let offset = extent.offset.saturating_add(into);
+        let len = extent.len.saturating_sub(into);
+        let bytes = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.map.bytes().get(offset..))
+            .unwrap_or_default();
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len());
+        match bytes.get(..len) {
+            Some(bytes) if !bytes.is_empty() => Ok(bytes),
+            _ => Err(Fault::at_phys(Cause::FileShort { offset }, pa)),
+        }
+    }
+
+    /// Fills `buf` from `pa` on, over neighbouring extents; returns the bytes filled.
+    fn fill(&self, pa: PhysAddr, buf: &mut [u8]) -> usize {
+        let mut done = 0_usize;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = pa.plus(done as u64);
+            let Some(extent) = self.extent(at) else { break };
+            let into = at.0.wrapping_sub(extent.start);
+            let offset = extent.offset.saturating_add(into);
+            let left = extent
+                .len
+                .saturating_sub(into)
+                .min(self.map.len().saturating_sub(offset));
+            let n = usize::try_from(left).unwrap_or(rest.len()).min(rest.len());
+            let Some(rest) = rest.get_mut(..n).filter(|rest| !rest.is_empty()) else {
+                break;
+            };
+            if self.map.read_at(offset, rest).is_err() {
+                break;
+            }
+            done = done.saturating_add(n);
+        }
+        done
+    }
+}
+
+impl PhysicalMemory for FlatMemory {
+    fn runs(&self) -> &[PhysRun] {
+        &self.runs
+    }
+
+    fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
+        self.bytes(pa).map(Chunk::borrowed)
+    }
+
+    fn sweep(
+        &self,
+        run: PhysRun,
+        window: usize,
+        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        sweep::in_windows(&self.runs, run, window, |pa, buf| self.fill(pa, buf), visit)
+    }
+}

@@ -1,0 +1,95 @@
+//! Formats that are known by their first bytes and not read here.
+
+/// The name of the format that starts with `head`, and a way out.
+pub(crate) fn recognise(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    const DUMP: &str = "take the dump as raw, ELF (`dump-guest-memory`) or a migration stream";
+    const UNPACK: &str = "unpack it first";
+    let table: &[(&[u8], &str, &str)] = &[
+        (b"EMiL", "a LiME dump", DUMP),
+        (b"LiME", "a LiME dump", DUMP),
+        (b"AVML", "an AVML dump", DUMP),
+        (
+            b"KDUMP   ",
+            "a compressed kdump",
+            "write it as ELF, without -z",
+        ),
+        (b"DISKDUMP", "a diskdump", "write it as ELF"),
+        (
+            b"makedumpfile\0",
+            "a flattened kdump",
+            "write it as ELF, without -z",
+        ),
+        (b"PAGEDUMP", "a Windows crash dump (32-bit)", DUMP),
+        (b"PAGEDU64", "a Windows crash dump (64-bit)", DUMP),
+        (b"hibr", "a Windows hibernation file", DUMP),
+        (b"HIBR", "a Windows hibernation file", DUMP),
+        (b"wake", "a Windows hibernation file", DUMP),
+        (b"WAKE", "a Windows hibernation file", DUMP),
+        (b"MDMP", "a Windows minidump of a process", DUMP),
+        (
+            b"\xd0\xbe\xd2\xbe",
+            "a VMware snapshot (.vmss)",
+            "give the .vmem file beside it",
+        ),
+        (
+            b"\xd1\xba\xd1\xba",
+            "a VMware snapshot (.vmsn)",
+            "give the .vmem file beside it",
+        ),
+        (
+            b"\xd2\xbe\xd2\xbe",
+            "a VMware snapshot (.vmss)",
+            "give the .vmem file beside it",
+        ),
+        (
+            b"\xd3\xbe\xd3\xbe",
+            "a VMware snapshot (.vmsn)",
+            "give the .vmem file beside it",
+        ),
+        (
+            b"QFI\xfb",
+            "a QEMU disk image (qcow2)",
+            "write the machine's state with `migrate \"exec:cat > FILE\"` instead of savevm",
+        ),
+        (
+            b"LibvirtQemudSave",
+            "a libvirt save file",
+            "give the QEMU stream inside it",
+        ),
+        (
+            b"LibvirtQemudPart",
+            "an unfinished libvirt save file",
+            "save the machine again",
+        ),
+        (
+            b"\x7f\x45\x4c\x46\x01\x02",
+            "a big-endian ELF file",
+            "only x86 machines are read",
+        ),
+        (
+            b"\x1f\x8b",
+            "a gzip file that is no PANDA recording",
+            UNPACK,
+        ),
+        (b"\xfd7zXZ\0", "an xz file", UNPACK),
+        (b"\x28\xb5\x2f\xfd", "a Zstandard file", UNPACK),
+        (b"\x04\x22\x4d\x18", "an LZ4 file", UNPACK),
+        (b"BZh", "a bzip2 file", UNPACK),
+        (b"PK\x03\x04", "a ZIP archive", UNPACK),
+        (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
+        (
+            b"EVF\x09\x0d\x0a\xff\0",
+            "an EnCase image",
+            "export it as raw",
+        ),
+        (
+            b"!<arch>\n",
+            "a package or static library",
+            "give the memory dump",
+        ),
+    ];
+    table
+        .iter()
+        .find(|(magic, ..)| head.starts_with(magic))
+        .map(|&(_, name, way_out)| (name, way_out))
+}

@@ -1,0 +1,200 @@
+//! Notes of an ELF core: processors and VMCOREINFO.
+//!
+//! QEMU writes one `CORE` note of type 1 (`NT_PRSTATUS`) and one `QEMU` note of type 0 for each
+//! processor (`target/i386/arch_dump.c`, QEMU 7.2), and a `VMCOREINFO` note when the guest gave it
+//! one.
+
+use osier_memory::{CpuState, Segment, Segments};
+
+use crate::cursor::Cursor;
+use crate::error::Malformed;
+
+/// `QEMUCPUState` version 1 without `kernel_gs_base`.
+const QEMU_BYTES: usize = 432;
+
+/// What the notes say.
+#[derive(Default)]
+pub(crate) struct Notes {
+    qemu: Vec<CpuState>,
+    /// Number of `NT_PRSTATUS` notes.
+    pub(crate) prstatus: usize,
+    /// The text of the `VMCOREINFO` note.
+    pub(crate) vmcoreinfo: Option<Vec<u8>>,
+    /// Oddities that were survived.
+    pub(crate) anomalies: Vec<String>,
+    other: usize,
+}
+
+impl Notes {
+    /// The processors, in the order of their notes. `long_machine` is whether `e_machine` is
+    /// x86-64, which QEMU sets when the first processor is in long mode.
+    pub(crate) fn cpus(&self, long_machine: bool) -> Vec<CpuState> {
+        let long = |cpu: &CpuState| {
+            const PG: u64 = 1 << 31;
+            const PAE: u64 = 1 << 5;
+            long_machine && cpu.cr0 & PG != 0 && cpu.cr4 & PAE != 0
+        };
+        self.qemu
+            .iter()
+            .zip(0_u32..)
+            .map(|(cpu, index)| CpuState {
+                index,
+                long_mode: Some(long(cpu)),
+                ..cpu.clone()
+            })
+            .collect()
+    }
+
+    /// A line that counts the notes by name.
+    pub(crate) fn names(&self) -> String {
+        format!(
+            "{} CORE (prstatus), {} QEMU, {} VMCOREINFO, {} other",
+            self.prstatus,
+            self.qemu.len(),
+            usize::from(self.vmcoreinfo.is_some()),
+            self.other
+        )
+    }
+}
+
+/// Adds the notes in `[offset, offset + len)` of `file` to `notes`. Notes that end early are an
+/// anomaly, not an error: memory can be read without them.
+pub(crate) fn parse(file: &[u8], offset: u64, len: u64, notes: &mut Notes) {
+    let at = usize::try_from(offset).unwrap_or(usize::MAX);
+    let end = usize::try_from(offset.saturating_add(len)).unwrap_or(usize::MAX);
+    let whole = file.get(..end.min(file.len())).unwrap_or(file);
+    if end > file.len() {
+        notes
+            .anomalies
+            .push("the file ends inside its notes".to_owned());
+    }
+    let mut cursor = Cursor::new(whole, at);
+    while cursor.left() >= 12 {
+        if let Err(bad) = note(&mut cursor, notes) {
+            notes.anomalies.push(format!(
+                "a note at file offset {:#x} is cut short",
+                bad.offset
+            ));
+            return;
+        }
+    }
+}
+
+fn note(cursor: &mut Cursor<'_>, notes: &mut Notes) -> Result<(), Malformed> {
+    let name_bytes = cursor.le32("n_namesz")? as usize;
+    let data_bytes = cursor.le32("n_descsz")? as usize;
+    let kind = cursor.le32("n_type")?;
+    let name = cursor.take(name_bytes, "a note's name")?;
+    align(cursor);
+    let data = cursor.take(data_bytes, "a note's data")?;
+    align(cursor);
+    let name = name.strip_suffix(b"\0").unwrap_or(name);
+    match (name, kind) {
+        (b"CORE", 1) => notes.prstatus = notes.prstatus.saturating_add(1),
+        (b"QEMU", 0) => match qemu_cpu(data) {
+            Ok(Some(cpu)) => notes.qemu.push(cpu),
+            Ok(None) | Err(_) => notes
+                .anomalies
+                .push("a QEMU note is not a processor's state of version 1".to_owned()),
+        },
+        (b"VMCOREINFO", _) => notes.vmcoreinfo = Some(data.to_vec()),
+        _ => notes.other = notes.other.saturating_add(1),
+    }
+    Ok(())
+}
+
+/// Moves to the next multiple of 4 bytes. QEMU pads relative to the note's own start, and notes
+/// start aligned.
+fn align(cursor: &mut Cursor<'_>) {
+    let at = cursor.at();
+    let pad = at.wrapping_neg() & 3;
+    let pad = pad.min(cursor.left());
+    let skipped = cursor.take(pad, "padding");
+    debug_assert!(skipped.is_ok(), "the padding is inside");
+}
+
+/// `QEMUCPUState`, version 1: `u32 version, u32 size, u64` RAX RBX RCX RDX RSI RDI RSP RBP R8…R15
+/// RIP RFLAGS, ten segments CS DS ES FS GS SS LDT TR GDT IDT of `{u32 selector, u32 limit, u32
+/// flags, u32 pad, u64 base}`, `u64 cr[5]`, and `u64 kernel_gs_base` when the size says so.
+fn qemu_cpu(data: &[u8]) -> Result<Option<CpuState>, Malformed> {
+    let mut at = Cursor::new(data, 0);
+    let version = at.le32("version")?;
+    let size = at.le32("size")? as usize;
+    if version != 1 || size < QEMU_BYTES || data.len() < QEMU_BYTES {
+        return Ok(None);
+    }
+    let mut reg = || at.le64("a register");
+    let (rax, rbx, rcx, rdx) = (reg()?, reg()?, reg()?, reg()?);
+    let (rsi, rdi, rsp, rbp) = (reg()?, reg()?, reg()?, reg()?);
+    let mut general = [
+        rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    for slot in general.iter_mut().skip(8) {
+        *slot = reg()?;
+    }
+    let (rip, rflags) = (reg()?, reg()?);
+    let mut segment = || -> Result<Segment, Malformed> {
+        let selector = at.le32("a selector")? as u16;
+        let limit = at.le32("a limit")?;
+        let flags = at.le32("flags")?;
+        at.le32("padding")?;
+        let base = at.le64("a base")?;
+        Ok(Segment {
+            selector,
+            base,
+            limit,
+            flags,
+        })
+    };
+    let (cs, ds, es) = (segment()?, segment()?, segment()?);
+    let (fs, gs, ss) = (segment()?, segment()?, segment()?);
+    let (ldt, tr, gdt, idt) = (segment()?, segment()?, segment()?, segment()?);
+    let mut reg = || at.le64("a control register");
+    let (cr0, _cr1, cr2, cr3, cr4) = (reg()?, reg()?, reg()?, reg()?, reg()?);
+    let kernel_gs_base = if size >= QEMU_BYTES.saturating_add(8) && at.left() >= 8 {
+        Some(at.le64("kernel_gs_base")?)
+    } else {
+        None
+    };
+    Ok(Some(CpuState {
+        index: 0,
+        general,
+        rip,
+        rflags,
+        segments: Segments {
+            es,
+            cs,
+            ss,
+            ds,
+            fs,
+            gs,
+            ldt,
+            tr,
+            gdt,
+            idt,
+        },
+        cr0,
+        cr2,
+        cr3,
+        cr4,
+        efer: None,
+        long_mode: None,
+        cpl: privilege(cr0, rflags, ss.flags),
+        lstar: None,
+        kernel_gs_base,
+        a20_mask: u64::MAX,
+    }))
+}
+
+/// The privilege level: that of the stack segment; 0 in real mode, 3 in virtual-8086 mode.
+fn privilege(cr0: u64, rflags: u64, ss_flags: u32) -> u8 {
+    const PE: u64 = 1;
+    const VM: u64 = 1 << 17;
+    if cr0 & PE == 0 {
+        0
+    } else if rflags & VM != 0 {
+        3
+    } else {
+        (ss_flags >> 13 & 3) as u8
+    }
+}

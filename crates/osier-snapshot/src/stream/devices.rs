@@ -1,0 +1,157 @@
+//! The sections after RAM. Their payloads carry no length.
+//!
+//! With footers a section ends where its own number stands in a footer and another section, or the
+//! stream's end, follows. Without footers (machine types before 2.4) only `cpu` is looked for, by
+//! its header.
+
+use std::ops::Range;
+
+use super::ram;
+use super::reader::{EOF, FOOTER, FULL, START, VMDESCRIPTION};
+use crate::cursor::Cursor;
+use crate::error::Malformed;
+
+/// A section with a header of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Section {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) instance: u32,
+    pub(crate) version: u32,
+    /// File offsets of the payload.
+    pub(crate) payload: Range<usize>,
+    /// Whether the payload's end is not known.
+    pub(crate) open_end: bool,
+}
+
+/// What was found after RAM.
+pub(crate) struct Found {
+    pub(crate) sections: Vec<Section>,
+    /// The file offset after the stream's end mark, when it was reached.
+    pub(crate) end: Option<usize>,
+    pub(crate) anomalies: Vec<String>,
+}
+
+/// Takes a section's header, without its type.
+pub(crate) fn header(at: &mut Cursor<'_>) -> Result<Section, Malformed> {
+    let id = at.be32("a section's number")?;
+    let name = ram::name(at, "a section's name")?;
+    let instance = at.be32("a section's instance")?;
+    let version = at.be32("a section's version")?;
+    Ok(Section {
+        id,
+        name,
+        instance,
+        version,
+        payload: at.at()..at.at(),
+        open_end: false,
+    })
+}
+
+/// Finds the sections from `at` on.
+pub(crate) fn find(at: &mut Cursor<'_>, footers: bool) -> Found {
+    if footers {
+        with_footers(at)
+    } else {
+        without_footers(at)
+    }
+}
+
+fn with_footers(at: &mut Cursor<'_>) -> Found {
+    let mut found = Found {
+        sections: Vec::new(),
+        end: None,
+        anomalies: Vec::new(),
+    };
+    loop {
+        let start = at.at();
+        match at.u8("a section") {
+            Ok(EOF) => {
+                found.end = Some(at.at());
+                return found;
+            }
+            Ok(FULL) => {}
+            _ => {
+                found.anomalies.push(format!(
+                    "the stream breaks off at file offset {start:#x}, after {} sections",
+                    found.sections.len()
+                ));
+                return found;
+            }
+        }
+        let whole = header(at).ok().and_then(|mut section| {
+            section.payload.end = end_of(*at, section.id)?;
+            Some(section)
+        });
+        let Some(section) = whole else {
+            found.anomalies.push(format!(
+                "the section at file offset {start:#x} has no end; later ones are not read"
+            ));
+            return found;
+        };
+        let after = section
+            .payload
+            .end
+            .saturating_sub(at.at())
+            .saturating_add(5);
+        if at.take(after, "a section's payload").is_err() {
+            return found;
+        }
+        found.sections.push(section);
+    }
+}
+
+/// The file offset of the footer of section `id`, from `at` on.
+fn end_of(at: Cursor<'_>, id: u32) -> Option<usize> {
+    let [a, b, c, d] = id.to_be_bytes();
+    let mark = [FOOTER, a, b, c, d];
+    let rest = at.rest();
+    memchr::memmem::find_iter(rest, &mark).find_map(|hit| {
+        let footer = at.at().checked_add(hit)?;
+        let mut after = at;
+        after.take(hit.checked_add(mark.len())?, "a footer").ok()?;
+        let follows = match after.u8("what follows").ok()? {
+            EOF => true,
+            FULL => header(&mut after).is_ok_and(|next| next.version <= 1024),
+            _ => false,
+        };
+        follows.then_some(footer)
+    })
+}
+
+/// The `cpu` sections by their header `04 id 03 "cpu" instance version`.
+fn without_footers(at: &mut Cursor<'_>) -> Found {
+    let mut found = Found {
+        sections: Vec::new(),
+        end: None,
+        anomalies: vec!["the stream has no section footers; only its cpu sections are read".into()],
+    };
+    let start = at.at();
+    for hit in memchr::memmem::find_iter(at.rest(), b"\x03cpu") {
+        let Some(kind) = hit.checked_sub(5) else {
+            continue;
+        };
+        let mut here = *at;
+        let opens = here.take(kind, "a section").is_ok() && here.u8("a section").ok() == Some(FULL);
+        if !opens {
+            continue;
+        }
+        if let Ok(mut section) = header(&mut here)
+            && section.instance as usize == found.sections.len()
+            && (3..=64).contains(&section.version)
+        {
+            section.payload = here.at()..start.saturating_add(at.rest().len());
+            section.open_end = true;
+            found.sections.push(section);
+        }
+    }
+    found
+}
+
+/// Whether `byte` can follow a section's payload, in a stream with or without footers.
+pub(crate) fn may_follow(byte: u8) -> bool {
+    matches!(
+        byte,
+        FOOTER | FULL | START | EOF | VMDESCRIPTION | super::reader::SUBSECTION
+    )
+}

@@ -1,0 +1,293 @@
+//! Physical memory behind a stream: pages where the stream sent them.
+
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flate2::read::ZlibDecoder;
+use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory, ZERO_PAGE};
+
+use super::ram::{Entry, PAGE};
+use crate::map::Map;
+use crate::sweep;
+
+/// Decoded pages that are kept.
+const KEPT: usize = 64;
+/// The longest file span that a sweep reads at once.
+const SPAN: u64 = 1 << 20;
+/// Page records between two raw pages that a sweep reads along rather than starting anew.
+const GAP: u64 = 1 << 10;
+
+/// The page entries: from the pass, or in a mapped index file.
+pub(crate) enum Entries {
+    Owned(Vec<u64>),
+    /// Eight little-endian bytes each, from this offset on.
+    Mapped(Map, usize),
+}
+
+impl Entries {
+    fn get(&self, index: u64) -> Entry {
+        let word = match self {
+            Self::Owned(entries) => usize::try_from(index)
+                .ok()
+                .and_then(|index| entries.get(index).copied()),
+            Self::Mapped(map, start) => usize::try_from(index)
+                .ok()
+                .and_then(|index| index.checked_mul(8)?.checked_add(*start))
+                .and_then(|at| map.bytes().get(at..)?.first_chunk())
+                .map(|bytes| u64::from_le_bytes(*bytes)),
+        };
+        word.map_or(Entry::Absent, Entry::decode)
+    }
+}
+
+/// A stretch of guest-physical memory and its entries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    /// Guest-physical address of the first byte; a page's start.
+    pub(crate) start: u64,
+    /// Length in bytes; whole pages.
+    pub(crate) len: u64,
+    /// The number of the first page's entry.
+    pub(crate) first: u64,
+}
+
+/// The memory of a stream.
+pub(crate) struct StreamMemory {
+    map: Map,
+    entries: Entries,
+    /// Sorted by address, disjoint.
+    placed: Vec<Placed>,
+    runs: Vec<PhysRun>,
+    /// Decoded pages by entry number, the latest last.
+    decoded: Mutex<Vec<(u64, Arc<[u8]>)>>,
+}
+
+impl StreamMemory {
+    /// The memory of `placed`. `gaps`: some pages may be absent, and the runs go around them.
+    pub(crate) fn new(map: Map, entries: Entries, mut placed: Vec<Placed>, gaps: bool) -> Self {
+        placed.sort_by_key(|placed| placed.start);
+        let mut stretches = Vec::new();
+        for placed in &placed {
+            if !gaps {
+                stretches.push((placed.start, placed.len));
+                continue;
+            }
+            for page in 0..placed.len / PAGE {
+                if entries.get(placed.first.saturating_add(page)) == Entry::Absent {
+                    continue;
+                }
+                let start = placed.start.saturating_add(page.saturating_mul(PAGE));
+                match stretches.last_mut() {
+                    Some((from, len)) if start == u64::saturating_add(*from, *len) => {
+                        *len = len.saturating_add(PAGE);
+                    }
+                    _ => stretches.push((start, PAGE)),
+                }
+            }
+        }
+        Self {
+            map,
+            entries,
+            placed,
+            runs: sweep::join(stretches),
+            decoded: Mutex::default(),
+        }
+    }
+
+    /// The number of the entry of the page at `pa`, and the bytes left in its stretch.
+    fn number(&self, pa: PhysAddr) -> Option<(u64, u64)> {
+        let next = self.placed.partition_point(|p| p.start <= pa.0);
+        let placed = self.placed.get(next.checked_sub(1)?)?;
+        let inside = pa.0.wrapping_sub(placed.start);
+        let left = placed.len.checked_sub(inside).filter(|left| *left > 0)?;
+        Some((placed.first.saturating_add(inside / PAGE), left))
+    }
+
+    /// The page of entry `number`.
+    fn page(&self, number: u64, entry: Entry) -> Result<Chunk<'_>, Cause> {
+        match entry {
+            Entry::Absent => Err(Cause::NotCaptured),
+            Entry::Raw(offset) => self
+                .bytes(offset, PAGE as usize)
+                .map(Chunk::borrowed)
+                .ok_or(Cause::FileShort { offset }),
+            Entry::Fill(0) => Ok(Chunk::borrowed(&ZERO_PAGE)),
+            Entry::Fill(byte) => Ok(Chunk::decoded(Arc::from([byte; PAGE as usize]), 0)),
+            Entry::Zlib(offset) => self.inflated(number, offset),
+            Entry::Xbzrle(offset) => Err(Cause::Decode {
+                offset,
+                codec: Codec::Xbzrle,
+            }),
+        }
+    }
+
+    fn bytes(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let from = usize::try_from(offset).ok()?;
+        self.map.bytes().get(from..from.checked_add(len)?)
+    }
+
+    /// A compressed page, from the kept ones or decoded now.
+    fn inflated(&self, number: u64, offset: u64) -> Result<Chunk<'_>, Cause> {
+        let mut kept = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, page)) = kept.iter().find(|(known, _)| *known == number) {
+            return Ok(Chunk::decoded(page.clone(), 0));
+        }
+        drop(kept);
+        let page: Arc<[u8]> = self.inflate(offset).ok_or(Cause::Decode {
+            offset,
+            codec: Codec::Zlib,
+        })?;
+        kept = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT {
+            kept.remove(0);
+        }
+        kept.push((number, page.clone()));
+        Ok(Chunk::decoded(page, 0))
+    }
+
+    fn inflate(&self, offset: u64) -> Option<Arc<[u8]>> {
+        let len = self.bytes(offset, 4)?.first_chunk().copied()?;
+        let data = self.bytes(
+            offset.checked_add(4)?,
+            usize::try_from(u32::from_be_bytes(len)).ok()?,
+        )?;
+        let mut page = [0; PAGE as usize];
+        ZlibDecoder::new(data).read_exact(&mut page).ok()?;
+        Some(Arc::from(page))
+    }
+
+    /// Fills `buf` from `pa` on; returns the bytes filled. Raw pages that lie near one another in
+    /// the file are read at once.
+    fn fill(&self, pa: PhysAddr, buf: &mut [u8], scratch: &mut Vec<u8>) -> usize {
+        let mut done = 0_usize;
+        while done < buf.len() {
+            let at = pa.plus(done as u64);
+            let Some((number, left)) = self.number(at) else {
+                break;
+            };
+            let rest = buf.get_mut(done..).unwrap_or_default();
+            let left = usize::try_from(left).unwrap_or(rest.len());
+            let len = rest.len().min(left);
+            let rest = rest.get_mut(..len).unwrap_or_default();
+            let entry = self.entries.get(number);
+            let n = match entry {
+                Entry::Raw(offset) => self.fill_raw(number, offset, at, rest, scratch),
+                Entry::Fill(byte) => {
+                    let n = (PAGE.wrapping_sub(at.in_page()) as usize).min(rest.len());
+                    rest.get_mut(..n).unwrap_or_default().fill(byte);
+                    n
+                }
+                _ => match self.page(number, entry) {
+                    Ok(page) => {
+                        let page = page.advanced(at.in_page() as usize);
+                        let n = page.len().min(rest.len());
+                        if let (Some(into), Some(from)) = (rest.get_mut(..n), page.get(..n)) {
+                            into.copy_from_slice(from);
+                        }
+                        n
+                    }
+                    Err(_) => 0,
+                },
+            };
+            if n == 0 {
+                break;
+            }
+            done = done.saturating_add(n);
+        }
+        done
+    }
+
+    /// Fills `rest` with the raw page of entry `number` and those that follow it closely in the
+    /// file, pages of fill between them included; returns the bytes filled.
+    fn fill_raw(
+        &self,
+        number: u64,
+        offset: u64,
+        at: PhysAddr,
+        rest: &mut [u8],
+        scratch: &mut Vec<u8>,
+    ) -> usize {
+        let inside = at.in_page();
+        let mut end = offset.saturating_add(PAGE);
+        let mut pages = 1_u64;
+        let most = (rest.len() as u64).saturating_add(inside).div_ceil(PAGE);
+        for next in 1..most {
+            match self.entries.get(number.saturating_add(next)) {
+                Entry::Fill(_) => {}
+                Entry::Raw(offset_of) => {
+                    let gap = offset_of.checked_sub(end);
+                    let stop = offset_of.saturating_add(PAGE);
+                    if gap.is_none_or(|gap| gap > GAP) || stop.saturating_sub(offset) > SPAN {
+                        break;
+                    }
+                    end = stop;
+                    pages = next.saturating_add(1);
+                }
+                _ => break,
+            }
+        }
+        let span = end.saturating_sub(offset) as usize;
+        if scratch.len() < span {
+            scratch.resize(span, 0);
+        }
+        let Some(read) = scratch.get_mut(..span) else {
+            return 0;
+        };
+        if self.map.read_at(offset, read).is_err() {
+            return 0;
+        }
+        let mut done = 0_usize;
+        for page in 0..pages {
+            let skip = if page == 0 { inside } else { 0 } as usize;
+            let n = (PAGE as usize)
+                .saturating_sub(skip)
+                .min(rest.len().saturating_sub(done));
+            let Some(into) = rest.get_mut(done..done.saturating_add(n)) else {
+                break;
+            };
+            match self.entries.get(number.saturating_add(page)) {
+                Entry::Raw(here) => {
+                    let from = (here.saturating_sub(offset) as usize).saturating_add(skip);
+                    match read.get(from..from.saturating_add(n)) {
+                        Some(bytes) => into.copy_from_slice(bytes),
+                        None => break,
+                    }
+                }
+                Entry::Fill(byte) => into.fill(byte),
+                _ => break,
+            }
+            done = done.saturating_add(n);
+        }
+        done
+    }
+}
+
+impl PhysicalMemory for StreamMemory {
+    fn runs(&self) -> &[PhysRun] {
+        &self.runs
+    }
+
+    fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
+        let (number, _) = self.number(pa).ok_or(Fault::at_phys(Cause::NoRam, pa))?;
+        let page = self.page(number, self.entries.get(number));
+        let page = page.map_err(|cause| Fault::at_phys(cause, pa))?;
+        Ok(page.advanced(pa.in_page() as usize))
+    }
+
+    fn sweep(
+        &self,
+        run: PhysRun,
+        window: usize,
+        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let mut scratch = Vec::new();
+        sweep::in_windows(
+            &self.runs,
+            run,
+            window,
+            |pa, buf| self.fill(pa, buf, &mut scratch),
+            visit,
+        )
+    }
+}

@@ -1,0 +1,271 @@
+//! The `ram` section, version 4: which file bytes are which page of which block.
+
+use crate::cursor::Cursor;
+use crate::error::Malformed;
+
+/// Bytes of a page; x86's.
+pub(crate) const PAGE: u64 = 4096;
+
+// Flags of a record, in the low bits of its page offset.
+const FILL: u64 = 0x02;
+const MEM_SIZE: u64 = 0x04;
+const RAW: u64 = 0x08;
+const EOS: u64 = 0x10;
+const CONTINUE: u64 = 0x20;
+const XBZRLE: u64 = 0x40;
+const ZLIB: u64 = 0x100;
+const MULTIFD_FLUSH: u64 = 0x200;
+
+/// Where a page's bytes are. Encoded in eight bytes: the kind in the top byte, a file offset or a
+/// fill byte below it. All zero means absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// The stream does not send the page.
+    Absent,
+    /// 4,096 bytes at this file offset.
+    Raw(u64),
+    /// Every byte is this one.
+    Fill(u8),
+    /// zlib data after a big-endian `u32` length at this file offset.
+    Zlib(u64),
+    /// A delta against bytes that the stream does not keep, at this file offset.
+    Xbzrle(u64),
+}
+
+const KIND_SHIFT: u32 = 56;
+const VALUE: u64 = (1 << KIND_SHIFT) - 1;
+
+impl Entry {
+    pub(crate) const fn encode(self) -> u64 {
+        match self {
+            Self::Absent => 0,
+            Self::Raw(offset) => 1 << KIND_SHIFT | offset & VALUE,
+            Self::Fill(byte) => 2 << KIND_SHIFT | byte as u64,
+            Self::Zlib(offset) => 3 << KIND_SHIFT | offset & VALUE,
+            Self::Xbzrle(offset) => 4 << KIND_SHIFT | offset & VALUE,
+        }
+    }
+
+    pub(crate) const fn decode(word: u64) -> Self {
+        let value = word & VALUE;
+        match word >> KIND_SHIFT {
+            1 => Self::Raw(value),
+            2 => Self::Fill(value as u8),
+            3 => Self::Zlib(value),
+            4 => Self::Xbzrle(value),
+            _ => Self::Absent,
+        }
+    }
+}
+
+/// A RAM block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its length in bytes; whole pages.
+    pub(crate) bytes: u64,
+    /// The number of its first page among all entries.
+    pub(crate) first: u64,
+    /// How many of its pages the stream does not send; known after the pass.
+    pub(crate) absent: u64,
+}
+
+/// How pages were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) raw: u64,
+    pub(crate) fill: u64,
+    pub(crate) compressed: u64,
+    /// Pages that were sent once more; the last sending counts.
+    pub(crate) repeated: u64,
+}
+
+/// What the pass over the `ram` sections collects.
+#[derive(Debug, Default)]
+pub(crate) struct Ram {
+    pub(crate) blocks: Vec<Block>,
+    /// One entry for each page of each block, in the order of the list.
+    pub(crate) entries: Vec<u64>,
+    pub(crate) sent: Sent,
+    /// The block that CONTINUE goes on with; it survives the borders of sections.
+    current: Option<(u64, u64)>,
+}
+
+impl Ram {
+    /// Takes one section's payload, up to and with its end mark. `passed` is told offsets as they
+    /// are passed.
+    pub(crate) fn payload(
+        &mut self,
+        at: &mut Cursor<'_>,
+        passed: &mut dyn FnMut(usize),
+    ) -> Result<(), Malformed> {
+        loop {
+            let start = at.at() as u64;
+            let word = at.be64("a page record")?;
+            let flags = word & (PAGE - 1);
+            let offset = word & !(PAGE - 1);
+            match flags & !CONTINUE {
+                EOS => return Ok(()),
+                MULTIFD_FLUSH => {}
+                MEM_SIZE => self.block_list(at, offset)?,
+                kind @ (FILL | RAW | ZLIB | XBZRLE) => {
+                    if flags & CONTINUE == 0 {
+                        self.name_block(at)?;
+                    }
+                    let entry = self.page(at, kind)?;
+                    self.set(start, offset, entry)?;
+                    passed(at.at());
+                }
+                _ => {
+                    return Err(Malformed::new(
+                        start,
+                        format!("a page record's flags, not {flags:#x}"),
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Takes the contents of one page.
+    fn page(&mut self, at: &mut Cursor<'_>, kind: u64) -> Result<Entry, Malformed> {
+        let sent = &mut self.sent;
+        let here = at.at() as u64;
+        match kind {
+            RAW => {
+                at.take(PAGE as usize, "a page")?;
+                sent.raw = sent.raw.saturating_add(1);
+                Ok(Entry::Raw(here))
+            }
+            FILL => {
+                sent.fill = sent.fill.saturating_add(1);
+                at.u8("a fill byte").map(Entry::Fill)
+            }
+            ZLIB => {
+                let len = at.be32("a compressed page's length")?;
+                if u64::from(len) > PAGE.saturating_mul(2) {
+                    return Err(Malformed::new(
+                        here,
+                        "a compressed page of at most 8192 bytes",
+                    ));
+                }
+                at.take(len as usize, "a compressed page")?;
+                sent.compressed = sent.compressed.saturating_add(1);
+                Ok(Entry::Zlib(here))
+            }
+            _ => {
+                if at.u8("an XBZRLE header")? != 1 {
+                    return Err(Malformed::new(here, "the XBZRLE flag 1"));
+                }
+                let len = at.be16("an XBZRLE length")?;
+                at.take(usize::from(len), "an XBZRLE page")?;
+                sent.compressed = sent.compressed.saturating_add(1);
+                Ok(Entry::Xbzrle(here))
+            }
+        }
+    }
+
+    fn name_block(&mut self, at: &mut Cursor<'_>) -> Result<(), Malformed> {
+        let start = at.at() as u64;
+        let name = name(at, "a RAM block's name")?;
+        let block = self.blocks.iter().find(|block| block.name == name);
+        let block = block.ok_or_else(|| {
+            Malformed::new(start, format!("a RAM block of the list, not {name:?}"))
+        })?;
+        self.current = Some((block.first, block.bytes));
+        Ok(())
+    }
+
+    /// Takes the block list of a START section. `total` is the sum of the lengths.
+    fn block_list(&mut self, at: &mut Cursor<'_>, total: u64) -> Result<(), Malformed> {
+        let start = at.at() as u64;
+        if !self.blocks.is_empty() {
+            return Err(Malformed::new(start, "one block list only"));
+        }
+        // The cheapest page costs nine bytes, so this bounds what is allocated.
+        let most = (at.left() as u64 / 9).saturating_add(1);
+        if total / PAGE > most {
+            return Err(Malformed::new(
+                start,
+                format!("RAM of at most {most} pages in a file of this length, not {total} bytes"),
+            ));
+        }
+        let mut sum = 0_u64;
+        while sum < total {
+            let here = at.at() as u64;
+            let name = name(at, "a RAM block's name")?;
+            let bytes = at.be64("a RAM block's length")?;
+            let first = sum / PAGE;
+            sum = sum.saturating_add(bytes);
+            if bytes == 0 || !bytes.is_multiple_of(PAGE) || sum > total {
+                return Err(Malformed::new(
+                    here,
+                    format!("a RAM block of whole pages inside {total} bytes, not {bytes} bytes"),
+                ));
+            }
+            if self.blocks.iter().any(|block| block.name == name) {
+                return Err(Malformed::new(here, format!("one RAM block {name:?} only")));
+            }
+            if self.blocks.len() >= 4096 {
+                return Err(Malformed::new(here, "at most 4096 RAM blocks"));
+            }
+            self.blocks.push(Block {
+                name,
+                bytes,
+                first,
+                absent: 0,
+            });
+        }
+        let pages = usize::try_from(total / PAGE).unwrap_or(0);
+        self.entries = vec![0; pages];
+        Ok(())
+    }
+
+    fn set(&mut self, start: u64, offset: u64, entry: Entry) -> Result<(), Malformed> {
+        let (first, bytes) = self
+            .current
+            .ok_or_else(|| Malformed::new(start, "a RAM block's name with the first page"))?;
+        let index = usize::try_from(first.saturating_add(offset / PAGE)).ok();
+        let slot = index.and_then(|index| self.entries.get_mut(index));
+        match slot {
+            Some(slot) if offset < bytes => {
+                if *slot != 0 {
+                    self.sent.repeated = self.sent.repeated.saturating_add(1);
+                }
+                *slot = entry.encode(); // the last sending counts
+                Ok(())
+            }
+            _ => Err(Malformed::new(
+                start,
+                format!("a page inside its block of {bytes} bytes, not at {offset:#x}"),
+            )),
+        }
+    }
+
+    /// Counts the pages that were not sent.
+    pub(crate) fn count_absent(&mut self) {
+        for block in &mut self.blocks {
+            let from = usize::try_from(block.first).unwrap_or(usize::MAX);
+            let pages = usize::try_from(block.bytes / PAGE).unwrap_or(0);
+            let entries = self.entries.get(from..from.saturating_add(pages));
+            let absent = |entries: &[u64]| entries.iter().filter(|entry| **entry == 0).count();
+            block.absent = entries.map_or(0, absent) as u64;
+        }
+    }
+}
+
+/// A name with its length in one byte before it.
+pub(crate) fn name(at: &mut Cursor<'_>, what: &str) -> Result<String, Malformed> {
+    let start = at.at() as u64;
+    let len = at.u8(what)?;
+    let bytes = at.take(usize::from(len), what)?;
+    match std::str::from_utf8(bytes) {
+        Ok(name) if !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() || b == b' ') => {
+            Ok(name.to_owned())
+        }
+        _ => Err(Malformed::new(
+            start,
+            format!("{what} of printable characters"),
+        )),
+    }
+}

@@ -1,0 +1,276 @@
+//! The stream's frame: magic, configuration, sections, end, description.
+
+use std::ops::Range;
+
+use super::Contents;
+use super::devices::{self, Section};
+use super::ram::{self, Ram};
+use super::{cpu, vmdesc};
+use crate::cursor::Cursor;
+use crate::error::Malformed;
+
+/// The first bytes of a stream.
+pub(crate) const MAGIC: &[u8] = b"QEVM";
+
+pub(super) const EOF: u8 = 0x00;
+pub(super) const START: u8 = 0x01;
+pub(super) const PART: u8 = 0x02;
+pub(super) const END: u8 = 0x03;
+pub(super) const FULL: u8 = 0x04;
+pub(super) const SUBSECTION: u8 = 0x05;
+pub(super) const VMDESCRIPTION: u8 = 0x06;
+pub(super) const CONFIGURATION: u8 = 0x07;
+pub(super) const COMMAND: u8 = 0x08;
+pub(super) const FOOTER: u8 = 0x7e;
+
+/// How many bytes are passed before they are given back to the system.
+const RELEASE: usize = 16 << 20;
+
+/// Reads all of `file`; returns its contents and its page entries. `release` is told stretches of
+/// the file that were passed and are not needed again.
+pub(crate) fn read(
+    file: &[u8],
+    release: &mut dyn FnMut(Range<usize>),
+) -> Result<(Contents, Vec<u64>), Malformed> {
+    let mut at = Cursor::new(file, MAGIC.len());
+    let version = at.be32("the stream's version")?;
+    if version != 3 {
+        return Err(Malformed::new(
+            4,
+            format!("stream version 3, not {version}"),
+        ));
+    }
+    let mut contents = Contents::default();
+    configuration(&mut at, &mut contents)?;
+    let mut released = 0_usize;
+    let mut passed = |offset: usize| {
+        if offset.saturating_sub(released) >= RELEASE {
+            release(released..offset);
+            released = offset;
+        }
+    };
+    let ram = ram_sections(&mut at, &mut contents, &mut passed)?;
+    contents.blocks = ram.blocks;
+    contents.sent = ram.sent;
+    if ram.sent.repeated > 0 {
+        contents.anomalies.push(format!(
+            "{} pages are sent more than once; the last sending counts",
+            ram.sent.repeated
+        ));
+    }
+    let found = devices::find(&mut at, contents.footers);
+    contents.anomalies.extend(found.anomalies);
+    for section in &found.sections {
+        if contents.sections.last() != Some(&section.name) {
+            contents.sections.push(section.name.clone());
+        }
+    }
+    let description = match found.end {
+        Some(end) => description(file, end, &mut contents),
+        None => None,
+    };
+    processors(file, &found.sections, description.as_ref(), &mut contents);
+    Ok((contents, ram.entries))
+}
+
+/// Takes the configuration section, when there is one.
+fn configuration(at: &mut Cursor<'_>, contents: &mut Contents) -> Result<(), Malformed> {
+    if at.peek() != Some(CONFIGURATION) {
+        return Ok(());
+    }
+    at.u8("the configuration section")?;
+    let start = at.at() as u64;
+    let len = at.be32("the machine type's length")?;
+    if len > 256 {
+        return Err(Malformed::new(start, "a machine type of at most 256 bytes"));
+    }
+    let name = at.take(len as usize, "the machine type")?;
+    let name = std::str::from_utf8(name)
+        .map_err(|_| Malformed::new(start, "a machine type of printable characters"))?;
+    contents.machine = Some(name.to_owned());
+    while at.peek() == Some(SUBSECTION) {
+        let start = at.at() as u64;
+        at.u8("a subsection")?;
+        let name = ram::name(at, "a subsection's name")?;
+        at.be32("a subsection's version")?;
+        match name.as_str() {
+            "configuration/target-page-bits" => {
+                at.be32("the page bits")?;
+            }
+            "configuration/uuid" => {
+                at.take(16, "the machine's UUID")?;
+            }
+            "configuration/capabilities" => {
+                let count = at.be32("the number of capabilities")?;
+                for _ in 0..count {
+                    let capability = ram::name(at, "a capability")?;
+                    if capability == "mapped-ram" || capability == "multifd" {
+                        return Err(Malformed::new(
+                            start,
+                            format!(
+                                "a plain stream; this one was written with the capability {capability}, which must be switched off"
+                            ),
+                        ));
+                    }
+                }
+            }
+            _ => {
+                return Err(Malformed::new(
+                    start,
+                    format!("a known part of the configuration, not {name:?}"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes the sections from the first up to and with `ram`'s END.
+fn ram_sections(
+    at: &mut Cursor<'_>,
+    contents: &mut Contents,
+    passed: &mut dyn FnMut(usize),
+) -> Result<Ram, Malformed> {
+    let mut ram = Ram::default();
+    let mut id = None;
+    loop {
+        let start = at.at() as u64;
+        match at.u8("a section")? {
+            COMMAND => {
+                at.be16("a command")?;
+                let len = at.be16("a command's length")?;
+                at.take(usize::from(len), "a command's data")?;
+                continue;
+            }
+            START if id.is_none() => {
+                let section = devices::header(at)?;
+                if section.name != "ram" {
+                    return Err(Malformed::new(
+                        start,
+                        format!("the section \"ram\", not {:?}", section.name),
+                    ));
+                }
+                if section.version != 4 {
+                    return Err(Malformed::new(
+                        start,
+                        format!("the section \"ram\" in version 4, not {}", section.version),
+                    ));
+                }
+                id = Some(section.id);
+                contents.sections.push(section.name);
+                ram.payload(at, passed)?;
+                contents.footers = at.peek() == Some(FOOTER);
+            }
+            kind @ (PART | END) => {
+                let here = at.be32("a section's number")?;
+                if Some(here) != id {
+                    return Err(Malformed::new(start, "a part of the section \"ram\""));
+                }
+                ram.payload(at, passed)?;
+                if kind == PART {
+                    contents.parts = contents.parts.saturating_add(1);
+                } else {
+                    footer(at, contents.footers, id)?;
+                    ram.count_absent();
+                    return Ok(ram);
+                }
+            }
+            kind => {
+                return Err(Malformed::new(
+                    start,
+                    format!("a section of RAM, not the type {kind:#x}"),
+                ));
+            }
+        }
+        footer(at, contents.footers, id)?;
+    }
+}
+
+fn footer(at: &mut Cursor<'_>, footers: bool, id: Option<u32>) -> Result<(), Malformed> {
+    if !footers {
+        return Ok(());
+    }
+    let start = at.at() as u64;
+    if at.u8("a section's footer")? != FOOTER || Some(at.be32("a section's footer")?) != id {
+        return Err(Malformed::new(start, "the footer of the section \"ram\""));
+    }
+    Ok(())
+}
+
+/// Takes the description after the stream's end at `end`, and counts what follows.
+fn description(file: &[u8], end: usize, contents: &mut Contents) -> Option<vmdesc::Description> {
+    let mut at = Cursor::new(file, end);
+    let mut found = None;
+    if at.peek() == Some(VMDESCRIPTION) {
+        let mut inside = at;
+        let text = inside
+            .u8("the description")
+            .and_then(|_| inside.be32("the description's length"))
+            .and_then(|len| inside.take(len as usize, "the description"))
+            .ok();
+        found = text.and_then(vmdesc::parse);
+        match (&found, text) {
+            (Some(_), Some(text)) => {
+                contents.vmdesc_bytes = text.len() as u64;
+                at = inside;
+            }
+            _ => contents
+                .anomalies
+                .push("the stream's description of itself cannot be read".to_owned()),
+        }
+    }
+    if at.left() > 0 {
+        contents.anomalies.push(format!(
+            "{} bytes after the stream's end are ignored",
+            at.left()
+        ));
+    }
+    found
+}
+
+/// Decodes the `cpu` sections.
+fn processors(
+    file: &[u8],
+    sections: &[Section],
+    description: Option<&vmdesc::Description>,
+    contents: &mut Contents,
+) {
+    for section in sections.iter().filter(|section| section.name == "cpu") {
+        let payload = file.get(section.payload.clone()).unwrap_or_default();
+        let described = description.and_then(|d| d.cpu(section.instance));
+        let decoded = described
+            .and_then(|layout| cpu::decode(payload, layout, section.instance))
+            .map(|cpu| (cpu, "from the stream's description".to_owned()))
+            .or_else(|| {
+                let layout = cpu::fixed(payload, section.version, section.open_end)?;
+                let from = format!(
+                    "fixed layout of version 12, {}-bit",
+                    layout.word.saturating_mul(8)
+                );
+                Some((cpu::decode(payload, &layout, section.instance)?, from))
+            });
+        match decoded {
+            Some((cpu, from)) => {
+                if contents.cpus.iter().any(|known| known.index == cpu.index) {
+                    contents.anomalies.push(format!(
+                        "processor {} is there twice; the first counts",
+                        cpu.index
+                    ));
+                    continue;
+                }
+                contents.cpu_layout = from;
+                contents.cpus.push(cpu);
+            }
+            None => contents.anomalies.push(format!(
+                "the cpu section of processor {} at file offset {:#x} has no known layout",
+                section.instance, section.payload.start
+            )),
+        }
+    }
+    contents.cpus.sort_by_key(|cpu| cpu.index);
+    if contents.cpus.is_empty() {
+        contents
+            .anomalies
+            .push("the stream holds no processor state that could be read".to_owned());
+    }
+}

@@ -1,0 +1,71 @@
+//! Sweeps over file-backed memory: one buffer, filled window by window.
+
+use std::ops::ControlFlow;
+
+use osier_memory::{PAGE_BYTES, PhysAddr, PhysRun};
+
+/// Runs of captured memory, as `(start, length)` stretches sorted by start; neighbours are joined.
+pub(crate) fn join(mut stretches: Vec<(u64, u64)>) -> Vec<PhysRun> {
+    stretches.sort_unstable();
+    let mut runs: Vec<PhysRun> = Vec::new();
+    for (start, len) in stretches {
+        if len == 0 {
+            continue;
+        }
+        match runs.last_mut() {
+            Some(last) if last.end().0 >= start => {
+                let end = last.end().0.max(start.saturating_add(len));
+                last.len = end.saturating_sub(last.start.0);
+            }
+            _ => runs.push(PhysRun {
+                start: PhysAddr(start),
+                len,
+            }),
+        }
+    }
+    runs
+}
+
+/// Shows every captured byte of `run` in windows; the contract is
+/// [`osier_memory::PhysicalMemory::sweep`]'s.
+///
+/// `fill` fills a buffer from an address on and returns how many bytes it could fill; it is only
+/// asked for stretches of `runs`.
+pub(crate) fn in_windows(
+    runs: &[PhysRun],
+    run: PhysRun,
+    window: usize,
+    mut fill: impl FnMut(PhysAddr, &mut [u8]) -> usize,
+    visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let page = PAGE_BYTES as usize;
+    let window = window.clamp(page, 1 << 30).next_multiple_of(page);
+    let mut buf = Vec::new();
+    let first = runs.partition_point(|r| r.end() <= run.start);
+    for captured in runs.get(first..).unwrap_or_default() {
+        let end = captured.end().min(run.end());
+        let mut at = captured.start.max(run.start);
+        if at >= run.end() {
+            break;
+        }
+        while at < end {
+            // Windows end at page boundaries even when the run starts inside a page.
+            let max = window.wrapping_sub(at.in_page() as usize);
+            let want = usize::try_from(end.since(at)).unwrap_or(max).min(max);
+            if buf.len() < want {
+                buf.resize(want, 0);
+            }
+            let filled = buf.get_mut(..want).map_or(0, |buf| fill(at, buf));
+            if filled == 0 {
+                at = at.page().plus(PAGE_BYTES);
+                if at.is_null() {
+                    break;
+                }
+                continue;
+            }
+            visit(at, buf.get(..filled).unwrap_or_default())?;
+            at = at.plus(filled as u64);
+        }
+    }
+    ControlFlow::Continue(())
+}
