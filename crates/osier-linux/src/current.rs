@@ -37,12 +37,20 @@ pub(crate) fn current(linux: &Linux, row: &mut dyn FnMut(Current) -> ControlFlow
         let fault = None;
         return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
     };
-    let cpus = processors(linux);
-    let mut ends = WalkEnds::one(WALK, WalkEnd::Closed);
+    let mut ends = WalkEnds::default();
+    let cpus = processors(linux, &mut ends);
+    ends.add(WALK, WalkEnd::Closed);
     for cpu in &cpus {
         let task = match task(linux, *cpu, variable) {
             // A processor that the firmware has and the kernel never started.
-            Seen::Is(task) if task.is_null() && cpus.len() > 1 => continue,
+            Seen::Is(task) if task.is_null() && cpus.len() > 1 => {
+                if online(linux, *cpu) != Ok(false) {
+                    let missing = format!("the current task of CPU {cpu}");
+                    let fault = None;
+                    ends.add(WALK, WalkEnd::NoStart { missing, fault });
+                }
+                continue;
+            }
             task => task,
         };
         let leader = task
@@ -126,30 +134,55 @@ fn offset(linux: &Linux, cpu: u32) -> Result<u64, Fault> {
 }
 
 /// The processors that the kernel uses: those of the snapshot's registers, else those of
-/// `__cpu_online_mask`, else all up to `nr_cpu_ids`; one when nothing tells.
-pub(crate) fn processors(linux: &Linux) -> Vec<u32> {
+/// `__cpu_online_mask`, else all up to `nr_cpu_ids`; one when nothing tells, with an ending when
+/// that is because it could not be read.
+pub(crate) fn processors(linux: &Linux, ends: &mut WalkEnds) -> Vec<u32> {
     let guest = &linux.guest;
     let known = u32::try_from(guest.cpus.len()).unwrap_or(0);
     if known > 0 {
         return (0..known).collect();
     }
-    let read = |name, width| {
-        let at = guest.symbol(name)?;
-        guest.space.read_uint(at, width).ok()
+    let mut lose = |what: &str, fault| {
+        let missing = what.to_owned();
+        let fault = Some(fault);
+        ends.add(WALK, WalkEnd::NoStart { missing, fault });
     };
-    let ids = read("nr_cpu_ids", 4).unwrap_or(1).clamp(1, LIMIT);
-    let Some(mask) = guest.symbol("__cpu_online_mask") else {
-        return (0..ids as u32).collect();
+    let ids = guest
+        .symbol("nr_cpu_ids")
+        .map(|at| guest.space.read_uint(at, 4));
+    let ids = match ids {
+        Some(Ok(ids)) => ids.clamp(1, LIMIT),
+        Some(Err(fault)) => {
+            lose("nr_cpu_ids", fault);
+            1
+        }
+        None => 1,
     };
-    let online = |cpu: u64| {
-        let byte = guest.space.read_uint(mask.plus(cpu >> 3), 1);
-        byte.map_or(true, |byte| byte >> (cpu & 7) & 1 != 0)
-    };
-    let found: Vec<u32> = (0..ids)
-        .filter(|cpu| online(*cpu))
-        .map(|cpu| cpu as u32)
-        .collect();
+    let mut found = Vec::new();
+    for cpu in 0..ids as u32 {
+        match online(linux, cpu) {
+            Ok(false) => {}
+            Ok(true) => found.push(cpu),
+            Err(fault) => {
+                lose("__cpu_online_mask", fault);
+                found.push(cpu);
+            }
+        }
+    }
     if found.is_empty() { vec![0] } else { found }
+}
+
+/// Whether the kernel runs processor `cpu`; true for each when the profile has no
+/// `__cpu_online_mask`.
+pub(crate) fn online(linux: &Linux, cpu: u32) -> Result<bool, Fault> {
+    let Some(mask) = linux.guest.symbol("__cpu_online_mask") else {
+        return Ok(true);
+    };
+    let byte = linux
+        .guest
+        .space
+        .read_uint(mask.plus(u64::from(cpu >> 3)), 1)?;
+    Ok(byte >> (cpu & 7) & 1 != 0)
 }
 
 /// Whether a processor's registers name a per-CPU area that the kernel does not have.

@@ -76,6 +76,10 @@ layout! {
         mm: Field<Ptr<()>>,
         /// Process id.
         tgid: Field<SInt>,
+        /// The address space it runs in: a user task's own, a kernel thread's borrowed one.
+        active_mm: Option<Field<Ptr<()>>>,
+        /// `PF_` marks.
+        flags: Option<Field<UInt>>,
     }
 }
 
@@ -169,13 +173,40 @@ impl Process {
 /// The `mm_struct` of the task at `taskd`; not applicable without one.
 pub(crate) fn mm_of(linux: &Linux, taskd: VirtAddr) -> Seen<VirtAddr> {
     match linux.maps.task.mm.read(&linux.guest.space, taskd) {
-        Ok(mm) if mm.is_null() => Seen::not_applicable("no memory: a kernel thread, or exited"),
+        Ok(mm) if mm.is_null() && !runs_a_program(linux, taskd) => {
+            Seen::not_applicable("no memory: a kernel thread, or exited")
+        }
+        Ok(mm) if mm.is_null() => {
+            let rule = "a task that runs a program has memory";
+            Seen::implausible(0, rule, Some(linux.maps.task.mm.place(taskd)))
+        }
         Ok(mm) if !linux.guest.is_kernel_address(mm) => {
             let place = linux.maps.task.mm.place(taskd);
             Seen::implausible(mm.0, "mm is an address of the kernel", Some(place))
         }
         outcome => outcome.into(),
     }
+}
+
+/// Whether the task's marks say that it is neither a thread of the kernel nor exiting.
+fn runs_a_program(linux: &Linux, taskd: VirtAddr) -> bool {
+    const PF_EXITING: u64 = 0x4;
+    const PF_KTHREAD: u64 = 0x0020_0000;
+    let flags = linux.maps.task.flags;
+    let flags = flags.and_then(|field| field.read(&linux.guest.space, taskd).ok());
+    flags.is_some_and(|flags| flags & (PF_EXITING | PF_KTHREAD) == 0)
+}
+
+/// The ending of a task whose `mm` is not the address space that it runs in: one of the two was
+/// changed behind the kernel's back, or the task was in the middle of `execve`.
+fn runs_elsewhere(linux: &Linux, taskd: VirtAddr, mm: VirtAddr) -> Option<WalkEnd> {
+    let active_mm = linux.maps.task.active_mm?;
+    let active = active_mm.read(&linux.guest.space, taskd).ok()?;
+    (active != mm).then_some(WalkEnd::Inconsistent {
+        at: taskd,
+        back_link: active,
+        expected: mm,
+    })
 }
 
 /// The process id (`tgid`) of the task at `taskd`.
@@ -224,7 +255,11 @@ pub(crate) fn mappings(
         mm: &linux.mm,
         maps: &linux.maps,
     };
-    walk(&reader, pid_of(linux, taskd), mm, row)
+    let mut ends = walk(&reader, pid_of(linux, taskd), mm, row);
+    if let Some(end) = runs_elsewhere(linux, taskd, mm) {
+        ends.add(WALK, end);
+    }
+    ends
 }
 
 /// The mappings of the process `pid` whose `mm_struct` is at `mm`.

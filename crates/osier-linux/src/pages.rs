@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use osier_memory::{AddressSpace, MappedRange, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
-use osier_osi::{Mapping, PageRange, Seen, WalkEnd, WalkEnds};
+use osier_osi::{Absent, Mapping, PageRange, Seen, WalkEnd, WalkEnds};
 
 use crate::mappings::{mappings, mm_of, no_memory, pid_of};
 use crate::{Linux, process};
@@ -33,17 +33,22 @@ pub(crate) fn pages(
         absent @ Seen::Not(_) => return no_memory(WALK, absent),
     };
     let mut known = Vec::new();
+    let mut lost = None;
     let mut ends = mappings(linux, taskd, &mut |mapping| {
-        known.extend(Span::of(mapping));
+        match Span::of(mapping) {
+            Seen::Is(span) => known.push(span),
+            Seen::Not(absent) => lost = Some(absent),
+        }
         ControlFlow::Continue(())
     });
+    let outside = outside(lost, &ends);
     known.sort_by_key(|span| span.start);
     let pid = pid_of(linux, taskd);
     let mut end = WalkEnd::Closed;
     let within = VirtAddr(0)..VirtAddr(user_end(linux, mm, space.mode()));
     space.mapped(within, &mut |found| {
         let flow = match found {
-            Ok(range) => split(range, &known, &pid, row),
+            Ok(range) => split(range, &known, &outside, &pid, row),
             Err(fault) => {
                 let from = fault.va.unwrap_or_default();
                 ends.add(
@@ -74,15 +79,20 @@ struct Span {
 }
 
 impl Span {
-    fn of(mapping: Mapping) -> Option<Self> {
-        let start = mapping.base.value()?.0;
-        let end = start.checked_add(mapping.size.value()?)?;
+    fn of(mapping: Mapping) -> Seen<Self> {
+        let (start, size) = match (mapping.base, mapping.size) {
+            (Seen::Is(base), Seen::Is(size)) => (base.0, size),
+            (Seen::Not(absent), _) | (_, Seen::Not(absent)) => return Seen::Not(absent),
+        };
+        let Some(end) = start.checked_add(size) else {
+            return Seen::implausible(size, "a mapping ends after it starts", Some(mapping.modd));
+        };
         let backing = match (mapping.file, mapping.name) {
             (Seen::Is(file), _) => Seen::Is(file),
             (Seen::Not(absent), _) if absent.is_loss() => Seen::Not(absent),
             (_, name) => name,
         };
-        Some(Self {
+        Seen::Is(Self {
             start,
             end,
             backing,
@@ -94,6 +104,7 @@ impl Span {
 fn split(
     range: MappedRange,
     known: &[Span],
+    outside: &Seen<Vec<u8>>,
     pid: &Seen<u32>,
     row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
@@ -104,8 +115,8 @@ fn split(
         let span = known.get(next);
         let (stop, backing) = match span {
             Some(span) if span.start <= at => (span.end, span.backing.clone()),
-            Some(span) => (span.start, outside()),
-            None => (end, outside()),
+            Some(span) => (span.start, outside.clone()),
+            None => (end, outside.clone()),
         };
         let len = stop.min(end).wrapping_sub(at);
         row(PageRange {
@@ -122,8 +133,23 @@ fn split(
     ControlFlow::Continue(())
 }
 
-fn outside() -> Seen<Vec<u8>> {
-    Seen::not_applicable("outside every mapping")
+/// What backs a page that no mapping holds: nothing, or whatever the mappings that could not be had
+/// would say.
+fn outside(lost: Option<Box<Absent>>, ends: &WalkEnds) -> Seen<Vec<u8>> {
+    if let Some(absent) = lost {
+        return Seen::Not(absent);
+    }
+    let mut bad = ends.bad().peekable();
+    if bad.peek().is_none() {
+        return Seen::not_applicable("outside every mapping");
+    }
+    let fault = bad.find_map(|(_, end)| match end {
+        WalkEnd::BrokenLink { fault, .. } => Some(*fault),
+        WalkEnd::NoStart { fault, .. } => *fault,
+        _ => None,
+    });
+    let rule = "the mappings are all known";
+    fault.map_or_else(|| Seen::implausible(0, rule, None), Seen::unreadable)
 }
 
 /// One past the highest user address: `mm->task_size`, or what the paging mode allows.

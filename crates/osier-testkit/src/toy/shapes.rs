@@ -457,8 +457,10 @@ impl Shapes {
         for (name, rows) in COMMON.iter().chain(own) {
             // No two members share a place, and few start their structure, as in real ones. What
             // the kernel lays out by contract stays as it is.
-            let exact =
-                name.starts_with("maple") || name.ends_with("head") || name.ends_with("node");
+            let exact = name.starts_with("maple")
+                || name.ends_with("head")
+                || name.ends_with("node")
+                || name.ends_with("id_t");
             let mut end = if exact { 0 } else { pointer };
             let mut members = Vec::new();
             for (member, hold) in *rows {

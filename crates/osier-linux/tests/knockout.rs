@@ -1,0 +1,179 @@
+//! Proof that nothing is lost silently: for each page that the answers rest on, the same questions
+//! with that page hidden. Rows are a subset, and whatever is missing or changed comes with an
+//! absence or an ending that names the page.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails"
+)]
+
+mod toys;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use osier_memory::{AddressSpace, Fault, PhysAddr, Recorder};
+use osier_osi::{WalkEnd, WalkEnds, Why};
+use osier_testkit::{Era, Knockout, TOYS, ToyKernel};
+
+use osier_memory::Paging;
+use toys::Answers;
+
+/// Whether `fault` is about the page `hidden`.
+fn names(whole: &AddressSpace, fault: &Fault, hidden: PhysAddr) -> bool {
+    let by_va = || whole.translate(fault.va?).ok();
+    fault
+        .pa
+        .or_else(by_va)
+        .is_some_and(|pa| pa.page() == hidden)
+}
+
+fn ends_name(whole: &AddressSpace, ends: Option<&WalkEnds>, hidden: PhysAddr) -> bool {
+    ends.into_iter()
+        .flat_map(WalkEnds::bad)
+        .any(|(_, end)| match end {
+            WalkEnd::BrokenLink { fault, .. } => names(whole, fault, hidden),
+            WalkEnd::NoStart { fault, .. } => {
+                fault.is_some_and(|fault| names(whole, &fault, hidden))
+            }
+            _ => false,
+        })
+}
+
+/// What is wrong with `after`, compared with `before`.
+fn losses(
+    whole: &AddressSpace,
+    before: &Answers,
+    after: &Answers,
+    hidden: PhysAddr,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for key in after
+        .rows
+        .keys()
+        .filter(|key| !before.rows.contains_key(key))
+    {
+        wrong.push(format!("invented: {} {:#x}", key.0, key.1));
+    }
+    for (table, key) in &after.twice {
+        wrong.push(format!("twice: {table} {key:#x}"));
+    }
+    for (key, fields) in &before.rows {
+        let (table, at) = key;
+        let excused = ends_name(whole, after.ends.get(table), hidden);
+        let Some(now) = after.rows.get(key) else {
+            if !excused {
+                let ends = after.ends.get(table);
+                wrong.push(format!("lost: {table} {at:#x}; ends {ends:x?}"));
+            }
+            continue;
+        };
+        for (field, value) in fields {
+            let new = now.get(field);
+            let fine = match new {
+                Some(new) if new == value => true,
+                Some(Err(Why::Unreadable(fault))) => names(whole, fault, hidden),
+                // What found a row depends on both lists; the lists' endings tell of them.
+                _ if matches!(*field, "found_by" | "backing") => excused,
+                _ => false,
+            };
+            if !fine {
+                wrong.push(format!(
+                    "changed: {table} {at:#x} {field}: {value:x?}, now {new:x?}"
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+fn knock_out(mode: Paging, era: Era) {
+    knock_out_of(&ToyKernel::build(mode, era));
+}
+
+fn knock_out_of(toy: &ToyKernel) {
+    let mode = toy.mode;
+    let handles: Vec<_> = toy.tasks.iter().map(|task| task.taskd).collect();
+    let memory = toy.machine.memory.clone();
+    let whole = AddressSpace::new(memory.clone(), mode, toy.root, osier_linux::linux_policy);
+    let recorder = Arc::new(Recorder::new(memory.clone()));
+    let linux = toys::attach(toy, recorder.clone()).expect("a whole kernel attaches");
+    let before = Answers::ask(&linux, &handles, usize::MAX);
+    for (question, ends) in &before.ends {
+        assert!(ends.is_complete(), "{question}: {ends:x?}");
+    }
+    let touched = recorder.touched();
+    assert!(touched.len() > 30, "only {} pages", touched.len());
+    let mut wrong = Vec::new();
+    let mut refused = 0;
+    for hidden in &touched {
+        let holed = Arc::new(Knockout::new(memory.clone(), *hidden));
+        let outcome = catch_unwind(AssertUnwindSafe(|| match toys::attach(toy, holed) {
+            Ok(linux) => Some(Answers::ask(&linux, &handles, usize::MAX)),
+            // No kernel without init_task: an error that says so is an answer.
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                None
+            }
+        }));
+        match outcome {
+            Ok(Some(after)) => {
+                let losses = losses(&whole, &before, &after, *hidden);
+                wrong.extend(losses.into_iter().map(|what| format!("{hidden}: {what}")));
+            }
+            Ok(None) => refused += 1,
+            Err(_) => wrong.push(format!("{hidden}: panic")),
+        }
+    }
+    let shown: Vec<_> = wrong.iter().take(40).collect();
+    assert!(
+        wrong.is_empty(),
+        "{mode:?}: {} losses, {shown:#?}",
+        wrong.len()
+    );
+    assert!(
+        refused * 4 < touched.len(),
+        "{refused} of {} pages refuse",
+        touched.len()
+    );
+}
+
+#[test]
+fn two_levels_without_pse() {
+    knock_out(TOYS[0].0, TOYS[0].1);
+}
+
+#[test]
+fn two_levels() {
+    knock_out(TOYS[1].0, TOYS[1].1);
+}
+
+#[test]
+fn pae() {
+    knock_out(TOYS[2].0, TOYS[2].1);
+}
+
+#[test]
+fn four_levels_lists() {
+    knock_out(TOYS[3].0, TOYS[3].1);
+}
+
+#[test]
+fn four_levels_trees() {
+    knock_out(TOYS[4].0, TOYS[4].1);
+}
+
+#[test]
+fn five_levels() {
+    knock_out(TOYS[5].0, TOYS[5].1);
+}
+
+#[test]
+fn without_registers() {
+    let mut toy = ToyKernel::build(TOYS[4].0, TOYS[4].1);
+    toy.machine.cpus.clear();
+    knock_out_of(&toy);
+}

@@ -1,0 +1,171 @@
+//! Every question asked of a toy kernel, with every answer kept.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use osier_linux::{AttachError, Linux, Located};
+use osier_memory::{PhysicalMemory, VirtAddr};
+use osier_osi::{
+    Current, Handle, Mapping, Module, Osi, PageRange, Process, ProcessExtra, Seen, Thread,
+    WalkEnds, Why,
+};
+use osier_testkit::ToyKernel;
+
+/// Rows that one answer may have before the test calls it endless.
+const ROW_LIMIT: usize = 20_000;
+
+/// The value of a field, or why it is absent.
+pub type Value = Result<String, Why>;
+/// A row's fields by name.
+pub type Fields = BTreeMap<&'static str, Value>;
+
+/// All answers: rows by table and key, and how the walks of each question ended.
+#[derive(Default)]
+pub struct Answers {
+    pub rows: BTreeMap<(String, u64), Fields>,
+    pub ends: BTreeMap<String, WalkEnds>,
+    pub twice: Vec<(String, u64)>,
+}
+
+pub fn located(toy: &ToyKernel) -> Located {
+    Located {
+        mode: toy.mode,
+        root: toy.root,
+        text: toy.text,
+        text_pa: toy.text_pa,
+        end: toy.end,
+        build_id: None,
+        banner: toy.banner.clone(),
+        banner_at: toy.banner_at,
+        vmcoreinfo: None,
+        premises: Vec::new(),
+    }
+}
+
+pub fn attach(toy: &ToyKernel, memory: Arc<dyn PhysicalMemory>) -> Result<Linux, AttachError> {
+    let mut machine = toy.machine.clone();
+    machine.memory = memory;
+    Linux::attach(&machine, &located(toy), toy.profile.clone())
+}
+
+fn value<T: std::fmt::Debug>(seen: &Seen<T>) -> Value {
+    match seen {
+        Seen::Is(value) => Ok(format!("{value:x?}")),
+        Seen::Not(absent) => Err(absent.why),
+    }
+}
+
+macro_rules! fields {
+    ($row:expr; $($name:ident),*) => {
+        Fields::from([$((stringify!($name), value(&$row.$name))),*])
+    };
+}
+
+pub fn process(row: &Process) -> Fields {
+    let mut fields = fields!(row; pid, ppid, name, asid, pgd, create_time, start);
+    fields.insert("found_by", Ok(format!("{:?}", row.found_by)));
+    if let ProcessExtra::Linux(extra) = &row.extra {
+        fields.extend(fields!(extra; uid, gid, state, threads, exe, cmdline, kernel_thread));
+    }
+    fields
+}
+
+fn thread(row: &Thread) -> Fields {
+    fields!(row; pid, tid, name, state)
+}
+
+fn mapping(row: &Mapping) -> Fields {
+    fields!(row; pid, base, size, name, file, offset, flags, kind)
+}
+
+impl Answers {
+    fn add(&mut self, table: &str, key: u64, fields: Fields) -> ControlFlow<()> {
+        if self.rows.insert((table.to_owned(), key), fields).is_some() {
+            self.twice.push((table.to_owned(), key));
+        }
+        assert!(self.rows.len() < ROW_LIMIT, "{table} does not end");
+        ControlFlow::Continue(())
+    }
+
+    /// Asks everything. `handles` are the processes to ask for, besides those that are found; of
+    /// the first `paged` of them the pages are asked for too, which takes most of the time.
+    pub fn ask(linux: &Linux, handles: &[VirtAddr], paged: usize) -> Self {
+        let mut all = Self::default();
+        let mut leaders = handles.to_vec();
+        let ends = linux.processes(&mut |row: Process| {
+            leaders.push(row.taskd);
+            all.add("process", row.taskd.0, process(&row))
+        });
+        all.ends.insert("process".to_owned(), ends);
+        let ends = linux.process_handles(&mut |row: Handle| {
+            let fields = Fields::from([("asid", value(&row.asid))]);
+            all.add("handle", row.taskd.0, fields)
+        });
+        all.ends.insert("handle".to_owned(), ends);
+        let ends = linux.modules(&mut |row: Module| {
+            all.add("module", row.modd.0, fields!(row; name, base, size))
+        });
+        all.ends.insert("module".to_owned(), ends);
+        let ends = linux.current(&mut |row: Current| {
+            let mut fields = Fields::from([(
+                "process",
+                match &row.process {
+                    Seen::Is(process) => Ok(format!("{}", process.taskd)),
+                    Seen::Not(absent) => Err(absent.why),
+                },
+            )]);
+            match &row.thread {
+                Seen::Is(row) => {
+                    fields.extend(thread(row));
+                    fields.insert("task", Ok(row.task.to_string()));
+                }
+                Seen::Not(absent) => {
+                    for name in ["task", "pid", "tid", "name", "state"] {
+                        fields.insert(name, Err(absent.why));
+                    }
+                }
+            }
+            all.add("current", u64::from(row.cpu), fields)
+        });
+        all.ends.insert("current".to_owned(), ends);
+        leaders.sort();
+        leaders.dedup();
+        for taskd in leaders {
+            let table = |what| format!("{what} of {taskd}");
+            let name = table("thread");
+            let ends = linux.threads(taskd, &mut |row: Thread| {
+                all.add(&name, row.task.0, thread(&row))
+            });
+            all.ends.insert(name, ends);
+            let name = table("mapping");
+            let ends = linux.mappings(taskd, &mut |row: Mapping| {
+                all.add(&name, row.modd.0, mapping(&row))
+            });
+            all.ends.insert(name, ends);
+            let heap = linux.heap_bounds(taskd);
+            let fields = Fields::from([("bounds", value(&heap))]);
+            let _ = all.add("heap", taskd.0, fields);
+            if !handles.iter().take(paged).any(|handle| *handle == taskd) {
+                continue;
+            }
+            let name = table("page");
+            let ends = linux.pages(taskd, &mut |row: PageRange| {
+                // A hidden table splits ranges: compare page by page.
+                let mut flow = ControlFlow::Continue(());
+                for by in (0..row.len).step_by(0x1000).take(64) {
+                    let place = format!("{} {:?}", row.phys.plus(by), row.flags);
+                    let fields = Fields::from([
+                        ("place", Ok(place)),
+                        ("backing", value(&row.backing)),
+                        ("pid", value(&row.pid)),
+                    ]);
+                    flow = all.add(&name, row.start.0 + by, fields);
+                }
+                flow
+            });
+            all.ends.insert(name, ends);
+        }
+        all
+    }
+}
