@@ -207,7 +207,7 @@ pub(crate) struct Paths {
     task: TaskFs,
     pid_namespace: PidNamespace,
     pointer_bytes: u64,
-    reader_root: OnceCell<Option<Place>>,
+    reader_root: OnceCell<Result<Option<Place>, Fault>>,
     known: RefCell<HashMap<Place, Seen<Called>>>,
 }
 
@@ -327,26 +327,32 @@ impl Paths {
         self.own_place(guest, file)
     }
 
-    /// The root directory of process 1: what the reader of `/proc` has. `None` when it cannot be had;
-    /// paths then end at the root of the mount tree, which is the same place on all but odd systems.
-    fn reader_root(&self, guest: &Guest) -> Option<Place> {
-        let find = || {
-            let space = &guest.space;
-            let reaper = || {
-                let namespace = guest.symbol("init_pid_ns")?;
-                let task = self.pid_namespace.child_reaper?;
-                let task = task.read(space, namespace).ok()?;
-                (!task.is_null()).then_some(task)
-            };
-            let task = reaper().or_else(|| guest.symbol("init_task"))?;
-            let fs = self.task.fs?.read(space, task).ok()?;
-            if fs.is_null() {
-                return None;
-            }
-            let place = place_at(guest, fs, self.fs.mnt, self.fs.dentry);
-            place.value()
+    /// The root directory of process 1: what the reader of `/proc` has. `None` when the profile does
+    /// not lead there; paths then end at the root of the mount tree, which is the same place on all
+    /// but odd systems.
+    fn reader_root(&self, guest: &Guest) -> Result<Option<Place>, Fault> {
+        *self.reader_root.get_or_init(|| self.find_root(guest))
+    }
+
+    fn find_root(&self, guest: &Guest) -> Result<Option<Place>, Fault> {
+        let space = &guest.space;
+        let reaper = match (guest.symbol("init_pid_ns"), self.pid_namespace.child_reaper) {
+            (Some(namespace), Some(child_reaper)) => Some(child_reaper.read(space, namespace)?),
+            _ => None,
         };
-        *self.reader_root.get_or_init(find)
+        let task = reaper.filter(|task| !task.is_null());
+        let task = task.or_else(|| guest.symbol("init_task"));
+        let (Some(task), Some(fs)) = (task, self.task.fs) else {
+            return Ok(None);
+        };
+        let fs = fs.read(space, task)?;
+        match (self.fs.mnt, self.fs.dentry) {
+            (Some(mnt), Some(dentry)) if !fs.is_null() => Ok(Some(Place {
+                mnt: mnt.read(space, fs)?,
+                dentry: dentry.read(space, fs)?,
+            })),
+            _ => Ok(None),
+        }
     }
 
     /// The kernel's `d_path` of `place`, remembered.
@@ -380,7 +386,10 @@ impl Paths {
     /// The kernel's `prepend_path`: names from `place` up to the reader's root or the mount tree's.
     fn climb_to_root(&self, guest: &Guest, climb: &Climb, place: Place) -> Seen<Vec<u8>> {
         let space = &guest.space;
-        let root = self.reader_root(guest);
+        let root = match self.reader_root(guest) {
+            Ok(root) => root,
+            Err(fault) => return Seen::unreadable(fault),
+        };
         let mut text = Backwards::default();
         let mut at = place;
         for _ in 0..STEP_LIMIT {

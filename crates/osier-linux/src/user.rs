@@ -59,3 +59,47 @@ fn read_arguments(space: &AddressSpace, start: VirtAddr, len: usize) -> Result<V
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use osier_testkit::Knockout;
+
+    use super::read_arguments;
+    use crate::toy::Toy;
+
+    #[test]
+    fn arguments_are_shown_with_their_nuls_and_a_title_in_their_stead() {
+        let mut toy = Toy::new();
+        let plain = toy.text(b"prog\0two words\0");
+        let title = toy.text(b"prog: idle and more");
+        let endless = toy.page();
+        toy.memory.write_bytes(Toy::pa(endless), &[b'x'; 4096]);
+        toy.page();
+        let space = toy.guest().space;
+        let read = |at, len| read_arguments(&space, at, len).unwrap();
+        assert_eq!(read(plain, 15), b"prog\0two words\0");
+        // The process wrote over the NUL at the end of its arguments, 10 bytes of them.
+        assert_eq!(read(title, 10), b"prog: idle and more\0");
+        assert_eq!(read(endless, 100), [b'x'; 4096]);
+    }
+
+    #[test]
+    fn arguments_of_which_a_part_is_hidden_are_absent() {
+        let mut toy = Toy::new();
+        let first = toy.page();
+        let second = toy.page();
+        toy.memory.write_bytes(Toy::pa(first), &[b'a'; 4096]);
+        toy.memory.write_bytes(Toy::pa(second), b"b\0");
+        let guest = toy.guest();
+        let whole = read_arguments(&guest.space, first, 4098);
+        assert_eq!(whole.unwrap().len(), 4098);
+        for hidden in [first, second] {
+            let memory = Knockout::new(toy.memory.clone(), Toy::pa(hidden));
+            let guest = toy.guest_in(Arc::new(memory));
+            let fault = read_arguments(&guest.space, first, 4098).unwrap_err();
+            assert_eq!(fault.pa.unwrap().page(), Toy::pa(hidden));
+        }
+    }
+}

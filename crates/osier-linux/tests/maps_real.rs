@@ -154,6 +154,11 @@ fn lookups_hold(linux: &Linux, process: &Process, rows: &[Mapping]) {
         if page.flags.write {
             assert_eq!(perms(around.flags.value().unwrap())[1], b'w');
         }
+        // 32-bit page tables without PAE have no such right.
+        if linux.kernel_space().mode().pointer_bytes() == 8 {
+            let executable = perms(around.flags.value().unwrap())[2] == b'x';
+            assert_eq!(page.flags.no_execute, !executable, "{page:?}");
+        }
         ControlFlow::Continue(())
     });
     assert!(ends.is_complete(), "{ends:?}");

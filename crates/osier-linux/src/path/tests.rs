@@ -134,14 +134,15 @@ impl Files {
         self.toy.put(dentry, D_SB, super_block.0);
     }
 
-    /// Gives process 1 a root directory.
-    fn reader(&mut self, mnt: VirtAddr, dentry: VirtAddr) {
-        let fs = self.toy.room(32, 16);
+    /// Gives process 1 a root directory; returns its `fs_struct`, on a page of its own.
+    fn reader(&mut self, mnt: VirtAddr, dentry: VirtAddr) -> VirtAddr {
+        let fs = self.toy.page();
         self.toy.put(fs, 16, mnt.0);
         self.toy.put(fs, 24, dentry.0);
         let task = self.toy.room(16, 16);
         self.toy.put(task, 8, fs.0);
         self.toy.symbol("init_task", task);
+        fs
     }
 
     fn path(&self, file: VirtAddr) -> Seen<Vec<u8>> {
@@ -215,12 +216,17 @@ fn a_path_ends_at_the_root_of_the_reader_when_it_passes_there() {
     let mut files = Files::new();
     let (rootfs, root, inner, dentry) = files.two_mounts();
     let inner_root = VirtAddr(files.toy.guest().space.read_uint(inner, 8).unwrap());
-    files.reader(inner, inner_root);
+    let fs = files.reader(inner, inner_root);
     let inside = files.file(inner, dentry);
     let other = files.dentry(Some(root), b"other");
     let outside = files.file(rootfs, other);
     assert_eq!(files.text(inside), "/dir/fi\nle");
     assert_eq!(files.text(outside), "/other");
+    // Without knowing where the reader's root is, no path can be told.
+    let paths = files.toy.resolve(Paths::resolve);
+    let hidden = Knockout::new(files.toy.memory.clone(), Toy::pa(fs));
+    let called = paths.of_file(&files.toy.guest_in(Arc::new(hidden)), inside);
+    assert!(called.absence().unwrap().is_loss());
 }
 
 #[test]
