@@ -201,3 +201,47 @@ fn user_table(space: AddressSpace) -> AddressSpace {
         space
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::arithmetic_side_effects,
+        reason = "tests may overflow and fail"
+    )]
+
+    use std::sync::Arc;
+
+    use osier_memory::{AddressSpace, PAGE_BYTES, Paging, PhysAddr};
+    use osier_testkit::MemoryBuilder;
+
+    use super::{NX, user_table};
+    use crate::linux_policy;
+
+    /// The root that is taken for user mode, of a pair of tables with these entries.
+    fn taken(kernel: &[u64], user: &[u64]) -> PhysAddr {
+        let mut memory = MemoryBuilder::default();
+        for (table, entries) in [(0x4000, kernel), (0x5000, user)] {
+            memory.touch(PhysAddr(table));
+            for (index, entry) in entries.iter().enumerate() {
+                memory.write_u64(PhysAddr(table + 8 * index as u64), *entry);
+            }
+        }
+        let root = PhysAddr(0x4000);
+        let space = AddressSpace::new(Arc::new(memory), Paging::Long4, root, linux_policy);
+        user_table(space).root()
+    }
+
+    #[test]
+    fn the_table_of_user_mode_is_told_by_its_twin() {
+        let own = PhysAddr(0x4000);
+        let twin = own.plus(PAGE_BYTES);
+        assert_eq!(
+            taken(&[0x7067 | NX, 0, 0x8067 | NX], &[0x7067, 0, 0x8047]),
+            twin
+        );
+        // No page-table isolation: what follows the root is something else.
+        assert_eq!(taken(&[0x7067, 0x8067], &[0x1234, 0]), own);
+        assert_eq!(taken(&[0x7067 | NX], &[0x9067]), own);
+        assert_eq!(taken(&[], &[0x9067]), own);
+    }
+}

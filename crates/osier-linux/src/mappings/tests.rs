@@ -305,3 +305,24 @@ fn a_caller_can_stop() {
     assert_eq!(seen, 1);
     assert_eq!(ends, WalkEnds::one("mappings", WalkEnd::Stopped));
 }
+
+#[test]
+fn the_vsyscall_page_shows_when_the_kernel_has_it_and_the_process_may_use_it() {
+    let mut listed = Listed::new(1);
+    listed
+        .toy
+        .structure("mm_context_t", 16, &[("flags", 8, Is::Int(2))]);
+    let gate = listed.toy.room(112, 16);
+    listed.toy.put(gate, START, 0xffff_ffff_ff60_0000);
+    listed.toy.put(gate, END, 0xffff_ffff_ff60_1000);
+    listed.toy.put(gate, FLAGS, 4);
+    let mode = listed.toy.room(8, 8);
+    listed.toy.symbol("gate_vma", gate);
+    listed.toy.symbol("vsyscall_mode", mode);
+    assert_eq!(listed.names(), ["", "[vsyscall]"]);
+    let (rows, ends) = listed.rows();
+    assert!(ends.is_complete(), "the kernel does not count it: {ends:?}");
+    assert_eq!(crate::perms(rows[1].flags.value().unwrap()), *b"--xp");
+    listed.toy.put(mode, 0, 2);
+    assert_eq!(listed.names(), [""]);
+}

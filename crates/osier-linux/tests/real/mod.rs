@@ -1,15 +1,17 @@
-//! A provider over a real snapshot: opened, located, and read by a profile out of the folders
-//! `symbols/` and `OSIER_PROFILES`.
+//! A provider over a real snapshot: opened, located, its profile out of its own memory or, for a
+//! kernel without type information, out of the folders `symbols/` and `OSIER_PROFILES`.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use osier_linux::{Linux, Located, WANTED, locate};
+use osier_linux::{Linux, Located, WANTED, linux_policy, locate};
+use osier_memory::{AddressSpace, Machine};
 use osier_osi::{Mapping, Osi, Process, WalkEnds};
-use osier_profile::{Profile, ProfileStore};
+use osier_profile::{Identity, OsKind, Profile, ProfileStore};
 use osier_snapshot::{OpenOptions, open};
+use osier_symbols::image;
 
 pub(crate) const SNAPSHOTS: [&str; 5] = [
     "deb11-5.10-686",
@@ -24,11 +26,37 @@ pub(crate) fn attach(file: &Path) -> Result<Linux, String> {
     let snapshot = open(file, &OpenOptions::default()).unwrap();
     let machine = snapshot.machine;
     let located = locate(&machine, &[]).unwrap();
-    let profile = profile(&located)?;
+    let profile = match own_profile(&machine, &located) {
+        Some(own) => own,
+        None => stored_profile(&located)?,
+    };
     Ok(Linux::attach(&machine, &located, profile).unwrap())
 }
 
-fn profile(located: &Located) -> Result<Arc<Profile>, String> {
+fn own_profile(machine: &Machine, located: &Located) -> Option<Arc<Profile>> {
+    let space = AddressSpace::new(
+        machine.memory.clone(),
+        located.mode,
+        located.root,
+        linux_policy,
+    );
+    let identity = Identity {
+        os: OsKind::Linux,
+        pointer_bytes: located.mode.pointer_bytes(),
+        build_id: located.build_id.clone(),
+        banner: located.banner.clone(),
+        release: located.release(),
+    };
+    let image = image::Image {
+        text: located.text,
+        end: located.end,
+        slide: None,
+    };
+    let made = image::import(&space, image, Some(&WANTED), identity).ok()?;
+    Some(Arc::new(made.build()))
+}
+
+fn stored_profile(located: &Located) -> Result<Arc<Profile>, String> {
     let workspace = osier_testkit::data::workspace();
     let mut dirs = vec![workspace.join("symbols")];
     if let Some(more) = std::env::var_os("OSIER_PROFILES") {
