@@ -170,7 +170,9 @@ pub struct Mapping {
     /// The file's base name, or a name in brackets as `/proc/PID/maps` shows it; not applicable to
     /// an anonymous mapping. Bytes.
     pub name: Seen<Vec<u8>>,
-    /// The whole path as the process sees it; not applicable without a file. Bytes.
+    /// The whole path; not applicable without a file. Linux: as `/proc/PID/maps` shows it to a
+    /// reader at the root directory of process 1, so that a chroot is seen from outside, with
+    /// ` (deleted)` behind an unlinked file. Bytes.
     pub file: Seen<Vec<u8>>,
     /// Offset in the file, in bytes.
     pub offset: Seen<u64>,
