@@ -1,3 +1,20 @@
-//! To be written.
+//! The command `osier`.
 
-fn main() {}
+mod args;
+mod commands;
+mod failure;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match commands::run(&cli) {
+        Ok(code) => code.into(),
+        Err(failure) => failure::report(&failure),
+    }
+}

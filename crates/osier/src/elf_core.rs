@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use osier_memory::{CpuState, Fault, PAGE_BYTES, PhysAddr, PhysicalMemory, Segment};
+use osier_memory::{CpuState, Fault, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory, Segment};
 
 const HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
@@ -21,6 +21,8 @@ const PN_XNUM: usize = 0xffff;
 pub struct Core<'a> {
     /// The memory that the pages are read from.
     pub memory: &'a dyn PhysicalMemory,
+    /// All of the machine's RAM: what is not among the pages is told as not captured.
+    pub runs: &'a [PhysRun],
     /// The pages, by the physical address of their first bytes, ascending.
     pub pages: &'a [PhysAddr],
     /// The processors.
@@ -42,18 +44,72 @@ pub enum CoreError {
     Fault(#[from] Fault),
 }
 
-/// Adjacent pages: the first one's address and the length in bytes.
-fn runs(pages: &[PhysAddr]) -> Vec<(PhysAddr, u64)> {
-    let mut runs: Vec<(PhysAddr, u64)> = Vec::new();
-    for &page in pages {
-        match runs.last_mut() {
-            Some((start, len)) if start.plus(*len) == page => {
-                *len = len.saturating_add(PAGE_BYTES);
+/// A segment of the core: `held` bytes from `start` on are in the file, the rest of `len` is RAM
+/// that was not captured.
+#[derive(Debug, PartialEq, Eq)]
+struct Load {
+    start: PhysAddr,
+    held: u64,
+    len: u64,
+}
+
+/// The segments that hold `pages` and name all of `runs`. Pages lie in
+/// runs.
+fn loads(runs: &[PhysRun], pages: &[PhysAddr]) -> Vec<Load> {
+    let mut loads: Vec<Load> = Vec::new();
+    let mut pages = pages.iter().copied().peekable();
+    for run in runs {
+        let mut at = run.start.page();
+        while let Some(page) = pages.next_if(|&page| page < run.end()) {
+            if page < at {
+                continue;
             }
-            _ => runs.push((page, PAGE_BYTES)),
+            match loads.last_mut() {
+                Some(last) if last.start.plus(last.len) == page && last.held == last.len => {}
+                Some(last) if page > at && last.start.plus(last.len) == at => {
+                    last.len = page.since(last.start);
+                    loads.push(Load {
+                        start: page,
+                        held: 0,
+                        len: 0,
+                    });
+                }
+                _ => {
+                    if page > at {
+                        let len = page.since(at);
+                        loads.push(Load {
+                            start: at,
+                            held: 0,
+                            len,
+                        });
+                    }
+                    loads.push(Load {
+                        start: page,
+                        held: 0,
+                        len: 0,
+                    });
+                }
+            }
+            if let Some(last) = loads.last_mut() {
+                last.held = last.held.saturating_add(PAGE_BYTES);
+                last.len = last.held;
+            }
+            at = page.plus(PAGE_BYTES);
+        }
+        if at < run.end() {
+            match loads.last_mut() {
+                Some(last) if last.start.plus(last.len) == at => {
+                    last.len = run.end().since(last.start);
+                }
+                _ => loads.push(Load {
+                    start: at,
+                    held: 0,
+                    len: run.end().since(at),
+                }),
+            }
         }
     }
-    runs
+    loads
 }
 
 /// Writes the core. Pages follow each other without holes, from a page boundary on.
@@ -63,8 +119,8 @@ fn runs(pages: &[PhysAddr]) -> Vec<(PhysAddr, u64)> {
 /// [`CoreError`]: the file, or a page that cannot be read.
 pub fn write_core(core: &Core<'_>, out: &mut dyn Write) -> Result<(), CoreError> {
     let notes = notes(core);
-    let runs = runs(core.pages);
-    let count = runs.len().saturating_add(1);
+    let loads = loads(core.runs, core.pages);
+    let count = loads.len().saturating_add(1);
     let extended = count >= PN_XNUM;
     let notes_at = HEADER_BYTES
         .saturating_add(count.saturating_mul(PROGRAM_HEADER_BYTES))
@@ -97,11 +153,12 @@ pub fn write_core(core: &Core<'_>, out: &mut dyn Write) -> Result<(), CoreError>
     put16(&mut head, u16::from(extended));
     put16(&mut head, 0);
 
-    program_header(&mut head, 4, notes_at as u64, 0, notes.len() as u64);
+    let note_bytes = notes.len() as u64;
+    program_header(&mut head, 4, notes_at as u64, 0, note_bytes, note_bytes);
     let mut offset = pages_at as u64;
-    for &(start, len) in &runs {
-        program_header(&mut head, 1, offset, start.0, len);
-        offset = offset.saturating_add(len);
+    for load in &loads {
+        program_header(&mut head, 1, offset, load.start.0, load.held, load.len);
+        offset = offset.saturating_add(load.held);
     }
     if extended {
         let mut section = [0_u8; SECTION_HEADER_BYTES];
@@ -123,10 +180,10 @@ pub fn write_core(core: &Core<'_>, out: &mut dyn Write) -> Result<(), CoreError>
     Ok(())
 }
 
-fn program_header(head: &mut Vec<u8>, kind: u32, offset: u64, phys: u64, bytes: u64) {
+fn program_header(head: &mut Vec<u8>, kind: u32, offset: u64, phys: u64, held: u64, len: u64) {
     put32(head, kind);
     put32(head, 0); // flags
-    for value in [offset, 0, phys, bytes, bytes, 0] {
+    for value in [offset, 0, phys, held, len, 0] {
         put64(head, value);
     }
 }
@@ -326,12 +383,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn adjacent_pages_are_one_run() {
-        let pages = [0x1000, 0x2000, 0x5000].map(PhysAddr);
-        assert_eq!(
-            runs(&pages),
-            [(PhysAddr(0x1000), 0x2000), (PhysAddr(0x5000), 0x1000)]
+    fn segments_hold_the_pages_and_name_all_ram() {
+        let run = |start, len| PhysRun {
+            start: PhysAddr(start),
+            len,
+        };
+        let check = |runs: &[PhysRun], pages: &[u64], expected: &[(u64, u64, u64)]| {
+            let pages: Vec<_> = pages.iter().copied().map(PhysAddr).collect();
+            let got = loads(runs, &pages);
+            let got: Vec<_> = got.iter().map(|l| (l.start.0, l.held, l.len)).collect();
+            assert_eq!(got, expected);
+        };
+        check(
+            &[run(0, 0x10000)],
+            &[0x1000, 0x2000, 0x5000],
+            &[
+                (0, 0, 0x1000),
+                (0x1000, 0x2000, 0x4000),
+                (0x5000, 0x1000, 0xb000),
+            ],
         );
+        check(&[run(0, 0x2000)], &[0, 0x1000], &[(0, 0x2000, 0x2000)]);
+        check(
+            &[run(0, 0x1000), run(0x10000, 0x2000)],
+            &[0x11000],
+            &[
+                (0, 0, 0x1000),
+                (0x10000, 0, 0x1000),
+                (0x11000, 0x1000, 0x1000),
+            ],
+        );
+        check(&[], &[], &[]);
     }
 
     #[test]

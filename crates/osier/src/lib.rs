@@ -1,9 +1,30 @@
 //! Offline introspection of frozen machines: open, identify, attach, ask.
+//!
+//! ```text
+//!   a file ──► open_snapshot ──► Session::attach ──► session.osi (the questions) ──► rows
+//!                                                                                     │
+//!                                                              tables ──► format (JSON, CSV, table)
+//! ```
+//!
+//! [`Session::open`] is the place to start. A row is plain data; [`tables`] describes each kind
+//! once, and every format is made of that description.
 
+pub mod ask;
+pub mod distill;
 pub mod elf_core;
+mod error;
 pub mod format;
 pub mod missing;
 pub mod order;
 pub mod os_name;
 pub mod osi_test;
+mod profiles;
+mod session;
+mod shipped;
 pub mod tables;
+
+pub use error::Error;
+pub use profiles::{ProfileSource, known};
+pub use session::{Options, Session, open_snapshot};
+
+pub use {osier_linux, osier_memory, osier_osi, osier_profile, osier_snapshot, osier_symbols};

@@ -22,7 +22,7 @@ static MAPPING: Table = Table {
 };
 
 /// The word of a mapping's kind.
-pub const fn kind_word(kind: MappingKind) -> &'static str {
+const fn kind_word(kind: MappingKind) -> &'static str {
     match kind {
         MappingKind::File => "file",
         MappingKind::Heap => "heap",
@@ -91,7 +91,7 @@ impl Row for PageRange {
 /// A letter for each mark that is set, a dash for each that is not: `rwxugadk` are readable,
 /// writable, executable, user, global, accessed, dirty, kept by the operating system although not
 /// present.
-pub fn page_flags(flags: PageFlags) -> String {
+fn page_flags(flags: PageFlags) -> String {
     let letters = [
         ('r', true),
         ('w', flags.write),

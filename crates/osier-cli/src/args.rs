@@ -1,0 +1,316 @@
+//! The arguments. They go no deeper than this crate.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Reads a machine that has stopped: a memory dump or a PANDA replay snapshot goes in, processes,
+/// threads, modules and mappings come out.
+#[derive(Parser)]
+#[command(name = "osier", version, about, max_term_width = 100, after_help = AFTER)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+const AFTER: &str = "Exit status: 0 complete, 1 could not be done, 2 wrong usage, 3 done but \
+                     something could not be read (--strict makes it 1).";
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct OutputArgs {
+    /// How rows are written [default: a table on a terminal, JSON lines otherwise]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+    /// Exit with 1, not 3, when something could not be read
+    #[arg(long, global = true)]
+    pub(crate) strict: bool,
+    /// Every column in tables
+    #[arg(short, long, global = true)]
+    pub(crate) wide: bool,
+    /// No messages but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say how complete the answer is, and where values are missing
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Colours in tables
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    pub(crate) color: Colour,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people
+    Table,
+    /// One JSON array
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// Comma-separated values
+    Csv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The snapshot, and what is known of it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SnapshotArgs {
+    /// The snapshot: a memory dump, an ELF core, a QEMU stream, or a PANDA recording
+    #[arg(value_name = "SNAP")]
+    pub(crate) snapshot: PathBuf,
+    /// The kernel profile to use
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// A folder of kernel profiles; may be repeated [env: `OSIER_PROFILES`, a list of folders]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) profiles: Vec<PathBuf>,
+    /// The operating system: linux, windows, or a PANDA -os string
+    #[arg(long, value_name = "NAME")]
+    pub(crate) os: Option<String>,
+    /// The page-table root, physical
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) dtb: Option<u64>,
+    /// The processors' registers, as memsavep or `info registers -a` writes them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) registers: Option<PathBuf>,
+    /// Where the RAM below 4 GiB ends, when the file is a bare pc.ram block
+    #[arg(long, value_name = "BYTES", value_parser = address)]
+    pub(crate) ram_split: Option<u64>,
+    /// Neither read nor write the cache of profiles and indexes
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Show what the snapshot is, which kernel it holds, and how that was decided
+    Info(InfoArgs),
+    /// List processes
+    Ps(PsArgs),
+    /// List process handles
+    Handles(SnapshotArgs),
+    /// Show the current process and thread of each processor
+    Current(SnapshotArgs),
+    /// List threads
+    Threads(ThreadsArgs),
+    /// List kernel modules
+    Modules(SnapshotArgs),
+    /// List mappings
+    Maps(MapsArgs),
+    /// List the present pages of a process
+    Pages(PagesArgs),
+    /// Read bytes of memory
+    Read(ReadArgs),
+    /// Translate virtual addresses, showing every table entry on the way
+    Translate(TranslateArgs),
+    /// Print what PANDA's plugin `osi_test` prints
+    OsiTest(SnapshotArgs),
+    /// Keep only the pages that some questions need, as an ELF core
+    Distill(DistillArgs),
+    /// Import, show and export kernel profiles
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+    /// Write a completion script
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual page
+    Man {
+        /// A page for each command, into this folder
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct InfoArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    /// Also PANDA's checksum of guest memory; reads the whole stream
+    #[arg(long)]
+    pub(crate) checksum: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PsArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    /// Draw the tree of parents
+    #[arg(long, conflicts_with = "order")]
+    pub(crate) tree: bool,
+    /// The order of rows
+    #[arg(long, value_enum, default_value = "list")]
+    pub(crate) order: OrderArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OrderArg {
+    /// The kernel's list
+    List,
+    /// By pid
+    Pid,
+    /// The list, begun after the current process
+    Panda,
+}
+
+#[derive(Args)]
+pub(crate) struct ThreadsArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    /// Of this process only
+    #[arg(long, value_name = "N")]
+    pub(crate) pid: Option<u32>,
+}
+
+#[derive(Args)]
+pub(crate) struct MapsArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    /// Of this process only
+    #[arg(long, value_name = "N")]
+    pub(crate) pid: Option<u32>,
+    /// Of this kind only
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<KindArg>,
+    /// Only those that hold this address
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) at: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KindArg {
+    /// Of a file
+    File,
+    /// The heap
+    Heap,
+    /// The main thread's stack
+    Stack,
+    /// Anything else
+    Unknown,
+}
+
+#[derive(Args)]
+pub(crate) struct PagesArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    /// Of this process
+    #[arg(long, value_name = "N")]
+    pub(crate) pid: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct ReadArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    /// In this process's address space [default: the kernel's]
+    #[arg(long, value_name = "N", conflicts_with = "phys")]
+    pub(crate) pid: Option<u32>,
+    /// The address is physical
+    #[arg(long)]
+    pub(crate) phys: bool,
+    /// The address
+    #[arg(value_parser = address)]
+    pub(crate) addr: u64,
+    /// Number of bytes
+    #[arg(value_parser = address)]
+    pub(crate) len: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct TranslateArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    /// In this process's address space [default: the kernel's]
+    #[arg(long, value_name = "N")]
+    pub(crate) pid: Option<u32>,
+    /// The addresses
+    #[arg(required = true, value_parser = address)]
+    pub(crate) addr: Vec<u64>,
+}
+
+#[derive(Args)]
+pub(crate) struct DistillArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    /// The questions: ps, handles, current, threads, modules, maps, pages
+    #[arg(
+        long,
+        value_name = "QUESTIONS",
+        value_delimiter = ',',
+        default_value = "ps,handles,current,threads,modules,maps"
+    )]
+    pub(crate) ask: Vec<String>,
+    /// The core to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// Make a profile of symbol files: vmlinux, BTF, System.map, ISF, kernelinfo.conf
+    Import {
+        /// The files; together they describe one kernel
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The profile to write [default: into the cache, under the kernel's build id]
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// The group of a kernelinfo.conf
+        #[arg(long, value_name = "NAME")]
+        group: Option<String>,
+    },
+    /// Show what a profile holds
+    Show {
+        /// The profile
+        file: PathBuf,
+        /// Only this structure, its members and their places
+        #[arg(value_name = "STRUCT")]
+        structure: Option<String>,
+    },
+    /// Write a profile in another tool's format
+    Export {
+        /// The profile
+        file: PathBuf,
+        /// The format
+        #[arg(long, value_enum)]
+        to: ExportFormat,
+        /// The file to write [default: standard output]
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// PANDA's kernelinfo.conf
+    Kernelinfo,
+    /// Volatility 3's ISF
+    Isf,
+}
+
+/// A number, decimal or hexadecimal with `0x`.
+fn address(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("`{text}` is no number; write 4096 or 0x1000"))
+}

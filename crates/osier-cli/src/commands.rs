@@ -1,0 +1,91 @@
+//! The commands, one file each.
+
+mod completions;
+mod distill;
+mod info;
+mod lists;
+mod osi_test;
+mod profile;
+mod ps;
+mod read;
+mod translate;
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use osier::ask::{Question, by_pid};
+use osier::osier_memory::{PhysAddr, VirtAddr};
+use osier::osier_osi::WalkEnds;
+use osier::osier_profile::ProfileStore;
+use osier::{Options, Session};
+
+use crate::args::{Cli, Command, OutputArgs, SnapshotArgs};
+use crate::failure::Outcome;
+use crate::output::Output;
+
+/// Does what the arguments say.
+pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
+    let output = &cli.output;
+    match &cli.command {
+        Command::Info(args) => info::run(args, output),
+        Command::Ps(args) => ps::run(args, output),
+        Command::Handles(args) => lists::run(args, None, Question::Handles, output),
+        Command::Current(args) => lists::run(args, None, Question::Current, output),
+        Command::Threads(args) => lists::run(&args.snapshot, args.pid, Question::Threads, output),
+        Command::Modules(args) => lists::run(args, None, Question::Modules, output),
+        Command::Maps(args) => lists::maps(args, output),
+        Command::Pages(args) => lists::run(&args.snapshot, Some(args.pid), Question::Pages, output),
+        Command::Read(args) => read::run(args, output),
+        Command::Translate(args) => translate::run(args, output),
+        Command::OsiTest(args) => osi_test::run(args, output),
+        Command::Distill(args) => distill::run(args, output),
+        Command::Profile(command) => profile::run(command, output),
+        Command::Completions { shell } => completions::completions(*shell),
+        Command::Man { dir } => completions::man(dir.as_deref()),
+    }
+}
+
+/// What the arguments say of the snapshot, in the library's words.
+fn options(args: &SnapshotArgs) -> Options {
+    let mut profiles = args.profiles.clone();
+    if let Some(list) = std::env::var_os("OSIER_PROFILES") {
+        profiles.extend(std::env::split_paths(&list).filter(|dir| *dir != PathBuf::new()));
+    }
+    Options {
+        profiles,
+        profile: args.profile.clone(),
+        os: args.os.clone(),
+        table_root: args.dtb.map(PhysAddr),
+        cache: (!args.no_cache).then(ProfileStore::user_cache).flatten(),
+        registers: args.registers.clone(),
+        ram_split: args.ram_split,
+    }
+}
+
+/// Opens the snapshot and attaches; with `-v` says by what.
+fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(Session, Output)> {
+    let session = Session::open(&args.snapshot, &options(args))?;
+    let out = Output::new(output, session.pointer_bytes());
+    Ok((session, out))
+}
+
+/// The process with this pid: its `taskd`.
+fn process(session: &Session, pid: u32) -> anyhow::Result<(VirtAddr, WalkEnds)> {
+    let (found, ends) = by_pid(&*session.osi, pid);
+    match found.first() {
+        Some(&taskd) => Ok((taskd, ends)),
+        None if ends.is_complete() => anyhow::bail!("no process has pid {pid}"),
+        None => anyhow::bail!("no process with pid {pid} was found, and the list is incomplete"),
+    }
+}
+
+/// Keeps the first error of a writer inside a walk, and ends the walk at it.
+fn flow(written: std::io::Result<()>, kept: &mut std::io::Result<()>) -> ControlFlow<()> {
+    match written {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            *kept = Err(error);
+            ControlFlow::Break(())
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! `osier info`: what the snapshot is, which kernel it holds, and how that was decided.
+
+use std::fmt::Write as _;
+
+use osier::format::{json_string, terminal_text};
+use osier::osier_memory::CpuState;
+use osier::osier_osi::WalkEnds;
+use osier::osier_snapshot::{Snapshot, panda_checksum};
+use osier::{Session, open_snapshot};
+
+use super::options;
+use crate::args::{Format, InfoArgs, OutputArgs};
+use crate::failure::Outcome;
+use crate::output::Output;
+
+pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    let options = options(&args.snapshot);
+    let snapshot = open_snapshot(&args.snapshot.snapshot, &options)?;
+    let mut text = String::new();
+    let mut out = Output::new(output, 8);
+    let json = matches!(out.format(), Format::Json | Format::Jsonl);
+    let checksum = if args.checksum {
+        panda_checksum(&snapshot.info.file)?
+    } else {
+        None
+    };
+    if json {
+        machine_json(&snapshot, checksum, &mut text);
+    } else {
+        machine_text(&snapshot, checksum, &mut text);
+    }
+    // What the file is can be told even when no kernel is found in it.
+    let session = Session::attach(snapshot, &options);
+    if let Ok(session) = &session {
+        if json {
+            kernel_json(session, &mut text);
+        } else {
+            kernel_text(session, &mut text);
+        }
+    } else if json {
+        text.push_str(",\"kernel\":null");
+    }
+    if json {
+        text.push_str("}\n");
+    }
+    out.text(text.as_bytes())?;
+    let outcome = out.conclude(&WalkEnds::default())?;
+    session?;
+    Ok(outcome)
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "{name:<16} {value}");
+}
+
+fn machine_text(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
+    let info = &snapshot.info;
+    let file = info.file.display();
+    line(text, "file", &format!("{file} ({} bytes)", info.file_bytes));
+    line(text, "format", info.format.name());
+    for (name, value) in &info.facts {
+        line(text, name, value);
+    }
+    for anomaly in &info.anomalies {
+        line(text, "anomaly", anomaly);
+    }
+    for (nth, run) in snapshot.machine.memory.runs().iter().enumerate() {
+        let (start, end) = (run.start.0, run.end().0);
+        let size = size(run.len);
+        let name = if nth == 0 { "RAM" } else { "" };
+        line(text, name, &format!("{start:#014x} .. {end:#014x}  {size}"));
+    }
+    if let Some(checksum) = checksum {
+        line(text, "RAM CRC-32", &format!("{checksum:#010x}"));
+    }
+    if snapshot.machine.cpus.is_empty() {
+        line(
+            text,
+            "CPUs",
+            "none in the file (--registers FILE adds them)",
+        );
+    }
+    for cpu in &snapshot.machine.cpus {
+        cpu_text(cpu, text);
+    }
+}
+
+fn cpu_text(cpu: &CpuState, text: &mut String) {
+    let paging = cpu.paging().map_or("unknown", |mode| mode.name());
+    let state = format!(
+        "rip {:#x}  cpl {}  paging {paging}  cr0 {:#x}  cr2 {:#x}  cr3 {:#x}  cr4 {:#x}",
+        cpu.rip, cpu.cpl, cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4
+    );
+    line(text, &format!("CPU {}", cpu.index), &state);
+    let known = |name: &str, value: Option<u64>| {
+        value.map_or_else(String::new, |value| format!("  {name} {value:#x}"))
+    };
+    let rest = format!(
+        "fs {:#x}  gs {:#x}{}{}{}",
+        cpu.segments.fs.base,
+        cpu.segments.gs.base,
+        known("kernel-gs", cpu.kernel_gs_base),
+        known("efer", cpu.efer),
+        known("lstar", cpu.lstar)
+    );
+    line(text, "", &rest);
+}
+
+/// Bytes in the largest unit that leaves no rest.
+fn size(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    units
+        .iter()
+        .find(|(shift, _)| bytes.trailing_zeros() >= *shift && bytes != 0)
+        .map_or_else(
+            || format!("{bytes} bytes"),
+            |(shift, unit)| format!("{} {unit}", bytes >> shift),
+        )
+}
+
+fn kernel_text(session: &Session, text: &mut String) {
+    let kernel = session.osi.kernel();
+    text.push('\n');
+    line(text, "kernel", &terminal_text(&kernel.banner));
+    line(text, "release", &session.located.release());
+    let id = kernel.build_id.as_deref().unwrap_or("none");
+    line(text, "build id", id);
+    line(text, "paging", session.located.mode.name());
+    line(text, "table root", &session.located.root.to_string());
+    line(text, "text", &session.located.text.to_string());
+    line(text, "text, physical", &session.located.text_pa.to_string());
+    if let Some(slide) = session.virtual_slide() {
+        line(text, "KASLR slide", &format!("{slide:#x}"));
+    }
+    line(text, "profile", &session.source.to_string());
+    text.push_str("\nhow it was decided\n");
+    for premise in &kernel.premises {
+        let _ = writeln!(text, "  {:<14} {}", premise.about, premise.value);
+        let _ = writeln!(text, "  {:<14} by {}", "", premise.by);
+    }
+}
+
+/// `,"name":"value"`.
+fn field(text: &mut String, name: &str, value: &str) {
+    let _ = write!(text, ",\"{name}\":");
+    json_string(value, text);
+}
+
+fn machine_json(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
+    let info = &snapshot.info;
+    text.push_str("{\"file\":");
+    json_string(&info.file.display().to_string(), text);
+    let _ = write!(text, ",\"file_bytes\":{}", info.file_bytes);
+    field(text, "format", info.format.name());
+    text.push_str(",\"facts\":[");
+    for (nth, (name, value)) in info.facts.iter().enumerate() {
+        text.push_str(if nth == 0 {
+            "{\"name\":"
+        } else {
+            ",{\"name\":"
+        });
+        json_string(name, text);
+        field(text, "value", value);
+        text.push('}');
+    }
+    text.push_str("],\"anomalies\":[");
+    for (nth, anomaly) in info.anomalies.iter().enumerate() {
+        text.push_str(if nth == 0 { "" } else { "," });
+        json_string(anomaly, text);
+    }
+    text.push_str("],\"ram\":[");
+    for (nth, run) in snapshot.machine.memory.runs().iter().enumerate() {
+        let joint = if nth == 0 { "" } else { "," };
+        let _ = write!(
+            text,
+            "{joint}{{\"start\":\"{}\",\"len\":{}}}",
+            run.start, run.len
+        );
+    }
+    text.push(']');
+    if let Some(checksum) = checksum {
+        let _ = write!(text, ",\"ram_crc32\":\"{checksum:#010x}\"");
+    }
+    text.push_str(",\"cpus\":[");
+    for (nth, cpu) in snapshot.machine.cpus.iter().enumerate() {
+        text.push_str(if nth == 0 { "" } else { "," });
+        cpu_json(cpu, text);
+    }
+    text.push(']');
+}
+
+fn cpu_json(cpu: &CpuState, text: &mut String) {
+    let _ = write!(text, "{{\"cpu\":{},\"cpl\":{}", cpu.index, cpu.cpl);
+    match cpu.paging() {
+        Some(mode) => field(text, "paging", mode.name()),
+        None => text.push_str(",\"paging\":null"),
+    }
+    let names = [
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
+        "r13", "r14", "r15",
+    ];
+    for (name, value) in names.iter().zip(cpu.general) {
+        let _ = write!(text, ",\"{name}\":\"{value:#x}\"");
+    }
+    let others = [
+        ("rip", Some(cpu.rip)),
+        ("rflags", Some(cpu.rflags)),
+        ("fs_base", Some(cpu.segments.fs.base)),
+        ("gs_base", Some(cpu.segments.gs.base)),
+        ("kernel_gs_base", cpu.kernel_gs_base),
+        ("idt_base", Some(cpu.segments.idt.base)),
+        ("gdt_base", Some(cpu.segments.gdt.base)),
+        ("cr0", Some(cpu.cr0)),
+        ("cr2", Some(cpu.cr2)),
+        ("cr3", Some(cpu.cr3)),
+        ("cr4", Some(cpu.cr4)),
+        ("efer", cpu.efer),
+        ("lstar", cpu.lstar),
+    ];
+    for (name, value) in others {
+        let _ = match value {
+            Some(value) => write!(text, ",\"{name}\":\"{value:#x}\""),
+            None => write!(text, ",\"{name}\":null"),
+        };
+    }
+    text.push('}');
+}
+
+fn kernel_json(session: &Session, text: &mut String) {
+    let kernel = session.osi.kernel();
+    text.push_str(",\"kernel\":{\"os\":\"linux\"");
+    field(text, "banner", &terminal_text(&kernel.banner));
+    field(text, "release", &session.located.release());
+    match &kernel.build_id {
+        Some(id) => field(text, "build_id", id),
+        None => text.push_str(",\"build_id\":null"),
+    }
+    field(text, "paging", session.located.mode.name());
+    field(text, "root", &session.located.root.to_string());
+    field(text, "text", &session.located.text.to_string());
+    field(text, "text_phys", &session.located.text_pa.to_string());
+    match session.virtual_slide() {
+        Some(slide) => field(text, "virtual_slide", &format!("{slide:#x}")),
+        None => text.push_str(",\"virtual_slide\":null"),
+    }
+    field(text, "profile", &session.source.to_string());
+    text.push_str(",\"premises\":[");
+    for (nth, premise) in kernel.premises.iter().enumerate() {
+        text.push_str(if nth == 0 {
+            "{\"about\":"
+        } else {
+            ",{\"about\":"
+        });
+        json_string(premise.about, text);
+        field(text, "value", &premise.value);
+        field(text, "by", &premise.by);
+        text.push('}');
+    }
+    text.push_str("]}");
+}

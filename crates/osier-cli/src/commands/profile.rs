@@ -1,0 +1,102 @@
+//! `osier profile`: import, show and export kernel profiles.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use osier::format::terminal_text;
+use osier::osier_profile::{Kind, Profile};
+
+use crate::args::{ExportFormat, OutputArgs, ProfileCommand};
+use crate::failure::Outcome;
+
+pub(super) fn run(command: &ProfileCommand, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    match command {
+        ProfileCommand::Import { files, out, group } => {
+            import(files, out.as_deref(), group.as_deref(), output)
+        }
+        ProfileCommand::Show { file, structure } => show(file, structure.as_deref()),
+        ProfileCommand::Export { file, to, out } => export(file, *to, out.as_deref()),
+    }
+}
+
+fn import(
+    _files: &[PathBuf],
+    _out: Option<&Path>,
+    _group: Option<&str>,
+    _output: &OutputArgs,
+) -> anyhow::Result<Outcome> {
+    bail!("importing symbol files is not built yet")
+}
+
+fn export(_file: &Path, _to: ExportFormat, _out: Option<&Path>) -> anyhow::Result<Outcome> {
+    bail!("exporting profiles is not built yet")
+}
+
+fn show(file: &Path, structure: Option<&str>) -> anyhow::Result<Outcome> {
+    let (profile, fingerprint) = Profile::read_file(file)?;
+    let text = match structure {
+        None => summary(&profile, fingerprint),
+        Some(name) => match members(&profile, name) {
+            Some(text) => text,
+            None => bail!("{}: no structure is called {name}", file.display()),
+        },
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(Outcome::Complete)
+}
+
+fn summary(profile: &Profile, fingerprint: u64) -> String {
+    let identity = profile.identity();
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    line("kernel", &terminal_text(&identity.banner));
+    line("release", &identity.release);
+    let id = identity.build_id.as_ref().map(ToString::to_string);
+    line("build id", id.as_deref().unwrap_or("none"));
+    let bits = identity.pointer_bytes.saturating_mul(8);
+    line("width", &format!("{bits} bits"));
+    line("types", &profile.types().len().to_string());
+    line("symbols", &profile.symbols().len().to_string());
+    line("constants", &profile.constants().len().to_string());
+    line("made for", &format!("{fingerprint:016x}"));
+    for source in profile.provenance() {
+        line("from", source);
+    }
+    text
+}
+
+fn members(profile: &Profile, name: &str) -> Option<String> {
+    let found = profile.find_type(name)?;
+    let mut members: Vec<_> = found.members().iter().collect();
+    members.sort_by_key(|member| (member.offset, member.bits));
+    let mut text = format!("{name}: {} bytes\n", found.bytes);
+    for member in members {
+        let kind = kind(&member.kind);
+        let _ = write!(
+            text,
+            "  {:>6} {:>6}  {:<28} {kind}",
+            member.offset, member.bytes, member.name
+        );
+        if let Some((first, width)) = member.bits {
+            let _ = write!(text, ", bits {first}+{width}");
+        }
+        text.push('\n');
+    }
+    Some(text)
+}
+
+fn kind(kind: &Kind) -> String {
+    match kind {
+        Kind::Int { signed: true } => "signed".to_owned(),
+        Kind::Int { signed: false } => "unsigned".to_owned(),
+        Kind::Pointer { to } if to.is_empty() => "pointer".to_owned(),
+        Kind::Pointer { to } => format!("pointer to {to}"),
+        Kind::Embedded { name } => name.clone(),
+        Kind::Array { of, count } => format!("{}[{count}]", self::kind(of)),
+        Kind::Unknown => "?".to_owned(),
+    }
+}

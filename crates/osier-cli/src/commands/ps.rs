@@ -1,0 +1,58 @@
+//! `osier ps`: processes, as a list or a tree.
+
+use std::ops::ControlFlow;
+
+use osier::ask::{Question, ask};
+use osier::order::{Order, arrange, tree};
+use osier::osi_test::current_process;
+
+use super::{flow, open};
+use crate::args::{OrderArg, OutputArgs, PsArgs};
+use crate::failure::Outcome;
+
+const EMPTY: &str = "the process list is empty, which no running system's is";
+
+pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    let (session, mut out) = open(&args.snapshot, output)?;
+    let osi = &*session.osi;
+    if !args.tree && args.order == OrderArg::List {
+        let mut written = Ok(());
+        let ends = ask(osi, Question::Processes, &mut |row| {
+            flow(out.row(row), &mut written)
+        });
+        written?;
+        if out.rows() == 0 {
+            anyhow::bail!(EMPTY);
+        }
+        return Ok(out.finish(&ends)?);
+    }
+    let mut processes = Vec::new();
+    let ends = osi.processes(&mut |process| {
+        processes.push(process);
+        ControlFlow::Continue(())
+    });
+    if processes.is_empty() {
+        anyhow::bail!(EMPTY);
+    }
+    if args.tree {
+        for leaf in tree(&processes) {
+            if let Some(process) = processes.get(leaf.index) {
+                out.branch(process, &leaf.branch)?;
+            }
+        }
+    } else {
+        let (order, current) = match args.order {
+            OrderArg::List => (Order::List, None),
+            OrderArg::Pid => (Order::Pid, None),
+            OrderArg::Panda => (Order::Panda, current_process(osi).map(|p| p.taskd)),
+        };
+        if order == Order::Panda && current.is_none() {
+            anyhow::bail!("PANDA's order starts from the current process, which is not known here");
+        }
+        arrange(&mut processes, order, current);
+        for process in &processes {
+            out.row(process)?;
+        }
+    }
+    Ok(out.finish(&ends)?)
+}

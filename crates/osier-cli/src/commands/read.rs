@@ -1,0 +1,170 @@
+//! `osier read`: bytes of memory, a hex dump on a terminal, raw otherwise.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+
+use anyhow::bail;
+use osier::osier_memory::{AddressSpace, Gap, PhysAddr, VirtAddr};
+use osier::osier_osi::{Seen, WalkEnds};
+use osier::{Session, format::describe_absence};
+
+use super::{open, process};
+use crate::args::{Format, OutputArgs, ReadArgs};
+use crate::failure::Outcome;
+
+/// Bytes that are read at a time.
+const WINDOW: u64 = 1 << 16;
+/// Bytes of a line of the hex dump.
+const LINE: u64 = 16;
+
+/// What is read from.
+enum From {
+    Virtual(AddressSpace),
+    Physical,
+}
+
+pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    let (session, mut out) = open(&args.snapshot, output)?;
+    let from = if args.phys {
+        From::Physical
+    } else {
+        From::Virtual(space(&session, args.pid)?)
+    };
+    // A dump when it is asked for by --format table, or for a terminal.
+    let dump = match output.format {
+        Some(format) => format == Format::Table,
+        None => std::io::stdout().is_terminal(),
+    };
+    let digits = usize::from(session.pointer_bytes()).saturating_mul(2);
+    let mut done = 0_u64;
+    while done < args.len {
+        let at = args.addr.wrapping_add(done);
+        let n = WINDOW.min(args.len.wrapping_sub(done));
+        let mut bytes = vec![0; n as usize];
+        let gaps = read(&session, &from, at, &mut bytes);
+        if dump {
+            out.text(hex_dump(at, &bytes, &gaps, digits).as_bytes())?;
+            out.lose(gaps.iter().map(|gap| gap.len).sum());
+        } else if let Some(gap) = gaps.first() {
+            // Raw bytes have no way to say that some are missing: stop before the first of them.
+            out.text(bytes.get(..gap.start).unwrap_or_default())?;
+            let missing = at.wrapping_add(gap.start as u64);
+            let left = args.len.wrapping_sub(done).wrapping_sub(gap.start as u64);
+            if !output.quiet {
+                let fault = gap.fault;
+                eprintln_quiet(&format!("osier: stopped at {missing:#x}: {fault}"));
+            }
+            if done == 0 && gap.start == 0 {
+                bail!("nothing could be read at {:#x}: {}", args.addr, gap.fault);
+            }
+            out.lose(usize::try_from(left).unwrap_or(usize::MAX));
+            break;
+        } else {
+            out.text(&bytes)?;
+        }
+        done = done.wrapping_add(n);
+    }
+    Ok(out.conclude(&WalkEnds::default())?)
+}
+
+/// Writes a line to standard error. Nobody is left to tell when it is closed.
+fn eprintln_quiet(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The address space of a process, or of the kernel.
+pub(super) fn space(session: &Session, pid: Option<u32>) -> anyhow::Result<AddressSpace> {
+    let Some(pid) = pid else {
+        return Ok(session.osi.kernel_space().clone());
+    };
+    let (taskd, _) = process(session, pid)?;
+    match session.osi.address_space(taskd) {
+        Seen::Is(space) => Ok(space),
+        Seen::Not(absent) => bail!(
+            "process {pid} has no address space to read by: {}",
+            describe_absence(&absent)
+        ),
+    }
+}
+
+fn read(session: &Session, from: &From, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
+    match from {
+        From::Virtual(space) => space.read_partial(VirtAddr(at), bytes),
+        From::Physical => read_physical(session, at, bytes),
+    }
+}
+
+fn read_physical(session: &Session, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
+    const PAGE: usize = 4096;
+    let mut gaps = Vec::new();
+    let mut start = 0_usize;
+    while start < bytes.len() {
+        let pa = PhysAddr(at.wrapping_add(start as u64));
+        let to_page_end = PAGE.wrapping_sub(pa.in_page() as usize);
+        let end = start.saturating_add(to_page_end).min(bytes.len());
+        if let Some(into) = bytes.get_mut(start..end)
+            && let Err(fault) = session.machine.memory.read(pa, into)
+        {
+            into.fill(0);
+            let len = end.wrapping_sub(start);
+            gaps.push(Gap { start, len, fault });
+        }
+        start = end;
+    }
+    gaps
+}
+
+/// Lines of an address, sixteen bytes and their characters; a byte that could not be read is `??`.
+fn hex_dump(at: u64, bytes: &[u8], gaps: &[Gap], digits: usize) -> String {
+    let missing = |index: usize| {
+        gaps.iter()
+            .any(|gap| index >= gap.start && index.wrapping_sub(gap.start) < gap.len)
+    };
+    let mut text = String::new();
+    for (nth, line) in bytes.chunks(LINE as usize).enumerate() {
+        let first = nth.wrapping_mul(LINE as usize);
+        let address = at.wrapping_add(first as u64);
+        let _ = write!(text, "{address:0digits$x} ");
+        let mut characters = String::new();
+        for column in 0..LINE as usize {
+            if column == 8 {
+                text.push(' ');
+            }
+            match line.get(column) {
+                Some(_) if missing(first.wrapping_add(column)) => {
+                    text.push_str(" ??");
+                    characters.push('?');
+                }
+                Some(byte) => {
+                    let _ = write!(text, " {byte:02x}");
+                    let shown = (b' '..=b'~').contains(byte);
+                    characters.push(if shown { char::from(*byte) } else { '.' });
+                }
+                None => text.push_str("   "),
+            }
+        }
+        let _ = writeln!(text, "  |{characters}|");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use osier::osier_memory::{Cause, Fault};
+
+    use super::*;
+
+    #[test]
+    fn missing_bytes_show_as_such() {
+        let gap = Gap {
+            start: 1,
+            len: 2,
+            fault: Fault::new(Cause::NotCaptured),
+        };
+        assert_eq!(
+            hex_dump(0x1000, b"Abcd\0", &[gap], 8),
+            "00001000  41 ?? ?? 64 00                                    |A??d.|\n"
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! Where rows go: standard output in the format that was asked for, messages to standard error.
+
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+use osier::format::{
+    Style, TextTable, csv_header, csv_row, describe_absence, describe_end, json_end, json_row,
+};
+use osier::osier_osi::WalkEnds;
+use osier::tables::{Cell, Row};
+
+use crate::args::{Colour, Format, OutputArgs};
+use crate::failure::Outcome;
+
+/// Writes rows and keeps count of what was lost.
+pub(crate) struct Output {
+    out: BufWriter<StdoutLock<'static>>,
+    format: Format,
+    table: TextTable,
+    line: String,
+    rows: usize,
+    lost: usize,
+    bad_ends: usize,
+    places: Vec<String>,
+    args: OutputArgs,
+}
+
+/// Places of missing values that `-v` names before it stops.
+const PLACES: usize = 100;
+
+/// Whether standard output takes colours.
+fn colours(args: &OutputArgs) -> bool {
+    match args.color {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => {
+            let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            !unwanted && io::stdout().is_terminal()
+        }
+    }
+}
+
+impl Output {
+    /// An output for the rows of a guest with pointers of this many bytes.
+    pub(crate) fn new(args: &OutputArgs, pointer_bytes: u8) -> Self {
+        let otherwise = if io::stdout().is_terminal() {
+            Format::Table
+        } else {
+            Format::Jsonl
+        };
+        let style = Style {
+            pointer_bytes,
+            colour: colours(args),
+            wide: args.wide,
+        };
+        Self {
+            out: BufWriter::with_capacity(1 << 16, io::stdout().lock()),
+            format: args.format.unwrap_or(otherwise),
+            table: TextTable::new(style),
+            line: String::new(),
+            rows: 0,
+            lost: 0,
+            bad_ends: 0,
+            places: Vec::new(),
+            args: args.clone(),
+        }
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Rows written so far.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Writes a row.
+    pub(crate) fn row(&mut self, row: &dyn Row) -> io::Result<()> {
+        self.branch(row, "")
+    }
+
+    /// Writes a row of a tree: `indent` stands before its name in a table.
+    pub(crate) fn branch(&mut self, row: &dyn Row, indent: &str) -> io::Result<()> {
+        let lost = row.losses();
+        self.lost = self.lost.saturating_add(lost);
+        if lost > 0 && self.args.verbose && self.places.len() < PLACES {
+            self.note_places(row);
+        }
+        self.line.clear();
+        match self.format {
+            Format::Table => self.table.add(row, indent),
+            Format::Jsonl => {
+                json_row(row, &mut self.line);
+                self.line.push('\n');
+            }
+            Format::Json => {
+                self.line.push_str(self.array_joint());
+                json_row(row, &mut self.line);
+            }
+            Format::Csv => {
+                if self.rows == 0 {
+                    csv_header(row.table(), &mut self.line);
+                    self.line.push_str("\r\n");
+                }
+                csv_row(row, &mut self.line);
+                self.line.push_str("\r\n");
+            }
+        }
+        self.rows = self.rows.saturating_add(1);
+        self.out.write_all(self.line.as_bytes())
+    }
+
+    fn array_joint(&self) -> &'static str {
+        if self.rows == 0 { "[\n" } else { ",\n" }
+    }
+
+    fn note_places(&mut self, row: &dyn Row) {
+        let columns = row.table().columns;
+        let first = columns.iter().zip(row.cells()).find_map(|(column, cell)| {
+            let value = match cell {
+                Cell::Number(number) => number.to_string(),
+                Cell::Address(address) => format!("{address:#x}"),
+                _ => return None,
+            };
+            Some(format!("{} {value}", column.name))
+        });
+        let label = first.unwrap_or_else(|| format!("row {}", self.rows));
+        for (column, cell) in columns.iter().zip(row.cells()) {
+            if let Cell::Absent(absent) = cell
+                && absent.is_loss()
+            {
+                let why = describe_absence(absent);
+                self.places.push(format!("{label}: {}: {why}", column.name));
+            }
+        }
+    }
+
+    /// Counts values that were lost outside of rows.
+    pub(crate) fn lose(&mut self, count: usize) {
+        self.lost = self.lost.saturating_add(count);
+    }
+
+    /// Writes text as it is: for answers that are no rows.
+    pub(crate) fn text(&mut self, text: &[u8]) -> io::Result<()> {
+        self.out.write_all(text)
+    }
+
+    /// The writer, for answers that are no rows.
+    pub(crate) fn writer(&mut self) -> &mut dyn Write {
+        &mut self.out
+    }
+
+    /// Writes how the walks ended and everything that waits, and tells how complete it all was.
+    pub(crate) fn finish(mut self, ends: &WalkEnds) -> io::Result<Outcome> {
+        for (walk, end) in ends.bad() {
+            self.bad_ends = self.bad_ends.saturating_add(1);
+            self.line.clear();
+            match self.format {
+                Format::Jsonl => {
+                    json_end(walk, end, &mut self.line);
+                    self.line.push('\n');
+                }
+                Format::Json => {
+                    self.line.push_str(self.array_joint());
+                    json_end(walk, end, &mut self.line);
+                    self.rows = self.rows.saturating_add(1);
+                }
+                Format::Table | Format::Csv => {}
+            }
+            self.out.write_all(self.line.as_bytes())?;
+        }
+        match self.format {
+            Format::Table => self.out.write_all(self.table.draw().as_bytes())?,
+            Format::Json => {
+                let close: &[u8] = if self.rows == 0 { b"[]\n" } else { b"\n]\n" };
+                self.out.write_all(close)?;
+            }
+            Format::Jsonl | Format::Csv => {}
+        }
+        self.conclude(ends)
+    }
+
+    /// As [`finish`](Self::finish), after an answer that was no rows: nothing more is written to
+    /// standard output.
+    pub(crate) fn conclude(mut self, ends: &WalkEnds) -> io::Result<Outcome> {
+        self.out.flush()?;
+        self.bad_ends = ends.bad().count();
+        self.messages(ends);
+        Ok(match (self.lost, self.bad_ends) {
+            (0, 0) => Outcome::Complete,
+            _ if self.args.strict => Outcome::PartialIsFailure,
+            _ => Outcome::Partial,
+        })
+    }
+
+    /// The footer on standard error. That it cannot be written is no failure of the answer.
+    fn messages(&self, ends: &WalkEnds) {
+        if self.args.quiet {
+            return;
+        }
+        let mut text = String::new();
+        let structured = matches!(self.format, Format::Jsonl | Format::Json);
+        if !structured || self.args.verbose {
+            for (walk, end) in ends.bad() {
+                text.push_str(&format!("osier: {}\n", describe_end(walk, end)));
+            }
+        }
+        for place in self.places.iter().take(PLACES) {
+            text.push_str(&format!("osier: {place}\n"));
+        }
+        if self.lost > 0 || self.bad_ends > 0 {
+            let hint = if self.args.verbose || self.lost == 0 {
+                ""
+            } else {
+                "; -v for places"
+            };
+            let (fields, lists) = (plural(self.lost, "value"), plural(self.bad_ends, "list"));
+            text.push_str(&format!(
+                "osier: incomplete: {fields} could not be read, {lists} ended badly{hint}\n"
+            ));
+        } else if self.args.verbose {
+            let closed: Vec<&str> = ends.0.iter().map(|(walk, _)| *walk).collect();
+            let closed = if closed.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", closed.join(", "))
+            };
+            let rows = plural(self.rows, "row");
+            text.push_str(&format!(
+                "osier: complete: {rows}, every value read, every walk closed{closed}\n"
+            ));
+        }
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
+}

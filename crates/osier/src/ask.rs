@@ -1,0 +1,136 @@
+//! Questions to a whole snapshot: what `osier ps`, `osier maps` and so on ask, row by row.
+
+use std::ops::ControlFlow;
+
+use osier_memory::VirtAddr;
+use osier_osi::{Osi, WalkEnds};
+
+use crate::tables::Row;
+
+/// A question that has rows for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Processes.
+    Processes,
+    /// Process handles.
+    Handles,
+    /// What runs on each processor.
+    Current,
+    /// Threads of every process.
+    Threads,
+    /// Kernel modules.
+    Modules,
+    /// Mappings of every process.
+    Mappings,
+    /// Present pages of every process.
+    Pages,
+}
+
+impl Question {
+    /// Every question.
+    pub const ALL: [Self; 7] = [
+        Self::Processes,
+        Self::Handles,
+        Self::Current,
+        Self::Threads,
+        Self::Modules,
+        Self::Mappings,
+        Self::Pages,
+    ];
+
+    /// The command that asks it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Processes => "ps",
+            Self::Handles => "handles",
+            Self::Current => "current",
+            Self::Threads => "threads",
+            Self::Modules => "modules",
+            Self::Mappings => "maps",
+            Self::Pages => "pages",
+        }
+    }
+
+    /// The question that the command `word` asks.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|question| question.word() == word)
+    }
+}
+
+/// Shows every row of the answer and returns how the walks ended.
+///
+/// `row` may end the answer early.
+pub fn ask(
+    osi: &dyn Osi,
+    question: Question,
+    row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
+) -> WalkEnds {
+    match question {
+        Question::Processes => osi.processes(&mut |process| row(&process)),
+        Question::Handles => osi.process_handles(&mut |handle| row(&handle)),
+        Question::Current => osi.current(&mut |current| row(&current)),
+        Question::Modules => osi.modules(&mut |module| row(&module)),
+        Question::Threads | Question::Mappings | Question::Pages => {
+            of_every_process(osi, question, row)
+        }
+    }
+}
+
+/// As [`ask`], of the process at `taskd` alone; questions that are not a process's have no rows.
+pub fn ask_process(
+    osi: &dyn Osi,
+    question: Question,
+    taskd: VirtAddr,
+    row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
+) -> WalkEnds {
+    match question {
+        Question::Threads => osi.threads(taskd, &mut |thread| row(&thread)),
+        Question::Mappings => osi.mappings(taskd, &mut |mapping| row(&mapping)),
+        Question::Pages => osi.pages(taskd, &mut |range| row(&range)),
+        _ => WalkEnds::default(),
+    }
+}
+
+fn of_every_process(
+    osi: &dyn Osi,
+    question: Question,
+    row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
+) -> WalkEnds {
+    let (handles, mut ends) = taskds(osi);
+    let mut stopped = false;
+    for taskd in handles {
+        ends.join(ask_process(osi, question, taskd, &mut |one| {
+            let flow = row(one);
+            stopped = flow.is_break();
+            flow
+        }));
+        if stopped {
+            break;
+        }
+    }
+    ends
+}
+
+/// Every process's `taskd`, in the list's order.
+fn taskds(osi: &dyn Osi) -> (Vec<VirtAddr>, WalkEnds) {
+    let mut found = Vec::new();
+    let ends = osi.process_handles(&mut |handle| {
+        found.push(handle.taskd);
+        ControlFlow::Continue(())
+    });
+    (found, ends)
+}
+
+/// The processes with this pid (several only when the list is damaged), by `taskd`.
+pub fn by_pid(osi: &dyn Osi, pid: u32) -> (Vec<VirtAddr>, WalkEnds) {
+    let mut found = Vec::new();
+    let ends = osi.processes(&mut |process| {
+        if process.pid.value() == Some(pid) {
+            found.push(process.taskd);
+        }
+        ControlFlow::Continue(())
+    });
+    (found, ends)
+}

@@ -1,0 +1,195 @@
+//! Distilling: a small snapshot with only the pages that some questions need.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use osier_linux::locate;
+use osier_memory::{Hint, Machine, PhysicalMemory, Recorder};
+use osier_profile::Profile;
+use osier_snapshot::Snapshot;
+
+use crate::ask::{Question, ask};
+use crate::elf_core::{Core, CoreError, write_core};
+use crate::format::{json_end, json_row};
+use crate::{Error, Options, Session, open_snapshot};
+
+/// What distilling did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distilled {
+    /// Pages kept, of 4 KiB.
+    pub pages: usize,
+    /// Rows that the questions answered, endings included.
+    pub rows: usize,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// Why a snapshot could not be distilled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DistillError {
+    /// The snapshot, or the distilled one, could not be attached to.
+    #[error(transparent)]
+    Session(#[from] Error),
+    /// The file could not be written.
+    #[error("{file}: {source}", file = file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: CoreError,
+    },
+    /// The distilled snapshot answers something else.
+    #[error(
+        "the distilled snapshot answers otherwise, from row {row} of {question} on: {before} \
+         became {after}"
+    )]
+    Differs {
+        /// The question.
+        question: &'static str,
+        /// Number of the first row that differs, from 0.
+        row: usize,
+        /// The row of the whole snapshot.
+        before: String,
+        /// The row of the distilled one.
+        after: String,
+    },
+}
+
+/// Writes to `out` an ELF core with the pages of the snapshot at `path` that `questions` and the
+/// finding of the kernel touch, opens it again and asks the same questions.
+///
+/// # Errors
+///
+/// [`DistillError`]; the file is removed when it answers otherwise than the whole snapshot.
+pub fn distill(
+    path: &Path,
+    options: &Options,
+    questions: &[Question],
+    out: &Path,
+) -> Result<Distilled, DistillError> {
+    // Once unrecorded, so that the profile is had, then with a recorder between: what reading
+    // types and symbols out of the snapshot touches need not be kept.
+    let session = Session::open(path, options)?;
+    let profile = session.profile.clone();
+    let vmcoreinfo = session.located.vmcoreinfo.clone();
+    let pointer_bytes = session.pointer_bytes();
+    drop(session);
+
+    let mut snapshot = open_snapshot(path, options)?;
+    let whole = snapshot.machine.memory.clone();
+    let recorder = Arc::new(Recorder::new(whole.clone()));
+    snapshot.machine.memory = recorder.clone();
+    let cpus = snapshot.machine.cpus.clone();
+    let noted = snapshot.machine.hints.iter().find_map(|hint| match hint {
+        Hint::Vmcoreinfo(text) => Some(text.clone()),
+        _ => None,
+    });
+    // Whoever has no profile of this kernel yet must find it too.
+    let bare = Machine {
+        memory: recorder.clone(),
+        cpus: cpus.clone(),
+        hints: snapshot.machine.hints.clone(),
+    };
+    let _ = locate(&bare, &[]);
+    let session = Session::attach_with(snapshot, options, profile.clone())?;
+    let before = answers(&session, questions);
+    drop(session);
+
+    let pages = recorder.touched();
+    let core = Core {
+        memory: &*whole,
+        runs: whole.runs(),
+        pages: &pages,
+        cpus: &cpus,
+        vmcoreinfo: noted.as_deref().or(vmcoreinfo.as_deref()),
+        pointer_bytes,
+    };
+    let written = write_file(out, &core);
+    let bytes = written.map_err(|source| DistillError::Write {
+        file: out.to_owned(),
+        source,
+    })?;
+    if let Err(error) = verify(out, options, profile, questions, &before) {
+        let _ = std::fs::remove_file(out);
+        return Err(error);
+    }
+    Ok(Distilled {
+        pages: pages.len(),
+        rows: before.iter().map(Vec::len).sum(),
+        bytes,
+    })
+}
+
+fn write_file(out: &Path, core: &Core<'_>) -> Result<u64, CoreError> {
+    let mut partial = out.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let write = || -> Result<u64, CoreError> {
+        let mut file = BufWriter::new(File::create(&partial)?);
+        write_core(core, &mut file)?;
+        file.flush()?;
+        let bytes = file.get_ref().metadata()?.len();
+        std::fs::rename(&partial, out)?;
+        Ok(bytes)
+    };
+    write().inspect_err(|_| {
+        let _: io::Result<()> = std::fs::remove_file(&partial);
+    })
+}
+
+/// Every row of every question as JSON, endings after the rows.
+fn answers(session: &Session, questions: &[Question]) -> Vec<Vec<String>> {
+    let answer = |&question: &Question| {
+        let mut rows = Vec::new();
+        let ends = ask(&*session.osi, question, &mut |row| {
+            let mut text = String::new();
+            json_row(row, &mut text);
+            rows.push(text);
+            ControlFlow::Continue(())
+        });
+        for (walk, end) in ends.bad() {
+            let mut text = String::new();
+            json_end(walk, end, &mut text);
+            rows.push(text);
+        }
+        rows
+    };
+    questions.iter().map(answer).collect()
+}
+
+fn verify(
+    out: &Path,
+    options: &Options,
+    profile: Arc<Profile>,
+    questions: &[Question],
+    before: &[Vec<String>],
+) -> Result<(), DistillError> {
+    // The core has its own registers and its own addresses.
+    let plain = Options {
+        registers: None,
+        ram_split: None,
+        cache: None,
+        ..options.clone()
+    };
+    let snapshot: Snapshot = open_snapshot(out, &plain)?;
+    let session = Session::attach_with(snapshot, &plain, profile)?;
+    let after = answers(&session, questions);
+    for ((question, before), after) in questions.iter().zip(before).zip(&after) {
+        let rows = before.len().max(after.len());
+        let differing = (0..rows).find(|&row| before.get(row) != after.get(row));
+        if let Some(row) = differing {
+            let text = |rows: &[String]| rows.get(row).map_or("nothing", String::as_str).to_owned();
+            return Err(DistillError::Differs {
+                question: question.word(),
+                row,
+                before: text(before),
+                after: text(after),
+            });
+        }
+    }
+    Ok(())
+}

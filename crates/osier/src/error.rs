@@ -1,0 +1,59 @@
+//! Why a session could not be had.
+
+use std::path::PathBuf;
+
+use osier_linux::{AttachError, LocateError};
+use osier_memory::PhysAddr;
+use osier_profile::ProfileError;
+use osier_snapshot::OpenError;
+
+use crate::missing::MissingSymbols;
+use crate::os_name::OsNameError;
+
+/// Why a session could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The snapshot could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The operating system's name is none.
+    #[error(transparent)]
+    OsName(#[from] OsNameError),
+    /// The operating system that was named is not the one that the snapshot holds.
+    #[error("{named} was asked for, but {found}")]
+    Contradiction {
+        /// The name that was given.
+        named: String,
+        /// What the snapshot shows.
+        found: String,
+    },
+    /// No provider for this operating system.
+    #[error("{0} snapshots are not read yet")]
+    NoProvider(&'static str),
+    /// No kernel was found.
+    #[error("{file}: {source}", file = file.display())]
+    Locate {
+        /// The snapshot.
+        file: PathBuf,
+        /// What was tried.
+        source: LocateError,
+    },
+    /// The page-table root that was named is not a kernel's.
+    #[error("no kernel is mapped by the page table at {0}; leave the root out to have it searched")]
+    NotARoot(PhysAddr),
+    /// The profile that was named could not be read.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The kernel was found, but not its types or symbols.
+    #[error(transparent)]
+    Missing(#[from] Box<MissingSymbols>),
+    /// The profile does not serve.
+    #[error("{profile}: {source}")]
+    Attach {
+        /// Which profile.
+        profile: String,
+        /// What it lacks.
+        source: AttachError,
+    },
+}

@@ -1,0 +1,205 @@
+//! Where a session's profile comes from: a file that was named, the store, or the snapshot itself.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use osier_linux::{Known, Located, WANTED, linux_policy};
+use osier_memory::{AddressSpace, Machine};
+use osier_profile::{Card, Identity, OsKind, Profile, ProfileBuilder, ProfileStore, Source};
+use osier_symbols::image::{self, Help, Image, ImageError};
+
+use crate::missing::MissingSymbols;
+use crate::{Error, Options};
+
+/// Where a session's profile came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProfileSource {
+    /// The file that was named.
+    Named(PathBuf),
+    /// A store: a folder, the cache, or the program itself.
+    Stored(Source),
+    /// The snapshot itself: the kernel's own types and symbols; kept at the path, when there is
+    /// one, for the next time.
+    Snapshot(Option<PathBuf>),
+    /// The caller.
+    Given,
+}
+
+impl fmt::Display for ProfileSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(path) => write!(f, "profile {}", path.display()),
+            Self::Stored(source) => source.fmt(f),
+            Self::Snapshot(Some(path)) => {
+                write!(f, "the snapshot itself; kept as {}", path.display())
+            }
+            Self::Snapshot(None) => f.write_str("the snapshot itself; not kept"),
+            Self::Given => f.write_str("given by the caller"),
+        }
+    }
+}
+
+/// The profiles that a session may use.
+pub(crate) struct Profiles {
+    store: ProfileStore,
+    named: Option<(PathBuf, Arc<Profile>)>,
+}
+
+impl Profiles {
+    pub(crate) fn new(options: &Options) -> Result<Self, Error> {
+        let named = match &options.profile {
+            Some(path) => {
+                let (profile, _) = Profile::read_file(path)?;
+                Some((path.clone(), Arc::new(profile)))
+            }
+            None => None,
+        };
+        let store = ProfileStore {
+            dirs: options.profiles.clone(),
+            cache: options.cache.clone(),
+            embedded: crate::shipped::SHIPPED.to_vec(),
+        };
+        Ok(Self { store, named })
+    }
+
+    /// The kernels that these profiles describe.
+    pub(crate) fn known(&self) -> Vec<Known> {
+        let named = self.named.iter().filter_map(|(_, profile)| known(profile));
+        let stored = self.store.all().cards.into_iter();
+        named
+            .chain(stored.filter_map(|(card, _)| known_by_card(card)))
+            .collect()
+    }
+
+    /// The profile of the kernel that was found.
+    pub(crate) fn of(
+        &self,
+        machine: &Machine,
+        located: &Located,
+    ) -> Result<(Arc<Profile>, ProfileSource), Error> {
+        if let Some((path, profile)) = &self.named {
+            return Ok((profile.clone(), ProfileSource::Named(path.clone())));
+        }
+        let fingerprint = WANTED.fingerprint();
+        let by_id = located.build_id.as_ref();
+        let stored = by_id
+            .and_then(|id| self.store.find(id, fingerprint))
+            .or_else(|| self.store.find_by_banner(&located.banner, fingerprint));
+        if let Some((profile, source)) = stored {
+            return Ok((profile, ProfileSource::Stored(source)));
+        }
+        match from_snapshot(machine, located) {
+            Ok(mut builder) => {
+                builder.set_text_head(located.text_head(machine));
+                let profile = builder.build();
+                let kept = self.store.save(&profile, fingerprint);
+                Ok((Arc::new(profile), ProfileSource::Snapshot(kept)))
+            }
+            Err(why) => Err(self.missing(located, why)),
+        }
+    }
+
+    fn missing(&self, located: &Located, why: String) -> Error {
+        let mut tried = Vec::new();
+        let what = match &located.build_id {
+            Some(id) => format!("build id {id}"),
+            None => "this banner".to_owned(),
+        };
+        for dir in &self.store.dirs {
+            tried.push(format!("{}: no profile of {what}", dir.display()));
+        }
+        match &self.store.cache {
+            Some(cache) => tried.push(format!(
+                "the cache {}: no profile of {what}",
+                cache.display()
+            )),
+            None => tried.push("no cache".to_owned()),
+        }
+        tried.push(format!(
+            "{} profiles that ship with Osier: none of {what}",
+            self.store.embedded.len()
+        ));
+        tried.push(why);
+        Error::Missing(Box::new(MissingSymbols {
+            help: Help::of(&identity(located)),
+            tried,
+        }))
+    }
+}
+
+fn identity(located: &Located) -> Identity {
+    Identity {
+        os: OsKind::Linux,
+        pointer_bytes: located.mode.pointer_bytes(),
+        build_id: located.build_id.clone(),
+        banner: located.banner.clone(),
+        release: located.release(),
+    }
+}
+
+fn known_by_card(card: Card) -> Option<Known> {
+    let root = card
+        .anchor("init_top_pgt")
+        .or_else(|| card.anchor("swapper_pg_dir"))?;
+    Some(Known {
+        text: card.anchor("_text").or_else(|| card.anchor("_stext"))?,
+        linux_banner: card.anchor("linux_banner")?,
+        root,
+        banner: card.identity.banner.trim_ascii_end().to_vec(),
+        pointer_bytes: card.identity.pointer_bytes,
+        build_id: card.identity.build_id,
+        text_head: card.text_head,
+    })
+}
+
+/// What to look for to find the kernel of `profile` in a dump; `None` when the profile lacks the
+/// symbols for it.
+pub fn known(profile: &Profile) -> Option<Known> {
+    let identity = profile.identity();
+    if identity.os != OsKind::Linux {
+        return None;
+    }
+    let symbol = |names: [&str; 2]| names.iter().find_map(|name| profile.symbol(name));
+    Some(Known {
+        text: symbol(["_text", "_stext"])?,
+        linux_banner: profile.symbol("linux_banner")?,
+        root: symbol(["init_top_pgt", "swapper_pg_dir"])?,
+        banner: identity.banner.trim_ascii_end().to_vec(),
+        pointer_bytes: identity.pointer_bytes,
+        build_id: identity.build_id.clone(),
+        text_head: profile.text_head().to_vec(),
+    })
+}
+
+/// Reads the kernel's own types and symbols out of its memory. The error says in words what was
+/// missing.
+fn from_snapshot(machine: &Machine, located: &Located) -> Result<ProfileBuilder, String> {
+    let space = AddressSpace::new(
+        machine.memory.clone(),
+        located.mode,
+        located.root,
+        linux_policy,
+    );
+    let place = Image {
+        text: located.text,
+        end: located.end,
+        slide: kernel_offset(located),
+    };
+    image::import(&space, place, Some(&WANTED), identity(located)).map_err(|error| {
+        let (what, reason) = match error {
+            ImageError::NoTypes { reason, .. } => ("no type information (BTF)", reason),
+            ImageError::NoSymbols { reason, .. } => ("no symbol table (kallsyms)", reason),
+        };
+        format!("the snapshot itself: {what}: {reason}")
+    })
+}
+
+/// `KERNELOFFSET` of VMCOREINFO: what KASLR added to link-time addresses.
+fn kernel_offset(located: &Located) -> Option<u64> {
+    let text = located.vmcoreinfo.as_deref()?;
+    let line = text
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"KERNELOFFSET="))?;
+    u64::from_str_radix(std::str::from_utf8(line).ok()?.trim(), 16).ok()
+}

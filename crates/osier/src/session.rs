@@ -1,0 +1,183 @@
+//! A session: a snapshot opened, its kernel found, its profile had, a provider attached.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use osier_linux::{Known, Linux, Located, locate};
+use osier_memory::{Hint, Machine, PhysAddr};
+use osier_osi::Osi;
+use osier_profile::{OsKind, Profile};
+use osier_snapshot::{OpenOptions, Snapshot, SnapshotInfo};
+
+use crate::Error;
+use crate::os_name::{OsName, os_word};
+use crate::profiles::{ProfileSource, Profiles, known};
+
+/// What a caller may say about a snapshot. The default says nothing and keeps nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Folders of profiles, searched in order before the cache.
+    pub profiles: Vec<PathBuf>,
+    /// The profile to use, whatever the kernel is called.
+    pub profile: Option<PathBuf>,
+    /// The operating system: `linux`, `windows`, or a PANDA `-os` string.
+    pub os: Option<String>,
+    /// The page-table root to read the kernel by, physical.
+    pub table_root: Option<PhysAddr>,
+    /// The folder where profiles and indexes are kept; `None` keeps none.
+    pub cache: Option<PathBuf>,
+    /// A text file with the processors' registers, beside a raw dump.
+    pub registers: Option<PathBuf>,
+    /// Where the RAM below 4 GiB ends, for a bare `pc.ram` block.
+    pub ram_split: Option<u64>,
+}
+
+/// A snapshot with everything that answering takes.
+pub struct Session {
+    /// What the file is.
+    pub info: SnapshotInfo,
+    /// Memory, processors, hints.
+    pub machine: Machine,
+    /// Where the kernel is, and how that was decided.
+    pub located: Located,
+    /// The kernel's types and symbols.
+    pub profile: Arc<Profile>,
+    /// Where they came from.
+    pub source: ProfileSource,
+    /// The provider.
+    pub osi: Box<dyn Osi>,
+}
+
+/// Opens a snapshot without looking for a kernel in it.
+///
+/// # Errors
+///
+/// The file cannot be opened, or the operating system's name is none.
+pub fn open_snapshot(path: &Path, options: &Options) -> Result<Snapshot, Error> {
+    if let Some(name) = &options.os {
+        OsName::parse(name)?;
+    }
+    let open_options = OpenOptions {
+        registers: options.registers.clone(),
+        index_dir: options.cache.clone(),
+        ram_split: options.ram_split,
+        ..OpenOptions::default()
+    };
+    Ok(osier_snapshot::open(path, &open_options)?)
+}
+
+impl Session {
+    /// Opens the snapshot at `path`, finds its kernel, finds or makes the profile, and attaches.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] names what is missing and the way out.
+    pub fn open(path: &Path, options: &Options) -> Result<Self, Error> {
+        Self::attach(open_snapshot(path, options)?, options)
+    }
+
+    /// As [`open`](Self::open), of a snapshot that is open already.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn attach(snapshot: Snapshot, options: &Options) -> Result<Self, Error> {
+        let profiles = Profiles::new(options)?;
+        let located = find(&snapshot, options, &profiles.known())?;
+        let (profile, source) = profiles.of(&snapshot.machine, &located)?;
+        Self::with(snapshot, located, profile, source)
+    }
+
+    /// As [`attach`](Self::attach), with a profile in hand.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn attach_with(
+        snapshot: Snapshot,
+        options: &Options,
+        profile: Arc<Profile>,
+    ) -> Result<Self, Error> {
+        let known: Vec<Known> = known(&profile).into_iter().collect();
+        let located = find(&snapshot, options, &known)?;
+        Self::with(snapshot, located, profile, ProfileSource::Given)
+    }
+
+    fn with(
+        snapshot: Snapshot,
+        located: Located,
+        profile: Arc<Profile>,
+        source: ProfileSource,
+    ) -> Result<Self, Error> {
+        let attached = Linux::attach(&snapshot.machine, &located, profile.clone());
+        let linux = attached.map_err(|error| Error::Attach {
+            profile: source.to_string(),
+            source: error,
+        })?;
+        Ok(Self {
+            info: snapshot.info,
+            machine: snapshot.machine,
+            located,
+            profile,
+            source,
+            osi: Box::new(linux),
+        })
+    }
+
+    /// Bytes of the guest kernel's pointers.
+    pub fn pointer_bytes(&self) -> u8 {
+        self.located.mode.pointer_bytes()
+    }
+
+    /// What was added to link-time addresses by KASLR; `None` when the profile has no `_text`.
+    pub fn virtual_slide(&self) -> Option<u64> {
+        let text = self
+            .profile
+            .symbol("_text")
+            .or_else(|| self.profile.symbol("_stext"))?;
+        Some(self.located.text.0.wrapping_sub(text))
+    }
+}
+
+/// Finds the kernel and holds it against what the caller said.
+fn find(snapshot: &Snapshot, options: &Options, known: &[Known]) -> Result<Located, Error> {
+    let machine = &snapshot.machine;
+    let name = match &options.os {
+        Some(name) => Some((name, OsName::parse(name)?)),
+        None => None,
+    };
+    if let Some((_, named)) = &name
+        && named.os != OsKind::Linux
+    {
+        return Err(Error::NoProvider(os_word(named.os)));
+    }
+    let not_found = |source| Error::Locate {
+        file: snapshot.info.file.clone(),
+        source,
+    };
+    let located = match options.table_root {
+        None => locate(machine, known).map_err(not_found)?,
+        Some(root) => {
+            let told = Machine {
+                memory: machine.memory.clone(),
+                cpus: Vec::new(),
+                hints: vec![Hint::TableRoot(root)],
+            };
+            locate(&told, known)
+                .ok()
+                .filter(|located| located.mode.root_of_cr3(root.0) == located.root)
+                .ok_or(Error::NotARoot(root))?
+        }
+    };
+    if let Some((given, named)) = name {
+        let bytes = located.mode.pointer_bytes();
+        let found = named.contradiction(OsKind::Linux, bytes, &located.release());
+        if let Some(found) = found {
+            return Err(Error::Contradiction {
+                named: given.clone(),
+                found,
+            });
+        }
+    }
+    Ok(located)
+}
