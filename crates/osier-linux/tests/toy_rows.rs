@@ -8,6 +8,7 @@
     reason = "a panic is how a test fails"
 )]
 
+#[allow(dead_code, reason = "these tests ask one question at a time")]
 mod toys;
 
 use std::ops::ControlFlow;

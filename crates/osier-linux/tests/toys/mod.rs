@@ -16,19 +16,19 @@ use osier_testkit::ToyKernel;
 const ROW_LIMIT: usize = 20_000;
 
 /// The value of a field, or why it is absent.
-pub type Value = Result<String, Why>;
+pub(crate) type Value = Result<String, Why>;
 /// A row's fields by name.
-pub type Fields = BTreeMap<&'static str, Value>;
+pub(crate) type Fields = BTreeMap<&'static str, Value>;
 
 /// All answers: rows by table and key, and how the walks of each question ended.
 #[derive(Default)]
-pub struct Answers {
-    pub rows: BTreeMap<(String, u64), Fields>,
-    pub ends: BTreeMap<String, WalkEnds>,
-    pub twice: Vec<(String, u64)>,
+pub(crate) struct Answers {
+    pub(crate) rows: BTreeMap<(String, u64), Fields>,
+    pub(crate) ends: BTreeMap<String, WalkEnds>,
+    pub(crate) twice: Vec<(String, u64)>,
 }
 
-pub fn located(toy: &ToyKernel) -> Located {
+pub(crate) fn located(toy: &ToyKernel) -> Located {
     Located {
         mode: toy.mode,
         root: toy.root,
@@ -43,7 +43,10 @@ pub fn located(toy: &ToyKernel) -> Located {
     }
 }
 
-pub fn attach(toy: &ToyKernel, memory: Arc<dyn PhysicalMemory>) -> Result<Linux, AttachError> {
+pub(crate) fn attach(
+    toy: &ToyKernel,
+    memory: Arc<dyn PhysicalMemory>,
+) -> Result<Linux, AttachError> {
     let mut machine = toy.machine.clone();
     machine.memory = memory;
     Linux::attach(&machine, &located(toy), toy.profile.clone())
@@ -62,7 +65,7 @@ macro_rules! fields {
     };
 }
 
-pub fn process(row: &Process) -> Fields {
+pub(crate) fn process(row: &Process) -> Fields {
     let mut fields = fields!(row; pid, ppid, name, asid, pgd, create_time, start);
     fields.insert("found_by", Ok(format!("{:?}", row.found_by)));
     if let ProcessExtra::Linux(extra) = &row.extra {
@@ -90,7 +93,7 @@ impl Answers {
 
     /// Asks everything. `handles` are the processes to ask for, besides those that are found; of
     /// the first `paged` of them the pages are asked for too, which takes most of the time.
-    pub fn ask(linux: &Linux, handles: &[VirtAddr], paged: usize) -> Self {
+    pub(crate) fn ask(linux: &Linux, handles: &[VirtAddr], paged: usize) -> Self {
         let mut all = Self::default();
         let mut leaders = handles.to_vec();
         let ends = linux.processes(&mut |row: Process| {
