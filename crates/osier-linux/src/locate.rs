@@ -12,6 +12,8 @@ mod confirm;
 mod search;
 mod vmcoreinfo;
 
+use std::ops::ControlFlow;
+
 use osier_memory::{Hint, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::Premise;
 use osier_profile::BuildId;
@@ -136,22 +138,29 @@ pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError
     if let Some(found) = first(machine, &candidates, known, noted.as_ref()) {
         return Ok(found);
     }
-    let sweep = search::sweep(machine);
-    tried.push(format!(
-        "a pass over memory ({} VMCOREINFO pages, {} kernel page tables)",
-        sweep.vmcoreinfo.len(),
-        sweep.roots.len()
-    ));
     // An i386 kernel says nothing of its own place; its VMCOREINFO does, and goes with a CR3.
-    let mut infos: Vec<&Vmcoreinfo> = sweep.vmcoreinfo.iter().collect();
-    infos.extend(noted.as_ref());
-    for info in infos {
+    let mut found = None;
+    let mut try_info = |info: &Vmcoreinfo| {
         let mut candidates = info.candidates("a VMCOREINFO page in memory");
         candidates.extend(confirm::from_registers(machine));
-        if let Some(found) = first(machine, &candidates, known, Some(info)) {
-            return Ok(found);
+        found = first(machine, &candidates, known, Some(info));
+        match found {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
         }
+    };
+    let sweep = match noted.as_ref().map(&mut try_info) {
+        Some(ControlFlow::Break(())) => search::Sweep::default(),
+        _ => search::sweep(machine, &mut try_info),
+    };
+    if let Some(found) = found {
+        return Ok(found);
     }
+    tried.push(format!(
+        "a pass over memory ({} VMCOREINFO pages, {} kernel page tables)",
+        sweep.vmcoreinfo,
+        sweep.roots.len()
+    ));
     if let Some(found) = first(machine, &sweep.roots, known, None) {
         return Ok(found);
     }

@@ -18,6 +18,8 @@ pub(super) struct Candidate {
     pub(super) root: PhysAddr,
     /// Where it comes from, in words.
     pub(super) by: String,
+    /// It is the kernel half of a pair whose user half CR3 holds.
+    pub(super) kernel_half: bool,
 }
 
 /// The addresses that an x86-64 kernel image is mapped at: `__START_KERNEL_map` and the 1 GiB after
@@ -44,17 +46,23 @@ pub(super) fn from_registers(machine: &Machine) -> Vec<Candidate> {
         };
         for mode in modes {
             let root = mode.root_of_cr3(cpu.cr3);
-            let mut roots = vec![(root, "")];
+            let mut roots = vec![(root, false)];
             if matches!(mode, Paging::Long4 | Paging::Long5 | Paging::Pae) && root.0 & 0x1000 != 0 {
-                roots.insert(0, (PhysAddr(root.0 & !0x1000), ", kernel half (KPTI)"));
+                roots.insert(0, (PhysAddr(root.0 & !0x1000), true));
             }
-            for (root, half) in roots {
+            for (root, kernel_half) in roots {
                 let known = all
                     .iter()
                     .any(|known| known.mode == mode && known.root == root);
                 if !known {
+                    let half = if kernel_half { ", kernel half" } else { "" };
                     let by = format!("CR3 {:#x} of CPU {}{half}", cpu.cr3, cpu.index);
-                    all.push(Candidate { mode, root, by });
+                    all.push(Candidate {
+                        mode,
+                        root,
+                        by,
+                        kernel_half,
+                    });
                 }
             }
         }
@@ -69,6 +77,7 @@ pub(super) fn any_mode(root: PhysAddr, by: &str) -> Vec<Candidate> {
         mode,
         root: mode.root_of_cr3(root.0),
         by: by.into(),
+        kernel_half: false,
     };
     modes.map(candidate).to_vec()
 }
@@ -96,6 +105,7 @@ pub(super) fn confirm(
         _ => image32(&space, known, info)?,
     };
     let recognised = known_banner(&space, &image, known);
+    let met = recognised.map(|(_, kernel)| kernel);
     let (banner_at, banner, build_id, how) = if let Some((at, kernel)) = recognised {
         let how = "a kernel met before, its banner at its place";
         (at, kernel.banner.clone(), kernel.build_id.clone(), how)
@@ -117,9 +127,14 @@ pub(super) fn confirm(
         (None, Some(id)) => (Some(id), "VMCOREINFO"),
         (None, None) => (search_build_id(&space, &image), "the image's notes"),
     };
+    let reference = reference_root(&space, &image, banner_at, met, info);
+    let (root, root_by) = match &reference {
+        Some((root, by)) => (*root, by.as_str()),
+        None => (candidate.root, candidate.by.as_str()),
+    };
     let mut premises = vec![
         premise("paging", candidate.mode.name(), &candidate.by),
-        premise("table-root", &candidate.root.to_string(), &candidate.by),
+        premise("table-root", &root.to_string(), root_by),
         premise(
             "kernel-base",
             &image.text.to_string(),
@@ -132,6 +147,13 @@ pub(super) fn confirm(
         ),
         premise("banner", &text(&banner), how),
     ];
+    if candidate.kernel_half {
+        let by = format!(
+            "{}: bit 12 is set, and the table without it maps the kernel",
+            candidate.by
+        );
+        premises.push(premise("kpti", "on", &by));
+    }
     if let Some(id) = &build_id {
         premises.push(premise("build-id", &id.to_string(), id_by));
     }
@@ -144,7 +166,7 @@ pub(super) fn confirm(
     }
     Some(Located {
         mode: candidate.mode,
-        root: candidate.root,
+        root,
         text: image.text,
         text_pa: image.text_pa,
         end: image.end,
@@ -154,6 +176,37 @@ pub(super) fn confirm(
         vmcoreinfo: info.map(|info| info.text.clone()),
         premises,
     })
+}
+
+/// The kernel's own table, `swapper_pg_dir`, where its place is known and it maps the image as the
+/// table at hand does. It maps everything that the kernel has mapped; a process's table of an old
+/// i386 kernel takes over parts of it only when it needs them.
+fn reference_root(
+    space: &AddressSpace,
+    image: &Image,
+    banner_at: VirtAddr,
+    met: Option<&Known>,
+    info: Option<&Vmcoreinfo>,
+) -> Option<(PhysAddr, String)> {
+    let of_known = met.map(|kernel| {
+        let root = image.text_pa.plus(kernel.root.wrapping_sub(kernel.text));
+        (root, "the place of a kernel met before")
+    });
+    let of_info = info
+        .and_then(Vmcoreinfo::swapper)
+        .and_then(|at| space.translate(VirtAddr(at)).ok())
+        .map(|root| (root, "VMCOREINFO"));
+    let banner_pa = space.translate(banner_at).ok()?;
+    [of_info, of_known]
+        .into_iter()
+        .flatten()
+        .find_map(|(root, by)| {
+            let own = space.with_root(root);
+            let same = root.in_page() == 0
+                && own.translate(image.text) == Ok(image.text_pa)
+                && own.translate(banner_at) == Ok(banner_pa);
+            same.then(|| (root, format!("the kernel's own table by {by}")))
+        })
 }
 
 fn premise(about: &'static str, value: &str, by: &str) -> Premise {
@@ -202,7 +255,8 @@ fn image64(space: &AddressSpace) -> Option<Image> {
 }
 
 /// The image of an i386 kernel lies in the linear mapping of all low memory, so something must say
-/// where: VMCOREINFO, or a kernel met before.
+/// where: VMCOREINFO, a kernel met before, or else the largest part that is write-protected, which
+/// is text and constants.
 fn image32(space: &AddressSpace, known: &[Known], info: Option<&Vmcoreinfo>) -> Option<Image> {
     let told = info
         .and_then(Vmcoreinfo::stext)
@@ -212,7 +266,8 @@ fn image32(space: &AddressSpace, known: &[Known], info: Option<&Vmcoreinfo>) -> 
         None => known
             .iter()
             .filter(|k| k.pointer_bytes == 4)
-            .find_map(|k| text32(space, k))?,
+            .find_map(|k| text32(space, k))
+            .or_else(|| protected32(space))?,
     };
     let text_pa = space.translate(text).ok()?;
     let end = text.plus(I386_IMAGE);
@@ -222,6 +277,31 @@ fn image32(space: &AddressSpace, known: &[Known], info: Option<&Vmcoreinfo>) -> 
         end,
         parts: vec![(text, I386_IMAGE, true)],
     })
+}
+
+/// The start of the largest stretch of kernel memory that cannot be written.
+fn protected32(space: &AddressSpace) -> Option<VirtAddr> {
+    const SMALLEST: u64 = 2 << 20;
+    let mut stretches: Vec<(VirtAddr, u64)> = Vec::new();
+    let kernel = VirtAddr(0x4000_0000)..VirtAddr(0xffff_f000);
+    space.mapped(kernel, &mut |range| {
+        if let Ok(range) = range
+            && !range.flags.write
+            && !range.flags.user
+        {
+            match stretches.last_mut() {
+                Some((start, len)) if start.plus(*len) == range.start => {
+                    *len = len.saturating_add(range.len);
+                }
+                _ => stretches.push((range.start, range.len)),
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    let largest = stretches.into_iter().max_by_key(|(_, len)| *len);
+    largest
+        .filter(|(_, len)| *len >= SMALLEST)
+        .map(|(start, _)| start)
 }
 
 /// Where a known i386 kernel's `_text` runs: its first bytes at a 1 MiB-aligned virtual address.
@@ -258,38 +338,33 @@ fn known_banner<'k>(
     })
 }
 
-/// Reads the image's parts one window after another, those that can be read-only data first.
+/// Searches the image's parts, those that can be read-only data first. A recorder sees none of it;
+/// what is found is read once more by itself.
 fn scan<T>(
     space: &AddressSpace,
     image: &Image,
-    overlap: usize,
+    join: usize,
     mut visit: impl FnMut(VirtAddr, &[u8]) -> Option<T>,
 ) -> Option<T> {
-    const WINDOW: usize = 1 << 20;
-    let mut buffer = vec![0; WINDOW.saturating_add(overlap)];
     for wanted in [true, false] {
-        for &(start, len, data) in &image.parts {
-            if data != wanted {
-                continue;
+        let mut ranges: Vec<std::ops::Range<VirtAddr>> = Vec::new();
+        for &(start, len, _) in image.parts.iter().filter(|part| part.2 == wanted) {
+            match ranges.last_mut() {
+                Some(last) if last.end == start => last.end = start.plus(len),
+                _ => ranges.push(start..start.plus(len)),
             }
-            let mut done = 0_u64;
-            while done < len {
-                let left = usize::try_from(len.saturating_sub(done)).unwrap_or(usize::MAX);
-                let n = left.min(buffer.len());
-                let Some(window) = buffer.get_mut(..n) else {
-                    break;
-                };
-                let at = start.plus(done);
-                for gap in space.read_partial(at, window) {
-                    let end = gap.start.saturating_add(gap.len);
-                    if let Some(bytes) = window.get_mut(gap.start..end) {
-                        bytes.fill(0);
-                    }
+        }
+        for range in ranges {
+            let mut found = None;
+            let _ = space.sweep(range, join, &mut |at, window| {
+                found = visit(at, window);
+                match found {
+                    Some(_) => ControlFlow::Break(()),
+                    None => ControlFlow::Continue(()),
                 }
-                if let Some(found) = visit(at, window) {
-                    return Some(found);
-                }
-                done = done.saturating_add(WINDOW as u64);
+            });
+            if found.is_some() {
+                return found;
             }
         }
     }
@@ -328,24 +403,35 @@ fn numbered(line: &[u8]) -> bool {
         .any(|w| matches!(w, [b' ', b'#', digit] if digit.is_ascii_digit()))
 }
 
-/// The build id in the image's own notes. A vDSO inside the image has one too, but no note of
-/// owner `Linux` or `Xen` near it and an ELF header at the start of its page.
+/// Bytes of a GNU build-id note before the id: its header and its name.
+const NOTE: &[u8] = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
+
+/// The build id of the kernel's own notes. The images of the vDSO inside the kernel hold a build id
+/// too.
 fn search_build_id(space: &AddressSpace, image: &Image) -> Option<BuildId> {
-    const NOTE: &[u8] = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
-    const NEAR: usize = 1024;
     let finder = memmem::Finder::new(NOTE);
-    scan(space, image, NEAR, |_, window| {
-        finder.find_iter(window).find_map(|hit| {
-            let from = hit.saturating_sub(NEAR);
-            let near = window.get(from..window.len().min(hit.saturating_add(NEAR)))?;
-            let page = window.get(hit & !0xfff..hit)?;
-            let kernel =
-                memmem::find(near, b"Linux\0").is_some() || memmem::find(near, b"Xen\0").is_some();
-            if !kernel || page.starts_with(b"\x7fELF") {
-                return None;
-            }
-            let id = window.get(hit.checked_add(NOTE.len())?..)?.get(..20)?;
-            Some(BuildId(id.to_vec()))
-        })
+    scan(space, image, NOTE.len(), |start, window| {
+        let mut hits = finder.find_iter(window);
+        hits.find_map(|hit| kernel_note(space, start.plus(hit as u64)))
     })
+}
+
+/// The build id of the note at `at`, when it is the kernel's: notes of Linux or Xen stand beside it,
+/// and no ELF header starts its page.
+fn kernel_note(space: &AddressSpace, at: VirtAddr) -> Option<BuildId> {
+    /// Half of what is looked at.
+    const NEAR: u64 = 1024;
+    let mut magic = [0; 4];
+    if space.read(at.page(), &mut magic).is_ok() && magic == *b"\x7fELF" {
+        return None;
+    }
+    let mut near = [0; 2048];
+    let _ = space.read_partial(at.minus(NEAR), &mut near);
+    let beside = |name: &[u8]| memmem::find(&near, name).is_some();
+    if !beside(b"Linux\0") && !beside(b"Xen\0") {
+        return None;
+    }
+    let mut id = vec![0; 20];
+    space.read(at.plus(NOTE.len() as u64), &mut id).ok()?;
+    Some(BuildId(id))
 }

@@ -54,6 +54,7 @@ fn roots_of(kernel: &Known, text_pa: PhysAddr) -> Vec<Candidate> {
             mode,
             root,
             by: by.clone(),
+            kernel_half: false,
         })
         .collect()
 }
@@ -61,8 +62,8 @@ fn roots_of(kernel: &Known, text_pa: PhysAddr) -> Vec<Candidate> {
 /// What a pass over memory finds.
 #[derive(Default)]
 pub(super) struct Sweep {
-    /// VMCOREINFO pages.
-    pub(super) vmcoreinfo: Vec<Vmcoreinfo>,
+    /// How many VMCOREINFO pages were met.
+    pub(super) vmcoreinfo: usize,
     /// Roots of tables that map an x86-64 kernel image.
     pub(super) roots: Vec<Candidate>,
 }
@@ -76,47 +77,66 @@ struct Tail {
 const PRESENT: u64 = 1;
 const FRAME: u64 = 0x000f_ffff_ffff_f000;
 
-/// Passes over all memory once.
-pub(super) fn sweep(machine: &Machine) -> Sweep {
-    let mut pages = Vec::new();
+/// Passes over all memory once. `try_info` is shown each VMCOREINFO page when it is met, and ends the
+/// pass when it has found the kernel.
+pub(super) fn sweep(
+    machine: &Machine,
+    try_info: &mut dyn FnMut(&Vmcoreinfo) -> ControlFlow<()>,
+) -> Sweep {
+    let mut found = Sweep::default();
     let mut images = Vec::new();
     let mut tails: Vec<Tail> = Vec::new();
     for run in machine.memory.runs() {
-        let whole = PhysRun {
-            start: run.start,
-            len: run.len,
-        };
-        let _ = machine.memory.sweep(whole, WINDOW, &mut |start, window| {
-            let chunks = window.chunks_exact(PAGE_BYTES as usize);
-            for (at, page) in (0_u64..).zip(chunks) {
-                let pa = start.plus(at.wrapping_mul(PAGE_BYTES));
-                if page.starts_with(vmcoreinfo::START) {
-                    pages.push(pa);
-                }
-                if maps_image(page) {
-                    images.push(pa.0);
-                }
-                let entries = [entry(page, 510), entry(page, 511)];
-                if entries.iter().any(|entry| entry & PRESENT != 0) {
-                    tails.push(Tail {
-                        page: pa.0,
-                        entries,
-                    });
+        let mut rest = *run;
+        // The pass stops at a VMCOREINFO page, and goes on behind it.
+        while let ControlFlow::Break(pa) = sweep_run(machine, rest, &mut images, &mut tails) {
+            // Read by itself, so that a recorder sees it.
+            let mut page = vec![0; PAGE_BYTES as usize];
+            if machine.memory.read(pa, &mut page).is_ok()
+                && let Some(info) = Vmcoreinfo::parse(&page)
+            {
+                found.vmcoreinfo = found.vmcoreinfo.saturating_add(1);
+                if try_info(&info).is_break() {
+                    return found;
                 }
             }
-            ControlFlow::Continue(())
-        });
+            let start = pa.plus(PAGE_BYTES);
+            let len = run.end().0.saturating_sub(start.0);
+            rest = PhysRun { start, len };
+        }
     }
-    // What was found is read again, so that a recorder sees it.
-    let vmcoreinfo = pages.into_iter().filter_map(|pa| {
-        let mut page = vec![0; PAGE_BYTES as usize];
-        machine.memory.read(pa, &mut page).ok()?;
-        Vmcoreinfo::parse(&page)
+    found.roots = roots(&images, &tails);
+    found
+}
+
+/// Looks at each page of `run`; breaks at one that starts as VMCOREINFO does.
+fn sweep_run(
+    machine: &Machine,
+    run: PhysRun,
+    images: &mut Vec<u64>,
+    tails: &mut Vec<Tail>,
+) -> ControlFlow<PhysAddr> {
+    let mut stop = ControlFlow::Continue(());
+    let _ = machine.memory.sweep(run, WINDOW, &mut |start, window| {
+        let chunks = window.chunks_exact(PAGE_BYTES as usize);
+        for (at, page) in (0_u64..).zip(chunks) {
+            let pa = start.plus(at.wrapping_mul(PAGE_BYTES));
+            if page.starts_with(vmcoreinfo::START) {
+                stop = ControlFlow::Break(pa);
+                return ControlFlow::Break(());
+            }
+            if maps_image(page) {
+                images.push(pa.0);
+            }
+            let entries = [entry(page, 510), entry(page, 511)];
+            if entries.iter().any(|entry| entry & PRESENT != 0) {
+                let page = pa.0;
+                tails.push(Tail { page, entries });
+            }
+        }
+        ControlFlow::Continue(())
     });
-    Sweep {
-        vmcoreinfo: vmcoreinfo.collect(),
-        roots: roots(&images, &tails),
-    }
+    stop
 }
 
 fn entry(page: &[u8], index: usize) -> u64 {
@@ -132,9 +152,14 @@ fn entry(page: &[u8], index: usize) -> u64 {
 fn maps_image(page: &[u8]) -> bool {
     const LARGE: u64 = 1 << 7;
     const LARGE_FRAME: u64 = 0x000f_ffff_ffe0_0000;
+    // Four side by side hold one whose index four divides.
+    let large = |index| entry(page, index) & (PRESENT | LARGE | 4) == PRESENT | LARGE;
+    if !(0..512).step_by(4).any(large) {
+        return false;
+    }
     let mut run = 0_u32;
     let mut last = 0_u64;
-    for index in 0..256 {
+    for index in 0..512 {
         let entry = entry(page, index);
         // User bit clear, present, large.
         if entry & (PRESENT | LARGE | 4) != PRESENT | LARGE {
@@ -177,6 +202,7 @@ fn roots(images: &[u64], tails: &[Tail]) -> Vec<Candidate> {
         mode,
         root: PhysAddr(*page),
         by: format!("a table at physical {page:#x} that leads to a kernel image's page directory"),
+        kernel_half: false,
     };
     let mut all: Vec<Candidate> = five.iter().map(|p| candidate(Paging::Long5, p)).collect();
     all.extend(four.iter().map(|p| candidate(Paging::Long4, p)));

@@ -65,6 +65,11 @@ impl Vmcoreinfo {
         self.hex("SYMBOL(_stext)")
     }
 
+    /// The running kernel's address of its own table root.
+    pub(super) fn swapper(&self) -> Option<u64> {
+        self.hex("SYMBOL(swapper_pg_dir)")
+    }
+
     /// Added to link-time addresses by KASLR.
     pub(super) fn kernel_offset(&self) -> Option<u64> {
         self.hex("KERNELOFFSET")
@@ -72,19 +77,20 @@ impl Vmcoreinfo {
 
     /// The table roots that it names.
     pub(super) fn candidates(&self, by: &str) -> Vec<Candidate> {
-        let Some(swapper) = self.hex("SYMBOL(swapper_pg_dir)") else {
+        let Some(swapper) = self.swapper() else {
             return Vec::new();
         };
         let candidate = |mode, root| Candidate {
             mode,
             root: PhysAddr(root),
             by: format!("swapper_pg_dir {swapper:#x} of {by}"),
+            kernel_half: false,
         };
         if swapper >> 32 == 0 {
             let pae = self
                 .text
-                .windows(20)
-                .any(|w| w == b"CONFIG_X86_PAE=y\n".as_slice());
+                .split(|&byte| byte == b'\n')
+                .any(|line| line == b"CONFIG_X86_PAE=y");
             let modes = if pae {
                 [Paging::Pae, Paging::Legacy]
             } else {
