@@ -229,7 +229,12 @@ fn add_symbols(
         (0xffff_ffff_8000_0000, u64::MAX)
     };
     let names = wanted.map(|w| Names::new(&[w.symbols]));
-    kallsyms.each(|_, name, address| {
+    let may_be = |first, len| {
+        names
+            .as_ref()
+            .is_none_or(|names: &Names| names.may_contain(first, len))
+    };
+    kallsyms.each_where(may_be, |_, name, address| {
         if names.as_ref().is_none_or(|names| names.contains(name))
             && let Ok(name) = str::from_utf8(name)
         {

@@ -87,6 +87,17 @@ impl Tokens {
             .unwrap_or_default()
     }
 
+    /// The first byte of a compressed name and its length, without its kind.
+    fn outline(&self, packed: &[u8]) -> (u8, usize) {
+        let len = packed.iter().fold(0_usize, |len, &number| {
+            let token = self.places.get(usize::from(number));
+            len.saturating_add(token.map_or(0, |(_, len)| usize::from(*len)))
+        });
+        let mut start = packed.iter().take(2).flat_map(|&number| self.get(number));
+        let first = start.nth(1).copied().unwrap_or(0);
+        (first, len.saturating_sub(1))
+    }
+
     /// The whole name of the compressed bytes `packed`, kind first.
     fn expand(&self, packed: &[u8], into: &mut Vec<u8>) {
         into.clear();
@@ -154,7 +165,17 @@ impl Kallsyms {
 
     /// Shows every symbol: kind, name, and address in the running kernel. Per-CPU symbols of a
     /// kernel that links them at 0 come as they are stored.
-    pub fn each(&self, mut symbol: impl FnMut(u8, &[u8], u64)) {
+    pub fn each(&self, symbol: impl FnMut(u8, &[u8], u64)) {
+        self.each_where(|_, _| true, symbol);
+    }
+
+    /// As [`each`](Self::each), but only those names are put together whose first byte and length
+    /// `may_be` wants.
+    pub(crate) fn each_where(
+        &self,
+        may_be: impl Fn(u8, usize) -> bool,
+        mut symbol: impl FnMut(u8, &[u8], u64),
+    ) {
         let mut at = 0;
         let mut name = Vec::with_capacity(256);
         for index in 0..self.count {
@@ -162,6 +183,10 @@ impl Kallsyms {
                 return;
             };
             at = next;
+            let (first, len) = self.tokens.outline(bytes);
+            if !may_be(first, len) {
+                continue;
+            }
             self.tokens.expand(bytes, &mut name);
             if let (Some((kind, name)), Some(address)) = (name.split_first(), self.address(index)) {
                 symbol(*kind, name, address);

@@ -23,16 +23,18 @@ impl Names {
         Self { sorted, lengths }
     }
 
-    pub(crate) fn contains(&self, name: &[u8]) -> bool {
-        let Some(&first) = name.first() else {
-            return false;
-        };
+    /// Whether some name starts with `first` and is `len` bytes long; lengths of 63 and more count
+    /// as one.
+    pub(crate) fn may_contain(&self, first: u8, len: usize) -> bool {
         let lengths = self.lengths.get(usize::from(first)).copied().unwrap_or(0);
-        lengths & (1 << name.len().min(63)) != 0
-            && self
-                .sorted
-                .binary_search_by(|wanted| wanted.as_bytes().cmp(name))
-                .is_ok()
+        lengths & (1 << len.min(63)) != 0
+    }
+
+    pub(crate) fn contains(&self, name: &[u8]) -> bool {
+        let same = |wanted: &&str| wanted.as_bytes().cmp(name);
+        name.first()
+            .is_some_and(|&first| self.may_contain(first, name.len()))
+            && self.sorted.binary_search_by(|wanted| same(wanted)).is_ok()
     }
 }
 
