@@ -246,11 +246,20 @@ fn processes_are_those_of_proc() {
             );
             let state = more.state.value().unwrap().0;
             if state != want.state {
+                // A worker that ran while the truth was written has gone back to sleep.
+                let kernel_thread = more.kernel_thread.value();
+                assert_eq!(kernel_thread, Some(true), "{label} {pid}: {state} {want:?}");
                 excused.push(format!("{pid} state {} now {state}", want.state));
             }
             equal += 1;
         }
         for (pid, row) in &seen {
+            let ProcessExtra::Linux(more) = &row.extra else {
+                continue;
+            };
+            // pid 0 has no folder in /proc; threads of the kernel come and go.
+            let kernel_thread = more.kernel_thread.value() == Some(true);
+            assert!(*pid == 0 || kernel_thread, "{label}: {row:?}");
             excused.push(format!(
                 "{pid} {:?} not in /proc",
                 row.name.get().map(|n| n.escape_ascii().to_string())
