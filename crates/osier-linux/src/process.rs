@@ -316,3 +316,39 @@ fn started(linux: &Linux, task: VirtAddr) -> (Seen<u64>, Seen<i64>) {
     };
     (create_time, start)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::StateBits;
+
+    #[test]
+    fn the_letters_follow_the_numbering_of_the_kernel() {
+        let kernel = |idle_shown, zombie_last| StateBits {
+            idle_shown,
+            zombie_last,
+        };
+        let (new, middle, old) = (
+            kernel(true, true),
+            kernel(false, true),
+            kernel(false, false),
+        );
+        for bits in [new, middle, old] {
+            let letters: String = [0, 1, 2, 4, 8]
+                .map(|state| bits.letter(state, 0))
+                .into_iter()
+                .collect();
+            assert_eq!(letters, "RSDTt");
+            assert_eq!(bits.letter(0x102, 0), 'D'); // killable
+            assert_eq!(bits.letter(0x104, 0), 'T'); // stopped, woken by SIGKILL
+        }
+        assert_eq!(new.letter(0x80, 0x20), 'Z');
+        assert_eq!(new.letter(0x80, 0x10), 'X');
+        assert_eq!(middle.letter(0x40, 0x20), 'Z');
+        assert_eq!(old.letter(0x40, 0x10), 'Z');
+        assert_eq!(old.letter(0x40, 0x20), 'X');
+        assert_eq!(new.letter(0x40, 0), 'P');
+        assert_eq!(new.letter(0x402, 0), 'I');
+        assert_eq!(middle.letter(0x402, 0), 'D');
+        assert_eq!(new.letter(0x8000, 0), 'D'); // frozen
+    }
+}
