@@ -28,7 +28,6 @@ const JOBS: &[Job] = &[
             "clippy",
             "--workspace",
             "--all-targets",
-            "--release",
             "--",
             "-D",
             "warnings",
@@ -38,19 +37,19 @@ const JOBS: &[Job] = &[
     Job {
         name: "doc",
         about: "Builds the documentation; a warning is an error",
-        commands: &[&["cargo", "doc", "--workspace", "--no-deps", "--release"]],
+        commands: &[&["cargo", "doc", "--workspace", "--no-deps"]],
         environment: &[("RUSTDOCFLAGS", "-D warnings")],
     },
     Job {
         name: "test",
         about: "Runs all tests",
-        commands: &[&["cargo", "test", "--workspace", "--release"]],
+        commands: &[&["cargo", "test", "--workspace"]],
         environment: &[],
     },
     Job {
         name: "validate",
         about: "Compares with the truth of the real snapshots and writes docs/validation.md",
-        commands: &[&["cargo", "test", "--release", "-p", "osier-cli", "--test", "truth"]],
+        commands: &[&["cargo", "test", "-p", "osier-cli", "--test", "truth"]],
         environment: &[("OSIER_WRITE_VALIDATION", "1")],
     },
     Job {
