@@ -8,6 +8,7 @@ use osier_memory::{CpuState, Segment, Segments};
 
 use crate::cursor::Cursor;
 use crate::error::Malformed;
+use crate::registers::ATTRIBUTES;
 
 /// `QEMUCPUState` version 1 without `kernel_gs_base`.
 const QEMU_BYTES: usize = 432;
@@ -136,7 +137,7 @@ fn qemu_cpu(data: &[u8]) -> Result<Option<CpuState>, Malformed> {
     let mut segment = || -> Result<Segment, Malformed> {
         let selector = at.le32("a selector")? as u16;
         let limit = at.le32("a limit")?;
-        let flags = at.le32("flags")?;
+        let flags = at.le32("flags")? & ATTRIBUTES;
         at.le32("padding")?;
         let base = at.le64("a base")?;
         Ok(Segment {

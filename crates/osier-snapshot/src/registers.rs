@@ -15,6 +15,10 @@ pub(crate) type BadLine = (usize, String);
 /// Processors, and oddities of their text.
 pub(crate) type Parsed = (Vec<CpuState>, Vec<String>);
 
+/// The bits of a descriptor's second word that are attributes. QEMU keeps base bits beside them in
+/// its state and leaves them out of its text; here they are left out everywhere.
+pub(crate) const ATTRIBUTES: u32 = 0x00ff_ff00;
+
 /// The order of x86's register encoding.
 const NAMES_64: [&str; 16] = [
     "RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8", "R9", "R10", "R11", "R12", "R13",
@@ -158,7 +162,7 @@ fn take_line(draft: &mut Draft, line: &str) -> Result<(), String> {
             flags: if table {
                 0
             } else {
-                next("segment flags")? as u32
+                next("segment flags")? as u32 & ATTRIBUTES
             },
         };
         break;

@@ -1,15 +1,21 @@
-//! The real snapshots: every container of one instant holds the same machine.
+//! The real snapshots: every container of one instant holds the same machine, and independent
+//! programs' words on them agree.
 
 #![allow(
-    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking"
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking and skips visibly"
 )]
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
-use osier_memory::{CpuState, PAGE_BYTES, PhysAddr, PhysicalMemory};
-use osier_snapshot::{OpenOptions, Snapshot, open, panda_checksum};
+use osier_memory::{CpuState, Hint, PAGE_BYTES, PhysAddr, PhysicalMemory};
+use osier_snapshot::{Format, OpenOptions, Snapshot, open};
 
 const LINUX: &[&str] = &[
     "deb11-5.10-686",
@@ -18,117 +24,317 @@ const LINUX: &[&str] = &[
     "deb12-6.1-amd64",
     "deb13-6.12-amd64",
 ];
+const PANDA: &[&str] = &["amd64-5.10", "i386-5.10-nonpae"];
 
-fn with_registers(folder: &Path, file: &str) -> Snapshot {
-    let registers = Some(folder.join("registers.txt"));
-    open(
-        &folder.join(file),
-        &OpenOptions {
-            registers,
-            ..OpenOptions::default()
-        },
-    )
-    .unwrap()
+/// The folder of `name`; without the data the test says that it skips.
+fn data(name: &str) -> Option<PathBuf> {
+    match osier_testkit::data::folder(name) {
+        Ok(folder) => Some(folder),
+        Err(why) => {
+            eprintln!("skipped: {why}");
+            None
+        }
+    }
 }
 
-/// The registers that every container holds.
-fn common(cpu: &CpuState) -> impl PartialEq + std::fmt::Debug {
-    let s = cpu.segments;
-    let bases = [s.es, s.cs, s.ss, s.ds, s.fs, s.gs, s.tr, s.gdt, s.idt].map(|x| x.base);
-    let numbers = [cpu.rip, cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4];
-    (
-        cpu.index,
-        cpu.general,
-        numbers,
-        bases,
-        cpu.cpl,
-        cpu.long_mode,
-    )
+fn plain(path: &Path) -> Snapshot {
+    open(path, &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn with_registers(path: &Path, registers: PathBuf) -> Snapshot {
+    let options = OpenOptions {
+        registers: Some(registers),
+        ..OpenOptions::default()
+    };
+    open(path, &options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What the texts and the notes of a processor have in common with the stream. Text and notes have
+/// no LSTAR, text has no kernel GS base, notes have no EFER.
+fn common(cpu: &CpuState) -> CpuState {
+    CpuState {
+        efer: None,
+        lstar: None,
+        kernel_gs_base: None,
+        ..cpu.clone()
+    }
+}
+
+/// The tables have no selectors and flags; QEMU's note and stream show leftovers there.
+fn without_table_flags(mut cpu: CpuState) -> CpuState {
+    for table in [&mut cpu.segments.gdt, &mut cpu.segments.idt] {
+        table.selector = 0;
+        table.flags = 0;
+    }
+    cpu
+}
+
+/// Compares RAM page by page, apart from the window where the VGA device stands; returns the
+/// number of pages.
+fn same_ram(raw: &Snapshot, other: &Snapshot, what: &str) -> usize {
+    let (raw, other) = (&raw.machine.memory, &other.machine.memory);
+    let mut pages = 0;
+    let end = raw.sweep(raw.runs()[0], 1 << 20, &mut |start, bytes| {
+        for (page, at) in bytes.chunks(PAGE_BYTES as usize).zip(0..) {
+            let pa = start.plus(at * PAGE_BYTES);
+            if (0xa_0000..0xc_0000).contains(&pa.0) {
+                continue;
+            }
+            let mut theirs = vec![0; page.len()];
+            if let Err(fault) = other.read(pa, &mut theirs) {
+                panic!("{what}: {fault}");
+            }
+            assert!(page == theirs, "{what}: page {pa} differs");
+            pages += 1;
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(end.is_continue());
+    pages
+}
+
+/// A sweep must give the bytes that reads give.
+fn sweep_equals_reads(snapshot: &Snapshot, what: &str) {
+    let memory = &snapshot.machine.memory;
+    for run in memory.runs() {
+        let mut next = run.start;
+        let end = memory.sweep(*run, 1 << 18, &mut |pa, bytes| {
+            assert_eq!(pa, next, "{what}");
+            let mut read = vec![0; bytes.len()];
+            memory.read(pa, &mut read).unwrap();
+            assert!(read == bytes, "{what}: window at {pa}");
+            next = pa.plus(bytes.len() as u64);
+            ControlFlow::Continue(())
+        });
+        assert!(end.is_continue());
+        assert_eq!(next, run.end(), "{what}");
+    }
 }
 
 #[test]
 fn every_container_holds_the_same_machine() {
     for name in LINUX {
-        let folder = match osier_testkit::data::folder(name) {
-            Ok(folder) => folder,
-            Err(why) => {
-                eprintln!("skipped: {why}");
-                continue;
-            }
-        };
-        let raw = with_registers(&folder, "memory.raw");
-        assert!(!raw.machine.cpus.is_empty());
-        for file in ["memory.elf", "memory-paging.elf", "memory.savevm"] {
+        let Some(folder) = data(name) else { continue };
+        let registers = folder.join("registers.txt");
+        let raw = with_registers(&folder.join("memory.raw"), registers.clone());
+        assert_eq!(raw.info.format, Format::Raw);
+        let stream = plain(&folder.join("memory.savevm"));
+        assert_eq!(stream.info.anomalies, Vec::<String>::new(), "{name}");
+        let pages = raw.info.file_bytes / PAGE_BYTES - 32;
+        for (file, format) in [
+            ("memory.elf", Format::ElfCore),
+            ("memory-paging.elf", Format::ElfCore),
+            ("memory.savevm", Format::QemuStream),
+        ] {
             if !folder.join(file).exists() {
+                assert_eq!(file, "memory-paging.elf");
                 continue;
             }
-            let other = open(&folder.join(file), &OpenOptions::default()).unwrap();
-            for (a, b) in raw.machine.cpus.iter().zip(&other.machine.cpus) {
-                assert_eq!(
-                    format!("{:?}", common(a)),
-                    format!("{:?}", common(b)),
-                    "{name} {file}"
-                );
+            let what = format!("{name} {file}");
+            let other = plain(&folder.join(file));
+            assert_eq!(other.info.format, format);
+            assert_eq!(same_ram(&raw, &other, &what) as u64, pages, "{what}");
+            sweep_equals_reads(&other, &what);
+            // The text has the first processor, the others have all.
+            assert_eq!(other.machine.cpus.len(), stream.machine.cpus.len());
+            for (ours, theirs) in other.machine.cpus.iter().zip(&stream.machine.cpus) {
+                assert_eq!(common(ours), common(theirs), "{what}");
             }
-            let mut compared = 0;
-            let ram = raw.machine.memory.runs()[0];
-            let mut pa = PhysAddr(0);
-            while ram.contains(pa) {
-                // The VGA window shows the device in some containers and RAM in others.
-                let vga = (0xa0000..0xc0000).contains(&pa.0);
-                let mut page = [0; PAGE_BYTES as usize];
-                if !vga && other.machine.memory.read(pa, &mut page).is_ok() {
-                    let chunk = raw.machine.memory.chunk(pa).unwrap();
-                    assert!(
-                        chunk[..page.len()] == page,
-                        "{name} {file}: page {pa} differs"
-                    );
-                    compared += 1;
-                }
-                pa = pa.plus(PAGE_BYTES);
+            for (ours, theirs) in raw.machine.cpus.iter().zip(&other.machine.cpus) {
+                assert_eq!(common(ours), without_table_flags(common(theirs)), "{what}");
             }
-            assert!(
-                compared > 20_000,
-                "{name} {file}: only {compared} pages compared"
-            );
         }
+        for (ours, theirs) in raw.machine.cpus.iter().zip(&stream.machine.cpus) {
+            if theirs.efer.is_some() {
+                assert_eq!(ours.efer, theirs.efer, "{name}");
+            }
+        }
+        // The notes have the kernel GS base, and so has the stream of an x86-64 machine.
+        let core = plain(&folder.join("memory.elf"));
+        for (ours, theirs) in core.machine.cpus.iter().zip(&stream.machine.cpus) {
+            if theirs.kernel_gs_base.is_some() {
+                assert_eq!(ours.kernel_gs_base, theirs.kernel_gs_base, "{name}");
+            }
+        }
+        let hint = core
+            .machine
+            .hints
+            .iter()
+            .any(|hint| matches!(hint, Hint::Vmcoreinfo(_)));
+        assert!(hint, "{name}: VMCOREINFO");
+        // A register file goes with every container.
+        let both = with_registers(&folder.join("memory.elf"), registers);
+        assert_eq!(both.machine.cpus, raw.machine.cpus);
     }
 }
 
 #[test]
-fn a_recording_holds_what_pmemsave_saw_and_its_checksum_is_pandas() {
-    for name in ["amd64-5.10", "i386-5.10-nonpae"] {
-        let folder = match osier_testkit::data::folder(name) {
-            Ok(folder) => folder,
-            Err(why) => {
-                eprintln!("skipped: {why}");
-                continue;
-            }
+fn recordings_hold_what_the_monitor_saw() {
+    for name in PANDA {
+        let Some(folder) = data(name) else { continue };
+        let raw = with_registers(
+            &folder.join(format!("{name}.pmemsave.raw")),
+            folder.join("stopped.regs.txt"),
+        );
+        let recording = plain(&folder.join(name));
+        let by_folder = plain(&folder);
+        assert_eq!(recording.info.facts, by_folder.info.facts);
+        same_ram(&raw, &recording, name);
+        sweep_equals_reads(&recording, name);
+        let [cpu] = recording.machine.cpus.as_slice() else {
+            panic!("{name}: one processor");
         };
-        let registers = Some(folder.join("stopped.regs.txt"));
-        let options = OpenOptions {
-            registers,
-            ..OpenOptions::default()
-        };
-        let raw = open(&folder.join(format!("{name}.pmemsave.raw")), &options).unwrap();
-        // The base name of the recording is enough.
-        let recording = open(&folder.join(name), &OpenOptions::default()).unwrap();
-        assert_eq!(recording.machine.cpus.len(), 1);
-        let (a, b) = (&raw.machine.cpus[0], &recording.machine.cpus[0]);
-        assert_eq!(format!("{:?}", common(a)), format!("{:?}", common(b)));
-        let ram = raw.machine.memory.runs()[0];
-        let mut pa = PhysAddr(0);
-        while ram.contains(pa) {
-            if !(0xa0000..0xc0000).contains(&pa.0) {
-                let mut page = [0; PAGE_BYTES as usize];
-                recording.machine.memory.read(pa, &mut page).unwrap();
-                assert!(
-                    raw.machine.memory.chunk(pa).unwrap()[..page.len()] == page,
-                    "{pa}"
-                );
-            }
-            pa = pa.plus(PAGE_BYTES);
+        let ours = without_table_flags(common(cpu));
+        assert_eq!(ours, common(&raw.machine.cpus[0]), "{name}");
+        // The migration stream of the same instant: all devices, no index of ours.
+        let migrated = folder.join(format!("{name}.migrate"));
+        if migrated.exists() {
+            let migrated = plain(&migrated);
+            assert_eq!(migrated.machine.cpus, recording.machine.cpus);
+            assert_eq!(migrated.ram_crc32(), recording.ram_crc32());
+            assert_eq!(migrated.info.anomalies, Vec::<String>::new());
         }
-        assert!(panda_checksum(&folder.join(name)).unwrap().is_some());
     }
+}
+
+/// What an independent parser wrote of the sections and the processor's fields.
+#[test]
+fn an_independent_parser_agrees() {
+    for name in [
+        "amd64-5.10",
+        "i386-5.10-nonpae",
+        "amd64-5.10-kaslr-pti-running",
+    ] {
+        let Some(folder) = data(name) else { continue };
+        let recording = plain(&folder.join(name));
+        let facts: BTreeMap<_, _> = recording.info.facts.iter().cloned().collect();
+        let sections = std::fs::read_to_string(folder.join("rr-snp.sections.txt")).unwrap();
+        let number = |key: &str| -> u64 {
+            let stats = sections
+                .lines()
+                .find(|line| line.starts_with("page stats"))
+                .unwrap();
+            let at = stats.find(&format!("'{key}': ")).unwrap() + key.len() + 4;
+            stats[at..]
+                .split([',', '}'])
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
+        };
+        let sent = format!(
+            "{} raw, {} fill, 0 compressed",
+            number("page"),
+            number("fill 00")
+        );
+        assert_eq!(facts["pages sent"], sent, "{name}");
+        let parts = sections.split("('PART', 'ram'): ").nth(1).unwrap();
+        assert_eq!(facts["RAM parts"], parts.split(',').next().unwrap());
+        assert_eq!(facts["machine type"], "pc-i440fx-2.8");
+        assert_eq!(facts["sections"], "ram, cpu");
+        for block in sections
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("block "))
+        {
+            let mut words = block.split_ascii_whitespace();
+            let (block, _) = (words.next().unwrap(), words.next());
+            let bytes = words.next().unwrap().trim_matches(['(', ')']);
+            assert!(
+                facts["RAM blocks"].contains(&format!("{block} {bytes}")),
+                "{block}"
+            );
+        }
+        let twice = recording
+            .info
+            .anomalies
+            .iter()
+            .any(|a| a.starts_with("17 pages are sent"));
+        assert_eq!(twice, name == "amd64-5.10-kaslr-pti-running");
+
+        let fields = folder.join("rr-snp.cpu-fields.txt");
+        if !fields.exists() {
+            continue;
+        }
+        let fields = std::fs::read_to_string(fields).unwrap();
+        let fields: BTreeMap<&str, u64> = fields
+            .lines()
+            .filter_map(|line| {
+                let words: Vec<&str> = line.split_ascii_whitespace().collect();
+                let value = u64::from_str_radix(words.last()?, 16).ok()?;
+                Some((*words.get(2)?, value))
+            })
+            .collect();
+        let cpu = &recording.machine.cpus[0];
+        let wide = fields.contains_key("env.regs[15]");
+        for (register, at) in cpu.general.iter().zip(0..if wide { 16 } else { 8 }) {
+            assert_eq!(*register, fields[format!("env.regs[{at}]").as_str()]);
+        }
+        let s = &cpu.segments;
+        for (segment, at) in [s.es, s.cs, s.ss, s.ds, s.fs, s.gs].into_iter().zip(0..) {
+            let of = |part: &str| fields[format!("env.segs[{at}].{part}").as_str()];
+            assert_eq!(u64::from(segment.selector), of("selector"));
+            assert_eq!(segment.base, of("base"));
+            assert_eq!(u64::from(segment.limit), of("limit"));
+            assert_eq!(u64::from(segment.flags), of("flags") & 0x00ff_ff00);
+        }
+        for (value, field) in [
+            (cpu.rip, "env.eip"),
+            (cpu.rflags, "env.eflags"),
+            (cpu.cr0, "env.cr[0]"),
+            (cpu.cr2, "env.cr[2]"),
+            (cpu.cr3, "env.cr[3]"),
+            (cpu.cr4, "env.cr[4]"),
+        ] {
+            assert_eq!(value, fields[field], "{name} {field}");
+        }
+        assert_eq!(cpu.efer, fields.get("env.efer").copied());
+        assert_eq!(cpu.lstar, fields.get("env.lstar").copied());
+        assert_eq!(cpu.kernel_gs_base, fields.get("env.kernelgsbase").copied());
+        assert_eq!(u64::from(cpu.cpl), fields["env.hflags"] & 3);
+    }
+}
+
+#[test]
+fn dumps_of_a_replay_are_read() {
+    for name in PANDA {
+        let Some(folder) = data(name) else { continue };
+        let osi = folder.join("osi");
+        let dump = with_registers(
+            &osi.join("memsavep_50.raw"),
+            osi.join("memsavep_50.regs.txt"),
+        );
+        let [cpu] = dump.machine.cpus.as_slice() else {
+            panic!("{name}: one processor");
+        };
+        assert!(cpu.paging().is_some());
+        let table = dump.machine.memory.read_uint(PhysAddr(cpu.cr3 & !0xfff), 8);
+        assert!(table.is_ok());
+        let recording = plain(&folder.join(name));
+        let count = recording
+            .info
+            .facts
+            .iter()
+            .any(|fact| fact.0 == "recorded instructions");
+        assert!(count);
+    }
+}
+
+#[test]
+fn a_kept_index_opens_the_same_machine() {
+    let Some(folder) = data("amd64-5.10-kaslr-pti-running") else {
+        return;
+    };
+    let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("real-index");
+    let options = OpenOptions {
+        index_dir: Some(kept.clone()),
+        ..OpenOptions::default()
+    };
+    let first = open(&folder, &options).unwrap();
+    let second = open(&folder, &options).unwrap();
+    assert_eq!(first.machine.cpus, second.machine.cpus);
+    assert_eq!(first.info.facts, second.info.facts);
+    assert_eq!(first.info.anomalies, second.info.anomalies);
+    assert_eq!(first.ram_crc32().unwrap(), second.ram_crc32().unwrap());
+    sweep_equals_reads(&second, "kept index");
+    std::fs::remove_dir_all(kept).unwrap();
 }

@@ -4,10 +4,13 @@
 //! `target/i386/machine.c` (`vmstate_x86_cpu`); the fields that are read have not moved between
 //! QEMU 2.9 and 7.2.
 
+use std::cmp::Ordering;
+
 use osier_memory::{CpuState, Segment};
 
 use super::devices;
 use crate::cursor::Cursor;
+use crate::registers::ATTRIBUTES;
 
 /// One field of the payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,18 +72,23 @@ const FIELDS: &[(&str, [usize; 2], [usize; 2])] = &[
 const PAYLOAD: [usize; 2] = [0x719, 0x521];
 
 /// The fixed layout that fits `payload`: one after whose length the payload ends, or a subsection
-/// follows. With `open_end` the payload's end is not known, and whatever may follow a section is
-/// taken for it.
+/// follows. With `open_end` the payload's end is not known, and what stands there must look like
+/// what follows a section.
 pub(crate) fn fixed(payload: &[u8], version: u32, open_end: bool) -> Option<Layout> {
     if version != 12 {
         return None;
     }
-    let fits = |bytes: usize| match payload.get(bytes) {
-        None => payload.len() == bytes,
-        Some(&next) if open_end => devices::may_follow(next),
-        Some(&next) => next == super::reader::SUBSECTION,
+    let fits = |bytes: &usize| match payload.get(*bytes..) {
+        Some(rest) if open_end => devices::follows(rest),
+        Some([] | [super::reader::SUBSECTION, ..]) => 2,
+        _ => 0,
     };
-    let target = PAYLOAD.iter().position(|bytes| fits(*bytes))?;
+    let [wide, narrow] = PAYLOAD.each_ref().map(fits);
+    let target = match wide.cmp(&narrow) {
+        Ordering::Greater => 0,
+        Ordering::Less => 1,
+        Ordering::Equal => return None,
+    };
     let of = |pair: &[usize; 2]| pair.get(target).copied().unwrap_or_default();
     let mut layout = Layout {
         word: of(&[8, 4]),
@@ -192,7 +200,7 @@ impl<'a> Fields<'a> {
             selector,
             base,
             limit: bytes.be32("a limit").ok()?,
-            flags: bytes.be32("segment flags").ok()?,
+            flags: bytes.be32("segment flags").ok()? & ATTRIBUTES,
         })
     }
 }

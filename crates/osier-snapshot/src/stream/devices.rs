@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::ram;
-use super::reader::{EOF, FOOTER, FULL, START, VMDESCRIPTION};
+use super::reader::{EOF, FOOTER, FULL, START, SUBSECTION, VMDESCRIPTION};
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 
@@ -148,10 +148,22 @@ fn without_footers(at: &mut Cursor<'_>) -> Found {
     found
 }
 
-/// Whether `byte` can follow a section's payload, in a stream with or without footers.
-pub(crate) fn may_follow(byte: u8) -> bool {
-    matches!(
-        byte,
-        FOOTER | FULL | START | EOF | VMDESCRIPTION | super::reader::SUBSECTION
-    )
+/// How well `rest` can follow the payload of a `cpu` section in a stream without footers: 2 when
+/// another section or a subsection starts there, or the stream ends with nothing but its
+/// description; 1 when it may end there; 0 when not at all.
+pub(crate) fn follows(rest: &[u8]) -> u8 {
+    let mut at = Cursor::new(rest, 0);
+    match at.u8("what follows") {
+        Ok(EOF) if matches!(at.peek(), None | Some(VMDESCRIPTION)) => 2,
+        Ok(EOF) => 1,
+        Ok(FULL | START) => {
+            let plain = header(&mut at).is_ok_and(|next| next.version <= 1024);
+            u8::from(plain).saturating_mul(2)
+        }
+        Ok(SUBSECTION) => {
+            let cpu = ram::name(&mut at, "a subsection").is_ok_and(|name| name.starts_with("cpu/"));
+            u8::from(cpu).saturating_mul(2)
+        }
+        _ => 0,
+    }
 }
