@@ -56,7 +56,7 @@ fn stream(shape: &StreamShape) -> Vec<u8> {
     s.extend(named("ram"));
     s.extend(0_u32.to_be_bytes());
     s.extend(4_u32.to_be_bytes());
-    s.extend((8 * PAGE_BYTES | 0x04).to_be_bytes());
+    s.extend(((8 * PAGE_BYTES) | 0x04).to_be_bytes());
     s.extend(named("pc.ram"));
     s.extend((8 * PAGE_BYTES).to_be_bytes());
     s.extend(0x10_u64.to_be_bytes());
@@ -68,7 +68,7 @@ fn stream(shape: &StreamShape) -> Vec<u8> {
     s.extend([1; PAGE]);
     for page in 1..7_u64 {
         // Fill pages; the last of them is not zero.
-        s.extend((page * PAGE_BYTES | 0x22).to_be_bytes());
+        s.extend(((page * PAGE_BYTES) | 0x22).to_be_bytes());
         s.push(if page == 6 { 0xcc } else { 0 });
     }
     s.extend(0x10_u64.to_be_bytes());

@@ -4,8 +4,6 @@
 //! `target/i386/machine.c` (`vmstate_x86_cpu`); the fields that are read have not moved between
 //! QEMU 2.9 and 7.2.
 
-use std::cmp::Ordering;
-
 use osier_memory::{CpuState, Segment};
 
 use super::devices;
@@ -80,14 +78,13 @@ pub(crate) fn fixed(payload: &[u8], version: u32, open_end: bool) -> Option<Layo
     }
     let fits = |bytes: &usize| match payload.get(*bytes..) {
         Some(rest) if open_end => devices::follows(rest),
-        Some([] | [super::reader::SUBSECTION, ..]) => 2,
-        _ => 0,
+        Some(rest) => matches!(rest, [] | [super::reader::SUBSECTION, ..]),
+        None => false,
     };
-    let [wide, narrow] = PAYLOAD.each_ref().map(fits);
-    let target = match wide.cmp(&narrow) {
-        Ordering::Greater => 0,
-        Ordering::Less => 1,
-        Ordering::Equal => return None,
+    let target = match PAYLOAD.each_ref().map(fits) {
+        [true, false] => 0,
+        [false, true] => 1,
+        _ => return None, // neither, or no telling which
     };
     let of = |pair: &[usize; 2]| pair.get(target).copied().unwrap_or_default();
     let mut layout = Layout {

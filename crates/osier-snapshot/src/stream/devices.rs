@@ -148,22 +148,20 @@ fn without_footers(at: &mut Cursor<'_>) -> Found {
     found
 }
 
-/// How well `rest` can follow the payload of a `cpu` section in a stream without footers: 2 when
-/// another section or a subsection starts there, or the stream ends with nothing but its
-/// description; 1 when it may end there; 0 when not at all.
-pub(crate) fn follows(rest: &[u8]) -> u8 {
+/// Whether `rest` is what follows the payload of a `cpu` section in a stream without footers:
+/// another section, a subsection, a footer after all, or the stream's end with nothing but its
+/// description.
+pub(crate) fn follows(rest: &[u8]) -> bool {
     let mut at = Cursor::new(rest, 0);
     match at.u8("what follows") {
-        Ok(EOF) if matches!(at.peek(), None | Some(VMDESCRIPTION)) => 2,
-        Ok(EOF) => 1,
-        Ok(FULL | START) => {
-            let plain = header(&mut at).is_ok_and(|next| next.version <= 1024);
-            u8::from(plain).saturating_mul(2)
-        }
+        Ok(EOF) => matches!(at.peek(), None | Some(VMDESCRIPTION)),
+        Ok(FULL | START) => header(&mut at).is_ok_and(|next| next.version <= 1024),
         Ok(SUBSECTION) => {
-            let cpu = ram::name(&mut at, "a subsection").is_ok_and(|name| name.starts_with("cpu/"));
-            u8::from(cpu).saturating_mul(2)
+            ram::name(&mut at, "a subsection").is_ok_and(|name| name.starts_with("cpu/"))
         }
-        _ => 0,
+        Ok(FOOTER) => {
+            at.be32("a section's number").is_ok() && matches!(at.peek(), Some(EOF | FULL))
+        }
+        _ => false,
     }
 }
