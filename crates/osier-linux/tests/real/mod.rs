@@ -23,6 +23,12 @@ pub(crate) const SNAPSHOTS: [&str; 5] = [
 
 /// The provider of the kernel in `file`; in words why there is none.
 pub(crate) fn attach(file: &Path) -> Result<Linux, String> {
+    let (machine, located, profile) = parts(file)?;
+    Ok(Linux::attach(&machine, &located, profile).unwrap())
+}
+
+/// What a provider of the kernel in `file` is made of.
+pub(crate) fn parts(file: &Path) -> Result<(Machine, Located, Arc<Profile>), String> {
     let snapshot = open(file, &OpenOptions::default()).unwrap();
     let machine = snapshot.machine;
     let located = locate(&machine, &[]).unwrap();
@@ -30,7 +36,7 @@ pub(crate) fn attach(file: &Path) -> Result<Linux, String> {
         Some(own) => own,
         None => stored_profile(&located)?,
     };
-    Ok(Linux::attach(&machine, &located, profile).unwrap())
+    Ok((machine, located, profile))
 }
 
 fn own_profile(machine: &Machine, located: &Located) -> Option<Arc<Profile>> {
