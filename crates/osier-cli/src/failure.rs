@@ -49,6 +49,6 @@ pub(crate) fn report(failure: &anyhow::Error) -> ExitCode {
     }
     let usage = failure.downcast_ref::<Usage>().is_some();
     // Nobody is left to tell when standard error is closed too.
-    let _ = writeln!(io::stderr(), "osier: {failure:#}");
+    let _ = writeln!(io::stderr(), "osier: {failure}");
     ExitCode::from(if usage { 2 } else { 1 })
 }

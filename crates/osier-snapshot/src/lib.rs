@@ -30,3 +30,22 @@ mod sweep;
 
 pub use error::OpenError;
 pub use open::{Format, OpenOptions, Snapshot, SnapshotInfo, open, panda_checksum};
+
+/// A file mapped for reading, for whoever reads something else than a snapshot: symbol files.
+pub struct MappedFile(map::Map);
+
+impl MappedFile {
+    /// Maps the whole file.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn open(path: &std::path::Path) -> std::io::Result<Self> {
+        map::Map::open(path).map(Self)
+    }
+
+    /// The file's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}

@@ -86,7 +86,10 @@ impl Profiles {
         let stored = by_id
             .and_then(|id| self.store.find(id, fingerprint))
             .or_else(|| self.store.find_by_banner(&located.banner, fingerprint));
-        if let Some((profile, source)) = stored {
+        // One that was made of types alone serves for nothing; the snapshot itself may do better.
+        if let Some((profile, source)) = stored
+            && profile.symbol("init_task").is_some()
+        {
             return Ok((profile, ProfileSource::Stored(source)));
         }
         match from_snapshot(machine, located) {

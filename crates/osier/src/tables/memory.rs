@@ -11,7 +11,7 @@ static MAPPING: Table = Table {
         number("pid"),
         brief("base"),
         number("size"),
-        wide("name"),
+        brief("name"),
         brief("file"),
         number("offset"),
         wide("flags"),
