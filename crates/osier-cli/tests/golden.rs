@@ -29,7 +29,10 @@ fn rows(table: &str, snapshot: &Path) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_osier"))
         .args([table, "--format", "jsonl"])
         .arg(snapshot)
-        .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden-cache"))
+        .env(
+            "XDG_CACHE_HOME",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden-cache"),
+        )
         .env_remove("OSIER_PROFILES")
         .output()
         .unwrap();
@@ -47,7 +50,11 @@ fn rows(table: &str, snapshot: &Path) -> String {
 fn golden_snapshots_give_their_golden_rows() {
     let update = std::env::var_os("OSIER_UPDATE_GOLDEN").is_some();
     let snapshots = snapshots();
-    assert_eq!(snapshots.len(), 5, "the five kernels' golden snapshots are in the repository");
+    assert_eq!(
+        snapshots.len(),
+        5,
+        "the five kernels' golden snapshots are in the repository"
+    );
     for snapshot in snapshots {
         for table in TABLES {
             let golden = snapshot.with_extension("").join(format!("{table}.jsonl"));

@@ -33,6 +33,8 @@ const KERNEL_THREAD: &str = "a thread of the kernel born or gone in between";
 const KWORKER: &str = "a kworker's name carries a suffix in /proc";
 const BUSY: &str = "a spinner or worker of the kernel changed its state";
 const WAITING: &str = "the shell that wrote the truth went on";
+const LONG_NAME: &str = "/proc shows a kernel thread's full name, comm holds 15 bytes of it";
+const INIT: &str = "process 1 was the shell that wrote the truth, and executed sleep after that";
 
 /// The bytes of a text field: its `_hex` sibling when it is not UTF-8.
 pub fn bytes(row: &Value, field: &str) -> Vec<u8> {
@@ -45,24 +47,40 @@ pub fn bytes(row: &Value, field: &str) -> Vec<u8> {
 }
 
 fn address(row: &Value, field: &str) -> u64 {
-    let text = row[field].as_str().unwrap_or_else(|| panic!("no {field} in {row}"));
+    let text = row[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {field} in {row}"));
     u64::from_str_radix(text.strip_prefix("0x").unwrap(), 16).unwrap()
 }
 
-/// Whether the name in `/proc` is `comm`, or a kworker's `comm` and a suffix.
-fn names(truth: &[u8], row: &[u8], kernel_thread: bool) -> Option<bool> {
+/// Why a row's name may differ from the one in `/proc`: `Some(None)` when it does not.
+fn names(truth: &[u8], row: &[u8], kernel_thread: bool) -> Option<Option<&'static str>> {
+    const COMM: usize = 15;
     if truth == row {
-        return Some(false);
+        return Some(None);
     }
-    let worker = kernel_thread && row.starts_with(b"kworker/");
-    (worker && truth.starts_with(row) && matches!(truth.get(row.len()), Some(b'-' | b'+')))
-        .then_some(true)
+    if !kernel_thread || !truth.starts_with(row) {
+        return None;
+    }
+    if row.starts_with(b"kworker/") && matches!(truth.get(row.len()), Some(b'-' | b'+')) {
+        return Some(Some(KWORKER));
+    }
+    (row.len() == COMM).then_some(Some(LONG_NAME))
+}
+
+/// Whether `row` is what became of the shell that wrote the truth.
+fn is_init(pid: u64, name: &[u8]) -> bool {
+    pid == 1 && name == b"sleep"
 }
 
 fn is_writer(process: &TruthProcess) -> bool {
     WRITERS.contains(&process.comm.as_slice())
         || WRITERS.iter().any(|name| {
-            process.cmdline.split(|&b| b == 0).next().is_some_and(|arg| arg == *name)
+            process
+                .cmdline
+                .split(|&b| b == 0)
+                .next()
+                .is_some_and(|arg| arg == *name)
         })
 }
 
@@ -93,11 +111,14 @@ pub fn processes(truth: &Truth, rows: &[Value]) -> Tally {
             }
             continue;
         };
+        if is_init(*pid, &bytes(row, "name")) {
+            tally.excuse(INIT);
+            continue;
+        }
         let mut wrong = String::new();
         let mut excuse = None;
         match names(&process.comm, &bytes(row, "name"), process.kernel_thread) {
-            Some(false) => {}
-            Some(true) => excuse = Some(KWORKER),
+            Some(reason) => excuse = reason,
             None => differs(
                 &mut wrong,
                 "name",
@@ -123,7 +144,12 @@ pub fn processes(truth: &Truth, rows: &[Value]) -> Tally {
             // A zombie's threads are gone from /proc/PID/status but for the leader itself.
             ("threads", process.threads),
         ] {
-            differs(&mut wrong, name, &expected.to_string(), &row[name].to_string());
+            differs(
+                &mut wrong,
+                name,
+                &expected.to_string(),
+                &row[name].to_string(),
+            );
         }
         let ticks = row["create_time"].as_u64().map(|ns| ns / 10_000_000);
         differs(
@@ -185,7 +211,9 @@ pub fn processes(truth: &Truth, rows: &[Value]) -> Tally {
             _ if row["ppid"] == 1 && row["state"] != "Z" && is_late_writer(row) => {
                 tally.excuse(WRITER);
             }
-            _ => tally.wrong.push(format!("pid {pid} is not in the truth: {row}")),
+            _ => tally
+                .wrong
+                .push(format!("pid {pid} is not in the truth: {row}")),
         }
     }
     tally
@@ -201,7 +229,9 @@ pub fn threads(truth: &Truth, rows: &[Value]) -> Tally {
     for row in rows {
         let (pid, tid) = (row["pid"].as_u64().unwrap(), row["tid"].as_u64().unwrap());
         if pid != 0 && rest.insert((pid, tid), row).is_some() {
-            tally.wrong.push(format!("thread {tid} of {pid} stands twice"));
+            tally
+                .wrong
+                .push(format!("thread {tid} of {pid} stands twice"));
         }
     }
     for process in truth.processes.values() {
@@ -212,16 +242,20 @@ pub fn threads(truth: &Truth, rows: &[Value]) -> Tally {
                 } else if process.kernel_thread {
                     tally.excuse(KERNEL_THREAD);
                 } else {
-                    tally.wrong.push(format!("thread {tid} of {} is missing", process.pid));
+                    tally
+                        .wrong
+                        .push(format!("thread {tid} of {} is missing", process.pid));
                 }
                 continue;
             };
             let row_state = row["state"].as_str().unwrap_or("null");
             let moving = |state: &str| matches!(state, "R" | "S" | "I" | "D");
             let same_state = row_state == state.to_string();
-            match names(name, &bytes(row, "name"), process.kernel_thread) {
-                Some(false) if same_state => tally.equal += 1,
-                Some(true) if same_state => tally.excuse(KWORKER),
+            let shown = bytes(row, "name");
+            match names(name, &shown, process.kernel_thread) {
+                _ if is_init(process.pid, &shown) => tally.excuse(INIT),
+                Some(None) if same_state => tally.equal += 1,
+                Some(Some(reason)) if same_state => tally.excuse(reason),
                 Some(_) if process.kernel_thread && moving(row_state) => tally.excuse(BUSY),
                 Some(_) if process.pid == 1 && moving(row_state) => tally.excuse(WAITING),
                 _ => tally.wrong.push(format!(
@@ -237,7 +271,9 @@ pub fn threads(truth: &Truth, rows: &[Value]) -> Tally {
         if parent.is_some_and(|process| process.kernel_thread) || parent.is_none() {
             tally.excuse(KERNEL_THREAD);
         } else {
-            tally.wrong.push(format!("thread {tid} of {pid} is not in the truth: {row}"));
+            tally
+                .wrong
+                .push(format!("thread {tid} of {pid} is not in the truth: {row}"));
         }
     }
     tally
@@ -249,7 +285,9 @@ pub fn modules(truth: &Truth, rows: &[Value]) -> Tally {
         rows.iter().map(|row| (bytes(row, "name"), row)).collect();
     for (at, module) in truth.modules.iter().enumerate() {
         let Some(row) = rest.remove(&module.name) else {
-            tally.wrong.push(format!("{} is missing", module.name.escape_ascii()));
+            tally
+                .wrong
+                .push(format!("{} is missing", module.name.escape_ascii()));
             continue;
         };
         let same = address(row, "base") == module.base
@@ -266,7 +304,9 @@ pub fn modules(truth: &Truth, rows: &[Value]) -> Tally {
             ));
         }
     }
-    tally.wrong.extend(rest.values().map(|row| format!("not in the truth: {row}")));
+    tally
+        .wrong
+        .extend(rest.values().map(|row| format!("not in the truth: {row}")));
     tally
 }
 
@@ -294,7 +334,10 @@ pub fn maps(truth: &Truth, rows: &[Value]) -> Tally {
     let mut tally = Tally::default();
     let mut by_pid: BTreeMap<u64, Vec<TruthMapping>> = BTreeMap::new();
     for row in rows {
-        by_pid.entry(row["pid"].as_u64().unwrap()).or_default().push(mapping(row));
+        by_pid
+            .entry(row["pid"].as_u64().unwrap())
+            .or_default()
+            .push(mapping(row));
     }
     for process in truth.processes.values() {
         let shown = by_pid.remove(&process.pid).unwrap_or_default();
@@ -307,6 +350,7 @@ pub fn maps(truth: &Truth, rows: &[Value]) -> Tally {
         for at in 0..shown.len().max(process.maps.len()) {
             match (process.maps.get(at), shown.get(at)) {
                 (Some(truth), Some(row)) if truth == row => tally.equal += 1,
+                _ if process.pid == 1 => tally.excuse(INIT),
                 (truth, row) => tally.wrong.push(format!(
                     "pid {} mapping {at}: truth {}, row {}",
                     process.pid,
@@ -317,7 +361,10 @@ pub fn maps(truth: &Truth, rows: &[Value]) -> Tally {
         }
     }
     for (pid, shown) in by_pid {
-        tally.wrong.push(format!("pid {pid} is not in the truth and has {} rows", shown.len()));
+        tally.wrong.push(format!(
+            "pid {pid} is not in the truth and has {} rows",
+            shown.len()
+        ));
     }
     tally
 }

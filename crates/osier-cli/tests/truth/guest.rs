@@ -51,14 +51,21 @@ fn number(bytes: &[u8]) -> u64 {
 }
 
 fn hex(bytes: &[u8]) -> u64 {
-    u64::from_str_radix(std::str::from_utf8(bytes).unwrap().trim_start_matches("0x"), 16).unwrap()
+    u64::from_str_radix(
+        std::str::from_utf8(bytes).unwrap().trim_start_matches("0x"),
+        16,
+    )
+    .unwrap()
 }
 
 /// The name and the fields after it of a `stat` line; the name may hold anything.
 fn split_stat(stat: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let open = stat.iter().position(|&b| b == b'(').unwrap();
     let close = stat.iter().rposition(|&b| b == b')').unwrap();
-    let rest = stat[close + 2..].split(|&b| b == b' ').map(<[u8]>::to_vec).collect();
+    let rest = stat[close + 2..]
+        .split(|&b| b == b' ')
+        .map(<[u8]>::to_vec)
+        .collect();
     (stat[open + 1..close].to_vec(), rest)
 }
 
@@ -90,7 +97,13 @@ fn maps(text: &[u8]) -> Vec<TruthMapping> {
             let offset = hex(fields.next().unwrap());
             let path = fields.nth(2).unwrap_or_default();
             let blanks = path.iter().take_while(|&&b| b == b' ').count();
-            TruthMapping { start, end, perms, offset, path: unescape(&path[blanks..]) }
+            TruthMapping {
+                start,
+                end,
+                perms,
+                offset,
+                path: unescape(&path[blanks..]),
+            }
         })
         .collect()
 }
