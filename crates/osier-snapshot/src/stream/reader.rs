@@ -24,7 +24,7 @@ pub(super) const COMMAND: u8 = 0x08;
 pub(super) const FOOTER: u8 = 0x7e;
 
 /// How many bytes are passed before they are given back to the system.
-const RELEASE: usize = 16 << 20;
+const RELEASE: usize = 2 << 20;
 
 /// Reads all of `file`; returns its contents and its page entries. `release` is told stretches of
 /// the file that were passed and are not needed again.
