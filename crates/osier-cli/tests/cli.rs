@@ -40,7 +40,11 @@ fn wrong_usage_is_two() {
     check(&["ps"], 2, "SNAP");
     check(&["ps", "--order", "size", "x"], 2, "possible values");
     check(&["read", "x", "zero", "1"], 2, "is no number");
-    check(&["distill", "x", "--ask", "all", "-o", "y"], 2, "no question is called `all`");
+    check(
+        &["distill", "x", "--ask", "all", "-o", "y"],
+        2,
+        "no question is called `all`",
+    );
 }
 
 #[test]
@@ -76,7 +80,12 @@ fn the_file_is_described_even_without_a_kernel() {
 
 #[test]
 fn the_shell_gets_its_scripts() {
-    for args in [&["completions", "bash"][..], &["man"], &["--help"], &["--version"]] {
+    for args in [
+        &["completions", "bash"][..],
+        &["man"],
+        &["--help"],
+        &["--version"],
+    ] {
         let output = osier(args);
         assert_eq!(output.status.code(), Some(0), "osier {args:?}");
         assert!(!output.stdout.is_empty(), "osier {args:?}");
