@@ -162,7 +162,11 @@ pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError
         sweep.roots.len()
     ));
     if let Some(found) = first(machine, &sweep.roots, known, None) {
-        return Ok(found);
+        // The kernel's own table lies in its image; any other is a process's.
+        let image = found.text_pa.0..found.text_pa.plus(found.end.since(found.text)).0;
+        let own = |root: &&Candidate| root.mode == found.mode && image.contains(&root.root.0);
+        let own: Vec<Candidate> = sweep.roots.iter().filter(own).cloned().collect();
+        return Ok(first(machine, &own, known, None).unwrap_or(found));
     }
     Err(LocateError::NotFound {
         tried: tried.join("; "),

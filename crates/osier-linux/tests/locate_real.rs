@@ -146,11 +146,11 @@ fn registers_are_not_needed_and_few_pages_are() {
             }
             let machine = &snapshot.machine;
             let recorder = Arc::new(Recorder::new(machine.memory.clone()));
-            let recorded = Machine {
+            let watched = Machine {
                 memory: recorder.clone(),
                 ..machine.clone()
             };
-            let found = locate(&recorded, &[]).unwrap();
+            let found = locate(&watched, &[]).unwrap();
             assert_eq!(found.text.0, at.unwrap_or_else(|| text(&folder)), "{what}");
             assert!(found.build_id.is_some(), "{what}");
             let pages = recorder.touched();
@@ -159,5 +159,38 @@ fn registers_are_not_needed_and_few_pages_are() {
             let again = locate(&distilled(machine, &pages), &[]).unwrap();
             same(&found, &again, &what);
         }
+    }
+}
+
+#[test]
+fn an_amd64_kernel_is_found_by_its_page_tables_alone() {
+    for name in ["deb11-5.10-amd64", "deb12-6.1-amd64", "deb13-6.12-amd64"] {
+        let folder = match osier_testkit::data::folder(name) {
+            Ok(folder) => folder,
+            Err(why) => {
+                eprintln!("skipped: {why}");
+                continue;
+            }
+        };
+        let snapshot = open(&folder.join("memory.raw"), &OpenOptions::default()).unwrap();
+        let machine = &snapshot.machine;
+        let mut pages = Vec::new();
+        for run in machine.memory.runs() {
+            let starts = (run.start.0..run.end().0).step_by(4096).map(PhysAddr);
+            pages.extend(starts.filter(|&pa| {
+                let page = machine.memory.chunk(pa).unwrap();
+                !page.starts_with(b"OSRELEASE=")
+            }));
+        }
+        let found = locate(&distilled(machine, &pages), &[]).unwrap();
+        println!("{name}: {} {}", found.mode.name(), found.root);
+        assert_eq!(found.text.0, text(&folder), "{name}");
+        assert!(
+            found.vmcoreinfo.is_none() && found.build_id.is_some(),
+            "{name}"
+        );
+        let whole = locate(machine, &[]).unwrap();
+        assert_eq!((found.mode, found.root), (whole.mode, whole.root), "{name}");
+        assert_eq!(found.build_id, whole.build_id, "{name}");
     }
 }

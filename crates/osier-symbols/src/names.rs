@@ -34,7 +34,7 @@ impl Names {
         let same = |wanted: &&str| wanted.as_bytes().cmp(name);
         name.first()
             .is_some_and(|&first| self.may_contain(first, name.len()))
-            && self.sorted.binary_search_by(|wanted| same(wanted)).is_ok()
+            && self.sorted.binary_search_by(same).is_ok()
     }
 }
 

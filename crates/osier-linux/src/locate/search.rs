@@ -72,6 +72,12 @@ pub(super) struct Sweep {
 struct Tail {
     page: u64,
     entries: [u64; 2],
+    /// Entries 256 to 503 map something too, as those of a root do: all of memory, for one. Above
+    /// them lie the per-processor entry areas, which share a table with the image under 5 levels
+    /// (the kernel's `Documentation/arch/x86/x86_64/mm.rst`).
+    maps_memory: bool,
+    /// Entries 0 to 255 are empty: no process's.
+    no_user: bool,
 }
 
 const PRESENT: u64 = 1;
@@ -130,8 +136,12 @@ fn sweep_run(
             }
             let entries = [entry(page, 510), entry(page, 511)];
             if entries.iter().any(|entry| entry & PRESENT != 0) {
-                let page = pa.0;
-                tails.push(Tail { page, entries });
+                tails.push(Tail {
+                    page: pa.0,
+                    entries,
+                    maps_memory: (256..504).any(|index| entry(page, index) & PRESENT != 0),
+                    no_user: (0..256).all(|index| entry(page, index) == 0),
+                });
             }
         }
         ControlFlow::Continue(())
@@ -187,24 +197,33 @@ fn maps_image(page: &[u8]) -> bool {
 /// of the address space.
 fn roots(images: &[u64], tails: &[Tail]) -> Vec<Candidate> {
     let leads = |entry: u64, to: &[u64]| entry & PRESENT != 0 && to.contains(&(entry & FRAME));
-    let level = |slot: usize, to: &[u64]| -> Vec<u64> {
+    let level = |slot: usize, to: &[u64]| -> Vec<&Tail> {
         let fits = |tail: &&Tail| {
             tail.entries
                 .get(slot)
                 .is_some_and(|&entry| leads(entry, to))
         };
-        tails.iter().filter(fits).map(|tail| tail.page).collect()
+        tails.iter().filter(fits).collect()
     };
+    let pages = |tails: &[&Tail]| -> Vec<u64> { tails.iter().map(|tail| tail.page).collect() };
     let pointers = level(0, images);
-    let four = level(1, &pointers);
-    let five = level(1, &four);
-    let candidate = |mode: Paging, page: &u64| Candidate {
-        mode,
-        root: PhysAddr(*page),
-        by: format!("a table at physical {page:#x} that leads to a kernel image's page directory"),
-        kernel_half: false,
-    };
-    let mut all: Vec<Candidate> = five.iter().map(|p| candidate(Paging::Long5, p)).collect();
-    all.extend(four.iter().map(|p| candidate(Paging::Long4, p)));
+    let four = level(1, &pages(&pointers));
+    let five = level(1, &pages(&four));
+    // Under a 5-level root there is a table that alone would pass for a 4-level one, but it maps
+    // none of the memory.
+    let mut all = Vec::new();
+    for (mode, mut tables) in [(Paging::Long4, four), (Paging::Long5, five)] {
+        tables.retain(|tail| tail.maps_memory);
+        tables.sort_by_key(|tail| !tail.no_user);
+        all.extend(tables.iter().map(|tail| Candidate {
+            mode,
+            root: PhysAddr(tail.page),
+            by: format!(
+                "a table at physical {:#x} that leads to a kernel image's page directory",
+                tail.page
+            ),
+            kernel_half: false,
+        }));
+    }
     all
 }
