@@ -20,6 +20,7 @@ const AFTER: &str = "Exit status: 0 complete, 1 could not be done, 2 wrong usage
                      something could not be read (--strict makes it 1).";
 
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one switch")]
 pub(crate) struct OutputArgs {
     /// How rows are written [default: a table on a terminal, JSON lines otherwise]
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]

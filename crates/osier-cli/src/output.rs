@@ -1,5 +1,6 @@
 //! Where rows go: standard output in the format that was asked for, messages to standard error.
 
+use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use osier::format::{
@@ -202,11 +203,11 @@ impl Output {
         let structured = matches!(self.format, Format::Jsonl | Format::Json);
         if !structured || self.args.verbose {
             for (walk, end) in ends.bad() {
-                text.push_str(&format!("osier: {}\n", describe_end(walk, end)));
+                let _ = writeln!(text, "osier: {}", describe_end(walk, end));
             }
         }
         for place in self.places.iter().take(PLACES) {
-            text.push_str(&format!("osier: {place}\n"));
+            let _ = writeln!(text, "osier: {place}");
         }
         if self.lost > 0 || self.bad_ends > 0 {
             let hint = if self.args.verbose || self.lost == 0 {
@@ -215,9 +216,10 @@ impl Output {
                 "; -v for places"
             };
             let (fields, lists) = (plural(self.lost, "value"), plural(self.bad_ends, "list"));
-            text.push_str(&format!(
-                "osier: incomplete: {fields} could not be read, {lists} ended badly{hint}\n"
-            ));
+            let _ = writeln!(
+                text,
+                "osier: incomplete: {fields} could not be read, {lists} ended badly{hint}"
+            );
         } else if self.args.verbose {
             let closed: Vec<&str> = ends.0.iter().map(|(walk, _)| *walk).collect();
             let closed = if closed.is_empty() {
@@ -226,9 +228,10 @@ impl Output {
                 format!(" ({})", closed.join(", "))
             };
             let rows = plural(self.rows, "row");
-            text.push_str(&format!(
-                "osier: complete: {rows}, every value read, every walk closed{closed}\n"
-            ));
+            let _ = writeln!(
+                text,
+                "osier: complete: {rows}, every value read, every walk closed{closed}"
+            );
         }
         let _ = io::stderr().write_all(text.as_bytes());
     }

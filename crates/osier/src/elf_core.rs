@@ -180,11 +180,11 @@ pub fn write_core(core: &Core<'_>, out: &mut dyn Write) -> Result<(), CoreError>
     Ok(())
 }
 
-fn program_header(head: &mut Vec<u8>, kind: u32, offset: u64, phys: u64, held: u64, len: u64) {
-    put32(head, kind);
-    put32(head, 0); // flags
+fn program_header(into: &mut Vec<u8>, kind: u32, offset: u64, phys: u64, held: u64, len: u64) {
+    put32(into, kind);
+    put32(into, 0); // flags
     for value in [offset, 0, phys, held, len, 0] {
-        put64(head, value);
+        put64(into, value);
     }
 }
 
@@ -289,9 +289,9 @@ fn prstatus(cpu: &CpuState, pointer_bytes: u8) -> Vec<u8> {
             sp,
             selector(segments.ss),
         ];
-        registers
-            .iter()
-            .for_each(|&value| put32(&mut status, value as u32));
+        for value in registers {
+            put32(&mut status, value as u32);
+        }
         status.resize(144, 0);
     } else {
         status.resize(32, 0);
@@ -326,9 +326,9 @@ fn prstatus(cpu: &CpuState, pointer_bytes: u8) -> Vec<u8> {
             selector(segments.fs),
             selector(segments.gs),
         ];
-        registers
-            .iter()
-            .for_each(|&value| put64(&mut status, value));
+        for value in registers {
+            put64(&mut status, value);
+        }
         status.resize(336, 0);
     }
     status
@@ -342,9 +342,9 @@ fn cpu_state(cpu: &CpuState) -> Vec<u8> {
     let mut state = Vec::with_capacity(size as usize);
     put32(&mut state, 1);
     put32(&mut state, size);
-    general(cpu)
-        .iter()
-        .for_each(|&value| put64(&mut state, value));
+    for value in general(cpu) {
+        put64(&mut state, value);
+    }
     put64(&mut state, cpu.rip);
     put64(&mut state, cpu.rflags);
     let s = &cpu.segments;

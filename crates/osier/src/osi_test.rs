@@ -57,8 +57,8 @@ pub fn osi_test(osi: &dyn Osi, pointer_bytes: u8, out: &mut dyn Write) -> io::Re
         for process in &processes {
             out.write_all(b"  ")?;
             padded(text(&process.name), 16, out)?;
-            let (pid, ppid) = (process.pid.value(), process.ppid.value());
-            writeln!(out, "\t{}\t{}", pid.unwrap_or(0), ppid.unwrap_or(0))?;
+            let (pid, parent) = (process.pid.value(), process.ppid.value());
+            writeln!(out, "\t{}\t{}", pid.unwrap_or(0), parent.unwrap_or(0))?;
         }
     }
     write!(out, "\n{RULE}\n\n")?;
@@ -105,7 +105,7 @@ fn write_library(
     out.write_all(b"\n")
 }
 
-/// A mapping's name and file as osi_linux gives them: `[heap]` only when the mapping holds the
+/// A mapping's name and file as `osi_linux` gives them: `[heap]` only when the mapping holds the
 /// whole heap, and `[???]` for everything else that has no file.
 fn panda_name(row: &Mapping, heap: Option<(VirtAddr, VirtAddr)>) -> (&[u8], &[u8]) {
     if let Some(file) = row.file.get() {

@@ -17,13 +17,12 @@ pub(super) fn completions(shell: Shell) -> anyhow::Result<Outcome> {
 }
 
 pub(super) fn man(dir: Option<&Path>) -> anyhow::Result<Outcome> {
-    match dir {
-        Some(dir) => clap_mangen::generate_to(Cli::command(), dir)?,
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            io::stdout().write_all(&page)?;
-        }
+    if let Some(dir) = dir {
+        clap_mangen::generate_to(Cli::command(), dir)?;
+    } else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        io::stdout().write_all(&page)?;
     }
     Ok(Outcome::Complete)
 }

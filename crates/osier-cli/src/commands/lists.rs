@@ -53,26 +53,23 @@ pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outco
         kind && args.at.is_none_or(|at| may_hold(row, at))
     };
     let mut written = Ok(());
-    let ends = match args.pid {
-        Some(pid) => {
-            let (taskd, mut ends) = process(&session, pid)?;
+    let ends = if let Some(pid) = args.pid {
+        let (taskd, mut ends) = process(&session, pid)?;
+        ends.join(maps_of(&session, taskd, &wanted, &mut out, &mut written));
+        ends
+    } else {
+        let mut taskds = Vec::new();
+        let mut ends = session.osi.process_handles(&mut |handle| {
+            taskds.push(handle.taskd);
+            ControlFlow::Continue(())
+        });
+        for taskd in taskds {
             ends.join(maps_of(&session, taskd, &wanted, &mut out, &mut written));
-            ends
-        }
-        None => {
-            let mut taskds = Vec::new();
-            let mut ends = session.osi.process_handles(&mut |handle| {
-                taskds.push(handle.taskd);
-                ControlFlow::Continue(())
-            });
-            for taskd in taskds {
-                ends.join(maps_of(&session, taskd, &wanted, &mut out, &mut written));
-                if written.is_err() {
-                    break;
-                }
+            if written.is_err() {
+                break;
             }
-            ends
         }
+        ends
     };
     written?;
     Ok(out.finish(&ends)?)
