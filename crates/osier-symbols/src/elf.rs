@@ -101,32 +101,41 @@ fn import<H: FileHeader>(
 }
 
 /// A section's bytes, decompressed, and relocated where the file is not linked; empty when the
-/// file has no such section.
+/// file has no such section. An object file has one per type unit: they are put together, as the
+/// linker does.
 fn contents<'d, H: FileHeader>(
     file: &Elf<'d, H>,
     name: &str,
 ) -> Result<Cow<'d, [u8]>, SymbolError> {
-    let Some(section) = file.section_by_name(name) else {
-        return Ok(Cow::Borrowed(&[]));
-    };
-    let range = section.compressed_file_range().map_err(broken)?;
-    if range.format != CompressionFormat::None
-        && range.uncompressed_size > range.compressed_size.saturating_mul(MAX_EXPANSION)
-    {
-        return Err(SymbolError::Malformed {
-            format: "ELF",
-            offset: range.offset,
-            problem: format!(
-                "{name} claims to grow from {} to {} bytes",
-                range.compressed_size, range.uncompressed_size
-            ),
-        });
+    let mut all: Cow<'d, [u8]> = Cow::Borrowed(&[]);
+    for section in file.sections() {
+        if section.name_bytes() != Ok(name.as_bytes()) {
+            continue;
+        }
+        let range = section.compressed_file_range().map_err(broken)?;
+        if range.format != CompressionFormat::None
+            && range.uncompressed_size > range.compressed_size.saturating_mul(MAX_EXPANSION)
+        {
+            return Err(SymbolError::Malformed {
+                format: "ELF",
+                offset: range.offset,
+                problem: format!(
+                    "{name} claims to grow from {} to {} bytes",
+                    range.compressed_size, range.uncompressed_size
+                ),
+            });
+        }
+        let mut data = section.uncompressed_data().map_err(broken)?;
+        if file.kind() == ObjectKind::Relocatable {
+            relocate(file, &section, data.to_mut());
+        }
+        if all.is_empty() {
+            all = data;
+        } else if file.kind() == ObjectKind::Relocatable {
+            all.to_mut().extend_from_slice(&data);
+        }
     }
-    let mut data = section.uncompressed_data().map_err(broken)?;
-    if file.kind() == ObjectKind::Relocatable {
-        relocate(file, &section, data.to_mut());
-    }
-    Ok(data)
+    Ok(all)
 }
 
 /// Applies absolute relocations: in an object file, references between debug sections are made so.

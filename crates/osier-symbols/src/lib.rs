@@ -9,8 +9,19 @@ mod dwarf_types;
 mod elf;
 mod error;
 pub mod image;
+mod isf;
 pub mod kallsyms;
+mod kernelinfo;
+mod kernelinfo_keys;
 mod names;
+mod source;
+mod system_map;
 
 pub use elf::import_elf;
 pub use error::SymbolError;
+pub use isf::{export_isf, import_isf};
+pub use kernelinfo::{
+    KernelinfoGroup, export_kernelinfo, import_kernelinfo, parse_kernelinfo,
+};
+pub use source::{SymbolFile, import_symbols, merge};
+pub use system_map::import_system_map;

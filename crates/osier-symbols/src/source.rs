@@ -1,0 +1,162 @@
+//! Which kind of symbol file bytes are, and reading whichever it is.
+
+use std::io::Read;
+
+use osier_profile::{Identity, OsKind, Profile, ProfileBuilder, Wanted};
+
+use crate::{
+    SymbolError, btf, import_elf, import_isf, import_kernelinfo, import_system_map,
+    parse_kernelinfo, system_map,
+};
+
+/// The largest JSON that a compressed file may hold.
+const MAX_JSON_BYTES: u64 = 1 << 30;
+
+/// A kind of symbol file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SymbolFile {
+    /// A profile file of this project.
+    Profile,
+    /// An ELF file: `vmlinux`, with DWARF or without.
+    Elf,
+    /// BTF by itself, such as `/sys/kernel/btf/vmlinux`.
+    Btf,
+    /// Volatility 3's ISF.
+    Isf,
+    /// ISF, compressed with xz.
+    IsfXz,
+    /// System.map, or the text of `/proc/kallsyms`.
+    SystemMap,
+    /// PANDA's `kernelinfo.conf`.
+    Kernelinfo,
+}
+
+impl SymbolFile {
+    /// Recognises a file by its content; `None` for anything else.
+    pub fn detect(data: &[u8]) -> Option<Self> {
+        let begins = |magic: &[u8]| data.starts_with(magic);
+        if begins(b"OSIERPRF") {
+            return Some(Self::Profile);
+        }
+        if begins(b"\x7fELF") {
+            return Some(Self::Elf);
+        }
+        if begins(&[0x9f, 0xeb]) {
+            return Some(Self::Btf);
+        }
+        if begins(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
+            return Some(Self::IsfXz);
+        }
+        if system_map::looks_like(data) {
+            return Some(Self::SystemMap);
+        }
+        let first = data.trim_ascii_start().first()?;
+        match first {
+            b'{' => Some(Self::Isf),
+            b'[' | b'#' => parse_kernelinfo(data)
+                .is_ok_and(|groups| !groups.is_empty())
+                .then_some(Self::Kernelinfo),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a symbol file of any kind. A `kernelinfo.conf` may hold many kernels, and gives one
+/// builder per group; everything else gives one.
+///
+/// # Errors
+///
+/// A kind that is not known, or a damaged file.
+pub fn import_symbols(
+    data: &[u8],
+    wanted: Option<&Wanted>,
+) -> Result<Vec<ProfileBuilder>, SymbolError> {
+    let kind = SymbolFile::detect(data).ok_or_else(|| {
+        SymbolError::Unusable(
+            "no symbol file that is known: neither profile, ELF, BTF, ISF (.json, .json.xz), \
+             System.map nor kernelinfo.conf"
+                .to_owned(),
+        )
+    })?;
+    let one = match kind {
+        SymbolFile::Profile => Profile::from_bytes(data)
+            .map_err(|error| SymbolError::Unusable(error.to_string()))?
+            .0
+            .into_builder(),
+        SymbolFile::Elf => import_elf(data, wanted)?,
+        SymbolFile::Btf => import_btf(data, wanted)?,
+        SymbolFile::Isf => import_isf(data, wanted)?,
+        SymbolFile::IsfXz => import_isf(&unpack(data)?, wanted)?,
+        SymbolFile::SystemMap => import_system_map(data, wanted)?,
+        SymbolFile::Kernelinfo => {
+            let groups = parse_kernelinfo(data)?;
+            return groups.iter().map(import_kernelinfo).collect();
+        }
+    };
+    Ok(vec![one])
+}
+
+/// Adds what `other` has to `builder`, which keeps its own where both have a name. What `builder`
+/// does not know of its kernel (build id, banner, release, head of the text) it learns.
+pub fn merge(builder: &mut ProfileBuilder, other: &Profile) {
+    let theirs = other.identity();
+    let identity = builder.identity_mut();
+    if identity.build_id.is_none() {
+        identity.build_id.clone_from(&theirs.build_id);
+    }
+    if identity.banner.is_empty() {
+        identity.banner.clone_from(&theirs.banner);
+    }
+    if identity.release.is_empty() {
+        identity.release.clone_from(&theirs.release);
+    }
+    if !other.text_head().is_empty() {
+        builder.set_text_head(other.text_head().to_vec());
+    }
+    for ty in other.types() {
+        builder.add_type(ty.clone());
+    }
+    for (name, value) in other.symbols() {
+        builder.add_symbol(name.as_str(), *value);
+    }
+    for (name, value) in other.constants() {
+        builder.add_constant(name.as_str(), *value);
+    }
+    for line in other.provenance() {
+        builder.provenance(line.as_str());
+    }
+}
+
+fn import_btf(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, SymbolError> {
+    let types =
+        btf::parse(data, wanted).map_err(|error| SymbolError::Unusable(error.to_string()))?;
+    let mut builder = ProfileBuilder::new(Identity {
+        os: OsKind::Linux,
+        pointer_bytes: types.pointer_bytes,
+        build_id: None,
+        banner: Vec::new(),
+        release: String::new(),
+    });
+    types.add_to(&mut builder);
+    builder.provenance("BTF of a file");
+    Ok(builder)
+}
+
+fn unpack(data: &[u8]) -> Result<Vec<u8>, SymbolError> {
+    let malformed = |problem: String| SymbolError::Malformed {
+        format: "xz",
+        offset: 0,
+        problem,
+    };
+    let mut json = Vec::new();
+    let limit = MAX_JSON_BYTES.saturating_add(1);
+    liblzma::read::XzDecoder::new(data)
+        .take(limit)
+        .read_to_end(&mut json)
+        .map_err(|error| malformed(error.to_string()))?;
+    if json.len() as u64 >= limit {
+        return Err(malformed("more than 1 GiB of JSON".to_owned()));
+    }
+    Ok(json)
+}
