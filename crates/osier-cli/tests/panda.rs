@@ -1,0 +1,122 @@
+//! `osier osi-test` on real recordings against PANDA's own answers of the same instant.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// The fields of a line of PANDA's answers: `NAME=VALUE`, parted by tabs. A name runs to the line's
+/// end.
+fn fields(line: &str) -> HashMap<&str, &str> {
+    line.split('\t')
+        .filter_map(|field| field.split_once('='))
+        .collect()
+}
+
+/// What `osi_test` prints, made of PANDA's answers at instruction 0 (`osi_test.c`).
+fn expected(answers: &str) -> String {
+    let line = "-".repeat(49);
+    let of = |kind: &str| {
+        let prefix = format!("{kind}\t");
+        answers
+            .lines()
+            .filter(move |line| line.starts_with(&prefix))
+    };
+    let current = fields(of("CURRENT").next().unwrap());
+    let pid = current["pid"];
+    // PANDA prints no name for pid 0, though it has one.
+    let name = if pid == "0" { "N/A" } else { current["name"] };
+    let mut text = format!(
+        "Current process: {name} PID:{pid} PPID:{}\n\n",
+        current["ppid"]
+    );
+    let _ = writeln!(text, "Process list ({} procs):", of("PROC").count());
+    for process in of("PROC").map(fields) {
+        let (pid, ppid) = (process["pid"], process["ppid"]);
+        let _ = writeln!(text, "  {:<16}\t{pid}\t{ppid}", process["name"]);
+    }
+    let _ = write!(text, "\n{line}\n\n");
+    let mine = format!("MAP\t{pid}\t");
+    let maps: Vec<&str> = answers
+        .lines()
+        .filter(|line| line.starts_with(&mine))
+        .collect();
+    if maps.is_empty() {
+        text.push_str("No mapped dynamic libraries.\n");
+    } else {
+        let wide = of("CURRENT").next().unwrap().contains("taskd=0xffff");
+        let width = if wide { 16 } else { 8 };
+        let _ = writeln!(text, "Dynamic libraries list ({} libs):", maps.len());
+        for line in maps {
+            let range = line.split('\t').nth(3).unwrap();
+            let base = range.split('-').next().unwrap().trim_start_matches("0x");
+            let base = u64::from_str_radix(base, 16).unwrap();
+            let map = fields(line);
+            let (size, name, file) = (map["size"], map["name"], map["file"]);
+            let _ = writeln!(text, "\t0x{base:0width$x}\t{size}\t{name:<24} {file}");
+        }
+    }
+    let _ = write!(text, "\nNo mapped kernel modules.\n\n{line}\n\n");
+    text
+}
+
+fn osi_test(snapshot: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_osier"))
+        .arg("osi-test")
+        .arg(snapshot)
+        .env(
+            "XDG_CACHE_HOME",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("panda-cache"),
+        )
+        .output()
+        .unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}: {errors}",
+        snapshot.display()
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn osi_test_is_pandas_at_instruction_0() {
+    for name in [
+        "amd64-5.10",
+        "i386-5.10-nonpae",
+        "amd64-5.10-kaslr-pti-running",
+    ] {
+        let folder = match osier_testkit::data::folder(name) {
+            Ok(folder) => folder,
+            Err(why) => {
+                eprintln!("skipped: {why}");
+                continue;
+            }
+        };
+        let ours = osi_test(&folder.join(format!("{name}-rr-snp")));
+        let answers = fs::read_to_string(folder.join("osi/at.0.osi.txt")).unwrap();
+        let wanted = expected(&answers);
+        for (at, (ours, wanted)) in ours.lines().zip(wanted.lines()).enumerate() {
+            assert_eq!(ours, wanted, "{name} line {at}");
+        }
+        assert_eq!(ours.trim_end(), wanted.trim_end(), "{name}");
+        // The plugin's own first block is of instruction 0 where the machine idles until then.
+        if name == "amd64-5.10" {
+            let printed = fs::read_to_string(folder.join("osi/osi_test.out.txt")).unwrap();
+            let start = printed.find("Current process:").unwrap();
+            assert!(
+                printed[start..].starts_with(&ours),
+                "{name}: not what osi_test printed"
+            );
+        }
+    }
+}
