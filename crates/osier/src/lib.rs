@@ -14,6 +14,7 @@ pub mod distill;
 pub mod elf_core;
 mod error;
 pub mod format;
+pub mod import;
 pub mod missing;
 pub mod order;
 pub mod os_name;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use osier::format::terminal_text;
-use osier::osier_profile::{Kind, Profile};
+use osier::import;
+use osier::osier_profile::{Kind, Profile, ProfileStore};
+use osier::osier_symbols::{export_isf, export_kernelinfo};
 
 use crate::args::{ExportFormat, OutputArgs, ProfileCommand};
 use crate::failure::Outcome;
@@ -22,16 +24,48 @@ pub(super) fn run(command: &ProfileCommand, output: &OutputArgs) -> anyhow::Resu
 }
 
 fn import(
-    _files: &[PathBuf],
-    _out: Option<&Path>,
-    _group: Option<&str>,
-    _output: &OutputArgs,
+    files: &[PathBuf],
+    out: Option<&Path>,
+    group: Option<&str>,
+    output: &OutputArgs,
 ) -> anyhow::Result<Outcome> {
-    bail!("importing symbol files is not built yet")
+    let profile = import::import(files, group)?;
+    let kept = match out {
+        Some(out) => {
+            profile.write_file(out, import::wanted_fingerprint())?;
+            out.to_owned()
+        }
+        None => match import::keep(&profile, ProfileStore::user_cache()) {
+            Some(path) => path,
+            None if profile.identity().build_id.is_none() => {
+                bail!("the files name no build id to keep the profile by; write it with -o FILE")
+            }
+            None => bail!("the cache cannot be written; write the profile with -o FILE"),
+        },
+    };
+    if !output.quiet {
+        let (types, symbols) = (profile.types().len(), profile.symbols().len());
+        let kept = kept.display();
+        writeln!(
+            io::stderr(),
+            "osier: {kept}: {types} types, {symbols} symbols of {}",
+            profile.identity().release
+        )?;
+    }
+    Ok(Outcome::Complete)
 }
 
-fn export(_file: &Path, _to: ExportFormat, _out: Option<&Path>) -> anyhow::Result<Outcome> {
-    bail!("exporting profiles is not built yet")
+fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<Outcome> {
+    let (profile, _) = Profile::read_file(file)?;
+    let text = match to {
+        ExportFormat::Kernelinfo => export_kernelinfo(&profile, None)?,
+        ExportFormat::Isf => export_isf(&profile),
+    };
+    match out {
+        Some(out) => std::fs::write(out, text)?,
+        None => io::stdout().write_all(text.as_bytes())?,
+    }
+    Ok(Outcome::Complete)
 }
 
 fn show(file: &Path, structure: Option<&str>) -> anyhow::Result<Outcome> {

@@ -1,0 +1,109 @@
+//! Symbol files into a profile, and a profile into other tools' formats.
+
+use std::path::{Path, PathBuf};
+
+use osier_linux::WANTED;
+use osier_profile::{Profile, ProfileBuilder, ProfileStore};
+use osier_snapshot::MappedFile;
+use osier_symbols::{SymbolError, import_symbols, merge};
+
+/// Why symbol files could not be imported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// A file could not be read.
+    #[error("{file}: {source}", file = file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file is no symbol file, or a damaged one.
+    #[error("{file}: {source}", file = file.display())]
+    Symbols {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: SymbolError,
+    },
+    /// A file that describes many kernels, and none or several of them fit.
+    #[error("{file}: {count} kernels {what}; name one with --group: {groups}", file = file.display())]
+    Group {
+        /// The file.
+        file: PathBuf,
+        /// Number of kernels that are left.
+        count: usize,
+        /// What they have in common.
+        what: &'static str,
+        /// What the file's kernels are called.
+        groups: String,
+    },
+    /// No file was given.
+    #[error("no symbol file was given")]
+    Nothing,
+}
+
+/// Reads symbol files that together describe one kernel; what an earlier file says counts before
+/// a later one. `group` chooses among the kernels of a `kernelinfo.conf`.
+///
+/// # Errors
+///
+/// [`ImportError`] names the file.
+pub fn import(files: &[PathBuf], group: Option<&str>) -> Result<Profile, ImportError> {
+    let mut all: Option<ProfileBuilder> = None;
+    for file in files {
+        let one = import_one(file, group)?;
+        match &mut all {
+            None => all = Some(one),
+            Some(builder) => merge(builder, &one.build()),
+        }
+    }
+    all.map(ProfileBuilder::build).ok_or(ImportError::Nothing)
+}
+
+fn import_one(file: &Path, group: Option<&str>) -> Result<ProfileBuilder, ImportError> {
+    let mapped = MappedFile::open(file).map_err(|source| ImportError::Io {
+        file: file.to_owned(),
+        source,
+    })?;
+    let mut found =
+        import_symbols(mapped.bytes(), Some(&WANTED)).map_err(|source| ImportError::Symbols {
+            file: file.to_owned(),
+            source,
+        })?;
+    // A group's name is what the importer calls the release of its kernel.
+    let names: Vec<String> = found
+        .iter()
+        .map(|builder| builder.identity().release.clone())
+        .collect();
+    let mut what = "are described there";
+    if let Some(group) = group.filter(|_| found.len() > 1) {
+        found.retain(|builder| builder.identity().release == group);
+        what = "of that name are described there";
+    }
+    match found.pop() {
+        Some(builder) if found.is_empty() => Ok(builder),
+        last => Err(ImportError::Group {
+            file: file.to_owned(),
+            count: found.len().saturating_add(usize::from(last.is_some())),
+            what,
+            groups: names.join(", "),
+        }),
+    }
+}
+
+/// Keeps an imported profile in the cache at `cache`, where every later session finds it. `None`
+/// when it has no build id to be found by, or the cache cannot be written.
+pub fn keep(profile: &Profile, cache: Option<PathBuf>) -> Option<PathBuf> {
+    let store = ProfileStore {
+        cache,
+        ..ProfileStore::default()
+    };
+    store.save(profile, WANTED.fingerprint())
+}
+
+/// The fingerprint of what profiles are made for now.
+pub fn wanted_fingerprint() -> u64 {
+    WANTED.fingerprint()
+}
