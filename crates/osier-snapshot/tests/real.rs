@@ -319,6 +319,30 @@ fn dumps_of_a_replay_are_read() {
     }
 }
 
+/// Python's `zlib.crc32` over the block, as a parser of its own put it together.
+#[test]
+fn the_checksum_of_memory_is_zlibs() {
+    for (name, file, crc) in [
+        ("amd64-5.10", "amd64-5.10", 0xa083_7e46),
+        ("i386-5.10-nonpae", "i386-5.10-nonpae", 0xefef_b6d6),
+        (
+            "amd64-5.10-kaslr-pti-running",
+            "amd64-5.10-kaslr-pti-running",
+            0xec2e_e5d4,
+        ),
+        ("deb13-6.12-amd64", "memory.savevm", 0x5e34_52ce),
+        ("amd64-5.10", "osi/mid.1596691.pcram.raw", 0x0573_155c),
+        ("i386-5.10-nonpae", "osi/mid.1965758.pcram.raw", 0x703d_d99d),
+    ] {
+        let Some(folder) = data(name) else { continue };
+        assert_eq!(
+            plain(&folder.join(file)).ram_crc32(),
+            Ok(Some(crc)),
+            "{name} {file}"
+        );
+    }
+}
+
 #[test]
 fn a_kept_index_opens_the_same_machine() {
     let Some(folder) = data("amd64-5.10-kaslr-pti-running") else {
