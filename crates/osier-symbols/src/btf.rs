@@ -569,7 +569,7 @@ mod tests {
             &[at(b"task_struct"), info(kind::STRUCT, 4, 1), 32], // 7
             &[at(b"pid"), 1, 0],
             &[0, 3, 64],
-            &[at(b"f"), 1, 3 << 24 | 133],
+            &[at(b"f"), 1, (3 << 24) + 133],
             &[at(b"p"), 6, 192],
             &[0, info(kind::ENUM, 1, 1), 4], // 8
             &[at(b"ZERO"), u32::MAX],

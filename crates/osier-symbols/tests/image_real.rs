@@ -4,6 +4,10 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::panic,
     reason = "a test fails by panicking"
 )]
 
@@ -26,7 +30,7 @@ fn kernel(name: &str) -> Option<(Located, AddressSpace, std::path::PathBuf)> {
     let found = locate(&snapshot.machine, &[]).unwrap();
     let memory = snapshot.machine.memory.clone();
     let space = AddressSpace::new(memory, found.mode, found.root, linux_policy);
-    Some((found, space, folder.to_path_buf()))
+    Some((found, space, folder))
 }
 
 fn identity(found: &Located) -> Identity {
