@@ -354,8 +354,12 @@ fn constant(profile: &Profile, key: &str) -> Option<i64> {
             let comm = profile.find_type("task_struct")?.member("comm")?;
             Some(comm.bytes.cast_signed())
         }
-        // PANDA reads it anew from the guest whenever it knows where the array is.
-        "task.per_cpu_offset_0_addr" => Some(0),
+        // What the array holds before the kernel runs. PANDA reads it anew from the guest whenever
+        // it knows where the array is.
+        "task.per_cpu_offset_0_addr" => {
+            let load = profile.symbol("__per_cpu_load").map(u64::cast_signed);
+            load.or(Some(0))
+        }
         _ => None,
     }
 }

@@ -155,3 +155,30 @@ fn sources_are_merged() {
     assert!(profile.find_type("task_struct").is_some());
     assert_eq!(profile.provenance().len(), 2);
 }
+
+/// Volatility's own files of Windows kernels, where they are at hand.
+#[test]
+fn windows_isf_is_read() {
+    let shared = std::env::var_os("OSIER_DATA").map_or_else(
+        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+        std::path::PathBuf::from,
+    );
+    let name = "ntkrnlmp.pdb_1D4090613BF97F9B9529992E20E93897-1.json.xz";
+    let path = shared.join("windows/isf").join(name);
+    let Ok(data) = std::fs::read(&path) else {
+        eprintln!("skipped: there is no {}", path.display());
+        return;
+    };
+    assert_eq!(SymbolFile::detect(&data), Some(SymbolFile::IsfXz));
+    let profile = import_symbols(&data, None).unwrap()[0].clone().build();
+    let id = profile.identity().build_id.as_ref().unwrap().to_string();
+    assert_eq!(id, "1d4090613bf97f9b9529992e20e9389700000001");
+    assert_eq!(
+        (profile.types().len(), profile.symbols().len()),
+        (1501, 35120)
+    );
+    let process = profile.find_type("_EPROCESS").unwrap();
+    let member = process.member("AccountingFolded").unwrap();
+    assert_eq!((member.offset, member.bits), (768, Some((1, 1))));
+    assert_eq!(process.member("ActiveProcessLinks").unwrap().offset, 744);
+}
