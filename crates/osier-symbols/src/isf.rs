@@ -221,6 +221,18 @@ impl Isf<'_> {
     }
 }
 
+/// Variables and their structures: a profile does not keep them, Volatility asks for them.
+const VARIABLES: [(&str, &str); 8] = [
+    ("init_mm", "mm_struct"),
+    ("init_nsproxy", "nsproxy"),
+    ("init_pid_ns", "pid_namespace"),
+    ("init_task", "task_struct"),
+    ("init_user_ns", "user_namespace"),
+    ("init_uts_ns", "uts_namespace"),
+    ("modules", "list_head"),
+    ("runqueues", "rq"),
+];
+
 /// Writes a profile as ISF of schema 6.2.0, which Volatility 3 loads. Enumerators go into one
 /// enumeration, as a profile does not keep theirs apart.
 pub fn export_isf(profile: &Profile) -> String {
@@ -245,7 +257,14 @@ pub fn export_isf(profile: &Profile) -> String {
     }
     let mut symbols = Map::new();
     for (name, address) in profile.symbols() {
-        symbols.insert(name.clone(), json!({ "address": address }));
+        let held = VARIABLES.iter().find(|variable| variable.0 == name);
+        let value = match held.and_then(|(_, ty)| profile.find_type(ty)) {
+            Some(ty) => json!({
+                "address": address, "type": { "kind": kind_name(ty), "name": ty.name },
+            }),
+            None => json!({ "address": address }),
+        };
+        symbols.insert(name.clone(), value);
     }
     if !identity.banner.is_empty()
         && let Some(Value::Object(banner)) = symbols.get_mut("linux_banner")
