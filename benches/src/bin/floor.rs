@@ -27,7 +27,10 @@ struct TouchLog {
 
 impl TouchLog {
     fn note(&self, pa: PhysAddr, bytes: usize) {
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner).push((pa, bytes));
+        self.reads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((pa, bytes));
     }
 }
 
@@ -69,7 +72,10 @@ fn timed(mut work: impl FnMut()) -> Duration {
 
 fn main() -> Result<()> {
     let path = PathBuf::from(std::env::args_os().nth(1).context("name a raw snapshot")?);
-    let options = Options { cache: Some(std::env::temp_dir().join("osier-floor")), ..Options::default() };
+    let options = Options {
+        cache: Some(std::env::temp_dir().join("osier-floor")),
+        ..Options::default()
+    };
     let session = Session::open(&path, &options)?;
     let mut rows = 0_usize;
     let ours = timed(|| {
@@ -96,10 +102,17 @@ fn main() -> Result<()> {
     });
     snapshot.machine.memory = log.clone();
     let logged = Session::attach(snapshot, &options)?;
-    log.reads.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    log.reads
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clear();
     let ends = logged.osi.processes(&mut |_| ControlFlow::Continue(()));
     black_box(ends);
-    let reads = log.reads.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let reads = log
+        .reads
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
 
     let memory = &session.machine.memory;
     let mut buffer = vec![0; 1 << 20];

@@ -26,18 +26,33 @@ pub(super) fn known_kernels(machine: &Machine, known: &[Known]) -> Vec<Candidate
     for run in machine.memory.runs() {
         let mut at = PhysAddr(run.start.0.next_multiple_of(IMAGE_ALIGN));
         while run.contains(at) {
-            if let Ok(chunk) = machine.memory.chunk(at) {
+            // A sweep does not map what it reads: of a large dump, every probe would otherwise
+            // leave its surroundings in this process's memory.
+            let head = PhysRun {
+                start: at,
+                len: longest as u64,
+            };
+            let _ = machine.memory.sweep(head, longest, &mut |_, bytes| {
                 for kernel in known {
                     let head = kernel.text_head.as_slice();
-                    if !head.is_empty() && chunk.starts_with(head) {
+                    if !head.is_empty() && bytes.starts_with(head) && stands_at(machine, at, head) {
                         found.extend(roots_of(kernel, at));
                     }
                 }
-            }
+                ControlFlow::Break(())
+            });
             at = at.plus(IMAGE_ALIGN);
         }
     }
     found
+}
+
+/// Reads what a sweep showed once more, so that a recorder sees it.
+fn stands_at(machine: &Machine, at: PhysAddr, head: &[u8]) -> bool {
+    machine
+        .memory
+        .chunk(at)
+        .is_ok_and(|chunk| chunk.starts_with(head))
 }
 
 fn roots_of(kernel: &Known, text_pa: PhysAddr) -> Vec<Candidate> {
