@@ -97,6 +97,9 @@ pub(crate) struct SnapshotArgs {
     /// Neither read nor write the cache of profiles and indexes
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Leave out the profiles that ship with Osier
+    #[arg(long)]
+    pub(crate) no_shipped: bool,
 }
 
 #[derive(Subcommand)]

@@ -59,6 +59,7 @@ fn options(args: &SnapshotArgs) -> Options {
         cache: (!args.no_cache).then(ProfileStore::user_cache).flatten(),
         registers: args.registers.clone(),
         ram_split: args.ram_split,
+        no_shipped: args.no_shipped,
     }
 }
 

@@ -183,6 +183,10 @@ impl Osi for Linux {
         pages::pages(self, taskd, row)
     }
 
+    fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>> {
+        Self::panda_file(self, modd)
+    }
+
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
         mappings::heap_bounds(self, taskd)
     }

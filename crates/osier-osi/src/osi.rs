@@ -68,6 +68,11 @@ pub trait Osi: Send {
     fn pages(&self, taskd: VirtAddr, row: &mut dyn FnMut(PageRange) -> ControlFlow<()>)
     -> WalkEnds;
 
+    /// The file of the mapping at `modd` as PANDA names it. Linux: the path inside the file's own
+    /// file system, without the mounts above it and without ` (deleted)`. Not applicable without a
+    /// file.
+    fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>>;
+
     /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)>;
 

@@ -79,7 +79,14 @@ pub fn osi_test(osi: &dyn Osi, pointer_bytes: u8, out: &mut dyn Write) -> io::Re
         let heap = heap.and_then(|bounds| bounds.value());
         writeln!(out, "Dynamic libraries list ({} libs):", libraries.len())?;
         for library in &libraries {
-            write_library(library, heap, pointer_bytes, out)?;
+            let file = osi.panda_file(library.modd);
+            write_library(
+                library,
+                file.get().map(Vec::as_slice),
+                heap,
+                pointer_bytes,
+                out,
+            )?;
         }
     }
     writeln!(out)?;
@@ -90,6 +97,7 @@ pub fn osi_test(osi: &dyn Osi, pointer_bytes: u8, out: &mut dyn Write) -> io::Re
 
 fn write_library(
     row: &Mapping,
+    file: Option<&[u8]>,
     heap: Option<(VirtAddr, VirtAddr)>,
     pointer_bytes: u8,
     out: &mut dyn Write,
@@ -98,7 +106,7 @@ fn write_library(
     let base = row.base.value().unwrap_or_default().0;
     let size = row.size.value().unwrap_or(0);
     write!(out, "\t0x{base:0width$x}\t{size}\t")?;
-    let (name, file) = panda_name(row, heap);
+    let (name, file) = panda_name(row, file, heap);
     padded(name, 24, out)?;
     out.write_all(b" ")?;
     out.write_all(file)?;
@@ -107,9 +115,12 @@ fn write_library(
 
 /// A mapping's name and file as `osi_linux` gives them: `[heap]` only when the mapping holds the
 /// whole heap, and `[???]` for everything else that has no file.
-fn panda_name(row: &Mapping, heap: Option<(VirtAddr, VirtAddr)>) -> (&[u8], &[u8]) {
-    if let Some(file) = row.file.get() {
-        let file = file.strip_suffix(b" (deleted)").unwrap_or(file);
+fn panda_name<'a>(
+    row: &Mapping,
+    file: Option<&'a [u8]>,
+    heap: Option<(VirtAddr, VirtAddr)>,
+) -> (&'a [u8], &'a [u8]) {
+    if let Some(file) = file {
         let name = file.rsplit(|&byte| byte == b'/').next();
         let has_folder = file.contains(&b'/');
         return (name.filter(|_| has_folder).unwrap_or(NULL), file);
@@ -117,7 +128,7 @@ fn panda_name(row: &Mapping, heap: Option<(VirtAddr, VirtAddr)>) -> (&[u8], &[u8
     let start = row.base.value().unwrap_or_default();
     let end = start.plus(row.size.value().unwrap_or(0));
     let holds_heap = heap.is_some_and(|(first, brk)| start <= first && end >= brk);
-    let name: &[u8] = if holds_heap {
+    let name: &'static [u8] = if holds_heap {
         b"[heap]"
     } else if row.name.get().is_some_and(|name| name == b"[stack]") {
         b"[stack]"

@@ -58,7 +58,11 @@ impl Profiles {
         let store = ProfileStore {
             dirs: options.profiles.clone(),
             cache: options.cache.clone(),
-            embedded: crate::shipped::SHIPPED.to_vec(),
+            embedded: if options.no_shipped {
+                Vec::new()
+            } else {
+                crate::shipped::SHIPPED.to_vec()
+            },
         };
         Ok(Self { store, named })
     }

@@ -24,6 +24,8 @@ pub struct Options {
     pub os: Option<String>,
     /// The page-table root to read the kernel by, physical.
     pub table_root: Option<PhysAddr>,
+    /// Leave out the profiles that ship with Osier.
+    pub no_shipped: bool,
     /// The folder where profiles and indexes are kept; `None` keeps none.
     pub cache: Option<PathBuf>,
     /// A text file with the processors' registers, beside a raw dump.

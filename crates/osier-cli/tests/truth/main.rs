@@ -56,10 +56,18 @@ struct Outcome {
     tally: Tally,
 }
 
+/// i386 kernels carry no types: there, and only there, the shipped profiles serve.
+fn i386(snapshot: &Path) -> bool {
+    snapshot
+        .components()
+        .any(|part| part.as_os_str().display().to_string().contains("-686"))
+}
+
 /// The rows of one table; the command's own words when it did not end well.
 fn ask(table: &str, snapshot: &Path, cache: &Path) -> Result<Vec<Value>, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_osier"))
         .args([table, "--format", "jsonl"])
+        .args((!i386(snapshot)).then_some("--no-shipped"))
         .arg(snapshot)
         .env("XDG_CACHE_HOME", cache)
         .env_remove("OSIER_PROFILES")
