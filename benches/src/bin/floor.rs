@@ -85,14 +85,14 @@ fn main() -> Result<()> {
             rows += 1;
             ControlFlow::Continue(())
         });
-        black_box(ends);
+        let _ = black_box(ends);
     });
     let handles = timed(|| {
         let ends = session.osi.process_handles(&mut |row| {
             black_box(&row);
             ControlFlow::Continue(())
         });
-        black_box(ends);
+        let _ = black_box(ends);
     });
 
     let mut snapshot = open_snapshot(&path, &options)?;
@@ -107,7 +107,7 @@ fn main() -> Result<()> {
         .unwrap_or_else(PoisonError::into_inner)
         .clear();
     let ends = logged.osi.processes(&mut |_| ControlFlow::Continue(()));
-    black_box(ends);
+    let _ = black_box(ends);
     let reads = log
         .reads
         .lock()

@@ -61,7 +61,7 @@ fn manifest(path: &Path) -> (String, Vec<String>) {
     let mut needs = Vec::new();
     for line in text.lines().map(str::trim) {
         if line.starts_with('[') {
-            section = line.trim_matches(['[', ']']).to_owned();
+            line.trim_matches(['[', ']']).clone_into(&mut section);
             // A dependency may have a section of its own.
             if let Some(need) = section.strip_prefix("dependencies.") {
                 needs.push(need.to_owned());
@@ -74,7 +74,7 @@ fn manifest(path: &Path) -> (String, Vec<String>) {
         let key = key.trim().trim_end_matches(".workspace").trim_matches('"');
         let conditional = section.starts_with("target.") && section.ends_with(".dependencies");
         match section.as_str() {
-            "package" if key == "name" => name = value.trim().trim_matches('"').to_owned(),
+            "package" if key == "name" => value.trim().trim_matches('"').clone_into(&mut name),
             "dependencies" | "build-dependencies" => needs.push(key.to_owned()),
             _ if conditional => needs.push(key.to_owned()),
             _ => {}

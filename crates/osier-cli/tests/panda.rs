@@ -40,8 +40,12 @@ fn expected(answers: &str) -> String {
     );
     let _ = writeln!(text, "Process list ({} procs):", of("PROC").count());
     for process in of("PROC").map(fields) {
-        let (pid, ppid) = (process["pid"], process["ppid"]);
-        let _ = writeln!(text, "  {:<16}\t{pid}\t{ppid}", process["name"]);
+        let parent = process["ppid"];
+        let _ = writeln!(
+            text,
+            "  {:<16}\t{}\t{parent}",
+            process["name"], process["pid"]
+        );
     }
     let _ = write!(text, "\n{line}\n\n");
     let mine = format!("MAP\t{pid}\t");

@@ -20,8 +20,6 @@ mod system_map;
 pub use elf::import_elf;
 pub use error::SymbolError;
 pub use isf::{export_isf, import_isf};
-pub use kernelinfo::{
-    KernelinfoGroup, export_kernelinfo, import_kernelinfo, parse_kernelinfo,
-};
+pub use kernelinfo::{KernelinfoGroup, export_kernelinfo, import_kernelinfo, parse_kernelinfo};
 pub use source::{SymbolFile, import_symbols, merge};
 pub use system_map::import_system_map;

@@ -72,7 +72,9 @@ struct Args {
 }
 
 fn help() -> String {
-    let lines = JOBS.iter().map(|job| format!("  {:<10} {}\n", job.name, job.about));
+    let lines = JOBS
+        .iter()
+        .map(|job| format!("  {:<10} {}\n", job.name, job.about));
     format!("Jobs:\n{}", lines.collect::<String>())
 }
 
@@ -81,9 +83,14 @@ fn run(name: &str) -> Result<()> {
         bail!("there is no job {name}\n{}", help());
     };
     for command in job.commands {
-        let Some((program, arguments)) = command.split_first() else { continue };
+        let Some((program, arguments)) = command.split_first() else {
+            continue;
+        };
         let environment = job.environment.iter().copied();
-        let status = Command::new(program).args(arguments).envs(environment).status()?;
+        let status = Command::new(program)
+            .args(arguments)
+            .envs(environment)
+            .status()?;
         if !status.success() {
             bail!("{}: {} failed ({status})", job.name, command.join(" "));
         }

@@ -53,19 +53,30 @@ fn address(row: &Value, field: &str) -> u64 {
     u64::from_str_radix(text.strip_prefix("0x").unwrap(), 16).unwrap()
 }
 
-/// Why a row's name may differ from the one in `/proc`: `Some(None)` when it does not.
-fn names(truth: &[u8], row: &[u8], kernel_thread: bool) -> Option<Option<&'static str>> {
+/// How a row's name stands to the one in `/proc`.
+#[derive(Clone, Copy)]
+enum Name {
+    Equal,
+    Excused(&'static str),
+    Wrong,
+}
+
+fn names(truth: &[u8], row: &[u8], kernel_thread: bool) -> Name {
     const COMM: usize = 15;
     if truth == row {
-        return Some(None);
+        return Name::Equal;
     }
     if !kernel_thread || !truth.starts_with(row) {
-        return None;
+        return Name::Wrong;
     }
     if row.starts_with(b"kworker/") && matches!(truth.get(row.len()), Some(b'-' | b'+')) {
-        return Some(Some(KWORKER));
+        return Name::Excused(KWORKER);
     }
-    (row.len() == COMM).then_some(Some(LONG_NAME))
+    if row.len() == COMM {
+        Name::Excused(LONG_NAME)
+    } else {
+        Name::Wrong
+    }
 }
 
 /// Whether `row` is what became of the shell that wrote the truth.
@@ -118,8 +129,9 @@ pub fn processes(truth: &Truth, rows: &[Value]) -> Tally {
         let mut wrong = String::new();
         let mut excuse = None;
         match names(&process.comm, &bytes(row, "name"), process.kernel_thread) {
-            Some(reason) => excuse = reason,
-            None => differs(
+            Name::Equal => {}
+            Name::Excused(reason) => excuse = Some(reason),
+            Name::Wrong => differs(
                 &mut wrong,
                 "name",
                 &process.comm.escape_ascii().to_string(),
@@ -254,10 +266,11 @@ pub fn threads(truth: &Truth, rows: &[Value]) -> Tally {
             let shown = bytes(row, "name");
             match names(name, &shown, process.kernel_thread) {
                 _ if is_init(process.pid, &shown) => tally.excuse(INIT),
-                Some(None) if same_state => tally.equal += 1,
-                Some(Some(reason)) if same_state => tally.excuse(reason),
-                Some(_) if process.kernel_thread && moving(row_state) => tally.excuse(BUSY),
-                Some(_) if process.pid == 1 && moving(row_state) => tally.excuse(WAITING),
+                Name::Equal if same_state => tally.equal += 1,
+                Name::Excused(reason) if same_state => tally.excuse(reason),
+                Name::Equal | Name::Excused(_) if process.kernel_thread && moving(row_state) => {
+                    tally.excuse(BUSY);
+                }
                 _ => tally.wrong.push(format!(
                     "thread {tid} of {}: truth {} {state}, row {row}",
                     process.pid,
@@ -268,7 +281,7 @@ pub fn threads(truth: &Truth, rows: &[Value]) -> Tally {
     }
     for ((pid, tid), row) in rest {
         let parent = truth.processes.get(&pid);
-        if parent.is_some_and(|process| process.kernel_thread) || parent.is_none() {
+        if parent.is_none_or(|process| process.kernel_thread) {
             tally.excuse(KERNEL_THREAD);
         } else {
             tally

@@ -46,6 +46,9 @@ pub struct Truth {
     pub modules: Vec<TruthModule>,
 }
 
+/// `PF_KTHREAD` in a task's flags.
+const PF_KTHREAD: u64 = 0x0020_0000;
+
 fn number(bytes: &[u8]) -> u64 {
     std::str::from_utf8(bytes).unwrap().trim().parse().unwrap()
 }
@@ -146,7 +149,6 @@ fn process(folder: &Path) -> Option<TruthProcess> {
         exe.pop();
     }
     let maps = maps(&read("maps"));
-    const PF_KTHREAD: u64 = 0x0020_0000;
     Some(TruthProcess {
         pid: number(&stat[..stat.iter().position(|&b| b == b' ').unwrap()]),
         ppid: number(&fields[1]),
