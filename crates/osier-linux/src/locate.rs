@@ -18,7 +18,7 @@ use osier_memory::{Hint, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::Premise;
 use osier_profile::BuildId;
 
-use confirm::Candidate;
+use confirm::{Candidate, Unknown};
 use vmcoreinfo::Vmcoreinfo;
 
 /// Where a Linux kernel lies in a machine, each part confirmed.
@@ -135,7 +135,7 @@ pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError
         candidates.len(),
         known.len()
     ));
-    if let Some(found) = first(machine, &candidates, known, noted.as_ref()) {
+    if let Some(found) = first_met(machine, &candidates, known, noted.as_ref()) {
         return Ok(found);
     }
     // An i386 kernel says nothing of its own place; its VMCOREINFO does, and goes with a CR3.
@@ -173,13 +173,24 @@ pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError
     })
 }
 
+/// The first candidate that maps a kernel met before, at the cost of a few reads each.
+fn first_met(
+    machine: &Machine,
+    candidates: &[Candidate],
+    known: &[Known],
+    info: Option<&Vmcoreinfo>,
+) -> Option<Located> {
+    let confirm = |c| confirm::confirm(machine, c, known, info, Unknown::Refused);
+    candidates.iter().find_map(confirm)
+}
+
+/// The first candidate that maps a kernel, met before or not.
 fn first(
     machine: &Machine,
     candidates: &[Candidate],
     known: &[Known],
     info: Option<&Vmcoreinfo>,
 ) -> Option<Located> {
-    candidates
-        .iter()
-        .find_map(|candidate| confirm::confirm(machine, candidate, known, info))
+    let confirm = |c| confirm::confirm(machine, c, known, info, Unknown::Searched);
+    first_met(machine, candidates, known, info).or_else(|| candidates.iter().find_map(confirm))
 }

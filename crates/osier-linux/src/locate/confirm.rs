@@ -91,12 +91,22 @@ struct Image {
     parts: Vec<(VirtAddr, u64, bool)>,
 }
 
+/// What becomes of a root whose kernel was not met before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// It is refused: a few reads decide.
+    Refused,
+    /// Its image is searched for a banner.
+    Searched,
+}
+
 /// Confirms `candidate`. `known` kernels are tried first, for their banner's place is known.
 pub(super) fn confirm(
     machine: &Machine,
     candidate: &Candidate,
     known: &[Known],
     info: Option<&Vmcoreinfo>,
+    unknown: Unknown,
 ) -> Option<Located> {
     let memory = machine.memory.clone();
     let space = AddressSpace::new(memory, candidate.mode, candidate.root, linux_policy);
@@ -110,6 +120,9 @@ pub(super) fn confirm(
         let how = "a kernel met before, its banner at its place";
         (at, kernel.banner.clone(), kernel.build_id.clone(), how)
     } else {
+        if unknown == Unknown::Refused {
+            return None;
+        }
         let (at, banner) = search_banner(&space, &image, info)?;
         (at, banner, None, "read through the page table")
     };
