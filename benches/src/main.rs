@@ -119,11 +119,9 @@ fn main() -> Result<()> {
                 snapshot.into(),
             ]
         };
-        measure(
-            &format!("`osier ps {shown}`, nothing cached"),
-            &asked("ps"),
-            true,
-        )?;
+        let mut first = asked("ps").to_vec();
+        first.push("--no-shipped".into());
+        measure(&format!("`osier ps {shown}`, first contact"), &first, true)?;
         for table in ["ps", "modules", "maps"] {
             measure(
                 &format!("`osier {table} {shown}`, cached"),

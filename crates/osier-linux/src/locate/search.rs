@@ -35,7 +35,7 @@ pub(super) fn known_kernels(machine: &Machine, known: &[Known]) -> Vec<Candidate
             let _ = machine.memory.sweep(head, longest, &mut |_, bytes| {
                 for kernel in known {
                     let head = kernel.text_head.as_slice();
-                    if !head.is_empty() && bytes.starts_with(head) && stands_at(machine, at, head) {
+                    if resembles(bytes, head) && stands_at(machine, at, head) {
                         found.extend(roots_of(kernel, at));
                     }
                 }
@@ -47,12 +47,19 @@ pub(super) fn known_kernels(machine: &Machine, known: &[Known]) -> Vec<Candidate
     found
 }
 
+/// Whether `bytes` start as a known kernel does. KASLR changes the addresses among its first
+/// instructions, so a quarter of the bytes may differ; the banner decides afterwards.
+fn resembles(bytes: &[u8], head: &[u8]) -> bool {
+    let equal = bytes.iter().zip(head).filter(|(a, b)| a == b).count();
+    !head.is_empty() && equal >= head.len().saturating_mul(3) / 4
+}
+
 /// Reads what a sweep showed once more, so that a recorder sees it.
 fn stands_at(machine: &Machine, at: PhysAddr, head: &[u8]) -> bool {
     machine
         .memory
         .chunk(at)
-        .is_ok_and(|chunk| chunk.starts_with(head))
+        .is_ok_and(|chunk| resembles(&chunk, head))
 }
 
 fn roots_of(kernel: &Known, text_pa: PhysAddr) -> Vec<Candidate> {
