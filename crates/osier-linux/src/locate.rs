@@ -110,6 +110,14 @@ pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError
         Hint::Vmcoreinfo(text) => Vmcoreinfo::parse(text),
         _ => None,
     });
+    for hint in &machine.hints {
+        if let Hint::LastRoot(root) = hint {
+            let candidates = confirm::any_mode(*root, "the table root of the last time");
+            if let Some(found) = first_met(machine, &candidates, known, noted.as_ref()) {
+                return Ok(found);
+            }
+        }
+    }
     let mut candidates = confirm::from_registers(machine);
     for hint in &machine.hints {
         if let Hint::TableRoot(root) = hint {

@@ -26,6 +26,8 @@ pub enum Hint {
     MachineType(String),
     /// PANDA's `-os` string, from an archive's `metadata.json`.
     OsName(String),
+    /// The page-table root that the kernel was read by the last time this snapshot was opened.
+    LastRoot(PhysAddr),
     /// A page-table root (physical, low bits as in CR3) that the headers name.
     TableRoot(PhysAddr),
 }

@@ -19,6 +19,7 @@ pub mod missing;
 pub mod order;
 pub mod os_name;
 pub mod osi_test;
+mod place;
 mod profiles;
 mod session;
 mod shipped;

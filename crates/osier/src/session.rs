@@ -11,6 +11,7 @@ use osier_snapshot::{OpenOptions, Snapshot, SnapshotInfo};
 
 use crate::Error;
 use crate::os_name::{OsName, os_word};
+use crate::place::Place;
 use crate::profiles::{ProfileSource, Profiles, known};
 
 /// What a caller may say about a snapshot. The default says nothing and keeps nothing.
@@ -85,7 +86,9 @@ impl Session {
     /// As [`open`](Self::open).
     pub fn attach(snapshot: Snapshot, options: &Options) -> Result<Self, Error> {
         let profiles = Profiles::new(options)?;
-        let located = find(&snapshot, options, &profiles.known())?;
+        let place = Place::of(&snapshot.info.file, options.cache.as_deref());
+        let located = find(&snapshot, options, &profiles.known(), place.root())?;
+        place.keep(located.root);
         let (profile, source) = profiles.of(&snapshot.machine, &located)?;
         Self::with(snapshot, located, profile, source)
     }
@@ -101,7 +104,7 @@ impl Session {
         profile: Arc<Profile>,
     ) -> Result<Self, Error> {
         let known: Vec<Known> = known(&profile).into_iter().collect();
-        let located = find(&snapshot, options, &known)?;
+        let located = find(&snapshot, options, &known, None)?;
         Self::with(snapshot, located, profile, ProfileSource::Given)
     }
 
@@ -142,7 +145,12 @@ impl Session {
 }
 
 /// Finds the kernel and holds it against what the caller said.
-fn find(snapshot: &Snapshot, options: &Options, known: &[Known]) -> Result<Located, Error> {
+fn find(
+    snapshot: &Snapshot,
+    options: &Options,
+    known: &[Known],
+    last: Option<PhysAddr>,
+) -> Result<Located, Error> {
     let machine = &snapshot.machine;
     let name = match &options.os {
         Some(name) => Some((name, OsName::parse(name)?)),
@@ -158,7 +166,11 @@ fn find(snapshot: &Snapshot, options: &Options, known: &[Known]) -> Result<Locat
         source,
     };
     let located = match options.table_root {
-        None => locate(machine, known).map_err(not_found)?,
+        None => {
+            let mut machine = machine.clone();
+            machine.hints.extend(last.map(Hint::LastRoot));
+            locate(&machine, known).map_err(not_found)?
+        }
         Some(root) => {
             let told = Machine {
                 memory: machine.memory.clone(),
