@@ -185,5 +185,26 @@ fn report(outcomes: &[Outcome]) -> String {
     for (at, reason) in reasons.iter().enumerate() {
         let _ = writeln!(text, "{}. {reason}", at + 1);
     }
+    text.push_str(PANDA);
     text
 }
+
+/// What is compared with PANDA itself, by `tests/panda.rs`.
+const PANDA: &str = "
+# PANDA
+
+`cargo test -p osier-cli --test panda` holds `osier osi-test` on three PANDA recordings (4-level, \
+2-level i386, and 4-level with KASLR and KPTI stopped in user mode) to PANDA's own answers at \
+instruction 0, byte for byte: current process, process list in PANDA's order, the current process's \
+libraries. No line differs. What PANDA prints by fault is printed so by `osi-test` alone:
+
+- a current process with pid 0 is `N/A`, though it has a name (`osi_test.c` takes pid 0 for none);
+- `[vdso]`, `[vvar]` and every mapping without a file but heap and stack are `[???]` (`osi_linux` \
+knows no other names);
+- a file's path lacks its mounts and ` (deleted)` (`osi_linux` follows dentries only);
+- no modules (`osi_linux` registers no answer for them).
+
+PANDA's use of freed memory in mapping names, and its asserts on KASLR and KPTI, are not reproduced. \
+The first block that `osi_test` printed for the i386 recording is of its first task switch, not of \
+instruction 0: its lists are the same, its current process is the one switched to.
+";
