@@ -91,7 +91,7 @@ pub fn osi_test(osi: &dyn Osi, pointer_bytes: u8, out: &mut dyn Write) -> io::Re
     }
     writeln!(out)?;
     // osi_linux registers no answer for modules.
-    write!(out, "No mapped kernel modules.\n\n{RULE}\n")?;
+    write!(out, "No mapped kernel modules.\n\n{RULE}\n\n")?;
     Ok(ends)
 }
 
