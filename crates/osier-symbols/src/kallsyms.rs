@@ -324,8 +324,8 @@ impl Reader<'_> {
         // After the last marker there are 1 to 256 names, and less than a pointer of padding.
         let reach = last.checked_add(PER_MARKER.checked_mul(MAX_NAME)?)?;
         let before = self.bytes_before(markers_at, reach.min(MAX_NAMES));
-        // Both tables start at a multiple of a pointer's size.
-        let shortest = last.checked_add(1)?.checked_next_multiple_of(pointer)?;
+        // Both tables start at a multiple of 4, in older kernels of a pointer's size.
+        let shortest = last.checked_add(1)?.checked_next_multiple_of(4)?;
         let mut start = before.len().checked_sub(shortest);
         while let Some(at) = start {
             if let Some(names) = before.get(at..)
@@ -335,7 +335,7 @@ impl Reader<'_> {
                 let names_at = markers_at.minus(names.len() as u64);
                 return Some((names_at, names.to_vec(), count));
             }
-            start = at.checked_sub(pointer);
+            start = at.checked_sub(4);
         }
         None
     }
@@ -359,10 +359,12 @@ impl Reader<'_> {
             .filter_map(|cut| markers.get(..markers.len().checked_sub(cut)?))
             .find_map(|markers| self.names(markers, markers_at))
             .ok_or_else(|| self.no("no names before the markers"))?;
-        let num_syms_at = names_at.minus(u64::from(pointer));
-        if self.space.read_uint(num_syms_at, 4) != Ok(count as u64) {
-            return Err(self.no("the number of symbols is not the one that is stored"));
-        }
+        // The number fills a pointer's size, or 4 bytes since the tables are aligned to 4 (7.x).
+        let num_syms_at = [u64::from(pointer), 4]
+            .map(|size| names_at.minus(size))
+            .into_iter()
+            .find(|at| self.space.read_uint(*at, 4) == Ok(count as u64))
+            .ok_or_else(|| self.no("the number of symbols is not the one that is stored"))?;
         let mut symbols = Kallsyms {
             names,
             tokens,
@@ -385,7 +387,9 @@ impl Reader<'_> {
         ];
         let by_pointer: &[Encoding] = &[Encoding::Absolute];
         // Where the addresses may start, their bytes, where the base then is, and the encodings.
+        let near = VirtAddr(align(index_end.0, 4));
         let shapes = [
+            (near, offsets, near.plus(offsets), by_offset),
             (after, offsets, after.plus(offsets), by_offset),
             (base_before.minus(offsets), offsets, base_before, by_offset),
             (after, pointers, after, by_pointer),
