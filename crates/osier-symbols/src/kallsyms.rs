@@ -316,7 +316,16 @@ impl Reader<'_> {
         Ok((Tokens { table, places }, table_at, index_at.plus(512)))
     }
 
-    /// The names that end before `markers_at`: where they start, their bytes and their number.
+    /// Where the number of symbols stands before the names at `names_at`, when it is `count`. It
+    /// fills a pointer's size, or 4 bytes since the tables are aligned to 4 (7.x).
+    fn stored_count(&self, names_at: VirtAddr, count: usize) -> Option<VirtAddr> {
+        let pointer = u64::from(self.space.mode().pointer_bytes());
+        let mut places = [pointer, 4].map(|size| names_at.minus(size)).into_iter();
+        places.find(|at| self.space.read_uint(*at, 4) == Ok(count as u64))
+    }
+
+    /// The names that end before `markers_at`: where their stored number stands, their bytes and
+    /// their number.
     fn names(&self, markers: &[u32], markers_at: VirtAddr) -> Option<(VirtAddr, Vec<u8>, usize)> {
         let pointer = usize::from(self.space.mode().pointer_bytes());
         let last = *markers.last()? as usize;
@@ -331,9 +340,10 @@ impl Reader<'_> {
             if let Some(names) = before.get(at..)
                 && skip_names(names, PER_MARKER) == Some(second)
                 && let Some(count) = count_names(names, markers.len(), last, pointer)
+                && let Some(num_syms_at) =
+                    self.stored_count(markers_at.minus(names.len() as u64), count)
             {
-                let names_at = markers_at.minus(names.len() as u64);
-                return Some((names_at, names.to_vec(), count));
+                return Some((num_syms_at, names.to_vec(), count));
             }
             start = at.checked_sub(4);
         }
@@ -355,16 +365,10 @@ impl Reader<'_> {
             })
             .ok_or_else(|| self.no("no markers before the token table"))?;
         // What follows the markers may go on like one more of them.
-        let (names_at, names, count) = (0..3)
+        let (num_syms_at, names, count) = (0..3)
             .filter_map(|cut| markers.get(..markers.len().checked_sub(cut)?))
             .find_map(|markers| self.names(markers, markers_at))
-            .ok_or_else(|| self.no("no names before the markers"))?;
-        // The number fills a pointer's size, or 4 bytes since the tables are aligned to 4 (7.x).
-        let num_syms_at = [u64::from(pointer), 4]
-            .map(|size| names_at.minus(size))
-            .into_iter()
-            .find(|at| self.space.read_uint(*at, 4) == Ok(count as u64))
-            .ok_or_else(|| self.no("the number of symbols is not the one that is stored"))?;
+            .ok_or_else(|| self.no("no names before the markers, counted as they are stored"))?;
         let mut symbols = Kallsyms {
             names,
             tokens,
