@@ -15,11 +15,15 @@ mod real;
 mod toys;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
-use osier_linux::{AttachError, Linux};
-use osier_memory::{AddressSpace, Fault, Paging, PhysAddr, PhysicalMemory, Recorder, VirtAddr};
+use osier_linux::{AttachError, Linux, Located};
+use osier_memory::{
+    AddressSpace, Fault, Machine, Paging, PhysAddr, PhysicalMemory, Recorder, VirtAddr,
+};
 use osier_osi::{WalkEnd, WalkEnds, Why};
+use osier_profile::Profile;
 use osier_testkit::{Era, Knockout, TOYS, ToyKernel};
 
 use toys::Answers;
@@ -184,7 +188,17 @@ fn knock_out_real(name: &str) {
         Ok(parts) => parts,
         Err(reason) => osier_testkit::skip!("{reason}"),
     };
-    let whole = Linux::attach(&machine, &located, profile.clone()).unwrap();
+    // Every page takes a while; one in seven shows what a change broke.
+    let every = if std::env::var_os("OSIER_KNOCKOUT").is_some() {
+        1
+    } else {
+        7
+    };
+    knock_out_pages(&machine, &located, &profile, every);
+}
+
+fn knock_out_pages(machine: &Machine, located: &Located, profile: &Arc<Profile>, every: usize) {
+    let whole = Linux::attach(machine, located, profile.clone()).unwrap();
     let subject = Subject {
         memory: machine.memory.clone(),
         mode: located.mode,
@@ -194,18 +208,31 @@ fn knock_out_real(name: &str) {
             .map(|row| row.taskd)
             .collect(),
         paged: 0,
-        every: if std::env::var_os("OSIER_KNOCKOUT").is_some() {
-            1
-        } else {
-            7
-        },
+        every,
         attach: &|memory| {
             let mut machine = machine.clone();
             machine.memory = memory;
-            Linux::attach(&machine, &located, profile.clone())
+            Linux::attach(&machine, located, profile.clone())
         },
     };
     subject.knock_out();
+}
+
+/// The golden snapshots that every clone has: each page of two of them.
+#[test]
+fn distilled() {
+    for (snapshot, kernel) in [
+        ("deb12-6.1-amd64", "6.1.0-50-amd64"),
+        ("deb11-5.10-686", "5.10.0-32-686"),
+    ] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let file = root.join(format!("snapshots/{snapshot}.elf"));
+        let opened = osier_snapshot::open(&file, &osier_snapshot::OpenOptions::default()).unwrap();
+        let located = osier_linux::locate(&opened.machine, &[]).unwrap();
+        let symbols = root.join(format!("symbols/linux-{kernel}.osp"));
+        let (profile, _) = Profile::read_file(&symbols).unwrap();
+        knock_out_pages(&opened.machine, &located, &Arc::new(profile), 1);
+    }
 }
 
 #[test]
