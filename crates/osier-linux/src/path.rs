@@ -28,6 +28,9 @@ const DELETED: &[u8] = b" (deleted)";
 /// `FMODE_BACKING`. Linux commit 62d53c4a1dfe ("fs: use `backing_file` container for internal
 /// files with \"fake\" `f_path`"), v6.5.
 const FMODE_BACKING: u64 = 1 << 25;
+/// The same since v6.14, where bit 25 became `FMODE_NONOTIFY`. Seen in a 7.2 kernel: files of an
+/// overlay's layers have bit 24, memfds have bit 25.
+const FMODE_BACKING_MOVED: u64 = 1 << 24;
 /// `DCACHE_UNHASHED`, of kernels whose `d_hash` is a plain `hlist_node` (before v2.6.38).
 const DCACHE_UNHASHED: u64 = 1 << 4;
 
@@ -94,6 +97,9 @@ layout! {
         mnt: Option<Field<Ptr<()>>> = ["f_path.mnt", "__f_path.mnt", "f_vfsmnt"],
         /// Marks.
         f_mode: Option<Field<UInt>>,
+        /// Since v6.13, one release before the marks moved: no member tells the two apart, so a
+        /// 6.13 kernel's overlay files show the path inside their layer.
+        f_ref: Option<Field<Embed<()>>>,
     }
 }
 
@@ -315,9 +321,15 @@ impl Paths {
 
     /// The path that the user opened: overlayfs maps a file of a lower layer in its stead.
     fn user_place(&self, guest: &Guest, file: VirtAddr) -> Seen<Place> {
+        let moved = self.file.f_ref.is_some();
+        let backing = if moved {
+            FMODE_BACKING_MOVED
+        } else {
+            FMODE_BACKING
+        };
         if let (Some(f_mode), Some(_)) = (self.file.f_mode, self.backing.dentry) {
             match f_mode.read(&guest.space, file) {
-                Ok(mode) if mode & FMODE_BACKING != 0 => {
+                Ok(mode) if mode & backing != 0 => {
                     return place_at(guest, file, self.backing.mnt, self.backing.dentry);
                 }
                 Ok(_) => {}
