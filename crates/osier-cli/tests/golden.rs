@@ -8,9 +8,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod command;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use command::osier;
 
 const TABLES: &[&str] = &["ps", "handles", "current", "threads", "modules", "maps"];
 
@@ -25,27 +28,6 @@ fn snapshots() -> Vec<PathBuf> {
     all
 }
 
-fn rows(table: &str, snapshot: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_osier"))
-        .args([table, "--format", "jsonl"])
-        .arg(snapshot)
-        .env(
-            "XDG_CACHE_HOME",
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden-cache"),
-        )
-        .env_remove("OSIER_PROFILES")
-        .output()
-        .unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "osier {table} {}: {errors}",
-        snapshot.display()
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
 #[test]
 fn golden_snapshots_give_their_golden_rows() {
     let update = std::env::var_os("OSIER_UPDATE_GOLDEN").is_some();
@@ -58,7 +40,7 @@ fn golden_snapshots_give_their_golden_rows() {
     for snapshot in snapshots {
         for table in TABLES {
             let golden = snapshot.with_extension("").join(format!("{table}.jsonl"));
-            let rows = rows(table, &snapshot);
+            let rows = osier(&[table, "--format", "jsonl"], &snapshot, "golden-cache");
             if update {
                 fs::create_dir_all(golden.parent().unwrap()).unwrap();
                 fs::write(&golden, &rows).unwrap();

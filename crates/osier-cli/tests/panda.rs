@@ -8,11 +8,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod command;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+
+use command::osier;
 
 /// The fields of a line of PANDA's answers: `NAME=VALUE`, parted by tabs. A name runs to the line's
 /// end.
@@ -73,26 +75,6 @@ fn expected(answers: &str) -> String {
     text
 }
 
-fn osi_test(snapshot: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_osier"))
-        .arg("osi-test")
-        .arg(snapshot)
-        .env(
-            "XDG_CACHE_HOME",
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join("panda-cache"),
-        )
-        .output()
-        .unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}: {errors}",
-        snapshot.display()
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
 #[test]
 fn osi_test_is_pandas_at_instruction_0() {
     for name in [
@@ -107,7 +89,11 @@ fn osi_test_is_pandas_at_instruction_0() {
                 continue;
             }
         };
-        let ours = osi_test(&folder.join(format!("{name}-rr-snp")));
+        let ours = osier(
+            &["osi-test"],
+            &folder.join(format!("{name}-rr-snp")),
+            "panda-cache",
+        );
         let answers = fs::read_to_string(folder.join("osi/at.0.osi.txt")).unwrap();
         let wanted = expected(&answers);
         for (at, (ours, wanted)) in ours.lines().zip(wanted.lines()).enumerate() {
