@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Paging, PhysAddr, PhysicalMemory};
+use crate::{Paging, PhysAddr, PhysicalMemory, VirtAddr};
 
 /// A stopped machine.
 #[derive(Clone)]
@@ -30,6 +30,53 @@ pub enum Hint {
     LastRoot(PhysAddr),
     /// A page-table root (physical, low bits as in CR3) that the headers name.
     TableRoot(PhysAddr),
+    /// The file holds blocks of virtual memory and no physical memory: what `Machine::memory`
+    /// calls physical addresses are virtual ones, to be read in [`Paging::Virtual`] (of a 32-bit
+    /// machine in [`Paging::Flat`]).
+    VirtualBlocks,
+    /// The header of a Windows crash dump.
+    CrashDump(Box<CrashDump>),
+    /// A driver that a Windows triage dump lists outside its blocks of memory.
+    Driver(Driver),
+}
+
+/// What the header of a Windows crash dump (`_DUMP_HEADER`, `_DUMP_HEADER64`) says of the kernel,
+/// as it stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrashDump {
+    /// `DirectoryTableBase`: CR3, with its low bits.
+    pub table_root: PhysAddr,
+    /// `PsLoadedModuleList`: the list head of the loaded modules.
+    pub loaded_modules: VirtAddr,
+    /// `PsActiveProcessHead`: the list head of the processes.
+    pub active_processes: VirtAddr,
+    /// `KdDebuggerDataBlock`; `None` when the header has none (0) or has none yet (old headers).
+    pub debugger_data: Option<VirtAddr>,
+    /// `MajorVersion` (0xf: free build, 0xc: checked build).
+    pub major_version: u32,
+    /// `MinorVersion`: the build number, or so it claims.
+    pub minor_version: u32,
+    /// `MachineImageType`: 0x14c is x86, 0x8664 x86-64.
+    pub machine_type: u32,
+    /// `NumberProcessors`.
+    pub processors: u32,
+    /// `PaeEnabled` of a 32-bit header; `None` in a 64-bit one.
+    pub pae: Option<bool>,
+    /// `SystemTime`, a FILETIME; `None` when the header does not hold it.
+    pub system_time: Option<u64>,
+    /// `BugCheckCode`.
+    pub bug_check: u32,
+}
+
+/// One entry of a triage dump's driver list (`_DUMP_DRIVER_ENTRY`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Driver {
+    /// The name beside the entry: UTF-16, little-endian, as in the file.
+    pub name: Vec<u16>,
+    /// The copy of the driver's `_KLDR_DATA_TABLE_ENTRY`, as in the file.
+    pub loader_entry: Vec<u8>,
+    /// The file offset of that copy.
+    pub offset: u64,
 }
 
 /// One processor's registers. 32-bit registers are zero-extended.

@@ -5,7 +5,7 @@
 //! pages under PAE without asking CR4.PSE. Bits that the processor reserves do not stop the walk;
 //! each [`Step`] names those that are set.
 
-use crate::{Cause, Fault, PhysAddr, PhysicalMemory, VirtAddr};
+use crate::{Cause, Fault, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
 
 const PRESENT: u64 = 1;
 const PAGE_SIZE_BIT: u64 = 1 << 7;
@@ -15,8 +15,10 @@ const FRAME: u64 = 0x000f_ffff_ffff_f000;
 /// A paging mode of an x86 processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Paging {
-    /// Paging is off: virtual is physical.
+    /// Paging is off: virtual is physical, 32 bits.
     Flat,
+    /// No page tables: the file holds 64-bit virtual memory, by virtual address.
+    Virtual,
     /// Two levels, 4-byte entries, CR4.PSE clear: no 4 MiB pages.
     LegacyNoPse,
     /// Two levels, 4-byte entries, 4 MiB pages with PSE-36.
@@ -70,7 +72,7 @@ const PT32: Level = level(1, 12, 10, false, 0, 0);
 impl Paging {
     const fn levels(self) -> &'static [Level] {
         match self {
-            Self::Flat => &[],
+            Self::Flat | Self::Virtual => &[],
             Self::LegacyNoPse => &[PD32_NO_PSE, PT32],
             Self::Legacy => &[PD32, PT32],
             Self::Pae => &[PDPT_PAE, PD, PT],
@@ -82,7 +84,7 @@ impl Paging {
     /// Bytes of a page-table entry; 0 when paging is off.
     pub const fn entry_bytes(self) -> usize {
         match self {
-            Self::Flat => 0,
+            Self::Flat | Self::Virtual => 0,
             Self::LegacyNoPse | Self::Legacy => 4,
             Self::Pae | Self::Long4 | Self::Long5 => 8,
         }
@@ -91,7 +93,7 @@ impl Paging {
     /// Bytes of a pointer of the kernel that runs in this mode.
     pub const fn pointer_bytes(self) -> u8 {
         match self {
-            Self::Long4 | Self::Long5 => 8,
+            Self::Virtual | Self::Long4 | Self::Long5 => 8,
             _ => 4,
         }
     }
@@ -101,6 +103,7 @@ impl Paging {
         match self {
             Self::Long4 => 48,
             Self::Long5 => 57,
+            Self::Virtual => 64,
             _ => 32,
         }
     }
@@ -108,7 +111,7 @@ impl Paging {
     /// The physical address of the root table that CR3 holds in this mode.
     pub const fn root_of_cr3(self, cr3: u64) -> PhysAddr {
         PhysAddr(match self {
-            Self::Flat => 0,
+            Self::Flat | Self::Virtual => 0,
             Self::Pae => cr3 & 0xffff_ffe0,
             Self::LegacyNoPse | Self::Legacy => cr3 & 0xffff_f000,
             Self::Long4 | Self::Long5 => cr3 & FRAME,
@@ -119,6 +122,7 @@ impl Paging {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Flat => "off",
+            Self::Virtual => "none, virtual memory",
             Self::LegacyNoPse => "2-level without PSE",
             Self::Legacy => "2-level",
             Self::Pae => "PAE",
@@ -133,6 +137,7 @@ impl Paging {
         match self {
             Self::Long4 => sign_extends(va.0, 47),
             Self::Long5 => sign_extends(va.0, 56),
+            Self::Virtual => true,
             _ => va.0 >> 32 == 0,
         }
     }
@@ -143,6 +148,7 @@ impl Paging {
         match self {
             Self::Long4 => VirtAddr((va.0.wrapping_shl(16).cast_signed() >> 16).cast_unsigned()),
             Self::Long5 => VirtAddr((va.0.wrapping_shl(7).cast_signed() >> 7).cast_unsigned()),
+            Self::Virtual => va,
             _ => VirtAddr(va.0 & 0xffff_ffff),
         }
     }
@@ -230,11 +236,14 @@ pub(crate) fn walk<M: PhysicalMemory + ?Sized>(
     mut step: impl FnMut(Step),
 ) -> Result<Translation, Fault> {
     const NX: u64 = 1 << 63;
-    if mode == Paging::Flat {
-        let pa = PhysAddr(va.0 & a20_mask);
+    if let Paging::Flat | Paging::Virtual = mode {
+        let (pa, page_bytes) = match mode {
+            Paging::Virtual => (PhysAddr(va.0), PAGE_BYTES),
+            _ => (PhysAddr(va.0 & a20_mask), 1 << 32),
+        };
         return Ok(Translation {
             pa,
-            page_bytes: 1 << 32,
+            page_bytes,
             entry: 0,
             rights: !NX,
         });

@@ -66,6 +66,16 @@ fn without_paging_an_address_is_itself_under_the_a20_mask() {
 }
 
 #[test]
+fn virtual_memory_is_read_by_its_own_64_bit_addresses() {
+    let memory = MemoryBuilder::new(PhysAddr(0));
+    let space = space(memory, Paging::Virtual, PhysAddr(0));
+    for va in [0x1000, 0xffff_f804_7ba0_0000, u64::MAX] {
+        assert_eq!(space.translate(VirtAddr(va)), Ok(PhysAddr(va)));
+    }
+    assert_eq!(Paging::Virtual.pointer_bytes(), 8);
+}
+
+#[test]
 fn every_mode_maps_4_kib() {
     for mode in MODES {
         let space = mapped(mode, 0x1234_5000, 0x678_9000, 0x1000);

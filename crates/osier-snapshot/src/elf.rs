@@ -6,12 +6,16 @@
 //!
 //! Sources: the ELF specification; QEMU 7.2 `dump/dump.c` and `target/i386/arch_dump.c`.
 
-use osier_memory::{CpuState, Hint};
+use std::sync::Arc;
+
+use osier_memory::{Cause, CpuState, Hint, Machine};
 
 use crate::cursor::Cursor;
-use crate::error::Malformed;
-use crate::flat::Extent;
+use crate::error::{Malformed, OpenError};
+use crate::flat::{Extent, FlatMemory};
+use crate::format::Format;
 use crate::notes::{self, Notes};
+use crate::open::{Input, Snapshot, SnapshotInfo};
 use crate::paging_dump;
 
 pub(crate) const MAGIC: &[u8] = b"\x7fELF";
@@ -25,16 +29,16 @@ const PT_NOTE: u32 = 4;
 const PN_XNUM: u16 = 0xffff;
 
 /// What an ELF core says.
-pub(crate) struct ElfCore {
-    pub(crate) extents: Vec<Extent>,
-    pub(crate) cpus: Vec<CpuState>,
-    pub(crate) hints: Vec<Hint>,
-    pub(crate) facts: Vec<(&'static str, String)>,
-    pub(crate) anomalies: Vec<String>,
+struct ElfCore {
+    extents: Vec<Extent>,
+    cpus: Vec<CpuState>,
+    hints: Vec<Hint>,
+    facts: Vec<(&'static str, String)>,
+    anomalies: Vec<String>,
 }
 
 /// Why an ELF file is not a machine's core.
-pub(crate) enum NotACore {
+enum NotACore {
     /// The file contradicts itself.
     Malformed(Malformed),
     /// It is an ELF file of another kind.
@@ -56,8 +60,42 @@ struct Segment {
     memsz: u64,
 }
 
+/// Opens an ELF core.
+///
+/// # Errors
+///
+/// The file is another kind of ELF file, or contradicts itself.
+pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
+    let Input { path, map, .. } = input;
+    let core = parse(map.bytes()).map_err(|error| match error {
+        NotACore::Malformed(malformed) => malformed.in_file(path),
+        NotACore::Other(format, way_out) => OpenError::Unsupported {
+            path: path.to_owned(),
+            format,
+            way_out,
+        },
+    })?;
+    let file_bytes = map.len();
+    let memory = FlatMemory::new(map, core.extents, Cause::NotCaptured);
+    Ok(Snapshot {
+        machine: Machine {
+            memory: Arc::new(memory),
+            cpus: core.cpus,
+            hints: core.hints,
+        },
+        info: SnapshotInfo {
+            format: Format::ElfCore,
+            file: path.to_owned(),
+            file_bytes,
+            facts: core.facts,
+            anomalies: core.anomalies,
+            ram: Vec::new(),
+        },
+    })
+}
+
 /// Reads the headers and notes of `file`.
-pub(crate) fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
+fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
     let mut head = Cursor::new(file, MAGIC.len());
     let wide = match head.u8("the ELF class")? {
         1 => false,

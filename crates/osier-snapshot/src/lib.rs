@@ -17,19 +17,22 @@ mod elf;
 mod error;
 mod flat;
 mod foreign;
+mod format;
 mod layout;
 mod map;
 mod notes;
 mod open;
 mod paging_dump;
 mod panda;
+mod raw;
 mod registers;
 mod scratch;
 mod stream;
 mod sweep;
 
 pub use error::OpenError;
-pub use open::{Format, OpenOptions, Snapshot, SnapshotInfo, open, panda_checksum};
+pub use format::Format;
+pub use open::{OpenOptions, Snapshot, SnapshotInfo, open, panda_checksum};
 
 /// A file mapped for reading, for whoever reads something else than a snapshot: symbol files.
 pub struct MappedFile(map::Map);

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
+use crate::scratch::Scratch;
+
 /// A file mapped read-only, or a part of one. Clones share the map.
 ///
 /// Bytes are read in two ways: [`bytes`](Self::bytes) borrows from the map, for single structures;
@@ -28,6 +30,8 @@ struct Whole {
     /// `None` for an empty file, which cannot be mapped.
     mmap: Option<Mmap>,
     file: File,
+    /// Keeps a file for a short time alive; dropped after the map.
+    _scratch: Option<Scratch>,
 }
 
 impl Map {
@@ -37,7 +41,16 @@ impl Map {
     }
 
     /// Maps `file`.
-    pub(crate) fn of_file(file: File) -> io::Result<Self> {
+    fn of_file(file: File) -> io::Result<Self> {
+        Self::held(file, None)
+    }
+
+    /// Maps a file that goes with its last map.
+    pub(crate) fn of_scratch(file: File, scratch: Scratch) -> io::Result<Self> {
+        Self::held(file, Some(scratch))
+    }
+
+    fn held(file: File, scratch: Option<Scratch>) -> io::Result<Self> {
         let len = file.metadata()?.len();
         let len = usize::try_from(len).map_err(|_| {
             io::Error::new(
@@ -54,7 +67,11 @@ impl Map {
             Some(unsafe { memmap2::MmapOptions::new().len(len).map(&file)? })
         };
         Ok(Self {
-            whole: Arc::new(Whole { mmap, file }),
+            whole: Arc::new(Whole {
+                mmap,
+                file,
+                _scratch: scratch,
+            }),
             start: 0,
             len,
         })

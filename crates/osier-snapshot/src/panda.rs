@@ -7,11 +7,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use osier_memory::Hint;
+use osier_memory::{Hint, Machine};
 
 use crate::error::{OpenError, io_error};
+use crate::format::Format;
 use crate::map::Map;
-use crate::open::{Format, OpenOptions};
+use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
 use crate::scratch::Scratch;
 use crate::stream;
 
@@ -88,20 +89,55 @@ fn count(mut log: impl Read) -> Option<u64> {
 }
 
 /// A stream out of an archive.
-pub(crate) struct Unpacked {
-    pub(crate) format: Format,
-    pub(crate) map: Map,
-    pub(crate) facts: Vec<(&'static str, String)>,
-    pub(crate) hints: Vec<Hint>,
-    pub(crate) scratch: Option<Scratch>,
+struct Unpacked {
+    format: Format,
+    map: Map,
+    facts: Vec<(&'static str, String)>,
+    hints: Vec<Hint>,
 }
 
-/// Opens the archive at `path`; `None` when it is none of PANDA's.
-pub(crate) fn unpack(
-    path: &Path,
-    map: &Map,
-    options: &OpenOptions,
-) -> Result<Option<Unpacked>, OpenError> {
+/// Whether the file is one of PANDA's archives: `.rr`, or a tar, gzip-compressed or not.
+pub(crate) fn is_archive(map: &Map) -> bool {
+    let file = map.bytes();
+    if file.starts_with(GZIP) {
+        let mut head = [0; 512];
+        let mut peek = flate2::read::MultiGzDecoder::new(file);
+        return peek.read_exact(&mut head).is_ok() && is_tar(&head);
+    }
+    file.starts_with(RR) || is_tar(file)
+}
+
+/// Opens the stream in an archive. Offsets in errors are those of the stream.
+///
+/// # Errors
+///
+/// The archive holds no stream or several, unpacks to too much, or its stream contradicts itself.
+pub(crate) fn open_archive(input: Input<'_>) -> Result<Snapshot, OpenError> {
+    let Input { path, map, options } = input;
+    let archive = unpack(path, &map, options)?;
+    let stream =
+        stream::open(archive.map, None, options.ram_split).map_err(|bad| bad.in_file(path))?;
+    let mut hints = stream.machine.hints;
+    hints.extend(archive.hints);
+    let mut facts = archive.facts;
+    facts.extend(stream.facts);
+    Ok(Snapshot {
+        machine: Machine {
+            hints,
+            ..stream.machine
+        },
+        info: SnapshotInfo {
+            format: archive.format,
+            file: path.to_owned(),
+            file_bytes: map.len(),
+            facts,
+            anomalies: stream.anomalies,
+            ram: stream.ram,
+        },
+    })
+}
+
+fn unpack(path: &Path, map: &Map, options: &OpenOptions) -> Result<Unpacked, OpenError> {
     let file = map.bytes();
     if file.starts_with(RR) {
         let packed = file.get(RR_HEADER..).unwrap_or_default();
@@ -115,21 +151,13 @@ pub(crate) fn unpack(
                 .facts
                 .push(("recorded instructions", count.to_string()));
         }
-        return Ok(Some(unpacked));
+        return Ok(unpacked);
     }
     if file.starts_with(GZIP) {
-        let mut head = [0; 512];
-        let mut peek = flate2::read::MultiGzDecoder::new(file);
-        if peek.read_exact(&mut head).is_err() || !is_tar(&head) {
-            return Ok(None);
-        }
         let reader = flate2::read::MultiGzDecoder::new(file);
-        return members(path, Format::PandaRr2, reader, None, options).map(Some);
+        return members(path, Format::PandaRr2, reader, None, options);
     }
-    if is_tar(file) {
-        return members(path, Format::PandaRr2, file, Some(map), options).map(Some);
-    }
-    Ok(None)
+    members(path, Format::PandaRr2, file, Some(map), options)
 }
 
 fn is_tar(head: &[u8]) -> bool {
@@ -147,7 +175,6 @@ fn members(
 ) -> Result<Unpacked, OpenError> {
     let broken = || io_error(path, "cannot be unpacked");
     let mut found = None;
-    let mut scratch = None;
     let mut facts = Vec::new();
     let mut hints = Vec::new();
     // Bounds the sum of all members, and with it the work that a small archive can ask for.
@@ -191,8 +218,7 @@ fn members(
             let (held, mut file) = Scratch::create(dir).map_err(in_dir())?;
             io::copy(&mut entry, &mut file).map_err(broken())?;
             file.flush().map_err(in_dir())?;
-            found = Some(Map::of_file(file).map_err(in_dir())?);
-            scratch = Some(held);
+            found = Some(Map::of_scratch(file, held).map_err(in_dir())?);
         } else if name == b"capture.cmd" {
             if let Some(text) = text(entry) {
                 facts.push(("command line", text.trim().to_owned()));
@@ -227,7 +253,6 @@ fn members(
         map,
         facts,
         hints,
-        scratch,
     })
 }
 

@@ -166,7 +166,7 @@ impl TableBuilder {
 /// Shift and width of each level's index, root first.
 fn shape(mode: Paging) -> &'static [(u32, u32)] {
     match mode {
-        Paging::Flat => &[],
+        Paging::Flat | Paging::Virtual => &[],
         Paging::LegacyNoPse | Paging::Legacy => &[(22, 10), (12, 10)],
         Paging::Pae => &[(30, 2), (21, 9), (12, 9)],
         Paging::Long4 => &[(39, 9), (30, 9), (21, 9), (12, 9)],

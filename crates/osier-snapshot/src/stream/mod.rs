@@ -20,8 +20,11 @@ use std::sync::Arc;
 
 use osier_memory::{CpuState, Hint, Machine, PhysAddr, PhysRun};
 
-use crate::error::Malformed;
+use crate::error::{Malformed, OpenError};
+use crate::format::Format;
 use crate::map::Map;
+use crate::open::{Input, Snapshot, SnapshotInfo};
+use crate::panda;
 use memory::{Entries, Placed, StreamMemory};
 use ram::{Block, PAGE};
 
@@ -59,6 +62,33 @@ pub(crate) struct Stream {
     pub(crate) anomalies: Vec<String>,
     /// The main RAM block in block order.
     pub(crate) ram: Vec<PhysRun>,
+}
+
+/// Opens a stream in a file of its own.
+///
+/// # Errors
+///
+/// The stream contradicts itself, with the offset.
+pub(crate) fn open_file(input: Input<'_>) -> Result<Snapshot, OpenError> {
+    let Input { path, map, options } = input;
+    let file_bytes = map.len();
+    let cache = options.index_dir.as_deref().map(|dir| (dir, path));
+    let stream = open(map, cache, options.ram_split).map_err(|bad| bad.in_file(path))?;
+    let mut facts = stream.facts;
+    if let Some(count) = panda::instructions(path) {
+        facts.push(("recorded instructions", count.to_string()));
+    }
+    Ok(Snapshot {
+        machine: stream.machine,
+        info: SnapshotInfo {
+            format: Format::QemuStream,
+            file: path.to_owned(),
+            file_bytes,
+            facts,
+            anomalies: stream.anomalies,
+            ram: stream.ram,
+        },
+    })
 }
 
 /// Opens the stream in `map`. With `cache`, a folder and the stream's path, the index is taken from

@@ -1,0 +1,33 @@
+//! The formats' names.
+
+/// A container's format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// File offset = guest-physical address.
+    Raw,
+    /// A bare RAM block of a PC, split at 4 GiB by [`OpenOptions::ram_split`](crate::OpenOptions::ram_split).
+    PcRam,
+    /// An ELF core with physical addresses.
+    ElfCore,
+    /// A QEMU migration or savevm stream; PANDA's `NAME-rr-snp`.
+    QemuStream,
+    /// PANDA's `.rr2`: a tar archive, gzip-compressed or not.
+    PandaRr2,
+    /// PANDA's old `.rr`: a header and a tar.xz.
+    PandaRr,
+}
+
+impl Format {
+    /// The format's name, for people and for rows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::PcRam => "pc.ram",
+            Self::ElfCore => "elf-core",
+            Self::QemuStream => "qemu-stream",
+            Self::PandaRr2 => "panda-rr2",
+            Self::PandaRr => "panda-rr",
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Raw memory: file offset = guest-physical address, or a bare RAM block split at 4 GiB.
+
+use std::sync::Arc;
+
+use osier_memory::{Cause, Machine, PAGE_BYTES, PhysAddr, PhysRun};
+
+use crate::error::OpenError;
+use crate::flat::{Extent, FlatMemory};
+use crate::format::Format;
+use crate::layout;
+use crate::open::{Input, Snapshot, SnapshotInfo};
+
+/// A raw dump shorter than this must at least be whole pages.
+const RAW_MIN: u64 = 1 << 20;
+
+/// Opens whatever no other reader recognised.
+///
+/// # Errors
+///
+/// A short file that is not whole pages is no dump.
+pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
+    let Input { path, map, options } = input;
+    let len = map.len();
+    if !len.is_multiple_of(PAGE_BYTES) && len < RAW_MIN {
+        return Err(OpenError::NotASnapshot {
+            path: path.to_owned(),
+            found: format!("{len} bytes of no known format, and not whole pages of raw memory"),
+            way_out: "give a raw dump, an ELF core, a QEMU stream or a PANDA recording".to_owned(),
+        });
+    }
+    let mut anomalies = Vec::new();
+    if !len.is_multiple_of(PAGE_BYTES) {
+        anomalies.push(format!(
+            "the file's length is not a multiple of a page: {} bytes over",
+            len % PAGE_BYTES
+        ));
+    }
+    let split = options.ram_split.filter(|split| *split < len);
+    let stretches = layout::stretches(len, split.unwrap_or(u64::MAX));
+    let (stretches, format) = match split {
+        Some(_) => (stretches, Format::PcRam),
+        None => (vec![(0, len, 0)], Format::Raw),
+    };
+    let extents: Vec<Extent> = stretches
+        .iter()
+        .map(|&(start, len, offset)| Extent { start, len, offset })
+        .collect();
+    let memory = FlatMemory::new(map, extents.clone(), Cause::NoRam);
+    let ram = extents
+        .iter()
+        .map(|extent| PhysRun {
+            start: PhysAddr(extent.start),
+            len: extent.len,
+        })
+        .collect();
+    let mut facts = vec![("RAM bytes", len.to_string())];
+    if let Some(split) = split {
+        facts.push(("RAM below 4 GiB", split.to_string()));
+    }
+    Ok(Snapshot {
+        machine: Machine {
+            memory: Arc::new(memory),
+            cpus: Vec::new(),
+            hints: Vec::new(),
+        },
+        info: SnapshotInfo {
+            format,
+            file: path.to_owned(),
+            file_bytes: len,
+            facts,
+            anomalies,
+            ram,
+        },
+    })
+}
