@@ -18,6 +18,7 @@ mod error;
 mod flat;
 mod foreign;
 mod format;
+mod kept;
 mod layout;
 mod map;
 mod notes;

@@ -1,15 +1,10 @@
 //! A stream's index in a file, so that a second opening costs no pass: `NAME-HASH.osx`.
 //!
-//! Layout, little-endian: magic `OSIERSX`, version byte; the stream's length, modification time
-//! (ns), inode, and a CRC-32 over sampled pages; the length of the contents and their CRC-32; the
-//! contents; padding to eight bytes; the page entries, eight bytes each. The entries are used where
-//! they lie in the mapped file. Anything that does not fit is ignored and written anew; a file is
-//! written under a temporary name and renamed.
+//! After the header of every kept file, little-endian: the length of the contents and their CRC-32;
+//! the contents; padding to eight bytes; the page entries, eight bytes each. The entries are used
+//! where they lie in the mapped file.
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::path::Path;
 
 use osier_memory::{CpuState, Segment};
 
@@ -18,66 +13,37 @@ use super::memory::Entries;
 use super::ram::{Block, PAGE, Sent};
 use crate::cursor::Cursor;
 use crate::error::Malformed;
+use crate::kept::{HEADER, Kept};
 use crate::map::Map;
 
 /// The last byte is the version: raise it with every change to this file's layout or to what the
 /// pass makes of a stream.
-const MAGIC: &[u8; 8] = b"OSIERSX\x01";
-/// Pages sampled before the last.
-const STEPS: u64 = 15;
-/// Magic, four words of identity, length and CRC-32 of the contents.
-const HEADER: usize = 56;
-
-/// Where a stream's index lies, and what ties it to the stream.
+const MAGIC: [u8; 8] = *b"OSIERSX\x01";
+/// Where a stream's index lies.
 pub(crate) struct Place {
-    file: PathBuf,
-    identity: [u64; 4],
+    kept: Kept,
     stream_bytes: u64,
 }
 
 impl Place {
     /// The place in `dir` for the stream at `path`, mapped as `map`.
     pub(crate) fn of(dir: &Path, path: &Path, map: &Map) -> Option<Self> {
-        let metadata = map.file().metadata().ok()?;
-        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
-        let identity = [
-            map.len(),
-            u64::try_from(modified.as_nanos()).ok()?,
-            inode,
-            u64::from(sample(map)?),
-        ];
-        let whole = std::path::absolute(path).ok()?;
-        let hash = crc32fast::hash(whole.as_os_str().as_encoded_bytes());
-        let mut name = path.file_name()?.to_owned();
-        name.push(format!("-{hash:08x}.osx"));
         Some(Self {
-            file: dir.join(name),
-            identity,
+            kept: Kept::of(dir, path, map, "osx")?,
             stream_bytes: map.len(),
         })
     }
 
     /// The index, when it is there and belongs to the stream.
     pub(crate) fn load(&self) -> Option<(Contents, Entries)> {
-        let map = Map::open(&self.file).ok()?;
+        let map = self.kept.load(MAGIC)?;
         let (contents, at) = self.parse(map.bytes()).ok()??;
         Some((contents, Entries::Mapped(map, at)))
     }
 
     fn parse(&self, file: &[u8]) -> Result<Option<(Contents, usize)>, Malformed> {
         let mut at = Cursor::new(file, 0);
-        if at.take(MAGIC.len(), "the magic")? != MAGIC {
-            return Ok(None);
-        }
-        for word in self.identity {
-            if at.le64("the stream's identity")? != word {
-                return Ok(None);
-            }
-        }
+        at.take(HEADER, "the header")?;
         let len = usize::try_from(at.le64("a length")?).unwrap_or(usize::MAX);
         let crc = at.le64("a checksum")?;
         let mut body = at;
@@ -97,58 +63,20 @@ impl Place {
 
     /// Writes the index. One that cannot be written costs time, not answers.
     pub(crate) fn save(&self, contents: &Contents, entries: &[u64]) {
-        let written = self.try_save(contents, entries);
-        drop(written);
-    }
-
-    fn try_save(&self, contents: &Contents, entries: &[u64]) -> io::Result<()> {
         let body = encode(contents);
-        let mut head = Vec::with_capacity(HEADER.saturating_add(body.len()));
-        head.extend(MAGIC);
-        for word in self.identity {
-            head.extend(word.to_le_bytes());
-        }
-        head.extend((body.len() as u64).to_le_bytes());
-        head.extend(u64::from(crc32fast::hash(&body)).to_le_bytes());
-        head.extend(body);
-        while head.len() % 8 != 0 {
-            head.push(0);
-        }
-        let dir = self.file.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(dir)?;
-        let (temporary, file) = crate::scratch::create(dir, "index")?;
-        let write = || -> io::Result<()> {
-            let mut file = io::BufWriter::with_capacity(1 << 16, file);
-            file.write_all(&head)?;
+        let padding = body.len().wrapping_neg() & 7; // the header and two words are whole words
+        let written = self.kept.save(MAGIC, |file| {
+            file.write_all(&(body.len() as u64).to_le_bytes())?;
+            file.write_all(&u64::from(crc32fast::hash(&body)).to_le_bytes())?;
+            file.write_all(&body)?;
+            file.write_all([0; 8].get(..padding).unwrap_or_default())?;
             for entry in entries {
                 file.write_all(&entry.to_le_bytes())?;
             }
-            file.flush()?;
-            drop(file);
-            fs::rename(&temporary, &self.file)
-        };
-        write().inspect_err(|_| {
-            let removed = fs::remove_file(&temporary);
-            drop(removed);
-        })
+            Ok(())
+        });
+        drop(written);
     }
-}
-
-/// A CRC-32 over the first and last page and some between.
-fn sample(map: &Map) -> Option<u32> {
-    let last = map.len().saturating_sub(PAGE);
-    let mut crc = crc32fast::Hasher::new();
-    let mut page = [0; PAGE as usize];
-    let len = usize::try_from(map.len().min(PAGE)).ok()?;
-    let page = page.get_mut(..len)?;
-    for step in 0..STEPS {
-        let offset = (last / STEPS).saturating_mul(step);
-        map.read_at(offset, page).ok()?;
-        crc.update(page);
-    }
-    map.read_at(last, page).ok()?;
-    crc.update(page);
-    Some(crc.finalize())
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {
