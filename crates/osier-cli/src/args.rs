@@ -94,6 +94,9 @@ pub(crate) struct SnapshotArgs {
     /// Where the RAM below 4 GiB ends, when the file is a bare pc.ram block
     #[arg(long, value_name = "BYTES", value_parser = address)]
     pub(crate) ram_split: Option<u64>,
+    /// The most decoded memory to keep of a compressed snapshot, in MiB [default: 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) cache_mib: Option<u32>,
     /// Neither read nor write the cache of profiles and indexes
     #[arg(long)]
     pub(crate) no_cache: bool,

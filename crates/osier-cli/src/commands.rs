@@ -59,6 +59,7 @@ fn options(args: &SnapshotArgs) -> Options {
         cache: (!args.no_cache).then(ProfileStore::user_cache).flatten(),
         registers: args.registers.clone(),
         ram_split: args.ram_split,
+        cache_bytes: args.cache_mib.map(|mib| u64::from(mib) << 20),
         no_shipped: args.no_shipped,
     }
 }

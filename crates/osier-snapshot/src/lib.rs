@@ -12,6 +12,7 @@
 //! What the bytes mean to an operating system is no business of this crate; facts from headers go
 //! on as [`Hint`](osier_memory::Hint)s. `docs/formats.md` has the byte tables.
 
+mod cache;
 mod cursor;
 mod elf;
 mod error;

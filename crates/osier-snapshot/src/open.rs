@@ -30,6 +30,8 @@ pub struct OpenOptions {
     pub index_dir: Option<PathBuf>,
     /// The most bytes that an archive may unpack to.
     pub scratch_limit: u64,
+    /// The most bytes of decoded pages that a compressed format keeps in memory.
+    pub cache_bytes: u64,
 }
 
 impl Default for OpenOptions {
@@ -39,6 +41,7 @@ impl Default for OpenOptions {
             ram_split: None,
             index_dir: None,
             scratch_limit: 64 << 30,
+            cache_bytes: 64 << 20,
         }
     }
 }

@@ -115,8 +115,7 @@ pub(crate) fn is_archive(map: &Map) -> bool {
 pub(crate) fn open_archive(input: Input<'_>) -> Result<Snapshot, OpenError> {
     let Input { path, map, options } = input;
     let archive = unpack(path, &map, options)?;
-    let stream =
-        stream::open(archive.map, None, options.ram_split).map_err(|bad| bad.in_file(path))?;
+    let stream = stream::open(archive.map, None, options).map_err(|bad| bad.in_file(path))?;
     let mut hints = stream.machine.hints;
     hints.extend(archive.hints);
     let mut facts = archive.facts;

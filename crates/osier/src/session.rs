@@ -33,6 +33,9 @@ pub struct Options {
     pub registers: Option<PathBuf>,
     /// Where the RAM below 4 GiB ends, for a bare `pc.ram` block.
     pub ram_split: Option<u64>,
+    /// The most bytes of decoded pages that a compressed format keeps in memory; `None` leaves it
+    /// to [`OpenOptions`].
+    pub cache_bytes: Option<u64>,
 }
 
 /// A snapshot with everything that answering takes.
@@ -60,11 +63,13 @@ pub fn open_snapshot(path: &Path, options: &Options) -> Result<Snapshot, Error> 
     if let Some(name) = &options.os {
         OsName::parse(name)?;
     }
+    let unsaid = OpenOptions::default();
     let open_options = OpenOptions {
         registers: options.registers.clone(),
         index_dir: options.cache.clone(),
         ram_split: options.ram_split,
-        ..OpenOptions::default()
+        cache_bytes: options.cache_bytes.unwrap_or(unsaid.cache_bytes),
+        ..unsaid
     };
     Ok(osier_snapshot::open(path, &open_options)?)
 }

@@ -2,17 +2,16 @@
 
 use std::io::Read;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use flate2::read::ZlibDecoder;
 use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory, ZERO_PAGE};
 
 use super::ram::{Entry, PAGE};
+use crate::cache::PageCache;
 use crate::map::Map;
 use crate::sweep;
 
-/// Decoded pages that are kept.
-const KEPT: usize = 64;
 /// The longest file span that a sweep reads at once.
 const SPAN: u64 = 1 << 20;
 /// Page records between two raw pages that a sweep reads along rather than starting anew.
@@ -59,13 +58,19 @@ pub(crate) struct StreamMemory {
     /// Sorted by address, disjoint.
     placed: Vec<Placed>,
     runs: Vec<PhysRun>,
-    /// Decoded pages by entry number, the latest last.
-    decoded: Mutex<Vec<(u64, Arc<[u8]>)>>,
+    /// Decoded pages by file offset.
+    decoded: PageCache,
 }
 
 impl StreamMemory {
     /// The memory of `placed`. `gaps`: some pages may be absent, and the runs go around them.
-    pub(crate) fn new(map: Map, entries: Entries, mut placed: Vec<Placed>, gaps: bool) -> Self {
+    pub(crate) fn new(
+        map: Map,
+        entries: Entries,
+        mut placed: Vec<Placed>,
+        gaps: bool,
+        decoded: PageCache,
+    ) -> Self {
         placed.sort_by_key(|placed| placed.start);
         let mut stretches = Vec::new();
         for placed in &placed {
@@ -91,7 +96,7 @@ impl StreamMemory {
             entries,
             placed,
             runs: sweep::join(stretches),
-            decoded: Mutex::default(),
+            decoded,
         }
     }
 
@@ -104,8 +109,8 @@ impl StreamMemory {
         Some((placed.first.saturating_add(inside / PAGE), left))
     }
 
-    /// The page of entry `number`.
-    fn page(&self, number: u64, entry: Entry) -> Result<Chunk<'_>, Cause> {
+    /// The page of `entry`.
+    fn page(&self, entry: Entry) -> Result<Chunk<'_>, Cause> {
         match entry {
             Entry::Absent => Err(Cause::NotCaptured),
             Entry::Raw(offset) => self
@@ -114,7 +119,7 @@ impl StreamMemory {
                 .ok_or(Cause::FileShort { offset }),
             Entry::Fill(0) => Ok(Chunk::borrowed(&ZERO_PAGE)),
             Entry::Fill(byte) => Ok(Chunk::decoded(Arc::from([byte; PAGE as usize]), 0)),
-            Entry::Zlib(offset) => self.inflated(number, offset),
+            Entry::Zlib(offset) => self.inflated(offset),
             Entry::Xbzrle(offset) => Err(Cause::Decode {
                 offset,
                 codec: Codec::Xbzrle,
@@ -127,22 +132,14 @@ impl StreamMemory {
         self.map.bytes().get(from..from.checked_add(len)?)
     }
 
-    /// A compressed page, from the kept ones or decoded now.
-    fn inflated(&self, number: u64, offset: u64) -> Result<Chunk<'_>, Cause> {
-        let mut kept = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, page)) = kept.iter().find(|(known, _)| *known == number) {
-            return Ok(Chunk::decoded(page.clone(), 0));
-        }
-        drop(kept);
-        let page: Arc<[u8]> = self.inflate(offset).ok_or(Cause::Decode {
-            offset,
-            codec: Codec::Zlib,
+    /// The compressed page at `offset`, from the kept ones or decoded now.
+    fn inflated(&self, offset: u64) -> Result<Chunk<'_>, Cause> {
+        let page = self.decoded.get_or_decode(offset, || {
+            self.inflate(offset).ok_or(Cause::Decode {
+                offset,
+                codec: Codec::Zlib,
+            })
         })?;
-        kept = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT {
-            kept.remove(0);
-        }
-        kept.push((number, page.clone()));
         Ok(Chunk::decoded(page, 0))
     }
 
@@ -178,7 +175,7 @@ impl StreamMemory {
                     rest.get_mut(..n).unwrap_or_default().fill(byte);
                     n
                 }
-                _ => match self.page(number, entry) {
+                _ => match self.page(entry) {
                     Ok(page) => {
                         let page = page.advanced(at.in_page() as usize);
                         let n = page.len().min(rest.len());
@@ -270,7 +267,7 @@ impl PhysicalMemory for StreamMemory {
 
     fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
         let (number, _) = self.number(pa).ok_or(Fault::at_phys(Cause::NoRam, pa))?;
-        let page = self.page(number, self.entries.get(number));
+        let page = self.page(self.entries.get(number));
         let page = page.map_err(|cause| Fault::at_phys(cause, pa))?;
         Ok(page.advanced(pa.in_page() as usize))
     }

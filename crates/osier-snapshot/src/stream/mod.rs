@@ -20,10 +20,11 @@ use std::sync::Arc;
 
 use osier_memory::{CpuState, Hint, Machine, PhysAddr, PhysRun};
 
+use crate::cache::PageCache;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
 use crate::map::Map;
-use crate::open::{Input, Snapshot, SnapshotInfo};
+use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
 use crate::panda;
 use memory::{Entries, Placed, StreamMemory};
 use ram::{Block, PAGE};
@@ -73,7 +74,7 @@ pub(crate) fn open_file(input: Input<'_>) -> Result<Snapshot, OpenError> {
     let Input { path, map, options } = input;
     let file_bytes = map.len();
     let cache = options.index_dir.as_deref().map(|dir| (dir, path));
-    let stream = open(map, cache, options.ram_split).map_err(|bad| bad.in_file(path))?;
+    let stream = open(map, cache, options).map_err(|bad| bad.in_file(path))?;
     let mut facts = stream.facts;
     if let Some(count) = panda::instructions(path) {
         facts.push(("recorded instructions", count.to_string()));
@@ -96,24 +97,24 @@ pub(crate) fn open_file(input: Input<'_>) -> Result<Snapshot, OpenError> {
 pub(crate) fn open(
     map: Map,
     cache: Option<(&Path, &Path)>,
-    split: Option<u64>,
+    options: &OpenOptions,
 ) -> Result<Stream, Malformed> {
     let cached = cache.and_then(|(dir, path)| index::Place::of(dir, path, &map));
     if let Some((contents, entries)) = cached.as_ref().and_then(index::Place::load) {
-        return machine(map, contents, entries, split);
+        return machine(map, contents, entries, options);
     }
     let (contents, entries) = reader::read(map.bytes(), &mut |range| map.release(range))?;
     if let Some(place) = &cached {
         place.save(&contents, &entries);
     }
-    machine(map, contents, Entries::Owned(entries), split)
+    machine(map, contents, Entries::Owned(entries), options)
 }
 
 fn machine(
     map: Map,
     contents: Contents,
     entries: Entries,
-    split: Option<u64>,
+    options: &OpenOptions,
 ) -> Result<Stream, Malformed> {
     let mut anomalies = contents.anomalies.clone();
     let main = main_block(&contents.blocks)?;
@@ -124,7 +125,9 @@ fn machine(
         ));
     }
     let machine_type = contents.machine.as_deref();
-    let below = split.unwrap_or_else(|| crate::layout::below_4g(machine_type, main.bytes));
+    let below = options
+        .ram_split
+        .unwrap_or_else(|| crate::layout::below_4g(machine_type, main.bytes));
     let mut placed = Vec::new();
     let mut ram = Vec::new();
     for (start, len, offset) in crate::layout::stretches(main.bytes, below) {
@@ -163,9 +166,11 @@ fn machine(
         .into_iter()
         .map(Hint::MachineType)
         .collect();
+    let cache = PageCache::new(options.cache_bytes);
+    let memory = StreamMemory::new(map, entries, placed, main.absent > 0, cache);
     Ok(Stream {
         machine: Machine {
-            memory: Arc::new(StreamMemory::new(map, entries, placed, main.absent > 0)),
+            memory: Arc::new(memory),
             cpus: contents.cpus,
             hints,
         },

@@ -1,0 +1,179 @@
+//! The bounded cache of decoded pages that every compressed format reads through.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What a kept unit costs beside its bytes: the `Arc`'s counts, and its places in map and queue.
+const OVERHEAD: usize = 96;
+
+/// Units of decoded bytes (pages, frames, blocks) by key, within a budget of bytes.
+///
+/// A unit that is kept is never decoded again, not even when threads ask for it at once: the second
+/// waits for the first. When the budget is spent, units leave by the second-chance rule: the oldest
+/// goes, unless it was asked for since it came or was last passed over. The unit that came last
+/// stays even when it alone exceeds the budget, so that reads inside it cost one decode.
+pub(crate) struct PageCache {
+    budget: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    units: HashMap<u64, Unit>,
+    /// Keys of `units`, the oldest first.
+    queue: VecDeque<u64>,
+    /// What `units` cost.
+    bytes: usize,
+    /// Units that are being decoded; who comes second waits for the lock.
+    turns: HashMap<u64, Arc<Mutex<()>>>,
+}
+
+struct Unit {
+    bytes: Arc<[u8]>,
+    asked: bool,
+}
+
+impl PageCache {
+    /// A cache that keeps at most `budget` bytes.
+    pub(crate) fn new(budget: u64) -> Self {
+        Self {
+            budget: usize::try_from(budget).unwrap_or(usize::MAX),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The unit `key`: kept, or decoded now. A key is whatever tells a unit from all others of this
+    /// cache; the file offset of its compressed bytes serves. `decode` may ask the same cache for
+    /// other units, not for `key`.
+    ///
+    /// # Errors
+    ///
+    /// What `decode` says; failures are not kept.
+    pub(crate) fn get_or_decode<E>(
+        &self,
+        key: u64,
+        decode: impl FnOnce() -> Result<Arc<[u8]>, E>,
+    ) -> Result<Arc<[u8]>, E> {
+        let turn = {
+            let mut kept = self.lock();
+            if let Some(bytes) = kept.get(key) {
+                return Ok(bytes);
+            }
+            kept.turns.entry(key).or_default().clone()
+        };
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = self.lock().get(key) {
+            return Ok(bytes);
+        }
+        let decoded = decode();
+        let mut kept = self.lock();
+        kept.turns.remove(&key);
+        if let Ok(bytes) = &decoded {
+            kept.put(key, bytes.clone(), self.budget);
+        }
+        decoded
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn get(&mut self, key: u64) -> Option<Arc<[u8]>> {
+        let unit = self.units.get_mut(&key)?;
+        unit.asked = true;
+        Some(unit.bytes.clone())
+    }
+
+    fn put(&mut self, key: u64, bytes: Arc<[u8]>, budget: usize) {
+        let cost = bytes.len().saturating_add(OVERHEAD);
+        while self.bytes.saturating_add(cost) > budget {
+            let Some(oldest) = self.queue.pop_front() else {
+                break;
+            };
+            match self.units.get_mut(&oldest) {
+                Some(unit) if unit.asked => {
+                    unit.asked = false;
+                    self.queue.push_back(oldest);
+                }
+                _ => {
+                    if let Some(gone) = self.units.remove(&oldest) {
+                        let freed = gone.bytes.len().saturating_add(OVERHEAD);
+                        self.bytes = self.bytes.saturating_sub(freed);
+                    }
+                }
+            }
+        }
+        let unit = Unit {
+            bytes,
+            asked: false,
+        };
+        if self.units.insert(key, unit).is_none() {
+            self.queue.push_back(key);
+            self.bytes = self.bytes.saturating_add(cost);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn ask(cache: &PageCache, key: u64, len: usize, decoded: &AtomicUsize) {
+        let page = cache.get_or_decode(key, || -> Result<_, ()> {
+            decoded.fetch_add(1, Ordering::Relaxed);
+            Ok(Arc::from(vec![key as u8; len]))
+        });
+        let page = page.unwrap();
+        assert!(page.len() == len && page.iter().all(|byte| *byte == key as u8));
+    }
+
+    #[test]
+    fn a_page_is_decoded_once_in_its_life() {
+        let decoded = AtomicUsize::new(0);
+        let cache = PageCache::new(16 << 20);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..500).for_each(|key| ask(&cache, key, 4096, &decoded)));
+            }
+        });
+        assert_eq!(decoded.into_inner(), 500);
+        assert!(cache.lock().turns.is_empty());
+    }
+
+    #[test]
+    fn the_budget_is_kept_and_pages_in_use_stay() {
+        let decoded = AtomicUsize::new(0);
+        let cache = PageCache::new(10 * (4096 + OVERHEAD as u64));
+        for key in 1..1000 {
+            ask(&cache, 0, 4096, &decoded);
+            ask(&cache, key, 4096, &decoded);
+            let kept = cache.lock();
+            assert!(kept.bytes <= cache.budget);
+            assert_eq!(kept.units.len(), kept.queue.len());
+        }
+        assert_eq!(decoded.into_inner(), 1000); // the page in use never left
+    }
+
+    #[test]
+    fn a_unit_over_the_budget_is_kept_alone() {
+        let decoded = AtomicUsize::new(0);
+        let cache = PageCache::new(0);
+        for key in [1, 1, 1, 2, 2, 1] {
+            ask(&cache, key, 1 << 20, &decoded);
+            assert_eq!(cache.lock().units.len(), 1);
+        }
+        assert_eq!(decoded.into_inner(), 3);
+    }
+
+    #[test]
+    fn failures_are_not_kept() {
+        let cache = PageCache::new(1 << 20);
+        assert_eq!(cache.get_or_decode(7, || Err(3)), Err(3));
+        ask(&cache, 7, 10, &AtomicUsize::new(0));
+        assert!(cache.lock().turns.is_empty());
+    }
+}
