@@ -97,6 +97,9 @@ pub(crate) struct SnapshotArgs {
     /// The most decoded memory to keep of a compressed snapshot, in MiB [default: 64]
     #[arg(long, value_name = "N")]
     pub(crate) cache_mib: Option<u32>,
+    /// The most that a compressed snapshot may be unpacked to, in GiB [default: 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) scratch_gib: Option<u32>,
     /// Neither read nor write the cache of profiles and indexes
     #[arg(long)]
     pub(crate) no_cache: bool,

@@ -60,6 +60,8 @@ fn options(args: &SnapshotArgs) -> Options {
         registers: args.registers.clone(),
         ram_split: args.ram_split,
         cache_bytes: args.cache_mib.map(|mib| u64::from(mib) << 20),
+        scratch_limit: args.scratch_gib.map(|gib| u64::from(gib) << 30),
+        progress: crate::progress::on_terminal(),
         no_shipped: args.no_shipped,
     }
 }

@@ -95,6 +95,10 @@ pub enum Codec {
     Zstd,
     /// XZ.
     Xz,
+    /// gzip.
+    Gzip,
+    /// LZ4.
+    Lz4,
     /// QEMU's delta encoding of a page.
     Xbzrle,
 }

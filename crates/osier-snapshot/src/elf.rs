@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use osier_memory::{Cause, CpuState, Hint, Machine};
 
+use crate::bytes::Bytes;
 use crate::cursor::Cursor;
 use crate::error::{Malformed, OpenError};
 use crate::flat::{Extent, FlatMemory};
@@ -76,7 +77,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         },
     })?;
     let file_bytes = map.len();
-    let memory = FlatMemory::new(map, core.extents, Cause::NotCaptured);
+    let memory = FlatMemory::new(Bytes::Mapped(map), core.extents, Cause::NotCaptured);
     Ok(Snapshot {
         machine: Machine {
             memory: Arc::new(memory),

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use osier_memory::{Cause, Chunk, Fault, PhysAddr, PhysRun, PhysicalMemory};
 
-use crate::map::Map;
+use crate::bytes::Bytes;
 use crate::sweep;
 
 /// A stretch of guest-physical memory and its place in the file.
@@ -20,7 +20,7 @@ pub(crate) struct Extent {
 
 /// File-backed memory made of extents.
 pub(crate) struct FlatMemory {
-    map: Map,
+    bytes: Bytes,
     /// Sorted, disjoint.
     extents: Vec<Extent>,
     runs: Vec<PhysRun>,
@@ -31,14 +31,14 @@ pub(crate) struct FlatMemory {
 impl FlatMemory {
     /// Memory of `extents`, which must be sorted and disjoint. Bytes outside of them fault with
     /// `outside`; bytes past the end of the file with [`Cause::FileShort`].
-    pub(crate) fn new(map: Map, extents: Vec<Extent>, outside: Cause) -> Self {
+    pub(crate) fn new(bytes: Bytes, extents: Vec<Extent>, outside: Cause) -> Self {
         let in_file = |extent: &Extent| {
-            let left = map.len().saturating_sub(extent.offset);
+            let left = bytes.len().saturating_sub(extent.offset);
             (extent.start, extent.len.min(left))
         };
         let runs = sweep::join(extents.iter().map(in_file).collect());
         Self {
-            map,
+            bytes,
             extents,
             runs,
             outside,
@@ -52,23 +52,6 @@ impl FlatMemory {
         (pa.0.wrapping_sub(extent.start) < extent.len).then_some(*extent)
     }
 
-    /// The file bytes from `pa` to the end of its extent.
-    fn bytes(&self, pa: PhysAddr) -> Result<&[u8], Fault> {
-        let extent = self.extent(pa).ok_or(Fault::at_phys(self.outside, pa))?;
-        let into = pa.0.wrapping_sub(extent.start);
-        let offset = extent.offset.saturating_add(into);
-        let len = extent.len.saturating_sub(into);
-        let bytes = usize::try_from(offset)
-            .ok()
-            .and_then(|offset| self.map.bytes().get(offset..))
-            .unwrap_or_default();
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len());
-        match bytes.get(..len) {
-            Some(bytes) if !bytes.is_empty() => Ok(bytes),
-            _ => Err(Fault::at_phys(Cause::FileShort { offset }, pa)),
-        }
-    }
-
     /// Fills `buf` from `pa` on, over neighbouring extents; returns the bytes filled.
     fn fill(&self, pa: PhysAddr, buf: &mut [u8]) -> usize {
         let mut done = 0_usize;
@@ -80,15 +63,16 @@ impl FlatMemory {
             let left = extent
                 .len
                 .saturating_sub(into)
-                .min(self.map.len().saturating_sub(offset));
+                .min(self.bytes.len().saturating_sub(offset));
             let n = usize::try_from(left).unwrap_or(rest.len()).min(rest.len());
             let Some(rest) = rest.get_mut(..n).filter(|rest| !rest.is_empty()) else {
                 break;
             };
-            if self.map.read_at(offset, rest).is_err() {
+            let filled = self.bytes.fill(offset, rest);
+            done = done.saturating_add(filled);
+            if filled < n {
                 break;
             }
-            done = done.saturating_add(n);
         }
         done
     }
@@ -100,7 +84,13 @@ impl PhysicalMemory for FlatMemory {
     }
 
     fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
-        self.bytes(pa).map(Chunk::borrowed)
+        let extent = self.extent(pa).ok_or(Fault::at_phys(self.outside, pa))?;
+        let into = pa.0.wrapping_sub(extent.start);
+        let offset = extent.offset.saturating_add(into);
+        let len = extent.len.saturating_sub(into);
+        self.bytes
+            .chunk(offset, len)
+            .map_err(|cause| Fault::at_phys(cause, pa))
     }
 
     fn sweep(

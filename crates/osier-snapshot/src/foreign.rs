@@ -66,15 +66,6 @@ pub(crate) fn recognise(head: &[u8]) -> Option<(&'static str, &'static str)> {
             "a big-endian ELF file",
             "only x86 machines are read",
         ),
-        (
-            b"\x1f\x8b",
-            "a gzip file that is no PANDA recording",
-            UNPACK,
-        ),
-        (b"\xfd7zXZ\0", "an xz file", UNPACK),
-        (b"\x28\xb5\x2f\xfd", "a Zstandard file", UNPACK),
-        (b"\x04\x22\x4d\x18", "an LZ4 file", UNPACK),
-        (b"BZh", "a bzip2 file", UNPACK),
         (b"PK\x03\x04", "a ZIP archive", UNPACK),
         (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
         (

@@ -12,6 +12,7 @@
 //! What the bytes mean to an operating system is no business of this crate; facts from headers go
 //! on as [`Hint`](osier_memory::Hint)s. `docs/formats.md` has the byte tables.
 
+mod bytes;
 mod cache;
 mod cursor;
 mod elf;
@@ -26,15 +27,18 @@ mod notes;
 mod open;
 mod paging_dump;
 mod panda;
+mod progress;
 mod raw;
 mod registers;
 mod scratch;
 mod stream;
 mod sweep;
+mod wrapped;
 
 pub use error::OpenError;
 pub use format::Format;
 pub use open::{OpenOptions, Snapshot, SnapshotInfo, open, panda_checksum};
+pub use progress::Progress;
 
 /// A file mapped for reading, for whoever reads something else than a snapshot: symbol files.
 pub struct MappedFile(map::Map);

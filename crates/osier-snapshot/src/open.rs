@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use osier_memory::{Cause, CpuState, Fault, Machine, PhysRun};
 
+use crate::bytes::Bytes;
 use crate::error::{OpenError, io_error};
 use crate::format::Format;
 use crate::map::Map;
-use crate::{elf, foreign, panda, raw, registers, stream};
+use crate::progress::Progress;
+use crate::{elf, foreign, panda, raw, registers, stream, wrapped};
 
 /// The largest register file that is read.
 const REGISTERS_MAX: u64 = 16 << 20;
@@ -28,10 +30,12 @@ pub struct OpenOptions {
     /// Where indexes of streams are kept between runs, and where archives are unpacked. `None`: no
     /// index is kept, archives are unpacked into the system's folder for temporary files.
     pub index_dir: Option<PathBuf>,
-    /// The most bytes that an archive may unpack to.
+    /// The most bytes that an archive or a compressed snapshot may unpack to.
     pub scratch_limit: u64,
     /// The most bytes of decoded pages that a compressed format keeps in memory.
     pub cache_bytes: u64,
+    /// Whom to tell how far a long step of opening has got.
+    pub progress: Progress,
 }
 
 impl Default for OpenOptions {
@@ -42,6 +46,7 @@ impl Default for OpenOptions {
             index_dir: None,
             scratch_limit: 64 << 30,
             cache_bytes: 64 << 20,
+            progress: Progress::default(),
         }
     }
 }
@@ -115,7 +120,7 @@ impl Snapshot {
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let path = &panda::resolve(path)?;
     let map = Map::open(path).map_err(io_error(path, "cannot be mapped"))?;
-    let mut snapshot = by_content(Input { path, map, options })?;
+    let mut snapshot = unwrapped(path, map, options)?;
     if let Some(file) = &options.registers {
         let (cpus, mut anomalies) = read_registers(file)?;
         if !snapshot.machine.cpus.is_empty() {
@@ -163,6 +168,42 @@ const READERS: &[Reader] = &[
         open: panda::open_archive,
     },
 ];
+
+/// Opens a file by its content, out of what it is wrapped in.
+fn unwrapped(path: &Path, map: Map, options: &OpenOptions) -> Result<Snapshot, OpenError> {
+    let file_bytes = map.len();
+    let is_raw = |map: &Map| {
+        let input = Input {
+            path,
+            map: map.clone(),
+            options,
+        };
+        let read = READERS.iter().any(|reader| (reader.recognises)(&input));
+        !read && foreign::recognise(map.bytes()).is_none()
+    };
+    let wrapped::Unwrapped {
+        inside,
+        facts,
+        anomalies,
+    } = wrapped::unwrap(path, map, options, is_raw)?;
+    // What is unpacked anew for each opening has no lasting place to keep an index for.
+    let nowhere = OpenOptions {
+        index_dir: None,
+        ..options.clone()
+    };
+    let options = if facts.is_empty() { options } else { &nowhere };
+    let mut snapshot = match inside {
+        wrapped::Inside::File(map) => by_content(Input { path, map, options })?,
+        wrapped::Inside::Raw(packed) => raw::of_bytes(path, Bytes::Packed(packed), options)?,
+    };
+    if !facts.is_empty() {
+        let info = &mut snapshot.info;
+        info.file_bytes = file_bytes;
+        info.facts.splice(0..0, facts);
+        info.anomalies.splice(0..0, anomalies);
+    }
+    Ok(snapshot)
+}
 
 /// Opens a file by its content.
 fn by_content(input: Input<'_>) -> Result<Snapshot, OpenError> {

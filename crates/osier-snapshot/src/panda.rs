@@ -96,15 +96,34 @@ struct Unpacked {
     hints: Vec<Hint>,
 }
 
-/// Whether the file is one of PANDA's archives: `.rr`, or a tar, gzip-compressed or not.
+/// Whether the file is one of PANDA's archives: `.rr`, or a tar, gzip-compressed or not, whose
+/// first member is one of a recording's.
 pub(crate) fn is_archive(map: &Map) -> bool {
     let file = map.bytes();
     if file.starts_with(GZIP) {
         let mut head = [0; 512];
         let mut peek = flate2::read::MultiGzDecoder::new(file);
-        return peek.read_exact(&mut head).is_ok() && is_tar(&head);
+        return peek.read_exact(&mut head).is_ok() && starts_recording(&head);
     }
-    file.starts_with(RR) || is_tar(file)
+    file.starts_with(RR) || starts_recording(file)
+}
+
+/// Whether a tar's first header names a file of a recording; an extended header's own name tells
+/// nothing, and is believed to be one's.
+fn starts_recording(head: &[u8]) -> bool {
+    const MEMBERS: [&[u8]; 6] = [
+        b"RRv2",
+        b"capture.cmd",
+        b"snapshot",
+        b"metadata.json",
+        b"nondetlog",
+        b"sha1",
+    ];
+    let name = head.get(..100).unwrap_or_default();
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let name = name.strip_prefix(b"./").unwrap_or(name);
+    let loose = name.ends_with(SNAPSHOT.as_bytes()) || name.ends_with(LOG.as_bytes());
+    is_tar(head) && (MEMBERS.contains(&name) || loose)
 }
 
 /// Opens the stream in an archive. Offsets in errors are those of the stream.
@@ -159,7 +178,7 @@ fn unpack(path: &Path, map: &Map, options: &OpenOptions) -> Result<Unpacked, Ope
     members(path, Format::PandaRr2, file, Some(map), options)
 }
 
-fn is_tar(head: &[u8]) -> bool {
+pub(crate) fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
 }
 

@@ -1,14 +1,16 @@
 //! Raw memory: file offset = guest-physical address, or a bare RAM block split at 4 GiB.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use osier_memory::{Cause, Machine, PAGE_BYTES, PhysAddr, PhysRun};
 
+use crate::bytes::Bytes;
 use crate::error::OpenError;
 use crate::flat::{Extent, FlatMemory};
 use crate::format::Format;
 use crate::layout;
-use crate::open::{Input, Snapshot, SnapshotInfo};
+use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
 
 /// A raw dump shorter than this must at least be whole pages.
 const RAW_MIN: u64 = 1 << 20;
@@ -19,8 +21,20 @@ const RAW_MIN: u64 = 1 << 20;
 ///
 /// A short file that is not whole pages is no dump.
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, options } = input;
-    let len = map.len();
+    of_bytes(input.path, Bytes::Mapped(input.map), input.options)
+}
+
+/// The raw memory that `bytes` are.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn of_bytes(
+    path: &Path,
+    bytes: Bytes,
+    options: &OpenOptions,
+) -> Result<Snapshot, OpenError> {
+    let len = bytes.len();
     if !len.is_multiple_of(PAGE_BYTES) && len < RAW_MIN {
         return Err(OpenError::NotASnapshot {
             path: path.to_owned(),
@@ -45,7 +59,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         .iter()
         .map(|&(start, len, offset)| Extent { start, len, offset })
         .collect();
-    let memory = FlatMemory::new(map, extents.clone(), Cause::NoRam);
+    let memory = FlatMemory::new(bytes, extents.clone(), Cause::NoRam);
     let ram = extents
         .iter()
         .map(|extent| PhysRun {

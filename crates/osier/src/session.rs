@@ -7,7 +7,7 @@ use osier_linux::{Known, Linux, Located, locate};
 use osier_memory::{Hint, Machine, PhysAddr};
 use osier_osi::Osi;
 use osier_profile::{OsKind, Profile};
-use osier_snapshot::{OpenOptions, Snapshot, SnapshotInfo};
+use osier_snapshot::{OpenOptions, Progress, Snapshot, SnapshotInfo};
 
 use crate::Error;
 use crate::os_name::{OsName, os_word};
@@ -36,6 +36,11 @@ pub struct Options {
     /// The most bytes of decoded pages that a compressed format keeps in memory; `None` leaves it
     /// to [`OpenOptions`].
     pub cache_bytes: Option<u64>,
+    /// The most bytes that a compressed snapshot may be unpacked to; `None` leaves it to
+    /// [`OpenOptions`].
+    pub scratch_limit: Option<u64>,
+    /// Whom to tell how far a long step of opening has got.
+    pub progress: Progress,
 }
 
 /// A snapshot with everything that answering takes.
@@ -69,7 +74,8 @@ pub fn open_snapshot(path: &Path, options: &Options) -> Result<Snapshot, Error> 
         index_dir: options.cache.clone(),
         ram_split: options.ram_split,
         cache_bytes: options.cache_bytes.unwrap_or(unsaid.cache_bytes),
-        ..unsaid
+        scratch_limit: options.scratch_limit.unwrap_or(unsaid.scratch_limit),
+        progress: options.progress.clone(),
     };
     Ok(osier_snapshot::open(path, &open_options)?)
 }

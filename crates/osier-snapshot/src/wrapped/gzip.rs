@@ -1,0 +1,326 @@
+//! gzip with an index: one pass decodes the file and notes, at block boundaries a mebibyte or more
+//! apart, what it takes to go on from there. The index is kept in the cache folder, so that later
+//! openings decode only what is read.
+//!
+//! A kept index holds, after the header of every kept file, little-endian: the number of points,
+//! the CRC-32 of the table, the table of the points (eight words each, see [`encode`]), and the
+//! windows: up to 32 KiB of output before each point, deflated.
+//!
+//! Sources: RFC 1951, RFC 1952; the idea is that of zlib's `examples/zran.c`.
+
+use std::io;
+
+use miniz_oxide::deflate::compress_to_vec;
+use miniz_oxide::inflate::TINFLStatus;
+use miniz_oxide::inflate::core::inflate_flags::{
+    TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
+};
+use miniz_oxide::inflate::core::{BlockBoundaryState, DecompressorOxide, decompress};
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
+use osier_memory::Codec;
+
+use super::packed::{BLOCK_MAX, Block, Decoder};
+use crate::kept::{HEADER, Kept};
+use crate::map::Map;
+
+pub(super) const MAGIC: &[u8] = b"\x1f\x8b\x08";
+/// The last byte is the version: raise it with every change to the layout.
+const KEPT: [u8; 8] = *b"OSIERGZ\x01";
+/// Least unpacked bytes between two points.
+const SPAN: u64 = 1 << 20;
+/// Bytes of output that a block may refer back to.
+const WINDOW: usize = 32 << 10;
+/// The buffer of the pass; a power of two, as the decoder demands.
+const BUFFER: usize = 4 * WINDOW;
+/// Words of a point in the table.
+const WORDS: usize = 8;
+
+/// A place from which decoding can go on.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    /// The stretch up to the next point, or to the end of the member's data.
+    block: Block,
+    /// Bits of the byte before that belong to the next block, and that byte's upper bits.
+    bits: u8,
+    bit_buffer: u8,
+    /// CRC-32 of the stretch's unpacked bytes.
+    crc: u32,
+    /// Offset of the window among the windows, and its deflated length; 0 when there is none.
+    window: (u64, u64),
+}
+
+/// Decodes stretches, with the kept index behind.
+pub(super) struct Points {
+    table: Vec<Point>,
+    kept: Map,
+    /// Offset of the windows in the kept index.
+    windows: usize,
+}
+
+/// The stretches of the file mapped as `map`, from the index kept at `place`, which is made when it
+/// is not there. `Ok(None)` when the file is not one that an index serves.
+///
+/// # Errors
+///
+/// The index cannot be written.
+pub(super) fn blocks(
+    map: &Map,
+    place: &Kept,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<Option<(Vec<Block>, Points)>> {
+    let mut known = place.load(KEPT).and_then(read);
+    if known.is_none() {
+        let Some((points, windows)) = index(map.bytes(), progress) else {
+            return Ok(None);
+        };
+        let table: Vec<u8> = points.iter().flat_map(encode).collect();
+        place.save(KEPT, |out| {
+            out.write_all(&(points.len() as u64).to_le_bytes())?;
+            out.write_all(&u64::from(crc32fast::hash(&table)).to_le_bytes())?;
+            out.write_all(&table)?;
+            out.write_all(&windows)
+        })?;
+        known = place.load(KEPT).and_then(read);
+    }
+    let Some(points) = known else {
+        return Ok(None);
+    };
+    let blocks = points.table.iter().map(|point| point.block).collect();
+    Ok(Some((blocks, points)))
+}
+
+impl Decoder for Points {
+    fn codec(&self) -> Codec {
+        Codec::Gzip
+    }
+
+    fn decode(&self, number: usize, block: &Block, packed: &[u8]) -> Option<Vec<u8>> {
+        let point = self.table.get(number)?;
+        let window = self.window(point)?;
+        let mut out = window.clone();
+        out.resize(out.len().checked_add(usize::try_from(block.len).ok()?)?, 0);
+        let mut state = DecompressorOxide::from_block_boundary_state(&BlockBoundaryState {
+            num_bits: point.bits,
+            bit_buf: point.bit_buffer,
+            ..BlockBoundaryState::default()
+        });
+        let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+        let (_, _, written) = decompress(&mut state, packed, &mut out, window.len(), flags);
+        let bytes = out.split_off(window.len());
+        (written as u64 == block.len && crc32fast::hash(&bytes) == point.crc).then_some(bytes)
+    }
+}
+
+impl Points {
+    fn window(&self, point: &Point) -> Option<Vec<u8>> {
+        let (offset, len) = point.window;
+        if len == 0 {
+            return Some(Vec::new());
+        }
+        let start = self.windows.checked_add(usize::try_from(offset).ok()?)?;
+        let end = start.checked_add(usize::try_from(len).ok()?)?;
+        let deflated = self.kept.bytes().get(start..end)?;
+        decompress_to_vec_with_limit(deflated, WINDOW).ok()
+    }
+}
+
+/// Reads a kept index.
+fn read(kept: Map) -> Option<Points> {
+    let mut rest = kept.bytes().get(HEADER..)?;
+    let mut word = || -> Option<u64> {
+        let (word, tail) = rest.split_first_chunk()?;
+        rest = tail;
+        Some(u64::from_le_bytes(*word))
+    };
+    let count = usize::try_from(word()?).ok()?;
+    let crc = word()?;
+    let table = rest.get(..count.checked_mul(8 * WORDS)?)?;
+    if u64::from(crc32fast::hash(table)) != crc {
+        return None;
+    }
+    let points = table
+        .chunks_exact(8 * WORDS)
+        .map(decode)
+        .collect::<Option<_>>()?;
+    let windows = kept
+        .bytes()
+        .len()
+        .checked_sub(rest.len())?
+        .checked_add(table.len())?;
+    Some(Points {
+        table: points,
+        kept,
+        windows,
+    })
+}
+
+/// The words of a point: the four of its block in order, bits and bit buffer, CRC-32, offset and
+/// length of the window.
+fn encode(point: &Point) -> impl Iterator<Item = u8> {
+    let Block {
+        start,
+        len,
+        at,
+        packed,
+    } = point.block;
+    let bits = u64::from(point.bits) << 8 | u64::from(point.bit_buffer);
+    let (window, window_len) = point.window;
+    let words = [
+        start,
+        len,
+        at,
+        packed,
+        bits,
+        point.crc.into(),
+        window,
+        window_len,
+    ];
+    words.into_iter().flat_map(u64::to_le_bytes)
+}
+
+fn decode(bytes: &[u8]) -> Option<Point> {
+    let mut words = [0; WORDS];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = u64::from_le_bytes(bytes.try_into().ok()?);
+    }
+    let [start, len, at, packed, bits, crc, window, window_len] = words;
+    Some(Point {
+        block: Block {
+            start,
+            len,
+            at,
+            packed,
+        },
+        bits: (bits >> 8) as u8 & 7,
+        bit_buffer: bits as u8,
+        crc: crc as u32,
+        window: (window, window_len),
+    })
+}
+
+/// Decodes `file` once and returns its points and their windows; `None` when it is damaged, when
+/// something follows its members, or when a stretch between boundaries is too long.
+fn index(file: &[u8], progress: &mut dyn FnMut(u64)) -> Option<(Vec<Point>, Vec<u8>)> {
+    let mut points = Vec::new();
+    let mut windows = Vec::new();
+    let mut at = 0;
+    let mut start = 0;
+    while at < file.len() {
+        at = at.checked_add(header_bytes(file.get(at..)?)?)?;
+        at = member(file, at, &mut start, &mut points, &mut windows, progress)?;
+    }
+    Some((points, windows))
+}
+
+/// Decodes one member, whose data starts at `at`; returns the offset behind its trailer.
+fn member(
+    file: &[u8],
+    mut at: usize,
+    start: &mut u64,
+    points: &mut Vec<Point>,
+    windows: &mut Vec<u8>,
+    progress: &mut dyn FnMut(u64),
+) -> Option<usize> {
+    let first = *start;
+    let begin = |start: u64, at: usize| Point {
+        block: Block {
+            start,
+            len: 0,
+            at: at as u64,
+            packed: 0,
+        },
+        bits: 0,
+        bit_buffer: 0,
+        crc: 0,
+        window: (0, 0),
+    };
+    let mut state = DecompressorOxide::default();
+    let mut buffer = vec![0; BUFFER];
+    let mut out_at = 0;
+    let mut whole = crc32fast::Hasher::new();
+    let mut part = crc32fast::Hasher::new();
+    let mut point = begin(*start, at);
+    loop {
+        let flags = TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
+        let (status, read, written) =
+            decompress(&mut state, file.get(at..)?, &mut buffer, out_at, flags);
+        at = at.checked_add(read)?;
+        let end = out_at.checked_add(written)?;
+        let bytes = buffer.get(out_at..end)?;
+        whole.update(bytes);
+        part.update(bytes);
+        out_at = end % BUFFER;
+        *start = start.checked_add(written as u64)?;
+        point.block.len = start.checked_sub(point.block.start)?;
+        if point.block.len > BLOCK_MAX {
+            return None;
+        }
+        let done = match status {
+            TINFLStatus::BlockBoundary => false,
+            TINFLStatus::HasMoreOutput => continue,
+            TINFLStatus::Done => true,
+            _ => return None,
+        };
+        if !done && point.block.len < SPAN {
+            continue;
+        }
+        point.block.packed = (at as u64).checked_sub(point.block.at)?;
+        point.crc = std::mem::take(&mut part).finalize();
+        if point.block.len > 0 {
+            points.push(point);
+        }
+        progress(at as u64);
+        if done {
+            break;
+        }
+        point = begin(*start, at);
+        let boundary = state.block_boundary_state()?;
+        (point.bits, point.bit_buffer) = (boundary.num_bits, boundary.bit_buf);
+        let have = usize::try_from(start.checked_sub(first)?).unwrap_or(WINDOW);
+        let window = window_before(&buffer, out_at, have.min(WINDOW));
+        let deflated = compress_to_vec(&window, 1);
+        point.window = (windows.len() as u64, deflated.len() as u64);
+        windows.extend(deflated);
+    }
+    let (crc, rest) = file.get(at..)?.split_first_chunk()?;
+    let (size, _) = rest.split_first_chunk()?;
+    let right = u32::from_le_bytes(*crc) == whole.finalize()
+        && u32::from_le_bytes(*size) == start.checked_sub(first)? as u32;
+    if right { at.checked_add(8) } else { None }
+}
+
+/// The last `len` bytes of output before `out_at` in the wrapping buffer.
+fn window_before(buffer: &[u8], out_at: usize, len: usize) -> Vec<u8> {
+    let (before, after) = buffer.split_at_checked(out_at).unwrap_or_default();
+    let skip = buffer.len().saturating_sub(len);
+    after.iter().chain(before).skip(skip).copied().collect()
+}
+
+/// Bytes of the member header that `file` starts with.
+fn header_bytes(file: &[u8]) -> Option<usize> {
+    const HEADER_CRC: u8 = 2;
+    const EXTRA: u8 = 4;
+    const NAME: u8 = 8;
+    const COMMENT: u8 = 16;
+    let flags = *file.get(3)?;
+    if !file.starts_with(MAGIC) {
+        return None;
+    }
+    let mut at = 10_usize;
+    if flags & EXTRA != 0 {
+        let len: [u8; 2] = file.get(at..at.checked_add(2)?)?.try_into().ok()?;
+        at = at
+            .checked_add(2)?
+            .checked_add(u16::from_le_bytes(len).into())?;
+    }
+    for text in [NAME, COMMENT] {
+        if flags & text != 0 {
+            let nul = memchr::memchr(0, file.get(at..)?)?;
+            at = at.checked_add(nul)?.checked_add(1)?;
+        }
+    }
+    if flags & HEADER_CRC != 0 {
+        at = at.checked_add(2)?;
+    }
+    Some(at)
+}

@@ -1,0 +1,118 @@
+//! A compressed file whose parts decode by themselves: random access without unpacking it.
+
+use std::sync::Arc;
+
+use osier_memory::{Cause, Chunk, Codec};
+
+use crate::cache::PageCache;
+use crate::map::Map;
+
+/// The most bytes that one block may unpack to. A file of larger ones is unpacked to a scratch
+/// file instead: every page that is read would cost a whole block.
+pub(super) const BLOCK_MAX: u64 = 8 << 20;
+
+/// A stretch that decodes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Block {
+    /// Offset of its first byte in what is unpacked.
+    pub(super) start: u64,
+    /// Unpacked length in bytes.
+    pub(super) len: u64,
+    /// File offset of its packed bytes.
+    pub(super) at: u64,
+    /// Length of its packed bytes.
+    pub(super) packed: u64,
+}
+
+/// Decodes blocks.
+pub(super) trait Decoder: Send + Sync {
+    /// The compression, for faults.
+    fn codec(&self) -> Codec;
+
+    /// The bytes of block `number`, exactly `block.len`; `None` when they do not decode to that.
+    fn decode(&self, number: usize, block: &Block, packed: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// A compressed file, its blocks, and a bounded cache of decoded ones.
+pub(crate) struct Packed {
+    map: Map,
+    /// Sorted and adjacent by `start`; none is empty.
+    blocks: Vec<Block>,
+    decoder: Box<dyn Decoder>,
+    cache: PageCache,
+}
+
+impl Packed {
+    /// `None` when the blocks do not lie one behind the other, or one of them is too large.
+    pub(super) fn new(
+        map: Map,
+        blocks: Vec<Block>,
+        decoder: Box<dyn Decoder>,
+        cache: PageCache,
+    ) -> Option<Self> {
+        let mut next = 0_u64;
+        for block in &blocks {
+            let in_file = block.at.checked_add(block.packed)? <= map.len();
+            if block.start != next || block.len == 0 || block.len > BLOCK_MAX || !in_file {
+                return None;
+            }
+            next = next.checked_add(block.len)?;
+        }
+        Some(Self {
+            map,
+            blocks,
+            decoder,
+            cache,
+        })
+    }
+
+    /// Length of what is unpacked, in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        let last = self.blocks.last();
+        last.map_or(0, |block| block.start.saturating_add(block.len))
+    }
+
+    /// The bytes from `offset` to the end of their block; empty past the end.
+    pub(crate) fn chunk(&self, offset: u64) -> Result<Chunk<'static>, Cause> {
+        let next = self.blocks.partition_point(|block| block.start <= offset);
+        let number = next.saturating_sub(1);
+        let Some(block) = self.blocks.get(number) else {
+            return Ok(Chunk::borrowed(&[]));
+        };
+        let page = self.cache.get_or_decode(number as u64, || {
+            usize::try_from(block.at)
+                .ok()
+                .zip(usize::try_from(block.packed).ok())
+                .and_then(|(at, len)| self.map.bytes().get(at..at.checked_add(len)?))
+                .and_then(|packed| self.decoder.decode(number, block, packed))
+                .filter(|bytes| bytes.len() as u64 == block.len)
+                .map(Arc::from)
+                .ok_or(Cause::Decode {
+                    offset: block.at,
+                    codec: self.decoder.codec(),
+                })
+        })?;
+        let into = usize::try_from(offset.saturating_sub(block.start)).unwrap_or(usize::MAX);
+        Ok(Chunk::decoded(page, into))
+    }
+
+    /// Copies bytes from `offset` on into `buf`; returns how many could be had.
+    pub(crate) fn fill(&self, offset: u64, buf: &mut [u8]) -> usize {
+        let mut done = 0_usize;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let Ok(chunk) = self.chunk(offset.saturating_add(done as u64)) else {
+                break;
+            };
+            let n = chunk.len().min(rest.len());
+            let (Some(to), Some(from)) = (rest.get_mut(..n), chunk.get(..n)) else {
+                break;
+            };
+            if n == 0 {
+                break;
+            }
+            to.copy_from_slice(from);
+            done = done.saturating_add(n);
+        }
+        done
+    }
+}

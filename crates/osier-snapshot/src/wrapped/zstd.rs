@@ -1,0 +1,172 @@
+//! Zstandard: a row of frames. Where every frame tells its size, each is a block; the usual file of
+//! one large frame is unpacked instead.
+//!
+//! Source: RFC 8878, section 3.1.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use osier_memory::Codec;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+
+use super::packed::{Block, Decoder};
+
+pub(super) const MAGIC: &[u8] = b"\x28\xb5\x2f\xfd";
+/// The first byte of a skippable frame's magic is any of sixteen.
+const SKIPPABLE: u64 = 0x184d_2a50;
+
+/// Decodes frames.
+pub(super) struct Frames;
+
+/// The frames of `file`, found by their headers and those of their blocks; `None` when one of them
+/// does not tell its size.
+pub(super) fn blocks(file: &[u8]) -> Option<(Vec<Block>, Frames)> {
+    let mut blocks = Vec::new();
+    let mut start = 0_u64;
+    let mut at = 0_usize;
+    while at < file.len() {
+        let rest = file.get(at..)?;
+        let (packed, len) = match skippable(rest) {
+            Some(packed) => (packed, 0),
+            None => frame(rest)?,
+        };
+        if len > 0 {
+            blocks.push(Block {
+                start,
+                len,
+                at: at as u64,
+                packed,
+            });
+        }
+        start = start.checked_add(len)?;
+        at = at.checked_add(usize::try_from(packed).ok()?)?;
+    }
+    (at == file.len()).then_some((blocks, Frames))
+}
+
+/// The packed and unpacked length of the frame that `file` starts with.
+fn frame(file: &[u8]) -> Option<(u64, u64)> {
+    if !file.starts_with(MAGIC) {
+        return None;
+    }
+    let descriptor = *file.get(4)?;
+    let single = descriptor & 0x20 != 0;
+    let dictionary = match descriptor & 3 {
+        3 => 4,
+        bytes => usize::from(bytes),
+    };
+    let mut at = 5_usize
+        .checked_add(usize::from(!single))?
+        .checked_add(dictionary)?;
+    let size_bytes = match descriptor >> 6 {
+        0 if single => 1,
+        0 => return None,
+        code => 1_usize.checked_shl(code.into())?,
+    };
+    let len = le(file, at, size_bytes)?.checked_add(if size_bytes == 2 { 256 } else { 0 })?;
+    at = at.checked_add(size_bytes)?;
+    loop {
+        let header = le(file, at, 3)?;
+        let stored = match (header >> 1) & 3 {
+            1 => 1, // a run of one byte
+            _ => header >> 3,
+        };
+        at = at
+            .checked_add(3)?
+            .checked_add(usize::try_from(stored).ok()?)?;
+        if header & 1 == 1 {
+            break;
+        }
+    }
+    if descriptor & 4 != 0 {
+        at = at.checked_add(4)?; // checksum
+    }
+    (at <= file.len()).then_some((at as u64, len))
+}
+
+fn le(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at.checked_add(width)?)?;
+    Some(
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |value, byte| value << 8 | u64::from(*byte)),
+    )
+}
+
+impl Decoder for Frames {
+    fn codec(&self) -> Codec {
+        Codec::Zstd
+    }
+
+    fn decode(&self, _: usize, block: &Block, packed: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(usize::try_from(block.len).ok()?);
+        StreamingDecoder::new(packed)
+            .ok()?
+            .take(block.len.checked_add(1)?)
+            .read_to_end(&mut out)
+            .ok()?;
+        Some(out)
+    }
+}
+
+/// Reads one frame after another, as one stream.
+pub(super) struct Reader<R: Read> {
+    state: State<R>,
+}
+
+enum State<R: Read> {
+    Between(BufReader<R>),
+    Inside(Box<StreamingDecoder<BufReader<R>, FrameDecoder>>),
+    Done,
+}
+
+impl<R: Read> Reader<R> {
+    pub(super) fn new(file: R) -> Self {
+        Self {
+            state: State::Between(BufReader::with_capacity(1 << 17, file)),
+        }
+    }
+}
+
+impl<R: Read> Read for Reader<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Done) {
+                State::Done => return Ok(0),
+                State::Between(mut file) => {
+                    let head = file.fill_buf()?;
+                    if head.is_empty() {
+                        return Ok(0);
+                    }
+                    if let Some(skip) = skippable(head) {
+                        let skipped = io::copy(&mut file.by_ref().take(skip), &mut io::sink())?;
+                        if skipped == skip {
+                            self.state = State::Between(file);
+                            continue;
+                        }
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    let frame = StreamingDecoder::new(file).map_err(io::Error::other)?;
+                    self.state = State::Inside(Box::new(frame));
+                }
+                State::Inside(mut frame) => {
+                    let n = frame.read(buf)?;
+                    if n == 0 && !buf.is_empty() {
+                        self.state = State::Between(frame.into_inner());
+                        continue;
+                    }
+                    self.state = State::Inside(frame);
+                    return Ok(n);
+                }
+            }
+        }
+    }
+}
+
+/// The whole length of the skippable frame that `head` starts with.
+fn skippable(head: &[u8]) -> Option<u64> {
+    if le(head, 0, 4)? & 0xffff_fff0 != SKIPPABLE {
+        return None;
+    }
+    le(head, 4, 4)?.checked_add(8)
+}

@@ -1,0 +1,313 @@
+//! Snapshots inside compressed files and tars: the same memory as bare, whatever is around it.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "small files made here; a test fails by panicking"
+)]
+
+mod made;
+
+use std::fs;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use made::{Load, elf, filler, folder};
+use osier_memory::{Cause, PhysAddr, PhysRun};
+use osier_snapshot::{Format, OpenOptions, Snapshot, open};
+use osier_testkit::{Random, skip};
+
+const MIB: usize = 1 << 20;
+const LEN: usize = 5 * MIB;
+
+/// Memory as compressors meet it: noise, text that repeats, and long stretches of zeros.
+fn memory() -> Vec<u8> {
+    let mut random = Random::new(7);
+    let mut bytes = vec![0; LEN];
+    for page in bytes.chunks_mut(4096).take(LEN / 4096 * 3 / 4) {
+        match random.below(4) {
+            0 => page.fill_with(|| random.bits() as u8),
+            1 => page.fill_with(|| b"the kernel of a frozen machine  "[random.below(32) as usize]),
+            2 => page[..64].fill_with(|| random.bits() as u8),
+            _ => {}
+        }
+    }
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
+}
+
+fn xz(bytes: &[u8], block: usize) -> Vec<u8> {
+    let stream = liblzma::stream::MtStreamBuilder::new()
+        .threads(1)
+        .preset(0)
+        .block_size(block as u64)
+        .check(liblzma::stream::Check::Crc32)
+        .encoder()
+        .unwrap();
+    let mut xz = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    xz.write_all(bytes).unwrap();
+    xz.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+fn lz4(bytes: &[u8], sized: bool) -> Vec<u8> {
+    let mut info = lz4_flex::frame::FrameInfo::new()
+        .block_mode(lz4_flex::frame::BlockMode::Independent)
+        .block_size(lz4_flex::frame::BlockSize::Max256KB);
+    if sized {
+        info = info.content_size(Some(bytes.len() as u64));
+    }
+    let mut lz4 = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+    lz4.write_all(bytes).unwrap();
+    lz4.finish().unwrap()
+}
+
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(bytes).unwrap();
+    bzip2.finish().unwrap()
+}
+
+fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o600);
+        tar.append_data(&mut header, name, *bytes).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// Some pages as read one by one in an order of no order, then all of them as swept.
+fn holds(snapshot: &Snapshot, bytes: &[u8]) {
+    let memory = &snapshot.machine.memory;
+    let run = PhysRun {
+        start: PhysAddr(0),
+        len: bytes.len() as u64,
+    };
+    assert_eq!(memory.runs(), [run]);
+    let pages = bytes.len() / 4096;
+    for step in 0..60 {
+        let at = step * 769 % pages * 4096;
+        let mut page = [0; 4096];
+        memory.read(PhysAddr(at as u64), &mut page).unwrap();
+        assert!(page == bytes[at..at + 4096], "page at {at:#x}");
+    }
+    let mut swept = Vec::new();
+    let end = memory.sweep(run, 3 << 16, &mut |at, window| {
+        assert_eq!(at, PhysAddr(swept.len() as u64));
+        swept.extend_from_slice(window);
+        ControlFlow::Continue(())
+    });
+    assert!(end.is_continue() && swept == bytes);
+    let past = memory.chunk(PhysAddr(bytes.len() as u64)).unwrap_err();
+    assert_eq!(past.cause, Cause::NoRam);
+}
+
+fn options(cache: &Path) -> OpenOptions {
+    OpenOptions {
+        index_dir: Some(cache.to_owned()),
+        cache_bytes: 2 << 20,
+        ..OpenOptions::default()
+    }
+}
+
+fn fact<'a>(snapshot: &'a Snapshot, name: &str) -> Vec<&'a str> {
+    let facts = snapshot.info.facts.iter();
+    facts
+        .filter(|(fact, _)| *fact == name)
+        .map(|(_, value)| value.as_str())
+        .collect()
+}
+
+#[test]
+fn raw_memory_reads_the_same_whatever_is_around_it() {
+    let (dir, bytes) = (folder("wrapped"), memory());
+    let half = LEN / 2;
+    let two = |pack: fn(&[u8]) -> Vec<u8>| [pack(&bytes[..half]), pack(&bytes[half..])].concat();
+    let cases: [(&str, Vec<u8>, bool); 13] = [
+        ("gz", gzip(&bytes), true),
+        ("two-members.gz", two(gzip), true),
+        ("xz", xz(&bytes, MIB), true),
+        ("one-block.xz", xz(&bytes, 64 * MIB), true),
+        ("two-streams.xz", two(|part| xz(part, MIB)), false),
+        ("zst", zstd(&bytes), false),
+        ("two-frames.zst", two(zstd), false),
+        ("lz4", lz4(&bytes, true), true),
+        ("unsized.lz4", lz4(&bytes, false), false),
+        ("bz2", bzip2(&bytes), false),
+        ("two-streams.bz2", two(bzip2), false),
+        ("tar", tar(&[("memory.raw", &bytes)]), false),
+        ("tar.gz", gzip(&tar(&[("memory.raw", &bytes)])), false),
+    ];
+    for (name, packed, in_place) in cases {
+        let path = dir.join(format!("memory.{name}"));
+        fs::write(&path, &packed).unwrap();
+        for _ in 0..2 {
+            // The second opening finds what the first one kept.
+            let snapshot = open(&path, &options(&dir.join("cache"))).unwrap();
+            assert_eq!(snapshot.info.format, Format::Raw, "{name}");
+            assert_eq!(snapshot.info.anomalies, [""; 0], "{name}");
+            assert_eq!(snapshot.info.file_bytes, packed.len() as u64);
+            assert_eq!(!fact(&snapshot, "read").is_empty(), in_place, "{name}");
+            holds(&snapshot, &bytes);
+        }
+        let nothing_kept = open(&path, &OpenOptions::default()).unwrap();
+        holds(&nothing_kept, &bytes);
+    }
+    let left: Vec<_> = fs::read_dir(dir.join("cache")).unwrap().flatten().collect();
+    assert_eq!(left.len(), 2, "two indexes of gzip files: {left:?}");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn what_programs_pack_reads_the_same() {
+    let (dir, bytes) = (folder("packed"), memory());
+    let plain = dir.join("memory.raw");
+    fs::write(&plain, &bytes).unwrap();
+    let programs: [(&str, &[&str]); 9] = [
+        ("gzip", &["-9"]),
+        ("gzip", &["-1"]),
+        ("xz", &["-0", "-T2", "--block-size=1MiB"]),
+        ("xz", &["-6"]),
+        ("zstd", &["-3"]),
+        ("zstd", &["-19", "--no-check"]),
+        ("lz4", &["-9", "--content-size", "-B5"]),
+        ("lz4", &["-BD"]),
+        ("bzip2", &[]),
+    ];
+    let mut missing = Vec::new();
+    for (program, arguments) in programs {
+        let command = Command::new(program)
+            .args(arguments)
+            .arg("-c")
+            .arg(&plain)
+            .stderr(Stdio::null())
+            .output();
+        let Ok(output) = command else {
+            missing.push(program);
+            continue;
+        };
+        assert!(output.status.success(), "{program} {arguments:?}");
+        let path = dir.join(format!("memory.{program}"));
+        fs::write(&path, &output.stdout).unwrap();
+        let snapshot = open(&path, &options(&dir)).unwrap();
+        assert_eq!(snapshot.info.anomalies, [""; 0]);
+        holds(&snapshot, &bytes);
+    }
+    fs::remove_dir_all(dir).unwrap();
+    if !missing.is_empty() {
+        skip!("not installed: {missing:?}");
+    }
+}
+
+#[test]
+fn other_formats_are_found_inside() {
+    let dir = folder("inside");
+    let load = Load {
+        paddr: 0x10_0000,
+        filesz: 4096,
+        memsz: 4096,
+        fill: 7,
+    };
+    let core = elf(true, 440, &[load]);
+    for (name, packed) in [
+        ("core.xz", xz(&core, MIB)),
+        ("core.gz", gzip(&core)),
+        ("core.tar.zst", zstd(&tar(&[("core.elf", &core)]))),
+    ] {
+        let path = dir.join(name);
+        fs::write(&path, packed).unwrap();
+        let snapshot = open(&path, &options(&dir)).unwrap();
+        assert_eq!(snapshot.info.format, Format::ElfCore);
+        assert_eq!(filler(&snapshot, 0x10_0000), 7);
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_tar_with_no_file_or_several_is_an_error() {
+    let dir = folder("tars");
+    let page = vec![7; 4096];
+    for (members, says) in [
+        (&[][..], "without a file"),
+        (&[("a", &page[..]), ("b", &page)], "several files"),
+    ] {
+        let path = dir.join("some.tar");
+        let mut packed = tar(members);
+        if members.is_empty() {
+            packed = tar(&[("empty", b"")]);
+        }
+        fs::write(&path, packed).unwrap();
+        let error = open(&path, &OpenOptions::default()).err().unwrap();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// A cut or damaged file gives an error, or true bytes up to the damage and faults behind it.
+#[test]
+fn damage_costs_what_lies_behind_it_and_invents_nothing() {
+    let (dir, bytes) = (folder("torn"), memory());
+    let mut random = Random::new(11);
+    let path = dir.join("memory");
+    let kept = options(&dir.join("cache"));
+    for (name, packed) in [
+        ("gz", gzip(&bytes)),
+        ("xz", xz(&bytes, MIB)),
+        ("zst", zstd(&bytes)),
+        ("lz4", lz4(&bytes, true)),
+        ("bz2", bzip2(&bytes)),
+    ] {
+        for round in 0..24 {
+            let mut torn = packed.clone();
+            let at = random.below(packed.len() as u64) as usize;
+            if round % 2 == 0 {
+                torn.truncate(at);
+            } else {
+                torn[at] ^= 1 << random.below(8);
+            }
+            fs::write(&path, &torn).unwrap();
+            let options = if round % 4 < 2 {
+                &kept
+            } else {
+                &OpenOptions::default()
+            };
+            let Ok(snapshot) = open(&path, options) else {
+                continue;
+            };
+            let memory = &snapshot.machine.memory;
+            let len: u64 = memory.runs().iter().map(|run| run.len).sum();
+            let complete = len == LEN as u64;
+            assert!(
+                complete || !snapshot.info.anomalies.is_empty(),
+                "{name} {round}: {len} bytes and no word"
+            );
+            let checked = matches!(name, "xz" | "gz") || round % 2 == 0;
+            for at in (0..LEN).step_by(64 << 10) {
+                let mut page = [0; 4096];
+                if memory.read(PhysAddr(at as u64), &mut page).is_ok() && checked {
+                    let same = page == bytes[at..at + 4096];
+                    assert!(
+                        same || !snapshot.info.anomalies.is_empty(),
+                        "{name} {at:#x}"
+                    );
+                }
+            }
+        }
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
