@@ -275,7 +275,7 @@ pub(crate) struct DistillArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum ProfileCommand {
-    /// Make a profile of symbol files: vmlinux, BTF, System.map, ISF, kernelinfo.conf
+    /// Make a profile of symbol files: vmlinux, BTF, PDB, System.map, ISF, kernelinfo.conf
     Import {
         /// The files; together they describe one kernel
         #[arg(required = true, value_name = "FILE")]

@@ -8,6 +8,7 @@
 //! declares the members it reads with [`layout!`]; resolving checks that each exists and has the
 //! right kind, and reports every miss at once.
 
+mod build_id;
 mod field;
 mod file;
 mod layout;
@@ -15,11 +16,10 @@ mod profile;
 mod store;
 mod wanted;
 
+pub use build_id::BuildId;
 pub use field::{Bits, Embed, Field, FieldKind, Ptr, SInt, UInt};
 pub use file::{Card, ProfileError};
 pub use layout::{LayoutError, Miss, Resolver};
-pub use profile::{
-    BuildId, Identity, Kind, Member, OsKind, Profile, ProfileBuilder, Type, TypeKind,
-};
+pub use profile::{Identity, Kind, Member, OsKind, Profile, ProfileBuilder, Type, TypeKind};
 pub use store::{Listing, ProfileStore, Source};
 pub use wanted::Wanted;

@@ -1,6 +1,6 @@
 //! The profile: types, symbols and constants of one kernel build.
 
-use std::fmt;
+use crate::BuildId;
 
 /// The operating system of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -9,32 +9,6 @@ pub enum OsKind {
     Linux,
     /// Windows.
     Windows,
-}
-
-/// A GNU build id (Linux), or a PDB GUID followed by its age (Windows).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BuildId(pub Vec<u8>);
-
-impl BuildId {
-    /// Reads lower- or upper-case hexadecimal digits; `None` for anything else.
-    pub fn from_hex(text: &str) -> Option<Self> {
-        let text = text.as_bytes();
-        if text.is_empty() || !text.len().is_multiple_of(2) {
-            return None;
-        }
-        let digit = |byte: &u8| char::from(*byte).to_digit(16);
-        let pairs = text.chunks_exact(2).map(|pair| match pair {
-            [high, low] => u8::try_from((digit(high)? << 4) | digit(low)?).ok(),
-            _ => None,
-        });
-        pairs.collect::<Option<Vec<u8>>>().map(Self)
-    }
-}
-
-impl fmt::Display for BuildId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }
 
 /// Which kernel a profile describes.

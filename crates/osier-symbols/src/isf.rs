@@ -3,6 +3,8 @@
 //! Source: Volatility 3's JSON schemas, 4.0.0 to 6.2.0. Written files are of schema 6.2.0.
 //! Addresses are a Windows kernel's offsets from its base, and a Linux kernel's link-time ones.
 
+use std::cell::Cell;
+
 use osier_profile::{
     BuildId, Identity, Kind, Member, OsKind, Profile, ProfileBuilder, Type, TypeKind, Wanted,
 };
@@ -10,11 +12,16 @@ use serde_json::{Map, Value, json};
 
 use crate::SymbolError;
 use crate::elf::set_banner;
+use crate::names::is_unnamed;
 
 /// Anonymous structures inside one another.
 const MAX_NESTING: usize = 16;
 /// Members of one structure, those of anonymous parts included.
 const MAX_MEMBERS: usize = 1 << 16;
+
+/// Fields of all types, those of unnamed parts counted wherever they stand; a kernel has some
+/// hundred thousand.
+const MAX_VISITED: usize = 1 << 22;
 
 /// Reads ISF as JSON text; for a compressed file see [`import_symbols`](crate::import_symbols).
 ///
@@ -22,6 +29,14 @@ const MAX_MEMBERS: usize = 1 << 16;
 ///
 /// No JSON, or none that has ISF's parts.
 pub fn import_isf(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, SymbolError> {
+    import(data, |_| wanted)
+}
+
+/// As [`import_isf`]; what is wanted depends on the operating system that the file tells.
+pub(crate) fn import<'w>(
+    data: &[u8],
+    wanted: impl Fn(OsKind) -> Option<&'w Wanted>,
+) -> Result<ProfileBuilder, SymbolError> {
     let root: Value = serde_json::from_slice(data).map_err(|error| SymbolError::Malformed {
         format: "ISF",
         offset: 0,
@@ -35,6 +50,7 @@ pub fn import_isf(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder
         base: part("base_types")?,
         user: part("user_types")?,
         enums: part("enums")?,
+        visited: Cell::new(0),
     };
     let symbols = part("symbols")?;
     let metadata = part("metadata")?;
@@ -42,12 +58,13 @@ pub fn import_isf(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder
     let pointer = isf.base.get("pointer").and_then(|p| number(p, "size"));
     let pointer_bytes = if pointer == Some(4) { 4 } else { 8 };
     let mut builder = ProfileBuilder::new(identity(metadata, symbols, pointer_bytes));
+    let wanted = wanted(builder.identity().os);
     let kept = |list: fn(&Wanted) -> &'static [&'static str], name: &str| {
         wanted.is_none_or(|wanted| list(wanted).contains(&name))
     };
     for (name, ty) in isf.user {
-        if kept(|wanted| wanted.types, name) {
-            builder.add_type(isf.user_type(name, ty)?);
+        if kept(|wanted| wanted.types, name) && !is_unnamed(name.as_bytes()) {
+            isf.add_type(&mut builder, name, ty, 0)?;
         }
     }
     for constants in isf.enums.values().filter_map(|e| e.get("constants")) {
@@ -110,22 +127,48 @@ fn identity(
     identity
 }
 
+/// The name of the unnamed structure that a member holds, itself or as elements.
+fn unnamed_part(kind: &mut Kind) -> Option<&mut String> {
+    match kind {
+        Kind::Embedded { name } => is_unnamed(name.as_bytes()).then_some(name),
+        Kind::Array { of, .. } => unnamed_part(of),
+        _ => None,
+    }
+}
+
 struct Isf<'v> {
     base: &'v Map<String, Value>,
     user: &'v Map<String, Value>,
     enums: &'v Map<String, Value>,
+    visited: Cell<usize>,
 }
 
 impl Isf<'_> {
-    fn user_type(&self, name: &str, ty: &Value) -> Result<Type, SymbolError> {
+    /// Adds a type, and as `PARENT.member` each unnamed type that a member of it holds.
+    fn add_type(
+        &self,
+        builder: &mut ProfileBuilder,
+        name: &str,
+        ty: &Value,
+        nesting: usize,
+    ) -> Result<(), SymbolError> {
         let mut members = Vec::new();
-        self.members(name, ty, 0, 0, &mut members)?;
+        self.members(name, ty, 0, nesting, &mut members)?;
         let kind = match text(ty, "kind") {
             "union" => TypeKind::Union,
             _ => TypeKind::Struct,
         };
+        for member in &mut members {
+            if let Some(unnamed) = unnamed_part(&mut member.kind)
+                && let Some(ty) = self.user.get(unnamed.as_str())
+            {
+                *unnamed = format!("{name}.{}", member.name);
+                self.add_type(builder, unnamed, ty, nesting.saturating_add(1))?;
+            }
+        }
         let bytes = number(ty, "size").unwrap_or(0);
-        Ok(Type::new(name.to_owned(), kind, bytes, members))
+        builder.add_type(Type::new(name.to_owned(), kind, bytes, members));
+        Ok(())
     }
 
     fn members(
@@ -136,11 +179,14 @@ impl Isf<'_> {
         nesting: usize,
         members: &mut Vec<Member>,
     ) -> Result<(), SymbolError> {
-        if nesting > MAX_NESTING || members.len() > MAX_MEMBERS {
+        let fields = ty.get("fields").and_then(Value::as_object);
+        let count = fields.map_or(0, Map::len);
+        self.visited.set(self.visited.get().saturating_add(count));
+        if nesting > MAX_NESTING || members.len() > MAX_MEMBERS || self.visited.get() > MAX_VISITED
+        {
             let problem = format!("ISF: the type {name} holds itself, or too much");
             return Err(SymbolError::Unusable(problem));
         }
-        let fields = ty.get("fields").and_then(Value::as_object);
         for (field, value) in fields.into_iter().flatten() {
             let Some(offset) = value.get("offset").and_then(Value::as_i64) else {
                 continue;
@@ -188,6 +234,7 @@ impl Isf<'_> {
             "pointer" => {
                 let named = matches!(text(subtype, "kind"), "struct" | "union" | "class");
                 let to = if named { text(subtype, "name") } else { "" };
+                let to = if is_unnamed(to.as_bytes()) { "" } else { to };
                 let own = held.get("base").and_then(Value::as_str);
                 let own = self.base.get(own.unwrap_or("pointer"));
                 let bytes = own.and_then(|own| number(own, "size"));

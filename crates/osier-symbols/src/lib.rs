@@ -14,6 +14,7 @@ pub mod kallsyms;
 mod kernelinfo;
 mod kernelinfo_keys;
 mod names;
+mod pdb;
 mod source;
 mod system_map;
 
@@ -21,5 +22,6 @@ pub use elf::import_elf;
 pub use error::SymbolError;
 pub use isf::{export_isf, import_isf};
 pub use kernelinfo::{KernelinfoGroup, export_kernelinfo, import_kernelinfo, parse_kernelinfo};
-pub use source::{SymbolFile, import_symbols, merge};
+pub use pdb::import_pdb;
+pub use source::{SymbolFile, WantedOf, everything, import_symbols, merge};
 pub use system_map::import_system_map;

@@ -38,9 +38,35 @@ impl Names {
     }
 }
 
+/// Whether this is a name that a compiler or another tool made up for a structure that has none:
+/// `__unnamed`, `<unnamed-tag>`, `_MMVAD::<unnamed-type-u>`, `<anonymous-tag>`, and the numbered
+/// ones of Volatility and Rekall, `__unnamed_17b2` and `__anonymous_1dd7`.
+pub(crate) fn is_unnamed(name: &[u8]) -> bool {
+    let ours = |part: &[u8]| memchr::memmem::find(name, part).is_some();
+    name.is_empty()
+        || name.starts_with(b"__unnamed")
+        || name.starts_with(b"__anonymous")
+        || ours(b"<unnamed-")
+        || ours(b"<anonymous-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn made_up_names_are_told() {
+        for name in [
+            "",
+            "__unnamed",
+            "__anonymous_1dd7",
+            "_MMVAD::<unnamed-type-u>",
+            "<anonymous-tag>",
+        ] {
+            assert!(is_unnamed(name.as_bytes()), "{name}");
+        }
+        assert!(!is_unnamed(b"_EPROCESS"));
+    }
 
     #[test]
     fn finds_its_own_and_no_other() {

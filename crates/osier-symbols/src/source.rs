@@ -5,8 +5,8 @@ use std::io::Read;
 use osier_profile::{Identity, OsKind, Profile, ProfileBuilder, Wanted};
 
 use crate::{
-    SymbolError, btf, import_elf, import_isf, import_kernelinfo, import_system_map,
-    parse_kernelinfo, system_map,
+    SymbolError, btf, import_elf, import_kernelinfo, import_pdb, import_system_map, isf,
+    parse_kernelinfo, pdb, system_map,
 };
 
 /// The largest JSON that a compressed file may hold.
@@ -22,6 +22,8 @@ pub enum SymbolFile {
     Elf,
     /// BTF by itself, such as `/sys/kernel/btf/vmlinux`.
     Btf,
+    /// A Windows program database.
+    Pdb,
     /// Volatility 3's ISF.
     Isf,
     /// ISF, compressed with xz.
@@ -45,6 +47,9 @@ impl SymbolFile {
         if begins(&[0x9f, 0xeb]) {
             return Some(Self::Btf);
         }
+        if pdb::looks_like(data) {
+            return Some(Self::Pdb);
+        }
         if begins(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
             return Some(Self::IsfXz);
         }
@@ -62,33 +67,41 @@ impl SymbolFile {
     }
 }
 
-/// Reads a symbol file of any kind. A `kernelinfo.conf` may hold many kernels, and gives one
+/// What to keep of a kernel of each operating system; `None` keeps everything.
+pub type WantedOf = fn(OsKind) -> Option<&'static Wanted>;
+
+/// The [`WantedOf`] that keeps everything.
+pub fn everything(_: OsKind) -> Option<&'static Wanted> {
+    None
+}
+
+/// Reads a symbol file of any kind, and keeps what is wanted of its operating system. A
+/// `kernelinfo.conf` may hold many kernels, and gives one
 /// builder per group; everything else gives one.
 ///
 /// # Errors
 ///
 /// A kind that is not known, or a damaged file.
-pub fn import_symbols(
-    data: &[u8],
-    wanted: Option<&Wanted>,
-) -> Result<Vec<ProfileBuilder>, SymbolError> {
+pub fn import_symbols(data: &[u8], wanted: WantedOf) -> Result<Vec<ProfileBuilder>, SymbolError> {
     let kind = SymbolFile::detect(data).ok_or_else(|| {
         SymbolError::Unusable(
-            "no symbol file that is known: neither profile, ELF, BTF, ISF (.json, .json.xz), \
-             System.map nor kernelinfo.conf"
+            "no symbol file that is known: neither profile, ELF, BTF, PDB, ISF (.json, \
+             .json.xz), System.map nor kernelinfo.conf"
                 .to_owned(),
         )
     })?;
+    let linux = wanted(OsKind::Linux);
     let one = match kind {
         SymbolFile::Profile => Profile::from_bytes(data)
             .map_err(|error| SymbolError::Unusable(error.to_string()))?
             .0
             .into_builder(),
-        SymbolFile::Elf => import_elf(data, wanted)?,
-        SymbolFile::Btf => import_btf(data, wanted)?,
-        SymbolFile::Isf => import_isf(data, wanted)?,
-        SymbolFile::IsfXz => import_isf(&unpack(data)?, wanted)?,
-        SymbolFile::SystemMap => import_system_map(data, wanted)?,
+        SymbolFile::Elf => import_elf(data, linux)?,
+        SymbolFile::Btf => import_btf(data, linux)?,
+        SymbolFile::Pdb => import_pdb(data, wanted(OsKind::Windows))?,
+        SymbolFile::Isf => isf::import(data, wanted)?,
+        SymbolFile::IsfXz => isf::import(&unpack(data)?, wanted)?,
+        SymbolFile::SystemMap => import_system_map(data, linux)?,
         SymbolFile::Kernelinfo => {
             let groups = parse_kernelinfo(data)?;
             return groups.iter().map(import_kernelinfo).collect();

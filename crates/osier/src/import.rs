@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use osier_linux::WANTED;
-use osier_profile::{Profile, ProfileBuilder, ProfileStore};
+use osier_profile::{OsKind, Profile, ProfileBuilder, ProfileStore, Wanted};
 use osier_snapshot::MappedFile;
 use osier_symbols::{SymbolError, import_symbols, merge};
 
@@ -68,7 +67,7 @@ fn import_one(file: &Path, group: Option<&str>) -> Result<ProfileBuilder, Import
         source,
     })?;
     let mut found =
-        import_symbols(mapped.bytes(), Some(&WANTED)).map_err(|source| ImportError::Symbols {
+        import_symbols(mapped.bytes(), wanted).map_err(|source| ImportError::Symbols {
             file: file.to_owned(),
             source,
         })?;
@@ -100,10 +99,18 @@ pub fn keep(profile: &Profile, cache: Option<PathBuf>) -> Option<PathBuf> {
         cache,
         ..ProfileStore::default()
     };
-    store.save(profile, WANTED.fingerprint())
+    store.save(profile, fingerprint(profile))
 }
 
-/// The fingerprint of what profiles are made for now.
-pub fn wanted_fingerprint() -> u64 {
-    WANTED.fingerprint()
+/// What the provider of an operating system reads of its kernel; `None` is everything.
+pub fn wanted(os: OsKind) -> Option<&'static Wanted> {
+    match os {
+        OsKind::Linux => Some(&osier_linux::WANTED),
+        OsKind::Windows => None,
+    }
+}
+
+/// The fingerprint of what profiles of this one's operating system are made for now.
+pub fn fingerprint(profile: &Profile) -> u64 {
+    wanted(profile.identity().os).map_or(0, Wanted::fingerprint)
 }
