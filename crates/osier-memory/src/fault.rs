@@ -79,6 +79,8 @@ pub enum Store {
 pub enum Filter {
     /// The dump's bitmap says "not dumped"; the rule is not recorded.
     DumpLevel,
+    /// The writer leaves out large blocks of zeros, and does not tell them from holes.
+    Zeros,
 }
 
 /// A page compression.
@@ -194,7 +196,10 @@ impl fmt::Display for Fault {
             }
             Cause::NoRam => f.write_str("the machine has no RAM there")?,
             Cause::NotCaptured => f.write_str("not captured in the snapshot")?,
-            Cause::Excluded { .. } => f.write_str("left out by the writer of the dump")?,
+            Cause::Excluded { filter } => f.write_str(match filter {
+                Filter::DumpLevel => "left out by the writer of the dump",
+                Filter::Zeros => "left out by the writer of the dump: all zeros there, or no RAM",
+            })?,
             Cause::FileShort { offset } => write!(f, "the file ends before offset {offset:#x}")?,
             Cause::Decode { offset, codec } => {
                 write!(

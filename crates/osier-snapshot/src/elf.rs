@@ -13,7 +13,7 @@ use osier_memory::{Cause, CpuState, Hint, Machine};
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
 use crate::error::{Malformed, OpenError};
-use crate::flat::{Extent, FlatMemory};
+use crate::flat::{self, Extent, FlatMemory};
 use crate::format::Format;
 use crate::notes::{self, Notes};
 use crate::open::{Input, Snapshot, SnapshotInfo};
@@ -278,25 +278,7 @@ fn extents(loads: &[&Segment], file_bytes: u64, anomalies: &mut Vec<String>) -> 
             "{more} bytes of memory are described but not held (p_memsz over p_filesz)"
         ));
     }
-    held.sort_by_key(|extent| (extent.start, extent.offset));
-    let mut extents: Vec<Extent> = Vec::with_capacity(held.len());
-    let mut end = 0_u64;
-    let mut twice = 0_u64;
-    for extent in held {
-        let skip = end.saturating_sub(extent.start);
-        twice = twice.saturating_add(skip.min(extent.len));
-        if skip >= extent.len {
-            continue;
-        }
-        let start = extent.start.saturating_add(skip);
-        let len = extent.len.saturating_sub(skip);
-        end = start.saturating_add(len);
-        extents.push(Extent {
-            start,
-            len,
-            offset: extent.offset.saturating_add(skip),
-        });
-    }
+    let (extents, twice) = flat::disjoint(held);
     if twice > 0 {
         anomalies.push(format!("{twice} bytes of memory are held more than once"));
     }

@@ -18,6 +18,27 @@ pub(crate) struct Extent {
     pub(crate) offset: u64,
 }
 
+/// `extents` by address, without what is held before: where two hold the same memory, the one that
+/// starts lower counts. Also the number of bytes that were held more than once.
+pub(crate) fn disjoint(mut extents: Vec<Extent>) -> (Vec<Extent>, u64) {
+    extents.sort_by_key(|extent| (extent.start, extent.offset));
+    let mut end = 0_u64;
+    let mut twice = 0_u64;
+    extents.retain_mut(|extent| {
+        let skip = end.saturating_sub(extent.start).min(extent.len);
+        twice = twice.saturating_add(skip);
+        extent.start = extent.start.saturating_add(skip);
+        extent.len = extent
+            .len
+            .saturating_sub(skip)
+            .min(u64::MAX.wrapping_sub(extent.start));
+        extent.offset = extent.offset.saturating_add(skip);
+        end = end.max(extent.start.saturating_add(extent.len));
+        extent.len > 0
+    });
+    (extents, twice)
+}
+
 /// File-backed memory made of extents.
 pub(crate) struct FlatMemory {
     bytes: Bytes,

@@ -5,9 +5,11 @@ pub(crate) fn recognise(head: &[u8]) -> Option<(&'static str, &'static str)> {
     const DUMP: &str = "take the dump as raw, ELF (`dump-guest-memory`) or a migration stream";
     const UNPACK: &str = "unpack it first";
     let table: &[(&[u8], &str, &str)] = &[
-        (b"EMiL", "a LiME dump", DUMP),
-        (b"LiME", "a LiME dump", DUMP),
-        (b"AVML", "an AVML dump", DUMP),
+        (
+            b"LiME",
+            "a LiME dump of a big-endian machine",
+            "only x86 machines are read",
+        ),
         (
             b"KDUMP   ",
             "a compressed kdump",

@@ -10,6 +10,10 @@ pub enum Format {
     PcRam,
     /// An ELF core with physical addresses.
     ElfCore,
+    /// A `LiME` dump, version 1.
+    Lime,
+    /// An AVML dump: `LiME`'s ranges, compressed.
+    Avml,
     /// A QEMU migration or savevm stream; PANDA's `NAME-rr-snp`.
     QemuStream,
     /// PANDA's `.rr2`: a tar archive, gzip-compressed or not.
@@ -25,6 +29,8 @@ impl Format {
             Self::Raw => "raw",
             Self::PcRam => "pc.ram",
             Self::ElfCore => "elf-core",
+            Self::Lime => "lime",
+            Self::Avml => "avml",
             Self::QemuStream => "qemu-stream",
             Self::PandaRr2 => "panda-rr2",
             Self::PandaRr => "panda-rr",

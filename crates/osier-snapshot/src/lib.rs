@@ -6,6 +6,7 @@
 //! |---|---|
 //! | raw | file offset = guest-physical address; or a bare RAM block with [`OpenOptions::ram_split`] |
 //! | ELF core | QEMU's `dump-guest-memory`, with or without paging, both classes |
+//! | `LiME`, AVML | ranges of memory behind headers, as they are or in framed Snappy |
 //! | QEMU stream | a migration or savevm stream, version 3; PANDA's `NAME-rr-snp` is one |
 //! | `.rr2`, `.rr` | PANDA's archives, with the stream inside |
 //!
@@ -20,8 +21,10 @@ mod error;
 mod flat;
 mod foreign;
 mod format;
+mod frames;
 mod kept;
 mod layout;
+mod lime;
 mod map;
 mod notes;
 mod open;

@@ -10,55 +10,8 @@
 
 mod made;
 
-use std::ops::ControlFlow;
-
-use made::{Load, Made, PAGE, elf, filler, opened, try_open};
-use osier_memory::PAGE_BYTES;
-use osier_snapshot::{OpenOptions, Snapshot};
-
-/// Reads everything that a snapshot offers.
-fn exercise(snapshot: &Snapshot) {
-    let memory = &snapshot.machine.memory;
-    let mut end = 0;
-    for run in memory.runs() {
-        assert!(run.len > 0 && run.start.0 >= end);
-        end = run.end().0;
-        let mut at = run.start;
-        for _ in 0..64 {
-            if !run.contains(at) {
-                break;
-            }
-            if let Ok(chunk) = memory.chunk(at) {
-                assert!(!chunk.is_empty());
-            }
-            at = at.page().plus(PAGE_BYTES);
-        }
-        let mut windows = 0;
-        let _ = memory.sweep(*run, 1 << 16, &mut |_, bytes| {
-            assert!(!bytes.is_empty());
-            windows += 1;
-            if windows < 64 {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        });
-    }
-    let _ = snapshot.ram_crc32();
-}
-
-fn survive(bytes: &[u8]) -> bool {
-    match try_open(bytes, &OpenOptions::default()) {
-        Ok(snapshot) => {
-            exercise(&snapshot);
-            true
-        }
-        Err(error) => {
-            assert!(error.to_string().len() > 20, "{error}");
-            false
-        }
-    }
-}
+use made::battle::survive;
+use made::{Load, Made, PAGE, elf, filler, opened};
 
 fn core(wide: bool) -> Vec<u8> {
     let page = PAGE as u64;

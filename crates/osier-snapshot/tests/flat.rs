@@ -51,8 +51,7 @@ fn what_cannot_be_memory_is_said() {
             .to_string()
             .contains("no known format")
     );
-    let magics: [&[u8]; 6] = [
-        b"EMiL",
+    let magics: &[&[u8]] = &[
         b"KDUMP   ",
         b"PAGEDU64",
         b"QFI\xfb",

@@ -17,6 +17,7 @@
     reason = "its callers are tests, to which a panic is the report"
 )]
 
+pub mod containers;
 pub mod data;
 mod memory;
 mod random;

@@ -9,6 +9,8 @@
     reason = "a part of each test program, which uses a part of it and fails by panicking"
 )]
 
+pub mod battle;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -411,4 +413,35 @@ pub fn elf(wide: bool, note_bytes: usize, loads: &[Load]) -> Vec<u8> {
         out.extend(vec![load.fill; load.filesz as usize]);
     }
     out
+}
+
+/// Every byte of `ranges` must be what reads and sweeps of the snapshot give.
+pub fn same_bytes(snapshot: &Snapshot, ranges: &[(u64, Vec<u8>)]) {
+    let memory = &snapshot.machine.memory;
+    for (start, bytes) in ranges {
+        let mut read = vec![0; bytes.len()];
+        memory.read(PhysAddr(*start), &mut read).unwrap();
+        let differs = read
+            .iter()
+            .zip(bytes)
+            .position(|(ours, theirs)| ours != theirs);
+        assert_eq!(differs, None, "range at {start:#x}");
+    }
+    let mut swept = 0_u64;
+    for run in memory.runs() {
+        let mut next = run.start;
+        let end = memory.sweep(*run, 3 * PAGE, &mut |pa, window| {
+            assert_eq!(pa, next);
+            let mut read = vec![0; window.len()];
+            memory.read(pa, &mut read).unwrap();
+            assert!(read == window, "window at {pa}");
+            next = pa.plus(window.len() as u64);
+            std::ops::ControlFlow::Continue(())
+        });
+        assert!(end.is_continue());
+        assert_eq!(next, run.end());
+        swept += run.len;
+    }
+    let held: u64 = ranges.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    assert_eq!(swept, held);
 }

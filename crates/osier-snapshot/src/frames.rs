@@ -1,0 +1,211 @@
+//! Memory that lies in framed Snappy streams, as AVML writes it.
+//!
+//! A stream is a sequence of chunks: a type, a length of three bytes, and that many bytes. Type 0 is
+//! a CRC-32C and a Snappy block, whose first varint is its unpacked length; type 1 a CRC-32C and bare
+//! bytes; `ff` names the format; 80 to fe are passed over. A chunk unpacks to at most 64 KiB.
+//! Lengths are enough to know which memory lies where, so nothing is decoded before it is read.
+//!
+//! Source: `framing_format.txt` of Google's Snappy.
+
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory};
+
+use crate::cache::PageCache;
+use crate::map::Map;
+use crate::sweep;
+
+/// The chunk that names the format.
+const IDENTIFIER: &[u8] = b"\xff\x06\0\0sNaPpY";
+/// The most bytes that a chunk unpacks to.
+const FRAME_MAX: u32 = 1 << 16;
+
+/// A chunk of data, and the memory that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// Guest-physical address of the first byte that is used.
+    pub(crate) start: u64,
+    /// File offset of the chunk's header.
+    pub(crate) offset: u64,
+    /// Bytes that are used; never 0.
+    pub(crate) len: u32,
+    /// Unpacked bytes before the first that is used.
+    pub(crate) skip: u32,
+}
+
+/// Walks the chunks at `at` in `file` until they hold `len` bytes: the memory from `start` on.
+/// Returns the frames, the bytes that they hold (less than `len` when the chunks end or make no
+/// sense before), and the offset behind the last.
+pub(crate) fn walk(file: &[u8], at: usize, start: u64, len: u64) -> (Vec<Frame>, u64, usize) {
+    let mut frames = Vec::new();
+    let mut at = at;
+    let mut held = 0_u64;
+    while held < len {
+        let Some((unpacked, next)) = chunk(file, at) else {
+            break;
+        };
+        let used = u64::from(unpacked).min(len.saturating_sub(held)) as u32;
+        if used > 0 {
+            frames.push(Frame {
+                start: start.saturating_add(held),
+                offset: at as u64,
+                len: used,
+                skip: 0,
+            });
+        }
+        held = held.saturating_add(u64::from(used));
+        at = next;
+    }
+    (frames, held, at)
+}
+
+/// The chunk at `at`: the bytes that it unpacks to, and the offset of the next.
+fn chunk(file: &[u8], at: usize) -> Option<(u32, usize)> {
+    let &[kind, a, b, c] = file.get(at..)?.first_chunk()?;
+    let body = at.checked_add(4)?;
+    let next = body.checked_add(u32::from_le_bytes([a, b, c, 0]) as usize)?;
+    let body = file.get(body..next)?;
+    let unpacked = match kind {
+        0 => u32::try_from(snap::raw::decompress_len(body.get(4..)?).ok()?).ok()?,
+        1 => u32::try_from(body.len().checked_sub(4)?).ok()?,
+        0x80..=0xff => 0,
+        _ => return None, // reserved, and not to be passed over
+    };
+    (unpacked <= FRAME_MAX).then_some((unpacked, next))
+}
+
+/// The frames of all `ranges` by address, without what is held before: where two ranges hold the
+/// same memory, the one that starts lower counts. Also the number of bytes that were held more than
+/// once.
+pub(crate) fn disjoint(mut ranges: Vec<Vec<Frame>>) -> (Vec<Frame>, u64) {
+    ranges.sort_by_key(|frames| frames.first().map(|frame| (frame.start, frame.offset)));
+    let mut frames = ranges.concat();
+    drop(ranges);
+    let mut end = 0_u64;
+    let mut twice = 0_u64;
+    frames.retain_mut(|frame| {
+        let skip = end.saturating_sub(frame.start).min(u64::from(frame.len)) as u32;
+        twice = twice.saturating_add(u64::from(skip));
+        frame.start = frame.start.saturating_add(u64::from(skip));
+        frame.skip = skip;
+        frame.len = frame.len.saturating_sub(skip);
+        end = end.max(frame.start.saturating_add(u64::from(frame.len)));
+        frame.len > 0
+    });
+    (frames, twice)
+}
+
+/// The memory of framed streams.
+pub(crate) struct FramedMemory {
+    map: Map,
+    /// Sorted, disjoint.
+    frames: Vec<Frame>,
+    runs: Vec<PhysRun>,
+    /// What a byte outside all frames means.
+    outside: Cause,
+    decoded: PageCache,
+}
+
+impl FramedMemory {
+    /// The memory of `frames`, which must be sorted and disjoint. Bytes outside of them fault with
+    /// `outside`.
+    pub(crate) fn new(map: Map, frames: Vec<Frame>, outside: Cause, decoded: PageCache) -> Self {
+        let held = |frame: &Frame| (frame.start, u64::from(frame.len));
+        let runs = sweep::join(frames.iter().map(held).collect());
+        Self {
+            map,
+            frames,
+            runs,
+            outside,
+            decoded,
+        }
+    }
+
+    /// The frame that holds `pa`, and the bytes in it before `pa`, unused ones not counted.
+    fn frame(&self, pa: PhysAddr) -> Option<(&Frame, usize)> {
+        let next = self.frames.partition_point(|frame| frame.start <= pa.0);
+        let frame = self.frames.get(next.checked_sub(1)?)?;
+        let into = pa.0.wrapping_sub(frame.start);
+        (into < u64::from(frame.len)).then_some((frame, into as usize))
+    }
+
+    /// The used bytes of `frame`, from the kept ones or decoded now.
+    fn bytes(&self, frame: &Frame) -> Result<Chunk<'_>, Cause> {
+        let bytes = self.decoded.get_or_decode(frame.offset, || {
+            let mut bytes = vec![0; frame.skip.saturating_add(frame.len) as usize];
+            self.decode(frame, &mut bytes)?;
+            Ok(Arc::from(bytes))
+        })?;
+        Ok(Chunk::decoded(bytes, frame.skip as usize).truncated(frame.len as usize))
+    }
+
+    /// Decodes the first bytes of `frame` into `buf`.
+    fn decode(&self, frame: &Frame, buf: &mut [u8]) -> Result<(), Cause> {
+        let offset = frame.offset;
+        let chunk = usize::try_from(offset)
+            .ok()
+            .and_then(|at| self.map.bytes().get(at..))
+            .unwrap_or_default();
+        snap::read::FrameDecoder::new(IDENTIFIER.chain(chunk))
+            .read_exact(buf)
+            .map_err(|_| Cause::Decode {
+                offset,
+                codec: Codec::Snappy,
+            })
+    }
+
+    /// Fills `buf` from `pa` on; returns the bytes filled. Frames that are wanted whole pass by the
+    /// cache.
+    fn fill(&self, pa: PhysAddr, buf: &mut [u8]) -> usize {
+        let mut done = 0_usize;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let Some((frame, into)) = self.frame(pa.plus(done as u64)) else {
+                break;
+            };
+            let len = frame.len as usize;
+            if into == 0
+                && frame.skip == 0
+                && let Some(whole) = rest.get_mut(..len)
+            {
+                if self.decode(frame, whole).is_err() {
+                    break;
+                }
+                done = done.saturating_add(len);
+                continue;
+            }
+            let Ok(bytes) = self.bytes(frame) else { break };
+            let bytes = bytes.advanced(into).truncated(rest.len());
+            let Some(rest) = rest.get_mut(..bytes.len()) else {
+                break;
+            };
+            rest.copy_from_slice(&bytes);
+            done = done.saturating_add(bytes.len());
+        }
+        done
+    }
+}
+
+impl PhysicalMemory for FramedMemory {
+    fn runs(&self) -> &[PhysRun] {
+        &self.runs
+    }
+
+    fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
+        let (frame, into) = self.frame(pa).ok_or(Fault::at_phys(self.outside, pa))?;
+        let bytes = self
+            .bytes(frame)
+            .map_err(|cause| Fault::at_phys(cause, pa))?;
+        Ok(bytes.advanced(into))
+    }
+
+    fn sweep(
+        &self,
+        run: PhysRun,
+        window: usize,
+        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        sweep::in_windows(&self.runs, run, window, |pa, buf| self.fill(pa, buf), visit)
+    }
+}

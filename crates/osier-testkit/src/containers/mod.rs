@@ -1,0 +1,5 @@
+//! Writers of dump containers, by the formats' own documents. They share no code with the readers
+//! that the tests hold against them.
+
+pub mod lime;
+pub mod packing;
