@@ -491,14 +491,24 @@ static void one_of_many(void)
         own[0] = 1;
 }
 
-static void spin(void)
+static void burn(void)
 {
     volatile unsigned long turns = 0;
-    if (setpriority(PRIO_PROCESS, 0, 19) != 0)
-        say("cannot be nice");
-    ready();
     for (;;)
         turns++;
+}
+
+static void be_nice(void)
+{
+    if (setpriority(PRIO_PROCESS, 0, 19) != 0)
+        say("cannot be nice");
+}
+
+static void spin(void)
+{
+    be_nice();
+    ready();
+    burn();
 }
 
 static const struct {
@@ -628,5 +638,10 @@ void changing_change(struct changing *who)
     waitpid(who->doomed, NULL, 0);
     kill(who->execs, SIGUSR1);
     kill(who->maps, SIGUSR1);
-    who->born = waiting("event-born", stay);
+    who->born = fork();
+    if (who->born == 0) {
+        be_nice();
+        call_me("event-born");
+        burn();
+    }
 }

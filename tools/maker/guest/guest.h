@@ -11,7 +11,9 @@ enum { READY_FD = 3 };
 /* Settings that the maker wrote into /etc/maker.conf. */
 struct settings {
     int spinners;        /* busy processes */
+    int crowd;           /* start the crowd at all */
     int events;          /* two snapshots with changes between them */
+    int apart;           /* seconds that lie between the two, at least */
     char late_module[64]; /* loaded between the two snapshots; empty: none */
 };
 

@@ -90,8 +90,12 @@ static void read_settings(struct settings *settings)
             load_module(value);
         else if (strcmp(key, "spinners") == 0)
             settings->spinners = atoi(value);
+        else if (strcmp(key, "crowd") == 0)
+            settings->crowd = atoi(value);
         else if (strcmp(key, "events") == 0)
             settings->events = atoi(value);
+        else if (strcmp(key, "apart") == 0)
+            settings->apart = atoi(value);
         else if (strcmp(key, "late-module") == 0)
             snprintf(settings->late_module, sizeof settings->late_module, "%s", value);
     }
@@ -209,7 +213,7 @@ static void on_alarm(int number) { (void)number; }
 
 int main(int count, char **arguments)
 {
-    struct settings settings = {.spinners = 1};
+    struct settings settings = {.spinners = 1, .crowd = 1};
     if (getpid() != 1) {
         if (strcmp(arguments[0], "/bin/workload") != 0) {
             stay();
@@ -233,10 +237,15 @@ int main(int count, char **arguments)
         say("cannot lock memory: %s", strerror(errno));
     setpriority(PRIO_PROCESS, 0, -20);
 
-    start_crowd(&settings);
+    if (settings.crowd)
+        start_crowd(&settings);
     struct changing changing;
-    if (settings.events)
+    int go = -1;
+    if (settings.events) {
         changing_start(&changing);
+        /* Opened late, the port would drop a word that has come already. */
+        go = port_open("/dev/ttyS3", O_RDONLY);
+    }
     sleep(3);
     say("maker: the crowd has settled");
     if (truth_write("/dev/ttyS1", NULL) != 0)
@@ -244,7 +253,6 @@ int main(int count, char **arguments)
     say("maker: ready 1");
     if (settings.events) {
         char byte;
-        int go = port_open("/dev/ttyS3", O_RDONLY);
         if (go < 0 || read(go, &byte, 1) != 1)
             say("no word to go on: %s", strerror(errno));
         if (go >= 0)
@@ -252,7 +260,7 @@ int main(int count, char **arguments)
         changing_change(&changing);
         if (settings.late_module[0] != '\0')
             load_module(settings.late_module);
-        sleep(2);
+        sleep((unsigned)settings.apart);
         char events[512];
         snprintf(events, sizeof events,
                  "killed %d\nexecuted %d\nmapped %d\nstarted %d\nmodule %s\n", changing.doomed,

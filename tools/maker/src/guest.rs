@@ -30,8 +30,12 @@ pub(crate) struct Settings<'a> {
     pub(crate) late_module: Option<&'a Module>,
     /// Number of busy processes.
     pub(crate) spinners: u32,
+    /// Whether there is a crowd.
+    pub(crate) crowd: bool,
     /// Two snapshots with changes between them.
     pub(crate) events: bool,
+    /// Seconds that lie between the two, at least.
+    pub(crate) apart: u32,
 }
 
 /// Compiles the guest's programs and returns its initial file system.
@@ -78,9 +82,11 @@ pub(crate) fn build(arch: &str, settings: &Settings<'_>, work: &Path) -> Result<
     }
     archive.device("dev/console", 5, 1);
     let mut conf = format!(
-        "spinners {}\nevents {}\n",
+        "spinners {}\ncrowd {}\nevents {}\napart {}\n",
         settings.spinners,
-        u8::from(settings.events)
+        u8::from(settings.crowd),
+        u8::from(settings.events),
+        settings.apart
     );
     for module in settings.modules {
         writeln!(conf, "module {}", module.name)?;

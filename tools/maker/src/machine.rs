@@ -140,12 +140,14 @@ impl Guest {
         })
     }
 
-    /// Waits until the guest has printed a line, and stops it.
+    /// Waits until the guest has printed a line, and stops it. The guest is known to sleep for
+    /// `asleep` before it does.
     ///
     /// # Errors
     ///
-    /// When it does not within the time for a boot, or QEMU ends.
-    pub(crate) fn stop_at(&mut self, line: &str) -> Result<()> {
+    /// When it does not within the time for a boot besides, or QEMU ends.
+    pub(crate) fn stop_at(&mut self, line: &str, asleep: Duration) -> Result<()> {
+        let limit = BOOT.saturating_add(asleep);
         let console = self.folder.join("console.txt");
         let started = Instant::now();
         loop {
@@ -156,10 +158,10 @@ impl Guest {
             if self.qemu.try_wait()?.is_some() {
                 bail!("QEMU ended; the console said:\n{text}");
             }
-            if started.elapsed() > BOOT {
+            if started.elapsed() > limit {
                 bail!(
                     "no \"{line}\" within {} s; the console said:\n{text}",
-                    BOOT.as_secs()
+                    limit.as_secs()
                 );
             }
             std::thread::sleep(Duration::from_millis(50));

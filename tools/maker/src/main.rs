@@ -22,6 +22,7 @@ mod tool;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -112,6 +113,12 @@ struct Make {
     /// Two snapshots of one guest, with changes between them, in DIR/a and DIR/b
     #[arg(long)]
     events: bool,
+    /// Seconds of the guest's that lie between the two snapshots, at least
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, requires = "events")]
+    apart: u32,
+    /// Process 1 alone, and what changes between two snapshots: for small distilled ones
+    #[arg(long)]
+    no_crowd: bool,
 }
 
 fn main() -> Result<()> {
@@ -207,7 +214,8 @@ impl Make {
         };
         let written = recipe_file(&plan, &kernel, &loaded, &work);
         let paging = arch == "i386" && kernel.release.contains("pae");
-        boot(&plan, paging, &written)?;
+        let apart = Duration::from_secs(self.apart.into());
+        boot(&plan, paging, apart, &written)?;
         fs::remove_file(initrd)?;
         eprintln!("{} is in {}", kernel.release, out.display());
         Ok(())
@@ -238,7 +246,9 @@ impl Make {
             modules: &list,
             late_module: late.last(),
             spinners,
+            crowd: !self.no_crowd,
             events: self.events,
+            apart: self.apart,
         };
         let path = work.join(format!("initrd-{}.cpio", std::process::id()));
         fs::write(&path, guest::build(arch, &settings, work)?)?;
@@ -268,7 +278,7 @@ fn recipe_file(plan: &Plan<'_>, kernel: &Kernel, modules: &[String], work: &Path
     })
 }
 
-fn boot(plan: &Plan<'_>, paging: bool, recipe: &Value) -> Result<()> {
+fn boot(plan: &Plan<'_>, paging: bool, apart: Duration, recipe: &Value) -> Result<()> {
     let out = plan.folder;
     let mut guest = Guest::start(plan)?;
     let phases: &[(&str, &str, &str)] = if plan.events {
@@ -284,7 +294,7 @@ fn boot(plan: &Plan<'_>, paging: bool, recipe: &Value) -> Result<()> {
         if index > 0 {
             guest.go_on()?;
         }
-        guest.stop_at(line)?;
+        guest.stop_at(line, apart)?;
         let folder = out.join(name);
         fs::create_dir_all(&folder)?;
         eprintln!("saving its memory");
