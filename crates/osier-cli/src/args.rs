@@ -76,6 +76,13 @@ pub(crate) struct SnapshotArgs {
     /// The snapshot: a memory dump, an ELF core, a QEMU stream, or a PANDA recording
     #[arg(value_name = "SNAP")]
     pub(crate) snapshot: PathBuf,
+    #[command(flatten)]
+    pub(crate) known: KnownArgs,
+}
+
+/// What is known of a snapshot, or of each of several.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct KnownArgs {
     /// The kernel profile to use
     #[arg(long, value_name = "FILE")]
     pub(crate) profile: Option<PathBuf>,
@@ -134,6 +141,8 @@ pub(crate) enum Command {
     OsiTest(SnapshotArgs),
     /// Keep only the pages that some questions need, as an ELF core
     Distill(DistillArgs),
+    /// Hold snapshots against their golden rows, for CI
+    Check(CheckArgs),
     /// Import, show and export kernel profiles
     #[command(subcommand)]
     Profile(ProfileCommand),
@@ -271,6 +280,36 @@ pub(crate) struct DistillArgs {
     /// The core to write
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// The snapshots; a folder stands for the distilled ones (*.elf) in it
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) known: KnownArgs,
+    /// The folder of golden rows: DIR/NAME/TABLE.jsonl for the snapshot NAME.elf
+    #[arg(long, value_name = "DIR")]
+    pub(crate) golden: PathBuf,
+    /// The questions [default: ps, handles, current, threads, modules, maps, and what has a file]
+    #[arg(long, value_name = "QUESTIONS", value_delimiter = ',')]
+    pub(crate) ask: Option<Vec<String>>,
+    /// Fields that may differ: TABLE.FIELD, as in maps.flags, or FIELD of every table
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub(crate) ignore: Vec<String>,
+    /// Write the golden rows anew
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// Also write the verdicts as `JUnit` XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Also write annotations for GitHub Actions
+    #[arg(long)]
+    pub(crate) github: bool,
+    /// Exit with 0, not 3, when the rows are the golden ones although something could not be read
+    #[arg(long)]
+    pub(crate) partial_ok: bool,
 }
 
 #[derive(Subcommand)]

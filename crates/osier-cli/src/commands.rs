@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod check;
 mod completions;
 mod distill;
 mod info;
@@ -19,8 +20,8 @@ use osier::osier_osi::WalkEnds;
 use osier::osier_profile::ProfileStore;
 use osier::{Options, Session};
 
-use crate::args::{Cli, Command, OutputArgs, SnapshotArgs};
-use crate::failure::Outcome;
+use crate::args::{Cli, Command, KnownArgs, OutputArgs, SnapshotArgs};
+use crate::failure::{Outcome, Usage};
 use crate::output::Output;
 
 /// Does what the arguments say.
@@ -39,14 +40,15 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Translate(args) => translate::run(args, output),
         Command::OsiTest(args) => osi_test::run(args, output),
         Command::Distill(args) => distill::run(args, output),
+        Command::Check(args) => check::run(args, output),
         Command::Profile(command) => profile::run(command, output),
         Command::Completions { shell } => completions::completions(*shell),
         Command::Man { dir } => completions::man(dir.as_deref()),
     }
 }
 
-/// What the arguments say of the snapshot, in the library's words.
-fn options(args: &SnapshotArgs) -> Options {
+/// What the arguments say of a snapshot, in the library's words.
+fn options(args: &KnownArgs) -> Options {
     let mut profiles = args.profiles.clone();
     if let Some(list) = std::env::var_os("OSIER_PROFILES") {
         profiles.extend(std::env::split_paths(&list).filter(|dir| *dir != PathBuf::new()));
@@ -66,9 +68,20 @@ fn options(args: &SnapshotArgs) -> Options {
     }
 }
 
+/// The questions that these words ask.
+fn questions(words: &[String]) -> anyhow::Result<Vec<Question>> {
+    let of_word = |word: &String| {
+        Question::of_word(word).ok_or_else(|| {
+            let known = Question::ALL.map(Question::word).join(", ");
+            Usage(format!("no question is called `{word}`; there are {known}")).into()
+        })
+    };
+    words.iter().map(of_word).collect()
+}
+
 /// Opens the snapshot and attaches; with `-v` says by what.
 fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(Session, Output)> {
-    let session = Session::open(&args.snapshot, &options(args))?;
+    let session = Session::open(&args.snapshot, &options(&args.known))?;
     let out = Output::new(output, session.pointer_bytes());
     Ok((session, out))
 }

@@ -12,13 +12,15 @@ pub(crate) enum Outcome {
     Partial,
     /// The same, and the caller wants that to be a failure.
     PartialIsFailure,
+    /// What was compared differs.
+    Different,
 }
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         Self::from(match outcome {
             Outcome::Complete => 0,
-            Outcome::PartialIsFailure => 1,
+            Outcome::PartialIsFailure | Outcome::Different => 1,
             Outcome::Partial => 3,
         })
     }

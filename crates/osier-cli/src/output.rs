@@ -237,7 +237,8 @@ impl Output {
     }
 }
 
-fn plural(count: usize, noun: &str) -> String {
+/// `1 row`, `2 rows`.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{ending}")
 }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use osier_memory::VirtAddr;
 use osier_osi::{Osi, WalkEnds};
 
+use crate::format::{json_end, json_row};
 use crate::tables::Row;
 
 /// A question that has rows for an answer.
@@ -76,6 +77,43 @@ pub fn ask(
             of_every_process(osi, question, row)
         }
     }
+}
+
+/// An answer as JSON Lines: what golden files hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transcript {
+    /// Every row, then every ending that is not good, without line ends.
+    pub lines: Vec<String>,
+    /// How many of the lines are rows.
+    pub rows: usize,
+    /// Number of values that exist in the guest and were lost on the way.
+    pub lost: usize,
+}
+
+impl Transcript {
+    /// Whether every value was read and every walk closed.
+    pub fn is_complete(&self) -> bool {
+        self.lost == 0 && self.rows == self.lines.len()
+    }
+}
+
+/// Asks `question` and writes the answer down.
+pub fn transcript(osi: &dyn Osi, question: Question) -> Transcript {
+    let mut written = Transcript::default();
+    let ends = ask(osi, question, &mut |row| {
+        let mut line = String::new();
+        json_row(row, &mut line);
+        written.lines.push(line);
+        written.lost = written.lost.saturating_add(row.losses());
+        ControlFlow::Continue(())
+    });
+    written.rows = written.lines.len();
+    for (walk, end) in ends.bad() {
+        let mut line = String::new();
+        json_end(walk, end, &mut line);
+        written.lines.push(line);
+    }
+    written
 }
 
 /// As [`ask`], of the process at `taskd` alone; questions that are not a process's have no rows.

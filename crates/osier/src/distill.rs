@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,9 +10,8 @@ use osier_memory::{Hint, Machine, PhysicalMemory, Recorder};
 use osier_profile::Profile;
 use osier_snapshot::Snapshot;
 
-use crate::ask::{Question, ask};
+use crate::ask::{Question, transcript};
 use crate::elf_core::{Core, CoreError, write_core};
-use crate::format::{json_end, json_row};
 use crate::{Error, Options, Session, open_snapshot};
 
 /// What distilling did.
@@ -141,24 +139,10 @@ fn write_file(out: &Path, core: &Core<'_>) -> Result<u64, CoreError> {
     })
 }
 
-/// Every row of every question as JSON, endings after the rows.
+/// The lines of every answer.
 fn answers(session: &Session, questions: &[Question]) -> Vec<Vec<String>> {
-    let answer = |&question: &Question| {
-        let mut rows = Vec::new();
-        let ends = ask(&*session.osi, question, &mut |row| {
-            let mut text = String::new();
-            json_row(row, &mut text);
-            rows.push(text);
-            ControlFlow::Continue(())
-        });
-        for (walk, end) in ends.bad() {
-            let mut text = String::new();
-            json_end(walk, end, &mut text);
-            rows.push(text);
-        }
-        rows
-    };
-    questions.iter().map(answer).collect()
+    let lines = |&question: &Question| transcript(&*session.osi, question).lines;
+    questions.iter().map(lines).collect()
 }
 
 fn verify(

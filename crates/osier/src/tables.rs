@@ -67,7 +67,8 @@ pub trait Row {
     }
 }
 
-const fn brief(name: &'static str) -> Column {
+/// A column that the terminal's table shows unasked.
+pub const fn brief(name: &'static str) -> Column {
     Column {
         name,
         brief: true,
@@ -75,7 +76,8 @@ const fn brief(name: &'static str) -> Column {
     }
 }
 
-const fn number(name: &'static str) -> Column {
+/// A column of numbers that the terminal's table shows unasked.
+pub const fn number(name: &'static str) -> Column {
     Column {
         name,
         brief: true,
@@ -83,7 +85,8 @@ const fn number(name: &'static str) -> Column {
     }
 }
 
-const fn wide(name: &'static str) -> Column {
+/// A column that the terminal's table shows when it is asked for every one.
+pub const fn wide(name: &'static str) -> Column {
     Column {
         name,
         brief: false,

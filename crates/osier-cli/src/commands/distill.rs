@@ -2,30 +2,18 @@
 
 use std::io::Write;
 
-use osier::ask::Question;
 use osier::distill::distill;
 
-use super::options;
+use super::{options, questions};
 use crate::args::{DistillArgs, OutputArgs};
-use crate::failure::{Outcome, Usage};
+use crate::failure::Outcome;
 
 pub(super) fn run(args: &DistillArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
-    let mut questions = Vec::new();
-    for word in &args.ask {
-        let Some(question) = Question::of_word(word) else {
-            let known: Vec<&str> = Question::ALL
-                .iter()
-                .map(|question| question.word())
-                .collect();
-            let known = known.join(", ");
-            return Err(Usage(format!("no question is called `{word}`; there are {known}")).into());
-        };
-        questions.push(question);
-    }
+    let questions = questions(&args.ask)?;
     let snapshot = &args.snapshot;
     let done = distill(
         &snapshot.snapshot,
-        &options(snapshot),
+        &options(&snapshot.known),
         &questions,
         &args.out,
     )?;

@@ -14,7 +14,7 @@ use crate::failure::Outcome;
 use crate::output::Output;
 
 pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
-    let options = options(&args.snapshot);
+    let options = options(&args.snapshot.known);
     let snapshot = open_snapshot(&args.snapshot.snapshot, &options)?;
     let mut text = String::new();
     let mut out = Output::new(output, 8);

@@ -1,0 +1,175 @@
+//! Golden rows: the answers of a snapshot, kept as files beside it, for CI.
+//!
+//! `DIR/NAME/TABLE.jsonl` holds what `osier TABLE --format jsonl` writes of the snapshot called
+//! `NAME` (its file's name without the extension). [`check`] asks again and compares, row by row
+//! and field by field; [`Golden::update`] writes the files anew.
+
+mod compare;
+mod finding;
+mod github;
+mod ignore;
+mod junit;
+mod row;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use osier::ask::{Question, Transcript, transcript};
+use osier::osier_osi::Osi;
+
+pub use compare::{Change, Difference, compare};
+pub use finding::{Finding, What};
+pub use github::annotation;
+pub use ignore::{Ignore, IgnoreError};
+pub use junit::{Case, Suite, junit};
+
+/// The questions that are asked when nobody says which, as `distill` does.
+pub const QUESTIONS: [Question; 6] = [
+    Question::Processes,
+    Question::Handles,
+    Question::Current,
+    Question::Threads,
+    Question::Modules,
+    Question::Mappings,
+];
+
+/// The golden files of one snapshot.
+#[derive(Clone, Debug)]
+pub struct Golden {
+    folder: PathBuf,
+}
+
+/// Why golden files cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GoldenError {
+    /// A golden file is there and cannot be read, or cannot be written.
+    #[error("{file}: {source}", file = file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of a golden file is no JSON object.
+    #[error("{file}:{line}: no row: {source}; --update writes the file anew", file = file.display())]
+    Row {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The list is empty, which means that it was not found.
+    #[error("the {0} list is empty, which no running system's is")]
+    Empty(&'static str),
+}
+
+/// What is said of [`Verdict::Missing`].
+pub const NO_FILE: &str = "there is no golden file";
+
+/// What came of one question.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The answer is the golden one.
+    Same,
+    /// There is no golden file.
+    Missing,
+    /// It is not. At least one difference.
+    Differs(Vec<Difference>),
+    /// There was no comparing, and why.
+    Failed(String),
+}
+
+impl Golden {
+    /// The golden files of the snapshot at `path`, below `golden`.
+    pub fn of(golden: &Path, path: &Path) -> Self {
+        let folder = golden.join(path.file_stem().unwrap_or(path.as_os_str()));
+        Self { folder }
+    }
+
+    /// The folder of the files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The golden file of `question`.
+    pub fn file(&self, question: Question) -> PathBuf {
+        self.folder.join(format!("{}.jsonl", question.word()))
+    }
+
+    /// The questions to ask when nobody says which: [`QUESTIONS`], and any other one that has a
+    /// golden file.
+    pub fn questions(&self) -> Vec<Question> {
+        let wanted =
+            |question: &Question| QUESTIONS.contains(question) || self.file(*question).is_file();
+        Question::ALL.into_iter().filter(wanted).collect()
+    }
+
+    /// Holds `answer` against the golden file of `question`, but for the fields to `ignore`.
+    ///
+    /// # Errors
+    ///
+    /// [`GoldenError`], when the file is there and cannot be read.
+    pub fn check(
+        &self,
+        question: Question,
+        answer: &Transcript,
+        ignore: &mut Ignore,
+    ) -> Result<Verdict, GoldenError> {
+        let file = self.file(question);
+        let golden = match fs::read_to_string(&file) {
+            Ok(golden) => golden,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Verdict::Missing),
+            Err(source) => return Err(GoldenError::File { file, source }),
+        };
+        let differences = compare(question, &golden, &answer.lines, ignore)
+            .map_err(|(line, source)| GoldenError::Row { file, line, source })?;
+        Ok(if differences.is_empty() {
+            Verdict::Same
+        } else {
+            Verdict::Differs(differences)
+        })
+    }
+
+    /// Writes `answer` as the golden file of `question`: the whole file or nothing of it. Says
+    /// whether the file had to change.
+    ///
+    /// # Errors
+    ///
+    /// [`GoldenError::File`].
+    pub fn update(&self, question: Question, answer: &Transcript) -> Result<bool, GoldenError> {
+        let file = self.file(question);
+        let text: String = answer.lines.iter().flat_map(|line| [line, "\n"]).collect();
+        let partial = file.with_extension("jsonl.partial");
+        let write = || {
+            if fs::read(&file).is_ok_and(|old| old == text.as_bytes()) {
+                return Ok(false);
+            }
+            fs::create_dir_all(&self.folder)?;
+            fs::write(&partial, &text)?;
+            fs::rename(&partial, &file)?;
+            Ok(true)
+        };
+        write().map_err(|source| {
+            let _: io::Result<()> = fs::remove_file(&partial);
+            GoldenError::File { file, source }
+        })
+    }
+}
+
+/// Asks `question`.
+///
+/// # Errors
+///
+/// [`GoldenError::Empty`]: a golden file without processes would pass for ever.
+pub fn answer(osi: &dyn Osi, question: Question) -> Result<Transcript, GoldenError> {
+    let answer = transcript(osi, question);
+    let never_empty = [Question::Processes, Question::Handles, Question::Threads];
+    if answer.rows == 0 && never_empty.contains(&question) {
+        return Err(GoldenError::Empty(question.word()));
+    }
+    Ok(answer)
+}
