@@ -18,6 +18,7 @@ use osier::ask::{Question, by_pid};
 use osier::osier_memory::{PhysAddr, VirtAddr};
 use osier::osier_osi::WalkEnds;
 use osier::osier_profile::ProfileStore;
+use osier::symbol_path::local_folders;
 use osier::{Options, Session};
 
 use crate::args::{Cli, Command, KnownArgs, OutputArgs, SnapshotArgs};
@@ -53,8 +54,10 @@ fn options(args: &KnownArgs) -> Options {
     if let Some(list) = std::env::var_os("OSIER_PROFILES") {
         profiles.extend(std::env::split_paths(&list).filter(|dir| *dir != PathBuf::new()));
     }
+    let symbol_path = std::env::var("_NT_SYMBOL_PATH").unwrap_or_default();
     Options {
         profiles,
+        symbol_folders: local_folders(&symbol_path),
         profile: args.profile.clone(),
         os: args.os.clone(),
         table_root: args.dtb.map(PhysAddr),

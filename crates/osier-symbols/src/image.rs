@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 
 use memchr::memmem;
 use osier_memory::{AddressSpace, VirtAddr};
-use osier_profile::{Identity, ProfileBuilder, Wanted};
+use osier_profile::{BuildId, Identity, ProfileBuilder, Wanted};
 
 use crate::btf;
 use crate::kallsyms::{DIGITS, Kallsyms};
@@ -94,6 +94,21 @@ impl Help {
             package,
             file,
             command,
+        }
+    }
+}
+
+impl Help {
+    /// The help for the Windows kernel whose image names the PDB `name`.
+    pub fn of_pdb(name: &str, id: &BuildId) -> Self {
+        let key = id.symbol_server_key().unwrap_or_default();
+        Self {
+            release: format!("Windows, {name} {key}"),
+            banner: format!("Windows, {name} {key}"),
+            build_id: Some(id.to_string()),
+            package: None,
+            file: format!("{name} of this build, which symbol servers keep as {name}/{key}/{name}"),
+            command: format!("osier profile fetch {name} {key}"),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Only this crate knows debug formats. Each importer gives a [`osier_profile::ProfileBuilder`].
 
 pub mod btf;
+mod cabinet;
 mod dwarf;
 mod dwarf_scan;
 mod dwarf_types;
@@ -15,6 +16,7 @@ mod kernelinfo;
 mod kernelinfo_keys;
 mod names;
 mod pdb;
+mod rekall;
 mod source;
 mod system_map;
 
@@ -23,5 +25,6 @@ pub use error::SymbolError;
 pub use isf::{export_isf, import_isf};
 pub use kernelinfo::{KernelinfoGroup, export_kernelinfo, import_kernelinfo, parse_kernelinfo};
 pub use pdb::import_pdb;
+pub use rekall::set_age_by_name;
 pub use source::{SymbolFile, WantedOf, everything, import_symbols, merge};
 pub use system_map::import_system_map;

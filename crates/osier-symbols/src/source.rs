@@ -5,12 +5,12 @@ use std::io::Read;
 use osier_profile::{Identity, OsKind, Profile, ProfileBuilder, Wanted};
 
 use crate::{
-    SymbolError, btf, import_elf, import_kernelinfo, import_pdb, import_system_map, isf,
-    parse_kernelinfo, pdb, system_map,
+    SymbolError, btf, cabinet, import_elf, import_kernelinfo, import_pdb, import_system_map, isf,
+    parse_kernelinfo, pdb, rekall, system_map,
 };
 
-/// The largest JSON that a compressed file may hold.
-const MAX_JSON_BYTES: u64 = 1 << 30;
+/// The most that a compressed file may hold.
+const MAX_UNPACKED_BYTES: u64 = 1 << 30;
 
 /// A kind of symbol file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +24,14 @@ pub enum SymbolFile {
     Btf,
     /// A Windows program database.
     Pdb,
+    /// A Windows program database in a cabinet, as symbol servers compress it (`.pd_`).
+    PdbCab,
     /// Volatility 3's ISF.
     Isf,
     /// ISF, compressed with xz.
     IsfXz,
+    /// A Rekall profile.
+    Rekall,
     /// System.map, or the text of `/proc/kallsyms`.
     SystemMap,
     /// PANDA's `kernelinfo.conf`.
@@ -50,6 +54,9 @@ impl SymbolFile {
         if pdb::looks_like(data) {
             return Some(Self::Pdb);
         }
+        if begins(cabinet::MAGIC) {
+            return Some(Self::PdbCab);
+        }
         if begins(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
             return Some(Self::IsfXz);
         }
@@ -58,6 +65,7 @@ impl SymbolFile {
         }
         let first = data.trim_ascii_start().first()?;
         match first {
+            b'{' if rekall::looks_like(data) => Some(Self::Rekall),
             b'{' => Some(Self::Isf),
             b'[' | b'#' => parse_kernelinfo(data)
                 .is_ok_and(|groups| !groups.is_empty())
@@ -85,8 +93,8 @@ pub fn everything(_: OsKind) -> Option<&'static Wanted> {
 pub fn import_symbols(data: &[u8], wanted: WantedOf) -> Result<Vec<ProfileBuilder>, SymbolError> {
     let kind = SymbolFile::detect(data).ok_or_else(|| {
         SymbolError::Unusable(
-            "no symbol file that is known: neither profile, ELF, BTF, PDB, ISF (.json, \
-             .json.xz), System.map nor kernelinfo.conf"
+            "no symbol file that is known: neither profile, ELF, BTF, PDB (.pdb, .pd_), ISF or \
+             Rekall (.json, .json.xz), System.map nor kernelinfo.conf"
                 .to_owned(),
         )
     })?;
@@ -99,6 +107,11 @@ pub fn import_symbols(data: &[u8], wanted: WantedOf) -> Result<Vec<ProfileBuilde
         SymbolFile::Elf => import_elf(data, linux)?,
         SymbolFile::Btf => import_btf(data, linux)?,
         SymbolFile::Pdb => import_pdb(data, wanted(OsKind::Windows))?,
+        SymbolFile::PdbCab => {
+            let pdb = cabinet::unpack(data, MAX_UNPACKED_BYTES)?;
+            import_pdb(&pdb, wanted(OsKind::Windows))?
+        }
+        SymbolFile::Rekall => rekall::import(data, wanted(OsKind::Windows))?,
         SymbolFile::Isf => isf::import(data, wanted)?,
         SymbolFile::IsfXz => isf::import(&unpack(data)?, wanted)?,
         SymbolFile::SystemMap => import_system_map(data, linux)?,
@@ -163,13 +176,13 @@ fn unpack(data: &[u8]) -> Result<Vec<u8>, SymbolError> {
         problem,
     };
     let mut json = Vec::new();
-    let limit = MAX_JSON_BYTES.saturating_add(1);
+    let limit = MAX_UNPACKED_BYTES.saturating_add(1);
     liblzma::read::XzDecoder::new(data)
         .take(limit)
         .read_to_end(&mut json)
         .map_err(|error| malformed(error.to_string()))?;
     if json.len() as u64 >= limit {
-        return Err(malformed("more than 1 GiB of JSON".to_owned()));
+        return Err(malformed("more than 1 GiB".to_owned()));
     }
     Ok(json)
 }

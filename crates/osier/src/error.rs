@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use osier_linux::{AttachError, LocateError};
 use osier_memory::PhysAddr;
-use osier_profile::ProfileError;
 use osier_snapshot::OpenError;
 
+use crate::import::ImportError;
 use crate::missing::MissingSymbols;
 use crate::os_name::OsNameError;
 
@@ -44,7 +44,7 @@ pub enum Error {
     NotARoot(PhysAddr),
     /// The profile that was named could not be read.
     #[error(transparent)]
-    Profile(#[from] ProfileError),
+    Profile(#[from] ImportError),
     /// The kernel was found, but not its types or symbols.
     #[error(transparent)]
     Missing(#[from] Box<MissingSymbols>),

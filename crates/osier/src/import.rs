@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use osier_profile::{OsKind, Profile, ProfileBuilder, ProfileStore, Wanted};
 use osier_snapshot::MappedFile;
-use osier_symbols::{SymbolError, import_symbols, merge};
+use osier_symbols::{SymbolError, SymbolFile, import_symbols, merge, set_age_by_name};
 
 /// Why symbol files could not be imported.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,13 @@ fn import_one(file: &Path, group: Option<&str>) -> Result<ProfileBuilder, Import
             file: file.to_owned(),
             source,
         })?;
+    if SymbolFile::detect(mapped.bytes()) == Some(SymbolFile::Rekall)
+        && let Some(name) = file.file_name().and_then(|name| name.to_str())
+    {
+        for builder in &mut found {
+            set_age_by_name(builder, name);
+        }
+    }
     // A group's name is what the importer calls the release of its kernel.
     let names: Vec<String> = found
         .iter()
@@ -112,5 +119,21 @@ pub fn wanted(os: OsKind) -> Option<&'static Wanted> {
 
 /// The fingerprint of what profiles of this one's operating system are made for now.
 pub fn fingerprint(profile: &Profile) -> u64 {
-    wanted(profile.identity().os).map_or(0, Wanted::fingerprint)
+    fingerprint_of(profile.identity().os)
+}
+
+/// The fingerprint of what profiles of this operating system are made for now.
+pub(crate) fn fingerprint_of(os: OsKind) -> u64 {
+    wanted(os).map_or(0, Wanted::fingerprint)
+}
+
+/// What to call the kernel of a profile: its release, or else the build that its PDB names.
+pub fn name(profile: &Profile) -> String {
+    let identity = profile.identity();
+    let key = || identity.build_id.as_ref()?.symbol_server_key();
+    if identity.release.is_empty() {
+        key().unwrap_or_else(|| "an unnamed kernel".to_owned())
+    } else {
+        identity.release.clone()
+    }
 }

@@ -23,10 +23,11 @@ mod place;
 mod profiles;
 mod session;
 mod shipped;
+pub mod symbol_path;
 pub mod tables;
 
 pub use error::Error;
-pub use profiles::{ProfileSource, known};
+pub use profiles::{ProfileSource, known, profile_of_pdb};
 pub use session::{Options, Session, open_snapshot};
 
 pub use {osier_linux, osier_memory, osier_osi, osier_profile, osier_snapshot, osier_symbols};

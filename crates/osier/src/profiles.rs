@@ -9,7 +9,9 @@ use osier_memory::{AddressSpace, Machine};
 use osier_profile::{Card, Identity, OsKind, Profile, ProfileBuilder, ProfileStore, Source};
 use osier_symbols::image::{self, Help, Image, ImageError};
 
+use crate::import;
 use crate::missing::MissingSymbols;
+use crate::symbol_path::PdbFile;
 use crate::{Error, Options};
 
 /// Where a session's profile came from.
@@ -19,6 +21,9 @@ pub enum ProfileSource {
     Named(PathBuf),
     /// A store: a folder, the cache, or the program itself.
     Stored(Source),
+    /// A PDB, or what was made of one, in a symbol folder: the file; kept at the path, when there
+    /// is one, for the next time.
+    Imported(PathBuf, Option<PathBuf>),
     /// The snapshot itself: the kernel's own types and symbols; kept at the path, when there is
     /// one, for the next time.
     Snapshot(Option<PathBuf>),
@@ -31,6 +36,10 @@ impl fmt::Display for ProfileSource {
         match self {
             Self::Named(path) => write!(f, "profile {}", path.display()),
             Self::Stored(source) => source.fmt(f),
+            Self::Imported(file, Some(path)) => {
+                write!(f, "{}; kept as {}", file.display(), path.display())
+            }
+            Self::Imported(file, None) => write!(f, "{}; not kept", file.display()),
             Self::Snapshot(Some(path)) => {
                 write!(f, "the snapshot itself; kept as {}", path.display())
             }
@@ -43,6 +52,8 @@ impl fmt::Display for ProfileSource {
 /// The profiles that a session may use.
 pub(crate) struct Profiles {
     store: ProfileStore,
+    /// Where PDBs may lie: the folders of profiles, then those of symbols.
+    folders: Vec<PathBuf>,
     named: Option<(PathBuf, Arc<Profile>)>,
 }
 
@@ -50,7 +61,7 @@ impl Profiles {
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         let named = match &options.profile {
             Some(path) => {
-                let (profile, _) = Profile::read_file(path)?;
+                let profile = import::import(std::slice::from_ref(path), None)?;
                 Some((path.clone(), Arc::new(profile)))
             }
             None => None,
@@ -64,7 +75,13 @@ impl Profiles {
                 crate::shipped::SHIPPED.to_vec()
             },
         };
-        Ok(Self { store, named })
+        let folders = options.profiles.iter().chain(&options.symbol_folders);
+        let folders = folders.cloned().collect();
+        Ok(Self {
+            store,
+            folders,
+            named,
+        })
     }
 
     /// The kernels that these profiles describe.
@@ -107,12 +124,47 @@ impl Profiles {
         }
     }
 
-    fn missing(&self, located: &Located, why: String) -> Error {
+    /// The profile of the Windows kernel whose image names this PDB: the one that was named, one of
+    /// the store, or the PDB itself out of a symbol folder.
+    pub(crate) fn of_pdb(&self, pdb: &PdbFile) -> Result<(Arc<Profile>, ProfileSource), Error> {
+        if let Some((path, profile)) = &self.named {
+            return Ok((profile.clone(), ProfileSource::Named(path.clone())));
+        }
+        let fingerprint = import::fingerprint_of(OsKind::Windows);
+        if let Some((profile, source)) = self.store.find(pdb.id(), fingerprint) {
+            return Ok((profile, ProfileSource::Stored(source)));
+        }
+        let what = format!("{} {}", pdb.name(), pdb.key());
+        let mut tried = self.tried(&what);
+        for folder in &self.folders {
+            let candidates = pdb.candidates(folder);
+            if candidates.is_empty() {
+                tried.push(format!("{}: no {what}", folder.display()));
+            }
+            for file in candidates {
+                match import::import(std::slice::from_ref(&file), None) {
+                    Ok(profile) if profile.identity().build_id.as_ref() == Some(pdb.id()) => {
+                        let kept = self.store.save(&profile, fingerprint);
+                        return Ok((Arc::new(profile), ProfileSource::Imported(file, kept)));
+                    }
+                    Ok(profile) => tried.push(format!(
+                        "{}: of another build, {}",
+                        file.display(),
+                        import::name(&profile)
+                    )),
+                    Err(error) => tried.push(error.to_string()),
+                }
+            }
+        }
+        Err(Error::Missing(Box::new(MissingSymbols {
+            help: Help::of_pdb(pdb.name(), pdb.id()),
+            tried,
+        })))
+    }
+
+    /// The places of the store, none of which has a profile of `what`.
+    fn tried(&self, what: &str) -> Vec<String> {
         let mut tried = Vec::new();
-        let what = match &located.build_id {
-            Some(id) => format!("build id {id}"),
-            None => "this banner".to_owned(),
-        };
         for dir in &self.store.dirs {
             tried.push(format!("{}: no profile of {what}", dir.display()));
         }
@@ -127,12 +179,34 @@ impl Profiles {
             "{} profiles that ship with Osier: none of {what}",
             self.store.embedded.len()
         ));
+        tried
+    }
+
+    fn missing(&self, located: &Located, why: String) -> Error {
+        let what = match &located.build_id {
+            Some(id) => format!("build id {id}"),
+            None => "this banner".to_owned(),
+        };
+        let mut tried = self.tried(&what);
         tried.push(why);
         Error::Missing(Box::new(MissingSymbols {
             help: Help::of(&identity(located)),
             tried,
         }))
     }
+}
+
+/// The profile of the Windows kernel whose image names this PDB, as a session would have it.
+///
+/// # Errors
+///
+/// The profile that `options` names cannot be read, or there is no profile: then the error names
+/// every place that was tried, and the command that fetches the PDB.
+pub fn profile_of_pdb(
+    pdb: &PdbFile,
+    options: &Options,
+) -> Result<(Arc<Profile>, ProfileSource), Error> {
+    Profiles::new(options)?.of_pdb(pdb)
 }
 
 fn identity(located: &Located) -> Identity {

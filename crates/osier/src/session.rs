@@ -19,7 +19,11 @@ use crate::profiles::{ProfileSource, Profiles, known};
 pub struct Options {
     /// Folders of profiles, searched in order before the cache.
     pub profiles: Vec<PathBuf>,
-    /// The profile to use, whatever the kernel is called.
+    /// Folders with PDBs, searched when the store has no profile of a Windows kernel; see
+    /// [`symbol_path`](crate::symbol_path).
+    pub symbol_folders: Vec<PathBuf>,
+    /// The profile to use, whatever the kernel is called: a profile file, or any symbol file that
+    /// can be imported.
     pub profile: Option<PathBuf>,
     /// The operating system: `linux`, `windows`, or a PANDA `-os` string.
     pub os: Option<String>,

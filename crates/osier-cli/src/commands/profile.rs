@@ -46,24 +46,13 @@ fn import(
     if !output.quiet {
         let (types, symbols) = (profile.types().len(), profile.symbols().len());
         let kept = kept.display();
-        let of = name(&profile);
+        let of = import::name(&profile);
         writeln!(
             io::stderr(),
             "osier: {kept}: {types} types, {symbols} symbols of {of}"
         )?;
     }
     Ok(Outcome::Complete)
-}
-
-/// What to call the kernel: its release, or else the build that its PDB names.
-fn name(profile: &Profile) -> String {
-    let identity = profile.identity();
-    let key = || identity.build_id.as_ref()?.symbol_server_key();
-    if identity.release.is_empty() {
-        key().unwrap_or_else(|| "an unnamed kernel".to_owned())
-    } else {
-        identity.release.clone()
-    }
 }
 
 fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<Outcome> {

@@ -11,6 +11,7 @@
 
 mod isf;
 mod kernel_pdb;
+mod rekall;
 
 use std::fs::{self, File};
 use std::io::Read;
