@@ -143,6 +143,8 @@ pub(crate) enum Command {
     Distill(DistillArgs),
     /// Hold snapshots against their golden rows, for CI
     Check(CheckArgs),
+    /// Write the same memory in another container
+    Export(ExportArgs),
     /// Import, show and export kernel profiles
     #[command(subcommand)]
     Profile(ProfileCommand),
@@ -263,6 +265,28 @@ pub(crate) struct TranslateArgs {
     /// The addresses
     #[arg(required = true, value_parser = address)]
     pub(crate) addr: Vec<u64>,
+}
+
+#[derive(Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    /// The container
+    #[arg(long, value_enum)]
+    pub(crate) to: ContainerArg,
+    /// The file to write
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ContainerArg {
+    /// File offset = physical address
+    Raw,
+    /// An ELF core with processors and VMCOREINFO
+    Elf,
+    /// LiME, a header before each range
+    Lime,
 }
 
 #[derive(Args)]

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod distill;
+mod export;
 mod info;
 mod lists;
 mod osi_test;
@@ -42,6 +43,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::OsiTest(args) => osi_test::run(args, output),
         Command::Distill(args) => distill::run(args, output),
         Command::Check(args) => check::run(args, output),
+        Command::Export(args) => export::run(args, output),
         Command::Profile(command) => profile::run(command, output),
         Command::Completions { shell } => completions::completions(*shell),
         Command::Man { dir } => completions::man(dir.as_deref()),

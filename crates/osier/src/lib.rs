@@ -13,6 +13,7 @@ pub mod ask;
 pub mod distill;
 pub mod elf_core;
 mod error;
+pub mod export;
 pub mod format;
 pub mod import;
 pub mod missing;

@@ -1,0 +1,45 @@
+//! `osier export`: the same memory in another container.
+
+use std::io::Write;
+
+use osier::export::{Container, export};
+
+use super::options;
+use crate::args::{ContainerArg, ExportArgs, OutputArgs};
+use crate::failure::Outcome;
+
+pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    let to = match args.to {
+        ContainerArg::Raw => Container::Raw,
+        ContainerArg::Elf => Container::Elf,
+        ContainerArg::Lime => Container::Lime,
+    };
+    let snapshot = &args.snapshot;
+    let done = export(&snapshot.snapshot, &options(&snapshot.known), to, &args.out)?;
+    let mut errors = std::io::stderr();
+    let file = args.out.display();
+    if !output.quiet {
+        writeln!(
+            errors,
+            "osier: {file}: {} bytes of memory in {} bytes",
+            done.memory, done.bytes
+        )?;
+    }
+    let Some(fault) = done.fault else {
+        return Ok(Outcome::Complete);
+    };
+    let how = match to {
+        Container::Raw => "stand as zeros, for raw memory has no words for them",
+        Container::Elf | Container::Lime => "are left out",
+    };
+    writeln!(
+        errors,
+        "osier: {file}: {} bytes could not be read and {how}; the first: {fault}",
+        done.unread
+    )?;
+    Ok(if output.strict {
+        Outcome::PartialIsFailure
+    } else {
+        Outcome::Partial
+    })
+}
