@@ -48,6 +48,17 @@ pub(crate) fn header(at: &mut Cursor<'_>) -> Result<Section, Malformed> {
     })
 }
 
+/// Passes a section whose type has been taken, at file offset `start`: one that stands before RAM,
+/// which only streams with footers have.
+pub(crate) fn pass(at: &mut Cursor<'_>, start: u64) -> Result<(), Malformed> {
+    let section = header(at)?;
+    let bytes = end_of(*at, section.id)
+        .and_then(|end| end.checked_sub(at.at())?.checked_add(5))
+        .ok_or_else(|| Malformed::new(start, format!("the end of section {:?}", section.name)))?;
+    at.take(bytes, "a section's payload")?;
+    Ok(())
+}
+
 /// Finds the sections from `at` on.
 pub(crate) fn find(at: &mut Cursor<'_>, footers: bool) -> Found {
     if footers {
@@ -112,7 +123,7 @@ fn end_of(at: Cursor<'_>, id: u32) -> Option<usize> {
         after.take(hit.checked_add(mark.len())?, "a footer").ok()?;
         let follows = match after.u8("what follows").ok()? {
             EOF => true,
-            FULL => header(&mut after).is_ok_and(|next| next.version <= 1024),
+            FULL | START => header(&mut after).is_ok_and(|next| next.version <= 1024),
             _ => false,
         };
         follows.then_some(footer)

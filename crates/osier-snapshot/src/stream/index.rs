@@ -11,6 +11,7 @@ use osier_memory::{CpuState, Segment};
 use super::Contents;
 use super::memory::Entries;
 use super::ram::{Block, PAGE, Sent};
+use super::xbzrle::Delta;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 use crate::kept::{HEADER, Kept};
@@ -18,7 +19,7 @@ use crate::map::Map;
 
 /// The last byte is the version: raise it with every change to this file's layout or to what the
 /// pass makes of a stream.
-const MAGIC: [u8; 8] = *b"OSIERSX\x01";
+const MAGIC: [u8; 8] = *b"OSIERSX\x02";
 /// Where a stream's index lies.
 pub(crate) struct Place {
     kept: Kept,
@@ -107,6 +108,7 @@ fn optional(out: &mut Vec<u8>, value: Option<u64>) {
 fn encode(contents: &Contents) -> Vec<u8> {
     let mut out = Vec::new();
     texts(&mut out, contents.machine.as_slice());
+    texts(&mut out, &contents.capabilities);
     out.extend((contents.blocks.len() as u32).to_le_bytes());
     for block in &contents.blocks {
         text(&mut out, &block.name);
@@ -122,12 +124,17 @@ fn encode(contents: &Contents) -> Vec<u8> {
             sent.raw,
             sent.fill,
             sent.compressed,
+            sent.delta,
             sent.repeated,
             contents.vmdesc_bytes,
         ],
     );
     text(&mut out, &contents.cpu_layout);
     texts(&mut out, &contents.anomalies);
+    words(&mut out, &[contents.deltas.len() as u64]);
+    for delta in &contents.deltas {
+        words(&mut out, &[delta.data, delta.base]);
+    }
     out.extend((contents.cpus.len() as u32).to_le_bytes());
     for cpu in &contents.cpus {
         encode_cpu(&mut out, cpu);
@@ -176,6 +183,7 @@ fn decode(at: &mut Cursor<'_>) -> Result<Contents, Malformed> {
     const WHAT: &str = "a word";
     let mut contents = Contents {
         machine: read_texts(at)?.pop(),
+        capabilities: read_texts(at)?,
         ..Contents::default()
     };
     for _ in 0..at.le32("the number of blocks")? {
@@ -193,11 +201,18 @@ fn decode(at: &mut Cursor<'_>) -> Result<Contents, Malformed> {
         raw: at.le64(WHAT)?,
         fill: at.le64(WHAT)?,
         compressed: at.le64(WHAT)?,
+        delta: at.le64(WHAT)?,
         repeated: at.le64(WHAT)?,
     };
     contents.vmdesc_bytes = at.le64(WHAT)?;
     contents.cpu_layout = read_text(at)?;
     contents.anomalies = read_texts(at)?;
+    for _ in 0..at.le64("the number of deltas")? {
+        contents.deltas.push(Delta {
+            data: at.le64(WHAT)?,
+            base: at.le64(WHAT)?,
+        });
+    }
     for _ in 0..at.le32("the number of processors")? {
         contents.cpus.push(decode_cpu(at)?);
     }

@@ -8,6 +8,7 @@ use flate2::read::ZlibDecoder;
 use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory, ZERO_PAGE};
 
 use super::ram::{Entry, PAGE};
+use super::xbzrle::{self, Delta};
 use crate::cache::PageCache;
 use crate::map::Map;
 use crate::sweep;
@@ -55,11 +56,12 @@ pub(crate) struct Placed {
 pub(crate) struct StreamMemory {
     map: Map,
     entries: Entries,
+    deltas: Vec<Delta>,
     /// Sorted by address, disjoint.
     placed: Vec<Placed>,
     runs: Vec<PhysRun>,
-    /// Decoded pages by file offset.
-    decoded: PageCache,
+    /// Decoded pages by the file offset of their bytes.
+    kept: PageCache,
 }
 
 impl StreamMemory {
@@ -67,9 +69,10 @@ impl StreamMemory {
     pub(crate) fn new(
         map: Map,
         entries: Entries,
+        deltas: Vec<Delta>,
         mut placed: Vec<Placed>,
         gaps: bool,
-        decoded: PageCache,
+        kept: PageCache,
     ) -> Self {
         placed.sort_by_key(|placed| placed.start);
         let mut stretches = Vec::new();
@@ -94,9 +97,10 @@ impl StreamMemory {
         Self {
             map,
             entries,
+            deltas,
             placed,
             runs: sweep::join(stretches),
-            decoded,
+            kept,
         }
     }
 
@@ -119,11 +123,11 @@ impl StreamMemory {
                 .ok_or(Cause::FileShort { offset }),
             Entry::Fill(0) => Ok(Chunk::borrowed(&ZERO_PAGE)),
             Entry::Fill(byte) => Ok(Chunk::decoded(Arc::from([byte; PAGE as usize]), 0)),
-            Entry::Zlib(offset) => self.inflated(offset),
-            Entry::Xbzrle(offset) => Err(Cause::Decode {
-                offset,
-                codec: Codec::Xbzrle,
-            }),
+            Entry::Zlib(offset) => self.decoded(offset, Codec::Zlib, || self.inflate(offset)),
+            Entry::Xbzrle(number) => {
+                let offset = self.delta(number).map_or(0, |delta| delta.data);
+                self.decoded(offset, Codec::Xbzrle, || self.undo_deltas(number))
+            }
         }
     }
 
@@ -132,15 +136,45 @@ impl StreamMemory {
         self.map.bytes().get(from..from.checked_add(len)?)
     }
 
-    /// The compressed page at `offset`, from the kept ones or decoded now.
-    fn inflated(&self, offset: u64) -> Result<Chunk<'_>, Cause> {
-        let page = self.decoded.get_or_decode(offset, || {
-            self.inflate(offset).ok_or(Cause::Decode {
-                offset,
-                codec: Codec::Zlib,
-            })
-        })?;
+    /// The page whose bytes start at `offset`: kept, or decoded now.
+    fn decoded(
+        &self,
+        offset: u64,
+        codec: Codec,
+        decode: impl FnOnce() -> Option<Arc<[u8]>>,
+    ) -> Result<Chunk<'_>, Cause> {
+        let decode = || decode().ok_or(Cause::Decode { offset, codec });
+        let page = self.kept.get_or_decode(offset, decode)?;
         Ok(Chunk::decoded(page, 0))
+    }
+
+    fn delta(&self, number: u64) -> Option<Delta> {
+        self.deltas.get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// The page of delta `number`: the last whole sending, and the deltas after it. `None` when
+    /// there was no whole sending, or one of them cannot be decoded.
+    fn undo_deltas(&self, mut number: u64) -> Option<Arc<[u8]>> {
+        let mut chain = Vec::new();
+        let whole = loop {
+            let delta = self.delta(number)?;
+            chain.push(delta.data);
+            match Entry::decode(delta.base) {
+                // A base was sent before, so the chain ends.
+                Entry::Xbzrle(base) if base < number => number = base,
+                Entry::Xbzrle(_) => return None,
+                whole => break whole,
+            }
+        };
+        let mut page = [0; PAGE as usize];
+        page.copy_from_slice(self.page(whole).ok()?.get(..PAGE as usize)?);
+        for data in chain.into_iter().rev() {
+            xbzrle::apply(
+                self.map.bytes().get(usize::try_from(data).ok()?..)?,
+                &mut page,
+            )?;
+        }
+        Some(Arc::from(page))
     }
 
     fn inflate(&self, offset: u64) -> Option<Arc<[u8]>> {

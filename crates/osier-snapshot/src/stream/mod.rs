@@ -10,10 +10,12 @@
 mod cpu;
 mod devices;
 mod index;
+mod mapped;
 mod memory;
 mod ram;
 mod reader;
 mod vmdesc;
+mod xbzrle;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
 use crate::panda;
 use memory::{Entries, Placed, StreamMemory};
 use ram::{Block, PAGE};
+use xbzrle::Delta;
 
 pub(crate) use reader::MAGIC;
 
@@ -36,6 +39,8 @@ pub(crate) use reader::MAGIC;
 pub(crate) struct Contents {
     /// The machine type of the configuration section.
     pub(crate) machine: Option<String>,
+    /// The capabilities that the configuration section names.
+    pub(crate) capabilities: Vec<String>,
     /// The RAM blocks, in the order of the list.
     pub(crate) blocks: Vec<Block>,
     /// Names of the sections, in order, without repetitions of `ram`'s parts.
@@ -46,6 +51,8 @@ pub(crate) struct Contents {
     pub(crate) parts: u64,
     /// Pages sent raw, as fill, compressed, and once more than before.
     pub(crate) sent: ram::Sent,
+    /// Pages sent as deltas, which the entries name by number.
+    pub(crate) deltas: Vec<Delta>,
     /// The processors.
     pub(crate) cpus: Vec<CpuState>,
     /// Where the processors' fields were known from.
@@ -167,7 +174,8 @@ fn machine(
         .map(Hint::MachineType)
         .collect();
     let cache = PageCache::new(options.cache_bytes);
-    let memory = StreamMemory::new(map, entries, placed, main.absent > 0, cache);
+    let gaps = main.absent > 0;
+    let memory = StreamMemory::new(map, entries, contents.deltas, placed, gaps, cache);
     Ok(Stream {
         machine: Machine {
             memory: Arc::new(memory),
@@ -206,6 +214,9 @@ fn facts(contents: &Contents, main: &Block, below: u64) -> Vec<(&'static str, St
     if let Some(machine) = &contents.machine {
         facts.push(("machine type", machine.clone()));
     }
+    if !contents.capabilities.is_empty() {
+        facts.push(("capabilities", contents.capabilities.join(", ")));
+    }
     facts.push(("RAM bytes", main.bytes.to_string()));
     facts.push(("RAM below 4 GiB", below.min(main.bytes).to_string()));
     let blocks: Vec<String> = contents
@@ -220,8 +231,8 @@ fn facts(contents: &Contents, main: &Block, below: u64) -> Vec<(&'static str, St
     facts.push((
         "pages sent",
         format!(
-            "{} raw, {} fill, {} compressed",
-            sent.raw, sent.fill, sent.compressed
+            "{} raw, {} fill, {} compressed, {} as deltas",
+            sent.raw, sent.fill, sent.compressed, sent.delta
         ),
     ));
     let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();

@@ -1,5 +1,7 @@
 //! The `ram` section, version 4: which file bytes are which page of which block.
 
+use super::mapped;
+use super::xbzrle::{self, Delta};
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 
@@ -28,7 +30,7 @@ pub(crate) enum Entry {
     Fill(u8),
     /// zlib data after a big-endian `u32` length at this file offset.
     Zlib(u64),
-    /// A delta against bytes that the stream does not keep, at this file offset.
+    /// A delta against an earlier sending: its number among the stream's deltas.
     Xbzrle(u64),
 }
 
@@ -42,7 +44,7 @@ impl Entry {
             Self::Raw(offset) => 1 << KIND_SHIFT | offset & VALUE,
             Self::Fill(byte) => 2 << KIND_SHIFT | byte as u64,
             Self::Zlib(offset) => 3 << KIND_SHIFT | offset & VALUE,
-            Self::Xbzrle(offset) => 4 << KIND_SHIFT | offset & VALUE,
+            Self::Xbzrle(number) => 4 << KIND_SHIFT | number & VALUE,
         }
     }
 
@@ -77,8 +79,19 @@ pub(crate) struct Sent {
     pub(crate) raw: u64,
     pub(crate) fill: u64,
     pub(crate) compressed: u64,
-    /// Pages that were sent once more; the last sending counts.
+    /// As a delta against an earlier sending.
+    pub(crate) delta: u64,
+    /// Pages that were sent whole once more; the last sending counts.
     pub(crate) repeated: u64,
+}
+
+/// Capabilities of the configuration that change what stands in a block list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Capabilities {
+    /// `mapped-ram`: pages at fixed file offsets, with a bitmap.
+    pub(crate) mapped_ram: bool,
+    /// `x-ignore-shared`: each block's address follows its length; shared blocks are not sent.
+    pub(crate) ignore_shared: bool,
 }
 
 /// What the pass over the `ram` sections collects.
@@ -87,12 +100,26 @@ pub(crate) struct Ram {
     pub(crate) blocks: Vec<Block>,
     /// One entry for each page of each block, in the order of the list.
     pub(crate) entries: Vec<u64>,
+    /// The deltas, in the order of the stream.
+    pub(crate) deltas: Vec<Delta>,
     pub(crate) sent: Sent,
+    /// The capabilities that change what the block list holds.
+    capabilities: Capabilities,
+    /// Whether the stream says that it waits for pages on other channels.
+    pub(crate) other_channels: bool,
     /// The block that CONTINUE goes on with; it survives the borders of sections.
     current: Option<(u64, u64)>,
 }
 
 impl Ram {
+    /// Nothing yet, of a stream with these capabilities.
+    pub(crate) fn new(capabilities: Capabilities) -> Self {
+        Self {
+            capabilities,
+            ..Self::default()
+        }
+    }
+
     /// Takes one section's payload, up to and with its end mark. `passed` is told offsets as they
     /// are passed.
     pub(crate) fn payload(
@@ -107,14 +134,21 @@ impl Ram {
             let offset = word & !(PAGE - 1);
             match flags & !CONTINUE {
                 EOS => return Ok(()),
-                MULTIFD_FLUSH => {}
+                MULTIFD_FLUSH => self.other_channels = true,
                 MEM_SIZE => self.block_list(at, offset)?,
                 kind @ (FILL | RAW | ZLIB | XBZRLE) => {
                     if flags & CONTINUE == 0 {
                         self.name_block(at)?;
                     }
-                    let entry = self.page(at, kind)?;
-                    self.set(start, offset, entry)?;
+                    if kind == XBZRLE {
+                        let delta = xbzrle::take(at)?;
+                        self.set_delta(start, offset, delta)?;
+                    } else {
+                        let entry = self.page(at, kind)?;
+                        let before = self.set(start, offset, entry)?;
+                        let again = u64::from(before != 0);
+                        self.sent.repeated = self.sent.repeated.saturating_add(again);
+                    }
                     passed(at.at());
                 }
                 _ => {
@@ -127,7 +161,7 @@ impl Ram {
         }
     }
 
-    /// Takes the contents of one page.
+    /// Takes the contents of one page that is sent whole.
     fn page(&mut self, at: &mut Cursor<'_>, kind: u64) -> Result<Entry, Malformed> {
         let sent = &mut self.sent;
         let here = at.at() as u64;
@@ -141,7 +175,7 @@ impl Ram {
                 sent.fill = sent.fill.saturating_add(1);
                 at.u8("a fill byte").map(Entry::Fill)
             }
-            ZLIB => {
+            _ => {
                 let len = at.be32("a compressed page's length")?;
                 if u64::from(len) > PAGE.saturating_mul(2) {
                     return Err(Malformed::new(
@@ -152,15 +186,6 @@ impl Ram {
                 at.take(len as usize, "a compressed page")?;
                 sent.compressed = sent.compressed.saturating_add(1);
                 Ok(Entry::Zlib(here))
-            }
-            _ => {
-                if at.u8("an XBZRLE header")? != 1 {
-                    return Err(Malformed::new(here, "the XBZRLE flag 1"));
-                }
-                let len = at.be16("an XBZRLE length")?;
-                at.take(usize::from(len), "an XBZRLE page")?;
-                sent.compressed = sent.compressed.saturating_add(1);
-                Ok(Entry::Xbzrle(here))
             }
         }
     }
@@ -182,15 +207,11 @@ impl Ram {
         if !self.blocks.is_empty() {
             return Err(Malformed::new(start, "one block list only"));
         }
-        // The cheapest page costs nine bytes, so this bounds what is allocated.
-        let most = (at.left() as u64 / 9).saturating_add(1);
-        if total / PAGE > most {
-            return Err(Malformed::new(
-                start,
-                format!("RAM of at most {most} pages in a file of this length, not {total} bytes"),
-            ));
-        }
+        let left = at.left() as u64;
         let mut sum = 0_u64;
+        // Bytes of RAM whose pages are records of the stream.
+        let mut sent = 0_u64;
+        let mut maps = Vec::new();
         while sum < total {
             let here = at.at() as u64;
             let name = name(at, "a RAM block's name")?;
@@ -209,6 +230,16 @@ impl Ram {
             if self.blocks.len() >= 4096 {
                 return Err(Malformed::new(here, "at most 4096 RAM blocks"));
             }
+            if self.capabilities.ignore_shared {
+                at.be64("a RAM block's address")?;
+            }
+            let map = if self.capabilities.mapped_ram {
+                mapped::take(at, bytes)?
+            } else {
+                None
+            };
+            sent = sent.saturating_add(if map.is_some() { 0 } else { bytes });
+            maps.push(map);
             self.blocks.push(Block {
                 name,
                 bytes,
@@ -216,12 +247,38 @@ impl Ram {
                 absent: 0,
             });
         }
-        let pages = usize::try_from(total / PAGE).unwrap_or(0);
-        self.entries = vec![0; pages];
+        // The cheapest page costs nine bytes in a record and a bit of a bitmap before its 4,096
+        // bytes otherwise, so this bounds what is allocated.
+        let most = (left / 9).saturating_add(1);
+        if sent / PAGE > most {
+            return Err(Malformed::new(
+                start,
+                format!("RAM of at most {most} pages in a file of this length, not {sent} bytes"),
+            ));
+        }
+        for (block, map) in self.blocks.iter().zip(maps) {
+            if let Some(map) = map {
+                map.entries(&mut self.entries, &mut self.sent);
+            } else {
+                let pages = usize::try_from(block.bytes / PAGE).unwrap_or(0);
+                let pages = self.entries.len().saturating_add(pages);
+                self.entries.resize(pages, 0);
+            }
+        }
         Ok(())
     }
 
-    fn set(&mut self, start: u64, offset: u64, entry: Entry) -> Result<(), Malformed> {
+    /// Lays a delta on what the page was before.
+    fn set_delta(&mut self, start: u64, offset: u64, data: u64) -> Result<(), Malformed> {
+        let number = self.deltas.len() as u64;
+        let base = self.set(start, offset, Entry::Xbzrle(number))?;
+        self.deltas.push(Delta { data, base });
+        self.sent.delta = self.sent.delta.saturating_add(1);
+        Ok(())
+    }
+
+    /// Notes where a page is; returns where it was before.
+    fn set(&mut self, start: u64, offset: u64, entry: Entry) -> Result<u64, Malformed> {
         let (first, bytes) = self
             .current
             .ok_or_else(|| Malformed::new(start, "a RAM block's name with the first page"))?;
@@ -229,11 +286,8 @@ impl Ram {
         let slot = index.and_then(|index| self.entries.get_mut(index));
         match slot {
             Some(slot) if offset < bytes => {
-                if *slot != 0 {
-                    self.sent.repeated = self.sent.repeated.saturating_add(1);
-                }
-                *slot = entry.encode(); // the last sending counts
-                Ok(())
+                // The last sending counts.
+                Ok(std::mem::replace(slot, entry.encode()))
             }
             _ => Err(Malformed::new(
                 start,

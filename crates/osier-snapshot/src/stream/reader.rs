@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Contents;
 use super::devices::{self, Section};
-use super::ram::{self, Ram};
+use super::ram::{self, Capabilities, Ram};
 use super::{cpu, vmdesc};
 use crate::cursor::Cursor;
 use crate::error::Malformed;
@@ -41,7 +41,7 @@ pub(crate) fn read(
         ));
     }
     let mut contents = Contents::default();
-    configuration(&mut at, &mut contents)?;
+    let capabilities = configuration(&mut at, &mut contents)?;
     let mut released = 0_usize;
     let mut passed = |offset: usize| {
         if offset.saturating_sub(released) >= RELEASE {
@@ -49,8 +49,15 @@ pub(crate) fn read(
             released = offset;
         }
     };
-    let ram = ram_sections(&mut at, &mut contents, &mut passed)?;
+    let ram = ram_sections(&mut at, &mut contents, capabilities, &mut passed)?;
+    if ram.other_channels && !capabilities.mapped_ram && ram.blocks.iter().any(|b| b.absent > 0) {
+        contents.anomalies.push(
+            "the stream was written with multifd: pages that it does not hold went over other channels"
+                .to_owned(),
+        );
+    }
     contents.blocks = ram.blocks;
+    contents.deltas = ram.deltas;
     contents.sent = ram.sent;
     if ram.sent.repeated > 0 {
         contents.anomalies.push(format!(
@@ -74,9 +81,10 @@ pub(crate) fn read(
 }
 
 /// Takes the configuration section, when there is one.
-fn configuration(at: &mut Cursor<'_>, contents: &mut Contents) -> Result<(), Malformed> {
+fn configuration(at: &mut Cursor<'_>, contents: &mut Contents) -> Result<Capabilities, Malformed> {
+    let mut capabilities = Capabilities::default();
     if at.peek() != Some(CONFIGURATION) {
-        return Ok(());
+        return Ok(capabilities);
     }
     at.u8("the configuration section")?;
     let start = at.at() as u64;
@@ -104,14 +112,9 @@ fn configuration(at: &mut Cursor<'_>, contents: &mut Contents) -> Result<(), Mal
                 let count = at.be32("the number of capabilities")?;
                 for _ in 0..count {
                     let capability = ram::name(at, "a capability")?;
-                    if capability == "mapped-ram" || capability == "multifd" {
-                        return Err(Malformed::new(
-                            start,
-                            format!(
-                                "a plain stream; this one was written with the capability {capability}, which must be switched off"
-                            ),
-                        ));
-                    }
+                    capabilities.mapped_ram |= capability == "mapped-ram";
+                    capabilities.ignore_shared |= capability == "x-ignore-shared";
+                    contents.capabilities.push(capability);
                 }
             }
             _ => {
@@ -122,25 +125,32 @@ fn configuration(at: &mut Cursor<'_>, contents: &mut Contents) -> Result<(), Mal
             }
         }
     }
-    Ok(())
+    Ok(capabilities)
 }
 
-/// Takes the sections from the first up to and with `ram`'s END.
+/// Takes the sections from the first up to and with `ram`'s END; up to the devices where `ram` has
+/// no END, as the capability `background-snapshot` writes it.
 fn ram_sections(
     at: &mut Cursor<'_>,
     contents: &mut Contents,
+    capabilities: Capabilities,
     passed: &mut dyn FnMut(usize),
 ) -> Result<Ram, Malformed> {
-    let mut ram = Ram::default();
+    let mut ram = Ram::new(capabilities);
     let mut id = None;
     loop {
         let start = at.at() as u64;
+        if at.peek() == Some(FULL) && id.is_some() {
+            ram.count_absent();
+            return Ok(ram);
+        }
         match at.u8("a section")? {
+            // Devices that are needed before RAM (`early_setup`).
+            FULL => devices::pass(at, start)?,
             COMMAND => {
                 at.be16("a command")?;
                 let len = at.be16("a command's length")?;
                 at.take(usize::from(len), "a command's data")?;
-                continue;
             }
             START if id.is_none() => {
                 let section = devices::header(at)?;
@@ -160,6 +170,7 @@ fn ram_sections(
                 contents.sections.push(section.name);
                 ram.payload(at, passed)?;
                 contents.footers = at.peek() == Some(FOOTER);
+                footer(at, contents.footers, id)?;
             }
             kind @ (PART | END) => {
                 let here = at.be32("a section's number")?;
@@ -167,13 +178,12 @@ fn ram_sections(
                     return Err(Malformed::new(start, "a part of the section \"ram\""));
                 }
                 ram.payload(at, passed)?;
-                if kind == PART {
-                    contents.parts = contents.parts.saturating_add(1);
-                } else {
-                    footer(at, contents.footers, id)?;
+                footer(at, contents.footers, id)?;
+                if kind == END {
                     ram.count_absent();
                     return Ok(ram);
                 }
+                contents.parts = contents.parts.saturating_add(1);
             }
             kind => {
                 return Err(Malformed::new(
@@ -182,7 +192,6 @@ fn ram_sections(
                 ));
             }
         }
-        footer(at, contents.footers, id)?;
     }
 }
 
