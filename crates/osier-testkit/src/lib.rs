@@ -20,6 +20,7 @@
 pub mod containers;
 pub mod data;
 mod memory;
+pub mod qemu;
 mod random;
 mod tables;
 mod toy;

@@ -1,0 +1,220 @@
+//! Files that a real QEMU writes: every way to send a page, memory equal to `pmemsave`'s and
+//! registers equal to `info registers`'. Skips visibly where QEMU is not installed.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod made;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use osier_memory::{PAGE_BYTES, PhysAddr};
+use osier_snapshot::{Format, OpenOptions, Snapshot, open};
+use osier_testkit::qemu::{FILLED, Guest, Qemu};
+use osier_testkit::skip;
+
+const RAM: u64 = 4 << 20;
+
+macro_rules! start {
+    ($guest:expr, $folder:expr, $($more:expr),*) => {
+        match Qemu::start($guest, $folder, &[$($more),*]) {
+            Ok(qemu) => qemu,
+            Err(reason) => skip!("{reason}"),
+        }
+    };
+}
+
+/// Whether the processor sees RAM at `pa`, and not a ROM or a device's memory.
+fn plain(pa: u64) -> bool {
+    !(0xa_0000..0x10_0000).contains(&pa)
+}
+
+/// Holds a snapshot's memory to `pmemsave`'s, read page by page and swept.
+fn same_memory(snapshot: &Snapshot, expected: &[u8], what: &str) {
+    let memory = &snapshot.machine.memory;
+    for (page, bytes) in expected.chunks(PAGE_BYTES as usize).enumerate() {
+        let pa = page as u64 * PAGE_BYTES;
+        if !plain(pa) {
+            continue;
+        }
+        let mut read = vec![0; bytes.len()];
+        memory.read(PhysAddr(pa), &mut read).unwrap();
+        assert!(read == bytes, "{what}: page {pa:#x}");
+    }
+    let mut seen = 0;
+    for run in memory.runs() {
+        let _ = memory.sweep(*run, 1 << 16, &mut |pa, bytes| {
+            for (at, byte) in bytes.iter().enumerate() {
+                let pa = pa.0 + at as u64;
+                if pa < RAM && plain(pa) {
+                    assert_eq!(*byte, expected[pa as usize], "{what}: {pa:#x}");
+                    seen += 1;
+                }
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    assert_eq!(seen, RAM - 0x6_0000, "{what}: swept");
+}
+
+/// Holds a snapshot's processors to `info registers`'.
+fn same_registers(snapshot: &Snapshot, text: &str, folder: &Path, file: &Path, what: &str) {
+    let registers = folder.join("registers");
+    std::fs::write(&registers, text).unwrap();
+    let options = OpenOptions {
+        registers: Some(registers),
+        ..OpenOptions::default()
+    };
+    let told = open(file, &options).unwrap().machine.cpus;
+    let read = &snapshot.machine.cpus;
+    assert_eq!(read.len(), told.len(), "{what}");
+    for (read, told) in read.iter().zip(&told) {
+        assert_eq!(read.general, told.general, "{what}");
+        assert_eq!(
+            (read.rip, read.rflags, read.cr0, read.cr3, read.cr4),
+            (told.rip, told.rflags, told.cr0, told.cr3, told.cr4),
+            "{what}"
+        );
+        assert_eq!(read.segments, told.segments, "{what}");
+        assert_eq!(read.efer, told.efer, "{what}");
+    }
+}
+
+fn fact<'a>(snapshot: &'a Snapshot, name: &str) -> &'a str {
+    let found = snapshot.info.facts.iter().find(|fact| fact.0 == name);
+    found.map_or("", |fact| &fact.1)
+}
+
+/// A stopped machine, migrated with `capabilities`.
+fn stopped(machine: &[&str], capabilities: &[&str], suffix: &str) {
+    let what = format!("{machine:?} {capabilities:?} {suffix}");
+    let folder = made::folder("qemu");
+    let mut qemu = match Qemu::start(Guest::Halts, &folder, machine) {
+        Ok(qemu) => qemu,
+        Err(reason) => skip!("{reason}"),
+    };
+    qemu.hmp("stop");
+    let expected = qemu.memory();
+    let text = qemu.registers();
+    qemu.capabilities(capabilities);
+    let file = folder.join("stream");
+    qemu.migrate(&format!("file:{}{suffix}", file.display()));
+    drop(qemu);
+    let options = OpenOptions {
+        index_dir: Some(folder.join("index")),
+        ..OpenOptions::default()
+    };
+    for kept in [false, true] {
+        let snapshot = open(&file, &options).unwrap();
+        assert_eq!(snapshot.info.format, Format::QemuStream);
+        assert_eq!(snapshot.info.anomalies, [""; 0], "{what}, kept {kept}");
+        assert_eq!(
+            fact(&snapshot, "capabilities").is_empty(),
+            capabilities.iter().all(|c| *c == "multifd")
+        );
+        same_memory(&snapshot, &expected, &what);
+        same_registers(&snapshot, &text, &folder, &file, &what);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn whole_pages() {
+    stopped(&["-M", "pc"], &[], "");
+    stopped(&["-M", "q35", "-smp", "2"], &[], "");
+}
+
+#[test]
+fn mapped_ram() {
+    stopped(&["-M", "pc"], &["mapped-ram"], "");
+    stopped(&["-M", "q35", "-smp", "3"], &["mapped-ram", "multifd"], "");
+    stopped(&["-M", "pc"], &["mapped-ram", "x-ignore-shared"], "");
+}
+
+#[test]
+fn blocks_with_addresses() {
+    stopped(&["-M", "pc"], &["x-ignore-shared"], "");
+}
+
+/// The number of deltas that `query-migrate` counts.
+fn deltas(status: &str) -> u32 {
+    let count = || {
+        let cache = status
+            .split("\"xbzrle-cache\": {")
+            .nth(1)?
+            .split('}')
+            .next()?;
+        let digits = cache.split("\"pages\": ").nth(1)?;
+        digits
+            .split(|c: char| !c.is_ascii_digit())
+            .next()?
+            .parse()
+            .ok()
+    };
+    count().unwrap_or(0)
+}
+
+#[test]
+fn pages_sent_as_deltas() {
+    let folder = made::folder("qemu");
+    let mut qemu = start!(Guest::Works, &folder, "-M", "pc");
+    qemu.capabilities(&["xbzrle"]);
+    // A slow link that hardly ever seems fast enough to stop the guest: its pages are sent again in
+    // each of many passes.
+    let slow = r#"{"max-bandwidth":150000,"avail-switchover-bandwidth":1000,"downtime-limit":1,
+        "xbzrle-cache-size":1048576}"#;
+    qemu.qmp("migrate-set-parameters", slow);
+    let file = folder.join("stream");
+    let uri = format!(r#"{{"uri":"exec:cat > {}"}}"#, file.display());
+    qemu.qmp("migrate", &uri);
+    let began = std::time::Instant::now();
+    loop {
+        let status = qemu.qmp("query-migrate", "{}");
+        if deltas(&status) >= 100 || status.contains("completed") {
+            break;
+        }
+        assert!(began.elapsed().as_secs() < 20, "{status}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let fast = r#"{"max-bandwidth":1000000000,"avail-switchover-bandwidth":1000000000,
+        "downtime-limit":2000}"#;
+    qemu.qmp("migrate-set-parameters", fast);
+    qemu.wait();
+    let expected = qemu.memory();
+    let text = qemu.registers();
+    drop(qemu);
+    let snapshot = open(&file, &OpenOptions::default()).unwrap();
+    let sent = fact(&snapshot, "pages sent");
+    let deltas = sent.split(' ').rev().nth(2).unwrap();
+    assert!(deltas.parse::<u32>().unwrap() >= 8, "{sent}");
+    same_memory(&snapshot, &expected, "xbzrle");
+    same_registers(&snapshot, &text, &folder, &file, "xbzrle");
+    let changed = FILLED.start as usize + 0x800;
+    assert_ne!(expected[changed..changed + 4], [0; 4]);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_background_snapshot_has_no_end_of_ram() {
+    let folder = made::folder("qemu");
+    let mut qemu = start!(Guest::Halts, &folder, "-M", "pc");
+    let answer = qemu.hmp("migrate_set_capability background-snapshot on");
+    if answer.contains("rror") {
+        skip!("no background-snapshot here: {answer}");
+    }
+    let expected = qemu.memory();
+    let file = folder.join("stream");
+    qemu.migrate(&format!("file:{}", file.display()));
+    drop(qemu);
+    let snapshot = open(&file, &OpenOptions::default()).unwrap();
+    assert_eq!(snapshot.info.anomalies, [""; 0]);
+    assert_eq!(snapshot.machine.cpus.len(), 1);
+    same_memory(&snapshot, &expected, "background-snapshot");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
