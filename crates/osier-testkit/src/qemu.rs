@@ -61,9 +61,8 @@ impl Qemu {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn();
-        let mut child = match child {
-            Ok(child) => child,
-            Err(_) => return Err("qemu-system-x86_64 is not installed".to_owned()),
+        let Ok(mut child) = child else {
+            return Err("qemu-system-x86_64 is not installed".to_owned());
         };
         let input = child.stdin.take().expect("a piped input");
         let output = BufReader::new(child.stdout.take().expect("a piped output"));
