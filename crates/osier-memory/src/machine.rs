@@ -60,7 +60,7 @@ pub struct CrashDump {
     pub machine_type: u32,
     /// `NumberProcessors`.
     pub processors: u32,
-    /// `PaeEnabled` of a 32-bit header; `None` in a 64-bit one.
+    /// `PaeEnabled` of a 32-bit header; `None` in a 64-bit one, and where it is neither 0 nor 1.
     pub pae: Option<bool>,
     /// `SystemTime`, a FILETIME; `None` when the header does not hold it.
     pub system_time: Option<u64>,

@@ -39,6 +39,31 @@ pub(crate) fn disjoint(mut extents: Vec<Extent>) -> (Vec<Extent>, u64) {
     (extents, twice)
 }
 
+/// Adds to `extents`, which are sorted and disjoint, the parts of `more` that none of them holds.
+pub(crate) fn add(extents: &mut Vec<Extent>, more: Extent) {
+    let end = more.start.saturating_add(more.len);
+    let mut at = more.start;
+    let mut parts = Vec::new();
+    let first = extents.partition_point(|e| e.start.saturating_add(e.len) <= at);
+    let held = extents.get(first..).unwrap_or_default().iter();
+    let borders = held.map(|e| (e.start, e.start.saturating_add(e.len)));
+    for (next, past) in borders.chain([(end, end)]) {
+        if next.min(end) > at {
+            parts.push(Extent {
+                start: at,
+                len: next.min(end).saturating_sub(at),
+                offset: more.offset.saturating_add(at.saturating_sub(more.start)),
+            });
+        }
+        at = at.max(past);
+        if at >= end {
+            break;
+        }
+    }
+    extents.extend(parts);
+    extents.sort_by_key(|extent| extent.start);
+}
+
 /// File-backed memory made of extents.
 pub(crate) struct FlatMemory {
     bytes: Bytes,

@@ -21,8 +21,6 @@ pub(crate) fn recognise(head: &[u8]) -> Option<(&'static str, &'static str)> {
             "a flattened kdump",
             "write it as ELF, without -z",
         ),
-        (b"PAGEDUMP", "a Windows crash dump (32-bit)", DUMP),
-        (b"PAGEDU64", "a Windows crash dump (64-bit)", DUMP),
         (b"hibr", "a Windows hibernation file", DUMP),
         (b"HIBR", "a Windows hibernation file", DUMP),
         (b"wake", "a Windows hibernation file", DUMP),

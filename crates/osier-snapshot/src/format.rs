@@ -16,6 +16,8 @@ pub enum Format {
     Avml,
     /// A QEMU migration or savevm stream; PANDA's `NAME-rr-snp`.
     QemuStream,
+    /// A Windows crash dump.
+    CrashDump,
     /// PANDA's `.rr2`: a tar archive, gzip-compressed or not.
     PandaRr2,
     /// PANDA's old `.rr`: a header and a tar.xz.
@@ -32,6 +34,7 @@ impl Format {
             Self::Lime => "lime",
             Self::Avml => "avml",
             Self::QemuStream => "qemu-stream",
+            Self::CrashDump => "crash-dump",
             Self::PandaRr2 => "panda-rr2",
             Self::PandaRr => "panda-rr",
         }

@@ -8,6 +8,7 @@
 //! | ELF core | QEMU's `dump-guest-memory`, with or without paging, both classes |
 //! | `LiME`, AVML | ranges of memory behind headers, as they are or in framed Snappy |
 //! | QEMU stream | a migration or savevm stream, version 3; PANDA's `NAME-rr-snp` is one |
+//! | crash dump | Windows: full, kernel, bitmap, ranges, triage; both widths |
 //! | `.rr2`, `.rr` | PANDA's archives, with the stream inside |
 //!
 //! What the bytes mean to an operating system is no business of this crate; facts from headers go
@@ -15,6 +16,7 @@
 
 mod bytes;
 mod cache;
+mod crash;
 mod cursor;
 mod elf;
 mod error;

@@ -297,9 +297,9 @@ fn a_flipped_bit_never_panics() {
 #[test]
 fn known_formats_that_are_not_read_say_so() {
     for (magic, word) in [
-        (&b"EMiL"[..], "LiME"),
+        (&b"LiME"[..], "big-endian"),
         (b"KDUMP   ", "kdump"),
-        (b"PAGEDU64", "Windows"),
+        (b"MDMP", "Windows"),
     ] {
         let mut bytes = magic.to_vec();
         bytes.resize(2 << 20, 0);

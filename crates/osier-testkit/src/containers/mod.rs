@@ -1,5 +1,6 @@
 //! Writers of dump containers, by the formats' own documents. They share no code with the readers
 //! that the tests hold against them.
 
+pub mod crash;
 pub mod lime;
 pub mod packing;

@@ -1,0 +1,132 @@
+//! Windows crash dumps: `MEMORY.DMP`, and what the live tools write in its form.
+//!
+//! A header of one page (`PAGEDUMP`, 32-bit) or two (`PAGEDU64`) says by its `DumpType` what
+//! follows: pages of physical memory by the header's runs, pages by a bitmap, pages by a list of
+//! ranges, or blocks of virtual memory (a triage dump, also called small dump or minidump).
+//!
+//! Whatever a writer has nothing for keeps the word `PAGE`, with which every header is filled at
+//! first; it is read as "not there".
+//!
+//! Sources: `mindumpdef.h` and `ntiodump.h` of Microsoft's kits and `Dump.h` of its published
+//! Singularity (headers, summary and triage forms), kdmp-parser 0.8.2 (the range form), and the
+//! dumps themselves.
+
+mod bitmap;
+mod context;
+mod excluded;
+mod header;
+mod physical;
+mod triage;
+
+use std::sync::Arc;
+
+use osier_memory::{CpuState, Hint, Machine, PhysicalMemory};
+
+use self::header::{Header, Kind};
+use crate::error::{Malformed, OpenError};
+use crate::format::Format;
+use crate::map::Map;
+use crate::open::{Input, Snapshot, SnapshotInfo};
+
+/// What a 32-bit dump starts with.
+pub(crate) const MAGIC32: &[u8] = b"PAGEDUMP";
+/// What a 64-bit dump starts with.
+pub(crate) const MAGIC64: &[u8] = b"PAGEDU64";
+
+/// Whether the file is a crash dump.
+pub(crate) fn recognise(input: &Input<'_>) -> bool {
+    let head = input.map.bytes();
+    head.starts_with(MAGIC32) || head.starts_with(MAGIC64)
+}
+
+/// Why a crash dump is not read.
+enum NotRead {
+    /// It contradicts itself.
+    Malformed(Malformed),
+    /// It is of a kind that holds nothing to read.
+    Other(&'static str, &'static str),
+}
+
+impl From<Malformed> for NotRead {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+/// What a dump's body gives.
+struct Body {
+    memory: Arc<dyn PhysicalMemory>,
+    hints: Vec<Hint>,
+    facts: Vec<(&'static str, String)>,
+    anomalies: Vec<String>,
+}
+
+/// Opens a crash dump.
+///
+/// # Errors
+///
+/// The header or the body's own header is cut short or contradicts itself, no page of what is
+/// promised is in the file, the machine is no x86, or the dump holds no memory by its kind.
+pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
+    let Input { path, map, .. } = input;
+    let file_bytes = map.len();
+    let read = parse(map).map_err(|error| match error {
+        NotRead::Malformed(malformed) => malformed.in_file(path),
+        NotRead::Other(format, way_out) => OpenError::Unsupported {
+            path: path.to_owned(),
+            format,
+            way_out,
+        },
+    })?;
+    let (header, cpus, body) = read;
+    let mut facts = header.facts;
+    facts.extend(body.facts);
+    let mut anomalies = header.anomalies;
+    anomalies.extend(body.anomalies);
+    let mut hints = vec![Hint::CrashDump(Box::new(header.hint))];
+    hints.extend(body.hints);
+    Ok(Snapshot {
+        machine: Machine {
+            memory: body.memory,
+            cpus,
+            hints,
+        },
+        info: SnapshotInfo {
+            format: Format::CrashDump,
+            file: path.to_owned(),
+            file_bytes,
+            facts,
+            anomalies,
+            ram: Vec::new(),
+        },
+    })
+}
+
+fn parse(map: Map) -> Result<(Header, Vec<CpuState>, Body), NotRead> {
+    let mut header = Header::parse(map.bytes())?;
+    let (cpu, said) = context::of_header(map.bytes(), &header)?;
+    header.facts.push(("context record", said));
+    let body = match header.kind {
+        Kind::Full => physical::full(map, &header)?,
+        Kind::Summary | Kind::Bitmap => physical::by_bitmap(&map, &header)?,
+        Kind::Ranges => physical::by_ranges(map, &header)?,
+        Kind::Triage => triage::read(map, &header)?,
+        Kind::HeaderOnly => {
+            return Err(NotRead::Other(
+                "a Windows crash dump that is a header only (DumpType 3)",
+                "it holds no memory: take a kernel or complete dump",
+            ));
+        }
+        Kind::Unknown(_) => {
+            return Err(Malformed::new(
+                header.kind_at,
+                format!(
+                    "a DumpType that is known (1, 2, 4 to 10), not {}",
+                    header.kind
+                ),
+            )
+            .into());
+        }
+    };
+    Ok((header, cpu.into_iter().collect(), body))
+}
