@@ -76,9 +76,15 @@ pub fn packed() -> PathBuf {
 fn archive(name: &str) -> Result<PathBuf, String> {
     let packed = packed();
     let file = format!("{name}.tar.zst");
-    let below = fs::read_dir(&packed).into_iter().flatten().flatten();
+    let below = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let first = below(&packed);
+    let second = first.iter().flat_map(|folder| below(folder));
     std::iter::once(packed.clone())
-        .chain(below.map(|entry| entry.path()))
+        .chain(first.iter().cloned())
+        .chain(second)
         .map(|folder| folder.join(&file))
         .find(|path| path.is_file())
         .ok_or_else(|| format!("no {file} in {} (set OSIER_DATA)", packed.display()))

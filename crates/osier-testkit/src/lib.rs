@@ -24,6 +24,7 @@ pub mod qemu;
 mod random;
 mod tables;
 mod toy;
+pub mod windows;
 mod wrappers;
 
 pub use memory::{FlatMemory, MemoryBuilder};

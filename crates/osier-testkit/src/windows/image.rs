@@ -1,0 +1,139 @@
+//! PE images in the kernel half: headers, the debug directory, the RSDS record that names the PDB.
+//!
+//! Source: Microsoft PE and COFF specification; the CodeView record as its debuggers read it
+//! (`RSDS`, GUID, age, name).
+
+use osier_memory::VirtAddr;
+
+use super::spaces::Space;
+use super::writer::Writer;
+
+/// Offset of the `PE` signature, as most kernels have it.
+const PE: u64 = 0xf8;
+/// Debug directory and CodeView record, in a page of the image's data.
+const DIRECTORY_BYTES: u32 = 28;
+const CODEVIEW: u32 = 2;
+
+/// An image to write the headers of.
+pub(super) struct Image<'a> {
+    pub(super) base: VirtAddr,
+    pub(super) bytes: u64,
+    /// `TimeDateStamp`.
+    pub(super) stamp: u32,
+    /// GUID as its 16 bytes are printed, age, and name of the PDB.
+    pub(super) pdb: Pdb<'a>,
+    /// Where in the image the debug directory stands.
+    pub(super) debug: u64,
+}
+
+/// What names a PDB.
+#[derive(Clone, Copy)]
+pub(super) struct Pdb<'a> {
+    pub(super) guid: [u8; 16],
+    pub(super) age: u32,
+    pub(super) name: &'a str,
+}
+
+pub(super) fn write(w: &mut Writer<'_>, image: &Image<'_>) {
+    let mut dos = vec![0; PE as usize];
+    dos[..2].copy_from_slice(b"MZ");
+    dos[0x3c..0x40].copy_from_slice(&(PE as u32).to_le_bytes());
+    w.bytes(Space::SYSTEM, image.base, &dos);
+    let headers = headers(w, image);
+    w.bytes(Space::SYSTEM, image.base.plus(PE), &headers);
+    let record = codeview(image.pdb);
+    let at = image.debug + u64::from(DIRECTORY_BYTES);
+    let mut directory = Bytes::default();
+    directory.u32(0).u32(image.stamp).u32(0).u32(CODEVIEW);
+    directory
+        .u32(record.len() as u32)
+        .u32(at as u32)
+        .u32(at as u32);
+    w.bytes(Space::SYSTEM, image.base.plus(image.debug), &directory.0);
+    w.bytes(Space::SYSTEM, image.base.plus(at), &record);
+}
+
+fn headers(w: &Writer<'_>, image: &Image<'_>) -> Vec<u8> {
+    let wide = w.is_wide();
+    let sections: [(&[u8; 8], u32); 3] = [
+        (b".text\0\0\0", 0x6000_0020),
+        (b".rdata\0\0", 0x4000_0040),
+        (b".data\0\0\0", 0xc000_0040),
+    ];
+    let optional_bytes: u16 = if wide { 0xf0 } else { 0xe0 };
+    let mut out = Bytes(b"PE\0\0".to_vec());
+    out.u16(if wide { 0x8664 } else { 0x14c });
+    out.u16(sections.len() as u16)
+        .u32(image.stamp)
+        .u32(0)
+        .u32(0);
+    out.u16(optional_bytes).u16(if wide { 0x22 } else { 0x10e });
+    // The optional header.
+    let (code, data) = (image.bytes as u32 / 2, image.bytes as u32 / 4);
+    out.u16(if wide { 0x20b } else { 0x10b }).u16(10);
+    out.u32(code).u32(data).u32(0).u32(0x1000).u32(0x1000);
+    if wide {
+        out.u64(image.base.0);
+    } else {
+        out.u32(code).u32(image.base.0 as u32);
+    }
+    out.u32(0x1000).u32(0x200);
+    out.u16(6).u16(1).u16(6).u16(1).u16(6).u16(1).u32(0);
+    out.u32(image.bytes as u32).u32(0x400).u32(0x0015_7e9a);
+    out.u16(1).u16(0);
+    for size in [0x40_0000_u64, 0x1000, 0x10_0000, 0x1000] {
+        if wide {
+            out.u64(size);
+        } else {
+            out.u32(size as u32);
+        }
+    }
+    out.u32(0).u32(16);
+    for directory in 0..16 {
+        match directory {
+            6 => out.u32(image.debug as u32).u32(DIRECTORY_BYTES),
+            _ => out.u32(0).u32(0),
+        };
+    }
+    let step = (image.bytes as u32 / 4) & !0xfff;
+    for (number, (name, rights)) in (0..).zip(sections) {
+        out.0.extend_from_slice(name);
+        let start = (step * number).max(0x1000);
+        out.u32(step).u32(start).u32(step).u32(start);
+        out.u32(0).u32(0).u32(0).u32(rights);
+    }
+    out.0
+}
+
+fn codeview(pdb: Pdb<'_>) -> Vec<u8> {
+    let g = pdb.guid;
+    let mut out = b"RSDS".to_vec();
+    // The first three fields of a GUID are numbers, printed from their high bytes on.
+    out.extend([g[3], g[2], g[1], g[0], g[5], g[4], g[7], g[6]]);
+    out.extend_from_slice(&g[8..]);
+    out.extend_from_slice(&pdb.age.to_le_bytes());
+    out.extend_from_slice(pdb.name.as_bytes());
+    out.push(0);
+    out
+}
+
+/// Little-endian fields one after another.
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn u16(&mut self, value: u16) -> &mut Self {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+
+    fn u32(&mut self, value: u32) -> &mut Self {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+
+    fn u64(&mut self, value: u64) -> &mut Self {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+}
