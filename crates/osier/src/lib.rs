@@ -29,6 +29,6 @@ pub mod tables;
 
 pub use error::Error;
 pub use profiles::{ProfileSource, known, profile_of_pdb};
-pub use session::{Options, Session, open_snapshot};
+pub use session::{Options, Session, Shared, open_snapshot};
 
 pub use {osier_linux, osier_memory, osier_osi, osier_profile, osier_snapshot, osier_symbols};

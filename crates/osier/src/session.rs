@@ -100,11 +100,11 @@ impl Session {
     ///
     /// As [`open`](Self::open).
     pub fn attach(snapshot: Snapshot, options: &Options) -> Result<Self, Error> {
-        let profiles = Profiles::new(options)?;
+        let shared = Shared::new(options)?;
         let place = Place::of(&snapshot.info.file, options.cache.as_deref());
-        let located = find(&snapshot, options, &profiles.known(), place.root())?;
+        let located = shared.locate(&snapshot, place.root().as_slice())?;
         place.keep(located.root);
-        let (profile, source) = profiles.of(&snapshot.machine, &located)?;
+        let (profile, source) = shared.profile(&snapshot, &located)?;
         Self::with(snapshot, located, profile, source)
     }
 
@@ -119,11 +119,16 @@ impl Session {
         profile: Arc<Profile>,
     ) -> Result<Self, Error> {
         let known: Vec<Known> = known(&profile).into_iter().collect();
-        let located = find(&snapshot, options, &known, None)?;
+        let located = find(&snapshot, options, &known, &[])?;
         Self::with(snapshot, located, profile, ProfileSource::Given)
     }
 
-    fn with(
+    /// Attaches to a snapshot whose kernel was found and whose profile is in hand.
+    ///
+    /// # Errors
+    ///
+    /// The profile lacks what the provider reads, or is another kernel's.
+    pub fn with(
         snapshot: Snapshot,
         located: Located,
         profile: Arc<Profile>,
@@ -159,12 +164,81 @@ impl Session {
     }
 }
 
+/// What the sessions of many snapshots have in common: what the caller said, the profiles, and the
+/// kernels that they describe, read once.
+pub struct Shared {
+    options: Options,
+    profiles: Profiles,
+    known: Vec<Known>,
+}
+
+impl Shared {
+    /// Reads the profile that `options` names and the cards of all others.
+    ///
+    /// # Errors
+    ///
+    /// The named profile cannot be read.
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        let profiles = Profiles::new(options)?;
+        let known = profiles.known();
+        Ok(Self {
+            options: options.clone(),
+            profiles,
+            known,
+        })
+    }
+
+    /// What the caller said.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Finds the kernel of `snapshot`. `roots` are page-table roots by which other snapshots were
+    /// read; they are tried first, and confirmed like any other.
+    ///
+    /// # Errors
+    ///
+    /// No kernel was found, or not the one that the caller named.
+    pub fn locate(&self, snapshot: &Snapshot, roots: &[PhysAddr]) -> Result<Located, Error> {
+        find(snapshot, &self.options, &self.known, roots)
+    }
+
+    /// As [`locate`](Self::locate), where the kernel is expected to be the one that `profile`
+    /// describes and to be read by `root`.
+    ///
+    /// # Errors
+    ///
+    /// As [`locate`](Self::locate).
+    pub fn locate_again(
+        &self,
+        snapshot: &Snapshot,
+        profile: &Profile,
+        root: PhysAddr,
+    ) -> Result<Located, Error> {
+        let known: Vec<Known> = known(profile).into_iter().collect();
+        find(snapshot, &self.options, &known, &[root])
+    }
+
+    /// The profile of the kernel that was found in `snapshot`.
+    ///
+    /// # Errors
+    ///
+    /// There is none, and it cannot be read out of the snapshot either.
+    pub fn profile(
+        &self,
+        snapshot: &Snapshot,
+        located: &Located,
+    ) -> Result<(Arc<Profile>, ProfileSource), Error> {
+        self.profiles.of(&snapshot.machine, located)
+    }
+}
+
 /// Finds the kernel and holds it against what the caller said.
 fn find(
     snapshot: &Snapshot,
     options: &Options,
     known: &[Known],
-    last: Option<PhysAddr>,
+    roots: &[PhysAddr],
 ) -> Result<Located, Error> {
     let machine = &snapshot.machine;
     let name = match &options.os {
@@ -183,7 +257,9 @@ fn find(
     let located = match options.table_root {
         None => {
             let mut machine = machine.clone();
-            machine.hints.extend(last.map(Hint::LastRoot));
+            machine
+                .hints
+                .extend(roots.iter().copied().map(Hint::LastRoot));
             locate(&machine, known).map_err(not_found)?
         }
         Some(root) => {
