@@ -1,6 +1,6 @@
 //! What Linux means by a page-table entry that the processor finds not present.
 
-use osier_memory::{Cause, NotPresent, Paging, Store};
+use osier_memory::{AbsentEntry, Cause, NotPresent, Store};
 
 /// `_PAGE_PROTNONE`: the global bit of an entry that is not present.
 const PROT_NONE: u64 = 1 << 8;
@@ -17,7 +17,10 @@ const TOP_FRAME_BIT: u64 = 1 << 51;
 /// frame bits of 8-byte entries that are not present are stored inverted; the highest frame bit
 /// tells which, for no machine has RAM at 2^51. Any other non-zero entry is in swap form: a swap
 /// slot, or a migration, poison or marker entry.
-pub fn linux_policy(mode: Paging, level: u8, entry: u64) -> NotPresent {
+pub fn linux_policy(absent: AbsentEntry) -> NotPresent {
+    let AbsentEntry {
+        mode, level, entry, ..
+    } = absent;
     if entry == 0 {
         return NotPresent::Fault(Cause::NotPresent { entry });
     }

@@ -71,6 +71,10 @@ pub enum Store {
     Prototype,
     /// A compressed store in memory.
     Compressed,
+    /// Nowhere yet: Windows gives a page of zeros when it is first touched.
+    DemandZero,
+    /// A file that is mapped.
+    MappedFile,
 }
 
 /// Why a dump writer left a page out.
@@ -167,6 +171,8 @@ impl Cause {
                 Store::PageFile => "pagefile",
                 Store::Prototype => "prototype",
                 Store::Compressed => "compressed-store",
+                Store::DemandZero => "demand-zero",
+                Store::MappedFile => "mapped-file",
             },
             Self::NoRam => "no-ram",
             Self::NotCaptured => "not-captured",
@@ -191,6 +197,8 @@ impl fmt::Display for Fault {
                         Store::PageFile => "in the paging file",
                         Store::Prototype => "prototype entry",
                         Store::Compressed => "in a compressed store",
+                        Store::DemandZero => "demand-zero, never touched",
+                        Store::MappedFile => "in the file that is mapped",
                     }
                 )?;
             }

@@ -5,7 +5,7 @@
 //! pages under PAE without asking CR4.PSE. Bits that the processor reserves do not stop the walk;
 //! each [`Step`] names those that are set.
 
-use crate::{Cause, Fault, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
+use crate::{Cause, Fault, PAGE_BYTES, PhysAddr, PhysicalMemory, Store, VirtAddr};
 
 const PRESENT: u64 = 1;
 const PAGE_SIZE_BIT: u64 = 1 << 7;
@@ -179,13 +179,33 @@ pub enum NotPresent {
     Fault(Cause),
     /// The page is in memory all the same; the entry as it would stand if it were present.
     InMemory(u64),
+    /// The page is described by another entry, of the same format, at this virtual address; followed
+    /// once.
+    LookAt(VirtAddr),
 }
 
-/// Decides what a non-present entry of paging level `level` (1 is the page table) means.
-pub type NotPresentPolicy = fn(mode: Paging, level: u8, entry: u64) -> NotPresent;
+/// An entry that the processor finds not present, as a policy sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbsentEntry {
+    /// The paging mode.
+    pub mode: Paging,
+    /// The paging level: 1 is the page table.
+    pub level: u8,
+    /// The entry as it stands in memory.
+    pub entry: u64,
+    /// Another entry led here ([`NotPresent::LookAt`]).
+    pub indirect: bool,
+    /// Bits that the operating system stores inverted in entries of this kind; see
+    /// [`crate::AddressSpace::with_inverted_bits`].
+    pub inverted: u64,
+}
+
+/// Decides what a non-present entry means.
+pub type NotPresentPolicy = fn(AbsentEntry) -> NotPresent;
 
 /// The policy of the bare processor: not present is not present.
-pub fn hardware_policy(_: Paging, _: u8, entry: u64) -> NotPresent {
+pub fn hardware_policy(absent: AbsentEntry) -> NotPresent {
+    let entry = absent.entry;
     NotPresent::Fault(Cause::NotPresent { entry })
 }
 
@@ -225,17 +245,90 @@ pub struct Walk {
     pub outcome: Result<Translation, Fault>,
 }
 
-/// Translates `va` in the tables below `root`, telling `step` every entry that is read.
+/// Tables to translate by.
+pub(crate) struct Tables<'a, M: ?Sized> {
+    pub(crate) memory: &'a M,
+    pub(crate) mode: Paging,
+    pub(crate) root: PhysAddr,
+    pub(crate) a20_mask: u64,
+    pub(crate) policy: NotPresentPolicy,
+    pub(crate) inverted: u64,
+    /// This walk looks for an entry that another one told to look at.
+    pub(crate) indirect: bool,
+}
+
+impl<M: PhysicalMemory + ?Sized> Tables<'_, M> {
+    /// What the policy makes of an entry that is not present, met on the way to `va`: the entry as
+    /// it would stand.
+    pub(crate) fn resolve(&self, level: u8, entry: u64, va: VirtAddr) -> Result<u64, Fault> {
+        let absent = |entry, indirect| AbsentEntry {
+            mode: self.mode,
+            level,
+            entry,
+            indirect,
+            inverted: self.inverted,
+        };
+        let here = |cause| Fault {
+            cause,
+            va: Some(va),
+            pa: None,
+            level: Some(level),
+        };
+        let elsewhere = here(Cause::Elsewhere {
+            entry,
+            store: Store::Prototype,
+        });
+        match (self.policy)(absent(entry, false)) {
+            NotPresent::InMemory(as_if) => Ok(as_if),
+            NotPresent::Fault(cause) => Err(here(cause)),
+            NotPresent::LookAt(_) if self.indirect => Err(elsewhere),
+            NotPresent::LookAt(at) => {
+                let other = self.look_at(at).map_err(|fault| match fault.cause {
+                    // The other entry's own page is no more in memory than this one's.
+                    Cause::NotPresent { .. } | Cause::NonCanonical | Cause::Elsewhere { .. } => {
+                        elsewhere
+                    }
+                    _ => fault.with_va(va).with_level(level),
+                })?;
+                if other & PRESENT != 0 {
+                    return Ok(other);
+                }
+                match (self.policy)(absent(other, true)) {
+                    NotPresent::InMemory(as_if) => Ok(as_if),
+                    NotPresent::Fault(cause) => Err(here(cause)),
+                    NotPresent::LookAt(_) => Err(elsewhere),
+                }
+            }
+        }
+    }
+
+    /// The entry at the virtual address `at`.
+    fn look_at(&self, at: VirtAddr) -> Result<u64, Fault> {
+        let tables = Tables {
+            indirect: true,
+            ..*self
+        };
+        let to = walk(&tables, at, ignore as fn(Step))?;
+        self.memory.read_uint(to.pa, self.mode.entry_bytes())
+    }
+}
+
+fn ignore(_: Step) {}
+
+/// Translates `va` in `tables`, telling `step` every entry that is read.
 pub(crate) fn walk<M: PhysicalMemory + ?Sized>(
-    memory: &M,
-    mode: Paging,
-    root: PhysAddr,
-    a20_mask: u64,
-    policy: NotPresentPolicy,
+    tables: &Tables<'_, M>,
     va: VirtAddr,
     mut step: impl FnMut(Step),
 ) -> Result<Translation, Fault> {
     const NX: u64 = 1 << 63;
+    let &Tables {
+        memory,
+        mode,
+        root,
+        a20_mask,
+        ..
+    } = tables;
     if let Paging::Flat | Paging::Virtual = mode {
         let (pa, page_bytes) = match mode {
             Paging::Virtual => (PhysAddr(va.0), PAGE_BYTES),
@@ -274,18 +367,7 @@ pub(crate) fn walk<M: PhysicalMemory + ?Sized>(
             reserved,
         });
         if entry & PRESENT == 0 {
-            match policy(mode, level.number, entry) {
-                NotPresent::InMemory(as_if) => entry = as_if,
-                NotPresent::Fault(cause) => {
-                    let fault = Fault {
-                        cause,
-                        va: Some(va),
-                        pa: None,
-                        level: Some(level.number),
-                    };
-                    return Err(fault);
-                }
-            }
+            entry = tables.resolve(level.number, entry, va)?;
         }
         // A PAE page-directory pointer has no rights bits.
         if !(mode == Paging::Pae && level.number == 3) {

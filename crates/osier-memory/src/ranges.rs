@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 
 use crate::paging::frame_of;
-use crate::{AddressSpace, Fault, NotPresent, Paging, PhysAddr, VirtAddr};
+use crate::{AddressSpace, Fault, Paging, PhysAddr, VirtAddr};
 
 /// Adjacent pages of one size and one set of rights that lie side by side in physical memory too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,12 +200,12 @@ impl Descent<'_> {
             let mut entry = stored;
             let mut kept = false;
             if entry & 1 == 0 {
-                match (self.space.policy())(mode, level, entry) {
-                    NotPresent::InMemory(as_if) => {
+                match self.space.tables().resolve(level, entry, va) {
+                    Ok(as_if) => {
                         entry = as_if;
                         kept = true;
                     }
-                    NotPresent::Fault(_) => continue,
+                    Err(_) => continue,
                 }
             }
             let rights = if mode == Paging::Pae && level == 3 {

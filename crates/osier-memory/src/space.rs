@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::paging::{self, NotPresentPolicy, Paging, Translation, Walk};
+use crate::paging::{self, NotPresentPolicy, Paging, Tables, Translation, Walk};
 use crate::{Cause, Chunk, Fault, Gap, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
 
 /// Entries of the translation cache; a power of two.
@@ -19,6 +19,7 @@ pub struct AddressSpace {
     root: PhysAddr,
     a20_mask: u64,
     policy: NotPresentPolicy,
+    inverted: u64,
     cache: Box<[Cell<Cached>]>,
 }
 
@@ -38,6 +39,7 @@ impl Clone for AddressSpace {
     fn clone(&self) -> Self {
         let mut copy = Self::new(self.memory.clone(), self.mode, self.root, self.policy);
         copy.a20_mask = self.a20_mask;
+        copy.inverted = self.inverted;
         copy
     }
 }
@@ -58,8 +60,18 @@ impl AddressSpace {
             root,
             a20_mask: u64::MAX,
             policy,
+            inverted: 0,
             cache,
         }
+    }
+
+    /// The same space of an operating system that stores these bits inverted in entries that are
+    /// not present (Windows: `InvalidPteMask`). The policy is told them.
+    #[must_use]
+    pub fn with_inverted_bits(mut self, bits: u64) -> Self {
+        self.inverted = bits;
+        self.cache.fill(Cell::new(EMPTY));
+        self
     }
 
     /// The same space on a machine whose A20 line gives `mask`.
@@ -93,8 +105,16 @@ impl AddressSpace {
         self.root
     }
 
-    pub(crate) fn policy(&self) -> NotPresentPolicy {
-        self.policy
+    pub(crate) fn tables(&self) -> Tables<'_, dyn PhysicalMemory> {
+        Tables {
+            memory: &*self.memory,
+            mode: self.mode,
+            root: self.root,
+            a20_mask: self.a20_mask,
+            policy: self.policy,
+            inverted: self.inverted,
+            indirect: false,
+        }
     }
 
     pub(crate) fn a20_mask(&self) -> u64 {
@@ -132,33 +152,13 @@ impl AddressSpace {
     ///
     /// As [`translate`](Self::translate).
     pub fn lookup(&self, va: VirtAddr) -> Result<Translation, Fault> {
-        let memory = &*self.memory;
-        paging::walk(
-            memory,
-            self.mode,
-            self.root,
-            self.a20_mask,
-            self.policy,
-            va,
-            |_| {},
-        )
+        paging::walk(&self.tables(), va, |_| {})
     }
 
     /// The translation of `va` with every table entry on the way.
     pub fn walk(&self, va: VirtAddr) -> Walk {
         let mut steps = Vec::new();
-        let memory = &*self.memory;
-        let outcome = paging::walk(
-            memory,
-            self.mode,
-            self.root,
-            self.a20_mask,
-            self.policy,
-            va,
-            |step| {
-                steps.push(step);
-            },
-        );
+        let outcome = paging::walk(&self.tables(), va, |step| steps.push(step));
         Walk { steps, outcome }
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use osier_memory::{
-    AddressSpace, Cause, Fault, MappedRange, NotPresent, Paging, PhysAddr, VirtAddr,
+    AbsentEntry, AddressSpace, Cause, Fault, MappedRange, NotPresent, Paging, PhysAddr, VirtAddr,
     hardware_policy,
 };
 use osier_testkit::{Knockout, MemoryBuilder, Random, Rights, TableBuilder};
@@ -198,7 +198,7 @@ fn a_policy_shows_pages_that_the_processor_does_not() {
     let tables = TableBuilder::new(Paging::Long4, &mut memory);
     tables.write_entry(&mut memory, VirtAddr(0x3000), 0x1000, 0x8100);
     tables.write_entry(&mut memory, VirtAddr(0x4000), 0x1000, 0x9101);
-    let policy = |_, _, entry| match entry & 0x100 {
+    let policy = |AbsentEntry { entry, .. }| match entry & 0x100 {
         0 => NotPresent::Fault(Cause::NotPresent { entry }),
         _ => NotPresent::InMemory(entry | 1),
     };

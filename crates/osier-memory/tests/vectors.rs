@@ -11,7 +11,8 @@
 use std::sync::Arc;
 
 use osier_memory::{
-    AddressSpace, Cause, Fault, NotPresent, Paging, PhysAddr, Store, VirtAddr, hardware_policy,
+    AbsentEntry, AddressSpace, Cause, Fault, NotPresent, Paging, PhysAddr, Store, VirtAddr,
+    hardware_policy,
 };
 use osier_testkit::MemoryBuilder;
 
@@ -84,7 +85,7 @@ fn amd64_large_page_in_transition_is_the_policys_to_judge() {
     memory.write_u64(directory.plus(506 * 8), transition);
     let table = PhysAddr(transition & FRAME);
     memory.write_u64(table.plus(489 * 8), 0x2630_0000_23f6_a025);
-    let policy = |_, level, entry| {
+    let policy = |AbsentEntry { level, entry, .. }| {
         if level == 2 && entry & 0x800 != 0 {
             NotPresent::InMemory((entry | 1) & !0x80)
         } else {
@@ -117,7 +118,7 @@ fn ia32_present_and_paged_out() {
     assert_eq!(fault.cause, Cause::NotPresent { entry: 0x201b_a554 });
     assert_eq!((fault.va, fault.level), (Some(va), Some(1)));
 
-    let policy = |_, _, entry| {
+    let policy = |AbsentEntry { entry, .. }| {
         NotPresent::Fault(Cause::Elsewhere {
             entry,
             store: Store::PageFile,
