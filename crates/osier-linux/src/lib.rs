@@ -35,5 +35,4 @@ mod wanted;
 pub use attach::{AttachError, Linux};
 pub use locate::{Known, LocateError, Located, locate};
 pub use policy::linux_policy;
-pub use vma::perms;
 pub use wanted::WANTED;

@@ -9,11 +9,11 @@
 use std::ops::ControlFlow;
 
 use osier_memory::{Fault, VirtAddr};
-use osier_osi::{Module, Seen, WalkEnd, WalkEnds};
+use osier_osi::{Module, Seen, WalkEnd, WalkEnds, Walked};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
 use crate::Linux;
-use crate::list::{self, Walked};
+use crate::list;
 
 /// The walk's name in endings.
 const WALK: &str = "modules";

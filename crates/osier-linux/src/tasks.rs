@@ -7,10 +7,10 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use osier_memory::{Cause, Fault, VirtAddr};
-use osier_osi::{FoundBy, Handle, Process, WalkEnd, WalkEnds};
+use osier_osi::{FoundBy, Handle, Process, WalkEnd, WalkEnds, Walked};
 use osier_profile::{Embed, Field, Ptr, SInt, UInt, layout};
 
-use crate::list::{self, Walked};
+use crate::list;
 use crate::{AttachError, Linux, process};
 
 /// The walk's name in endings.

@@ -10,10 +10,10 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Thread, WalkEnd, WalkEnds};
+use osier_osi::{Thread, WalkEnd, WalkEnds, Walked};
 use osier_profile::{Field, Ptr, layout};
 
-use crate::list::{self, Walked};
+use crate::list;
 use crate::{Linux, current, process, tasks};
 
 /// The walk's name in endings.

@@ -107,9 +107,8 @@ impl Naming {
     }
 }
 
-/// The rights of a mapping as `/proc/PID/maps` shows them, `rwxp` or `rwxs`, from `vm_flags`
-/// ([`Mapping::flags`]).
-pub fn perms(flags: u64) -> [u8; 4] {
+/// The rights of a mapping, from `vm_flags`.
+fn perms(flags: u64) -> [u8; 4] {
     let letter = |bit, set, clear| if flags & bit != 0 { set } else { clear };
     [
         letter(VM_READ, b'r', b'-'),
@@ -160,6 +159,7 @@ pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr) -> Mappi
             .map(|pages| pages.wrapping_mul(osier_memory::PAGE_BYTES))
             .into(),
     };
+    let flags: Seen<u64> = vma.vm_flags.read(space, at).into();
     Mapping {
         pid: process.pid.clone(),
         base: start.map(VirtAddr).into(),
@@ -167,7 +167,8 @@ pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr) -> Mappi
         name: named.name,
         file: named.file,
         offset,
-        flags: vma.vm_flags.read(space, at).into(),
+        perms: flags.clone().map(perms),
+        flags,
         kind: named.kind,
         modd: at,
     }

@@ -17,7 +17,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use osier_linux::{Linux, perms};
+use osier_linux::Linux;
 use osier_memory::VirtAddr;
 use osier_osi::{Mapping, MappingKind, Osi, Process, ProcessExtra, mapping_at};
 use real::{SNAPSHOTS, attach, mappings, processes};
@@ -27,7 +27,7 @@ fn line(row: &Mapping) -> Vec<u8> {
     let base = row.base.value().expect("base").0;
     let end = base + row.size.value().expect("size");
     let offset = row.offset.value().unwrap_or(0);
-    let rights = perms(row.flags.value().expect("flags"));
+    let rights = row.perms.value().expect("flags");
     let rights = std::str::from_utf8(&rights).unwrap();
     let mut line = format!("{base:08x}-{end:08x} {rights} {offset:08x} ").into_bytes();
     let name = row.file.get().or_else(|| row.name.get());
@@ -152,11 +152,11 @@ fn lookups_hold(linux: &Linux, process: &Process, rows: &[Mapping]) {
         let backing = around.file.get().or_else(|| around.name.get());
         assert_eq!(page.backing.get(), backing);
         if page.flags.write {
-            assert_eq!(perms(around.flags.value().unwrap())[1], b'w');
+            assert_eq!(around.perms.value().unwrap()[1], b'w');
         }
         // 32-bit page tables without PAE have no such right.
         if linux.kernel_space().mode().pointer_bytes() == 8 {
-            let executable = perms(around.flags.value().unwrap())[2] == b'x';
+            let executable = around.perms.value().unwrap()[2] == b'x';
             assert_eq!(page.flags.no_execute, !executable, "{page:?}");
         }
         ControlFlow::Continue(())

@@ -4,14 +4,18 @@
 //! A value that could not be had is a [`Seen::Not`] with the reason and the place, never a
 //! sentinel. A walk returns how it ended: [`WalkEnd::Closed`] is the only good ending.
 
+mod list;
 mod lookup;
 mod osi;
+mod pages;
 mod rows;
 mod seen;
 mod walk;
 
+pub use list::{Lists, Walked};
 pub use lookup::{base_by_name, has_mapping_prefix, in_shared_object, mapping_at};
 pub use osi::{Kernel, Osi, Premise};
+pub use pages::page_rows;
 pub use rows::{
     Current, FoundBy, Handle, LinuxProcess, Mapping, MappingKind, Module, PageRange, Process,
     ProcessExtra, TaskState, Thread, WindowsProcess,

@@ -79,6 +79,7 @@ mod tests {
             file: Seen::not_applicable("no file"),
             offset: Seen::Is(0),
             flags: Seen::Is(0),
+            perms: Seen::Is(*b"---p"),
             kind: Seen::Is(kind),
             modd: VirtAddr(1),
         }

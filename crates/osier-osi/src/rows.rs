@@ -96,7 +96,8 @@ pub struct WindowsProcess {
     pub cmdline: Seen<Vec<u8>>,
 }
 
-/// A Linux task's state, as `/proc/PID/stat` names it.
+/// A thread's state. Linux: as `/proc/PID/stat` names it. Windows: a letter for `_KTHREAD.State`,
+/// see `docs/rows.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskState(pub char);
 
@@ -176,8 +177,10 @@ pub struct Mapping {
     pub file: Seen<Vec<u8>>,
     /// Offset in the file, in bytes.
     pub offset: Seen<u64>,
-    /// Raw flags. Linux: `vm_flags`.
+    /// Raw flags. Linux: `vm_flags`. Windows: `_MMVAD.u`.
     pub flags: Seen<u64>,
+    /// The rights as `/proc/PID/maps` shows them: `rwxp`, or `rwxs` for memory that is shared.
+    pub perms: Seen<[u8; 4]>,
     /// What it is for.
     pub kind: Seen<MappingKind>,
     /// Linux: `vm_area_struct`. Windows: the loader entry or VAD.

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use osier_memory::{Cause, VirtAddr};
-use osier_osi::WalkEnd;
+use osier_osi::{WalkEnd, Walked};
 use osier_testkit::{Knockout, Random};
 
-use super::{Walked, ring};
+use super::ring;
 use crate::toy::Toy;
 
 /// A sound list of `count` nodes, each on a page of its own: the toy, the head, the nodes.

@@ -322,7 +322,7 @@ fn the_vsyscall_page_shows_when_the_kernel_has_it_and_the_process_may_use_it() {
     assert_eq!(listed.names(), ["", "[vsyscall]"]);
     let (rows, ends) = listed.rows();
     assert!(ends.is_complete(), "the kernel does not count it: {ends:?}");
-    assert_eq!(crate::perms(rows[1].flags.value().unwrap()), *b"--xp");
+    assert_eq!(rows[1].perms.value().unwrap(), *b"--xp");
     listed.toy.put(mode, 0, 2);
     assert_eq!(listed.names(), [""]);
 }

@@ -3,26 +3,23 @@
 use osier_memory::PageFlags;
 use osier_osi::{Mapping, MappingKind, PageRange};
 
-use super::{Cell, Kind, Row, Table, brief, bytes, count, id, number, seen, wide};
+use super::{Cell, Row, Table, brief, bytes, count, id, number, seen, wide};
 
 static MAPPING: Table = Table {
     name: "mapping",
     columns: &[
         number("pid"),
-        brief("base").of(Kind::Address),
+        brief("base"),
         number("size"),
-        brief("name").of(Kind::Bytes),
-        brief("file").of(Kind::Bytes),
+        brief("name"),
+        brief("file"),
         number("offset"),
-        wide("flags").of(Kind::Address),
+        wide("flags"),
         brief("perms"),
         brief("kind"),
-        wide("modd").of(Kind::Address),
+        wide("modd"),
     ],
 };
-
-/// Every kind of mapping.
-pub(super) static MAPPINGS: [&Table; 1] = [&MAPPING];
 
 /// The word of a mapping's kind.
 const fn kind_word(kind: MappingKind) -> &'static str {
@@ -50,8 +47,7 @@ impl Row for Mapping {
             bytes(&self.file),
             count(&self.offset),
             seen(&self.flags, |&flags| Cell::Address(flags)),
-            seen(&self.flags, |&flags| {
-                let letters = osier_linux::perms(flags);
+            seen(&self.perms, |letters| {
                 Cell::Text(letters.iter().map(|&letter| char::from(letter)).collect())
             }),
             seen(&self.kind, |&kind| Cell::Word(kind_word(kind))),
@@ -64,17 +60,14 @@ static PAGE: Table = Table {
     name: "page",
     columns: &[
         number("pid"),
-        brief("start").of(Kind::Address),
+        brief("start"),
         number("len"),
-        brief("phys").of(Kind::Address),
+        brief("phys"),
         number("page_size"),
         brief("flags"),
-        brief("backing").of(Kind::Bytes),
+        brief("backing"),
     ],
 };
-
-/// Every kind of page range.
-pub(super) static PAGES: [&Table; 1] = [&PAGE];
 
 impl Row for PageRange {
     fn table(&self) -> &'static Table {

@@ -1,0 +1,137 @@
+//! The present pages of a process, each with the mapping around it.
+
+use std::ops::{ControlFlow, Range};
+
+use osier_memory::{AddressSpace, MappedRange, PAGE_BYTES, VirtAddr};
+
+use crate::{Absent, Mapping, PageRange, Seen, WalkEnd, WalkEnds};
+
+/// The walk's name in its endings.
+const WALK: &str = "page-tables";
+
+/// Shows the present pages of `space` inside `within`, by address. Ranges end where mappings do, so
+/// that each has one backing. `mappings` are the process's, and `ends` how the walk over them ended.
+pub fn page_rows(
+    space: &AddressSpace,
+    within: Range<VirtAddr>,
+    pid: &Seen<u32>,
+    mappings: Vec<Mapping>,
+    mut ends: WalkEnds,
+    row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
+) -> WalkEnds {
+    let mut known = Vec::with_capacity(mappings.len());
+    let mut lost = None;
+    for mapping in mappings {
+        match Span::of(mapping) {
+            Seen::Is(span) => known.push(span),
+            Seen::Not(absent) => lost = Some(absent),
+        }
+    }
+    let outside = outside(lost, &ends);
+    known.sort_by_key(|span| span.start);
+    let mut end = WalkEnd::Closed;
+    space.mapped(within, &mut |found| {
+        let flow = match found {
+            Ok(range) => split(range, &known, &outside, pid, row),
+            Err(fault) => {
+                let from = fault.va.unwrap_or_default();
+                ends.add(
+                    WALK,
+                    WalkEnd::BrokenLink {
+                        from,
+                        to: None,
+                        fault,
+                    },
+                );
+                ControlFlow::Continue(())
+            }
+        };
+        if flow.is_break() {
+            end = WalkEnd::Stopped;
+        }
+        flow
+    });
+    ends.add(WALK, end);
+    ends
+}
+
+/// The addresses of a mapping, and what it is called.
+struct Span {
+    start: u64,
+    end: u64,
+    backing: Seen<Vec<u8>>,
+}
+
+impl Span {
+    fn of(mapping: Mapping) -> Seen<Self> {
+        let (start, size) = match (mapping.base, mapping.size) {
+            (Seen::Is(base), Seen::Is(size)) => (base.0, size),
+            (Seen::Not(absent), _) | (_, Seen::Not(absent)) => return Seen::Not(absent),
+        };
+        let Some(end) = start.checked_add(size) else {
+            return Seen::implausible(size, "a mapping ends after it starts", Some(mapping.modd));
+        };
+        let backing = match (mapping.file, mapping.name) {
+            (Seen::Is(file), _) => Seen::Is(file),
+            (Seen::Not(absent), _) if absent.is_loss() => Seen::Not(absent),
+            (_, name) => name,
+        };
+        Seen::Is(Self {
+            start,
+            end,
+            backing,
+        })
+    }
+}
+
+/// Shows `range` in pieces that lie in one mapping, or in none.
+fn split(
+    range: MappedRange,
+    known: &[Span],
+    outside: &Seen<Vec<u8>>,
+    pid: &Seen<u32>,
+    row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let end = range.start.0.saturating_add(range.len);
+    let mut at = range.start.0;
+    while at < end {
+        let next = known.partition_point(|span| span.end <= at);
+        let span = known.get(next);
+        let (stop, backing) = match span {
+            Some(span) if span.start <= at => (span.end, span.backing.clone()),
+            Some(span) => (span.start, outside.clone()),
+            None => (end, outside.clone()),
+        };
+        let len = stop.min(end).wrapping_sub(at);
+        row(PageRange {
+            pid: pid.clone(),
+            start: VirtAddr(at),
+            len,
+            phys: range.phys.plus(at.wrapping_sub(range.start.0)),
+            page_bytes: range.page_bytes,
+            flags: range.flags,
+            backing,
+        })?;
+        at = at.wrapping_add(len.max(PAGE_BYTES));
+    }
+    ControlFlow::Continue(())
+}
+
+/// What backs a page that no mapping holds: nothing, or whatever the mappings that could not be had
+/// would say.
+fn outside(lost: Option<Box<Absent>>, ends: &WalkEnds) -> Seen<Vec<u8>> {
+    if let Some(absent) = lost {
+        return Seen::Not(absent);
+    }
+    let mut bad = ends.bad().peekable();
+    if bad.peek().is_none() {
+        return Seen::not_applicable("outside every mapping");
+    }
+    let fault = bad.find_map(|(_, end)| match end {
+        WalkEnd::BrokenLink { fault, .. } => Some(*fault),
+        WalkEnd::NoStart { fault, .. } => *fault,
+        _ => None,
+    });
+    let rule = "the mappings are all known";
+    fault.map_or_else(|| Seen::implausible(0, rule, None), Seen::unreadable)
+}
