@@ -10,7 +10,6 @@ mod osi_test;
 mod profile;
 mod ps;
 mod read;
-mod run;
 mod translate;
 
 use std::ops::ControlFlow;
@@ -45,7 +44,6 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Distill(args) => distill::run(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Export(args) => export::run(args, output),
-        Command::Run(args) => run::run(args, output),
         Command::Profile(command) => profile::run(command, output),
         Command::Completions { shell } => completions::completions(*shell),
         Command::Man { dir } => completions::man(dir.as_deref()),

@@ -50,7 +50,7 @@ fn wrong_usage_is_two() {
 #[test]
 fn what_is_no_snapshot_is_one() {
     check(&["ps", "/nonexistent/snapshot"], 1, "/nonexistent/snapshot");
-    let empty = file("empty", b"");
+    let empty = file("empty-file", b"");
     check(&["ps", empty.to_str().unwrap()], 1, "empty");
     let packed = file("packed.xz", b"\xfd7zXZ\0\0\0\0\0\0\0");
     check(&["ps", packed.to_str().unwrap()], 1, "packed.xz");

@@ -53,7 +53,7 @@ pub(crate) const CARD_WINDOW: usize = 8192;
 pub(crate) const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Symbols that confirm that a kernel lies where it is thought to.
-const ANCHORS: [&str; 8] = [
+const ANCHORS: [&str; 11] = [
     "_text",
     "_stext",
     "linux_banner",
@@ -62,6 +62,9 @@ const ANCHORS: [&str; 8] = [
     "initial_page_table",
     "init_task",
     "init_uts_ns",
+    "KdDebuggerDataBlock",
+    "PsActiveProcessHead",
+    "PsLoadedModuleList",
 ];
 
 /// Why a profile could not be read or written.

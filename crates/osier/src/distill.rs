@@ -5,14 +5,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use osier_linux::locate;
 use osier_memory::{Hint, Machine, PhysicalMemory, Recorder};
-use osier_profile::Profile;
+use osier_profile::{OsKind, Profile};
 use osier_snapshot::Snapshot;
 
 use crate::ask::{Question, transcript};
 use crate::elf_core::{Core, CoreError, write_core};
-use crate::{Error, Options, Session, open_snapshot};
+use crate::{Error, Located, Options, Session, open_snapshot};
 
 /// What distilling did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +72,11 @@ pub fn distill(
     // types and symbols out of the snapshot touches need not be kept.
     let session = Session::open(path, options)?;
     let profile = session.profile.clone();
-    let vmcoreinfo = session.located.vmcoreinfo.clone();
+    let located = session.located.clone();
+    let vmcoreinfo = match &located {
+        Located::Linux(found) => found.vmcoreinfo.clone(),
+        Located::Windows(_) => None,
+    };
     let pointer_bytes = session.pointer_bytes();
     drop(session);
 
@@ -92,7 +95,10 @@ pub fn distill(
         cpus: cpus.clone(),
         hints: snapshot.machine.hints.clone(),
     };
-    let _ = locate(&bare, &[]);
+    match located.os() {
+        OsKind::Linux => drop(osier_linux::locate(&bare, &[])),
+        OsKind::Windows => drop(osier_windows::locate(&bare, &[])),
+    }
     let session = Session::attach_with(snapshot, options, profile.clone())?;
     let before = answers(&session, questions);
     drop(session);

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use osier_linux::{AttachError, LocateError};
-use osier_memory::PhysAddr;
+use osier_memory::{PhysAddr, VirtAddr};
 use osier_snapshot::OpenError;
 
 use crate::import::ImportError;
+use crate::located::AttachError;
 use crate::missing::MissingSymbols;
 use crate::os_name::OsNameError;
 
@@ -28,16 +28,13 @@ pub enum Error {
         /// What the snapshot shows.
         found: String,
     },
-    /// No provider for this operating system.
-    #[error("{0} snapshots are not read yet")]
-    NoProvider(&'static str),
     /// No kernel was found.
-    #[error("{file}: {source}", file = file.display())]
+    #[error("{file}: {tried}", file = file.display())]
     Locate {
         /// The snapshot.
         file: PathBuf,
-        /// What was tried.
-        source: LocateError,
+        /// What was tried, in words.
+        tried: String,
     },
     /// The page-table root that was named is not a kernel's.
     #[error("no kernel is mapped by the page table at {0}; leave the root out to have it searched")]
@@ -48,6 +45,15 @@ pub enum Error {
     /// The kernel was found, but not its types or symbols.
     #[error(transparent)]
     Missing(#[from] Box<MissingSymbols>),
+    /// A Windows kernel was found, but not which build it is.
+    #[error(
+        "a Windows kernel lies at {base}, but the record that names its PDB was not captured; name \
+         the profile or the PDB with --profile"
+    )]
+    UnnamedPdb {
+        /// The kernel's base.
+        base: VirtAddr,
+    },
     /// The profile does not serve.
     #[error("{profile}: {source}")]
     Attach {

@@ -113,7 +113,7 @@ pub fn keep(profile: &Profile, cache: Option<PathBuf>) -> Option<PathBuf> {
 pub fn wanted(os: OsKind) -> Option<&'static Wanted> {
     match os {
         OsKind::Linux => Some(&osier_linux::WANTED),
-        OsKind::Windows => None,
+        OsKind::Windows => Some(&osier_windows::WANTED),
     }
 }
 

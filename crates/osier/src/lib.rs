@@ -16,6 +16,7 @@ mod error;
 pub mod export;
 pub mod format;
 pub mod import;
+mod located;
 pub mod missing;
 pub mod order;
 pub mod os_name;
@@ -28,7 +29,11 @@ pub mod symbol_path;
 pub mod tables;
 
 pub use error::Error;
+pub use located::{AttachError, Located};
 pub use profiles::{ProfileSource, known, profile_of_pdb};
-pub use session::{Options, Session, Shared, open_snapshot};
+pub use session::{Options, Session, open_snapshot};
 
-pub use {osier_linux, osier_memory, osier_osi, osier_profile, osier_snapshot, osier_symbols};
+pub use {
+    osier_linux, osier_memory, osier_osi, osier_profile, osier_snapshot, osier_symbols,
+    osier_windows,
+};

@@ -10,11 +10,40 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use osier_memory::PhysAddr;
+use osier_profile::OsKind;
 
-/// The kept root of one snapshot.
+/// What is kept of one snapshot.
 pub(crate) struct Place {
     file: Option<PathBuf>,
-    kept: Option<PhysAddr>,
+    kept: Option<Last>,
+}
+
+/// The kernel that was found the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Last {
+    pub(crate) os: OsKind,
+    /// Its table root.
+    pub(crate) root: PhysAddr,
+}
+
+impl Last {
+    fn parse(text: &str) -> Option<Self> {
+        let (root, os) = match text.trim().split_once(' ') {
+            Some((root, "windows")) => (root, OsKind::Windows),
+            Some(_) => return None,
+            None => (text.trim(), OsKind::Linux),
+        };
+        let root = PhysAddr(u64::from_str_radix(root, 16).ok()?);
+        Some(Self { os, root })
+    }
+
+    fn text(self) -> String {
+        let os = match self.os {
+            OsKind::Linux => "",
+            OsKind::Windows => " windows",
+        };
+        format!("{:x}{os}\n", self.root.0)
+    }
 }
 
 impl Place {
@@ -22,27 +51,25 @@ impl Place {
     pub(crate) fn of(file: &Path, cache: Option<&Path>) -> Self {
         let file = cache.and_then(|cache| name(file, cache));
         let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
-        let kept = text
-            .and_then(|text| u64::from_str_radix(text.trim(), 16).ok())
-            .map(PhysAddr);
+        let kept = text.and_then(|text| Last::parse(&text));
         Self { file, kept }
     }
 
-    /// The root that was kept.
-    pub(crate) fn root(&self) -> Option<PhysAddr> {
+    /// What was kept.
+    pub(crate) fn last(&self) -> Option<Last> {
         self.kept
     }
 
-    /// Keeps `root` for the next time. A cache that cannot be written costs time, not answers.
-    pub(crate) fn keep(&self, root: PhysAddr) {
-        let Some(file) = self.file.as_ref().filter(|_| self.kept != Some(root)) else {
+    /// Keeps `last` for the next time. A cache that cannot be written costs time, not answers.
+    pub(crate) fn keep(&self, last: Last) {
+        let Some(file) = self.file.as_ref().filter(|_| self.kept != Some(last)) else {
             return;
         };
         let temporary = file.with_extension(format!("tmp{}", std::process::id()));
         if let Some(folder) = file.parent() {
             let _ = fs::create_dir_all(folder);
         }
-        if fs::write(&temporary, format!("{:x}\n", root.0)).is_ok() {
+        if fs::write(&temporary, last.text()).is_ok() {
             let _ = fs::rename(&temporary, file);
         }
     }
@@ -60,4 +87,22 @@ fn name(file: &Path, cache: &Path) -> Option<PathBuf> {
             .join("places")
             .join(format!("{:016x}", hasher.finish())),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_reads_back() {
+        for os in [OsKind::Linux, OsKind::Windows] {
+            let last = Last {
+                os,
+                root: PhysAddr(0x1a_d000),
+            };
+            assert_eq!(Last::parse(&last.text()), Some(last));
+        }
+        assert_eq!(Last::parse("1ad000 plan9\n"), None);
+        assert_eq!(Last::parse("x\n"), None);
+    }
 }

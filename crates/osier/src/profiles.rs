@@ -4,12 +4,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osier_linux::{Known, Located, WANTED, linux_policy};
+use osier_linux::{Located, WANTED, linux_policy};
 use osier_memory::{AddressSpace, Machine};
 use osier_profile::{Card, Identity, OsKind, Profile, ProfileBuilder, ProfileStore, Source};
 use osier_symbols::image::{self, Help, Image, ImageError};
 
 use crate::import;
+use crate::located::Known;
 use crate::missing::MissingSymbols;
 use crate::symbol_path::PdbFile;
 use crate::{Error, Options};
@@ -85,12 +86,33 @@ impl Profiles {
     }
 
     /// The kernels that these profiles describe.
-    pub(crate) fn known(&self) -> Vec<Known> {
-        let named = self.named.iter().filter_map(|(_, profile)| known(profile));
-        let stored = self.store.all().cards.into_iter();
-        named
-            .chain(stored.filter_map(|(card, _)| known_by_card(card)))
-            .collect()
+    pub(crate) fn known(&self) -> Known {
+        let mut known = self
+            .named
+            .as_ref()
+            .map_or_else(Known::default, |(_, profile)| Known::of(profile));
+        for (card, _) in self.store.all().cards {
+            known.windows.extend(osier_windows::Known::of_card(&card));
+            known.linux.extend(known_by_card(card));
+        }
+        known
+    }
+
+    /// The profile of the Windows kernel that was found.
+    pub(crate) fn of_windows(
+        &self,
+        located: &osier_windows::Located,
+    ) -> Result<(Arc<Profile>, ProfileSource), Error> {
+        if let Some((path, profile)) = &self.named {
+            return Ok((profile.clone(), ProfileSource::Named(path.clone())));
+        }
+        // Where the image's record was not captured but the build is known, any of its names will do.
+        let name = located.pdb.as_deref().unwrap_or("ntkrnlmp.pdb");
+        let file = located.build_id.clone();
+        match file.and_then(|id| PdbFile::new(name, id)) {
+            Some(file) => self.of_pdb(&file),
+            None => Err(Error::UnnamedPdb { base: located.base }),
+        }
     }
 
     /// The profile of the kernel that was found.
@@ -219,11 +241,11 @@ fn identity(located: &Located) -> Identity {
     }
 }
 
-fn known_by_card(card: Card) -> Option<Known> {
+fn known_by_card(card: Card) -> Option<osier_linux::Known> {
     let root = card
         .anchor("init_top_pgt")
         .or_else(|| card.anchor("swapper_pg_dir"))?;
-    Some(Known {
+    Some(osier_linux::Known {
         text: card.anchor("_text").or_else(|| card.anchor("_stext"))?,
         linux_banner: card.anchor("linux_banner")?,
         root,
@@ -236,13 +258,13 @@ fn known_by_card(card: Card) -> Option<Known> {
 
 /// What to look for to find the kernel of `profile` in a dump; `None` when the profile lacks the
 /// symbols for it.
-pub fn known(profile: &Profile) -> Option<Known> {
+pub fn known(profile: &Profile) -> Option<osier_linux::Known> {
     let identity = profile.identity();
     if identity.os != OsKind::Linux {
         return None;
     }
     let symbol = |names: [&str; 2]| names.iter().find_map(|name| profile.symbol(name));
-    Some(Known {
+    Some(osier_linux::Known {
         text: symbol(["_text", "_stext"])?,
         linux_banner: profile.symbol("linux_banner")?,
         root: symbol(["init_top_pgt", "swapper_pg_dir"])?,

@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use osier_linux::{Known, Linux, Located, locate};
-use osier_memory::{Hint, Machine, PhysAddr};
+use osier_memory::{Machine, PhysAddr};
 use osier_osi::Osi;
-use osier_profile::{OsKind, Profile};
+use osier_profile::Profile;
 use osier_snapshot::{OpenOptions, Progress, Snapshot, SnapshotInfo};
 
 use crate::Error;
-use crate::os_name::{OsName, os_word};
-use crate::place::Place;
-use crate::profiles::{ProfileSource, Profiles, known};
+use crate::located::{Known, Located, find};
+use crate::os_name::OsName;
+use crate::place::{Last, Place};
+use crate::profiles::{ProfileSource, Profiles};
 
 /// What a caller may say about a snapshot. The default says nothing and keeps nothing.
 #[derive(Clone, Debug, Default)]
@@ -100,11 +100,17 @@ impl Session {
     ///
     /// As [`open`](Self::open).
     pub fn attach(snapshot: Snapshot, options: &Options) -> Result<Self, Error> {
-        let shared = Shared::new(options)?;
+        let profiles = Profiles::new(options)?;
         let place = Place::of(&snapshot.info.file, options.cache.as_deref());
-        let located = shared.locate(&snapshot, place.root().as_slice())?;
-        place.keep(located.root);
-        let (profile, source) = shared.profile(&snapshot, &located)?;
+        let located = find(&snapshot, options, &profiles.known(), place.last())?;
+        place.keep(Last {
+            os: located.os(),
+            root: located.root(),
+        });
+        let (profile, source) = match &located {
+            Located::Linux(found) => profiles.of(&snapshot.machine, found)?,
+            Located::Windows(found) => profiles.of_windows(found)?,
+        };
         Self::with(snapshot, located, profile, source)
     }
 
@@ -118,24 +124,18 @@ impl Session {
         options: &Options,
         profile: Arc<Profile>,
     ) -> Result<Self, Error> {
-        let known: Vec<Known> = known(&profile).into_iter().collect();
-        let located = find(&snapshot, options, &known, &[])?;
+        let located = find(&snapshot, options, &Known::of(&profile), None)?;
         Self::with(snapshot, located, profile, ProfileSource::Given)
     }
 
-    /// Attaches to a snapshot whose kernel was found and whose profile is in hand.
-    ///
-    /// # Errors
-    ///
-    /// The profile lacks what the provider reads, or is another kernel's.
-    pub fn with(
+    fn with(
         snapshot: Snapshot,
         located: Located,
         profile: Arc<Profile>,
         source: ProfileSource,
     ) -> Result<Self, Error> {
-        let attached = Linux::attach(&snapshot.machine, &located, profile.clone());
-        let linux = attached.map_err(|error| Error::Attach {
+        let attached = located.attach(&snapshot.machine, profile.clone());
+        let osi = attached.map_err(|error| Error::Attach {
             profile: source.to_string(),
             source: error,
         })?;
@@ -145,144 +145,22 @@ impl Session {
             located,
             profile,
             source,
-            osi: Box::new(linux),
+            osi,
         })
     }
 
     /// Bytes of the guest kernel's pointers.
     pub fn pointer_bytes(&self) -> u8 {
-        self.located.mode.pointer_bytes()
+        self.located.mode().pointer_bytes()
     }
 
-    /// What was added to link-time addresses by KASLR; `None` when the profile has no `_text`.
+    /// What was added to link-time addresses by KASLR; `None` when the profile has no `_text`, as
+    /// of Windows, whose symbols count from the image's base.
     pub fn virtual_slide(&self) -> Option<u64> {
         let text = self
             .profile
             .symbol("_text")
             .or_else(|| self.profile.symbol("_stext"))?;
-        Some(self.located.text.0.wrapping_sub(text))
+        Some(self.located.base().0.wrapping_sub(text))
     }
-}
-
-/// What the sessions of many snapshots have in common: what the caller said, the profiles, and the
-/// kernels that they describe, read once.
-pub struct Shared {
-    options: Options,
-    profiles: Profiles,
-    known: Vec<Known>,
-}
-
-impl Shared {
-    /// Reads the profile that `options` names and the cards of all others.
-    ///
-    /// # Errors
-    ///
-    /// The named profile cannot be read.
-    pub fn new(options: &Options) -> Result<Self, Error> {
-        let profiles = Profiles::new(options)?;
-        let known = profiles.known();
-        Ok(Self {
-            options: options.clone(),
-            profiles,
-            known,
-        })
-    }
-
-    /// What the caller said.
-    pub fn options(&self) -> &Options {
-        &self.options
-    }
-
-    /// Finds the kernel of `snapshot`. `roots` are page-table roots by which other snapshots were
-    /// read; they are tried first, and confirmed like any other.
-    ///
-    /// # Errors
-    ///
-    /// No kernel was found, or not the one that the caller named.
-    pub fn locate(&self, snapshot: &Snapshot, roots: &[PhysAddr]) -> Result<Located, Error> {
-        find(snapshot, &self.options, &self.known, roots)
-    }
-
-    /// As [`locate`](Self::locate), where the kernel is expected to be the one that `profile`
-    /// describes and to be read by `root`.
-    ///
-    /// # Errors
-    ///
-    /// As [`locate`](Self::locate).
-    pub fn locate_again(
-        &self,
-        snapshot: &Snapshot,
-        profile: &Profile,
-        root: PhysAddr,
-    ) -> Result<Located, Error> {
-        let known: Vec<Known> = known(profile).into_iter().collect();
-        find(snapshot, &self.options, &known, &[root])
-    }
-
-    /// The profile of the kernel that was found in `snapshot`.
-    ///
-    /// # Errors
-    ///
-    /// There is none, and it cannot be read out of the snapshot either.
-    pub fn profile(
-        &self,
-        snapshot: &Snapshot,
-        located: &Located,
-    ) -> Result<(Arc<Profile>, ProfileSource), Error> {
-        self.profiles.of(&snapshot.machine, located)
-    }
-}
-
-/// Finds the kernel and holds it against what the caller said.
-fn find(
-    snapshot: &Snapshot,
-    options: &Options,
-    known: &[Known],
-    roots: &[PhysAddr],
-) -> Result<Located, Error> {
-    let machine = &snapshot.machine;
-    let name = match &options.os {
-        Some(name) => Some((name, OsName::parse(name)?)),
-        None => None,
-    };
-    if let Some((_, named)) = &name
-        && named.os != OsKind::Linux
-    {
-        return Err(Error::NoProvider(os_word(named.os)));
-    }
-    let not_found = |source| Error::Locate {
-        file: snapshot.info.file.clone(),
-        source,
-    };
-    let located = match options.table_root {
-        None => {
-            let mut machine = machine.clone();
-            machine
-                .hints
-                .extend(roots.iter().copied().map(Hint::LastRoot));
-            locate(&machine, known).map_err(not_found)?
-        }
-        Some(root) => {
-            let told = Machine {
-                memory: machine.memory.clone(),
-                cpus: Vec::new(),
-                hints: vec![Hint::TableRoot(root)],
-            };
-            locate(&told, known)
-                .ok()
-                .filter(|located| located.mode.root_of_cr3(root.0) == located.root)
-                .ok_or(Error::NotARoot(root))?
-        }
-    };
-    if let Some((given, named)) = name {
-        let bytes = located.mode.pointer_bytes();
-        let found = named.contradiction(OsKind::Linux, bytes, &located.release());
-        if let Some(found) = found {
-            return Err(Error::Contradiction {
-                named: given.clone(),
-                found,
-            });
-        }
-    }
-    Ok(located)
 }

@@ -6,7 +6,7 @@ use osier::format::{json_string, terminal_text};
 use osier::osier_memory::CpuState;
 use osier::osier_osi::WalkEnds;
 use osier::osier_snapshot::{Snapshot, panda_checksum};
-use osier::{Session, open_snapshot};
+use osier::{Located, Session, open_snapshot};
 
 use super::options;
 use crate::args::{Format, InfoArgs, OutputArgs};
@@ -122,13 +122,24 @@ fn kernel_text(session: &Session, text: &mut String) {
     let kernel = session.osi.kernel();
     text.push('\n');
     line(text, "kernel", &terminal_text(&kernel.banner));
-    line(text, "release", &session.located.release());
+    let located = &session.located;
+    match located {
+        Located::Linux(found) => line(text, "release", &found.release()),
+        Located::Windows(found) => {
+            line(text, "PDB", found.pdb.as_deref().unwrap_or("not captured"));
+        }
+    }
     let id = kernel.build_id.as_deref().unwrap_or("none");
     line(text, "build id", id);
-    line(text, "paging", session.located.mode.name());
-    line(text, "table root", &session.located.root.to_string());
-    line(text, "text", &session.located.text.to_string());
-    line(text, "text, physical", &session.located.text_pa.to_string());
+    line(text, "paging", located.mode().name());
+    line(text, "table root", &located.root().to_string());
+    match located {
+        Located::Linux(found) => {
+            line(text, "text", &found.text.to_string());
+            line(text, "text, physical", &found.text_pa.to_string());
+        }
+        Located::Windows(found) => line(text, "base", &found.base.to_string()),
+    }
     if let Some(slide) = session.virtual_slide() {
         line(text, "KASLR slide", &format!("{slide:#x}"));
     }
@@ -228,20 +239,35 @@ fn cpu_json(cpu: &CpuState, text: &mut String) {
 
 fn kernel_json(session: &Session, text: &mut String) {
     let kernel = session.osi.kernel();
-    text.push_str(",\"kernel\":{\"os\":\"linux\"");
+    let located = &session.located;
+    text.push_str(match located {
+        Located::Linux(_) => ",\"kernel\":{\"os\":\"linux\"",
+        Located::Windows(_) => ",\"kernel\":{\"os\":\"windows\"",
+    });
     field(text, "banner", &terminal_text(&kernel.banner));
-    field(text, "release", &session.located.release());
+    match located {
+        Located::Linux(found) => field(text, "release", &found.release()),
+        Located::Windows(found) => match &found.pdb {
+            Some(pdb) => field(text, "pdb", pdb),
+            None => text.push_str(",\"pdb\":null"),
+        },
+    }
     match &kernel.build_id {
         Some(id) => field(text, "build_id", id),
         None => text.push_str(",\"build_id\":null"),
     }
-    field(text, "paging", session.located.mode.name());
-    field(text, "root", &session.located.root.to_string());
-    field(text, "text", &session.located.text.to_string());
-    field(text, "text_phys", &session.located.text_pa.to_string());
-    match session.virtual_slide() {
-        Some(slide) => field(text, "virtual_slide", &format!("{slide:#x}")),
-        None => text.push_str(",\"virtual_slide\":null"),
+    field(text, "paging", located.mode().name());
+    field(text, "root", &located.root().to_string());
+    match located {
+        Located::Linux(found) => {
+            field(text, "text", &found.text.to_string());
+            field(text, "text_phys", &found.text_pa.to_string());
+            match session.virtual_slide() {
+                Some(slide) => field(text, "virtual_slide", &format!("{slide:#x}")),
+                None => text.push_str(",\"virtual_slide\":null"),
+            }
+        }
+        Located::Windows(found) => field(text, "base", &found.base.to_string()),
     }
     field(text, "profile", &session.source.to_string());
     text.push_str(",\"premises\":[");

@@ -10,15 +10,8 @@ use crate::tables::{Cell, Row};
 
 /// Writes `row` as one JSON object.
 pub fn json_row(row: &dyn Row, into: &mut String) {
-    into.push('{');
-    json_fields(row, into);
-    into.push('}');
-}
-
-/// Writes the fields of `row` into an object that is open already: `into` ends with its brace or
-/// with another field.
-pub fn json_fields(row: &dyn Row, into: &mut String) {
     let mut absent = String::new();
+    into.push('{');
     for (column, cell) in row.table().columns.iter().zip(row.cells()) {
         if into.ends_with(|c| c != '{') {
             into.push(',');
@@ -34,6 +27,7 @@ pub fn json_fields(row: &dyn Row, into: &mut String) {
     if !absent.is_empty() {
         let _ = write!(into, ",\"absent\":{absent}}}");
     }
+    into.push('}');
 }
 
 fn value(name: &str, cell: &Cell<'_>, into: &mut String) {
@@ -154,14 +148,7 @@ fn fault_fields(fault: &Fault, into: &mut String) {
 
 /// Writes how `walk` ended as the object `{"end": …}`.
 pub fn json_end(walk: &str, end: &WalkEnd, into: &mut String) {
-    into.push_str("{\"end\":");
-    json_ending(walk, end, into);
-    into.push('}');
-}
-
-/// Writes how `walk` ended as an object.
-pub fn json_ending(walk: &str, end: &WalkEnd, into: &mut String) {
-    into.push_str("{\"walk\":");
+    into.push_str("{\"end\":{\"walk\":");
     json_string(walk, into);
     let _ = write!(into, ",\"how\":\"{}\"", end.word());
     match end {
@@ -212,7 +199,7 @@ pub fn json_ending(walk: &str, end: &WalkEnd, into: &mut String) {
             }
         }
     }
-    into.push('}');
+    into.push_str("}}");
 }
 
 #[cfg(test)]

@@ -2,21 +2,18 @@
 
 use osier_osi::Module;
 
-use super::{Cell, Kind, Row, Table, brief, bytes, count, number, seen};
+use super::{Cell, Row, Table, brief, bytes, count, number, seen};
 
 static MODULE: Table = Table {
     name: "module",
     columns: &[
-        brief("name").of(Kind::Bytes),
-        brief("base").of(Kind::Address),
+        brief("name"),
+        brief("base"),
         number("size"),
-        brief("file").of(Kind::Bytes),
-        brief("modd").of(Kind::Address),
+        brief("file"),
+        brief("modd"),
     ],
 };
-
-/// Every kind of module.
-pub(super) static MODULES: [&Table; 1] = [&MODULE];
 
 impl Row for Module {
     fn table(&self) -> &'static Table {

@@ -1,0 +1,311 @@
+//! Attaching: a located kernel and its profile become a provider.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use osier_memory::{AddressSpace, Cause, Fault, Machine, Paging, VirtAddr};
+use osier_osi::{
+    Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Premise, Process, Seen, Thread,
+    WalkEnds,
+};
+use osier_profile::{Field, LayoutError, OsKind, Profile, Resolver, UInt, layout};
+
+use crate::guest::Guest;
+use crate::locate::{decode, premise};
+use crate::{Located, windows_policy};
+use crate::{current, loader, mappings, modules, peb, process, processes, section, threads, vad};
+
+/// Longest `NtBuildLab`.
+const BUILD_LAB: usize = 256;
+
+/// Why a provider could not be made of a located kernel and a profile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AttachError {
+    /// Neither the profile nor the snapshot's header names the process list.
+    #[error(
+        "the profile has no symbol {0}, and no crash-dump header or KDBG names it; import the PDB"
+    )]
+    NoSymbol(&'static str),
+    /// The profile lacks members that the walkers read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The profile is another kernel's.
+    #[error("the profile does not fit this kernel: {0}")]
+    WrongProfile(String),
+}
+
+layout! {
+    /// Fields read from `_MI_SYSTEM_INFORMATION`, Windows 10 and later.
+    struct SystemInformation: "_MI_SYSTEM_INFORMATION" {
+        /// Bits stored inverted in entries that are not present.
+        invalid_pte_mask: Option<Field<UInt>> = ["Hardware.InvalidPteMask"],
+    }
+}
+
+/// The Windows provider.
+pub struct Windows {
+    pub(crate) guest: Guest,
+    /// `PsActiveProcessHead`.
+    pub(crate) processes_at: VirtAddr,
+    /// `PsLoadedModuleList`.
+    pub(crate) modules_at: Option<VirtAddr>,
+    pub(crate) process: process::Layout,
+    pub(crate) peb: peb::Layout,
+    pub(crate) loader: loader::Layout,
+    pub(crate) threads: threads::Layout,
+    pub(crate) current: current::Layout,
+    pub(crate) vad: vad::Layout,
+    pub(crate) section: section::Layout,
+    kernel: Kernel,
+}
+
+impl Windows {
+    /// Makes a provider of the kernel that `located` names, read by `profile`.
+    ///
+    /// # Errors
+    ///
+    /// A profile that lacks what the walkers read, or that does not fit: no process list where it
+    /// says.
+    pub fn attach(
+        machine: &Machine,
+        located: &Located,
+        profile: Arc<Profile>,
+    ) -> Result<Self, AttachError> {
+        if profile.identity().os != OsKind::Windows
+            || profile.identity().pointer_bytes != located.mode.pointer_bytes()
+        {
+            let bits = located.mode.pointer_bytes().saturating_mul(8);
+            let wrong = format!("it does not describe a {bits}-bit Windows kernel");
+            return Err(AttachError::WrongProfile(wrong));
+        }
+        let mut resolver = Resolver::new(&profile);
+        let process = process::Layout::resolve(&mut resolver);
+        let peb = peb::Layout::resolve(&mut resolver);
+        let loader = loader::Layout::resolve(&mut resolver);
+        let threads = threads::Layout::resolve(&mut resolver);
+        let current = current::Layout::resolve(&mut resolver);
+        let vad = vad::Layout::resolve(&mut resolver);
+        let section = section::Layout::resolve(&mut resolver);
+        let system = SystemInformation::resolve(&mut resolver);
+        resolver.finish()?;
+
+        let memory = machine.memory.clone();
+        let space = AddressSpace::new(memory, located.mode, located.root, windows_policy);
+        let mut guest = Guest {
+            space,
+            profile,
+            base: located.base,
+            cpus: machine.cpus.clone(),
+        };
+        let mut premises = located.premises.clone();
+        if let Some(bits) = inverted_bits(&guest, &system) {
+            guest.space = guest.space.with_inverted_bits(bits);
+            let by = "InvalidPteMask of the kernel's memory manager";
+            premises.push(premise("inverted-bits", &format!("{bits:#x}"), by));
+        }
+        let named = kdbg(&guest, &mut premises);
+        let or_named =
+            |symbol: &str, told: Option<VirtAddr>, of: fn(&(VirtAddr, VirtAddr)) -> VirtAddr| {
+                guest.symbol(symbol).or(told).or(named.as_ref().map(of))
+            };
+        let processes_at = or_named("PsActiveProcessHead", located.active_processes, |n| n.0)
+            .ok_or(AttachError::NoSymbol("PsActiveProcessHead"))?;
+        let modules_at = or_named("PsLoadedModuleList", located.loaded_modules, |n| n.1);
+
+        let banner = guest
+            .symbol("NtBuildLab")
+            .and_then(|at| guest.space.read_cstr(at, BUILD_LAB).ok())
+            .unwrap_or_default();
+        if let Some(shadow) = kva_shadow(&guest) {
+            premises.push(premise("kva-shadow", shadow, "KiKvaShadow"));
+        }
+        premises.extend(guest.profile.provenance().iter().map(|line| Premise {
+            about: "profile",
+            value: guest.profile.identity().release.clone(),
+            by: line.clone(),
+        }));
+        let kernel = Kernel {
+            os: OsKind::Windows,
+            banner,
+            build_id: located.build_id.as_ref().map(ToString::to_string),
+            premises,
+        };
+        let mut windows = Self {
+            guest,
+            processes_at,
+            modules_at,
+            process,
+            peb,
+            loader,
+            threads,
+            current,
+            vad,
+            section,
+            kernel,
+        };
+        windows.confirm()?;
+        windows.use_system_table(located);
+        Ok(windows)
+    }
+
+    /// Checks that the process list is one.
+    ///
+    /// A page that the snapshot does not hold is no contradiction: rows and endings say so later.
+    fn confirm(&self) -> Result<(), AttachError> {
+        let wrong = |fault: &Fault| {
+            matches!(
+                fault.cause,
+                Cause::NotPresent { .. } | Cause::NonCanonical | Cause::NoRam
+            )
+        };
+        let head = self.processes_at;
+        let problem = match self.guest.space.read_pointer(head) {
+            Ok(first) if self.guest.plausible(first).is_err() => {
+                format!("PsActiveProcessHead at {head} leads to {first}, where no process can lie")
+            }
+            Err(fault) if wrong(&fault) => {
+                format!(
+                    "PsActiveProcessHead should lie at {head}, but nothing is mapped there: {fault}"
+                )
+            }
+            _ => return Ok(()),
+        };
+        Err(AttachError::WrongProfile(problem))
+    }
+
+    /// Reads the kernel by the System process's own table, when it maps the kernel as the located
+    /// one does: any other process may be gone.
+    fn use_system_table(&mut self, located: &Located) {
+        if matches!(located.mode, Paging::Flat | Paging::Virtual) {
+            return;
+        }
+        let Some(system) = self.system() else {
+            return;
+        };
+        let Seen::Is(root) = process::table_root(self, system) else {
+            return;
+        };
+        let space = self.guest.space.with_root(root);
+        let place = self.guest.space.translate(located.base);
+        if root == self.guest.space.root()
+            || place.is_err()
+            || space.translate(located.base) != place
+        {
+            return;
+        }
+        let by = format!("DirectoryTableBase of the System process at {system}");
+        self.kernel
+            .premises
+            .push(premise("system-table-root", &root.to_string(), &by));
+        self.guest.space = space;
+    }
+
+    /// The System process: what `PsInitialSystemProcess` points to.
+    pub(crate) fn system(&self) -> Option<VirtAddr> {
+        let at = self.guest.symbol("PsInitialSystemProcess")?;
+        let process = self.guest.space.read_pointer(at).ok()?;
+        self.guest.plausible(process).ok().map(|()| process)
+    }
+}
+
+/// `InvalidPteMask`; `None` when the kernel keeps none or it is 0.
+fn inverted_bits(guest: &Guest, system: &SystemInformation) -> Option<u64> {
+    if guest.space.mode().entry_bytes() != 8 {
+        return None;
+    }
+    let read = |at: VirtAddr| guest.space.read_uint(at, 8).ok();
+    let state = guest.symbol("MiState").zip(system.invalid_pte_mask);
+    let bits = match state {
+        Some((state, field)) => read(field.place(state))?,
+        None => read(guest.symbol("MiInvalidPteMask")?)?,
+    };
+    // Frame bits that no machine has RAM at; anything else is no such mask.
+    let plausible = bits != 0 && bits & !0x000f_fff0_0000_0000 == 0;
+    plausible.then_some(bits)
+}
+
+/// `PsActiveProcessHead` and `PsLoadedModuleList` as KDBG names them.
+fn kdbg(guest: &Guest, premises: &mut Vec<Premise>) -> Option<(VirtAddr, VirtAddr)> {
+    let block = guest.symbol("KdDebuggerDataBlock")?;
+    let found = decode(&guest.space, guest.base, block, &|name| guest.symbol(name));
+    let found = found.ok().flatten()?;
+    let how = if found.encoded { "encoded" } else { "plain" };
+    let by = format!("KDBG, {how}: its KernBase is the kernel's base");
+    premises.push(premise("kdbg", &block.to_string(), &by));
+    let pointers = found.pointers;
+    Some((pointers.active_processes, pointers.loaded_modules))
+}
+
+/// Whether user mode runs on tables of its own.
+fn kva_shadow(guest: &Guest) -> Option<&'static str> {
+    let at = guest.symbol("KiKvaShadow")?;
+    match guest.space.read_uint(at, 1).ok()? {
+        0 => Some("off"),
+        1 => Some("on"),
+        _ => None,
+    }
+}
+
+impl Osi for Windows {
+    fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+        processes::processes(self, row)
+    }
+
+    fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
+        processes::handles(self, row)
+    }
+
+    fn process(&self, taskd: VirtAddr) -> Seen<Process> {
+        process::by_handle(self, taskd)
+    }
+
+    fn current(&self, row: &mut dyn FnMut(Current) -> ControlFlow<()>) -> WalkEnds {
+        current::current(self, row)
+    }
+
+    fn threads(&self, taskd: VirtAddr, row: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> WalkEnds {
+        threads::threads(self, taskd, row)
+    }
+
+    fn modules(&self, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds {
+        modules::modules(self, row)
+    }
+
+    fn mappings(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        mappings::mappings(self, taskd, row)
+    }
+
+    fn pages(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        mappings::pages(self, taskd, row)
+    }
+
+    fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>> {
+        let _ = modd;
+        Seen::not_applicable("PANDA's rows of Windows are those of the loader")
+    }
+
+    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
+        let _ = taskd;
+        Seen::not_applicable("a Windows process has many heaps")
+    }
+
+    fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
+        process::address_space(self, taskd)
+    }
+
+    fn kernel_space(&self) -> &AddressSpace {
+        &self.guest.space
+    }
+}

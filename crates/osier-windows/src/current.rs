@@ -1,0 +1,164 @@
+//! What runs on each processor: `KiProcessorBlock[cpu]` → `_KPRCB.CurrentThread` → its process.
+//!
+//! No register is needed, so user mode and KVA shadow do not matter.
+
+use std::ops::ControlFlow;
+
+use osier_memory::VirtAddr;
+use osier_osi::{Current, FoundBy, Seen, WalkEnd, WalkEnds};
+use osier_profile::{Embed, Field, Ptr, Resolver, layout};
+
+use crate::{Windows, process, threads};
+
+/// The walk's name in endings.
+const WALK: &str = "processors";
+/// More processors than Windows runs on: 2048 in the newest.
+const LIMIT: u64 = 8192;
+/// `KiProcessorBlock` has 32 places on 32-bit machines; what follows is another variable.
+const LIMIT32: u64 = 32;
+
+layout! {
+    /// Fields read from `_KPRCB`.
+    struct Prcb: "_KPRCB" {
+        current_thread: Option<Field<Ptr<()>>> = ["CurrentThread"],
+    }
+}
+
+layout! {
+    /// Fields read from `_KPCR`.
+    struct Pcr: "_KPCR" {
+        /// The block's own `_KPRCB`.
+        prcb: Option<Field<Embed<()>>> = ["PrcbData", "Prcb"],
+        /// Its own address.
+        own: Option<Field<Ptr<()>>> = ["Self", "SelfPcr"],
+    }
+}
+
+/// How to read processors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    prcb: Prcb,
+    pcr: Pcr,
+}
+
+impl Layout {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        Self {
+            prcb: Prcb::resolve(resolver),
+            pcr: Pcr::resolve(resolver),
+        }
+    }
+}
+
+pub(crate) fn current(
+    windows: &Windows,
+    row: &mut dyn FnMut(Current) -> ControlFlow<()>,
+) -> WalkEnds {
+    let guest = &windows.guest;
+    let table = guest.symbol("KiProcessorBlock");
+    let Some((table, field)) = table.zip(windows.current.prcb.current_thread) else {
+        let missing = "KiProcessorBlock and _KPRCB in the profile".to_owned();
+        let fault = None;
+        return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
+    };
+    let width = u64::from(guest.pointer_bytes());
+    let limit = if width == 4 { LIMIT32 } else { LIMIT };
+    let mut ends = WalkEnds::default();
+    let mut blocks = Vec::new();
+    let mut end = WalkEnd::Closed;
+    for cpu in 0..limit {
+        let place = table.plus(cpu.wrapping_mul(width));
+        match guest.space.read_pointer(place) {
+            Ok(block) if block.is_null() => break,
+            Ok(block) => match guest.plausible(block) {
+                Ok(()) => blocks.push(block),
+                Err(fault) => {
+                    let to = Some(block);
+                    end = WalkEnd::BrokenLink {
+                        from: place,
+                        to,
+                        fault,
+                    };
+                    break;
+                }
+            },
+            Err(fault) => {
+                let to = None;
+                end = WalkEnd::BrokenLink {
+                    from: place,
+                    to,
+                    fault,
+                };
+                break;
+            }
+        }
+    }
+    if blocks.is_empty() && end.is_closed() {
+        let missing = format!("the first processor's block at {table}");
+        let fault = None;
+        end = WalkEnd::NoStart { missing, fault };
+    }
+    ends.add(WALK, end);
+    for (cpu, block) in (0..).zip(&blocks) {
+        let thread = thread(windows, field, *block);
+        let process = thread
+            .clone()
+            .and_then(|thread| threads::owner(windows, thread));
+        let current = Current {
+            cpu,
+            thread: thread.map(|thread| threads::thread(windows, thread)),
+            process: process.map(|at| process::row(windows, at, FoundBy::ListUnchecked)),
+        };
+        if row(current).is_break() {
+            return WalkEnds::one(WALK, WalkEnd::Stopped);
+        }
+    }
+    if let Some(end) = contradiction(windows, &blocks) {
+        ends.add(WALK, end);
+    }
+    ends
+}
+
+fn thread(windows: &Windows, field: Field<Ptr<()>>, block: VirtAddr) -> Seen<VirtAddr> {
+    match field.read(&windows.guest.space, block) {
+        Ok(thread) if windows.guest.plausible(thread).is_ok() => Seen::Is(thread),
+        Ok(other) => {
+            let rule = "the current thread is a mapped address of the kernel";
+            Seen::implausible(other.0, rule, Some(field.place(block)))
+        }
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// A processor whose registers name a `_KPCR` of which the table knows nothing.
+fn contradiction(windows: &Windows, blocks: &[VirtAddr]) -> Option<WalkEnd> {
+    let guest = &windows.guest;
+    let layout = &windows.current.pcr;
+    let (prcb, own) = layout.prcb.zip(layout.own)?;
+    let wide = guest.pointer_bytes() == 8;
+    for cpu in &guest.cpus {
+        let claims = if wide {
+            [Some(cpu.segments.gs.base), cpu.kernel_gs_base]
+        } else {
+            let kpcr = crate::locate::kpcr32(cpu, &guest.space);
+            [kpcr.map(|at| at.0), None]
+        };
+        let kpcr = claims
+            .into_iter()
+            .flatten()
+            .map(VirtAddr)
+            .find(|at| guest.is_kernel_address(*at) && own.read(&guest.space, *at) == Ok(*at));
+        if let Some(kpcr) = kpcr
+            && !blocks.contains(&prcb.place(kpcr))
+        {
+            return Some(WalkEnd::NoStart {
+                missing: format!(
+                    "CPU {} in KiProcessorBlock: its registers name the _KPCR at {kpcr}",
+                    cpu.index
+                ),
+                fault: None,
+            });
+        }
+    }
+    None
+}

@@ -1,0 +1,32 @@
+//! The Windows provider: finds the kernel in a machine that has stopped, and walks its objects.
+//!
+//! ```text
+//!   Machine ──► locate ──► Located ─┐
+//!                                   ├──► Windows (implements Osi) ──► rows
+//!   Profile (from anywhere) ────────┘
+//! ```
+//!
+//! One file for each kernel object. Shapes are chosen by which members exist, never by version
+//! number.
+
+mod attach;
+mod current;
+mod guest;
+mod loader;
+mod locate;
+mod mappings;
+mod modules;
+mod peb;
+mod policy;
+mod process;
+mod processes;
+mod section;
+mod threads;
+mod unicode;
+mod vad;
+mod wanted;
+
+pub use attach::{AttachError, Windows};
+pub use locate::{Known, LocateError, Located, glance, locate};
+pub use policy::windows_policy;
+pub use wanted::WANTED;

@@ -1,0 +1,305 @@
+//! Finding the kernel: from most to least knowledge, each step confirmed before it is believed.
+//!
+//! 1. What the headers of a crash dump name: the table root, and pointers into the kernel.
+//! 2. The processors' registers: CR3, and LSTAR and the IDT, which point into the kernel.
+//! 3. The low stub: the page below 1 MiB that other processors are started by (x64).
+//! 4. One pass over memory for page tables that map themselves, as every Windows table does.
+//!
+//! Each gives a paging mode and a table root. A root is believed when it maps an image that calls
+//! itself the kernel: a PE header whose CodeView record names `ntkrnlmp.pdb` or another of the
+//! kernel's PDBs. Where that record was not captured, the distances between the pointers of a crash
+//! dump or of KDBG name the build among those that are known.
+
+mod candidate;
+mod image;
+mod kdbg;
+mod pointers;
+
+use osier_memory::{AddressSpace, Hint, Machine, Paging, PhysAddr, VirtAddr};
+use osier_osi::Premise;
+use osier_profile::{BuildId, Card, OsKind, Profile};
+
+pub(crate) use candidate::kpcr32;
+use candidate::{Candidate, Clue};
+pub(crate) use image::Image;
+pub(crate) use kdbg::decode;
+pub(crate) use pointers::Pointers;
+
+use crate::windows_policy;
+
+/// Where a Windows kernel lies in a machine, each part confirmed.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// The paging mode of the kernel.
+    pub mode: Paging,
+    /// The root of a page table that maps the kernel, physical; 0 where there are no tables.
+    pub root: PhysAddr,
+    /// The kernel's base address: that of its PE header.
+    pub base: VirtAddr,
+    /// `SizeOfImage`; `None` when the header was not captured.
+    pub size: Option<u64>,
+    /// GUID and age of the kernel's PDB.
+    pub build_id: Option<BuildId>,
+    /// The name of the kernel's PDB, such as `ntkrnlmp.pdb`.
+    pub pdb: Option<String>,
+    /// `PsActiveProcessHead` as a crash dump's header or KDBG names it.
+    pub active_processes: Option<VirtAddr>,
+    /// `PsLoadedModuleList`, likewise.
+    pub loaded_modules: Option<VirtAddr>,
+    /// How each part was decided.
+    pub premises: Vec<Premise>,
+}
+
+/// A kernel that was met before. Addresses count from the image's base.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// GUID and age of its PDB.
+    pub build_id: Option<BuildId>,
+    /// Bytes of a pointer.
+    pub pointer_bytes: u8,
+    /// `PsActiveProcessHead`.
+    pub active_processes: u64,
+    /// `PsLoadedModuleList`.
+    pub loaded_modules: u64,
+    /// `KdDebuggerDataBlock`.
+    pub debugger_data: Option<u64>,
+}
+
+impl Known {
+    /// What to know a kernel by that a stored profile describes; `None` when it lacks the symbols.
+    pub fn of_card(card: &Card) -> Option<Self> {
+        if card.identity.os != OsKind::Windows {
+            return None;
+        }
+        Some(Self {
+            build_id: card.identity.build_id.clone(),
+            pointer_bytes: card.identity.pointer_bytes,
+            active_processes: card.anchor("PsActiveProcessHead")?,
+            loaded_modules: card.anchor("PsLoadedModuleList")?,
+            debugger_data: card.anchor("KdDebuggerDataBlock"),
+        })
+    }
+
+    /// As [`of_card`](Self::of_card), of a profile in hand.
+    pub fn of_profile(profile: &Profile) -> Option<Self> {
+        let identity = profile.identity();
+        if identity.os != OsKind::Windows {
+            return None;
+        }
+        Some(Self {
+            build_id: identity.build_id.clone(),
+            pointer_bytes: identity.pointer_bytes,
+            active_processes: profile.symbol("PsActiveProcessHead")?,
+            loaded_modules: profile.symbol("PsLoadedModuleList")?,
+            debugger_data: profile.symbol("KdDebuggerDataBlock"),
+        })
+    }
+}
+
+/// Why no kernel was found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no Windows kernel found: {tried}")]
+pub struct LocateError {
+    /// What was tried, in words.
+    pub tried: String,
+}
+
+/// Finds the kernel in `machine`. `known` are kernels met before; one of them is needed only where
+/// the kernel's own name was not captured.
+///
+/// # Errors
+///
+/// [`LocateError`] says what was tried.
+pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError> {
+    if let Some(found) = glance(machine, known) {
+        return Ok(found);
+    }
+    let mut finder = Finder::new(machine, known);
+    let candidates = candidate::near(machine);
+    let near = candidates.len();
+    if let Some(found) = finder.first(&candidates, Effort::Everywhere) {
+        return Ok(found);
+    }
+    let candidates = candidate::self_mapping(machine);
+    finder.first(&candidates, Effort::Everywhere).ok_or_else(|| {
+        let far = candidates.len();
+        LocateError {
+            tried: format!(
+                "{near} table roots from headers, registers and the low stub; {far} page tables \
+                 that map themselves; {} images met, none of them the kernel",
+                finder.images
+            ),
+        }
+    })
+}
+
+/// As [`locate`], but only where little is read: what headers, registers and the low stub point at.
+/// A machine of another operating system is told at once.
+pub fn glance(machine: &Machine, known: &[Known]) -> Option<Located> {
+    Finder::new(machine, known).first(&candidate::near(machine), Effort::Clues)
+}
+
+/// How much is read to find the kernel's image below a table root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effort {
+    /// Only what clues point at.
+    Clues,
+    /// All of the kernel half.
+    Everywhere,
+}
+
+/// The state of one search.
+struct Finder<'a> {
+    machine: &'a Machine,
+    known: &'a [Known],
+    /// Images that were met and are not the kernel.
+    images: usize,
+}
+
+impl<'a> Finder<'a> {
+    fn new(machine: &'a Machine, known: &'a [Known]) -> Self {
+        Self {
+            machine,
+            known,
+            images: 0,
+        }
+    }
+
+    /// The first candidate that maps a kernel.
+    fn first(&mut self, candidates: &[Candidate], effort: Effort) -> Option<Located> {
+        candidates.iter().find_map(|one| self.confirm(one, effort))
+    }
+
+    fn confirm(&mut self, candidate: &Candidate, effort: Effort) -> Option<Located> {
+        let memory = self.machine.memory.clone();
+        let space = AddressSpace::new(memory, candidate.mode, candidate.root, windows_policy);
+        let clues = candidate.clues(self.machine, &space);
+        for clue in &clues {
+            if let Some(image) = image::below(&space, clue.at, &mut self.images) {
+                return Some(self.located(candidate, &space, image, &clue.by));
+            }
+        }
+        if let Some(found) = self.by_header_pointers(candidate, &space) {
+            return Some(found);
+        }
+        let trusted = effort == Effort::Everywhere || candidate.trusted;
+        if !trusted || matches!(candidate.mode, Paging::Virtual | Paging::Flat) {
+            return None;
+        }
+        let image = image::anywhere(&space, &mut self.images)?;
+        Some(self.located(candidate, &space, image, "a search of the kernel half"))
+    }
+
+    /// The build that the pointers of a crash dump's header tell, by their distances.
+    fn by_header_pointers(&self, candidate: &Candidate, space: &AddressSpace) -> Option<Located> {
+        let dump = self.machine.hints.iter().find_map(|hint| match hint {
+            Hint::CrashDump(dump) => Some(dump),
+            _ => None,
+        })?;
+        let pointers = Pointers::of_header(dump, candidate.mode)?;
+        let (known, base) = pointers.build(self.known)?;
+        pointers.confirm(space, base, &self.machine.hints).then(|| {
+            let by = "the distances between the pointers of the crash dump's header";
+            let mut found = bare(candidate, base);
+            found.build_id.clone_from(&known.build_id);
+            found.take(&pointers);
+            found
+                .premises
+                .push(premise("kernel-base", &base.to_string(), by));
+            found.premises.extend(id_premise(&found, by));
+            found
+        })
+    }
+
+    fn located(
+        &self,
+        candidate: &Candidate,
+        space: &AddressSpace,
+        image: Image,
+        by: &str,
+    ) -> Located {
+        let mut found = bare(candidate, image.base);
+        found.size = Some(image.size);
+        let base = image.base.to_string();
+        let by = format!("the PE header below {by}");
+        found.premises.push(premise("kernel-base", &base, &by));
+        let dump = self.machine.hints.iter().find_map(|hint| match hint {
+            Hint::CrashDump(dump) => Pointers::of_header(dump, candidate.mode),
+            _ => None,
+        });
+        if let Some(pointers) = dump {
+            found.take(&pointers);
+        }
+        if let Some(codeview) = image.codeview {
+            let by = "the CodeView record of the kernel's image";
+            found.premises.push(premise("pdb", &codeview.pdb, by));
+            found.build_id = Some(codeview.build_id);
+            found.pdb = Some(codeview.pdb);
+            found.premises.extend(id_premise(&found, by));
+            return found;
+        }
+        // The record was not captured: KDBG's pointers may name the build.
+        let pointers = dump.or_else(|| kdbg::find(space, image.base, image.size));
+        if let Some(pointers) = pointers {
+            found.take(&pointers);
+            if let Some((known, base)) = pointers.build(self.known)
+                && base == image.base
+            {
+                found.build_id.clone_from(&known.build_id);
+                found.premises.extend(id_premise(
+                    &found,
+                    "the distances between the kernel's pointers; the CodeView record was not read",
+                ));
+            }
+        }
+        found
+    }
+}
+
+impl Located {
+    fn take(&mut self, pointers: &Pointers) {
+        self.active_processes = Some(pointers.active_processes);
+        self.loaded_modules = Some(pointers.loaded_modules);
+    }
+}
+
+fn bare(candidate: &Candidate, base: VirtAddr) -> Located {
+    let mut premises = vec![premise("paging", candidate.mode.name(), &candidate.by)];
+    if candidate.mode.entry_bytes() != 0 {
+        let root = candidate.root.to_string();
+        premises.push(premise("table-root", &root, &candidate.by));
+    }
+    Located {
+        mode: candidate.mode,
+        root: candidate.root,
+        base,
+        size: None,
+        build_id: None,
+        pdb: None,
+        active_processes: None,
+        loaded_modules: None,
+        premises,
+    }
+}
+
+fn id_premise(found: &Located, by: &str) -> Option<Premise> {
+    let id = found.build_id.as_ref()?;
+    Some(premise("build-id", &id.to_string(), by))
+}
+
+pub(crate) fn premise(about: &'static str, value: &str, by: &str) -> Premise {
+    Premise {
+        about,
+        value: value.to_owned(),
+        by: by.to_owned(),
+    }
+}
+
+impl Clue {
+    fn new(at: u64, by: impl Into<String>) -> Self {
+        Self {
+            at: VirtAddr(at),
+            by: by.into(),
+        }
+    }
+}

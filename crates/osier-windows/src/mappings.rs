@@ -1,0 +1,260 @@
+//! Mappings: the tree of virtual address descriptors, joined with the loader's lists.
+//!
+//! Each descriptor is a row. Where the loader lists an image at its first address, the row has the
+//! loader's names, and the loader entry for `modd`. An image that the loader lists and no descriptor
+//! holds is a row of its own, so that neither an unlinked image nor a cut tree loses anything.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use osier_memory::{Paging, VirtAddr};
+use osier_osi::{Mapping, MappingKind, PageRange, Seen, WalkEnd, WalkEnds, Why, page_rows};
+
+use crate::loader::{self, Loaded};
+use crate::vad::{self, Vad};
+use crate::{Windows, peb, process, section, threads};
+
+/// The walk's name in endings.
+const WALK: &str = "vads";
+
+pub(crate) fn mappings(
+    windows: &Windows,
+    taskd: VirtAddr,
+    row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+) -> WalkEnds {
+    let (rows, ends) = all(windows, taskd);
+    for one in rows {
+        if row(one).is_break() {
+            return WalkEnds::one(WALK, WalkEnd::Stopped);
+        }
+    }
+    ends
+}
+
+/// Every mapping of the process at `taskd`, by address.
+fn all(windows: &Windows, taskd: VirtAddr) -> (Vec<Mapping>, WalkEnds) {
+    let mut ends = WalkEnds::default();
+    let (vads, end) = vad::tree(windows, taskd);
+    ends.add(WALK, end);
+    let mut loaded: HashMap<u64, Loaded> = HashMap::new();
+    let mut baseless = Vec::new();
+    for list in loader::lists(windows, taskd) {
+        ends.add(list.walk, list.end);
+        for image in list.loaded {
+            match image.base.value() {
+                Some(base) => {
+                    loaded.entry(base.0).or_insert(image);
+                }
+                None => baseless.push(image),
+            }
+        }
+    }
+    let pid = process::pid(windows, taskd);
+    let marks = Marks::of(windows, taskd, &mut ends);
+    let mut rows: Vec<Mapping> = Vec::with_capacity(vads.len());
+    for vad in &vads {
+        let start = vad.span.ok().map(|span| span.start);
+        let image = start.and_then(|start| loaded.remove(&start));
+        rows.push(of_vad(windows, &pid, vad, image, &marks));
+    }
+    let rest = loaded.into_values().chain(baseless);
+    rows.extend(rest.map(|image| of_loader(&pid, image)));
+    rows.sort_by_key(|row| (row.base.value().is_none(), row.base.value(), row.modd));
+    (rows, ends)
+}
+
+/// Addresses that tell what private memory is for.
+struct Marks {
+    heaps: Vec<u64>,
+    stacks: Vec<u64>,
+}
+
+impl Marks {
+    fn of(windows: &Windows, taskd: VirtAddr, ends: &mut WalkEnds) -> Self {
+        let mut heaps = Vec::new();
+        let native = peb::native(windows, taskd);
+        let wow64 = peb::wow64(windows, taskd);
+        let wow64 = wow64.get().and_then(Option::as_ref);
+        for peb in native.get().into_iter().chain(wow64) {
+            match peb.heaps() {
+                Seen::Is(found) => heaps.extend(found.iter().map(|heap| heap.0)),
+                Seen::Not(absent) if absent.is_loss() => {
+                    let fault = match absent.why {
+                        Why::Unreadable(fault) => Some(fault),
+                        _ => None,
+                    };
+                    let missing = "the list of heaps".to_owned();
+                    ends.add("heaps", WalkEnd::NoStart { missing, fault });
+                }
+                Seen::Not(_) => {}
+            }
+        }
+        let stacks = threads::stacks(windows, taskd, wow64.is_some(), ends);
+        Self { heaps, stacks }
+    }
+
+    /// What private memory from `start` on, of `size` bytes, is for.
+    fn kind(&self, start: u64, size: u64) -> MappingKind {
+        let holds = |at: &u64| *at >= start && at.wrapping_sub(start) < size;
+        if self.stacks.iter().any(holds) {
+            MappingKind::Stack
+        } else if self.heaps.iter().any(holds) {
+            MappingKind::Heap
+        } else {
+            MappingKind::Private
+        }
+    }
+}
+
+/// The row of a descriptor, with the loader's entry where it lists an image at its first address.
+fn of_vad(
+    windows: &Windows,
+    pid: &Seen<u32>,
+    vad: &Vad,
+    image: Option<Loaded>,
+    marks: &Marks,
+) -> Mapping {
+    let at = vad.at;
+    let (base, size) = match vad.span {
+        Ok(span) => (Seen::Is(VirtAddr(span.start)), Seen::Is(span.size)),
+        Err(fault) => (Seen::unreadable(fault), Seen::unreadable(fault)),
+    };
+    let said = vad::flags(windows, at);
+    let flags = said.clone().map(|said| said.raw);
+    let perms = said.clone().and_then(|said| match vad::perms(&said) {
+        Some(letters) => Seen::Is(letters),
+        None => Seen::not_in_this_kernel(),
+    });
+    let (kind, file, offset) = match said {
+        Seen::Is(said) if said.private && !said.image => {
+            let kind = match vad.span {
+                Ok(span) => Seen::Is(marks.kind(span.start, span.size)),
+                Err(fault) => Seen::unreadable(fault),
+            };
+            let none = "private memory";
+            (kind, Seen::not_applicable(none), Seen::not_applicable(none))
+        }
+        Seen::Is(said) => {
+            let backing = section::backing(windows, at, said.image);
+            let kind = match &backing.file {
+                _ if said.image => MappingKind::Image,
+                Seen::Not(absent) if !absent.is_loss() => MappingKind::Unknown,
+                _ => MappingKind::File,
+            };
+            (Seen::Is(kind), backing.file, backing.offset)
+        }
+        Seen::Not(absent) => (
+            Seen::Not(absent.clone()),
+            Seen::Not(absent.clone()),
+            Seen::Not(absent),
+        ),
+    };
+    let name = file.clone().map(|path| base_name(&path));
+    let mut row = Mapping {
+        pid: pid.clone(),
+        base,
+        size,
+        name,
+        file,
+        offset,
+        flags,
+        perms,
+        kind,
+        modd: at,
+    };
+    if let Some(image) = image {
+        row.modd = image.at;
+        row.name = either(image.name, row.name);
+        row.file = either(image.file, row.file);
+    }
+    row
+}
+
+/// The row of an image that no descriptor holds.
+fn of_loader(pid: &Seen<u32>, image: Loaded) -> Mapping {
+    let none = "no virtual address descriptor was met";
+    Mapping {
+        pid: pid.clone(),
+        base: image.base,
+        size: image.size,
+        name: image.name,
+        file: image.file,
+        offset: Seen::Is(0),
+        flags: Seen::not_applicable(none),
+        perms: Seen::not_applicable(none),
+        kind: Seen::Is(MappingKind::Image),
+        modd: image.at,
+    }
+}
+
+/// The loader's word, or the section's where the loader's could not be had or is empty.
+fn either(loader: Seen<Vec<u8>>, section: Seen<Vec<u8>>) -> Seen<Vec<u8>> {
+    match &loader {
+        Seen::Is(word) if !word.is_empty() => loader,
+        _ if section.get().is_some() => section,
+        _ => loader,
+    }
+}
+
+/// What follows the last backslash of a path.
+fn base_name(path: &[u8]) -> Vec<u8> {
+    let name = path.rsplit(|&byte| byte == b'\\').next();
+    name.unwrap_or_default().to_vec()
+}
+
+/// The present pages of the process's own table, user half.
+pub(crate) fn pages(
+    windows: &Windows,
+    taskd: VirtAddr,
+    row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
+) -> WalkEnds {
+    const PAGES: &str = "page-tables";
+    let space = match process::address_space(windows, taskd) {
+        Seen::Is(space) if space.mode().entry_bytes() != 0 => space,
+        Seen::Is(_) => {
+            let missing = "page tables, of which a dump of virtual memory has none".to_owned();
+            let fault = None;
+            return WalkEnds::one(PAGES, WalkEnd::NoStart { missing, fault });
+        }
+        Seen::Not(absent) => {
+            let fault = match absent.why {
+                Why::NotApplicable(_) => return WalkEnds::one(PAGES, WalkEnd::Closed),
+                Why::Unreadable(fault) => Some(fault),
+                _ => None,
+            };
+            let missing = "the process's table root".to_owned();
+            return WalkEnds::one(PAGES, WalkEnd::NoStart { missing, fault });
+        }
+    };
+    let (known, ends) = all(windows, taskd);
+    let pid = process::pid(windows, taskd);
+    let within = VirtAddr(0)..VirtAddr(user_end(windows));
+    page_rows(&space, within, &pid, known, ends, row)
+}
+
+/// One past the highest user address: `MmHighestUserAddress`, or what the paging mode allows.
+fn user_end(windows: &Windows) -> u64 {
+    let guest = &windows.guest;
+    let most = match guest.space.mode() {
+        Paging::Long4 => 1 << 47,
+        Paging::Long5 => 1 << 56,
+        _ => 0x8000_0000,
+    };
+    guest
+        .symbol("MmHighestUserAddress")
+        .and_then(|at| guest.space.read_pointer(at).ok())
+        .and_then(|highest| highest.0.checked_add(1))
+        .filter(|&end| (0x1_0000..=most.max(0xc000_0000)).contains(&end))
+        .unwrap_or(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base_name;
+
+    #[test]
+    fn the_name_is_what_follows_the_last_backslash() {
+        assert_eq!(base_name(br"\Windows\System32\ntdll.dll"), b"ntdll.dll");
+        assert_eq!(base_name(b"plain"), b"plain");
+    }
+}

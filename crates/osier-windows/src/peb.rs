@@ -1,0 +1,204 @@
+//! The process environment block: parameters, heaps, and the loader's data, native and 32-bit.
+
+use osier_memory::{AddressSpace, VirtAddr};
+use osier_osi::Seen;
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+
+use crate::{Windows, process, unicode};
+
+/// More heaps than any process has.
+const MAX_HEAPS: u64 = 4096;
+
+layout! {
+    /// Fields read from `_PEB`.
+    struct Native: "_PEB" {
+        ldr: Option<Field<Ptr<()>>> = ["Ldr"],
+        parameters: Option<Field<Ptr<()>>> = ["ProcessParameters"],
+        number_of_heaps: Option<Field<UInt>> = ["NumberOfHeaps"],
+        process_heaps: Option<Field<Ptr<()>>> = ["ProcessHeaps"],
+    }
+}
+
+layout! {
+    /// Fields read from `_RTL_USER_PROCESS_PARAMETERS`.
+    struct Parameters: "_RTL_USER_PROCESS_PARAMETERS" {
+        image_path_name: Option<Field<Embed<()>>> = ["ImagePathName"],
+        command_line: Option<Field<Embed<()>>> = ["CommandLine"],
+    }
+}
+
+/// Where things stand in a process's own memory, for one width of pointers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) pointer_bytes: u8,
+    /// `_PEB.Ldr`.
+    pub(crate) ldr: Option<u64>,
+    parameters: Option<u64>,
+    number_of_heaps: Option<u64>,
+    process_heaps: Option<u64>,
+    image_path_name: Option<u64>,
+    command_line: Option<u64>,
+}
+
+/// The 32-bit process of a 64-bit kernel. Kernel PDBs describe `_PEB32` alone; what it points to has
+/// the layout of 32-bit Windows, the same from XP to 11 (ntdll's PDBs).
+const WOW64: Shape = Shape {
+    pointer_bytes: 4,
+    ldr: Some(0x0c),
+    parameters: Some(0x10),
+    number_of_heaps: Some(0x88),
+    process_heaps: Some(0x90),
+    image_path_name: Some(0x38),
+    command_line: Some(0x40),
+};
+
+/// How to read PEBs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    native: Shape,
+}
+
+impl Layout {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        let peb = Native::resolve(resolver);
+        let parameters = Parameters::resolve(resolver);
+        let pointer = |field: Option<Field<Ptr<()>>>| field.map(|f| f.offset.cast_unsigned());
+        let string = |field: Option<Field<Embed<()>>>| field.map(|f| f.offset.cast_unsigned());
+        Self {
+            native: Shape {
+                pointer_bytes: resolver.profile().identity().pointer_bytes,
+                ldr: pointer(peb.ldr),
+                parameters: pointer(peb.parameters),
+                number_of_heaps: peb.number_of_heaps.map(|f| f.offset.cast_unsigned()),
+                process_heaps: pointer(peb.process_heaps),
+                image_path_name: string(parameters.image_path_name),
+                command_line: string(parameters.command_line),
+            },
+        }
+    }
+}
+
+/// One PEB of a process: WoW64 processes have two.
+pub(crate) struct Peb {
+    pub(crate) at: VirtAddr,
+    pub(crate) shape: Shape,
+    pub(crate) space: AddressSpace,
+}
+
+impl Peb {
+    /// The pointer at `offset` of the PEB; absent when it is null.
+    pub(crate) fn pointer(&self, offset: Option<u64>, none: &'static str) -> Seen<VirtAddr> {
+        let Some(offset) = offset else {
+            return Seen::not_in_this_kernel();
+        };
+        let width = usize::from(self.shape.pointer_bytes);
+        match self.space.read_uint(self.at.plus(offset), width) {
+            Ok(0) => Seen::not_applicable(none),
+            Ok(value) => Seen::Is(VirtAddr(value)),
+            Err(fault) => Seen::unreadable(fault),
+        }
+    }
+
+    fn string(&self, offset: Option<u64>) -> Seen<Vec<u8>> {
+        let none = "the process has no parameters yet";
+        let parameters = self.pointer(self.shape.parameters, none);
+        match (parameters, offset) {
+            (Seen::Is(at), Some(offset)) => {
+                unicode::read(&self.space, at.plus(offset), self.shape.pointer_bytes)
+            }
+            (Seen::Not(absent), _) => Seen::Not(absent),
+            (_, None) => Seen::not_in_this_kernel(),
+        }
+    }
+
+    /// The addresses of the process's heaps.
+    pub(crate) fn heaps(&self) -> Seen<Vec<VirtAddr>> {
+        let Some(offset) = self.shape.number_of_heaps else {
+            return Seen::not_in_this_kernel();
+        };
+        let place = self.at.plus(offset);
+        let count = match self.space.read_uint(place, 4) {
+            Ok(0) => return Seen::Is(Vec::new()),
+            Ok(count) if count > MAX_HEAPS => {
+                return Seen::implausible(count, "a process has at most 4096 heaps", Some(place));
+            }
+            Ok(count) => count,
+            Err(fault) => return Seen::unreadable(fault),
+        };
+        let width = u64::from(self.shape.pointer_bytes);
+        let list = self.pointer(self.shape.process_heaps, "the process has no heaps yet");
+        list.and_then(|list| {
+            let heap = |nth: u64| {
+                let at = list.plus(nth.wrapping_mul(width));
+                self.space.read_uint(at, width as usize).map(VirtAddr)
+            };
+            Seen::from((0..count).map(heap).collect::<Result<Vec<_>, _>>())
+        })
+    }
+}
+
+/// The native PEB of the process at `process`.
+pub(crate) fn native(windows: &Windows, process: VirtAddr) -> Seen<Peb> {
+    let at = process::peb(windows, process);
+    at.and_then(|at| {
+        process::address_space(windows, process).map(|space| Peb {
+            at,
+            shape: windows.peb.native,
+            space,
+        })
+    })
+}
+
+/// The 32-bit PEB of a WoW64 process; `None` for any other.
+pub(crate) fn wow64(windows: &Windows, process: VirtAddr) -> Seen<Option<Peb>> {
+    process::peb32(windows, process).and_then(|at| {
+        let Some(at) = at else {
+            return Seen::Is(None);
+        };
+        process::address_space(windows, process).map(|space| {
+            Some(Peb {
+                at,
+                shape: WOW64,
+                space,
+            })
+        })
+    })
+}
+
+/// What a process was started with.
+pub(crate) struct Started {
+    pub(crate) path: Seen<Vec<u8>>,
+    pub(crate) cmdline: Seen<Vec<u8>>,
+}
+
+/// Image path and command line of the process at `process`; of a WoW64 process those that its 32-bit
+/// half sees, where they can be had.
+pub(crate) fn parameters(windows: &Windows, process: VirtAddr) -> Started {
+    let of = |peb: &Peb| Started {
+        path: peb.string(peb.shape.image_path_name),
+        cmdline: peb.string(peb.shape.command_line),
+    };
+    let native = || match native(windows, process) {
+        Seen::Is(peb) => of(&peb),
+        Seen::Not(absent) => Started {
+            path: Seen::Not(absent.clone()),
+            cmdline: Seen::Not(absent),
+        },
+    };
+    let Seen::Is(Some(peb)) = wow64(windows, process) else {
+        return native();
+    };
+    let own = of(&peb);
+    if own.path.get().is_some() && own.cmdline.get().is_some() {
+        return own;
+    }
+    let other = native();
+    let either = |own: Seen<Vec<u8>>, other: Seen<Vec<u8>>| match own {
+        Seen::Not(_) if other.get().is_some() => other,
+        own => own,
+    };
+    Started {
+        path: either(own.path, other.path),
+        cmdline: either(own.cmdline, other.cmdline),
+    }
+}

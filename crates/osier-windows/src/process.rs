@@ -1,0 +1,379 @@
+//! One process: from its `_EPROCESS` to a row.
+
+use osier_memory::{AddressSpace, PhysAddr, VirtAddr};
+use osier_osi::{FoundBy, Process, ProcessExtra, Seen, WindowsProcess};
+use osier_profile::{Bits, Embed, Field, Ptr, Resolver, UInt, layout};
+
+use crate::{Windows, peb, unicode};
+
+/// Longest `ImageFileName`; 15 bytes since Windows 7, of which the last may be no NUL.
+const NAME_BYTES: u64 = 16;
+/// A FILETIME counts from 1601, Unix from 1970; in units of 100 ns.
+const UNIX_EPOCH: u64 = 116_444_736_000_000_000;
+
+layout! {
+    /// Fields read from `_EPROCESS`.
+    pub(crate) struct Fields: "_EPROCESS" {
+        /// The link in the list of processes.
+        active_process_links: Field<Embed<()>> = ["ActiveProcessLinks"],
+        /// The process's id, a handle.
+        unique_process_id: Field<Ptr<()>> = ["UniqueProcessId"],
+        /// The table root; an array of two on XP.
+        directory_table_base: Field<Embed<()>> = ["Pcb.DirectoryTableBase", "DirectoryTableBase"],
+        /// The name, cut.
+        image_file_name: Field<Embed<()>> = ["ImageFileName"],
+        /// Its creator's id.
+        inherited_from: Option<Field<Ptr<()>>> = ["InheritedFromUniqueProcessId"],
+        /// FILETIME.
+        create_time: Option<Field<UInt>> = ["CreateTime.QuadPart", "CreateTime"],
+        /// FILETIME; 0 while it runs.
+        exit_time: Option<Field<UInt>> = ["ExitTime.QuadPart", "ExitTime"],
+        /// The process environment block, in user memory.
+        peb: Option<Field<Ptr<()>>> = ["Peb"],
+        /// Of a WoW64 process: its 32-bit PEB, or since Windows 10 an `_EWOW64PROCESS`.
+        wow64: Option<Field<Ptr<()>>> = ["WoW64Process", "Wow64Process"],
+        /// Its session; null for the System process and the session manager.
+        session: Option<Field<Ptr<()>>> = ["Session"],
+        /// Windows 2000 keeps the number itself.
+        session_id: Option<Field<UInt>> = ["SessionId"],
+        /// The whole name of the image: an `_OBJECT_NAME_INFORMATION`.
+        image_name: Option<Field<Ptr<()>>> = ["SeAuditProcessCreationInfo.ImageFileName"],
+        /// Of a process without image or PEB, Windows 10 and later.
+        minimal: Option<Field<Bits>> = ["Minimal"],
+        /// The subsystem's data of a pico process.
+        pico_context: Option<Field<Ptr<()>>> = ["PicoContext"],
+        /// The list of threads.
+        thread_list_head: Option<Field<Embed<()>>> = ["ThreadListHead", "Pcb.ThreadListHead"],
+        /// The tree of mappings.
+        vad_root: Option<Field<Embed<()>>> = ["VadRoot"],
+    }
+}
+
+layout! {
+    /// Fields read from `_MM_SESSION_SPACE`.
+    struct SessionSpace: "_MM_SESSION_SPACE" {
+        session_id: Option<Field<UInt>> = ["SessionId"],
+    }
+}
+
+layout! {
+    /// Fields read from `_PSP_SESSION_SPACE`, which took its place in Windows 11.
+    struct PspSessionSpace: "_PSP_SESSION_SPACE" {
+        session_id: Option<Field<UInt>> = ["SessionId"],
+    }
+}
+
+layout! {
+    /// Fields read from `_EWOW64PROCESS`.
+    struct Wow64: "_EWOW64PROCESS" {
+        /// The 32-bit PEB.
+        peb: Option<Field<Ptr<()>>> = ["Peb"],
+    }
+}
+
+/// How to read processes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) fields: Fields,
+    session: SessionSpace,
+    psp_session: PspSessionSpace,
+    wow64: Wow64,
+}
+
+impl Layout {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        Self {
+            fields: Fields::resolve(resolver),
+            session: SessionSpace::resolve(resolver),
+            psp_session: PspSessionSpace::resolve(resolver),
+            wow64: Wow64::resolve(resolver),
+        }
+    }
+}
+
+/// The row of the `_EPROCESS` at `at`.
+pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process {
+    let space = &windows.guest.space;
+    let fields = &windows.process.fields;
+    let create_time = time(
+        windows,
+        fields.create_time,
+        at,
+        "the kernel did not note it",
+    );
+    let start = create_time
+        .clone()
+        .and_then(|time| wall_clock(windows, time, at));
+    let peb = peb(windows, at);
+    let wow64 = peb32(windows, at);
+    let params = peb::parameters(windows, at);
+    Process {
+        taskd: at,
+        pid: pid(windows, at),
+        ppid: id(windows, fields.inherited_from, at),
+        name: name(windows, at),
+        asid: table_root(windows, at),
+        pgd: Seen::not_in_this_kernel(),
+        create_time,
+        start,
+        found_by,
+        extra: ProcessExtra::Windows(WindowsProcess {
+            exit_time: time(windows, fields.exit_time, at, "the process runs"),
+            session: session(windows, at),
+            wow64: wow64.map(|peb| peb.is_some()),
+            peb,
+            path: path(space, fields.image_name, at, params.path),
+            cmdline: params.cmdline,
+        }),
+    }
+}
+
+/// The row of the process at `taskd`; implausible for anything but a process.
+pub(crate) fn by_handle(windows: &Windows, taskd: VirtAddr) -> Seen<Process> {
+    let guest = &windows.guest;
+    if guest.plausible(taskd).is_err() {
+        return Seen::implausible(taskd.0, "a handle is a mapped address of the kernel", None);
+    }
+    let process = || Seen::Is(row(windows, taskd, FoundBy::ListUnchecked));
+    if current_idle(windows) == Some(taskd) {
+        return process();
+    }
+    let link = windows.process.fields.active_process_links.place(taskd);
+    let width = u64::from(guest.pointer_bytes());
+    let leads_back = || {
+        let next = guest.space.read_pointer(link)?;
+        let before = guest.space.read_pointer(link.plus(width))?;
+        let back = guest.space.read_pointer(next.plus(width))?;
+        let forth = guest.space.read_pointer(before)?;
+        Ok(back == link && forth == link)
+    };
+    match leads_back() {
+        Ok(true) => process(),
+        Ok(false) => {
+            let rule = "a handle names a process on the list";
+            Seen::implausible(taskd.0, rule, Some(link))
+        }
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// The idle process, which is on no list: what `PsIdleProcess` points to.
+fn current_idle(windows: &Windows) -> Option<VirtAddr> {
+    let at = windows.guest.symbol("PsIdleProcess")?;
+    windows.guest.space.read_pointer(at).ok()
+}
+
+/// The process's id.
+pub(crate) fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
+    id(windows, Some(windows.process.fields.unique_process_id), at)
+}
+
+/// An id, which the kernel keeps in a pointer.
+fn id(windows: &Windows, field: Option<Field<Ptr<()>>>, at: VirtAddr) -> Seen<u32> {
+    let Some(field) = field else {
+        return Seen::not_in_this_kernel();
+    };
+    match field.read(&windows.guest.space, at) {
+        Ok(id) => u32::try_from(id.0).map_or_else(
+            |_| Seen::implausible(id.0, "an id has 32 bits", Some(field.place(at))),
+            Seen::Is,
+        ),
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// `ImageFileName`, as bytes.
+pub(crate) fn name(windows: &Windows, at: VirtAddr) -> Seen<Vec<u8>> {
+    let field = windows.process.fields.image_file_name;
+    let bytes = match field.bytes {
+        0 => NAME_BYTES,
+        bytes => bytes.min(NAME_BYTES),
+    };
+    Seen::from(
+        windows
+            .guest
+            .space
+            .read_cstr(field.place(at), bytes as usize),
+    )
+}
+
+/// The physical address of the process's table root, low bits of CR3 taken off.
+pub(crate) fn table_root(windows: &Windows, at: VirtAddr) -> Seen<PhysAddr> {
+    let place = windows.process.fields.directory_table_base.place(at);
+    let space = &windows.guest.space;
+    match space.read_pointer(place) {
+        Ok(raw) if raw.is_null() => Seen::not_applicable("the process has no page table any more"),
+        Ok(raw) if raw.0 >> 52 != 0 => {
+            Seen::implausible(raw.0, "a table root is a physical address", Some(place))
+        }
+        // A dump of virtual memory alone: there are no tables to find the root by.
+        Ok(raw) if space.mode().entry_bytes() == 0 => Seen::Is(PhysAddr(raw.0 & !0xfff)),
+        Ok(raw) => Seen::Is(space.mode().root_of_cr3(raw.0)),
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// The address space of the process at `at`.
+pub(crate) fn address_space(windows: &Windows, at: VirtAddr) -> Seen<AddressSpace> {
+    table_root(windows, at).map(|root| windows.guest.space_of(root))
+}
+
+/// The process environment block, in user memory.
+pub(crate) fn peb(windows: &Windows, at: VirtAddr) -> Seen<VirtAddr> {
+    let Some(field) = windows.process.fields.peb else {
+        return Seen::not_in_this_kernel();
+    };
+    match field.read(&windows.guest.space, at) {
+        Ok(peb) if peb.is_null() => no_peb(windows, at),
+        Ok(peb) if windows.guest.is_kernel_address(peb) => {
+            let rule = "a PEB is in user memory";
+            Seen::implausible(peb.0, rule, Some(field.place(at)))
+        }
+        Ok(peb) => Seen::Is(peb),
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// Why a process has no PEB.
+fn no_peb<T>(windows: &Windows, at: VirtAddr) -> Seen<T> {
+    let space = &windows.guest.space;
+    let fields = &windows.process.fields;
+    let exited = fields
+        .exit_time
+        .is_some_and(|field| field.read(space, at).is_ok_and(|time| time != 0));
+    let pico = fields.pico_context.is_some_and(|field| {
+        field
+            .read(space, at)
+            .is_ok_and(|context| !context.is_null())
+    });
+    let minimal = fields
+        .minimal
+        .is_some_and(|field| field.read(space, at).is_ok_and(|bit| bit != 0));
+    Seen::not_applicable(match (exited, pico, minimal) {
+        (true, _, _) => "the process has exited",
+        (_, true, _) => "a pico process",
+        (_, _, true) => "a minimal process",
+        _ => "a process of the kernel's own",
+    })
+}
+
+/// The 32-bit PEB of a WoW64 process; `None` for any other.
+pub(crate) fn peb32(windows: &Windows, at: VirtAddr) -> Seen<Option<VirtAddr>> {
+    let guest = &windows.guest;
+    let Some(field) = windows.process.fields.wow64 else {
+        return Seen::Is(None); // a 32-bit kernel
+    };
+    let value = match field.read(&guest.space, at) {
+        Ok(value) if value.is_null() => return Seen::Is(None),
+        Ok(value) => value,
+        Err(fault) => return Seen::unreadable(fault),
+    };
+    // Until 8.1 the PEB itself, in user memory; since then a structure of the kernel's.
+    let peb = if guest.is_kernel_address(value) {
+        let place = windows
+            .process
+            .wow64
+            .peb
+            .map_or(value, |peb| peb.place(value));
+        guest.space.read_pointer(place)
+    } else {
+        Ok(value)
+    };
+    match peb {
+        Ok(peb) if peb.0 >> 32 == 0 => Seen::Is(Some(peb)),
+        Ok(peb) => Seen::implausible(
+            peb.0,
+            "a 32-bit PEB lies below 4 GiB",
+            Some(field.place(at)),
+        ),
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// The session's number. Its structure may lie in the session's own memory, which the process's
+/// table maps.
+fn session(windows: &Windows, at: VirtAddr) -> Seen<u32> {
+    let space = &windows.guest.space;
+    let layout = &windows.process;
+    let number = |value: Result<u64, _>| Seen::from(value).map(|id| id as u32);
+    let Some(field) = layout.fields.session else {
+        return match layout.fields.session_id {
+            Some(field) => number(field.read(space, at)),
+            None => Seen::not_in_this_kernel(),
+        };
+    };
+    let Some(id) = layout.session.session_id.or(layout.psp_session.session_id) else {
+        return Seen::not_in_this_kernel();
+    };
+    match field.read(space, at) {
+        Ok(session) if session.is_null() => {
+            Seen::not_applicable("the process belongs to no session")
+        }
+        Ok(session) => {
+            let own = address_space(windows, at);
+            number(id.read(own.get().unwrap_or(space), session))
+        }
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// A FILETIME; 0 is not applicable, for the reason given.
+fn time(
+    windows: &Windows,
+    field: Option<Field<UInt>>,
+    at: VirtAddr,
+    never: &'static str,
+) -> Seen<u64> {
+    let Some(field) = field else {
+        return Seen::not_in_this_kernel();
+    };
+    match field.read(&windows.guest.space, at) {
+        Ok(0) => Seen::not_applicable(never),
+        other => Seen::from(other),
+    }
+}
+
+/// A FILETIME in nanoseconds since 1970.
+fn wall_clock(windows: &Windows, time: u64, at: VirtAddr) -> Seen<i64> {
+    let since = i128::from(time)
+        .wrapping_sub(i128::from(UNIX_EPOCH))
+        .wrapping_mul(100);
+    i64::try_from(since).map_or_else(
+        |_| {
+            let field = windows.process.fields.create_time;
+            let place = field.map(|field| field.place(at));
+            Seen::implausible(time, "a time lies between 1678 and 2262", place)
+        },
+        Seen::Is,
+    )
+}
+
+/// The image's path: as the process's parameters have it (`C:\…`), else as the kernel noted it
+/// (`\Device\…`).
+fn path(
+    space: &AddressSpace,
+    image_name: Option<Field<Ptr<()>>>,
+    at: VirtAddr,
+    params: Seen<Vec<u8>>,
+) -> Seen<Vec<u8>> {
+    if let Seen::Is(path) = &params
+        && !path.is_empty()
+    {
+        return params;
+    }
+    let Some(field) = image_name else {
+        return params;
+    };
+    match field.read(space, at) {
+        Ok(name) if name.is_null() => params,
+        // `_OBJECT_NAME_INFORMATION` begins with the string.
+        Ok(name) => match unicode::read(space, name, space.mode().pointer_bytes()) {
+            Seen::Is(path) if path.is_empty() => params,
+            path => path,
+        },
+        Err(fault) => match params {
+            Seen::Not(absent) if absent.is_loss() => Seen::Not(absent),
+            _ => Seen::unreadable(fault),
+        },
+    }
+}

@@ -1,0 +1,167 @@
+//! Sections: what backs memory that is not private, down to the name of the file.
+//!
+//! ```text
+//!   _MMVAD.Subsection → _SUBSECTION.ControlArea → _CONTROL_AREA.FilePointer → _FILE_OBJECT.FileName
+//!   _MMVAD.ControlArea (XP) ─────────────────────────┘
+//! ```
+
+use osier_memory::{Fault, VirtAddr};
+use osier_osi::Seen;
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+
+use crate::{Windows, unicode};
+
+layout! {
+    /// Fields read from `_SUBSECTION`.
+    struct Subsection: "_SUBSECTION" {
+        control_area: Option<Field<Ptr<()>>> = ["ControlArea"],
+        /// The prototype entry of its first page.
+        subsection_base: Option<Field<Ptr<()>>> = ["SubsectionBase"],
+        /// Where it begins in the file, in pages for data.
+        starting_sector: Option<Field<UInt>> = ["StartingSector"],
+    }
+}
+
+layout! {
+    /// Fields read from `_CONTROL_AREA`.
+    struct ControlArea: "_CONTROL_AREA" {
+        /// The file; the low bits count references since Vista. Null for memory of the paging file.
+        file_pointer: Option<Field<Embed<()>>> = ["FilePointer"],
+    }
+}
+
+layout! {
+    /// Fields read from `_FILE_OBJECT`.
+    struct FileObject: "_FILE_OBJECT" {
+        file_name: Option<Field<Embed<()>>> = ["FileName"],
+    }
+}
+
+/// How to read sections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    subsection: Subsection,
+    control_area: ControlArea,
+    file: FileObject,
+}
+
+impl Layout {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        Self {
+            subsection: Subsection::resolve(resolver),
+            control_area: ControlArea::resolve(resolver),
+            file: FileObject::resolve(resolver),
+        }
+    }
+}
+
+/// What a descriptor's section says of its file.
+pub(crate) struct Backing {
+    /// The path inside its volume; not applicable for memory of the paging file.
+    pub(crate) file: Seen<Vec<u8>>,
+    /// Offset of the mapping's first byte in the file.
+    pub(crate) offset: Seen<u64>,
+}
+
+/// The file behind the descriptor at `vad`, which is not private.
+pub(crate) fn backing(windows: &Windows, vad: VirtAddr, image: bool) -> Backing {
+    let file = match file_object(windows, vad) {
+        Ok(Some(file)) if !file.is_null() => name(windows, file),
+        Ok(Some(_)) => Seen::not_applicable("memory of the paging file"),
+        Ok(None) => Seen::not_in_this_kernel(),
+        Err(absent) => absent,
+    };
+    let offset = match &file {
+        Seen::Not(absent) if !absent.is_loss() => Seen::Not(absent.clone()),
+        _ if image => Seen::Is(0),
+        _ => offset(windows, vad),
+    };
+    Backing { file, offset }
+}
+
+/// The `_FILE_OBJECT`; null when there is none, `None` when the profile does not tell.
+fn file_object(windows: &Windows, vad: VirtAddr) -> Result<Option<VirtAddr>, Seen<Vec<u8>>> {
+    let guest = &windows.guest;
+    let layout = &windows.section;
+    let follow = |field: Option<Field<Ptr<()>>>, at: VirtAddr| match field {
+        None => Ok(None),
+        Some(field) => match field.read(&guest.space, at) {
+            Ok(to) if guest.plausible(to).is_ok() => Ok(Some(to)),
+            Ok(other) => Err(Seen::implausible(
+                other.0,
+                "a section's parts are mapped addresses of the kernel",
+                Some(field.place(at)),
+            )),
+            Err(fault) => Err(Seen::unreadable(fault)),
+        },
+    };
+    let long = &windows.vad.long;
+    let area = if long.subsection.is_some() {
+        match follow(long.subsection, vad)? {
+            Some(subsection) => follow(layout.subsection.control_area, subsection)?,
+            None => None,
+        }
+    } else {
+        follow(long.control_area, vad)?
+    };
+    let Some((area, field)) = area.zip(layout.control_area.file_pointer) else {
+        return Ok(None);
+    };
+    // `_EX_FAST_REF`: objects are aligned to twice a pointer, the bits below count.
+    let low = u64::from(guest.pointer_bytes())
+        .wrapping_mul(2)
+        .wrapping_sub(1);
+    match guest.space.read_pointer(field.place(area)) {
+        Ok(raw) => Ok(Some(VirtAddr(raw.0 & !low))),
+        Err(fault) => Err(Seen::unreadable(fault)),
+    }
+}
+
+/// `FileName` of the `_FILE_OBJECT` at `file`.
+fn name(windows: &Windows, file: VirtAddr) -> Seen<Vec<u8>> {
+    let Some(field) = windows.section.file.file_name else {
+        return Seen::not_in_this_kernel();
+    };
+    let guest = &windows.guest;
+    if guest.plausible(file).is_err() {
+        let rule = "a file object is a mapped address of the kernel";
+        return Seen::implausible(file.0, rule, None);
+    }
+    unicode::read(&guest.space, field.place(file), guest.pointer_bytes())
+}
+
+/// The offset of a mapped file's first byte: the prototype entries before the mapping's own in its
+/// subsection, and the pages before the subsection.
+fn offset(windows: &Windows, vad: VirtAddr) -> Seen<u64> {
+    const PAGE: u64 = 4096;
+    let space = &windows.guest.space;
+    let layout = &windows.section.subsection;
+    let long = &windows.vad.long;
+    let (Some(first), Some(subsection), Some(base)) = (
+        long.first_prototype_pte,
+        long.subsection,
+        layout.subsection_base,
+    ) else {
+        return Seen::not_in_this_kernel();
+    };
+    let entry = space.mode().entry_bytes() as u64;
+    let pages = || {
+        let first = first.read(space, vad)?;
+        let subsection = subsection.read(space, vad)?;
+        let base = base.read(space, subsection)?;
+        let before = match layout.starting_sector {
+            Some(field) => field.read(space, subsection)?,
+            None => 0,
+        };
+        let own = first.0.checked_sub(base.0).filter(|own| own >> 32 == 0);
+        Ok::<_, Fault>(own.and_then(|own| own.checked_div(entry)?.checked_add(before)))
+    };
+    match pages() {
+        Ok(Some(pages)) => Seen::Is(pages.wrapping_mul(PAGE)),
+        Ok(None) => {
+            let rule = "a mapping's first prototype entry lies in its subsection";
+            Seen::implausible(0, rule, Some(first.place(vad)))
+        }
+        Err(fault) => Seen::unreadable(fault),
+    }
+}

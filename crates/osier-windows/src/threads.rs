@@ -1,0 +1,230 @@
+//! Threads: `_EPROCESS.ThreadListHead`, one `_ETHREAD` each.
+
+use std::ops::ControlFlow;
+
+use osier_memory::{AddressSpace, Fault, VirtAddr};
+use osier_osi::{Seen, TaskState, Thread, WalkEnd, WalkEnds, Walked};
+use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
+
+use crate::{Windows, process, unicode};
+
+/// The walk's name in endings.
+const WALK: &str = "threads";
+/// A letter for each `_KTHREAD.State` (`KTHREAD_STATE`): initialized, ready, running, standby,
+/// terminated, waiting, transition, deferred ready, waiting at a gate, waiting for the process's
+/// swap-in.
+const STATES: &[u8; 10] = b"irRsTwxdgp";
+
+layout! {
+    /// Fields read from `_ETHREAD`, and from the `_KTHREAD` it begins with.
+    pub(crate) struct Fields: "_ETHREAD" {
+        /// The link in the process's list.
+        thread_list_entry: Option<Field<Embed<()>>> = ["ThreadListEntry", "Tcb.ThreadListEntry"],
+        unique_process: Option<Field<Ptr<()>>> = ["Cid.UniqueProcess"],
+        unique_thread: Option<Field<Ptr<()>>> = ["Cid.UniqueThread"],
+        /// The process that owns it. Windows 7 and later keep it in the `_KTHREAD`, XP and before in
+        /// the `_ETHREAD`; in between only the process it is attached to is to be had.
+        process: Option<Field<Ptr<()>>> = [
+            "Tcb.Process",
+            "ThreadsProcess",
+            "Tcb.ApcState.Process",
+        ],
+        state: Option<Field<UInt>> = ["Tcb.State"],
+        teb: Option<Field<Ptr<()>>> = ["Tcb.Teb"],
+        /// A `_UNICODE_STRING`; Windows 10 of August 2016 on.
+        thread_name: Option<Field<Ptr<()>>> = ["ThreadName"],
+    }
+}
+
+layout! {
+    /// Fields read from `_TEB`, the thread's block in user memory.
+    struct Teb: "_TEB" {
+        /// One past the stack's highest byte.
+        stack_base: Option<Field<Ptr<()>>> = ["NtTib.StackBase"],
+        /// Of a WoW64 thread: its `_TEB32`.
+        exception_list: Option<Field<Ptr<()>>> = ["NtTib.ExceptionList"],
+        /// Bytes from here to the `_TEB32`; Windows 10 and later.
+        wow_teb_offset: Option<Field<SInt>> = ["WowTebOffset"],
+    }
+}
+
+/// How to read threads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) fields: Fields,
+    teb: Teb,
+}
+
+impl Layout {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        Self {
+            fields: Fields::resolve(resolver),
+            teb: Teb::resolve(resolver),
+        }
+    }
+}
+
+/// The threads of the process at `process`, and how the walk ended.
+pub(crate) fn listed(windows: &Windows, process: VirtAddr) -> (Vec<VirtAddr>, WalkEnd) {
+    let head = windows.process.fields.thread_list_head;
+    let Some((head, link)) = head.zip(windows.threads.fields.thread_list_entry) else {
+        let missing = "the list of threads in the profile".to_owned();
+        let fault = None;
+        return (Vec::new(), WalkEnd::NoStart { missing, fault });
+    };
+    let Walked { nodes, end } = windows.guest.ring(head.place(process));
+    (
+        nodes.iter().map(|node| link.container(*node)).collect(),
+        end,
+    )
+}
+
+pub(crate) fn threads(
+    windows: &Windows,
+    process: VirtAddr,
+    row: &mut dyn FnMut(Thread) -> ControlFlow<()>,
+) -> WalkEnds {
+    let (all, end) = listed(windows, process);
+    for at in all {
+        if row(thread(windows, at)).is_break() {
+            return WalkEnds::one(WALK, WalkEnd::Stopped);
+        }
+    }
+    WalkEnds::one(WALK, end)
+}
+
+/// The row of the `_ETHREAD` at `at`.
+pub(crate) fn thread(windows: &Windows, at: VirtAddr) -> Thread {
+    let fields = &windows.threads.fields;
+    Thread {
+        pid: id(windows, fields.unique_process, at),
+        tid: id(windows, fields.unique_thread, at),
+        name: name(windows, at),
+        task: at,
+        state: state(windows, at),
+    }
+}
+
+/// The process that owns the thread at `at`.
+pub(crate) fn owner(windows: &Windows, at: VirtAddr) -> Seen<VirtAddr> {
+    let Some(field) = windows.threads.fields.process else {
+        return Seen::not_in_this_kernel();
+    };
+    match field.read(&windows.guest.space, at) {
+        Ok(process) if windows.guest.plausible(process).is_ok() => Seen::Is(process),
+        Ok(other) => {
+            let rule = "a thread's process is a mapped address of the kernel";
+            Seen::implausible(other.0, rule, Some(field.place(at)))
+        }
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+fn id(windows: &Windows, field: Option<Field<Ptr<()>>>, at: VirtAddr) -> Seen<u32> {
+    let Some(field) = field else {
+        return Seen::not_in_this_kernel();
+    };
+    match field.read(&windows.guest.space, at) {
+        Ok(id) => u32::try_from(id.0).map_or_else(
+            |_| Seen::implausible(id.0, "an id has 32 bits", Some(field.place(at))),
+            Seen::Is,
+        ),
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+fn name(windows: &Windows, at: VirtAddr) -> Seen<Vec<u8>> {
+    let Some(field) = windows.threads.fields.thread_name else {
+        return Seen::not_in_this_kernel();
+    };
+    let space = &windows.guest.space;
+    match field.read(space, at) {
+        Ok(name) if name.is_null() => Seen::not_applicable("nobody named the thread"),
+        Ok(name) => unicode::read(space, name, space.mode().pointer_bytes()),
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+fn state(windows: &Windows, at: VirtAddr) -> Seen<TaskState> {
+    let Some(field) = windows.threads.fields.state else {
+        return Seen::not_in_this_kernel();
+    };
+    match field.read(&windows.guest.space, at) {
+        Ok(state) => match usize::try_from(state).ok().and_then(|nth| STATES.get(nth)) {
+            Some(letter) => Seen::Is(TaskState(char::from(*letter))),
+            None => Seen::implausible(
+                state,
+                "a thread's state is at most 9",
+                Some(field.place(at)),
+            ),
+        },
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// An address in the user stack of each thread of the process at `process`: its highest byte. Of a
+/// WoW64 thread both stacks. A stack that could not be had is an ending, for its mapping then passes
+/// for plain private memory.
+pub(crate) fn stacks(
+    windows: &Windows,
+    process: VirtAddr,
+    wow64: bool,
+    ends: &mut WalkEnds,
+) -> Vec<u64> {
+    let Some(field) = windows.threads.fields.teb else {
+        return Vec::new();
+    };
+    let (threads, end) = listed(windows, process);
+    ends.add(WALK, end);
+    let Seen::Is(space) = process::address_space(windows, process) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for thread in threads {
+        let teb = field.read(&windows.guest.space, thread);
+        let stacks = teb.and_then(|teb| of_teb(windows, &space, teb, wow64, &mut found));
+        if let Err(fault) = stacks {
+            let missing = format!("the stack of the thread at {thread}");
+            let fault = Some(fault);
+            ends.add("stacks", WalkEnd::NoStart { missing, fault });
+        }
+    }
+    found
+}
+
+fn of_teb(
+    windows: &Windows,
+    space: &AddressSpace,
+    teb: VirtAddr,
+    wow64: bool,
+    found: &mut Vec<u64>,
+) -> Result<(), Fault> {
+    /// `_TEB32.NtTib.StackBase`.
+    const STACK_BASE32: u64 = 4;
+    let layout = &windows.threads.teb;
+    // A thread of the kernel's, or one that has ended.
+    let Some(field) = layout.stack_base.filter(|_| !teb.is_null()) else {
+        return Ok(());
+    };
+    let mut keep = |base: u64| {
+        if base != 0 {
+            found.push(base.wrapping_sub(1));
+        }
+    };
+    keep(field.read(space, teb)?.0);
+    if wow64 {
+        let offset = match layout.wow_teb_offset {
+            Some(field) => field.read(space, teb)?,
+            None => 0,
+        };
+        let teb32 = match (offset, layout.exception_list) {
+            (0, Some(field)) => field.read(space, teb)?,
+            (0, None) => VirtAddr(0),
+            (offset, _) => teb.plus(offset.cast_unsigned()),
+        };
+        if !teb32.is_null() {
+            keep(space.read_uint(teb32.plus(STACK_BASE32), 4)?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! `_UNICODE_STRING`: counted UTF-16, made bytes.
+
+use osier_memory::{AddressSpace, VirtAddr};
+use osier_osi::Seen;
+
+/// Reads the `_UNICODE_STRING` at `at`, whose buffer pointer has `pointer_bytes` bytes. The ABI is
+/// the same in every Windows: `Length` and `MaximumLength`, 16 bits each and in bytes, then, aligned,
+/// `Buffer`.
+pub(crate) fn read(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> Seen<Vec<u8>> {
+    let width = usize::from(pointer_bytes);
+    let parts = || {
+        let length = space.read_uint(at, 2)?;
+        let most = space.read_uint(at.plus(2), 2)?;
+        let buffer = space.read_uint(at.plus(width as u64), width)?;
+        Ok((length, most, VirtAddr(buffer)))
+    };
+    let (length, most, buffer) = match parts() {
+        Ok(parts) => parts,
+        Err(fault) => return Seen::unreadable(fault),
+    };
+    if !length.is_multiple_of(2) || length > most {
+        let rule = "a string's length is even and within its maximum";
+        return Seen::implausible(length, rule, Some(at));
+    }
+    if length == 0 {
+        return Seen::Is(Vec::new());
+    }
+    if buffer.is_null() {
+        return Seen::implausible(length, "a string with a length has a buffer", Some(at));
+    }
+    let mut raw = vec![0; length as usize];
+    match space.read(buffer, &mut raw) {
+        Ok(()) => Seen::Is(to_bytes(&raw)),
+        Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// Little-endian UTF-16 as UTF-8. A surrogate without its partner, which file names may have, becomes
+/// its three bytes of WTF-8, so that nothing is lost.
+pub(crate) fn to_bytes(raw: &[u8]) -> Vec<u8> {
+    let units = raw.chunks_exact(2).map(|pair| match pair {
+        [low, high] => u16::from_le_bytes([*low, *high]),
+        _ => 0,
+    });
+    let mut bytes = Vec::with_capacity(raw.len());
+    for unit in char::decode_utf16(units) {
+        match unit {
+            Ok(letter) => {
+                let mut buffer = [0; 4];
+                bytes.extend_from_slice(letter.encode_utf8(&mut buffer).as_bytes());
+            }
+            Err(lone) => {
+                let unit = lone.unpaired_surrogate();
+                let part = |shift: u32, mark: u16| (mark | (unit >> shift) & 0x3f) as u8;
+                bytes.extend([0xed, part(6, 0x80), part(0, 0x80)]);
+            }
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::to_bytes;
+
+    #[test]
+    fn utf16_becomes_utf8_and_lone_surrogates_stay() {
+        let utf16 =
+            |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+        for text in ["", "ntdll.dll", "Prüfung", "😀"] {
+            assert_eq!(to_bytes(&utf16(text)), text.as_bytes());
+        }
+        assert_eq!(to_bytes(&[0x00, 0xd8, b'a', 0]), [0xed, 0xa0, 0x80, b'a']);
+        assert_eq!(to_bytes(&[0xff, 0xdf]), [0xed, 0xbf, 0xbf]);
+    }
+}

@@ -1,0 +1,370 @@
+//! Virtual address descriptors: the tree of a process's mappings, `_EPROCESS.VadRoot`.
+//!
+//! ```text
+//!   XP, 2000       VadRoot → _MMVAD                          LeftChild, RightChild
+//!   2003 to 7      VadRoot.BalancedRoot.RightChild → _MMVAD  LeftChild, RightChild
+//!   8              VadRoot.BalancedRoot.RightChild → VadNode LeftChild, RightChild
+//!   8.1 and later  VadRoot.Root → VadNode                    Left, Right
+//! ```
+//!
+//! The tree is ordered by address, so that a child that lies outside its parent's bounds is told.
+
+use osier_memory::{Fault, VirtAddr};
+use osier_osi::{Guard, WalkEnd};
+use osier_profile::{Bits, Embed, Field, Kind, Ptr, Resolver, UInt, layout};
+
+use crate::Windows;
+
+/// More mappings than any process has.
+const LIMIT: usize = 1 << 22;
+
+layout! {
+    /// Fields read from `_MMVAD_SHORT`, which every descriptor begins with.
+    pub(crate) struct Short: "_MMVAD_SHORT" {
+        /// The node in the tree; the descriptor itself until Windows 7.
+        vad_node: Option<Field<Embed<()>>> = ["VadNode"],
+        left: Option<Field<Ptr<()>>> = ["VadNode.Left", "VadNode.LeftChild", "LeftChild"],
+        right: Option<Field<Ptr<()>>> = ["VadNode.Right", "VadNode.RightChild", "RightChild"],
+        /// Number of the first page.
+        starting_vpn: Option<Field<UInt>> = ["StartingVpn"],
+        /// Number of the last page.
+        ending_vpn: Option<Field<UInt>> = ["EndingVpn"],
+        /// Bits 32 to 39 of the number, on 64-bit kernels since 8.1.
+        starting_vpn_high: Option<Field<UInt>> = ["StartingVpnHigh"],
+        ending_vpn_high: Option<Field<UInt>> = ["EndingVpnHigh"],
+        /// The flags, as one word.
+        flags: Option<Field<Embed<()>>> = ["u"],
+    }
+}
+
+layout! {
+    /// Fields read from `_MMVAD_FLAGS`.
+    pub(crate) struct Flags: "_MMVAD_FLAGS" {
+        /// `MM_READWRITE` and the like.
+        protection: Option<Field<Bits>> = ["Protection"],
+        /// Memory of the process's own.
+        private_memory: Option<Field<Bits>> = ["PrivateMemory"],
+        /// `MI_VAD_TYPE`; Vista and later.
+        vad_type: Option<Field<Bits>> = ["VadType"],
+        /// XP and 2003.
+        image_map: Option<Field<Bits>> = ["ImageMap"],
+    }
+}
+
+layout! {
+    /// Fields read from `_MMVAD`, the longer descriptor of memory that is not private.
+    pub(crate) struct Long: "_MMVAD" {
+        /// The part of the section; Vista and later.
+        subsection: Option<Field<Ptr<()>>> = ["Subsection"],
+        /// The section's control area; XP and 2003.
+        control_area: Option<Field<Ptr<()>>> = ["ControlArea"],
+        /// The prototype entry of the first page.
+        first_prototype_pte: Option<Field<Ptr<()>>> = ["FirstPrototypePte"],
+    }
+}
+
+/// How to read the tree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) short: Short,
+    pub(crate) flags: Flags,
+    pub(crate) long: Long,
+    /// Bytes from `VadRoot` to the pointer that leads to the first node.
+    root: Option<u64>,
+}
+
+impl Layout {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        let pointer = |resolver: &Resolver<'_>, structure, path| {
+            resolver
+                .optional::<Ptr<()>>(structure, &[path])
+                .map(|field| field.offset.cast_unsigned())
+        };
+        let root = match vad_root_kind(resolver).as_deref() {
+            Some("_RTL_AVL_TREE") => pointer(resolver, "_RTL_AVL_TREE", "Root"),
+            Some("_MM_AVL_TABLE") => pointer(resolver, "_MM_AVL_TABLE", "BalancedRoot.RightChild"),
+            Some(_) => None,
+            // A pointer.
+            None => Some(0),
+        };
+        Self {
+            short: Short::resolve(resolver),
+            flags: Flags::resolve(resolver),
+            long: Long::resolve(resolver),
+            root,
+        }
+    }
+}
+
+/// The structure that `_EPROCESS.VadRoot` is; `None` for a pointer.
+fn vad_root_kind(resolver: &Resolver<'_>) -> Option<String> {
+    let process = resolver.profile().find_type("_EPROCESS")?;
+    match &process.member("VadRoot")?.kind {
+        Kind::Embedded { name } => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// A descriptor's place in the address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// First address.
+    pub(crate) start: u64,
+    /// Bytes.
+    pub(crate) size: u64,
+}
+
+/// One descriptor of the tree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vad {
+    /// The `_MMVAD_SHORT`.
+    pub(crate) at: VirtAddr,
+    /// Its addresses, or the fault of the member that tells them.
+    pub(crate) span: Result<Span, Fault>,
+}
+
+/// The descriptors of the process at `process`, by address, and how the walk ended.
+pub(crate) fn tree(windows: &Windows, process: VirtAddr) -> (Vec<Vad>, WalkEnd) {
+    let layout = &windows.vad;
+    let parts = windows.process.fields.vad_root.zip(layout.root);
+    let children = layout.short.left.zip(layout.short.right);
+    let bounds = layout.short.starting_vpn.zip(layout.short.ending_vpn);
+    let (Some((field, inner)), Some(children), Some(_)) = (parts, children, bounds) else {
+        let missing = "the shape of the VAD tree in the profile".to_owned();
+        let fault = None;
+        return (Vec::new(), WalkEnd::NoStart { missing, fault });
+    };
+    let place = field.place(process).plus(inner);
+    let root = match windows.guest.space.read_pointer(place) {
+        Ok(root) if root.is_null() => return (Vec::new(), WalkEnd::Closed),
+        Ok(root) => root,
+        Err(fault) => {
+            let missing = format!("the root of the VAD tree at {place}");
+            let fault = Some(fault);
+            return (Vec::new(), WalkEnd::NoStart { missing, fault });
+        }
+    };
+    let mut descent = Descent {
+        windows,
+        children,
+        met: Guard::new(LIMIT),
+        found: Vec::new(),
+        end: WalkEnd::Closed,
+    };
+    descent.walk(place, root);
+    let mut found = descent.found;
+    found.sort_by_key(|vad| vad.span.map_or(u64::MAX, |span| span.start));
+    (found, descent.end)
+}
+
+/// A node to visit.
+struct Visit {
+    /// Where the link to it stands.
+    from: VirtAddr,
+    node: VirtAddr,
+    /// What its addresses must lie in: first to last.
+    within: (u64, u64),
+}
+
+struct Descent<'a> {
+    windows: &'a Windows,
+    children: (Field<Ptr<()>>, Field<Ptr<()>>),
+    met: Guard,
+    found: Vec<Vad>,
+    /// The first thing that went wrong.
+    end: WalkEnd,
+}
+
+impl Descent<'_> {
+    fn walk(&mut self, from: VirtAddr, root: VirtAddr) {
+        let all = (0, u64::MAX);
+        let mut stack = vec![Visit {
+            from,
+            node: root,
+            within: all,
+        }];
+        while let Some(visit) = stack.pop() {
+            if let Err(fault) = self.windows.guest.plausible(visit.node) {
+                let to = Some(visit.node);
+                self.note(WalkEnd::BrokenLink {
+                    from: visit.from,
+                    to,
+                    fault,
+                });
+                continue;
+            }
+            if let Err(end) = self.met.meet(visit.node) {
+                let stop = matches!(end, WalkEnd::Limit { .. });
+                self.note(end);
+                if stop {
+                    return;
+                }
+                continue;
+            }
+            self.visit(&visit, &mut stack);
+        }
+    }
+
+    /// Takes the descriptor and puts its children on the stack.
+    fn visit(&mut self, visit: &Visit, stack: &mut Vec<Visit>) {
+        let space = &self.windows.guest.space;
+        // Until Windows 7 the node is the descriptor; since then it is a member of it.
+        let node = self.windows.vad.short.vad_node;
+        let at = node.map_or(visit.node, |node| node.container(visit.node));
+        let span = span(self.windows, at);
+        let (lower, upper) = match span {
+            Ok(span) => {
+                let last = span.start.saturating_add(span.size.saturating_sub(1));
+                if span.size == 0 || span.start < visit.within.0 || last > visit.within.1 {
+                    self.note(WalkEnd::Inconsistent {
+                        at,
+                        back_link: VirtAddr(span.start),
+                        expected: VirtAddr(visit.within.0),
+                    });
+                    return;
+                }
+                (span.start, last)
+            }
+            Err(_) => visit.within,
+        };
+        self.found.push(Vad { at, span });
+        let below = (
+            visit.within.0,
+            lower.saturating_sub(u64::from(span.is_ok())),
+        );
+        let above = (
+            upper.saturating_add(u64::from(span.is_ok())),
+            visit.within.1,
+        );
+        let within = if span.is_ok() {
+            [below, above]
+        } else {
+            [visit.within; 2]
+        };
+        for (field, within) in [self.children.0, self.children.1].into_iter().zip(within) {
+            match field.read(space, at) {
+                Ok(child) if child.is_null() => {}
+                Ok(child) => stack.push(Visit {
+                    from: field.place(at),
+                    node: child,
+                    within,
+                }),
+                Err(fault) => self.note(WalkEnd::BrokenLink {
+                    from: at,
+                    to: None,
+                    fault,
+                }),
+            }
+        }
+    }
+
+    fn note(&mut self, end: WalkEnd) {
+        if self.end.is_closed() {
+            self.end = end;
+        }
+    }
+}
+
+/// The addresses of the descriptor at `at`; of a size that overflows, size 0.
+fn span(windows: &Windows, at: VirtAddr) -> Result<Span, Fault> {
+    let space = &windows.guest.space;
+    let layout = &windows.vad.short;
+    let number = |low: Option<Field<UInt>>, high: Option<Field<UInt>>| {
+        let low = low.map_or(Ok(0), |field| field.read(space, at))?;
+        let high = high.map_or(Ok(0), |field| field.read(space, at))?;
+        Ok::<u64, Fault>(low | high << 32)
+    };
+    let first = number(layout.starting_vpn, layout.starting_vpn_high)?;
+    let last = number(layout.ending_vpn, layout.ending_vpn_high)?;
+    let pages = last
+        .checked_sub(first)
+        .and_then(|pages| pages.checked_add(1))
+        .filter(|_| last >> 52 == 0)
+        .unwrap_or(0);
+    Ok(Span {
+        start: first.wrapping_shl(12),
+        size: pages.wrapping_shl(12),
+    })
+}
+
+/// What a descriptor's flags say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    /// The whole word.
+    pub(crate) raw: u64,
+    /// `MM_READWRITE` and the like, five bits.
+    pub(crate) protection: Option<u64>,
+    pub(crate) private: bool,
+    pub(crate) image: bool,
+}
+
+/// The flags of the descriptor at `at`.
+pub(crate) fn flags(windows: &Windows, at: VirtAddr) -> osier_osi::Seen<Said> {
+    /// `VadImageMap`.
+    const IMAGE: u64 = 2;
+    let layout = &windows.vad;
+    let Some(place) = layout.short.flags.map(|field| field.place(at)) else {
+        return osier_osi::Seen::not_in_this_kernel();
+    };
+    let space = &windows.guest.space;
+    let width = layout.flags.size.clamp(4, 8) as usize;
+    let read = || {
+        let bit = |field: Option<Field<Bits>>| match field {
+            Some(field) => field.read(space, place).map(Some),
+            None => Ok(None),
+        };
+        let kind = bit(layout.flags.vad_type)?;
+        let image = bit(layout.flags.image_map)?;
+        Ok(Said {
+            raw: space.read_uint(place, width)?,
+            protection: bit(layout.flags.protection)?,
+            private: bit(layout.flags.private_memory)?.is_some_and(|bit| bit != 0),
+            image: kind == Some(IMAGE) || image.is_some_and(|bit| bit != 0),
+        })
+    };
+    osier_osi::Seen::from(read())
+}
+
+/// The rights that a protection stands for, as `/proc/PID/maps` shows rights. Memory that is copied
+/// before it is written counts as private.
+pub(crate) fn perms(said: &Said) -> Option<[u8; 4]> {
+    let protection = said.protection?;
+    // MM_ZERO_ACCESS … MM_EXECUTE_WRITECOPY; MM_NOACCESS is 0x18, MM_GUARD_PAGE 0x10, MM_NOCACHE 8.
+    let letters: &[u8; 3] = match protection & 7 {
+        0 => b"---",
+        1 => b"r--",
+        2 => b"--x",
+        3 => b"r-x",
+        4 | 5 => b"rw-",
+        _ => b"rwx",
+    };
+    let copied = matches!(protection & 7, 5 | 7);
+    let shared = !said.private && !said.image && !copied;
+    let [read, write, execute] = *letters;
+    Some([read, write, execute, if shared { b's' } else { b'p' }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_of_protections() {
+        let of = |protection, private, image| {
+            let said = Said {
+                raw: 0,
+                protection: Some(protection),
+                private,
+                image,
+            };
+            perms(&said).map(|letters| String::from_utf8(letters.to_vec()).unwrap())
+        };
+        assert_eq!(of(4, true, false).as_deref(), Some("rw-p"));
+        assert_eq!(of(0x14, true, false).as_deref(), Some("rw-p"), "guarded");
+        assert_eq!(of(0x18, true, false).as_deref(), Some("---p"), "no access");
+        assert_eq!(of(7, false, true).as_deref(), Some("rwxp"));
+        assert_eq!(of(1, false, false).as_deref(), Some("r--s"));
+        assert_eq!(of(5, false, false).as_deref(), Some("rw-p"));
+        assert_eq!(of(6, true, false).as_deref(), Some("rwxp"));
+    }
+}
