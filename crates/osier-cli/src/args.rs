@@ -350,6 +350,22 @@ pub(crate) enum ProfileCommand {
         #[arg(long, value_name = "NAME")]
         group: Option<String>,
     },
+    /// Download the PDB of a Windows kernel from a symbol server, and make a profile of it
+    ///
+    /// The only command that uses the network.
+    Fetch {
+        /// The PDB's name, such as ntkrnlmp.pdb
+        name: String,
+        /// GUID and age, as the error about the missing PDB gives them
+        #[arg(value_name = "GUIDAGE")]
+        key: String,
+        /// The symbol server
+        #[arg(long, value_name = "URL", default_value = osier_fetch::MICROSOFT)]
+        server: String,
+        /// The folder that keeps the PDB, laid out as a symbol server [default: in the cache]
+        #[arg(short, long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Show what a profile holds
     Show {
         /// The profile

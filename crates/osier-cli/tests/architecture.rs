@@ -84,6 +84,93 @@ fn manifest(path: &Path) -> (String, Vec<String>) {
     (name, needs)
 }
 
+/// The crates of `Cargo.lock`, each with all that it needs, tests included.
+fn locked() -> Picture {
+    let text = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let mut picture = Picture::new();
+    for package in text.split("[[package]]").skip(1) {
+        let quoted: Vec<&str> = package.split('"').skip(1).step_by(2).collect();
+        let list = package
+            .split_once("dependencies = [")
+            .map_or("", |(_, list)| list);
+        let needs = list.split('"').skip(1).step_by(2);
+        // An entry may name a version besides.
+        let needs = needs.map(|need| need.split(' ').next().unwrap().to_owned());
+        picture
+            .entry(quoted[0].to_owned())
+            .or_default()
+            .extend(needs);
+    }
+    picture
+}
+
+/// Everything that `name` needs, itself included.
+fn closure(picture: &Picture, name: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    let mut rest = vec![name.to_owned()];
+    while let Some(name) = rest.pop() {
+        if all.insert(name.clone()) {
+            rest.extend(picture.get(&name).into_iter().flatten().cloned());
+        }
+    }
+    all
+}
+
+/// Crates that open sockets, or serve those that do.
+const NETWORK: [&str; 20] = [
+    "async-std",
+    "attohttpc",
+    "curl",
+    "h2",
+    "http",
+    "hyper",
+    "isahc",
+    "mio",
+    "minreq",
+    "native-tls",
+    "openssl",
+    "quinn",
+    "reqwest",
+    "rustls",
+    "smol",
+    "socket2",
+    "tokio",
+    "tungstenite",
+    "ureq",
+    "ureq-proto",
+];
+
+#[test]
+fn only_one_crate_has_network_code() {
+    let locked = locked();
+    let networked = |name: &str| {
+        let all = closure(&locked, name);
+        NETWORK.iter().any(|network| all.contains(*network))
+    };
+    let found: Vec<String> = built().into_keys().filter(|name| networked(name)).collect();
+    // The command calls it, and nothing else does.
+    assert_eq!(found, ["osier-cli", "osier-fetch"]);
+
+    let mut wrong = Vec::new();
+    let mut folders: Vec<PathBuf> = fs::read_dir(root().join("crates"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.ends_with("osier-fetch"))
+        .map(|path| path.join("src"))
+        .collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if fs::read_to_string(&path).is_ok_and(|text| text.contains("std::net")) {
+                wrong.push(path);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "std::net in {wrong:?}");
+}
+
 #[test]
 fn the_picture_is_true() {
     let (drawn, built) = (drawn(), built());

@@ -6,6 +6,10 @@ use osier_profile::{OsKind, Profile, ProfileBuilder, ProfileStore, Wanted};
 use osier_snapshot::MappedFile;
 use osier_symbols::{SymbolError, SymbolFile, import_symbols, merge, set_age_by_name};
 
+/// The folder of the cache that keeps PDBs themselves, laid out as a symbol server. A profile that
+/// was made for another list of wanted facts is made anew of them.
+pub const SYMBOLS: &str = "symbols";
+
 /// Why symbol files could not be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

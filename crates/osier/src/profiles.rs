@@ -53,7 +53,7 @@ impl fmt::Display for ProfileSource {
 /// The profiles that a session may use.
 pub(crate) struct Profiles {
     store: ProfileStore,
-    /// Where PDBs may lie: the folders of profiles, then those of symbols.
+    /// Where PDBs may lie: the folders of profiles, those of symbols, and the cache's own.
     folders: Vec<PathBuf>,
     named: Option<(PathBuf, Arc<Profile>)>,
 }
@@ -76,8 +76,14 @@ impl Profiles {
                 crate::shipped::SHIPPED.to_vec()
             },
         };
-        let folders = options.profiles.iter().chain(&options.symbol_folders);
-        let folders = folders.cloned().collect();
+        let mut folders = options.profiles.clone();
+        folders.extend_from_slice(&options.symbol_folders);
+        folders.extend(
+            options
+                .cache
+                .iter()
+                .map(|cache| cache.join(import::SYMBOLS)),
+        );
         Ok(Self {
             store,
             folders,

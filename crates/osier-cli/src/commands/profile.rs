@@ -7,17 +7,25 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use osier::format::terminal_text;
 use osier::import;
-use osier::osier_profile::{Kind, Profile, ProfileStore};
-use osier::osier_symbols::{export_isf, export_kernelinfo};
+use osier::osier_profile::{BuildId, Kind, Profile, ProfileStore};
+use osier::osier_symbols::{SymbolFile, export_isf, export_kernelinfo};
+use osier::symbol_path::PdbFile;
+use osier_fetch::Wish;
 
 use crate::args::{ExportFormat, OutputArgs, ProfileCommand};
-use crate::failure::Outcome;
+use crate::failure::{Outcome, Usage};
 
 pub(super) fn run(command: &ProfileCommand, output: &OutputArgs) -> anyhow::Result<Outcome> {
     match command {
         ProfileCommand::Import { files, out, group } => {
             import(files, out.as_deref(), group.as_deref(), output)
         }
+        ProfileCommand::Fetch {
+            name,
+            key,
+            server,
+            out,
+        } => fetch(name, key, server, out.as_deref(), output),
         ProfileCommand::Show { file, structure } => show(file, structure.as_deref()),
         ProfileCommand::Export { file, to, out } => export(file, *to, out.as_deref()),
     }
@@ -43,16 +51,68 @@ fn import(
             None => bail!("the cache cannot be written; write the profile with -o FILE"),
         },
     };
+    say(&profile, &kept, output)?;
+    Ok(Outcome::Complete)
+}
+
+/// Downloads a PDB, keeps it, and makes a profile of it.
+fn fetch(
+    name: &str,
+    key: &str,
+    server: &str,
+    out: Option<&Path>,
+    output: &OutputArgs,
+) -> anyhow::Result<Outcome> {
+    let id = BuildId::from_symbol_server_key(key);
+    let Some(pdb) = id.and_then(|id| PdbFile::new(name, id)) else {
+        let usage = format!("`{name} {key}` names no PDB; write ntkrnlmp.pdb and GUID with age");
+        return Err(Usage(usage).into());
+    };
+    let cache = ProfileStore::user_cache();
+    let folder = match (out, &cache) {
+        (Some(out), _) => out.to_owned(),
+        (None, Some(cache)) => cache.join(import::SYMBOLS),
+        (None, None) => bail!("there is no cache to keep the PDB in; name a folder with -o DIR"),
+    };
+    let wish = Wish {
+        server,
+        name: pdb.name(),
+        key: pdb.key(),
+        accepts: |head| {
+            matches!(
+                SymbolFile::detect(head),
+                Some(SymbolFile::Pdb | SymbolFile::PdbCab)
+            )
+        },
+    };
+    let file = osier_fetch::fetch(&wish, &folder)?;
+    if !output.quiet {
+        writeln!(io::stderr(), "osier: {}: downloaded", file.display())?;
+    }
+    let profile = import::import(std::slice::from_ref(&file), None)?;
+    if profile.identity().build_id.as_ref() != Some(pdb.id()) {
+        let (file, other) = (file.display(), import::name(&profile));
+        bail!("{file}: the server sent another build, {other}");
+    }
+    match import::keep(&profile, cache) {
+        Some(kept) => say(&profile, &kept, output)?,
+        None => bail!("the cache cannot be written; name the folder of the PDB with --profiles"),
+    }
+    Ok(Outcome::Complete)
+}
+
+/// Says what was imported, and where it is.
+fn say(profile: &Profile, kept: &Path, output: &OutputArgs) -> io::Result<()> {
     if !output.quiet {
         let (types, symbols) = (profile.types().len(), profile.symbols().len());
         let kept = kept.display();
-        let of = import::name(&profile);
+        let of = import::name(profile);
         writeln!(
             io::stderr(),
             "osier: {kept}: {types} types, {symbols} symbols of {of}"
         )?;
     }
-    Ok(Outcome::Complete)
+    Ok(())
 }
 
 fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<Outcome> {
