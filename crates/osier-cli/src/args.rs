@@ -101,6 +101,9 @@ pub(crate) struct KnownArgs {
     /// Where the RAM below 4 GiB ends, when the file is a bare pc.ram block
     #[arg(long, value_name = "BYTES", value_parser = address)]
     pub(crate) ram_split: Option<u64>,
+    /// The internal snapshot to read, by number or name, when the file is a qcow2 image with several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) internal: Option<String>,
     /// The most decoded memory to keep of a compressed snapshot, in MiB [default: 64]
     #[arg(long, value_name = "N")]
     pub(crate) cache_mib: Option<u32>,

@@ -66,6 +66,7 @@ fn options(args: &KnownArgs) -> Options {
         cache: (!args.no_cache).then(ProfileStore::user_cache).flatten(),
         registers: args.registers.clone(),
         ram_split: args.ram_split,
+        internal: args.internal.clone(),
         cache_bytes: args.cache_mib.map(|mib| u64::from(mib) << 20),
         scratch_limit: args.scratch_gib.map(|gib| u64::from(gib) << 30),
         progress: crate::progress::on_terminal(),

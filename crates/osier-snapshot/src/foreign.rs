@@ -47,11 +47,6 @@ pub(crate) fn recognise(head: &[u8]) -> Option<(&'static str, &'static str)> {
             "give the .vmem file beside it",
         ),
         (
-            b"QFI\xfb",
-            "a QEMU disk image (qcow2)",
-            "write the machine's state with `migrate \"exec:cat > FILE\"` instead of savevm",
-        ),
-        (
             b"LibvirtQemudSave",
             "a libvirt save file",
             "give the QEMU stream inside it",

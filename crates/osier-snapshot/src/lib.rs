@@ -9,6 +9,7 @@
 //! | `LiME`, AVML | ranges of memory behind headers, as they are or in framed Snappy |
 //! | QEMU stream | a migration or savevm stream, version 3; PANDA's `NAME-rr-snp` is one |
 //! | crash dump | Windows: full, kernel, bitmap, ranges, triage; both widths |
+//! | qcow2 | an internal snapshot in a QEMU disk image, as `savevm` leaves it |
 //! | `.rr2`, `.rr` | PANDA's archives, with the stream inside |
 //!
 //! What the bytes mean to an operating system is no business of this crate; facts from headers go
@@ -33,6 +34,7 @@ mod open;
 mod paging_dump;
 mod panda;
 mod progress;
+mod qcow2;
 mod raw;
 mod registers;
 mod scratch;

@@ -12,7 +12,7 @@ use crate::error::{OpenError, io_error};
 use crate::format::Format;
 use crate::map::Map;
 use crate::progress::Progress;
-use crate::{crash, elf, foreign, lime, panda, raw, registers, stream, wrapped};
+use crate::{crash, elf, foreign, lime, panda, qcow2, raw, registers, stream, wrapped};
 
 /// The largest register file that is read.
 const REGISTERS_MAX: u64 = 16 << 20;
@@ -27,6 +27,9 @@ pub struct OpenOptions {
     /// bare RAM block, and for streams whose machine was run with `max-ram-below-4g`. `None`: a
     /// raw file's offsets are guest-physical, a stream's machine type decides.
     pub ram_split: Option<u64>,
+    /// Which internal snapshot of a disk image to open, by its identifier or name. `None`: the only
+    /// one that holds a machine.
+    pub internal: Option<String>,
     /// Where indexes of streams are kept between runs, and where archives are unpacked. `None`: no
     /// index is kept, archives are unpacked into the system's folder for temporary files.
     pub index_dir: Option<PathBuf>,
@@ -43,6 +46,7 @@ impl Default for OpenOptions {
         Self {
             registers: None,
             ram_split: None,
+            internal: None,
             index_dir: None,
             scratch_limit: 64 << 30,
             cache_bytes: 64 << 20,
@@ -162,6 +166,10 @@ const READERS: &[Reader] = &[
     Reader {
         recognises: |input| input.map.bytes().starts_with(elf::MAGIC),
         open: elf::open,
+    },
+    Reader {
+        recognises: |input| input.map.bytes().starts_with(qcow2::MAGIC),
+        open: qcow2::open,
     },
     Reader {
         recognises: |input| lime::recognises(input.map.bytes()),

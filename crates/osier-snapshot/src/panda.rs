@@ -7,12 +7,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use osier_memory::{Hint, Machine};
+use osier_memory::Hint;
 
 use crate::error::{OpenError, io_error};
 use crate::format::Format;
 use crate::map::Map;
-use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
+use crate::open::{Input, OpenOptions, Snapshot};
 use crate::scratch::Scratch;
 use crate::stream;
 
@@ -134,25 +134,16 @@ fn starts_recording(head: &[u8]) -> bool {
 pub(crate) fn open_archive(input: Input<'_>) -> Result<Snapshot, OpenError> {
     let Input { path, map, options } = input;
     let archive = unpack(path, &map, options)?;
-    let stream = stream::open(archive.map, None, options).map_err(|bad| bad.in_file(path))?;
-    let mut hints = stream.machine.hints;
-    hints.extend(archive.hints);
-    let mut facts = archive.facts;
-    facts.extend(stream.facts);
-    Ok(Snapshot {
-        machine: Machine {
-            hints,
-            ..stream.machine
-        },
-        info: SnapshotInfo {
-            format: archive.format,
-            file: path.to_owned(),
-            file_bytes: map.len(),
-            facts,
-            anomalies: stream.anomalies,
-            ram: stream.ram,
-        },
-    })
+    let around = stream::Around {
+        path,
+        format: archive.format,
+        file_bytes: map.len(),
+        facts: archive.facts,
+        anomalies: Vec::new(),
+    };
+    let mut snapshot = stream::open_inside(archive.map, around, options)?;
+    snapshot.machine.hints.extend(archive.hints);
+    Ok(snapshot)
 }
 
 fn unpack(path: &Path, map: &Map, options: &OpenOptions) -> Result<Unpacked, OpenError> {

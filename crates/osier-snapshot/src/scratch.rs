@@ -5,6 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::error::{OpenError, io_error};
+use crate::map::Map;
+
 /// Creates a new file in `dir`, for reading and writing, under a name of its own.
 pub(crate) fn create(dir: &Path, what: &str) -> io::Result<(PathBuf, File)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -21,6 +24,24 @@ pub(crate) fn create(dir: &Path, what: &str) -> io::Result<(PathBuf, File)> {
             opened => return Ok((path, opened?)),
         }
     }
+}
+
+/// A map of a new file that `fill` writes, in the folder that the options name; the file goes with
+/// the map.
+///
+/// # Errors
+///
+/// The folder cannot hold it.
+pub(crate) fn filled<T>(
+    options: &crate::OpenOptions,
+    fill: impl FnOnce(&mut File) -> io::Result<T>,
+) -> Result<(Map, T), OpenError> {
+    let system = std::env::temp_dir();
+    let dir = options.index_dir.as_deref().unwrap_or(&system);
+    let in_dir = || io_error(dir, "cannot hold the unpacked snapshot");
+    let (held, mut file) = Scratch::create(dir).map_err(in_dir())?;
+    let filled = fill(&mut file).map_err(in_dir())?;
+    Ok((Map::of_scratch(file, held).map_err(in_dir())?, filled))
 }
 
 /// A file that goes with its value.

@@ -12,7 +12,8 @@
 mod made;
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
 
 use osier_memory::{PAGE_BYTES, PhysAddr};
 use osier_snapshot::{Format, OpenOptions, Snapshot, open};
@@ -217,4 +218,87 @@ fn a_background_snapshot_has_no_end_of_ram() {
     assert_eq!(snapshot.machine.cpus.len(), 1);
     same_memory(&snapshot, &expected, "background-snapshot");
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A new qcow2 image of 1 MiB.
+fn image(folder: &Path, options: &str) -> Option<PathBuf> {
+    let image = folder.join("disk");
+    let made = Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-o", options])
+        .arg(&image)
+        .arg("1M")
+        .status();
+    made.ok().filter(ExitStatus::success).map(|_| image)
+}
+
+/// Takes `count` snapshots of a guest that works into an image made with `options`; returns the
+/// memory and the registers of each.
+fn saved(folder: &Path, options: &str, count: usize) -> Result<Vec<(Vec<u8>, String)>, String> {
+    let image = image(folder, options).ok_or("qemu-img is not installed")?;
+    let drive = format!("if=none,format=qcow2,file={},id=disk", image.display());
+    let mut qemu = Qemu::start(Guest::Works, folder, &["-M", "pc", "-drive", &drive])?;
+    let mut states = Vec::new();
+    for number in 0..count {
+        qemu.hmp("stop");
+        states.push((qemu.memory(), qemu.registers()));
+        let answer = qemu.hmp(&format!("savevm state{number}"));
+        assert!(!answer.contains("rror"), "{answer}");
+        qemu.hmp("cont");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    Ok(states)
+}
+
+#[test]
+fn internal_snapshots_of_a_disk_image() {
+    // (Of 512-byte clusters, the state has many L2 tables.)
+    for (options, count) in [
+        ("compat=1.1", 1),
+        ("compat=0.10", 3),
+        ("compat=1.1,cluster_size=512", 2),
+        ("compat=1.1,extended_l2=on", 2),
+    ] {
+        let folder = made::folder("qemu");
+        let states = match saved(&folder, options, count) {
+            Ok(states) => states,
+            Err(reason) => skip!("{reason}"),
+        };
+        let file = folder.join("disk");
+        for (number, (memory, text)) in states.iter().enumerate() {
+            for name in [format!("state{number}"), (number + 1).to_string()] {
+                let options = OpenOptions {
+                    internal: Some(name.clone()).filter(|_| count > 1),
+                    ..OpenOptions::default()
+                };
+                let snapshot = open(&file, &options).unwrap();
+                assert_eq!(snapshot.info.format, Format::Qcow2);
+                assert_eq!(
+                    snapshot.info.anomalies, [""; 0],
+                    "{:?}",
+                    snapshot.info.facts
+                );
+                same_memory(&snapshot, memory, &name);
+                let chosen = fact(&snapshot, "internal snapshot");
+                assert_eq!(chosen, format!("{} \"state{number}\"", number + 1));
+                let registers = folder.join("registers");
+                std::fs::write(&registers, text).unwrap();
+                let told = OpenOptions {
+                    registers: Some(registers),
+                    ..options
+                };
+                let told = open(&file, &told).unwrap().machine.cpus;
+                assert_eq!(snapshot.machine.cpus[0].rip, told[0].rip);
+                assert_eq!(snapshot.machine.cpus[0].segments, told[0].segments);
+            }
+        }
+        if count > 1 {
+            let error = open(&file, &OpenOptions::default())
+                .err()
+                .unwrap()
+                .to_string();
+            assert!(error.contains("2 \"state1\""), "{error}");
+            assert!(error.contains("--internal"), "{error}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -37,6 +37,8 @@ pub struct Options {
     pub registers: Option<PathBuf>,
     /// Where the RAM below 4 GiB ends, for a bare `pc.ram` block.
     pub ram_split: Option<u64>,
+    /// Which internal snapshot of a disk image to open, by its identifier or name.
+    pub internal: Option<String>,
     /// The most bytes of decoded pages that a compressed format keeps in memory; `None` leaves it
     /// to [`OpenOptions`].
     pub cache_bytes: Option<u64>,
@@ -77,6 +79,7 @@ pub fn open_snapshot(path: &Path, options: &Options) -> Result<Snapshot, Error> 
         registers: options.registers.clone(),
         index_dir: options.cache.clone(),
         ram_split: options.ram_split,
+        internal: options.internal.clone(),
         cache_bytes: options.cache_bytes.unwrap_or(unsaid.cache_bytes),
         scratch_limit: options.scratch_limit.unwrap_or(unsaid.scratch_limit),
         progress: options.progress.clone(),

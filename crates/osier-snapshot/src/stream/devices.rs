@@ -52,7 +52,7 @@ pub(crate) fn header(at: &mut Cursor<'_>) -> Result<Section, Malformed> {
 /// which only streams with footers have.
 pub(crate) fn pass(at: &mut Cursor<'_>, start: u64) -> Result<(), Malformed> {
     let section = header(at)?;
-    let bytes = end_of(*at, section.id)
+    let bytes = end_of(*at, section.id, false)
         .and_then(|end| end.checked_sub(at.at())?.checked_add(5))
         .ok_or_else(|| Malformed::new(start, format!("the end of section {:?}", section.name)))?;
     at.take(bytes, "a section's payload")?;
@@ -91,7 +91,9 @@ fn with_footers(at: &mut Cursor<'_>) -> Found {
             }
         }
         let whole = header(at).ok().and_then(|mut section| {
-            section.payload.end = end_of(*at, section.id)?;
+            // A stream has processors, so it does not end before the first.
+            let may_end = section.name == "cpu" || found.sections.iter().any(|s| s.name == "cpu");
+            section.payload.end = end_of(*at, section.id, may_end)?;
             Some(section)
         });
         let Some(section) = whole else {
@@ -112,8 +114,9 @@ fn with_footers(at: &mut Cursor<'_>) -> Found {
     }
 }
 
-/// The file offset of the footer of section `id`, from `at` on.
-fn end_of(at: Cursor<'_>, id: u32) -> Option<usize> {
+/// The file offset of the footer of section `id`, from `at` on. `may_end`: the stream may end after
+/// this section. (Numbers in the payload of section 0 look like a footer and the end now and then.)
+fn end_of(at: Cursor<'_>, id: u32, may_end: bool) -> Option<usize> {
     let [a, b, c, d] = id.to_be_bytes();
     let mark = [FOOTER, a, b, c, d];
     let rest = at.rest();
@@ -122,7 +125,7 @@ fn end_of(at: Cursor<'_>, id: u32) -> Option<usize> {
         let mut after = at;
         after.take(hit.checked_add(mark.len())?, "a footer").ok()?;
         let follows = match after.u8("what follows").ok()? {
-            EOF => true,
+            EOF => may_end,
             FULL | START => header(&mut after).is_ok_and(|next| next.version <= 1024),
             _ => false,
         };

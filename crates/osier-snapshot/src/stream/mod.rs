@@ -99,6 +99,56 @@ pub(crate) fn open_file(input: Input<'_>) -> Result<Snapshot, OpenError> {
     })
 }
 
+/// What holds a stream, when it is no file of its own.
+pub(crate) struct Around<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) format: Format,
+    pub(crate) file_bytes: u64,
+    /// What is said before the stream's own facts.
+    pub(crate) facts: Vec<(&'static str, String)>,
+    pub(crate) anomalies: Vec<String>,
+}
+
+/// Opens the stream in `map`, which came out of something else. No index is kept. Offsets in errors
+/// are those of the stream.
+///
+/// # Errors
+///
+/// The stream contradicts itself, with the offset.
+pub(crate) fn open_inside(
+    map: Map,
+    around: Around<'_>,
+    options: &OpenOptions,
+) -> Result<Snapshot, OpenError> {
+    let path = around.path;
+    if !map.bytes().starts_with(MAGIC) {
+        return Err(OpenError::NotASnapshot {
+            path: path.to_owned(),
+            found: format!(
+                "a {} file whose machine state is no QEMU stream",
+                around.format.name()
+            ),
+            way_out: "take the snapshot again".to_owned(),
+        });
+    }
+    let stream = open(map, None, options).map_err(|bad| bad.in_file(path))?;
+    let mut facts = around.facts;
+    facts.extend(stream.facts);
+    let mut anomalies = around.anomalies;
+    anomalies.extend(stream.anomalies);
+    Ok(Snapshot {
+        machine: stream.machine,
+        info: SnapshotInfo {
+            format: around.format,
+            file: path.to_owned(),
+            file_bytes: around.file_bytes,
+            facts,
+            anomalies,
+            ram: stream.ram,
+        },
+    })
+}
+
 /// Opens the stream in `map`. With `cache`, a folder and the stream's path, the index is taken from
 /// there or left there.
 pub(crate) fn open(

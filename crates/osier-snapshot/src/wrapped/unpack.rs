@@ -7,7 +7,7 @@ use super::{Wrapping, xz};
 use crate::error::{OpenError, io_error};
 use crate::map::Map;
 use crate::open::OpenOptions;
-use crate::scratch::Scratch;
+use crate::scratch;
 
 /// Bytes that are unpacked to see what is inside.
 const HEAD: u64 = 64 << 10;
@@ -37,7 +37,7 @@ pub(super) fn to_scratch(
     let limit = options.scratch_limit;
     let mut broken = None;
     let mut reader = decoder(path, wrapping, &mut source)?;
-    let unpacked = scratch(options, |file| {
+    let unpacked = scratch::filled(options, |file| {
         let mut buffer = vec![0; STEP];
         let mut written = 0_u64;
         loop {
@@ -100,21 +100,8 @@ pub(super) fn head(
     {
         return Err(io_error(path, "cannot be unpacked")(error));
     }
-    let (head, ()) = scratch(options, |file| file.write_all(&head))?;
+    let (head, ()) = scratch::filled(options, |file| file.write_all(&head))?;
     Ok(head)
-}
-
-/// A map of a new scratch file that `fill` writes.
-fn scratch<T>(
-    options: &OpenOptions,
-    fill: impl FnOnce(&mut std::fs::File) -> io::Result<T>,
-) -> Result<(Map, T), OpenError> {
-    let system = std::env::temp_dir();
-    let dir = options.index_dir.as_deref().unwrap_or(&system);
-    let in_dir = || io_error(dir, "cannot hold the unpacked snapshot");
-    let (held, mut file) = Scratch::create(dir).map_err(in_dir())?;
-    let filled = fill(&mut file).map_err(in_dir())?;
-    Ok((Map::of_scratch(file, held).map_err(in_dir())?, filled))
 }
 
 fn decoder<'a>(

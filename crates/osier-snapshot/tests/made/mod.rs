@@ -151,8 +151,9 @@ impl Made {
     pub fn tail(&self, out: &mut Vec<u8>) {
         if self.devices {
             header(out, 4, 0, "timer", 0, 2);
-            // Bytes that look like this section's footer, but nothing that can follow one does.
-            out.extend([0x7e, 0, 0, 0, 0, 0x55, 1, 2, 3]);
+            // Bytes that look like this section's footer, but nothing that can follow one does; and
+            // such as look like the stream's end too, but there was no processor yet.
+            out.extend([0x7e, 0, 0, 0, 0, 0x55, 1, 0x7e, 0, 0, 0, 0, 0, 3]);
             self.footer(out, 0);
         }
         for instance in 0..2 {

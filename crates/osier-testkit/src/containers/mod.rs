@@ -4,3 +4,4 @@
 pub mod crash;
 pub mod lime;
 pub mod packing;
+pub mod qcow2;
