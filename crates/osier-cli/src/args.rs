@@ -144,6 +144,8 @@ pub(crate) enum Command {
     OsiTest(SnapshotArgs),
     /// Keep only the pages that some questions need, as an ELF core
     Distill(DistillArgs),
+    /// Tell what happened between two snapshots of one guest
+    Diff(DiffArgs),
     /// Hold snapshots against their golden rows, for CI
     Check(CheckArgs),
     /// Write the same memory in another container
@@ -307,6 +309,29 @@ pub(crate) struct DistillArgs {
     /// The core to write
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct DiffArgs {
+    /// The earlier snapshot
+    #[arg(value_name = "A")]
+    pub(crate) before: PathBuf,
+    /// The later snapshot
+    #[arg(value_name = "B")]
+    pub(crate) after: PathBuf,
+    #[command(flatten)]
+    pub(crate) known: KnownArgs,
+    /// What to compare besides processes: threads, maps, modules, current
+    #[arg(
+        long,
+        value_name = "QUESTIONS",
+        value_delimiter = ',',
+        default_value = "threads,maps,modules,current"
+    )]
+    pub(crate) ask: Vec<String>,
+    /// Exit with 1 when something happened, as git does
+    #[arg(long)]
+    pub(crate) exit_code: bool,
 }
 
 #[derive(Args)]

@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod diff;
 mod distill;
 mod export;
 mod info;
@@ -42,6 +43,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Translate(args) => translate::run(args, output),
         Command::OsiTest(args) => osi_test::run(args, output),
         Command::Distill(args) => distill::run(args, output),
+        Command::Diff(args) => diff::run(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Export(args) => export::run(args, output),
         Command::Profile(command) => profile::run(command, output),

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use osier::format::{
     Style, TextTable, csv_header, csv_row, describe_absence, describe_end, json_end, json_row,
+    json_string,
 };
 use osier::osier_osi::WalkEnds;
 use osier::tables::{Cell, Row};
@@ -87,17 +88,19 @@ impl Output {
         if lost > 0 && self.args.verbose && self.places.len() < PLACES {
             self.note_places(row);
         }
+        self.write(row, indent, &|line| json_row(row, line))
+    }
+
+    /// Writes a row whose JSON says more than its columns: `json` writes the object.
+    pub(crate) fn record(&mut self, row: &dyn Row, json: &dyn Fn(&mut String)) -> io::Result<()> {
+        self.write(row, "", json)
+    }
+
+    fn write(&mut self, row: &dyn Row, indent: &str, json: &dyn Fn(&mut String)) -> io::Result<()> {
         self.line.clear();
         match self.format {
             Format::Table => self.table.add(row, indent),
-            Format::Jsonl => {
-                json_row(row, &mut self.line);
-                self.line.push('\n');
-            }
-            Format::Json => {
-                self.line.push_str(self.array_joint());
-                json_row(row, &mut self.line);
-            }
+            Format::Jsonl | Format::Json => return self.object(json),
             Format::Csv => {
                 if self.rows == 0 {
                     csv_header(row.table(), &mut self.line);
@@ -109,6 +112,42 @@ impl Output {
         }
         self.rows = self.rows.saturating_add(1);
         self.out.write_all(self.line.as_bytes())
+    }
+
+    /// Writes an object where the format is JSON, and nothing elsewhere.
+    pub(crate) fn object(&mut self, json: &dyn Fn(&mut String)) -> io::Result<()> {
+        self.line.clear();
+        match self.format {
+            Format::Jsonl => {
+                json(&mut self.line);
+                self.line.push('\n');
+            }
+            Format::Json => {
+                self.line.push_str(self.array_joint());
+                json(&mut self.line);
+            }
+            Format::Table | Format::Csv => return Ok(()),
+        }
+        self.rows = self.rows.saturating_add(1);
+        self.out.write_all(self.line.as_bytes())
+    }
+
+    /// Writes and counts how the walks of one of several snapshots ended.
+    pub(crate) fn ends_of(&mut self, snapshot: &str, ends: &WalkEnds) -> io::Result<()> {
+        for (walk, end) in ends.bad() {
+            self.bad_ends = self.bad_ends.saturating_add(1);
+            let words = describe_end(walk, end);
+            self.places.push(format!("{snapshot}: {words}"));
+            self.object(&|line| {
+                let mut object = String::new();
+                json_end(walk, end, &mut object);
+                line.push_str("{\"snapshot\":");
+                json_string(snapshot, line);
+                line.push(',');
+                line.push_str(object.trim_start_matches('{'));
+            })?;
+        }
+        Ok(())
     }
 
     fn array_joint(&self) -> &'static str {
@@ -154,21 +193,7 @@ impl Output {
     /// Writes how the walks ended and everything that waits, and tells how complete it all was.
     pub(crate) fn finish(mut self, ends: &WalkEnds) -> io::Result<Outcome> {
         for (walk, end) in ends.bad() {
-            self.bad_ends = self.bad_ends.saturating_add(1);
-            self.line.clear();
-            match self.format {
-                Format::Jsonl => {
-                    json_end(walk, end, &mut self.line);
-                    self.line.push('\n');
-                }
-                Format::Json => {
-                    self.line.push_str(self.array_joint());
-                    json_end(walk, end, &mut self.line);
-                    self.rows = self.rows.saturating_add(1);
-                }
-                Format::Table | Format::Csv => {}
-            }
-            self.out.write_all(self.line.as_bytes())?;
+            self.object(&|line| json_end(walk, end, line))?;
         }
         match self.format {
             Format::Table => self.out.write_all(self.table.draw().as_bytes())?,
@@ -185,7 +210,7 @@ impl Output {
     /// standard output.
     pub(crate) fn conclude(mut self, ends: &WalkEnds) -> io::Result<Outcome> {
         self.out.flush()?;
-        self.bad_ends = ends.bad().count();
+        self.bad_ends = self.bad_ends.saturating_add(ends.bad().count());
         self.messages(ends);
         Ok(match (self.lost, self.bad_ends) {
             (0, 0) => Outcome::Complete,

@@ -12,7 +12,7 @@ mod command;
 use std::path::Path;
 
 /// Snapshots in the repository, and tables of each.
-const SNAPSHOTS: usize = 5;
+const SNAPSHOTS: usize = 7;
 const TABLES: usize = 6;
 
 #[test]

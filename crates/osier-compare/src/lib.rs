@@ -1,5 +1,14 @@
 //! What differs between snapshots, and between a snapshot and its golden rows.
 //!
-//! [`golden`] holds the rows of one snapshot against files that were kept beside it.
+//! [`View`] takes everything that one snapshot says; [`diff()`] lays two views side by side and tells
+//! what happened in between as [`Event`]s. [`golden`] holds the rows of one snapshot against files
+//! that were kept beside it.
 
+mod diff;
+mod event;
 pub mod golden;
+mod view;
+
+pub use diff::{Premise, diff, premises};
+pub use event::{Event, Kind};
+pub use view::{Answer, Belongings, Boot, View};

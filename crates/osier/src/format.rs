@@ -8,8 +8,8 @@ mod wall_clock;
 use std::fmt::Write as _;
 
 pub use csv::{csv_header, csv_row};
-pub use json::{json_end, json_row, json_string};
-pub use terminal::{Style, TextTable, describe_absence, describe_end, terminal_text};
+pub use json::{json_cells, json_end, json_row, json_string};
+pub use terminal::{Style, TextTable, cell_text, describe_absence, describe_end, terminal_text};
 pub use wall_clock::iso8601;
 
 /// Bytes as text: what is UTF-8 as it is, any other byte as `\xNN`. The flag says whether every

@@ -10,24 +10,34 @@ use crate::tables::{Cell, Row};
 
 /// Writes `row` as one JSON object.
 pub fn json_row(row: &dyn Row, into: &mut String) {
-    let mut absent = String::new();
     into.push('{');
-    for (column, cell) in row.table().columns.iter().zip(row.cells()) {
+    let names = row.table().columns.iter().map(|column| column.name);
+    json_cells(names.zip(row.cells()), into);
+    into.push('}');
+}
+
+/// Writes values under their names into an object that is open already: `into` ends with its brace
+/// or with another field.
+pub fn json_cells<'a>(
+    cells: impl IntoIterator<Item = (&'static str, Cell<'a>)>,
+    into: &mut String,
+) {
+    let mut absent = String::new();
+    for (name, cell) in cells {
         if into.ends_with(|c| c != '{') {
             into.push(',');
         }
-        let _ = write!(into, "\"{}\":", column.name);
-        value(column.name, &cell, into);
+        let _ = write!(into, "\"{name}\":");
+        value(name, &cell, into);
         if let Cell::Absent(why) = cell {
             absent.push(if absent.is_empty() { '{' } else { ',' });
-            let _ = write!(absent, "\"{}\":", column.name);
+            let _ = write!(absent, "\"{name}\":");
             absence(why, &mut absent);
         }
     }
     if !absent.is_empty() {
         let _ = write!(into, ",\"absent\":{absent}}}");
     }
-    into.push('}');
 }
 
 fn value(name: &str, cell: &Cell<'_>, into: &mut String) {

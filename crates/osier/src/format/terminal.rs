@@ -47,7 +47,7 @@ impl TextTable {
         let cells = table.columns.iter().zip(row.cells());
         let shown = cells.filter(|(column, _)| column.brief || self.style.wide);
         let texts = shown.map(|(column, cell)| {
-            let text = text(&cell, self.style.pointer_bytes, self.style.wide);
+            let text = cell_text(&cell, self.style.pointer_bytes, self.style.wide);
             if column.name == "name" && !indent.is_empty() {
                 format!("{indent}{text}")
             } else {
@@ -105,7 +105,9 @@ impl TextTable {
 const LOST: &str = "?";
 const NONE: &str = "–";
 
-fn text(cell: &Cell<'_>, pointer_bytes: u8, wide: bool) -> String {
+/// A value as a table shows it: addresses padded to the guest's pointers of `pointer_bytes`, and
+/// with `wide` the fraction of a second too.
+pub fn cell_text(cell: &Cell<'_>, pointer_bytes: u8, wide: bool) -> String {
     match cell {
         Cell::Address(address) => {
             let width = usize::from(pointer_bytes)

@@ -1,0 +1,61 @@
+//! `osier diff`: what happened between two snapshots of one guest.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use osier::Session;
+use osier::ask::Question;
+use osier::osier_osi::WalkEnds;
+use osier_compare::{View, diff, premises};
+
+use super::{options, questions};
+use crate::args::{DiffArgs, KnownArgs, OutputArgs};
+use crate::failure::Outcome;
+use crate::output::Output;
+
+pub(super) fn run(args: &DiffArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    let asked = questions(&args.ask)?;
+    let before = view(&args.before, &args.known, &asked)?;
+    let after = view(&args.after, &args.known, &asked)?;
+    let mut out = Output::new(output, after.pointer_bytes);
+    for premise in premises(&before, &after) {
+        out.object(&|line| premise.json(line))?;
+        if !output.quiet {
+            let (about, means) = (premise.about, premise.means);
+            let (was, now) = (&premise.was, &premise.now);
+            writeln!(io::stderr(), "osier: {about} was {was}, is {now}: {means}")?;
+        }
+    }
+    let mut written = Ok(());
+    let mut events = 0_usize;
+    diff(&before, &after, &mut |event| {
+        if written.is_ok() {
+            events = events.saturating_add(1);
+            written = out.record(&event, &|line| event.json(line));
+        }
+    });
+    written?;
+    for view in [&before, &after] {
+        out.lose(view.losses());
+        out.ends_of(&view.label, &view.ends())?;
+    }
+    let outcome = out.finish(&WalkEnds::default())?;
+    Ok(if args.exit_code && events > 0 {
+        Outcome::Different
+    } else {
+        outcome
+    })
+}
+
+/// Everything that the snapshot at `path` says.
+pub(super) fn view(path: &Path, known: &KnownArgs, asked: &[Question]) -> anyhow::Result<View> {
+    let session = Session::open(path, &options(known))?;
+    let view = View::of(path.display().to_string(), &session, asked);
+    if view.processes.rows.is_empty() {
+        anyhow::bail!(
+            "{}: the process list is empty, which no running system's is",
+            path.display()
+        );
+    }
+    Ok(view)
+}

@@ -1,0 +1,154 @@
+//! Processes, and with each what belongs to it.
+//!
+//! A process is known again by its `taskd`, pid and create time. A thread that executes a program
+//! takes its leader's pid and create time over (Linux `de_thread`), and its own `task_struct`
+//! becomes the leader's: such a process is known by the latter two.
+
+use std::collections::HashMap;
+
+use osier::osier_osi::Process;
+use osier::tables::Cell;
+
+use super::fields::changed;
+use super::pair::{Pair, compatible, pair};
+use super::teller::{Kinds, Teller};
+use super::{mappings, threads};
+use crate::event::cell;
+use crate::view::Belongings;
+use crate::{Kind, View};
+
+const KINDS: Kinds = Kinds {
+    new: Kind::ProcessStarted,
+    gone: Kind::ProcessGone,
+    unknown: Kind::ProcessUnknown,
+};
+
+/// What another program brings with it.
+const PROGRAM: [&str; 7] = ["name", "taskd", "asid", "pgd", "exe", "path", "cmdline"];
+
+/// What a process leaves when it exits and waits for its parent.
+const EXIT: [&str; 7] = [
+    "asid",
+    "pgd",
+    "state",
+    "threads",
+    "exe",
+    "cmdline",
+    "exit_time",
+];
+
+/// What events depend on.
+const COMPARED: [&str; 9] = [
+    "pid",
+    "ppid",
+    "name",
+    "asid",
+    "create_time",
+    "uid",
+    "gid",
+    "exe",
+    "path",
+];
+
+type Owner<'a> = (&'a Process, &'a Belongings);
+
+/// Tells what happened to the processes, their threads and mappings.
+pub(super) fn compare<'a>(before: &'a View, after: &'a View, teller: &mut Teller<'a, '_>) {
+    let owners = |view: &'a View| -> Vec<Owner<'a>> {
+        view.processes.rows.iter().zip(&view.belongings).collect()
+    };
+    let place = |owner: Owner<'_>| owner.0.taskd.0;
+    let pairs = pair(&owners(before), &owners(after), place, |one, other| {
+        same(one.0, other.0)
+    });
+    let ends = (&before.processes.ends, &after.processes.ends);
+    for pair in &reunited(pairs) {
+        let &Pair::Both((a, had), (b, has)) = pair else {
+            teller.lone(KINDS, pair, |owner| owner.0, ends);
+            continue;
+        };
+        let went_on = changes(a, b, teller);
+        threads::compare(b, &had.threads, &has.threads, teller);
+        if went_on {
+            mappings::compare(b, &had.mappings, &has.mappings, teller);
+        }
+    }
+}
+
+/// Whether what stands at one place is the same process.
+fn same(one: &Process, other: &Process) -> bool {
+    compatible(&one.pid, &other.pid) && compatible(&one.create_time, &other.create_time)
+}
+
+/// Joins what stands at two places and has the same pid and create time.
+fn reunited(pairs: Vec<Pair<Owner<'_>>>) -> Vec<Pair<Owner<'_>>> {
+    let life = |process: &Process| Some((process.pid.value()?, process.create_time.value()?));
+    let mut arrived = HashMap::new();
+    for pair in &pairs {
+        if let Pair::After { row, .. } = pair
+            && let Some(life) = life(row.0)
+        {
+            arrived.insert(life, *row);
+        }
+    }
+    let mut joined = Vec::with_capacity(pairs.len());
+    let mut moved = Vec::new();
+    for pair in pairs {
+        let now = match &pair {
+            Pair::Before { row, .. } => life(row.0).and_then(|life| arrived.remove(&life)),
+            Pair::After { row, .. } if moved.contains(&row.0.taskd) => continue,
+            _ => None,
+        };
+        joined.push(match (pair, now) {
+            (Pair::Before { row, .. }, Some(now)) => {
+                moved.push(now.0.taskd);
+                Pair::Both(row, now)
+            }
+            (pair, _) => pair,
+        });
+    }
+    joined
+}
+
+/// Tells what changed of a process. Says whether it still runs the same program.
+fn changes<'a>(a: &'a Process, b: &'a Process, teller: &mut Teller<'a, '_>) -> bool {
+    let exited = has_memory(a) && !has_memory(b) && !changed(a, b, &["asid"]).is_empty();
+    let executed = !exited && executed(a, b);
+    if exited {
+        teller.changed(Kind::ProcessExited, a, b, &EXIT);
+    } else if executed {
+        teller.changed(Kind::ProcessExecuted, a, b, &PROGRAM);
+    } else {
+        teller.changed(Kind::ProcessRenamed, a, b, &["name"]);
+    }
+    teller.changed(Kind::ProcessReparented, a, b, &["ppid"]);
+    teller.changed(Kind::ProcessCredentials, a, b, &["uid", "gid"]);
+    teller.lost(Kind::ProcessUnknown, a, b, &COMPARED);
+    !exited && !executed
+}
+
+fn has_memory(process: &Process) -> bool {
+    process.asid.get().is_some()
+}
+
+/// Whether the process has another address space or another program's file. The new page table may
+/// stand where the old one stood, so each is asked.
+fn executed(a: &Process, b: &Process) -> bool {
+    let program = |process| {
+        let path = ["exe", "path"].iter().find_map(|name| cell(process, name));
+        match path {
+            Some(Cell::Bytes(path)) => Some(undeleted(path).to_vec()),
+            _ => None,
+        }
+    };
+    let another_file = match (program(a), program(b)) {
+        (Some(was), Some(now)) => was != now,
+        _ => false,
+    };
+    another_file || !changed(a, b, &["asid"]).is_empty()
+}
+
+/// The path without what the kernel says of an unlinked file.
+pub(super) fn undeleted(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b" (deleted)").unwrap_or(path)
+}
