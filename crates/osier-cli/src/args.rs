@@ -1,6 +1,8 @@
 //! The arguments. They go no deeper than this crate.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -150,6 +152,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Write the same memory in another container
     Export(ExportArgs),
+    /// Ask many snapshots, and write tables and a manifest
+    Run(RunArgs),
     /// Import, show and export kernel profiles
     #[command(subcommand)]
     Profile(ProfileCommand),
@@ -364,6 +368,55 @@ pub(crate) struct CheckArgs {
     pub(crate) partial_ok: bool,
 }
 
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'
+    #[arg(value_name = "PATH", required_unless_present = "inputs_from")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Also the paths in this file, one a line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inputs_from: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) known: KnownArgs,
+    /// The tables: ps, handles, current, threads, modules, maps, pages
+    #[arg(
+        long,
+        value_name = "TABLES",
+        value_delimiter = ',',
+        default_value = "ps,handles,current,threads,modules,maps"
+    )]
+    pub(crate) tables: Vec<String>,
+    /// The folder to write tables and manifest to
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// How tables are written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "jsonl")]
+    pub(crate) to: TableFormatArg,
+    /// Snapshots to read at the same time [default: one for each processor]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// The most seconds that one snapshot may take
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) time_limit: Option<Duration>,
+    /// The most MiB that the rows of one snapshot may take in memory
+    #[arg(long, value_name = "MIB", default_value = "256")]
+    pub(crate) memory_limit: u32,
+    /// Tell snapshots apart by all their bytes, not by size and time
+    #[arg(long)]
+    pub(crate) hash: bool,
+    /// Throw away what an interrupted run left in DIR
+    #[arg(long)]
+    pub(crate) fresh: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFormatArg {
+    /// One JSON object a line
+    Jsonl,
+    /// Comma-separated values
+    Csv,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum ProfileCommand {
     /// Make a profile of symbol files: vmlinux, BTF, PDB, System.map, ISF, kernelinfo.conf
@@ -430,4 +483,15 @@ fn address(text: &str) -> Result<u64, String> {
         None => text.parse(),
     };
     parsed.map_err(|_| format!("`{text}` is no number; write 4096 or 0x1000"))
+}
+
+/// A number of seconds, with a fraction perhaps.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse().ok().map(Duration::try_from_secs_f64);
+    match parsed {
+        Some(Ok(duration)) => Ok(duration),
+        _ => Err(format!(
+            "`{text}` is no time; write seconds, such as 10 or 0.5"
+        )),
+    }
 }

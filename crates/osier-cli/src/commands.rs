@@ -11,6 +11,7 @@ mod osi_test;
 mod profile;
 mod ps;
 mod read;
+mod run;
 mod translate;
 
 use std::ops::ControlFlow;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Diff(args) => diff::run(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Export(args) => export::run(args, output),
+        Command::Run(args) => run::run(args, output),
         Command::Profile(command) => profile::run(command, output),
         Command::Completions { shell } => completions::completions(*shell),
         Command::Man { dir } => completions::man(dir.as_deref()),

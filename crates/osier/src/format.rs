@@ -7,8 +7,8 @@ mod wall_clock;
 
 use std::fmt::Write as _;
 
-pub use csv::{csv_header, csv_row};
-pub use json::{json_cells, json_end, json_row, json_string};
+pub use csv::{csv_header, csv_header_of, csv_row, csv_row_of, csv_text};
+pub use json::{json_cells, json_end, json_ending, json_fields, json_row, json_string};
 pub use terminal::{Style, TextTable, cell_text, describe_absence, describe_end, terminal_text};
 pub use wall_clock::iso8601;
 
@@ -27,7 +27,7 @@ pub fn escape_bytes(bytes: &[u8], into: &mut String) -> bool {
 }
 
 /// Lower-case hexadecimal digits of `bytes`.
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -29,9 +29,9 @@ pub mod symbol_path;
 pub mod tables;
 
 pub use error::Error;
-pub use located::{AttachError, Located};
+pub use located::{AttachError, Last, Located};
 pub use profiles::{ProfileSource, known, profile_of_pdb};
-pub use session::{Options, Session, open_snapshot};
+pub use session::{Options, Session, Shared, open_snapshot};
 
 pub use {
     osier_linux, osier_memory, osier_osi, osier_profile, osier_snapshot, osier_symbols,

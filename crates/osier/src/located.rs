@@ -8,7 +8,6 @@ use osier_snapshot::Snapshot;
 use osier_windows::Windows;
 
 use crate::os_name::OsName;
-use crate::place::Last;
 use crate::{Error, Options};
 
 /// Where a kernel lies in a machine.
@@ -61,11 +60,27 @@ impl Located {
         }
     }
 
+    /// What the kernel is called: the Linux banner, or a Windows kernel's PDB. Bytes.
+    pub fn banner(&self) -> Vec<u8> {
+        match self {
+            Self::Linux(found) => found.banner.clone(),
+            Self::Windows(found) => found.pdb.clone().unwrap_or_default().into_bytes(),
+        }
+    }
+
     /// The release that a Linux banner names; empty for Windows.
     pub fn release(&self) -> String {
         match self {
             Self::Linux(found) => found.release(),
             Self::Windows(_) => String::new(),
+        }
+    }
+
+    /// What to try first when a snapshot like this one is opened.
+    pub const fn last(&self) -> Last {
+        Last {
+            os: self.os(),
+            root: self.root(),
         }
     }
 
@@ -92,6 +107,15 @@ impl Located {
             Self::Windows(found) => Box::new(Windows::attach(machine, found, profile)?),
         })
     }
+}
+
+/// A kernel that was found before, in this snapshot or one like it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Last {
+    /// Its operating system.
+    pub os: OsKind,
+    /// Its page-table root, physical.
+    pub root: PhysAddr,
 }
 
 /// Why no provider could be had.
@@ -129,7 +153,7 @@ pub(crate) fn find(
     snapshot: &Snapshot,
     options: &Options,
     known: &Known,
-    last: Option<Last>,
+    lasts: &[Last],
 ) -> Result<Located, Error> {
     let name = match &options.os {
         Some(name) => Some((name, OsName::parse(name)?)),
@@ -141,7 +165,7 @@ pub(crate) fn find(
         None => Search {
             machine: &snapshot.machine,
             known,
-            last,
+            lasts,
         },
         Some(root) => {
             let header = |hint: &&Hint| matches!(hint, Hint::CrashDump(_) | Hint::Driver(_));
@@ -156,7 +180,7 @@ pub(crate) fn find(
             Search {
                 machine: &told,
                 known,
-                last: None,
+                lasts: &[],
             }
         }
     };
@@ -193,7 +217,7 @@ pub(crate) fn find(
 struct Search<'a> {
     machine: &'a Machine,
     known: &'a Known,
-    last: Option<Last>,
+    lasts: &'a [Last],
 }
 
 impl Search<'_> {
@@ -229,13 +253,12 @@ impl Search<'_> {
         Err(tried.join("; "))
     }
 
-    /// The machine, with the root of the last time when that was a kernel of `os`.
+    /// The machine, with the roots of the last times that were kernels of `os`.
     fn hinted(&self, os: OsKind) -> Machine {
         let mut machine = self.machine.clone();
-        let last = self.last.filter(|last| last.os == os);
-        machine
-            .hints
-            .extend(last.map(|last| Hint::LastRoot(last.root)));
+        let lasts = self.lasts.iter().filter(|last| last.os == os);
+        let roots = lasts.map(|last| Hint::LastRoot(last.root));
+        machine.hints.extend(roots);
         machine
     }
 }

@@ -12,18 +12,12 @@ use std::path::{Path, PathBuf};
 use osier_memory::PhysAddr;
 use osier_profile::OsKind;
 
+use crate::located::Last;
+
 /// What is kept of one snapshot.
 pub(crate) struct Place {
     file: Option<PathBuf>,
     kept: Option<Last>,
-}
-
-/// The kernel that was found the last time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Last {
-    pub(crate) os: OsKind,
-    /// Its table root.
-    pub(crate) root: PhysAddr,
 }
 
 impl Last {

@@ -9,9 +9,9 @@ use osier_profile::Profile;
 use osier_snapshot::{OpenOptions, Progress, Snapshot, SnapshotInfo};
 
 use crate::Error;
-use crate::located::{Known, Located, find};
+use crate::located::{Known, Last, Located, find};
 use crate::os_name::OsName;
-use crate::place::{Last, Place};
+use crate::place::Place;
 use crate::profiles::{ProfileSource, Profiles};
 
 /// What a caller may say about a snapshot. The default says nothing and keeps nothing.
@@ -103,17 +103,11 @@ impl Session {
     ///
     /// As [`open`](Self::open).
     pub fn attach(snapshot: Snapshot, options: &Options) -> Result<Self, Error> {
-        let profiles = Profiles::new(options)?;
+        let shared = Shared::new(options)?;
         let place = Place::of(&snapshot.info.file, options.cache.as_deref());
-        let located = find(&snapshot, options, &profiles.known(), place.last())?;
-        place.keep(Last {
-            os: located.os(),
-            root: located.root(),
-        });
-        let (profile, source) = match &located {
-            Located::Linux(found) => profiles.of(&snapshot.machine, found)?,
-            Located::Windows(found) => profiles.of_windows(found)?,
-        };
+        let located = shared.locate(&snapshot, place.last().as_slice())?;
+        place.keep(located.last());
+        let (profile, source) = shared.profile(&snapshot, &located)?;
         Self::with(snapshot, located, profile, source)
     }
 
@@ -127,11 +121,16 @@ impl Session {
         options: &Options,
         profile: Arc<Profile>,
     ) -> Result<Self, Error> {
-        let located = find(&snapshot, options, &Known::of(&profile), None)?;
+        let located = find(&snapshot, options, &Known::of(&profile), &[])?;
         Self::with(snapshot, located, profile, ProfileSource::Given)
     }
 
-    fn with(
+    /// Attaches to a snapshot whose kernel was found and whose profile is in hand.
+    ///
+    /// # Errors
+    ///
+    /// The profile lacks what the provider reads, or is another kernel's.
+    pub fn with(
         snapshot: Snapshot,
         located: Located,
         profile: Arc<Profile>,
@@ -165,5 +164,76 @@ impl Session {
             .symbol("_text")
             .or_else(|| self.profile.symbol("_stext"))?;
         Some(self.located.base().0.wrapping_sub(text))
+    }
+}
+
+/// What the sessions of many snapshots have in common: what the caller said, the profiles, and the
+/// kernels that they describe, read once.
+pub struct Shared {
+    options: Options,
+    profiles: Profiles,
+    known: Known,
+}
+
+impl Shared {
+    /// Reads the profile that `options` names and the cards of all others.
+    ///
+    /// # Errors
+    ///
+    /// The named profile cannot be read.
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        let profiles = Profiles::new(options)?;
+        let known = profiles.known();
+        Ok(Self {
+            options: options.clone(),
+            profiles,
+            known,
+        })
+    }
+
+    /// What the caller said.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Finds the kernel of `snapshot`. `lasts` are kernels of other snapshots; their page-table roots
+    /// are tried first, and confirmed like any other.
+    ///
+    /// # Errors
+    ///
+    /// No kernel was found, or not the one that the caller named.
+    pub fn locate(&self, snapshot: &Snapshot, lasts: &[Last]) -> Result<Located, Error> {
+        find(snapshot, &self.options, &self.known, lasts)
+    }
+
+    /// As [`locate`](Self::locate), where the kernel is expected to be the one that `profile`
+    /// describes and to be read by the root of `last`.
+    ///
+    /// # Errors
+    ///
+    /// As [`locate`](Self::locate).
+    pub fn locate_again(
+        &self,
+        snapshot: &Snapshot,
+        profile: &Profile,
+        last: Last,
+    ) -> Result<Located, Error> {
+        find(snapshot, &self.options, &Known::of(profile), &[last])
+    }
+
+    /// The profile of the kernel that was found in `snapshot`.
+    ///
+    /// # Errors
+    ///
+    /// There is none, and it cannot be read out of the snapshot either.
+    pub fn profile(
+        &self,
+        snapshot: &Snapshot,
+        located: &Located,
+    ) -> Result<(Arc<Profile>, ProfileSource), Error> {
+        match located {
+            Located::Linux(found) => self.profiles.of(&snapshot.machine, found),
+            Located::Windows(found) => self.profiles.of_windows(found),
+        }
     }
 }

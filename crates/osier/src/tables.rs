@@ -9,6 +9,8 @@ mod process;
 
 use osier_osi::{Absent, FoundBy, Seen};
 
+use crate::ask::Question;
+
 /// A kind of row.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Table {
@@ -27,6 +29,86 @@ pub struct Column {
     pub brief: bool,
     /// Whether the terminal aligns it to the right.
     pub right: bool,
+    /// What its values are, for formats with typed columns.
+    pub kind: Kind,
+}
+
+/// What a column's values are: the kind of [`Cell`] that stands in it when the value is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`Cell::Address`].
+    Address,
+    /// [`Cell::Number`].
+    Number,
+    /// [`Cell::Flag`].
+    Flag,
+    /// [`Cell::Word`] or [`Cell::Text`].
+    Text,
+    /// [`Cell::Bytes`] or [`Cell::Arguments`]: text that may need its bytes beside it.
+    Bytes,
+    /// [`Cell::Instant`].
+    Instant,
+}
+
+impl Column {
+    /// The same column with values of another kind.
+    const fn of(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+}
+
+impl Cell<'_> {
+    /// The kind of column that the cell may stand in; an absent value may stand in any.
+    pub const fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Address(_) => Some(Kind::Address),
+            Self::Number(_) => Some(Kind::Number),
+            Self::Flag(_) => Some(Kind::Flag),
+            Self::Word(_) | Self::Text(_) => Some(Kind::Text),
+            Self::Bytes(_) | Self::Arguments(_) => Some(Kind::Bytes),
+            Self::Instant(_) => Some(Kind::Instant),
+            Self::Absent(_) => None,
+        }
+    }
+}
+
+/// The columns of several kinds of row that answer one question, each name once: what one file
+/// with rows of all of them has. The order is the first kind's; what only later kinds have follows.
+#[derive(Clone, Debug)]
+pub struct Columns(Vec<&'static Column>);
+
+impl Columns {
+    /// The columns of these kinds of row.
+    pub fn of(tables: &[&'static Table]) -> Self {
+        let mut columns: Vec<&'static Column> = Vec::new();
+        for column in tables.iter().flat_map(|table| table.columns) {
+            if columns.iter().all(|known| known.name != column.name) {
+                columns.push(column);
+            }
+        }
+        Self(columns)
+    }
+
+    /// Each column.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'static Column> {
+        self.0.iter().copied()
+    }
+
+    /// The cells of `row` in the order of these columns; `None` where its kind has no such column.
+    pub fn cells<'a>(&self, row: &'a dyn Row) -> Vec<Option<Cell<'a>>> {
+        let (own, cells) = (row.table().columns, row.cells());
+        if own.len() == self.0.len() {
+            return cells.into_iter().map(Some).collect();
+        }
+        let mut of_ours = vec![None; self.0.len()];
+        for (column, cell) in own.iter().zip(cells) {
+            let at = self.0.iter().position(|ours| ours.name == column.name);
+            if let Some(place) = at.and_then(|at| of_ours.get_mut(at)) {
+                *place = Some(cell);
+            }
+        }
+        of_ours
+    }
 }
 
 /// A value of a row, borrowed from it.
@@ -73,6 +155,7 @@ pub const fn brief(name: &'static str) -> Column {
         name,
         brief: true,
         right: false,
+        kind: Kind::Text,
     }
 }
 
@@ -82,6 +165,7 @@ pub const fn number(name: &'static str) -> Column {
         name,
         brief: true,
         right: true,
+        kind: Kind::Number,
     }
 }
 
@@ -91,6 +175,7 @@ pub const fn wide(name: &'static str) -> Column {
         name,
         brief: false,
         right: false,
+        kind: Kind::Text,
     }
 }
 
@@ -121,6 +206,19 @@ const fn found_by(source: FoundBy) -> &'static str {
         FoundBy::List => "list",
         FoundBy::PidTable => "pid-table",
         FoundBy::ListUnchecked => "list-unchecked",
+    }
+}
+
+/// Every kind of row that may answer `question`.
+pub fn of(question: Question) -> &'static [&'static Table] {
+    match question {
+        Question::Processes => &process::PROCESSES,
+        Question::Handles => &process::HANDLES,
+        Question::Current => &process::CURRENTS,
+        Question::Threads => &process::THREADS,
+        Question::Modules => &kernel::MODULES,
+        Question::Mappings => &memory::MAPPINGS,
+        Question::Pages => &memory::PAGES,
     }
 }
 

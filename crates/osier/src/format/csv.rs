@@ -7,11 +7,16 @@ use std::fmt::Write as _;
 
 use super::json::{absence, hidden_bytes};
 use super::{escape_bytes, iso8601, join_arguments};
-use crate::tables::{Cell, Row, Table};
+use crate::tables::{Cell, Column, Columns, Row, Table};
 
 /// The names of the columns.
-pub fn csv_header(table: &Table, into: &mut String) {
-    for column in table.columns {
+pub fn csv_header(table: &'static Table, into: &mut String) {
+    csv_header_of(&Columns::of(&[table]), into);
+}
+
+/// The names of the columns of several kinds of row.
+pub fn csv_header_of(columns: &Columns, into: &mut String) {
+    for column in columns.iter() {
         into.push_str(column.name);
         into.push(',');
     }
@@ -20,9 +25,23 @@ pub fn csv_header(table: &Table, into: &mut String) {
 
 /// One record.
 pub fn csv_row(row: &dyn Row, into: &mut String) {
+    let cells = row.cells().into_iter().map(Some);
+    record(row.table().columns.iter().zip(cells), into);
+}
+
+/// One record among those of other kinds of row; a column that this kind does not have is empty.
+pub fn csv_row_of(columns: &Columns, row: &dyn Row, into: &mut String) {
+    record(columns.iter().zip(columns.cells(row)), into);
+}
+
+fn record<'a>(cells: impl Iterator<Item = (&'static Column, Option<Cell<'a>>)>, into: &mut String) {
     let mut absent = String::new();
     let mut hidden = String::new();
-    for (column, cell) in row.table().columns.iter().zip(row.cells()) {
+    for (column, cell) in cells {
+        let Some(cell) = cell else {
+            into.push(',');
+            continue;
+        };
         let text = match &cell {
             Cell::Address(address) => format!("{address:#x}"),
             Cell::Number(number) => number.to_string(),
@@ -51,7 +70,7 @@ pub fn csv_row(row: &dyn Row, into: &mut String) {
             hidden.push(if hidden.is_empty() { '{' } else { ',' });
             let _ = write!(hidden, "\"{}\":\"{bytes}\"", column.name);
         }
-        quoted(&text, into);
+        csv_text(&text, into);
         into.push(',');
     }
     for object in [&mut absent, &mut hidden] {
@@ -59,12 +78,13 @@ pub fn csv_row(row: &dyn Row, into: &mut String) {
             object.push('}');
         }
     }
-    quoted(&absent, into);
+    csv_text(&absent, into);
     into.push(',');
-    quoted(&hidden, into);
+    csv_text(&hidden, into);
 }
 
-fn quoted(text: &str, into: &mut String) {
+/// Writes one value, in quotes when it needs them.
+pub fn csv_text(text: &str, into: &mut String) {
     if text.contains(['"', ',', '\n', '\r']) {
         into.push('"');
         into.push_str(&text.replace('"', "\"\""));

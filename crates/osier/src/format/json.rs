@@ -11,9 +11,15 @@ use crate::tables::{Cell, Row};
 /// Writes `row` as one JSON object.
 pub fn json_row(row: &dyn Row, into: &mut String) {
     into.push('{');
+    json_fields(row, into);
+    into.push('}');
+}
+
+/// Writes the fields of `row` into an object that is open already: `into` ends with its brace or
+/// with another field.
+pub fn json_fields(row: &dyn Row, into: &mut String) {
     let names = row.table().columns.iter().map(|column| column.name);
     json_cells(names.zip(row.cells()), into);
-    into.push('}');
 }
 
 /// Writes values under their names into an object that is open already: `into` ends with its brace
@@ -158,7 +164,14 @@ fn fault_fields(fault: &Fault, into: &mut String) {
 
 /// Writes how `walk` ended as the object `{"end": …}`.
 pub fn json_end(walk: &str, end: &WalkEnd, into: &mut String) {
-    into.push_str("{\"end\":{\"walk\":");
+    into.push_str("{\"end\":");
+    json_ending(walk, end, into);
+    into.push('}');
+}
+
+/// Writes how `walk` ended as an object.
+pub fn json_ending(walk: &str, end: &WalkEnd, into: &mut String) {
+    into.push_str("{\"walk\":");
     json_string(walk, into);
     let _ = write!(into, ",\"how\":\"{}\"", end.word());
     match end {
@@ -209,7 +222,7 @@ pub fn json_end(walk: &str, end: &WalkEnd, into: &mut String) {
             }
         }
     }
-    into.push_str("}}");
+    into.push('}');
 }
 
 #[cfg(test)]

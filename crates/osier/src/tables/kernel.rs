@@ -2,18 +2,21 @@
 
 use osier_osi::Module;
 
-use super::{Cell, Row, Table, brief, bytes, count, number, seen};
+use super::{Cell, Kind, Row, Table, brief, bytes, count, number, seen};
 
 static MODULE: Table = Table {
     name: "module",
     columns: &[
-        brief("name"),
-        brief("base"),
+        brief("name").of(Kind::Bytes),
+        brief("base").of(Kind::Address),
         number("size"),
-        brief("file"),
-        brief("modd"),
+        brief("file").of(Kind::Bytes),
+        brief("modd").of(Kind::Address),
     ],
 };
+
+/// Every kind of module.
+pub(super) static MODULES: [&Table; 1] = [&MODULE];
 
 impl Row for Module {
     fn table(&self) -> &'static Table {

@@ -3,23 +3,26 @@
 use osier_memory::PageFlags;
 use osier_osi::{Mapping, MappingKind, PageRange};
 
-use super::{Cell, Row, Table, brief, bytes, count, id, number, seen, wide};
+use super::{Cell, Kind, Row, Table, brief, bytes, count, id, number, seen, wide};
 
 static MAPPING: Table = Table {
     name: "mapping",
     columns: &[
         number("pid"),
-        brief("base"),
+        brief("base").of(Kind::Address),
         number("size"),
-        brief("name"),
-        brief("file"),
+        brief("name").of(Kind::Bytes),
+        brief("file").of(Kind::Bytes),
         number("offset"),
-        wide("flags"),
+        wide("flags").of(Kind::Address),
         brief("perms"),
         brief("kind"),
-        wide("modd"),
+        wide("modd").of(Kind::Address),
     ],
 };
+
+/// Every kind of mapping.
+pub(super) static MAPPINGS: [&Table; 1] = [&MAPPING];
 
 /// The word of a mapping's kind.
 const fn kind_word(kind: MappingKind) -> &'static str {
@@ -60,14 +63,17 @@ static PAGE: Table = Table {
     name: "page",
     columns: &[
         number("pid"),
-        brief("start"),
+        brief("start").of(Kind::Address),
         number("len"),
-        brief("phys"),
+        brief("phys").of(Kind::Address),
         number("page_size"),
         brief("flags"),
-        brief("backing"),
+        brief("backing").of(Kind::Bytes),
     ],
 };
+
+/// Every kind of page range.
+pub(super) static PAGES: [&Table; 1] = [&PAGE];
 
 impl Row for PageRange {
     fn table(&self) -> &'static Table {

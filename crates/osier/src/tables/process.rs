@@ -4,26 +4,26 @@ use osier_osi::{
     Current, Handle, LinuxProcess, Process, ProcessExtra, Seen, Thread, WindowsProcess,
 };
 
-use super::{Cell, Row, Table, brief, bytes, count, found_by, id, number, seen, wide};
+use super::{Cell, Kind, Row, Table, brief, bytes, count, found_by, id, number, seen, wide};
 
 static LINUX: Table = Table {
     name: "process",
     columns: &[
         number("pid"),
         number("ppid"),
-        brief("name"),
-        brief("taskd"),
-        brief("asid"),
-        wide("pgd"),
-        wide("create_time"),
-        brief("start"),
+        brief("name").of(Kind::Bytes),
+        brief("taskd").of(Kind::Address),
+        brief("asid").of(Kind::Address),
+        wide("pgd").of(Kind::Address),
+        wide("create_time").of(Kind::Number),
+        brief("start").of(Kind::Instant),
         number("uid"),
-        wide("gid"),
+        wide("gid").of(Kind::Number),
         brief("state"),
         number("threads"),
-        brief("exe"),
-        wide("cmdline"),
-        wide("kernel_thread"),
+        brief("exe").of(Kind::Bytes),
+        wide("cmdline").of(Kind::Bytes),
+        wide("kernel_thread").of(Kind::Flag),
         wide("found_by"),
     ],
 };
@@ -33,21 +33,24 @@ static WINDOWS: Table = Table {
     columns: &[
         number("pid"),
         number("ppid"),
-        brief("name"),
-        brief("taskd"),
-        brief("asid"),
-        wide("pgd"),
-        wide("create_time"),
-        brief("start"),
-        wide("exit_time"),
+        brief("name").of(Kind::Bytes),
+        brief("taskd").of(Kind::Address),
+        brief("asid").of(Kind::Address),
+        wide("pgd").of(Kind::Address),
+        wide("create_time").of(Kind::Number),
+        brief("start").of(Kind::Instant),
+        wide("exit_time").of(Kind::Number),
         number("session"),
-        brief("wow64"),
-        wide("peb"),
-        brief("path"),
-        wide("cmdline"),
+        brief("wow64").of(Kind::Flag),
+        wide("peb").of(Kind::Address),
+        brief("path").of(Kind::Bytes),
+        wide("cmdline").of(Kind::Bytes),
         wide("found_by"),
     ],
 };
+
+/// Every kind of process.
+pub(super) static PROCESSES: [&Table; 2] = [&LINUX, &WINDOWS];
 
 impl Row for Process {
     fn table(&self) -> &'static Table {
@@ -102,8 +105,14 @@ fn windows_cells(windows: &WindowsProcess) -> [Cell<'_>; 6] {
 
 static HANDLE: Table = Table {
     name: "handle",
-    columns: &[brief("taskd"), brief("asid")],
+    columns: &[
+        brief("taskd").of(Kind::Address),
+        brief("asid").of(Kind::Address),
+    ],
 };
+
+/// Every kind of handle.
+pub(super) static HANDLES: [&Table; 1] = [&HANDLE];
 
 impl Row for Handle {
     fn table(&self) -> &'static Table {
@@ -124,19 +133,22 @@ static CURRENT: Table = Table {
         number("cpu"),
         number("pid"),
         number("tid"),
-        brief("name"),
-        brief("taskd"),
-        brief("asid"),
-        wide("task"),
+        brief("name").of(Kind::Bytes),
+        brief("taskd").of(Kind::Address),
+        brief("asid").of(Kind::Address),
+        wide("task").of(Kind::Address),
         brief("state"),
         number("ppid"),
-        wide("process_name"),
-        wide("pgd"),
-        wide("create_time"),
-        brief("start"),
-        brief("exe"),
+        wide("process_name").of(Kind::Bytes),
+        wide("pgd").of(Kind::Address),
+        wide("create_time").of(Kind::Number),
+        brief("start").of(Kind::Instant),
+        brief("exe").of(Kind::Bytes),
     ],
 };
+
+/// Every kind of current.
+pub(super) static CURRENTS: [&Table; 1] = [&CURRENT];
 
 /// The field of a part that may be absent as a whole.
 fn of<'a, P, T: 'a>(
@@ -200,11 +212,14 @@ static THREAD: Table = Table {
     columns: &[
         number("pid"),
         number("tid"),
-        brief("name"),
-        brief("task"),
+        brief("name").of(Kind::Bytes),
+        brief("task").of(Kind::Address),
         brief("state"),
     ],
 };
+
+/// Every kind of thread.
+pub(super) static THREADS: [&Table; 1] = [&THREAD];
 
 impl Row for Thread {
     fn table(&self) -> &'static Table {

@@ -1,0 +1,124 @@
+//! `osier run`: many snapshots, tables and a manifest.
+
+mod progress;
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use osier::Options;
+use osier_fleet::{RunOptions, Summary, TableFormat};
+
+use super::{options, questions};
+use crate::args::{OutputArgs, RunArgs, TableFormatArg};
+use crate::failure::Outcome;
+use progress::Progress;
+
+pub(super) fn run(args: &RunArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    let mut paths = args.paths.clone();
+    if let Some(list) = &args.inputs_from {
+        paths.extend(listed(list)?);
+    }
+    let one_each = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let jobs = args.jobs.map_or_else(one_each, NonZeroUsize::get);
+    let sessions = Options {
+        // Many snapshots are opened at once; the run has a bar of its own.
+        progress: osier::osier_snapshot::Progress::default(),
+        ..options(&args.known)
+    };
+    let options = RunOptions {
+        questions: questions(&args.tables)?,
+        to: match args.to {
+            TableFormatArg::Jsonl => TableFormat::Jsonl,
+            TableFormatArg::Csv => TableFormat::Csv,
+        },
+        time_limit: args.time_limit,
+        memory_limit: usize::try_from(u64::from(args.memory_limit) << 20).unwrap_or(usize::MAX),
+        hash: args.hash,
+        fresh: args.fresh,
+        ..RunOptions::new(sessions, args.out.clone(), jobs)
+    };
+    let mut progress = Progress::new(output.quiet);
+    let ran = osier_fleet::run(&paths, &options, &mut |event| progress.show(&event));
+    progress.end();
+    let summary = ran?;
+    if !output.quiet {
+        conclude(&summary, &args.out, output.verbose)?;
+    }
+    let whole = summary.complete == summary.snapshots();
+    Ok(match (whole, output.strict) {
+        (true, _) => Outcome::Complete,
+        (false, false) => Outcome::Partial,
+        (false, true) => Outcome::PartialIsFailure,
+    })
+}
+
+/// The paths in a list, one a line.
+fn listed(list: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let reader: Box<dyn BufRead> = if list == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        let file = std::fs::File::open(list)
+            .map_err(|error| anyhow::anyhow!("{}: {error}", list.display()))?;
+        Box::new(BufReader::new(file))
+    };
+    let mut paths = Vec::new();
+    for line in reader.split(b'\n') {
+        let mut line = line?;
+        if line.ends_with(b"\r") {
+            line.pop();
+        }
+        if !line.is_empty() {
+            paths.push(path(line));
+        }
+    }
+    Ok(paths)
+}
+
+#[cfg(unix)]
+fn path(line: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    PathBuf::from(std::ffi::OsString::from_vec(line))
+}
+
+#[cfg(not(unix))]
+fn path(line: Vec<u8>) -> PathBuf {
+    let mut text = String::new();
+    osier::format::escape_bytes(&line, &mut text);
+    PathBuf::from(text)
+}
+
+/// The footer on standard error.
+fn conclude(summary: &Summary, out: &Path, verbose: bool) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    let parts = [
+        (summary.complete, "complete"),
+        (summary.partial, "partial"),
+        (summary.failed, "failed"),
+        (summary.skipped, "skipped"),
+    ];
+    let counts: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    writeln!(
+        err,
+        "osier: {}: {} snapshots: {}",
+        out.display(),
+        summary.snapshots(),
+        counts.join(", ")
+    )?;
+    if !summary.others.is_empty() {
+        let hint = if verbose { "" } else { "; -v names them" };
+        let count = summary.others.len();
+        writeln!(
+            err,
+            "osier: {count} files in folders are no snapshots{hint}"
+        )?;
+    }
+    for other in summary.others.iter().filter(|_| verbose) {
+        writeln!(err, "osier: {}: no snapshot", other.display())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! `osier run` as a process: killed, short of disk, and given a list.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use osier_testkit::{Random, skip};
+
+const TABLES: [&str; 6] = ["ps", "handles", "current", "threads", "modules", "maps"];
+
+/// A folder of the test's own, with `links` to golden snapshots.
+fn folder(name: &str, links: usize) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("run-{name}"));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("links")).unwrap();
+    let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../snapshots");
+    let snapshots = fs::canonicalize(snapshots).unwrap();
+    let kernels = ["deb11-5.10-686", "deb12-6.1-amd64", "deb13-6.12-amd64"];
+    for (number, kernel) in kernels.iter().cycle().take(links).enumerate() {
+        let link = folder.join(format!("links/{number:03}.elf"));
+        symlink(snapshots.join(format!("{kernel}.elf")), link).unwrap();
+    }
+    folder
+}
+
+fn osier(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osier"));
+    command
+        .current_dir(folder)
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env_remove("OSIER_PROFILES")
+        .stdin(Stdio::null());
+    command
+}
+
+fn start(folder: &Path, out: &str) -> Child {
+    osier(folder)
+        .args(["run", "links", "--jobs", "2", "--out", out])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn tables(out: &Path) -> Vec<Vec<u8>> {
+    let read = |table: &&str| fs::read(out.join(format!("{table}.jsonl"))).unwrap();
+    TABLES.iter().map(read).collect()
+}
+
+/// The manifest without the two fields that differ from run to run.
+fn manifest(out: &Path) -> String {
+    let text = fs::read_to_string(out.join("manifest.jsonl")).unwrap();
+    let steady = |line: &str| line.split_once(",\"elapsed_ms\"").unwrap().0.to_owned();
+    text.lines().map(steady).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_killed_run_goes_on_and_ends_with_the_same_bytes() {
+    const KILLS: usize = 10;
+    let folder = folder("killed", 60);
+    let began = Instant::now();
+    assert!(start(&folder, "whole").wait().unwrap().success());
+    let took = began.elapsed();
+    let mut random = Random::new(0x0051_e7ed);
+    let (mut kills, mut resumed) = (0, 0);
+    while kills < KILLS {
+        let mut child = start(&folder, "killed");
+        std::thread::sleep(took * u32::try_from(random.below(1000)).unwrap() / 1500);
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        if output.status.success() {
+            // It was faster. Start over.
+            fs::remove_dir_all(folder.join("killed")).unwrap();
+            continue;
+        }
+        kills += 1;
+        let said = String::from_utf8(output.stderr).unwrap();
+        resumed += usize::from(said.contains("going on after"));
+    }
+    let last = start(&folder, "killed").wait_with_output().unwrap();
+    let said = String::from_utf8(last.stderr).unwrap();
+    assert!(last.status.success(), "{said}");
+    assert!(
+        resumed > 0 || said.contains("going on after"),
+        "no kill left anything: {said}"
+    );
+    assert!(tables(&folder.join("killed")) == tables(&folder.join("whole")));
+    assert_eq!(
+        manifest(&folder.join("killed")),
+        manifest(&folder.join("whole"))
+    );
+    assert!(!folder.join("killed/.osier-run").exists());
+}
+
+#[test]
+fn rows_that_cannot_be_written_are_one_failure_each() {
+    let folder = folder("full", 6);
+    assert!(start(&folder, "whole").wait().unwrap().success());
+    // A limit on the size of files stands for a full disk: the table of mappings reaches it.
+    let limited = "trap '' XFSZ && ulimit -f $1 && shift && exec \"$@\"";
+    let (two_and_a_half, block) = (
+        fs::metadata(folder.join("whole/maps.jsonl")).unwrap().len() * 5 / 12,
+        512,
+    );
+    let full = Command::new("sh")
+        .args(["-c", limited, "sh", &(two_and_a_half / block).to_string()])
+        .arg(env!("CARGO_BIN_EXE_osier"))
+        .args(["run", "links", "--jobs", "2", "--out", "full", "--no-cache"])
+        .current_dir(&folder)
+        .output();
+    let Ok(full) = full else {
+        skip!("no sh");
+    };
+    let said = String::from_utf8(full.stderr).unwrap();
+    assert_eq!(full.status.code(), Some(3), "{said}");
+    let manifest = manifest(&folder.join("full"));
+    let failed: Vec<&str> = manifest
+        .lines()
+        .filter(|line| line.contains("\"failed\""))
+        .collect();
+    assert!(!failed.is_empty() && failed.len() < 6, "{manifest}");
+    for line in failed {
+        assert!(line.contains("its rows could not be written"), "{line}");
+    }
+    // What is there is whole: complete snapshots have all rows in all tables, failed ones none.
+    let whole = tables(&folder.join("whole"));
+    for (table, all) in tables(&folder.join("full")).iter().zip(&whole) {
+        assert!(table.len() < all.len() && table.ends_with(b"\n"));
+    }
+}
+
+#[test]
+fn a_list_names_the_snapshots() {
+    let folder = folder("list", 3);
+    fs::write(folder.join("list"), "links/002.elf\r\nlinks/000.elf\n\n").unwrap();
+    let status = osier(&folder)
+        .args([
+            "run",
+            "-q",
+            "--inputs-from",
+            "-",
+            "links/001.elf",
+            "-o",
+            "out",
+        ])
+        .args(["--tables", "modules,ps"])
+        .stdin(fs::File::open(folder.join("list")).unwrap())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let manifest = manifest(&folder.join("out"));
+    let names: Vec<&str> = manifest.lines().map(|line| &line[13..20]).collect();
+    assert_eq!(names, ["001.elf", "002.elf", "000.elf"]);
+    let mut files: Vec<_> = fs::read_dir(folder.join("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    files.sort();
+    assert_eq!(files, ["manifest.jsonl", "modules.jsonl", "ps.jsonl"]);
+}
+
+#[test]
+fn wrong_use_is_told() {
+    let folder = folder("usage", 1);
+    let check = |arguments: &[&str], code: i32, text: &str| {
+        let output = osier(&folder).args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(text), "{said}");
+    };
+    check(
+        &["run", "links", "-o", "out", "--tables", "pss"],
+        2,
+        "no question is called `pss`",
+    );
+    check(&["run", "-o", "out"], 2, "PATH");
+    check(&["run", "*.none", "-o", "out"], 3, "1 failed");
+    check(
+        &["run", "links", "-o", "out", "--time-limit", "soon"],
+        2,
+        "no time",
+    );
+}

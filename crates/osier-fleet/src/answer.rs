@@ -1,0 +1,150 @@
+//! The second pass over one snapshot: open, attach, ask.
+
+use std::sync::Arc;
+
+use osier::ask::{Question, ask};
+use osier::format::describe_end;
+use osier::osier_profile::Profile;
+use osier::{Error, Last, ProfileSource, Session, Shared, open_snapshot};
+
+use crate::RunOptions;
+use crate::budget::Budget;
+use crate::fence::fence;
+use crate::inputs::Input;
+use crate::manifest::{Asked, Entry, Status};
+use crate::rows::{Rows, Table};
+
+/// What one snapshot gave.
+pub(crate) struct Answer {
+    pub(crate) entry: Entry,
+    /// For each table its rows, as they are written; empty when the snapshot failed.
+    pub(crate) rows: Vec<String>,
+}
+
+/// Where the first pass found the snapshot's kernel, and what it is read with.
+pub(crate) struct Found<'a> {
+    pub(crate) last: Last,
+    pub(crate) profile: &'a Arc<Profile>,
+    pub(crate) source: &'a ProfileSource,
+}
+
+/// Asks the snapshot everything. `entry` has what the first pass knows of it.
+pub(crate) fn answer(
+    input: &Input,
+    found: &Found<'_>,
+    mut entry: Entry,
+    shared: &Shared,
+    tables: &[Table],
+    options: &RunOptions,
+) -> Answer {
+    let mut budget = Budget::new(options.time_limit, options.memory_limit);
+    let id = entry.id.clone().unwrap_or_default();
+    let asked = fence(|| {
+        if let Some(probe) = &options.probe {
+            (probe.0)(&input.path);
+        }
+        let session = attach(input, found, shared).map_err(|error| error.to_string())?;
+        ask_all(&session, tables, (&entry.snapshot, &id), &mut budget)
+    });
+    entry.elapsed = budget.elapsed();
+    match asked.and_then(|asked| asked) {
+        Ok((asked, rows)) => {
+            entry.asked = asked;
+            judge(&mut entry, budget.over());
+            Answer { entry, rows }
+        }
+        Err(why) => {
+            entry.fail(why);
+            Answer {
+                entry,
+                rows: Vec::new(),
+            }
+        }
+    }
+}
+
+fn attach(input: &Input, found: &Found<'_>, shared: &Shared) -> Result<Session, Error> {
+    let snapshot = open_snapshot(&input.path, shared.options())?;
+    let located = shared.locate_again(&snapshot, found.profile, found.last)?;
+    Session::with(
+        snapshot,
+        located,
+        found.profile.clone(),
+        found.source.clone(),
+    )
+}
+
+/// The rows of every table, up to where the budget ends.
+fn ask_all(
+    session: &Session,
+    tables: &[Table],
+    (name, id): (&str, &str),
+    budget: &mut Budget,
+) -> Result<(Vec<Asked>, Vec<String>), String> {
+    let mut all = Vec::new();
+    let mut written: Vec<String> = Vec::new();
+    let mut before = 0_usize;
+    for table in tables {
+        let mut rows = Rows::new(table, name, id);
+        let (mut count, mut lost) = (0_usize, 0_usize);
+        if budget.over().is_none() {
+            let ends = ask(&*session.osi, table.question, &mut |row| {
+                rows.push(row);
+                count = count.saturating_add(1);
+                lost = lost.saturating_add(row.losses());
+                budget.look(before.saturating_add(rows.held()))
+            });
+            if count == 0 && never_empty(table.question) && budget.over().is_none() {
+                let what = table.question.word();
+                return Err(format!(
+                    "the answer to {what} is empty, which no running system's is"
+                ));
+            }
+            all.push(Asked {
+                question: table.question,
+                rows: count,
+                lost,
+                ends,
+            });
+        }
+        before = before.saturating_add(rows.held());
+        written.push(rows.into_text());
+    }
+    Ok((all, written))
+}
+
+/// Whether a running system always has rows for an answer.
+const fn never_empty(question: Question) -> bool {
+    matches!(
+        question,
+        Question::Processes | Question::Handles | Question::Threads
+    )
+}
+
+/// Bad endings of one answer that are told in words; `ends` has all of them.
+const ENDS: usize = 8;
+
+/// Decides how complete the answer is, and says why it is not.
+fn judge(entry: &mut Entry, over: Option<&str>) {
+    let mut why = Vec::new();
+    for asked in &entry.asked {
+        let word = asked.question.word();
+        if asked.lost > 0 {
+            why.push(format!("{word}: {} values could not be read", asked.lost));
+        }
+        for (walk, end) in asked.ends.bad().take(ENDS) {
+            why.push(format!("{word}: {}", describe_end(walk, end)));
+        }
+        let more = asked.ends.bad().count().saturating_sub(ENDS);
+        if more > 0 {
+            why.push(format!("{word}: {more} more walks ended badly"));
+        }
+    }
+    why.extend(over.map(str::to_owned));
+    entry.status = if why.is_empty() {
+        Status::Complete
+    } else {
+        Status::Partial
+    };
+    entry.why = why;
+}

@@ -1,0 +1,257 @@
+//! The first pass: what each input is, which kernel it holds, and one profile for each kernel.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use osier::format::{escape_bytes, hex};
+use osier::osier_profile::Profile;
+use osier::osier_snapshot::{Format, OpenError};
+use osier::{Error, Last, Located, ProfileSource, Shared, open_snapshot};
+use rayon::ThreadPool;
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use sha2::{Digest, Sha256};
+
+use crate::RunOptions;
+use crate::fence::fence;
+use crate::inputs::Input;
+use crate::manifest::Status;
+
+/// Inputs that are identified at a time. What one block learns helps the next, so that what helps
+/// an input does not depend on the number of jobs.
+const BLOCK: usize = 64;
+
+/// Page-table roots that are remembered.
+const ROOTS: usize = 8;
+
+/// Snapshots of one kernel that are asked for its types and symbols before it is given up.
+const SOURCES: usize = 3;
+
+/// What the first pass knows of an input.
+pub(crate) struct Subject {
+    pub(crate) input: Input,
+    pub(crate) id: Option<String>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) format: Option<&'static str>,
+    pub(crate) outcome: Outcome,
+}
+
+/// What came of the first pass.
+pub(crate) enum Outcome {
+    /// A snapshot with the kernel of this number, which `last` finds again.
+    Kernel { number: usize, last: Last },
+    /// No rows are to be had, and why.
+    None(Status, String),
+}
+
+/// A kernel that some of the snapshots hold.
+pub(crate) struct Kernel {
+    /// The banner, bytes that are not UTF-8 escaped.
+    pub(crate) banner: String,
+    pub(crate) build_id: Option<String>,
+    /// Number of snapshots that hold it.
+    pub(crate) snapshots: usize,
+    /// Its profile and where that came from, or why there is none.
+    pub(crate) profile: Result<(Arc<Profile>, ProfileSource), String>,
+    /// The first of its snapshots, which may have to give its types and symbols.
+    sources: Vec<(Input, Last)>,
+}
+
+/// What the first pass found.
+#[derive(Default)]
+pub(crate) struct Identified {
+    /// Every input but those that a folder holds and that are no snapshots.
+    pub(crate) subjects: Vec<Subject>,
+    pub(crate) kernels: Vec<Kernel>,
+    /// Files of folders that are no snapshots.
+    pub(crate) others: Vec<Input>,
+}
+
+/// Identifies every input. `done` is told the number of inputs looked at so far.
+pub(crate) fn identify(
+    inputs: &[Input],
+    shared: &Shared,
+    options: &RunOptions,
+    pool: &ThreadPool,
+    done: &mut dyn FnMut(usize),
+) -> Identified {
+    let mut all = Identified::default();
+    let mut roots = VecDeque::new();
+    let mut count = 0_usize;
+    for block in inputs.chunks(BLOCK) {
+        let known: Vec<Last> = roots.iter().copied().collect();
+        let look = |input| look(input, shared, &known, options.hash);
+        let looked: Vec<(Facts, Look)> = pool.install(|| block.par_iter().map(look).collect());
+        for (input, (facts, look)) in block.iter().zip(looked) {
+            if let Look::Kernel(found) = &look {
+                remember(&mut roots, found.last());
+            }
+            all.add(input, facts, look);
+        }
+        count = count.saturating_add(block.len());
+        done(count);
+    }
+    pool.install(|| all.find_profiles(shared));
+    all
+}
+
+/// What the file says without its kernel.
+#[derive(Default)]
+struct Facts {
+    id: Option<String>,
+    bytes: Option<u64>,
+    format: Option<&'static str>,
+}
+
+enum Look {
+    Kernel(Box<Located>),
+    /// A snapshot, or what must be taken for one, and nothing could be found in it.
+    Failed(String),
+    /// No snapshot.
+    Other(String),
+}
+
+fn look(input: &Input, shared: &Shared, roots: &[Last], hash: bool) -> (Facts, Look) {
+    let mut facts = Facts::default();
+    if let Some(problem) = &input.problem {
+        return (facts, Look::Failed(problem.clone()));
+    }
+    let looked = fence(|| {
+        let snapshot = match open_snapshot(&input.path, shared.options()) {
+            Ok(snapshot) => snapshot,
+            Err(Error::Open(error @ OpenError::NotASnapshot { .. })) if input.path.exists() => {
+                return Look::Other(error.to_string());
+            }
+            Err(error) => return Look::Failed(error.to_string()),
+        };
+        facts.format = Some(snapshot.info.format.name());
+        facts.bytes = Some(snapshot.info.file_bytes);
+        match id(&snapshot.info.file, hash) {
+            Ok(id) => facts.id = Some(id),
+            Err(error) => return Look::Failed(format!("{}: {error}", input.path.display())),
+        }
+        match shared.locate(&snapshot, roots) {
+            Ok(located) => Look::Kernel(Box::new(located)),
+            // Any file is raw memory to whoever looks at nothing but its length.
+            Err(error @ Error::Locate { .. }) if snapshot.info.format == Format::Raw => {
+                Look::Other(error.to_string())
+            }
+            Err(error) => Look::Failed(error.to_string()),
+        }
+    });
+    (facts, looked.unwrap_or_else(Look::Failed))
+}
+
+/// What tells snapshots apart: 16 hexadecimal digits made of the file's size and time, or with
+/// `hash` 32 made of all its bytes.
+fn id(file: &Path, hash: bool) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    if hash {
+        let mut file = fs::File::open(file)?;
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            let count = file.read(&mut piece)?;
+            if count == 0 {
+                break;
+            }
+            digest.update(piece.get(..count).unwrap_or_default());
+        }
+    } else {
+        let meta = fs::metadata(file)?;
+        let time = meta.modified()?.duration_since(UNIX_EPOCH);
+        let nanoseconds = time.unwrap_or_default().as_nanos();
+        digest.update(meta.len().to_le_bytes());
+        digest.update(nanoseconds.to_le_bytes());
+    }
+    let bytes = if hash { 16 } else { 8 };
+    Ok(hex(digest.finalize().get(..bytes).unwrap_or_default()))
+}
+
+/// Puts `root` before the others, and forgets the one that was not met for longest.
+fn remember(roots: &mut VecDeque<Last>, root: Last) {
+    roots.retain(|known| *known != root);
+    roots.push_front(root);
+    roots.truncate(ROOTS);
+}
+
+impl Identified {
+    fn add(&mut self, input: &Input, facts: Facts, look: Look) {
+        let outcome = match look {
+            Look::Kernel(located) => Outcome::Kernel {
+                number: self.kernel(input, &located),
+                last: located.last(),
+            },
+            Look::Failed(why) => Outcome::None(Status::Failed, why),
+            Look::Other(_) if !input.named => {
+                self.others.push(input.clone());
+                return;
+            }
+            Look::Other(why) => Outcome::None(Status::Skipped, why),
+        };
+        self.subjects.push(Subject {
+            input: input.clone(),
+            id: facts.id,
+            bytes: facts.bytes,
+            format: facts.format,
+            outcome,
+        });
+    }
+
+    /// The number of the kernel that was found.
+    fn kernel(&mut self, input: &Input, located: &Located) -> usize {
+        let mut banner = String::new();
+        escape_bytes(&located.banner(), &mut banner);
+        let build_id = located.build_id().map(ToString::to_string);
+        let same = |kernel: &Kernel| kernel.banner == banner && kernel.build_id == build_id;
+        let number = self.kernels.iter().position(same).unwrap_or_else(|| {
+            self.kernels.push(Kernel {
+                banner,
+                build_id,
+                snapshots: 0,
+                profile: Err(String::new()),
+                sources: Vec::new(),
+            });
+            self.kernels.len().saturating_sub(1)
+        });
+        if let Some(kernel) = self.kernels.get_mut(number) {
+            kernel.snapshots = kernel.snapshots.saturating_add(1);
+            if kernel.sources.len() < SOURCES {
+                kernel.sources.push((input.clone(), located.last()));
+            }
+        }
+        number
+    }
+
+    fn find_profiles(&mut self, shared: &Shared) {
+        let found: Vec<_> = self
+            .kernels
+            .par_iter()
+            .map(|kernel| profile(kernel, shared))
+            .collect();
+        for (kernel, found) in self.kernels.iter_mut().zip(found) {
+            kernel.profile = found;
+        }
+    }
+}
+
+/// The profile of a kernel, read out of the first of its snapshots that gives one when it is not
+/// in the store.
+fn profile(kernel: &Kernel, shared: &Shared) -> Result<(Arc<Profile>, ProfileSource), String> {
+    let mut why = None;
+    for (input, last) in &kernel.sources {
+        let tried = fence(|| {
+            let snapshot = open_snapshot(&input.path, shared.options())?;
+            let located = shared.locate(&snapshot, std::slice::from_ref(last))?;
+            shared.profile(&snapshot, &located)
+        });
+        match tried {
+            Ok(Ok(profile)) => return Ok(profile),
+            Ok(Err(error)) => why = why.or(Some(error.to_string())),
+            Err(panicked) => why = why.or(Some(panicked)),
+        }
+    }
+    Err(why.unwrap_or_default())
+}

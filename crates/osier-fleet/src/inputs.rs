@@ -1,0 +1,230 @@
+//! From what was named to the files to read: files, folders, patterns.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use osier::format::escape_bytes;
+
+/// A file that may be a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The path to open.
+    pub path: PathBuf,
+    /// What rows call it: the path below the folder that was named, or the file's name; the whole
+    /// path when that would name two inputs. Bytes that are not UTF-8 are escaped.
+    pub name: String,
+    /// Whether it was named itself, and not found in a folder.
+    pub named: bool,
+    /// Why nothing can be opened there, when that is known already.
+    pub problem: Option<String>,
+}
+
+/// Finds the files: as they were named, those of a folder or a pattern sorted by name. Folders are
+/// walked to the bottom; hidden files in them are left out. What is named twice is read once.
+pub fn gather(paths: &[PathBuf]) -> Vec<Input> {
+    let mut found = Vec::new();
+    for path in paths {
+        match pattern(path) {
+            Some(matches) if matches.is_empty() => found.push(Input {
+                problem: Some(format!("no file matches {}", path.display())),
+                ..named(path)
+            }),
+            Some(matches) => matches.iter().for_each(|path| add(path, &mut found)),
+            None => add(path, &mut found),
+        }
+    }
+    let mut once = read_once(found);
+    tell_apart(&mut once);
+    once
+}
+
+fn add(path: &Path, found: &mut Vec<Input>) {
+    if path.is_dir() {
+        let mut above = Vec::new();
+        walk(path, path, &mut above, found);
+    } else {
+        found.push(named(path));
+    }
+}
+
+fn named(path: &Path) -> Input {
+    Input {
+        path: path.to_owned(),
+        name: text(Path::new(path.file_name().unwrap_or(path.as_os_str()))),
+        named: true,
+        problem: None,
+    }
+}
+
+/// What a pattern matches, sorted; `None` when the path is none. A file whose name looks like a
+/// pattern is a file.
+fn pattern(path: &Path) -> Option<Vec<PathBuf>> {
+    let text = path.to_str()?;
+    if path.exists() || !text.contains(['*', '?', '[']) {
+        return None;
+    }
+    let mut matches: Vec<PathBuf> = glob::glob(text).ok()?.flatten().collect();
+    matches.sort();
+    Some(matches)
+}
+
+/// Adds the files below `folder`. `above` holds the folders that the walk is in, by their true
+/// paths, so that a link to one of them is not followed for ever.
+fn walk(root: &Path, folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<Input>) {
+    let listed = fs::canonicalize(folder).and_then(|real| {
+        let entries: Result<Vec<_>, _> = fs::read_dir(folder)?.collect();
+        Ok((real, entries?))
+    });
+    let (real, entries) = match listed {
+        Ok(listed) => listed,
+        Err(error) => {
+            found.push(Input {
+                problem: Some(format!("{}: {error}", folder.display())),
+                ..below(root, folder)
+            });
+            return;
+        }
+    };
+    if above.contains(&real) {
+        return;
+    }
+    above.push(real);
+    let mut paths: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() && !hidden(&path) {
+            walk(root, &path, above, found);
+        } else if !path.is_dir() && !hidden(&path) {
+            found.push(below(root, &path));
+        }
+    }
+    above.pop();
+}
+
+fn below(root: &Path, path: &Path) -> Input {
+    Input {
+        path: path.to_owned(),
+        name: text(path.strip_prefix(root).unwrap_or(path)),
+        named: false,
+        problem: None,
+    }
+}
+
+fn hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+fn text(path: &Path) -> String {
+    let mut text = String::new();
+    escape_bytes(path.as_os_str().as_encoded_bytes(), &mut text);
+    text
+}
+
+/// Leaves the first of inputs of one path; it was named when any of them was.
+fn read_once(found: Vec<Input>) -> Vec<Input> {
+    let mut places: HashMap<PathBuf, usize> = HashMap::new();
+    let mut once: Vec<Input> = Vec::new();
+    for input in found {
+        let place = *places.entry(input.path.clone()).or_insert(once.len());
+        match once.get_mut(place) {
+            Some(first) => first.named |= input.named,
+            None => once.push(input),
+        }
+    }
+    once
+}
+
+/// Calls inputs of one name by their whole paths.
+fn tell_apart(inputs: &mut [Input]) {
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    for input in inputs.iter() {
+        let count = uses.entry(input.name.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+    for input in inputs {
+        if uses.get(&input.name).is_some_and(|&count| count > 1) {
+            input.name = text(&input.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str, files: &[&str]) -> Self {
+            let unique = format!("osier-inputs-{name}-{}", std::process::id());
+            let root = std::env::temp_dir().join(unique);
+            for file in files {
+                let path = root.join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, b"x").unwrap();
+            }
+            Self(root)
+        }
+
+        fn names(&self, paths: &[&str]) -> Vec<String> {
+            let paths: Vec<PathBuf> = paths.iter().map(|path| self.0.join(path)).collect();
+            gather(&paths).into_iter().map(|input| input.name).collect()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn folders_are_sorted_and_what_was_named_keeps_its_order() {
+        let scratch = Scratch::new(
+            "order",
+            &["z", "d/b", "d/a/x", "d/.hidden", "d/.git/y", "a"],
+        );
+        assert_eq!(scratch.names(&["z", "d", "a"]), ["z", "a/x", "b", "a"]);
+        assert_eq!(scratch.names(&["z", "z", "d/b", "d"]), ["z", "b", "a/x"]);
+    }
+
+    #[test]
+    fn patterns_match_and_a_pattern_without_a_match_is_told() {
+        let scratch = Scratch::new("glob", &["n2.elf", "n10.elf", "n1.raw", "[a].elf"]);
+        assert_eq!(scratch.names(&["n*.elf"]), ["n10.elf", "n2.elf"]);
+        assert_eq!(
+            scratch.names(&["[a].elf"]),
+            ["[a].elf"],
+            "a file, not a pattern"
+        );
+        let none = gather(&[scratch.0.join("*.lime")]);
+        assert!(
+            none[0]
+                .problem
+                .as_ref()
+                .unwrap()
+                .contains("no file matches")
+        );
+    }
+
+    #[test]
+    fn inputs_of_one_name_are_told_apart() {
+        let scratch = Scratch::new("same", &["a/core", "b/core", "b/other"]);
+        let names = scratch.names(&["a", "b"]);
+        assert!(
+            names[0].ends_with("a/core") && names[1].ends_with("b/core"),
+            "{names:?}"
+        );
+        assert_eq!(names[2], "other");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_above_ends_the_walk() {
+        let scratch = Scratch::new("loop", &["d/a"]);
+        std::os::unix::fs::symlink(&scratch.0, scratch.0.join("d/up")).unwrap();
+        assert_eq!(scratch.names(&["."]), ["d/a"]);
+    }
+}

@@ -1,0 +1,114 @@
+//! What a run is told.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use osier::Options;
+use osier::ask::Question;
+
+/// How tables are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableFormat {
+    /// One JSON object a line.
+    Jsonl,
+    /// Comma-separated values with a header line, RFC 4180.
+    Csv,
+}
+
+impl TableFormat {
+    /// The ending of file names.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+        }
+    }
+}
+
+/// Called with the path of each snapshot before it is read, by the thread and inside the fence
+/// that it is read in: to log it, to hold it up, to give up on it by panicking.
+#[derive(Clone)]
+pub struct Probe(pub Arc<dyn Fn(&Path) + Send + Sync>);
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Probe")
+    }
+}
+
+/// What a run is told.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// How each snapshot is opened; its table root and registers should be left out, being one
+    /// snapshot's own.
+    pub sessions: Options,
+    /// The questions; each makes a table of the command's name, such as `ps`.
+    pub questions: Vec<Question>,
+    /// How tables are written.
+    pub to: TableFormat,
+    /// The folder that tables and manifest are written to.
+    pub out: PathBuf,
+    /// Number of snapshots that are read at the same time.
+    pub jobs: usize,
+    /// The most time that reading one snapshot may take. It is looked at with every row.
+    pub time_limit: Option<Duration>,
+    /// The most bytes that the rows of one snapshot may take in memory.
+    pub memory_limit: usize,
+    /// Make the id of a snapshot of all its bytes instead of its size and time.
+    pub hash: bool,
+    /// Throw away what an interrupted run left behind.
+    pub fresh: bool,
+    /// Called before each snapshot is read.
+    pub probe: Option<Probe>,
+}
+
+impl RunOptions {
+    /// The questions that are asked unless others are named: all but the pages, which are many.
+    pub const QUESTIONS: [Question; 6] = [
+        Question::Processes,
+        Question::Handles,
+        Question::Current,
+        Question::Threads,
+        Question::Modules,
+        Question::Mappings,
+    ];
+
+    /// The bytes that the rows of one snapshot may take unless something else is said.
+    pub const MEMORY_LIMIT: usize = 256 << 20;
+
+    /// A run over [`QUESTIONS`](Self::QUESTIONS) into `out`, as JSON Lines.
+    pub fn new(sessions: Options, out: PathBuf, jobs: usize) -> Self {
+        Self {
+            sessions,
+            questions: Self::QUESTIONS.to_vec(),
+            to: TableFormat::Jsonl,
+            out,
+            jobs,
+            time_limit: None,
+            memory_limit: Self::MEMORY_LIMIT,
+            hash: false,
+            fresh: false,
+            probe: None,
+        }
+    }
+
+    /// Everything that the bytes of the tables depend on besides the snapshots, as one line.
+    pub(crate) fn fingerprint(&self) -> String {
+        let words: Vec<&str> = self.questions.iter().map(|q| q.word()).collect();
+        let sessions = Options {
+            cache: None,
+            ..self.sessions.clone()
+        };
+        format!(
+            "osier {} {} {} {:?} {} {} {sessions:?}",
+            env!("CARGO_PKG_VERSION"),
+            words.join(","),
+            self.to.extension(),
+            self.time_limit,
+            self.memory_limit,
+            self.hash,
+        )
+    }
+}

@@ -1,0 +1,333 @@
+//! Whole runs over the golden snapshots of the repository.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use osier::Options;
+use osier_fleet::{Event, Probe, RunError, RunOptions, Status, Summary, TableFormat, run};
+use serde_json::Value;
+
+const TABLES: [&str; 6] = ["ps", "handles", "current", "threads", "modules", "maps"];
+
+/// A folder of the test's own, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fleet-{name}"));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn golden() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../snapshots");
+    let kernels = [
+        "deb11-5.10-686",
+        "deb11-5.10-686-pae",
+        "deb11-5.10-amd64",
+        "deb12-6.1-amd64",
+        "deb13-6.12-amd64",
+    ];
+    kernels
+        .map(|name| folder.join(format!("{name}.elf")))
+        .to_vec()
+}
+
+fn options(out: PathBuf, jobs: usize) -> RunOptions {
+    RunOptions::new(Options::default(), out, jobs)
+}
+
+fn quietly(paths: &[PathBuf], options: &RunOptions) -> Summary {
+    run(paths, options, &mut |_| {}).unwrap()
+}
+
+fn manifest(out: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(out.join("manifest.jsonl")).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn reasons(entry: &Value) -> String {
+    entry["why"].to_string()
+}
+
+#[test]
+fn rows_are_those_of_the_single_commands() {
+    let scratch = Scratch::new("rows");
+    let out = scratch.join("out");
+    let summary = quietly(&golden(), &options(out.clone(), 2));
+    assert_eq!((summary.complete, summary.snapshots()), (5, 5));
+    let manifest = manifest(&out);
+    for table in TABLES {
+        let mut wanted = String::new();
+        for (snapshot, entry) in golden().iter().zip(&manifest) {
+            let rows = snapshot.with_extension("").join(format!("{table}.jsonl"));
+            let rows = fs::read_to_string(rows).unwrap();
+            let (name, id) = (entry["snapshot"].as_str(), entry["id"].as_str());
+            let label = format!(
+                "{{\"snapshot\":\"{}\",\"id\":\"{}\",",
+                name.unwrap(),
+                id.unwrap()
+            );
+            assert_eq!(entry["rows"][table], rows.lines().count());
+            for row in rows.lines() {
+                wanted.push_str(&label);
+                wanted.push_str(row.strip_prefix('{').unwrap());
+                wanted.push('\n');
+            }
+        }
+        let rows = fs::read_to_string(out.join(format!("{table}.jsonl"))).unwrap();
+        assert!(rows == wanted, "{table}: the fleet's rows differ");
+    }
+}
+
+#[test]
+fn tables_do_not_depend_on_the_number_of_jobs() {
+    let scratch = Scratch::new("jobs");
+    // The same machines under more names, so that later ones overtake earlier ones.
+    let links = scratch.join("links");
+    fs::create_dir(&links).unwrap();
+    for (number, snapshot) in golden().iter().cycle().take(15).enumerate() {
+        let real = fs::canonicalize(snapshot).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(real, links.join(format!("{number:02}.elf"))).unwrap();
+        #[cfg(not(unix))]
+        fs::copy(real, links.join(format!("{number:02}.elf"))).unwrap();
+    }
+    for to in [TableFormat::Jsonl, TableFormat::Csv] {
+        let outs = [1, 2, 3].map(|jobs| {
+            let out = scratch.join(&format!("{}{jobs}", to.extension()));
+            let options = RunOptions {
+                to,
+                ..options(out.clone(), jobs)
+            };
+            assert_eq!(quietly(std::slice::from_ref(&links), &options).complete, 15);
+            out
+        });
+        for table in TABLES {
+            let [one, two, three] = outs
+                .clone()
+                .map(|out| fs::read(out.join(format!("{table}.{}", to.extension()))).unwrap());
+            assert!(!one.is_empty() && one == two && one == three, "{table}");
+        }
+    }
+}
+
+#[test]
+fn csv_has_one_header_and_every_row() {
+    let scratch = Scratch::new("csv");
+    let out = scratch.join("out");
+    let options = RunOptions {
+        to: TableFormat::Csv,
+        ..options(out.clone(), 2)
+    };
+    quietly(&golden()[..2], &options);
+    let text = fs::read_to_string(out.join("modules.csv")).unwrap();
+    let lines: Vec<&str> = text.split_terminator("\r\n").collect();
+    assert_eq!(lines[0], "snapshot,id,name,base,size,file,modd,absent,hex");
+    let rows = manifest(&out)
+        .iter()
+        .map(|e| e["rows"]["modules"].as_u64().unwrap())
+        .sum::<u64>();
+    assert_eq!(lines.len() as u64, rows + 1);
+    assert!(lines[1].starts_with("deb11-5.10-686.elf,"), "{}", lines[1]);
+}
+
+#[test]
+fn each_failure_is_one_row_and_everything_else_is_complete() {
+    let scratch = Scratch::new("failures");
+    let snapshots = scratch.join("snapshots");
+    fs::create_dir(&snapshots).unwrap();
+    let golden = golden();
+    for (name, from) in [("a-good", 0), ("c-panics", 2), ("e-good", 4)] {
+        fs::copy(&golden[from], snapshots.join(format!("{name}.elf"))).unwrap();
+    }
+    let whole = fs::read(&golden[3]).unwrap();
+    fs::write(snapshots.join("b-cut.elf"), &whole[..4096]).unwrap();
+    fs::write(snapshots.join("notes.txt"), "no snapshot").unwrap();
+    let missing = scratch.join("missing.elf");
+    let notes = snapshots.join("notes.txt");
+    let out = scratch.join("out");
+    let options = RunOptions {
+        probe: Some(Probe(Arc::new(|path: &Path| {
+            assert!(!path.ends_with("c-panics.elf"), "a reader gave up");
+        }))),
+        ..options(out.clone(), 2)
+    };
+    let mut seen = Vec::new();
+    let summary = run(&[snapshots, missing, notes], &options, &mut |event| {
+        if let Event::Finished { name, status, .. } = event {
+            seen.push((name.to_owned(), status));
+        }
+    });
+    let summary = summary.unwrap();
+    let wanted = [
+        ("a-good.elf", Status::Complete, ""),
+        (
+            "b-cut.elf",
+            Status::Failed,
+            "the file is damaged or cut short",
+        ),
+        (
+            "c-panics.elf",
+            Status::Failed,
+            "the reader panicked: a reader gave up",
+        ),
+        ("e-good.elf", Status::Complete, ""),
+        ("notes.txt", Status::Skipped, "no known format"),
+        ("missing.elf", Status::Failed, "No such file"),
+    ];
+    let names: Vec<(String, Status)> = wanted.iter().map(|w| (w.0.to_owned(), w.1)).collect();
+    assert_eq!(seen, names);
+    for ((name, status, why), entry) in wanted.iter().zip(manifest(&out)) {
+        assert_eq!(entry["snapshot"], *name);
+        assert_eq!(entry["status"], status.word());
+        assert!(reasons(&entry).contains(why), "{name}: {}", reasons(&entry));
+        assert_eq!(
+            entry["rows"].as_object().unwrap().is_empty(),
+            *status != Status::Complete
+        );
+    }
+    assert_eq!(
+        (summary.failed, summary.skipped, summary.others.len()),
+        (3, 1, 0)
+    );
+    let rows = fs::read_to_string(out.join("ps.jsonl")).unwrap();
+    assert!(
+        rows.lines().all(|row| row.contains("-good.elf")),
+        "rows of failed snapshots"
+    );
+}
+
+#[test]
+fn files_of_folders_that_are_no_snapshots_are_left_out() {
+    let scratch = Scratch::new("others");
+    fs::write(scratch.join("notes.txt"), "no snapshot").unwrap();
+    // As long as raw memory could be.
+    fs::write(scratch.join("noise"), vec![b'x'; 2 << 20]).unwrap();
+    let alone = run(
+        std::slice::from_ref(&scratch.0),
+        &options(scratch.join("out"), 1),
+        &mut |_| {},
+    );
+    assert!(
+        matches!(alone, Err(RunError::Nothing { looked: 2 })),
+        "{alone:?}"
+    );
+    fs::copy(&golden()[0], scratch.join("one.elf")).unwrap();
+    let summary = quietly(
+        std::slice::from_ref(&scratch.0),
+        &options(scratch.join("out"), 1),
+    );
+    assert_eq!(
+        (summary.complete, summary.snapshots(), summary.others.len()),
+        (1, 1, 2)
+    );
+}
+
+#[test]
+fn limits_stop_a_snapshot_and_keep_what_there_is() {
+    let scratch = Scratch::new("limits");
+    let out = scratch.join("out");
+    let small = RunOptions {
+        memory_limit: 100_000,
+        ..options(out.clone(), 1)
+    };
+    assert_eq!(quietly(&golden()[..1], &small).partial, 1);
+    let entry = &manifest(&out)[0];
+    assert!(
+        reasons(entry).contains("memory limit of 100000 bytes"),
+        "{entry}"
+    );
+    let count = |table: &str| {
+        let rows = fs::read_to_string(out.join(format!("{table}.jsonl"))).unwrap();
+        rows.lines().count()
+    };
+    assert_eq!((count("ps"), count("modules")), (93, 8));
+    assert!(
+        count("maps") > 100 && count("maps") < 1272,
+        "{}",
+        count("maps")
+    );
+    assert_eq!(
+        entry["ends"]["maps"].as_array().unwrap().last().unwrap()["how"],
+        "stopped"
+    );
+
+    let late = RunOptions {
+        time_limit: Some(Duration::from_millis(1)),
+        probe: Some(Probe(Arc::new(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+        }))),
+        ..options(out.clone(), 1)
+    };
+    assert_eq!(quietly(&golden()[..1], &late).partial, 1);
+    assert!(reasons(&manifest(&out)[0]).contains("time limit of 1ms"));
+}
+
+#[test]
+fn an_interrupted_run_of_another_kind_is_not_gone_on_with() {
+    let scratch = Scratch::new("other-run");
+    let out = scratch.join("out");
+    let stopped = RunOptions {
+        probe: Some(Probe(Arc::new(|_| {}))),
+        ..options(out.clone(), 1)
+    };
+    // A journal that cannot be written to its end stops a run.
+    fs::create_dir_all(out.join(".osier-run")).unwrap();
+    fs::write(out.join(".osier-run/journal"), "of something else\n").unwrap();
+    let refused = run(&golden()[..1], &stopped, &mut |_| {});
+    assert!(matches!(refused, Err(RunError::OtherRun(_))), "{refused:?}");
+    let fresh = RunOptions {
+        fresh: true,
+        ..stopped
+    };
+    assert_eq!(quietly(&golden()[..1], &fresh).complete, 1);
+    assert!(!out.join(".osier-run").exists(), "nothing is left behind");
+}
+
+#[test]
+fn the_id_is_of_the_contents_when_they_are_hashed() {
+    let scratch = Scratch::new("hash");
+    let out = scratch.join("out");
+    for name in ["one.elf", "two.elf"] {
+        fs::copy(&golden()[0], scratch.join(name)).unwrap();
+    }
+    let ids = |hash| {
+        let options = RunOptions {
+            hash,
+            ..options(out.clone(), 1)
+        };
+        quietly(
+            &[scratch.join("one.elf"), scratch.join("two.elf")],
+            &options,
+        );
+        let entries = manifest(&out);
+        [0, 1].map(|at: usize| entries[at]["id"].as_str().unwrap().to_owned())
+    };
+    let [one, two] = ids(true);
+    assert_eq!((&one, one.len()), (&two, 32));
+    assert_eq!(ids(false)[0].len(), 16);
+}
