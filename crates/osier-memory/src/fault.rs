@@ -105,6 +105,8 @@ pub enum Codec {
     Gzip,
     /// LZ4.
     Lz4,
+    /// Microsoft's Xpress, LZ77 alone or with Huffman codes.
+    Xpress,
     /// QEMU's delta encoding of a page.
     Xbzrle,
 }

@@ -21,10 +21,16 @@ pub(crate) fn recognise(head: &[u8]) -> Option<(&'static str, &'static str)> {
             "a flattened kdump",
             "write it as ELF, without -z",
         ),
-        (b"hibr", "a Windows hibernation file", DUMP),
-        (b"HIBR", "a Windows hibernation file", DUMP),
-        (b"wake", "a Windows hibernation file", DUMP),
-        (b"WAKE", "a Windows hibernation file", DUMP),
+        (
+            b"USERDUMP",
+            "a Windows crash dump of a process (32-bit)",
+            DUMP,
+        ),
+        (
+            b"USERDU64",
+            "a Windows crash dump of a process (64-bit)",
+            DUMP,
+        ),
         (b"MDMP", "a Windows minidump of a process", DUMP),
         (
             b"\xd0\xbe\xd2\xbe",

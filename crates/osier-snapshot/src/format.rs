@@ -18,6 +18,8 @@ pub enum Format {
     QemuStream,
     /// A Windows crash dump.
     CrashDump,
+    /// A Windows hibernation file.
+    Hibernation,
     /// A machine's state in a QEMU disk image, as `savevm` leaves it.
     Qcow2,
     /// PANDA's `.rr2`: a tar archive, gzip-compressed or not.
@@ -37,6 +39,7 @@ impl Format {
             Self::Avml => "avml",
             Self::QemuStream => "qemu-stream",
             Self::CrashDump => "crash-dump",
+            Self::Hibernation => "hibernation",
             Self::Qcow2 => "qcow2",
             Self::PandaRr2 => "panda-rr2",
             Self::PandaRr => "panda-rr",

@@ -9,6 +9,7 @@
 //! | `LiME`, AVML | ranges of memory behind headers, as they are or in framed Snappy |
 //! | QEMU stream | a migration or savevm stream, version 3; PANDA's `NAME-rr-snp` is one |
 //! | crash dump | Windows: full, kernel, bitmap, ranges, triage; both widths |
+//! | hibernation file | Windows XP to 11, both widths |
 //! | qcow2 | an internal snapshot in a QEMU disk image, as `savevm` leaves it |
 //! | `.rr2`, `.rr` | PANDA's archives, with the stream inside |
 //!
@@ -17,6 +18,7 @@
 
 mod bytes;
 mod cache;
+mod context;
 mod crash;
 mod cursor;
 mod elf;
@@ -25,6 +27,7 @@ mod flat;
 mod foreign;
 mod format;
 mod frames;
+mod hiber;
 mod kept;
 mod layout;
 mod lime;
@@ -41,6 +44,7 @@ mod scratch;
 mod stream;
 mod sweep;
 mod wrapped;
+mod xpress;
 
 pub use error::OpenError;
 pub use format::Format;

@@ -12,7 +12,7 @@ use crate::error::{OpenError, io_error};
 use crate::format::Format;
 use crate::map::Map;
 use crate::progress::Progress;
-use crate::{crash, elf, foreign, lime, panda, qcow2, raw, registers, stream, wrapped};
+use crate::{crash, elf, foreign, hiber, lime, panda, qcow2, raw, registers, stream, wrapped};
 
 /// The largest register file that is read.
 const REGISTERS_MAX: u64 = 16 << 20;
@@ -178,6 +178,10 @@ const READERS: &[Reader] = &[
     Reader {
         recognises: crash::recognise,
         open: crash::open,
+    },
+    Reader {
+        recognises: hiber::recognise,
+        open: hiber::open,
     },
     Reader {
         recognises: |input| panda::is_archive(&input.map),

@@ -12,7 +12,6 @@
 //! dumps themselves.
 
 mod bitmap;
-mod context;
 mod excluded;
 mod header;
 mod physical;
@@ -23,6 +22,7 @@ use std::sync::Arc;
 use osier_memory::{CpuState, Hint, Machine, PhysicalMemory};
 
 use self::header::{Header, Kind};
+use crate::context;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
 use crate::map::Map;
@@ -104,7 +104,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
 
 fn parse(map: Map) -> Result<(Header, Vec<CpuState>, Body), NotRead> {
     let mut header = Header::parse(map.bytes())?;
-    let (cpu, said) = context::of_header(map.bytes(), &header)?;
+    let (cpu, said) = processor(map.bytes(), &header)?;
     header.facts.push(("context record", said));
     let body = match header.kind {
         Kind::Full => physical::full(map, &header)?,
@@ -129,4 +129,29 @@ fn parse(map: Map) -> Result<(Header, Vec<CpuState>, Body), NotRead> {
         }
     };
     Ok((header, cpu.into_iter().collect(), body))
+}
+
+/// The processor that the header's context record describes, and what there is to say of it.
+///
+/// CR3 is the header's `DirectoryTableBase`; CR0 and CR4 carry no more than the paging that the
+/// header's width and `PaeEnabled` tell of. The record does not say which processor it is of: the
+/// one that crashed, or of a live dump the one whose thread wrote it.
+fn processor(file: &[u8], header: &Header) -> Result<(Option<CpuState>, String), Malformed> {
+    const CR0_PE_PG: u64 = 1 | 1 << 31;
+    const CR4_PSE: u64 = 1 << 4;
+    const CR4_PAE: u64 = 1 << 5;
+    let mut cpu = match context::read(file, header.context_at, header.wide)? {
+        Ok(cpu) => cpu,
+        Err(flags) => return Ok((None, format!("not used: ContextFlags {flags:#x}"))),
+    };
+    cpu.cr0 = CR0_PE_PG;
+    cpu.cr3 = header.hint.table_root.0;
+    cpu.cr4 = if header.wide || header.hint.pae == Some(true) {
+        CR4_PSE | CR4_PAE
+    } else {
+        CR4_PSE
+    };
+    let said = "of one processor whose number is not there; CR3 is DirectoryTableBase, CR0 and CR4 are \
+                inferred, segment bases are not there";
+    Ok((Some(cpu), said.to_owned()))
 }

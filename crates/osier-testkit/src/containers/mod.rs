@@ -2,6 +2,8 @@
 //! that the tests hold against them.
 
 pub mod crash;
+pub mod hiber;
 pub mod lime;
 pub mod packing;
 pub mod qcow2;
+pub mod xpress;

@@ -1,8 +1,7 @@
-//! The `CONTEXT` record of a crash dump's header.
+//! Windows' `CONTEXT` record of a processor's registers, of either width.
 
 use osier_memory::{CpuState, Segment};
 
-use super::header::Header;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 
@@ -11,10 +10,6 @@ const CONTEXT_I386: u32 = 0x1_0000;
 const CONTEXT_AMD64: u32 = 0x10_0000;
 /// `CONTEXT_CONTROL | CONTEXT_INTEGER` without the architecture.
 const CONTROL_INTEGER: u32 = 3;
-
-const CR0_PE_PG: u64 = 1 | 1 << 31;
-const CR4_PSE: u64 = 1 << 4;
-const CR4_PAE: u64 = 1 << 5;
 
 /// Where the registers lie in a record.
 struct Places {
@@ -49,32 +44,28 @@ const AMD64: Places = Places {
     architecture: CONTEXT_AMD64,
 };
 
-/// The processor that the header's context record describes, and what there is to say of it.
+/// The general registers, instruction pointer, flags, selectors and privilege level of the record at
+/// `at`; `Err` of its `ContextFlags` when it does not hold them.
 ///
-/// A record has no control registers and no segment bases. CR3 is the header's
-/// `DirectoryTableBase`; CR0 and CR4 carry no more than the paging that the header's width and
-/// `PaeEnabled` tell of; bases are left 0. The record does not say which processor it is of: the
-/// one that crashed, or of a live dump the one whose thread wrote it.
-pub(super) fn of_header(
-    file: &[u8],
-    header: &Header,
-) -> Result<(Option<CpuState>, String), Malformed> {
-    let at = if header.wide { &AMD64 } else { &I386 };
-    let place = |offset: usize| header.context_at.saturating_add(offset);
-    let flags = Cursor::new(file, place(at.flags)).le32("ContextFlags")?;
-    if flags & at.architecture == 0 || flags & CONTROL_INTEGER != CONTROL_INTEGER {
-        return Ok((None, format!("not used: ContextFlags {flags:#x}")));
+/// A record has no control registers and no segment bases: the caller knows the former, or leaves
+/// both 0.
+pub(crate) fn read(file: &[u8], at: usize, wide: bool) -> Result<Result<CpuState, u32>, Malformed> {
+    let places = if wide { &AMD64 } else { &I386 };
+    let place = |offset: usize| at.saturating_add(offset);
+    let flags = Cursor::new(file, place(places.flags)).le32("ContextFlags")?;
+    if flags & places.architecture == 0 || flags & CONTROL_INTEGER != CONTROL_INTEGER {
+        return Ok(Err(flags));
     }
     let word = |offset: usize, name: &str| {
         let mut cursor = Cursor::new(file, place(offset));
-        if header.wide {
+        if wide {
             cursor.le64(name)
         } else {
             cursor.le32(name).map(u64::from)
         }
     };
     let mut general = [0; 16];
-    for (register, offset) in general.iter_mut().zip(at.general) {
+    for (register, offset) in general.iter_mut().zip(places.general) {
         *register = word(*offset, "a general register")?;
     }
     let selector = |offset: usize| -> Result<Segment, Malformed> {
@@ -83,19 +74,14 @@ pub(super) fn of_header(
             ..Segment::default()
         })
     };
-    let [es, cs, ss, ds, fs, gs] = at.selectors;
+    let [es, cs, ss, ds, fs, gs] = places.selectors;
     let mut cpu = CpuState {
         general,
-        rip: word(at.ip, "the instruction pointer")?,
-        rflags: Cursor::new(file, place(at.eflags)).le32("EFlags")?.into(),
-        cr0: CR0_PE_PG,
-        cr3: header.hint.table_root.0,
-        cr4: if header.wide || header.hint.pae == Some(true) {
-            CR4_PSE | CR4_PAE
-        } else {
-            CR4_PSE
-        },
-        long_mode: Some(header.wide),
+        rip: word(places.ip, "the instruction pointer")?,
+        rflags: Cursor::new(file, place(places.eflags))
+            .le32("EFlags")?
+            .into(),
+        long_mode: Some(wide),
         a20_mask: u64::MAX,
         ..CpuState::default()
     };
@@ -106,9 +92,5 @@ pub(super) fn of_header(
     cpu.segments.fs = selector(fs)?;
     cpu.segments.gs = selector(gs)?;
     cpu.cpl = (cpu.segments.cs.selector & 3) as u8;
-    let said = format!(
-        "ContextFlags {flags:#x}, of one processor whose number is not there; CR3 is \
-         DirectoryTableBase, CR0 and CR4 are inferred, segment bases are not there",
-    );
-    Ok((Some(cpu), said))
+    Ok(Ok(cpu))
 }
