@@ -180,6 +180,7 @@ fn vads(lines: &[String]) -> Vec<Vad> {
             kind,
             protection,
             commit: false,
+            offset: 0,
             node: Some(VirtAddr(hex(node))),
         }
     });
