@@ -15,6 +15,8 @@ pub(super) fn write(w: &mut Writer<'_>, plan: &Plan) {
     let id = w.profile.identity().build_id.clone();
     let id = id.map_or_else(|| vec![0x11; 20], |id| id.0);
     let bytes = plan.image_bytes();
+    // The last page of the image, behind every variable, and the one before.
+    let debug = (bytes - 1) & !(PAGE - 1);
     let image = Image {
         base: plan.kernel_base,
         bytes,
@@ -24,8 +26,8 @@ pub(super) fn write(w: &mut Writer<'_>, plan: &Plan) {
             age: u32::from_be_bytes(id[16..20].try_into().expect("an age")),
             name: &plan.pdb,
         },
-        // The last page of the image, behind every variable.
-        debug: (bytes - 1) & !(PAGE - 1),
+        debug,
+        exports: (debug - PAGE, "ntoskrnl.exe"),
     };
     image::write(w, &image);
     if !plan.rsds {

@@ -82,6 +82,7 @@ pub(super) fn write(
         Some(heap) => heap.0,
         None => used.take(process, 0x20_0000, arena_bytes, VadKind::Private),
     };
+    process.heap = Some(VirtAddr(heap));
     let mut arena = Arena {
         space,
         next: VirtAddr(heap).plus(PAGE),

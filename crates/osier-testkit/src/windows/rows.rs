@@ -36,8 +36,8 @@ pub struct Process {
     pub vads: Vec<Vad>,
     /// Whether [`vads`](Self::vads) are all that the process has, so that the writer adds none.
     pub all_vads: bool,
-    /// Where the writer may put the loader's data: a range that is a VAD of the caller's. `None`
-    /// lets it choose one, and make it the process's heap.
+    /// The process's heap, where the writer puts the loader's data: a range that is a VAD of the
+    /// caller's, or chosen by the writer.
     pub heap: Option<VirtAddr>,
     /// What of it is not in memory.
     pub paged: Vec<(Part, Paged)>,
