@@ -55,8 +55,8 @@ fn headers_alone_do_no_harm() {
         for _ in 0..200 {
             let mut data = start.to_vec();
             data.resize(4096, 0);
-            for at in start.len()..4096 {
-                data[at] = random.below(256) as u8 & random.below(256) as u8;
+            for byte in &mut data[start.len()..] {
+                *byte = random.below(256) as u8 & random.below(256) as u8;
             }
             assert!(import_symbols(&data, everything).is_err());
         }

@@ -12,6 +12,7 @@
 mod hostile;
 mod isf;
 mod kernel_pdb;
+mod made;
 mod members;
 mod rekall;
 
