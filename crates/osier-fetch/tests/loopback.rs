@@ -61,7 +61,9 @@ fn pdb() -> Vec<u8> {
 }
 
 fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("fetch-loopback")
+        .join(name);
     let _ = fs::remove_dir_all(&folder);
     folder
 }
