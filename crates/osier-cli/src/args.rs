@@ -106,6 +106,9 @@ pub(crate) struct KnownArgs {
     /// The internal snapshot to read, by number or name, when the file is a qcow2 image with several
     #[arg(long, value_name = "NAME")]
     pub(crate) internal: Option<String>,
+    /// Another file of a split dump; may be repeated [default: those beside SNAP]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) part: Vec<PathBuf>,
     /// The most decoded memory to keep of a compressed snapshot, in MiB [default: 64]
     #[arg(long, value_name = "N")]
     pub(crate) cache_mib: Option<u32>,

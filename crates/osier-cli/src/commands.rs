@@ -71,6 +71,7 @@ fn options(args: &KnownArgs) -> Options {
         registers: args.registers.clone(),
         ram_split: args.ram_split,
         internal: args.internal.clone(),
+        parts: args.part.clone(),
         cache_bytes: args.cache_mib.map(|mib| u64::from(mib) << 20),
         scratch_limit: args.scratch_gib.map(|gib| u64::from(gib) << 30),
         progress: crate::progress::on_terminal(),

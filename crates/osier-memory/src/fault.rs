@@ -107,6 +107,8 @@ pub enum Codec {
     Lz4,
     /// Microsoft's Xpress, LZ77 alone or with Huffman codes.
     Xpress,
+    /// None: the bytes as they are, of a wrong length.
+    Stored,
     /// QEMU's delta encoding of a page.
     Xbzrle,
 }

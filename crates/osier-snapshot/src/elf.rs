@@ -138,7 +138,14 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
     let mut anomalies = Vec::new();
     let mut notes = Notes::default();
     for segment in segments.iter().filter(|s| s.kind == PT_NOTE) {
-        notes::parse(file, segment.offset, segment.filesz, &mut notes);
+        let at = usize::try_from(segment.offset).unwrap_or(usize::MAX);
+        let rest = file.get(at..).unwrap_or_default();
+        let len = usize::try_from(segment.filesz).unwrap_or(usize::MAX);
+        if len > rest.len() {
+            anomalies.push("the file ends inside its notes".to_owned());
+        }
+        let bytes = rest.get(..len).unwrap_or(rest);
+        notes::parse(bytes, segment.offset, &mut notes);
     }
     anomalies.append(&mut notes.anomalies);
     let cpus = notes.cpus(machine == EM_X86_64);
@@ -162,13 +169,7 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
         ("notes", notes.names()),
     ];
     if cpus.is_empty() && notes.prstatus > 0 {
-        facts.push((
-            "processors",
-            format!(
-                "{} with general registers only (no control registers), not used",
-                notes.prstatus
-            ),
-        ));
+        facts.push(("processors", notes.without_control_registers()));
     }
     let hints = notes.vmcoreinfo.into_iter().map(Hint::Vmcoreinfo).collect();
     Ok(ElfCore {

@@ -11,17 +11,6 @@ pub(crate) fn recognise(head: &[u8]) -> Option<(&'static str, &'static str)> {
             "only x86 machines are read",
         ),
         (
-            b"KDUMP   ",
-            "a compressed kdump",
-            "write it as ELF, without -z",
-        ),
-        (b"DISKDUMP", "a diskdump", "write it as ELF"),
-        (
-            b"makedumpfile\0",
-            "a flattened kdump",
-            "write it as ELF, without -z",
-        ),
-        (
             b"USERDUMP",
             "a Windows crash dump of a process (32-bit)",
             DUMP,

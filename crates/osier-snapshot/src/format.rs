@@ -14,6 +14,10 @@ pub enum Format {
     Lime,
     /// An AVML dump: `LiME`'s ranges, compressed.
     Avml,
+    /// kdump's compressed dump.
+    Kdump,
+    /// A diskdump.
+    Diskdump,
     /// A QEMU migration or savevm stream; PANDA's `NAME-rr-snp`.
     QemuStream,
     /// A Windows crash dump.
@@ -37,6 +41,8 @@ impl Format {
             Self::ElfCore => "elf-core",
             Self::Lime => "lime",
             Self::Avml => "avml",
+            Self::Kdump => "kdump",
+            Self::Diskdump => "diskdump",
             Self::QemuStream => "qemu-stream",
             Self::CrashDump => "crash-dump",
             Self::Hibernation => "hibernation",

@@ -7,6 +7,7 @@
 //! | raw | file offset = guest-physical address; or a bare RAM block with [`OpenOptions::ram_split`] |
 //! | ELF core | QEMU's `dump-guest-memory`, with or without paging, both classes |
 //! | `LiME`, AVML | ranges of memory behind headers, as they are or in framed Snappy |
+//! | kdump, diskdump | makedumpfile's and QEMU's compressed dumps, flattened or not, split or whole |
 //! | QEMU stream | a migration or savevm stream, version 3; PANDA's `NAME-rr-snp` is one |
 //! | crash dump | Windows: full, kernel, bitmap, ranges, triage; both widths |
 //! | hibernation file | Windows XP to 11, both widths |
@@ -24,10 +25,12 @@ mod cursor;
 mod elf;
 mod error;
 mod flat;
+mod flattened;
 mod foreign;
 mod format;
 mod frames;
 mod hiber;
+mod kdump;
 mod kept;
 mod layout;
 mod lime;

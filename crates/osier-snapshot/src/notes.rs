@@ -10,6 +10,8 @@ use crate::cursor::Cursor;
 use crate::error::Malformed;
 use crate::registers::ATTRIBUTES;
 
+/// `struct elf_prstatus` of x86-64.
+const PRSTATUS_BYTES: usize = 336;
 /// `QEMUCPUState` version 1 without `kernel_gs_base`.
 const QEMU_BYTES: usize = 432;
 
@@ -19,6 +21,8 @@ pub(crate) struct Notes {
     qemu: Vec<CpuState>,
     /// Number of `NT_PRSTATUS` notes.
     pub(crate) prstatus: usize,
+    /// Bytes of the last of them.
+    prstatus_bytes: usize,
     /// The text of the `VMCOREINFO` note.
     pub(crate) vmcoreinfo: Option<Vec<u8>>,
     /// Oddities that were survived.
@@ -46,6 +50,19 @@ impl Notes {
             .collect()
     }
 
+    /// Whether `NT_PRSTATUS` is x86-64's, by its size; i386's has 144 bytes.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.prstatus_bytes == PRSTATUS_BYTES
+    }
+
+    /// What to say of processors that have `NT_PRSTATUS` only.
+    pub(crate) fn without_control_registers(&self) -> String {
+        format!(
+            "{} with general registers only (no control registers), not used",
+            self.prstatus
+        )
+    }
+
     /// A line that counts the notes by name.
     pub(crate) fn names(&self) -> String {
         format!(
@@ -58,23 +75,15 @@ impl Notes {
     }
 }
 
-/// Adds the notes in `[offset, offset + len)` of `file` to `notes`. Notes that end early are an
-/// anomaly, not an error: memory can be read without them.
-pub(crate) fn parse(file: &[u8], offset: u64, len: u64, notes: &mut Notes) {
-    let at = usize::try_from(offset).unwrap_or(usize::MAX);
-    let end = usize::try_from(offset.saturating_add(len)).unwrap_or(usize::MAX);
-    let whole = file.get(..end.min(file.len())).unwrap_or(file);
-    if end > file.len() {
-        notes
-            .anomalies
-            .push("the file ends inside its notes".to_owned());
-    }
-    let mut cursor = Cursor::new(whole, at);
+/// Adds the notes in `bytes`, which lie at file offset `base`, to `notes`. Notes that end early are
+/// an anomaly, not an error: memory can be read without them.
+pub(crate) fn parse(bytes: &[u8], base: u64, notes: &mut Notes) {
+    let mut cursor = Cursor::new(bytes, 0);
     while cursor.left() >= 12 {
         if let Err(bad) = note(&mut cursor, notes) {
             notes.anomalies.push(format!(
                 "a note at file offset {:#x} is cut short",
-                bad.offset
+                base.saturating_add(bad.offset)
             ));
             return;
         }
@@ -91,7 +100,10 @@ fn note(cursor: &mut Cursor<'_>, notes: &mut Notes) -> Result<(), Malformed> {
     align(cursor);
     let name = name.strip_suffix(b"\0").unwrap_or(name);
     match (name, kind) {
-        (b"CORE", 1) => notes.prstatus = notes.prstatus.saturating_add(1),
+        (b"CORE", 1) => {
+            notes.prstatus = notes.prstatus.saturating_add(1);
+            notes.prstatus_bytes = data.len();
+        }
         (b"QEMU", 0) => match qemu_cpu(data) {
             Ok(Some(cpu)) => notes.qemu.push(cpu),
             Ok(None) | Err(_) => notes

@@ -12,7 +12,10 @@ use crate::error::{OpenError, io_error};
 use crate::format::Format;
 use crate::map::Map;
 use crate::progress::Progress;
-use crate::{crash, elf, foreign, hiber, lime, panda, qcow2, raw, registers, stream, wrapped};
+use crate::{
+    crash, elf, flattened, foreign, hiber, kdump, lime, panda, qcow2, raw, registers, stream,
+    wrapped,
+};
 
 /// The largest register file that is read.
 const REGISTERS_MAX: u64 = 16 << 20;
@@ -35,6 +38,9 @@ pub struct OpenOptions {
     pub index_dir: Option<PathBuf>,
     /// The most bytes that an archive or a compressed snapshot may unpack to.
     pub scratch_limit: u64,
+    /// The other files of a dump that was written into several; empty: they are looked for beside
+    /// the one that is opened.
+    pub parts: Vec<PathBuf>,
     /// The most bytes of decoded pages that a compressed format keeps in memory.
     pub cache_bytes: u64,
     /// Whom to tell how far a long step of opening has got.
@@ -49,6 +55,7 @@ impl Default for OpenOptions {
             internal: None,
             index_dir: None,
             scratch_limit: 64 << 30,
+            parts: Vec::new(),
             cache_bytes: 64 << 20,
             progress: Progress::default(),
         }
@@ -182,6 +189,14 @@ const READERS: &[Reader] = &[
     Reader {
         recognises: hiber::recognise,
         open: hiber::open,
+    },
+    Reader {
+        recognises: |input| kdump::recognises(input.map.bytes()),
+        open: kdump::open,
+    },
+    Reader {
+        recognises: |input| input.map.bytes().starts_with(flattened::MAGIC),
+        open: flattened::open,
     },
     Reader {
         recognises: |input| panda::is_archive(&input.map),

@@ -51,7 +51,7 @@ fn what_cannot_be_memory_is_said() {
             .to_string()
             .contains("no known format")
     );
-    let magics: &[&[u8]] = &[b"KDUMP   ", b"PAGEDU64", b"hibr", b"7z\xbc\xaf\x27\x1c"];
+    let magics: &[&[u8]] = &[b"USERDUMP", b"MDMP", b"7z\xbc\xaf\x27\x1c"];
     for magic in magics {
         let mut bytes = magic.to_vec();
         bytes.resize(2 * MIB, 0);

@@ -39,6 +39,9 @@ pub struct Options {
     pub ram_split: Option<u64>,
     /// Which internal snapshot of a disk image to open, by its identifier or name.
     pub internal: Option<String>,
+    /// The other files of a dump that was written into several; empty: they are looked for beside
+    /// the snapshot.
+    pub parts: Vec<PathBuf>,
     /// The most bytes of decoded pages that a compressed format keeps in memory; `None` leaves it
     /// to [`OpenOptions`].
     pub cache_bytes: Option<u64>,
@@ -80,6 +83,7 @@ pub fn open_snapshot(path: &Path, options: &Options) -> Result<Snapshot, Error> 
         index_dir: options.cache.clone(),
         ram_split: options.ram_split,
         internal: options.internal.clone(),
+        parts: options.parts.clone(),
         cache_bytes: options.cache_bytes.unwrap_or(unsaid.cache_bytes),
         scratch_limit: options.scratch_limit.unwrap_or(unsaid.scratch_limit),
         progress: options.progress.clone(),

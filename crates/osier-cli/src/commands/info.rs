@@ -13,6 +13,9 @@ use crate::args::{Format, InfoArgs, OutputArgs};
 use crate::failure::Outcome;
 use crate::output::Output;
 
+/// Stretches of RAM that are shown as text; a filtered dump has thousands.
+const RUNS_SHOWN: usize = 16;
+
 pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let options = options(&args.snapshot.known);
     let snapshot = open_snapshot(&args.snapshot.snapshot, &options)?;
@@ -64,11 +67,19 @@ fn machine_text(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
     for anomaly in &info.anomalies {
         line(text, "anomaly", anomaly);
     }
-    for (nth, run) in snapshot.machine.memory.runs().iter().enumerate() {
+    let runs = snapshot.machine.memory.runs();
+    for (nth, run) in runs.iter().take(RUNS_SHOWN).enumerate() {
         let (start, end) = (run.start.0, run.end().0);
         let size = size(run.len);
         let name = if nth == 0 { "RAM" } else { "" };
         line(text, name, &format!("{start:#014x} .. {end:#014x}  {size}"));
+    }
+    if let Some(more) = runs.get(RUNS_SHOWN..).filter(|more| !more.is_empty()) {
+        let bytes = runs
+            .iter()
+            .fold(0_u64, |sum, run| sum.saturating_add(run.len));
+        let rest = format!("and {} more stretches, {bytes} bytes in all", more.len());
+        line(text, "", &rest);
     }
     if let Some(checksum) = checksum {
         line(text, "RAM CRC-32", &format!("{checksum:#010x}"));

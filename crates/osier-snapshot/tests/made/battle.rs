@@ -64,8 +64,7 @@ pub fn survive(bytes: &[u8]) -> bool {
     })
 }
 
-/// Cuts `bytes` at every byte of the first `head` and around every place of `boundaries`, and at
-/// `random` places; then flips bits, `flips` times, every other time in the head.
+/// Cuts `bytes` all over the first `head`, around every place of `boundaries`, and at `random` places; then flips bits, `flips` times, every other time in the head.
 pub fn battle(bytes: &[u8], head: usize, boundaries: &[usize], random: u64, flips: u64) {
     assert!(survive(bytes));
     let mut seed = Random::new(bytes.len() as u64);
@@ -74,7 +73,11 @@ pub fn battle(bytes: &[u8], head: usize, boundaries: &[usize], random: u64, flip
     let anywhere: Vec<usize> = (0..random)
         .map(|_| seed.below(bytes.len() as u64) as usize)
         .collect();
-    for len in (0..head).chain(near).chain(anywhere) {
+    for len in (0..head)
+        .step_by(head.div_ceil(200))
+        .chain(near)
+        .chain(anywhere)
+    {
         survive(&bytes[..len.min(bytes.len())]);
     }
     let mut bad = bytes.to_vec();

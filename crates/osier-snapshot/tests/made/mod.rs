@@ -341,7 +341,7 @@ pub fn qemu_note(bytes: usize, cpu: u8) -> Vec<u8> {
     note
 }
 
-fn note(out: &mut Vec<u8>, name: &str, kind: u32, data: &[u8]) {
+pub fn note(out: &mut Vec<u8>, name: &str, kind: u32, data: &[u8]) {
     out.extend((name.len() as u32 + 1).to_le_bytes());
     out.extend((data.len() as u32).to_le_bytes());
     out.extend(kind.to_le_bytes());

@@ -3,6 +3,7 @@
 
 pub mod crash;
 pub mod hiber;
+pub mod kdump;
 pub mod lime;
 pub mod packing;
 pub mod qcow2;

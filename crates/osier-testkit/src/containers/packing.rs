@@ -60,3 +60,84 @@ pub fn snappy(bytes: &[u8]) -> Vec<u8> {
     }
     out
 }
+
+/// `bytes` as a zlib stream (RFC 1950) of stored blocks (RFC 1951).
+pub fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x78, 0x01];
+    let last = bytes.len().div_ceil(60_000).max(1) - 1;
+    for (number, block) in bytes.chunks(60_000).enumerate() {
+        let len = block.len() as u16;
+        out.push(u8::from(number == last));
+        out.extend(len.to_le_bytes());
+        out.extend((!len).to_le_bytes());
+        out.extend(block);
+    }
+    let (mut a, mut b) = (1_u32, 0_u32);
+    for byte in bytes {
+        a = (a + u32::from(*byte)) % 65_521;
+        b = (b + a) % 65_521;
+    }
+    out.extend((b << 16 | a).to_be_bytes());
+    out
+}
+
+/// `bytes` as an LZO1X block (`Documentation/staging/lzo.rst` of Linux): runs of literals, and
+/// matches at distance 1.
+pub fn lzo(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let extended = |out: &mut Vec<u8>, mut rest: usize| {
+        while rest > 255 {
+            out.push(0);
+            rest -= 255;
+        }
+        out.push(rest as u8);
+    };
+    let mut first = true;
+    for (literals, repeats) in pieces(bytes, 8) {
+        if first && literals.len() <= 238 {
+            out.push(literals.len() as u8 + 17);
+        } else if literals.len() < 4 {
+            // They ride on the match before, in the low bits of its distance.
+            let distance = out.len() - 2;
+            out[distance] |= literals.len() as u8;
+        } else if literals.len() <= 18 {
+            out.push(literals.len() as u8 - 3);
+        } else {
+            out.push(0);
+            extended(&mut out, literals.len() - 18);
+        }
+        first = false;
+        out.extend(literals);
+        if repeats == 0 {
+            continue;
+        }
+        if repeats <= 33 {
+            out.push(0x20 | (repeats as u8 - 2));
+        } else {
+            out.push(0x20);
+            extended(&mut out, repeats - 33);
+        }
+        out.extend([0, 0]);
+    }
+    out.extend([0x11, 0, 0]);
+    out
+}
+
+/// `bytes`, of 256 to 65,791, as a Zstandard frame (RFC 8878) of raw and run-length blocks.
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+    let mut out = b"\x28\xb5\x2f\xfd\x60".to_vec(); // one segment, two bytes of size
+    out.extend((bytes.len() as u16).wrapping_sub(256).to_le_bytes());
+    let mut block = |last: bool, kind: u32, size: usize, data: &[u8]| {
+        let header = u32::from(last) | kind << 1 | (size as u32) << 3;
+        out.extend(&header.to_le_bytes()[..3]);
+        out.extend(data);
+    };
+    for (literals, repeats) in pieces(bytes, 8) {
+        block(false, 0, literals.len(), literals);
+        if repeats > 0 {
+            block(false, 1, repeats, &literals[literals.len() - 1..]);
+        }
+    }
+    block(true, 0, 0, &[]);
+    out
+}

@@ -1,0 +1,292 @@
+//! makedumpfile's flattened form, which is a dump written to a pipe: pieces, each behind its length and
+//! its offset in the dump. A piece may be written over by a later one.
+//!
+//! A header of 4,096 bytes starts with `makedumpfile`, padded to 16 bytes, and two big-endian 64-bit
+//! numbers, type 1 and version 1. Pieces follow: offset and length (big-endian, signed, 64 bits),
+//! and that many bytes. The offset −1 ends them.
+//!
+//! Source: makedumpfile 1.7 `makedumpfile.h` (`struct makedumpfile_header`,
+//! `struct makedumpfile_data_header`).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use crate::cursor::Cursor;
+use crate::error::{Malformed, OpenError, io_error};
+use crate::map::Map;
+use crate::open::{Input, OpenOptions, Snapshot};
+use crate::scratch::Scratch;
+use crate::{elf, kdump};
+
+pub(crate) const MAGIC: &[u8] = b"makedumpfile\0\0\0\0";
+/// Bytes before the first piece.
+const HEADER: usize = 4096;
+
+/// Opens a flattened dump: a kdump where it lies, an ELF core out of a scratch file.
+///
+/// # Errors
+///
+/// The flattened form contradicts itself, or what it holds does.
+pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
+    let Input { path, map, options } = input;
+    let file_bytes = map.len();
+    let view = View::new(map).map_err(|bad| bad.in_file(path))?;
+    let head = view.bytes(0, 8).unwrap_or_default();
+    if head.starts_with(elf::MAGIC) {
+        drop(head);
+        let map = rearranged(&view, path, options)?;
+        let mut snapshot = elf::open(Input { path, map, options })?;
+        snapshot.info.file_bytes = file_bytes;
+        snapshot
+            .info
+            .facts
+            .insert(0, ("flattened", "yes".to_owned()));
+        if view.cut_short {
+            snapshot.info.anomalies.insert(0, CUT_SHORT.to_owned());
+        }
+        return Ok(snapshot);
+    }
+    if kdump::recognises(&head) {
+        drop(head);
+        return kdump::of_view(path, view, options);
+    }
+    Err(OpenError::NotASnapshot {
+        path: path.to_owned(),
+        found: "a flattened file that holds neither a kdump nor an ELF core at its start"
+            .to_owned(),
+        way_out: "take the dump again, or copy it again".to_owned(),
+    })
+}
+
+/// The dump as it was before it was flattened, in a scratch file.
+fn rearranged(view: &View, path: &Path, options: &OpenOptions) -> Result<Map, OpenError> {
+    if view.end() > options.scratch_limit {
+        return Err(OpenError::ScratchLimit {
+            path: path.to_owned(),
+            limit: options.scratch_limit,
+        });
+    }
+    let system = std::env::temp_dir();
+    let dir = options.index_dir.as_deref().unwrap_or(&system);
+    let copied = || -> io::Result<Map> {
+        let (held, mut file) = Scratch::create(dir)?;
+        for (start, piece) in view.pieces.iter().flatten() {
+            file.seek(SeekFrom::Start(*start))?;
+            let bytes = view.mapped(piece.offset, piece.len).unwrap_or_default();
+            file.write_all(bytes)?;
+        }
+        file.flush()?;
+        Map::of_scratch(file, held)
+    };
+    copied().map_err(io_error(dir, "cannot hold the rearranged dump"))
+}
+
+/// What to say of a flattened dump without its end mark.
+pub(crate) const CUT_SHORT: &str = "the flattened dump is cut short: its end mark is missing";
+
+/// A dump's bytes by their offset in the dump, whether it is flattened or not.
+pub(crate) struct View {
+    map: Map,
+    /// Of a flattened dump: by offset in the dump, disjoint.
+    pieces: Option<BTreeMap<u64, Piece>>,
+    /// Whether the mark at the end of a flattened dump is missing.
+    pub(crate) cut_short: bool,
+}
+
+/// Where a stretch of the dump lies in the file.
+#[derive(Clone, Copy)]
+struct Piece {
+    len: u64,
+    offset: u64,
+}
+
+/// Bytes that are kept: where they lie in the file, or put together out of several pieces.
+pub(crate) enum Held {
+    Mapped(Map),
+    Joined(Vec<u8>),
+}
+
+impl Held {
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map.bytes(),
+            Self::Joined(bytes) => bytes,
+        }
+    }
+}
+
+impl View {
+    /// The view of a dump, flattened or not.
+    ///
+    /// # Errors
+    ///
+    /// The flattened form is of another type or version than 1, or a piece has no place.
+    pub(crate) fn new(map: Map) -> Result<Self, Malformed> {
+        if !map.bytes().starts_with(MAGIC) {
+            return Ok(Self {
+                map,
+                pieces: None,
+                cut_short: false,
+            });
+        }
+        let mut cursor = Cursor::new(map.bytes(), MAGIC.len());
+        let kind = cursor.be64("the type of the flattened form")?;
+        let version = cursor.be64("the version of the flattened form")?;
+        if (kind, version) != (1, 1) {
+            return Err(Malformed::new(
+                MAGIC.len() as u64,
+                format!("the flattened form of type 1 and version 1, not {kind} and {version}"),
+            ));
+        }
+        let mut pieces = BTreeMap::new();
+        let mut cursor = Cursor::new(map.bytes(), HEADER);
+        let cut_short = loop {
+            let at = cursor.at() as u64;
+            let (Ok(start), Ok(len)) = (cursor.be64(""), cursor.be64("")) else {
+                break true;
+            };
+            if start == u64::MAX {
+                break false;
+            }
+            if start
+                .checked_add(len)
+                .is_none_or(|end| end > i64::MAX as u64)
+            {
+                return Err(Malformed::new(at, "a piece's offset and length"));
+            }
+            let offset = cursor.at() as u64;
+            let held = len.min(cursor.left() as u64);
+            put(&mut pieces, start, Piece { len: held, offset });
+            if cursor.take(held as usize, "a piece").is_err() || held < len {
+                break true;
+            }
+        };
+        Ok(Self {
+            map,
+            pieces: Some(pieces),
+            cut_short,
+        })
+    }
+
+    /// Whether the dump is flattened.
+    pub(crate) fn is_flattened(&self) -> bool {
+        self.pieces.is_some()
+    }
+
+    /// Length of the file in bytes.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.map.len()
+    }
+
+    /// The offset past the dump's last byte.
+    pub(crate) fn end(&self) -> u64 {
+        match &self.pieces {
+            None => self.map.len(),
+            Some(pieces) => pieces
+                .last_key_value()
+                .map_or(0, |(start, piece)| start.saturating_add(piece.len)),
+        }
+    }
+
+    /// The stretch of the file from `offset` of the dump on: file offset and length.
+    fn stretch(&self, offset: u64) -> Option<(u64, u64)> {
+        let (start, piece) = match &self.pieces {
+            None => (
+                0,
+                Piece {
+                    len: self.map.len(),
+                    offset: 0,
+                },
+            ),
+            Some(pieces) => {
+                let (start, piece) = pieces.range(..=offset).next_back()?;
+                (*start, *piece)
+            }
+        };
+        let into = offset.checked_sub(start)?;
+        let left = piece.len.checked_sub(into).filter(|left| *left > 0)?;
+        Some((piece.offset.checked_add(into)?, left))
+    }
+
+    /// The file offset of the byte at `offset` of the dump; where it would be, when it is missing.
+    pub(crate) fn file_offset(&self, offset: u64) -> u64 {
+        match self.stretch(offset) {
+            Some((at, _)) => at,
+            None if self.is_flattened() => self.map.len(),
+            None => offset,
+        }
+    }
+
+    /// The file's bytes `[at, at + len)`.
+    fn mapped(&self, at: u64, len: u64) -> Option<&[u8]> {
+        let at = usize::try_from(at).ok()?;
+        let end = at.checked_add(usize::try_from(len).ok()?)?;
+        self.map.bytes().get(at..end)
+    }
+
+    /// The `len` bytes at `offset`; `None` when one of them is not there.
+    pub(crate) fn bytes(&self, offset: u64, len: u64) -> Option<Cow<'_, [u8]>> {
+        let (at, left) = self.stretch(offset)?;
+        if len <= left {
+            return self.mapped(at, len).map(Cow::Borrowed);
+        }
+        let mut bytes = Vec::new(); // grows by what is there, not by what is asked
+        while (bytes.len() as u64) < len {
+            let done = bytes.len() as u64;
+            let (at, left) = self.stretch(offset.checked_add(done)?)?;
+            let now = left.min(len.saturating_sub(done));
+            bytes.extend_from_slice(self.mapped(at, now)?);
+        }
+        Some(Cow::Owned(bytes))
+    }
+
+    /// The `len` bytes at `offset`, to keep.
+    pub(crate) fn held(&self, offset: u64, len: u64) -> Option<Held> {
+        let (at, left) = self.stretch(offset)?;
+        if len <= left {
+            return self.map.part(at, len).map(Held::Mapped);
+        }
+        self.bytes(offset, len)
+            .map(|bytes| Held::Joined(bytes.into_owned()))
+    }
+}
+
+/// Puts a piece in its place, over what was there.
+fn put(pieces: &mut BTreeMap<u64, Piece>, start: u64, piece: Piece) {
+    if piece.len == 0 {
+        return;
+    }
+    let end = start.saturating_add(piece.len);
+    // What the one before has behind the new one's end goes on there.
+    let before = pieces.range_mut(..start).next_back();
+    let mut rest = None;
+    if let Some((&from, old)) = before {
+        let old_end = from.saturating_add(old.len);
+        if old_end > end {
+            let skip = end.saturating_sub(from);
+            rest = Some(Piece {
+                len: old_end.saturating_sub(end),
+                offset: old.offset.saturating_add(skip),
+            });
+        }
+        old.len = old.len.min(start.saturating_sub(from));
+    }
+    while let Some((&from, &old)) = pieces.range(start..end).next() {
+        pieces.remove(&from);
+        let old_end = from.saturating_add(old.len);
+        if old_end > end {
+            let skip = end.saturating_sub(from);
+            rest = Some(Piece {
+                len: old_end.saturating_sub(end),
+                offset: old.offset.saturating_add(skip),
+            });
+        }
+    }
+    if let Some(rest) = rest {
+        pieces.insert(end, rest);
+    }
+    pieces.insert(start, piece);
+}

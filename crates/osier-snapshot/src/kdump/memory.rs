@@ -1,0 +1,273 @@
+//! Physical memory behind page descriptors.
+
+use std::borrow::Cow;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use osier_memory::{Cause, Chunk, Codec, Fault, Filter, PhysAddr, PhysRun, PhysicalMemory};
+
+use super::bitmap::{Bitmap, Ranked};
+use super::pages;
+use crate::cache::PageCache;
+use crate::cursor::Cursor;
+use crate::flattened::View;
+use crate::sweep;
+
+/// Bytes of a page descriptor: offset, size, flags, `page_flags`.
+const DESCRIPTOR: u64 = 24;
+
+/// One file of a dump.
+pub(super) struct Part {
+    pub(super) view: View,
+    /// The page frames whose descriptors it holds.
+    pub(super) frames: Range<u64>,
+    /// Offset of the first descriptor.
+    pub(super) descriptors: u64,
+}
+
+impl Part {
+    /// How many descriptors the file can hold at most.
+    fn room(&self) -> u64 {
+        self.view
+            .end()
+            .saturating_sub(self.descriptors)
+            .min(self.view.file_bytes())
+            / DESCRIPTOR
+    }
+}
+
+/// Where a page's bytes lie.
+struct Place {
+    part: usize,
+    offset: u64,
+    size: u64,
+    codec: Codec,
+}
+
+/// The memory of a dump.
+pub(super) struct KdumpMemory {
+    /// By frames, disjoint.
+    parts: Vec<Part>,
+    /// Frames that the machine has.
+    present: Option<Bitmap>,
+    /// Frames that the dump has.
+    dumped: Ranked,
+    /// Bytes of a page; a power of two.
+    block: u64,
+    runs: Vec<PhysRun>,
+    decoded: PageCache,
+}
+
+impl KdumpMemory {
+    /// The memory of `parts`, by frames and disjoint. Without `present`, every frame that is not
+    /// `dumped` is no RAM.
+    pub(super) fn new(
+        parts: Vec<Part>,
+        present: Option<Bitmap>,
+        dumped: Bitmap,
+        block: u64,
+        decoded: PageCache,
+    ) -> Self {
+        let dumped = Ranked::new(dumped);
+        let mut memory = Self {
+            parts,
+            present,
+            dumped,
+            block,
+            runs: Vec::new(),
+            decoded,
+        };
+        memory.runs = memory.held();
+        memory
+    }
+
+    /// What the files hold. A frame counts when there is room for its descriptor, so the runs are no
+    /// more than the files' lengths justify.
+    fn held(&self) -> Vec<PhysRun> {
+        let mut stretches = Vec::new();
+        let mut held = self.dumped.bits.stretches().peekable();
+        for part in &self.parts {
+            let mut room = part.room();
+            while let Some(&(first, end)) = held.peek() {
+                let from = first.max(part.frames.start);
+                let to = end.min(part.frames.end);
+                if from < to && room > 0 {
+                    let taken = to.saturating_sub(from).min(room);
+                    room = room.saturating_sub(taken);
+                    stretches.push((
+                        from.saturating_mul(self.block),
+                        taken.saturating_mul(self.block),
+                    ));
+                }
+                if end > part.frames.end {
+                    break;
+                }
+                held.next();
+            }
+        }
+        sweep::join(stretches)
+    }
+
+    /// The number of frames of each kind: in the machine, in the dump.
+    pub(super) fn counts(&self) -> (Option<u64>, u64) {
+        let count = |bits: &Bitmap| {
+            bits.stretches().fold(0_u64, |sum, (first, end)| {
+                sum.saturating_add(end.saturating_sub(first))
+            })
+        };
+        (self.present.as_ref().map(count), count(&self.dumped.bits))
+    }
+
+    /// The first stretch of dumped frames that no part holds.
+    pub(super) fn first_missing(&self) -> Option<(u64, u64)> {
+        let frames = self.dumped.bits.frames();
+        let mut covered = 0_u64;
+        let parts = self.parts.iter().map(|part| part.frames.clone());
+        for next in parts.chain(std::iter::once(frames..frames)) {
+            let gap = covered..next.start.min(frames);
+            if !gap.is_empty() && self.dumped.rank(gap.end) > self.dumped.rank(gap.start) {
+                return Some((gap.start, gap.end));
+            }
+            covered = covered.max(next.end);
+        }
+        None
+    }
+
+    /// Where the bytes of `frame` lie.
+    fn place(&self, frame: u64) -> Result<Place, Cause> {
+        if !self.dumped.bits.has(frame) {
+            let excluded = self.present.as_ref().is_some_and(|bits| bits.has(frame));
+            return Err(if excluded {
+                Cause::Excluded {
+                    filter: Filter::DumpLevel,
+                }
+            } else {
+                Cause::NoRam
+            });
+        }
+        let next = self
+            .parts
+            .partition_point(|part| part.frames.start <= frame);
+        let (number, part) = next
+            .checked_sub(1)
+            .and_then(|number| Some((number, self.parts.get(number)?)))
+            .filter(|(_, part)| part.frames.contains(&frame))
+            .ok_or(Cause::NotCaptured)?;
+        let before = self.dumped.rank(part.frames.start);
+        let index = self.dumped.rank(frame).saturating_sub(before);
+        let at = part
+            .descriptors
+            .saturating_add(index.saturating_mul(DESCRIPTOR));
+        let short = || Cause::FileShort {
+            offset: part.view.file_offset(at),
+        };
+        let bytes = part.view.bytes(at, DESCRIPTOR).ok_or_else(short)?;
+        let mut cursor = Cursor::new(&bytes, 0);
+        let (Ok(offset), Ok(size), Ok(flags)) = (cursor.le64(""), cursor.le32(""), cursor.le32(""))
+        else {
+            return Err(short());
+        };
+        if offset == 0 || size == 0 {
+            return Err(Cause::NotCaptured); // the writer came to its end before this page
+        }
+        let codec = pages::codec(flags).ok_or(Cause::Decode {
+            offset: part.view.file_offset(at),
+            codec: Codec::Stored,
+        })?;
+        Ok(Place {
+            part: number,
+            offset,
+            size: size.into(),
+            codec,
+        })
+    }
+
+    /// The page of `frame`.
+    fn page(&self, frame: u64, keep: bool) -> Result<Chunk<'_>, Cause> {
+        let place = self.place(frame)?;
+        let view = &self.parts.get(place.part).ok_or(Cause::NotCaptured)?.view;
+        let file_offset = || view.file_offset(place.offset);
+        let packed = || {
+            view.bytes(place.offset, place.size)
+                .ok_or_else(|| Cause::FileShort {
+                    offset: file_offset(),
+                })
+        };
+        let undecodable = |codec| Cause::Decode {
+            offset: file_offset(),
+            codec,
+        };
+        let codec = place.codec;
+        if codec == Codec::Stored {
+            if place.size != self.block {
+                return Err(undecodable(codec));
+            }
+            return packed().map(|page| match page {
+                Cow::Borrowed(page) => Chunk::borrowed(page),
+                Cow::Owned(page) => Chunk::decoded(Arc::from(page), 0),
+            });
+        }
+        // No compression makes a page twice as long.
+        if place.size > self.block.saturating_mul(2) {
+            return Err(undecodable(codec));
+        }
+        let decode = || {
+            pages::decode(codec, &packed()?, self.block as usize).ok_or_else(|| undecodable(codec))
+        };
+        let page = if keep {
+            let key = (place.part as u64).rotate_right(16) ^ place.offset;
+            self.decoded.get_or_decode(key, decode)?
+        } else {
+            decode()?
+        };
+        Ok(Chunk::decoded(page, 0))
+    }
+
+    /// The page frame of `pa`, and the bytes before `pa` in it.
+    fn split(&self, pa: PhysAddr) -> (u64, usize) {
+        let shift = self.block.trailing_zeros();
+        let into = pa.0 & self.block.wrapping_sub(1);
+        (pa.0 >> shift, into as usize)
+    }
+
+    /// Fills `buf` from `pa` on, past the cache; returns the bytes filled.
+    fn fill(&self, pa: PhysAddr, buf: &mut [u8]) -> usize {
+        let mut done = 0_usize;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = pa.plus(done as u64);
+            let (frame, into) = self.split(at);
+            let Ok(page) = self.page(frame, false) else {
+                break;
+            };
+            let bytes = page.advanced(into).truncated(rest.len());
+            let Some(rest) = rest.get_mut(..bytes.len()) else {
+                break;
+            };
+            rest.copy_from_slice(&bytes);
+            done = done.saturating_add(bytes.len());
+        }
+        done
+    }
+}
+
+impl PhysicalMemory for KdumpMemory {
+    fn runs(&self) -> &[PhysRun] {
+        &self.runs
+    }
+
+    fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
+        let (frame, into) = self.split(pa);
+        let page = self.page(frame, true);
+        let page = page.map_err(|cause| Fault::at_phys(cause, pa))?;
+        Ok(page.advanced(into))
+    }
+
+    fn sweep(
+        &self,
+        run: PhysRun,
+        window: usize,
+        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        sweep::in_windows(&self.runs, run, window, |pa, buf| self.fill(pa, buf), visit)
+    }
+}

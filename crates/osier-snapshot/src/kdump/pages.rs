@@ -1,0 +1,43 @@
+//! Compressed pages.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use flate2::read::ZlibDecoder;
+use osier_memory::Codec;
+use ruzstd::decoding::FrameDecoder;
+
+/// The largest window of a Zstandard frame that is believed; frames of a page need none.
+const WINDOW_MAX: u64 = 1 << 20;
+
+/// How a page is stored, by the flags of its descriptor; `None` for flags that say several ways.
+pub(super) fn codec(flags: u32) -> Option<Codec> {
+    const KNOWN: u32 = 0x27;
+    match flags & KNOWN {
+        0 => Some(Codec::Stored),
+        1 => Some(Codec::Zlib),
+        2 => Some(Codec::Lzo),
+        4 => Some(Codec::Snappy),
+        0x20 => Some(Codec::Zstd),
+        _ => None,
+    }
+}
+
+/// The page of `len` bytes that `packed` holds; `None` when it does not hold exactly that.
+pub(super) fn decode(codec: Codec, packed: &[u8], len: usize) -> Option<Arc<[u8]>> {
+    let mut page = vec![0; len];
+    let whole = match codec {
+        Codec::Zlib => ZlibDecoder::new(packed).read_exact(&mut page).is_ok(),
+        Codec::Lzo => lzo::decompress_into(packed, &mut page) == Ok(len),
+        Codec::Snappy => snap::raw::Decoder::new().decompress(packed, &mut page) == Ok(len),
+        Codec::Zstd => {
+            let mut decoder = FrameDecoder::new();
+            decoder.set_max_window_size(WINDOW_MAX);
+            decoder
+                .decode_all(packed, &mut page)
+                .is_ok_and(|n| n == len)
+        }
+        _ => false,
+    };
+    whole.then(|| Arc::from(page))
+}
