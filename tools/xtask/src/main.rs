@@ -1,5 +1,7 @@
 //! The project's own jobs. CI calls these, so every step can be run at home.
 
+mod fuzz;
+
 use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
@@ -53,12 +55,6 @@ const JOBS: &[Job] = &[
         environment: &[("OSIER_WRITE_VALIDATION", "1")],
     },
     Job {
-        name: "symbols",
-        about: "Makes the Windows profiles of symbols/ anew from their sources",
-        commands: &[&["cargo", "test", "-p", "osier", "--test", "shipped_windows"]],
-        environment: &[("OSIER_WRITE_SYMBOLS", "1")],
-    },
-    Job {
         name: "deny",
         about: "Checks licences, advisories and duplicate crates (needs cargo-deny)",
         commands: &[&["cargo", "deny", "check"]],
@@ -75,13 +71,18 @@ const CI: &[&str] = &["fmt", "clippy", "doc"];
 struct Args {
     /// The job; `ci` runs fmt, clippy and doc.
     job: String,
+    /// Of `fuzz`: how long each target runs.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    seconds: u32,
 }
 
 fn help() -> String {
     let lines = JOBS
         .iter()
         .map(|job| format!("  {:<10} {}\n", job.name, job.about));
-    format!("Jobs:\n{}", lines.collect::<String>())
+    let fuzz =
+        "  fuzz       Builds every fuzz target and runs each for --seconds (needs cargo-fuzz)\n";
+    format!("Jobs:\n{}{fuzz}", lines.collect::<String>())
 }
 
 fn run(name: &str) -> Result<()> {
@@ -106,10 +107,10 @@ fn run(name: &str) -> Result<()> {
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    if args.job == "ci" {
-        CI.iter().try_for_each(|job| run(job))?;
-    } else {
-        run(&args.job)?;
+    match args.job.as_str() {
+        "ci" => CI.iter().try_for_each(|job| run(job))?,
+        "fuzz" => fuzz::run(args.seconds)?,
+        job => run(job)?,
     }
     Ok(ExitCode::SUCCESS)
 }

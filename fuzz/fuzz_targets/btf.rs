@@ -1,0 +1,6 @@
+//! Reads BTF.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = osier_symbols::btf::parse(data, None);
+});

@@ -1,0 +1,4 @@
+//! Opens 64-bit Windows crash dumps.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| osier_fuzz::snapshot(b"PAGEDU64", data));

@@ -1,0 +1,4 @@
+//! Opens compressed kdumps.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| osier_fuzz::snapshot(b"KDUMP   ", data));

@@ -1,0 +1,4 @@
+//! Opens libvirt's save files.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| osier_fuzz::snapshot(b"LibvirtQemudSave", data));

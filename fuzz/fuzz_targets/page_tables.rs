@@ -1,0 +1,6 @@
+//! Reads page tables.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    osier_fuzz::page_tables(data);
+});
