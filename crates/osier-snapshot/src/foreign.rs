@@ -42,11 +42,6 @@ pub(crate) fn recognise(head: &[u8]) -> Option<(&'static str, &'static str)> {
             "give the .vmem file beside it",
         ),
         (
-            b"LibvirtQemudSave",
-            "a libvirt save file",
-            "give the QEMU stream inside it",
-        ),
-        (
             b"LibvirtQemudPart",
             "an unfinished libvirt save file",
             "save the machine again",

@@ -26,6 +26,8 @@ pub enum Format {
     Hibernation,
     /// A machine's state in a QEMU disk image, as `savevm` leaves it.
     Qcow2,
+    /// libvirt's file of a saved machine, with a QEMU stream in it.
+    Libvirt,
     /// PANDA's `.rr2`: a tar archive, gzip-compressed or not.
     PandaRr2,
     /// PANDA's old `.rr`: a header and a tar.xz.
@@ -47,6 +49,7 @@ impl Format {
             Self::CrashDump => "crash-dump",
             Self::Hibernation => "hibernation",
             Self::Qcow2 => "qcow2",
+            Self::Libvirt => "libvirt-save",
             Self::PandaRr2 => "panda-rr2",
             Self::PandaRr => "panda-rr",
         }

@@ -12,6 +12,7 @@
 //! | crash dump | Windows: full, kernel, bitmap, ranges, triage; both widths |
 //! | hibernation file | Windows XP to 11, both widths |
 //! | qcow2 | an internal snapshot in a QEMU disk image, as `savevm` leaves it |
+//! | libvirt save | `virsh save`: a header, XML, and a QEMU stream, packed or not |
 //! | `.rr2`, `.rr` | PANDA's archives, with the stream inside |
 //!
 //! What the bytes mean to an operating system is no business of this crate; facts from headers go
@@ -33,6 +34,7 @@ mod hiber;
 mod kdump;
 mod kept;
 mod layout;
+mod libvirt;
 mod lime;
 mod map;
 mod notes;

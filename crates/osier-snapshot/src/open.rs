@@ -13,8 +13,8 @@ use crate::format::Format;
 use crate::map::Map;
 use crate::progress::Progress;
 use crate::{
-    crash, elf, flattened, foreign, hiber, kdump, lime, panda, qcow2, raw, registers, stream,
-    wrapped,
+    crash, elf, flattened, foreign, hiber, kdump, libvirt, lime, panda, qcow2, raw, registers,
+    stream, wrapped,
 };
 
 /// The largest register file that is read.
@@ -177,6 +177,10 @@ const READERS: &[Reader] = &[
     Reader {
         recognises: |input| input.map.bytes().starts_with(qcow2::MAGIC),
         open: qcow2::open,
+    },
+    Reader {
+        recognises: |input| input.map.bytes().starts_with(libvirt::MAGIC),
+        open: libvirt::open,
     },
     Reader {
         recognises: |input| lime::recognises(input.map.bytes()),

@@ -1,4 +1,4 @@
-//! Snapshots inside gzip, xz, Zstandard, LZ4, bzip2 or a tar with one member, also one in another.
+//! Snapshots inside gzip, xz, Zstandard, LZ4, lzop, bzip2 or a tar with one member, also one in another.
 //!
 //! Raw memory whose compression has parts that decode by themselves (xz blocks, Zstandard frames,
 //! LZ4 blocks with a known total, and gzip by an index kept in the cache folder) is read in place,
@@ -7,6 +7,7 @@
 
 mod gzip;
 mod lz4;
+mod lzop;
 mod packed;
 mod unpack;
 mod xz;
@@ -33,6 +34,7 @@ enum Wrapping {
     Xz,
     Zstd,
     Lz4,
+    Lzop,
     Bzip2,
     Tar,
 }
@@ -40,11 +42,12 @@ enum Wrapping {
 impl Wrapping {
     /// The wrapping of a file, by its first bytes.
     fn of(head: &[u8]) -> Option<Self> {
-        const MAGICS: [(&[u8], Wrapping); 5] = [
+        const MAGICS: [(&[u8], Wrapping); 6] = [
             (gzip::MAGIC, Wrapping::Gzip),
             (xz::MAGIC, Wrapping::Xz),
             (zstd::MAGIC, Wrapping::Zstd),
             (lz4::MAGIC, Wrapping::Lz4),
+            (lzop::MAGIC, Wrapping::Lzop),
             (b"BZh", Wrapping::Bzip2),
         ];
         let by_magic = MAGICS.iter().find(|(magic, _)| head.starts_with(magic));
@@ -60,6 +63,7 @@ impl Wrapping {
             Self::Xz => "xz",
             Self::Zstd => "Zstandard",
             Self::Lz4 => "LZ4",
+            Self::Lzop => "lzop",
             Self::Bzip2 => "bzip2",
             Self::Tar => "tar",
         }
@@ -163,7 +167,7 @@ fn in_place(
                 ))?
                 .map(|(blocks, points)| (blocks, Box::new(points) as _))
         }
-        Wrapping::Bzip2 | Wrapping::Tar => None,
+        Wrapping::Lzop | Wrapping::Bzip2 | Wrapping::Tar => None,
     };
     Ok(found.and_then(with))
 }

@@ -115,6 +115,7 @@ fn decoder<'a>(
         Wrapping::Xz => Box::new(xz::decoder(packed).map_err(cannot())?),
         Wrapping::Zstd => Box::new(super::zstd::Reader::new(packed)),
         Wrapping::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
+        Wrapping::Lzop => Box::new(super::lzop::Reader::new(packed)),
         Wrapping::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(packed)),
         Wrapping::Tar => Box::new(packed),
     })

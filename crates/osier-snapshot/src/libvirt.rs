@@ -1,0 +1,145 @@
+//! What `virsh save` and `virsh managedsave` write: a header, the machine's XML, and QEMU's stream,
+//! packed or not.
+//!
+//! | offset | bytes | |
+//! |---|---|---|
+//! | 0 | 16 | `LibvirtQemudSave`; `LibvirtQemudPart` while it is written |
+//! | 16 | 4 | version: 1, 2, or 3 for "sparse" |
+//! | 20 | 4 | bytes of what follows the header: XML, 0, cookie, padding |
+//! | 24 | 4 | whether the machine ran |
+//! | 28 | 4 | packed with: 0 nothing, 1 gzip, 2 bzip2, 3 xz, 4 lzop, 5 zstd, 6 nothing, and mapped-ram |
+//! | 32 | 4 | the cookie's place behind the header, or 0 |
+//! | 36 | 56 | unused |
+//!
+//! Numbers are the writing host's; the version tells their order.
+//!
+//! Source: libvirt `src/qemu/qemu_saveimage.h` and `.c` (9.0), `src/qemu/qemu_saveimage_format.h`
+//! (11.x).
+
+use crate::cursor::Cursor;
+use crate::error::{Malformed, OpenError};
+use crate::format::Format;
+use crate::open::{Input, Snapshot};
+use crate::{stream, wrapped};
+
+/// The first bytes of a whole file.
+pub(crate) const MAGIC: &[u8] = b"LibvirtQemudSave";
+/// Bytes of the header.
+const HEADER: u64 = 92;
+/// The most bytes of XML that are looked at for facts.
+const XML: usize = 1 << 20;
+
+/// Opens a saved machine.
+///
+/// # Errors
+///
+/// The header contradicts the file, what is packed cannot be unpacked or is too much, or the stream
+/// contradicts itself; offsets in the stream count from its own start.
+pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
+    let Input { path, map, options } = input;
+    let header = Header::read(map.bytes()).map_err(|bad| bad.in_file(path))?;
+    let start = HEADER.saturating_add(header.data.into());
+    let left = map.len().checked_sub(start);
+    let rest = left.and_then(|left| map.part(start, left)).ok_or_else(|| {
+        let expected = format!("{} bytes of the machine's description", header.data);
+        Malformed::new(HEADER, expected).in_file(path)
+    })?;
+    let mut facts = header.facts();
+    let end = usize::try_from(start).unwrap_or(usize::MAX).min(XML);
+    let data = map.bytes().get(HEADER as usize..end).unwrap_or_default();
+    facts.extend(described(data));
+    let unwrapped = wrapped::unwrap(path, rest, options, |_| false)?;
+    let wrapped::Inside::File(state) = unwrapped.inside else {
+        return Err(Malformed::new(start, "a QEMU stream").in_file(path));
+    };
+    facts.extend(unwrapped.facts);
+    let around = stream::Around {
+        path,
+        format: Format::Libvirt,
+        file_bytes: map.len(),
+        facts,
+        anomalies: unwrapped.anomalies,
+    };
+    stream::open_inside(state, around, options)
+}
+
+struct Header {
+    version: u32,
+    data: u32,
+    ran: bool,
+    packing: u32,
+}
+
+impl Header {
+    fn read(file: &[u8]) -> Result<Self, Malformed> {
+        let mut at = Cursor::new(file, MAGIC.len());
+        let little = at.le32("the version")?;
+        let big = little.swap_bytes();
+        let swapped = !(1..=3).contains(&little);
+        let version = if swapped { big } else { little };
+        if !(1..=3).contains(&version) {
+            return Err(Malformed::new(
+                16,
+                format!("version 1, 2 or 3, not {little}"),
+            ));
+        }
+        let mut word = |what: &str| {
+            let word = at.le32(what)?;
+            Ok::<_, Malformed>(if swapped { word.swap_bytes() } else { word })
+        };
+        let header = Self {
+            version,
+            data: word("the length of the description")?,
+            ran: word("whether the machine ran")? != 0,
+            packing: word("the packing")?,
+        };
+        at.take(60, "the rest of the header")?;
+        Ok(header)
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let packing = match self.packing {
+            0 => "no packing",
+            1 => "gzip",
+            2 => "bzip2",
+            3 => "xz",
+            4 => "lzop",
+            5 => "zstd",
+            6 => "sparse",
+            _ => "an unknown packing",
+        };
+        let ran = if self.ran { "running" } else { "paused" };
+        vec![
+            (
+                "saved by",
+                format!("libvirt, version {}, {packing}", self.version),
+            ),
+            ("machine was", ran.to_owned()),
+        ]
+    }
+}
+
+/// Facts from the XML at the start of `data`.
+fn described(data: &[u8]) -> Vec<(&'static str, String)> {
+    let xml = data.split(|byte| *byte == 0).next().unwrap_or_default();
+    let Ok(xml) = std::str::from_utf8(xml) else {
+        return Vec::new();
+    };
+    let element = |name: &str| {
+        let (_, after) = xml.split_once(&format!("<{name}"))?;
+        let (_, text) = after.split_once('>')?;
+        let (text, _) = text.split_once('<')?;
+        Some(text.to_owned())
+    };
+    let facts = [
+        ("machine's name", element("name")),
+        ("machine's UUID", element("uuid")),
+        ("machine's memory (KiB)", element("currentMemory")),
+        ("machine's processors", element("vcpu")),
+        ("emulator", element("emulator")),
+    ];
+    facts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
