@@ -49,9 +49,9 @@ const WIDE: Places = Places {
 };
 /// `SpecialRegisters` of a 32-bit state, behind `ContextFrame`.
 const SPECIAL32: usize = 0x2cc;
-/// `ContextFrame` of a 64-bit state, behind `SpecialRegisters`: up to Windows 10 1709 and since.
+/// `ContextFrame` of a 64-bit state, behind `SpecialRegisters`: up to Windows 10 1607, and later.
 const CONTEXT64: [usize; 2] = [0xe0, 0xf0];
-/// `MsrGsBase`, `MsrGsSwap`, `MsrLStar`, and since 1803 `MsrFsBase`.
+/// `MsrGsBase`, `MsrGsSwap`, `MsrLStar`, and in the later form `MsrFsBase`.
 const GS_BASE: usize = 0xa8;
 const GS_SWAP: usize = 0xb0;
 const LSTAR: usize = 0xc0;
