@@ -146,7 +146,7 @@ pub(crate) enum Command {
     /// Translate virtual addresses, showing every table entry on the way
     Translate(TranslateArgs),
     /// Print what PANDA's plugin `osi_test` prints
-    OsiTest(SnapshotArgs),
+    OsiTest(OsiTestArgs),
     /// Keep only the pages that some questions need, as an ELF core
     Distill(DistillArgs),
     /// Tell what happened between two snapshots of one guest
@@ -183,6 +183,15 @@ pub(crate) struct InfoArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct OsiTestArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    /// Leave out the row that PANDA makes of the head of Windows's list of modules
+    #[arg(long)]
+    pub(crate) no_sentinel: bool,
+}
+
+#[derive(Args)]
 pub(crate) struct PsArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
@@ -200,7 +209,7 @@ pub(crate) enum OrderArg {
     List,
     /// By pid
     Pid,
-    /// The list, begun after the current process
+    /// As PANDA has it: of Linux the list begun after the current process, of Windows System last
     Panda,
 }
 
@@ -234,10 +243,14 @@ pub(crate) enum KindArg {
     File,
     /// The heap
     Heap,
-    /// The main thread's stack
+    /// The main thread's stack; of Windows any thread's
     Stack,
     /// Anything else
     Unknown,
+    /// Windows: an image
+    Image,
+    /// Windows: private memory
+    Private,
 }
 
 #[derive(Args)]

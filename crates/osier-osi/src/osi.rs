@@ -73,6 +73,22 @@ pub trait Osi: Send {
     /// file.
     fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>>;
 
+    /// The mappings of the process at `taskd` that PANDA lists, in its order. Windows: what the loader
+    /// lists, of a WoW64 process the 32-bit list first, each in the order of loading.
+    fn panda_mappings(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        self.mappings(taskd, row)
+    }
+
+    /// The row that PANDA lists after the last kernel module. Windows: the head of the list, read as
+    /// if it were a module. Not applicable to Linux, of whose modules PANDA lists none.
+    fn panda_last_module(&self) -> Seen<Module> {
+        Seen::not_applicable("PANDA lists no kernel modules of Linux")
+    }
+
     /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)>;
 

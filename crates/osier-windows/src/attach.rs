@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use osier_memory::{AddressSpace, Cause, Fault, Machine, Paging, VirtAddr};
+use osier_memory::{AddressSpace, Cause, Driver, Fault, Hint, Machine, Paging, VirtAddr};
 use osier_osi::{
     Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Premise, Process, Seen, Thread,
     WalkEnds,
@@ -56,6 +56,10 @@ pub struct Windows {
     pub(crate) current: current::Layout,
     pub(crate) vad: vad::Layout,
     pub(crate) section: section::Layout,
+    /// The drivers that a triage dump lists outside its blocks of memory.
+    pub(crate) drivers: Vec<Driver>,
+    /// The number of processors that a crash dump's header names.
+    pub(crate) processors: Option<u32>,
     kernel: Kernel,
 }
 
@@ -130,6 +134,14 @@ impl Windows {
             build_id: located.build_id.as_ref().map(ToString::to_string),
             premises,
         };
+        let drivers = machine.hints.iter().filter_map(|hint| match hint {
+            Hint::Driver(driver) => Some(driver),
+            _ => None,
+        });
+        let processors = machine.hints.iter().find_map(|hint| match hint {
+            Hint::CrashDump(dump) => Some(dump.processors),
+            _ => None,
+        });
         let mut windows = Self {
             guest,
             processes_at,
@@ -141,6 +153,8 @@ impl Windows {
             current,
             vad,
             section,
+            drivers: drivers.cloned().collect(),
+            processors,
             kernel,
         };
         windows.confirm()?;
@@ -294,6 +308,21 @@ impl Osi for Windows {
     fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>> {
         let _ = modd;
         Seen::not_applicable("PANDA's rows of Windows are those of the loader")
+    }
+
+    fn panda_mappings(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        mappings::of_loader_alone(self, taskd, row)
+    }
+
+    fn panda_last_module(&self) -> Seen<Module> {
+        match self.modules_at {
+            Some(head) => Seen::Is(modules::module(self, head)),
+            None => Seen::not_in_this_kernel(),
+        }
     }
 
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {

@@ -62,7 +62,11 @@ pub(crate) fn current(
         return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
     };
     let width = u64::from(guest.pointer_bytes());
-    let limit = if width == 4 { LIMIT32 } else { LIMIT };
+    let limit = match (windows.processors, width) {
+        (Some(count @ 1..), _) => u64::from(count),
+        (_, 4) => LIMIT32,
+        _ => LIMIT,
+    };
     let mut ends = WalkEnds::default();
     let mut blocks = Vec::new();
     let mut end = WalkEnd::Closed;

@@ -11,6 +11,7 @@ use osier_memory::{Paging, VirtAddr};
 use osier_osi::{Mapping, MappingKind, PageRange, Seen, WalkEnd, WalkEnds, Why, page_rows};
 
 use crate::loader::{self, Loaded};
+use crate::unicode::base_name;
 use crate::vad::{self, Vad};
 use crate::{Windows, peb, process, section, threads};
 
@@ -55,12 +56,31 @@ fn all(windows: &Windows, taskd: VirtAddr) -> (Vec<Mapping>, WalkEnds) {
     for vad in &vads {
         let start = vad.span.ok().map(|span| span.start);
         let image = start.and_then(|start| loaded.remove(&start));
-        rows.push(of_vad(windows, &pid, vad, image, &marks));
+        rows.push(of_vad(windows, &pid, vad, image, &marks, &mut ends));
     }
     let rest = loaded.into_values().chain(baseless);
     rows.extend(rest.map(|image| of_loader(&pid, image)));
     rows.sort_by_key(|row| (row.base.value().is_none(), row.base.value(), row.modd));
     (rows, ends)
+}
+
+/// The images that the loader lists, list by list, in the order of loading.
+pub(crate) fn of_loader_alone(
+    windows: &Windows,
+    taskd: VirtAddr,
+    row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+) -> WalkEnds {
+    let pid = process::pid(windows, taskd);
+    let mut ends = WalkEnds::default();
+    for list in loader::lists(windows, taskd) {
+        ends.add(list.walk, list.end);
+        for image in list.loaded {
+            if row(of_loader(&pid, image)).is_break() {
+                return WalkEnds::one(list.walk, WalkEnd::Stopped);
+            }
+        }
+    }
+    ends
 }
 
 /// Addresses that tell what private memory is for.
@@ -113,6 +133,7 @@ fn of_vad(
     vad: &Vad,
     image: Option<Loaded>,
     marks: &Marks,
+    ends: &mut WalkEnds,
 ) -> Mapping {
     let at = vad.at;
     let (base, size) = match vad.span {
@@ -136,12 +157,18 @@ fn of_vad(
         }
         Seen::Is(said) => {
             let backing = section::backing(windows, at, said.image);
-            let kind = match &backing.file {
-                _ if said.image => MappingKind::Image,
-                Seen::Not(absent) if !absent.is_loss() => MappingKind::Unknown,
-                _ => MappingKind::File,
+            let kind = if said.image {
+                Seen::Is(MappingKind::Image)
+            } else {
+                backing.has_file.map(|file| {
+                    if file {
+                        MappingKind::File
+                    } else {
+                        MappingKind::Unknown
+                    }
+                })
             };
-            (Seen::Is(kind), backing.file, backing.offset)
+            (kind, backing.file, backing.offset)
         }
         Seen::Not(absent) => (
             Seen::Not(absent.clone()),
@@ -164,8 +191,8 @@ fn of_vad(
     };
     if let Some(image) = image {
         row.modd = image.at;
-        row.name = either(image.name, row.name);
-        row.file = either(image.file, row.file);
+        row.name = either(image.name, row.name, image.at, ends);
+        row.file = either(image.file, row.file, image.at, ends);
     }
     row
 }
@@ -187,19 +214,30 @@ fn of_loader(pid: &Seen<u32>, image: Loaded) -> Mapping {
     }
 }
 
-/// The loader's word, or the section's where the loader's could not be had or is empty.
-fn either(loader: Seen<Vec<u8>>, section: Seen<Vec<u8>>) -> Seen<Vec<u8>> {
-    match &loader {
-        Seen::Is(word) if !word.is_empty() => loader,
-        _ if section.get().is_some() => section,
-        _ => loader,
+/// The loader's word, or the section's where the loader's is empty or could not be had; an ending
+/// then says so, for the two are written differently.
+fn either(
+    loader: Seen<Vec<u8>>,
+    section: Seen<Vec<u8>>,
+    entry: VirtAddr,
+    ends: &mut WalkEnds,
+) -> Seen<Vec<u8>> {
+    let fault = match &loader {
+        Seen::Is(word) if !word.is_empty() => return loader,
+        Seen::Is(_) => None,
+        Seen::Not(absent) => match absent.why {
+            Why::Unreadable(fault) => Some(fault),
+            _ => None,
+        },
+    };
+    if section.get().is_none() {
+        return loader;
     }
-}
-
-/// What follows the last backslash of a path.
-fn base_name(path: &[u8]) -> Vec<u8> {
-    let name = path.rsplit(|&byte| byte == b'\\').next();
-    name.unwrap_or_default().to_vec()
+    if loader.get().is_none() {
+        let missing = format!("the loader's name of an image, at {entry}; the section's is shown");
+        ends.add("loader-names", WalkEnd::NoStart { missing, fault });
+    }
+    section
 }
 
 /// The present pages of the process's own table, user half.
@@ -246,15 +284,4 @@ fn user_end(windows: &Windows) -> u64 {
         .and_then(|highest| highest.0.checked_add(1))
         .filter(|&end| (0x1_0000..=most.max(0xc000_0000)).contains(&end))
         .unwrap_or(most)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base_name;
-
-    #[test]
-    fn the_name_is_what_follows_the_last_backslash() {
-        assert_eq!(base_name(br"\Windows\System32\ntdll.dll"), b"ntdll.dll");
-        assert_eq!(base_name(b"plain"), b"plain");
-    }
 }

@@ -1,7 +1,7 @@
 //! The process environment block: parameters, heaps, and the loader's data, native and 32-bit.
 
 use osier_memory::{AddressSpace, VirtAddr};
-use osier_osi::Seen;
+use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::{Windows, process, unicode};
@@ -172,33 +172,22 @@ pub(crate) struct Started {
 }
 
 /// Image path and command line of the process at `process`; of a WoW64 process those that its 32-bit
-/// half sees, where they can be had.
+/// half sees.
 pub(crate) fn parameters(windows: &Windows, process: VirtAddr) -> Started {
     let of = |peb: &Peb| Started {
         path: peb.string(peb.shape.image_path_name),
         cmdline: peb.string(peb.shape.command_line),
     };
-    let native = || match native(windows, process) {
-        Seen::Is(peb) => of(&peb),
-        Seen::Not(absent) => Started {
-            path: Seen::Not(absent.clone()),
-            cmdline: Seen::Not(absent),
+    let absent = |absent: Box<Absent>| Started {
+        path: Seen::Not(absent.clone()),
+        cmdline: Seen::Not(absent),
+    };
+    match wow64(windows, process) {
+        Seen::Is(Some(peb)) => of(&peb),
+        Seen::Is(None) => match native(windows, process) {
+            Seen::Is(peb) => of(&peb),
+            Seen::Not(why) => absent(why),
         },
-    };
-    let Seen::Is(Some(peb)) = wow64(windows, process) else {
-        return native();
-    };
-    let own = of(&peb);
-    if own.path.get().is_some() && own.cmdline.get().is_some() {
-        return own;
-    }
-    let other = native();
-    let either = |own: Seen<Vec<u8>>, other: Seen<Vec<u8>>| match own {
-        Seen::Not(_) if other.get().is_some() => other,
-        own => own,
-    };
-    Started {
-        path: either(own.path, other.path),
-        cmdline: either(own.cmdline, other.cmdline),
+        Seen::Not(why) => absent(why),
     }
 }

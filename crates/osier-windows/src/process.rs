@@ -348,20 +348,16 @@ fn wall_clock(windows: &Windows, time: u64, at: VirtAddr) -> Seen<i64> {
     )
 }
 
-/// The image's path: as the process's parameters have it (`C:\…`), else as the kernel noted it
-/// (`\Device\…`).
+/// The image's path: as the process's parameters have it (`C:\…`); of a process that has none, as the
+/// kernel noted it (`\Device\…`).
 fn path(
     space: &AddressSpace,
     image_name: Option<Field<Ptr<()>>>,
     at: VirtAddr,
     params: Seen<Vec<u8>>,
 ) -> Seen<Vec<u8>> {
-    if let Seen::Is(path) = &params
-        && !path.is_empty()
-    {
-        return params;
-    }
-    let Some(field) = image_name else {
+    let none = matches!(&params, Seen::Not(absent) if !absent.is_loss());
+    let Some(field) = image_name.filter(|_| none) else {
         return params;
     };
     match field.read(space, at) {
@@ -371,9 +367,6 @@ fn path(
             Seen::Is(path) if path.is_empty() => params,
             path => path,
         },
-        Err(fault) => match params {
-            Seen::Not(absent) if absent.is_loss() => Seen::Not(absent),
-            _ => Seen::unreadable(fault),
-        },
+        Err(fault) => Seen::unreadable(fault),
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 
 use osier_memory::{Fault, VirtAddr};
-use osier_osi::Seen;
+use osier_osi::{Absent, Seen, Why};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::{Windows, unicode};
@@ -57,6 +57,8 @@ impl Layout {
 
 /// What a descriptor's section says of its file.
 pub(crate) struct Backing {
+    /// Whether there is a file.
+    pub(crate) has_file: Seen<bool>,
     /// The path inside its volume; not applicable for memory of the paging file.
     pub(crate) file: Seen<Vec<u8>>,
     /// Offset of the mapping's first byte in the file.
@@ -65,34 +67,47 @@ pub(crate) struct Backing {
 
 /// The file behind the descriptor at `vad`, which is not private.
 pub(crate) fn backing(windows: &Windows, vad: VirtAddr, image: bool) -> Backing {
-    let file = match file_object(windows, vad) {
+    let found = file_object(windows, vad);
+    let has_file = match &found {
+        Ok(Some(file)) => Seen::Is(!file.is_null()),
+        Ok(None) => Seen::not_in_this_kernel(),
+        Err(absent) => Seen::Not(absent.clone()),
+    };
+    let file = match found {
         Ok(Some(file)) if !file.is_null() => name(windows, file),
         Ok(Some(_)) => Seen::not_applicable("memory of the paging file"),
         Ok(None) => Seen::not_in_this_kernel(),
-        Err(absent) => absent,
+        Err(absent) => Seen::Not(absent),
     };
-    let offset = match &file {
-        Seen::Not(absent) if !absent.is_loss() => Seen::Not(absent.clone()),
+    let offset = match &has_file {
+        Seen::Is(false) => Seen::not_applicable("memory of the paging file"),
         _ if image => Seen::Is(0),
-        _ => offset(windows, vad),
+        Seen::Is(true) => offset(windows, vad),
+        Seen::Not(absent) => Seen::Not(absent.clone()),
     };
-    Backing { file, offset }
+    Backing {
+        has_file,
+        file,
+        offset,
+    }
 }
 
 /// The `_FILE_OBJECT`; null when there is none, `None` when the profile does not tell.
-fn file_object(windows: &Windows, vad: VirtAddr) -> Result<Option<VirtAddr>, Seen<Vec<u8>>> {
+fn file_object(windows: &Windows, vad: VirtAddr) -> Result<Option<VirtAddr>, Box<Absent>> {
     let guest = &windows.guest;
     let layout = &windows.section;
     let follow = |field: Option<Field<Ptr<()>>>, at: VirtAddr| match field {
         None => Ok(None),
         Some(field) => match field.read(&guest.space, at) {
             Ok(to) if guest.plausible(to).is_ok() => Ok(Some(to)),
-            Ok(other) => Err(Seen::implausible(
-                other.0,
-                "a section's parts are mapped addresses of the kernel",
-                Some(field.place(at)),
-            )),
-            Err(fault) => Err(Seen::unreadable(fault)),
+            Ok(other) => Err(Box::new(Absent {
+                why: Why::Implausible {
+                    raw: other.0,
+                    rule: "a section's parts are mapped addresses of the kernel",
+                },
+                at: Some(field.place(at)),
+            })),
+            Err(fault) => Err(Box::new(unreadable(fault))),
         },
     };
     let long = &windows.vad.long;
@@ -113,7 +128,14 @@ fn file_object(windows: &Windows, vad: VirtAddr) -> Result<Option<VirtAddr>, See
         .wrapping_sub(1);
     match guest.space.read_pointer(field.place(area)) {
         Ok(raw) => Ok(Some(VirtAddr(raw.0 & !low))),
-        Err(fault) => Err(Seen::unreadable(fault)),
+        Err(fault) => Err(Box::new(unreadable(fault))),
+    }
+}
+
+fn unreadable(fault: Fault) -> Absent {
+    Absent {
+        why: Why::Unreadable(fault),
+        at: fault.va,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use osier_memory::{AddressSpace, Fault, VirtAddr};
-use osier_osi::{Seen, TaskState, Thread, WalkEnd, WalkEnds, Walked};
+use osier_osi::{Seen, TaskState, Thread, WalkEnd, WalkEnds, Walked, Why};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::{Windows, process, unicode};
@@ -176,8 +176,16 @@ pub(crate) fn stacks(
     };
     let (threads, end) = listed(windows, process);
     ends.add(WALK, end);
-    let Seen::Is(space) = process::address_space(windows, process) else {
-        return Vec::new();
+    let space = match process::address_space(windows, process) {
+        Seen::Is(space) => space,
+        Seen::Not(absent) => {
+            if let Why::Unreadable(fault) = absent.why {
+                let missing = "the stacks: the process's table root".to_owned();
+                let fault = Some(fault);
+                ends.add("stacks", WalkEnd::NoStart { missing, fault });
+            }
+            return Vec::new();
+        }
     };
     let mut found = Vec::new();
     for thread in threads {

@@ -22,13 +22,15 @@ pub(crate) fn read(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> See
         let rule = "a string's length is even and within its maximum";
         return Seen::implausible(length, rule, Some(at));
     }
-    if length == 0 {
-        return Seen::Is(Vec::new());
-    }
-    if buffer.is_null() {
+    if length != 0 && buffer.is_null() {
         return Seen::implausible(length, "a string with a length has a buffer", Some(at));
     }
-    let mut raw = vec![0; length as usize];
+    text(space, length, buffer)
+}
+
+/// Reads `length` bytes of UTF-16 at `buffer`; at most 64 KiB, as a `_UNICODE_STRING` holds.
+pub(crate) fn text(space: &AddressSpace, length: u64, buffer: VirtAddr) -> Seen<Vec<u8>> {
+    let mut raw = vec![0; (length & 0xffff) as usize];
     match space.read(buffer, &mut raw) {
         Ok(()) => Seen::Is(to_bytes(&raw)),
         Err(fault) => Seen::unreadable(fault),
@@ -59,9 +61,15 @@ pub(crate) fn to_bytes(raw: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// What follows the last backslash of a path.
+pub(crate) fn base_name(path: &[u8]) -> Vec<u8> {
+    let name = path.rsplit(|&byte| byte == b'\\').next();
+    name.unwrap_or_default().to_vec()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::to_bytes;
+    use super::{base_name, to_bytes};
 
     #[test]
     fn utf16_becomes_utf8_and_lone_surrogates_stay() {
@@ -72,5 +80,11 @@ mod tests {
         }
         assert_eq!(to_bytes(&[0x00, 0xd8, b'a', 0]), [0xed, 0xa0, 0x80, b'a']);
         assert_eq!(to_bytes(&[0xff, 0xdf]), [0xed, 0xbf, 0xbf]);
+    }
+
+    #[test]
+    fn the_name_is_what_follows_the_last_backslash() {
+        assert_eq!(base_name(br"\Windows\System32\ntdll.dll"), b"ntdll.dll");
+        assert_eq!(base_name(b"plain"), b"plain");
     }
 }

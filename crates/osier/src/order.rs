@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use osier_memory::VirtAddr;
-use osier_osi::Process;
+use osier_osi::{Process, ProcessExtra};
 
 /// An order of processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,12 +13,13 @@ pub enum Order {
     List,
     /// By pid; processes whose pid could not be read come last.
     Pid,
-    /// As PANDA lists them: the kernel's ring, begun after the current process and ended with it.
+    /// As PANDA lists them. Linux: the kernel's ring, begun after the current process and ended with
+    /// it. Windows: the list, its first process last.
     Panda,
 }
 
 /// Puts `processes` (in the list's order) into `order`. `current` is the `taskd` of the process
-/// that runs on processor 0; without it PANDA's order is the list's.
+/// that runs on processor 0; without it PANDA's order of Linux is the list's.
 pub fn arrange(processes: &mut [Process], order: Order, current: Option<VirtAddr>) {
     match order {
         Order::List => {}
@@ -29,9 +30,14 @@ pub fn arrange(processes: &mut [Process], order: Order, current: Option<VirtAddr
             });
         }
         Order::Panda => {
-            let at = processes
-                .iter()
-                .position(|process| Some(process.taskd) == current);
+            let windows = |process: &Process| matches!(process.extra, ProcessExtra::Windows(_));
+            let at = if processes.first().is_some_and(windows) {
+                Some(0)
+            } else {
+                processes
+                    .iter()
+                    .position(|process| Some(process.taskd) == current)
+            };
             if let Some(at) = at {
                 processes.rotate_left(at.saturating_add(1));
             }
@@ -93,7 +99,7 @@ pub fn tree(processes: &[Process]) -> Vec<Leaf> {
 
 #[cfg(test)]
 mod tests {
-    use osier_osi::{FoundBy, LinuxProcess, ProcessExtra, Seen};
+    use osier_osi::{FoundBy, LinuxProcess, Seen};
 
     use super::*;
 

@@ -1,13 +1,15 @@
 //! What PANDA's plugin `osi_test` prints, byte for byte.
 //!
-//! Source: panda-re/panda at c3634879, `panda/plugins/osi_test/osi_test.c` and, for the names of
-//! mappings, `panda/plugins/osi_linux/osi_linux.cpp`.
+//! Source: panda-re/panda at c3634879, `panda/plugins/osi_test/osi_test.c` and, for what its rows
+//! hold, `panda/plugins/osi_linux/osi_linux.cpp`, `panda/plugins/wintrospection/wintrospection.cpp`
+//! and libosi, which that rests on.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Current, Mapping, Osi, Process, Seen, WalkEnds};
+use osier_osi::{Current, Mapping, Module, Osi, Process, ProcessExtra, Seen, WalkEnds};
+use osier_profile::OsKind;
 
 use crate::order::{Order, arrange};
 
@@ -15,13 +17,28 @@ const RULE: &str = "-------------------------------------------------";
 /// What glibc prints for a NULL string.
 const NULL: &[u8] = b"(null)";
 
+/// The row that PANDA makes of the head of Windows's list of kernel modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sentinel {
+    /// As PANDA prints it.
+    Shown,
+    /// Left out.
+    LeftOut,
+}
+
 /// Prints what PANDA would at this instant: both parts. Returns how the walks ended, for PANDA's
 /// text has no place to say it.
 ///
 /// # Errors
 ///
 /// Those of `out`.
-pub fn osi_test(osi: &dyn Osi, pointer_bytes: u8, out: &mut dyn Write) -> io::Result<WalkEnds> {
+pub fn osi_test(
+    osi: &dyn Osi,
+    pointer_bytes: u8,
+    sentinel: Sentinel,
+    out: &mut dyn Write,
+) -> io::Result<WalkEnds> {
+    let windows = osi.kernel().os == OsKind::Windows;
     let mut ends = WalkEnds::default();
     let mut current: Option<Current> = None;
     ends.join(osi.current(&mut |row| {
@@ -33,11 +50,15 @@ pub fn osi_test(osi: &dyn Osi, pointer_bytes: u8, out: &mut dyn Write) -> io::Re
 
     match process {
         Some(process) => {
-            // PANDA names the running thread, and names nothing when the pid is 0.
-            let name = thread.map_or(&process.name, |thread| &thread.name);
+            // PANDA names the running thread of Linux, and names nothing when the pid is 0.
+            let name = match thread {
+                Some(thread) if !windows => &thread.name,
+                _ => &process.name,
+            };
             let pid = process.pid.value().unwrap_or(0);
             out.write_all(b"Current process: ")?;
-            out.write_all(if pid == 0 { b"N/A" } else { text(name) })?;
+            let shown = called(name, windows);
+            out.write_all(if pid == 0 { b"N/A" } else { &shown })?;
             writeln!(out, " PID:{pid} PPID:{}", process.ppid.value().unwrap_or(0))?;
         }
         None => writeln!(out, "Cannot get current process details.")?,
@@ -49,6 +70,12 @@ pub fn osi_test(osi: &dyn Osi, pointer_bytes: u8, out: &mut dyn Write) -> io::Re
         processes.push(row);
         ControlFlow::Continue(())
     }));
+    if windows {
+        // libosi leaves out what has no PEB, System excepted: processes that exited, and those
+        // without a program.
+        let system = processes.first().map(|process| process.taskd);
+        processes.retain(|row| has_peb(row) || Some(row.taskd) == system);
+    }
     arrange(&mut processes, Order::Panda, process.map(|p| p.taskd));
     if processes.is_empty() {
         writeln!(out, "Process list not available.")?;
@@ -56,7 +83,7 @@ pub fn osi_test(osi: &dyn Osi, pointer_bytes: u8, out: &mut dyn Write) -> io::Re
         writeln!(out, "Process list ({} procs):", processes.len())?;
         for process in &processes {
             out.write_all(b"  ")?;
-            padded(text(&process.name), 16, out)?;
+            padded(&called(&process.name, windows), 16, out)?;
             let (pid, parent) = (process.pid.value(), process.ppid.value());
             writeln!(out, "\t{}\t{}", pid.unwrap_or(0), parent.unwrap_or(0))?;
         }
@@ -65,7 +92,7 @@ pub fn osi_test(osi: &dyn Osi, pointer_bytes: u8, out: &mut dyn Write) -> io::Re
 
     let mut libraries = Vec::new();
     if let Some(process) = process {
-        ends.join(osi.mappings(process.taskd, &mut |row| {
+        ends.join(osi.panda_mappings(process.taskd, &mut |row| {
             libraries.push(row);
             ControlFlow::Continue(())
         }));
@@ -79,34 +106,97 @@ pub fn osi_test(osi: &dyn Osi, pointer_bytes: u8, out: &mut dyn Write) -> io::Re
         let heap = heap.and_then(|bounds| bounds.value());
         writeln!(out, "Dynamic libraries list ({} libs):", libraries.len())?;
         for library in &libraries {
-            let file = osi.panda_file(library.modd);
-            write_library(
-                library,
-                file.get().map(Vec::as_slice),
-                heap,
-                pointer_bytes,
-                out,
-            )?;
+            let (base, size) = (library.base.value(), library.size.value());
+            if windows {
+                // What is paged out is an empty string.
+                let or_empty = |name: &'_ Seen<Vec<u8>>| name.get().cloned().unwrap_or_default();
+                let (name, file) = (or_empty(&library.name), or_empty(&library.file));
+                write_image(base, size, (&name, &file), pointer_bytes, out)?;
+            } else {
+                let file = osi.panda_file(library.modd);
+                let names = panda_name(library, file.get().map(Vec::as_slice), heap);
+                write_image(base, size, names, pointer_bytes, out)?;
+            }
         }
     }
     writeln!(out)?;
-    // osi_linux registers no answer for modules.
-    write!(out, "No mapped kernel modules.\n\n{RULE}\n\n")?;
+    if windows {
+        ends.join(write_modules(osi, pointer_bytes, sentinel, out)?);
+    } else {
+        // osi_linux registers no answer for modules.
+        writeln!(out, "No mapped kernel modules.")?;
+    }
+    write!(out, "\n{RULE}\n\n")?;
     Ok(ends)
 }
 
-fn write_library(
-    row: &Mapping,
-    file: Option<&[u8]>,
-    heap: Option<(VirtAddr, VirtAddr)>,
+/// The kernel modules of Windows, the head of their list as the last of them.
+fn write_modules(
+    osi: &dyn Osi,
+    pointer_bytes: u8,
+    sentinel: Sentinel,
+    out: &mut dyn Write,
+) -> io::Result<WalkEnds> {
+    let mut modules: Vec<Module> = Vec::new();
+    let ends = osi.modules(&mut |row| {
+        modules.push(row);
+        ControlFlow::Continue(())
+    });
+    if sentinel == Sentinel::Shown
+        && let Seen::Is(mut last) = osi.panda_last_module()
+    {
+        // Memory after the head is read for strings, too; what is none is an empty one.
+        for text in [&mut last.name, &mut last.file] {
+            if text.get().is_none() {
+                *text = Seen::Is(Vec::new());
+            }
+        }
+        modules.push(last);
+    }
+    if modules.is_empty() {
+        writeln!(out, "No mapped kernel modules.")?;
+        return Ok(ends);
+    }
+    writeln!(out, "Kernel module list ({} modules):", modules.len())?;
+    for module in &modules {
+        let text = |name: &Seen<Vec<u8>>| name.get().cloned().unwrap_or_else(|| b"-".to_vec());
+        let (name, file) = (text(&module.name), text(&module.file));
+        let (base, size) = (module.base.value(), module.size.value());
+        write_image(base, size, (&name, &file), pointer_bytes, out)?;
+    }
+    Ok(ends)
+}
+
+fn has_peb(process: &Process) -> bool {
+    match &process.extra {
+        ProcessExtra::Windows(windows) => windows.peb.get().is_some(),
+        ProcessExtra::Linux(_) => false,
+    }
+}
+
+/// A process's name; libosi shows what is not printable as a question mark.
+fn called(name: &Seen<Vec<u8>>, windows: bool) -> Vec<u8> {
+    let printable = |byte: u8| matches!(byte, b' '..=b'~');
+    let shown = |&byte: &u8| {
+        if !windows || printable(byte) {
+            byte
+        } else {
+            b'?'
+        }
+    };
+    text(name).iter().map(shown).collect()
+}
+
+fn write_image(
+    base: Option<VirtAddr>,
+    size: Option<u64>,
+    (name, file): (&[u8], &[u8]),
     pointer_bytes: u8,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let width = usize::from(pointer_bytes).saturating_mul(2);
-    let base = row.base.value().unwrap_or_default().0;
-    let size = row.size.value().unwrap_or(0);
+    let (base, size) = (base.unwrap_or_default().0, size.unwrap_or(0));
     write!(out, "\t0x{base:0width$x}\t{size}\t")?;
-    let (name, file) = panda_name(row, file, heap);
     padded(name, 24, out)?;
     out.write_all(b" ")?;
     out.write_all(file)?;

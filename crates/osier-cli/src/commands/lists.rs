@@ -97,6 +97,8 @@ fn kind_of(kind: KindArg) -> MappingKind {
         KindArg::Heap => MappingKind::Heap,
         KindArg::Stack => MappingKind::Stack,
         KindArg::Unknown => MappingKind::Unknown,
+        KindArg::Image => MappingKind::Image,
+        KindArg::Private => MappingKind::Private,
     }
 }
 

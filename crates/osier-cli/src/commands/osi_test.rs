@@ -1,13 +1,23 @@
 //! `osier osi-test`: what PANDA's plugin prints.
 
-use osier::osi_test::osi_test;
+use osier::osi_test::{Sentinel, osi_test};
 
 use super::open;
-use crate::args::{OutputArgs, SnapshotArgs};
+use crate::args::{OsiTestArgs, OutputArgs};
 use crate::failure::Outcome;
 
-pub(super) fn run(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
-    let (session, mut out) = open(args, output)?;
-    let ends = osi_test(&*session.osi, session.pointer_bytes(), out.writer())?;
+pub(super) fn run(args: &OsiTestArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    let (session, mut out) = open(&args.snapshot, output)?;
+    let sentinel = if args.no_sentinel {
+        Sentinel::LeftOut
+    } else {
+        Sentinel::Shown
+    };
+    let ends = osi_test(
+        &*session.osi,
+        session.pointer_bytes(),
+        sentinel,
+        out.writer(),
+    )?;
     Ok(out.conclude(&ends)?)
 }

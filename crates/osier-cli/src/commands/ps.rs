@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use osier::ask::{Question, ask};
 use osier::order::{Order, arrange, tree};
 use osier::osi_test::current_process;
+use osier::osier_profile::OsKind;
 
 use super::{flow, open};
 use crate::args::{OrderArg, OutputArgs, PsArgs};
@@ -46,7 +47,8 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
             OrderArg::Pid => (Order::Pid, None),
             OrderArg::Panda => (Order::Panda, current_process(osi).map(|p| p.taskd)),
         };
-        if order == Order::Panda && current.is_none() {
+        let linux = osi.kernel().os == OsKind::Linux;
+        if order == Order::Panda && linux && current.is_none() {
             anyhow::bail!("PANDA's order starts from the current process, which is not known here");
         }
         arrange(&mut processes, order, current);

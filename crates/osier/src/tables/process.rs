@@ -173,7 +173,7 @@ impl Row for Current {
             Cell::Number(u64::from(self.cpu)),
             of(thread, |t| &t.pid, id),
             of(thread, |t| &t.tid, id),
-            of(thread, |t| &t.name, bytes),
+            running_name(self),
             seen(process, |p| Cell::Address(p.taskd.0)),
             of(
                 process,
@@ -197,6 +197,17 @@ impl Row for Current {
             ),
             of(process, path, bytes),
         ]
+    }
+}
+
+/// What runs is called as its thread is on Linux, where every thread has a name, and as its process
+/// is on Windows.
+fn running_name(current: &Current) -> Cell<'_> {
+    match &current.process {
+        Seen::Is(process) if matches!(process.extra, ProcessExtra::Windows(_)) => {
+            bytes(&process.name)
+        }
+        _ => of(&current.thread, |thread| &thread.name, bytes),
     }
 }
 

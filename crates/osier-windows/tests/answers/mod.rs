@@ -1,0 +1,237 @@
+//! Every question asked of a Windows machine, with every answer kept.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use osier_memory::{Machine, PhysicalMemory, VirtAddr};
+use osier_osi::{
+    Current, Handle, Mapping, Module, Osi, PageRange, Process, ProcessExtra, Seen, Thread,
+    WalkEnds, Why,
+};
+use osier_profile::Profile;
+use osier_testkit::windows::{
+    Module as Dll, Paged, Part, Plan, Process as Planned, Protection, Proto, VadKind,
+    WindowsMachine, Wow64,
+};
+use osier_windows::{AttachError, Located, Windows};
+
+/// Rows that one answer may have before the test calls it endless.
+const ROW_LIMIT: usize = 50_000;
+
+/// The value of a field, or why it is absent.
+pub(crate) type Value = Result<String, Why>;
+/// A row's fields by name.
+pub(crate) type Fields = BTreeMap<&'static str, Value>;
+
+/// All answers: rows by table and key, and how the walks of each question ended.
+#[derive(Default)]
+pub(crate) struct Answers {
+    pub(crate) rows: BTreeMap<(String, u64), Fields>,
+    pub(crate) ends: BTreeMap<String, WalkEnds>,
+    pub(crate) twice: Vec<(String, u64)>,
+}
+
+/// A machine with a process of every sort that the layout knows, parts of one of them paged out in
+/// ways that leave it in memory.
+pub(crate) fn machine(profile: &Profile) -> WindowsMachine {
+    let mut plan = Plan::new(profile);
+    let ntdll = "C:\\Windows\\SYSTEM32\\ntdll.dll";
+    let locale = VadKind::Mapped(Some("\\Windows\\System32\\locale.nls".to_owned()));
+    let unlinked = VadKind::Image("\\Users\\x\\hidden.dll".to_owned());
+    let shell = Planned::new(1012, "explorer.exe")
+        .child_of(4)
+        .in_session(1)
+        .runs(
+            "C:\\Windows\\explorer.exe",
+            "explorer.exe /e",
+            0x100_0000,
+            0x2c_0000,
+        )
+        .loads(0x775c_0000, 0x1a_9000, ntdll)
+        .thread(2000)
+        .maps(0x20_0000, 0x1000, VadKind::Private, Protection::READ_WRITE)
+        .maps(
+            0x21_0000,
+            0x3000,
+            VadKind::Mapped(None),
+            Protection::READ_WRITE,
+        )
+        .maps(0x30_0000, 0x6_7000, locale, Protection::READ)
+        .maps(
+            0x6000_0000,
+            0x8000,
+            unlinked,
+            Protection::EXECUTE_WRITE_COPY,
+        )
+        .without(Part::Parameters, Paged::Transition)
+        .without(Part::Loader, Paged::Transition);
+    let shell = if profile.identity().pointer_bytes == 8 {
+        shell.without(Part::Entries, Paged::Prototype(Proto::Transition))
+    } else {
+        shell
+    };
+    plan.processes.push(shell);
+    let gone = Planned::new(1400, "gone.exe").child_of(1012);
+    plan.processes.push(gone.exited(0x01cb_3000_0000_0000));
+    if profile.find_type("_EWOW64PROCESS").is_some() {
+        plan.processes.insert(1, Planned::minimal(100, "Registry"));
+    }
+    if profile.identity().pointer_bytes == 8 {
+        let (path, base, size) = ("C:\\old\\preccalc.exe", 0x40_0000, 0x2_d000);
+        let mut old = Planned::new(1756, "preccalc.exe").child_of(1012);
+        old = old.runs(path, "native half", base, size);
+        old = old.loads(0x07fe_f000_0000, 0x1a_9000, ntdll);
+        old.wow64 = Some(Wow64 {
+            modules: vec![
+                Dll::new(base, size, path),
+                Dll::new(0x775f_0000, 0x18_0000, "C:\\Windows\\SysWOW64\\ntdll.dll"),
+            ],
+            path: path.to_owned(),
+            cmdline: "preccalc.exe /32".to_owned(),
+            ..Wow64::default()
+        });
+        plan.processes.push(old);
+    }
+    plan.run(1016);
+    plan.write(profile)
+}
+
+/// The provider on `machine` with its memory exchanged.
+pub(crate) fn attach(
+    machine: &Machine,
+    located: &Located,
+    profile: &Arc<Profile>,
+    memory: Arc<dyn PhysicalMemory>,
+) -> Result<Windows, AttachError> {
+    let mut machine = machine.clone();
+    machine.memory = memory;
+    Windows::attach(&machine, located, profile.clone())
+}
+
+fn value<T: std::fmt::Debug>(seen: &Seen<T>) -> Value {
+    match seen {
+        Seen::Is(value) => Ok(format!("{value:x?}")),
+        Seen::Not(absent) => Err(absent.why),
+    }
+}
+
+macro_rules! fields {
+    ($row:expr; $($name:ident),*) => {
+        Fields::from([$((stringify!($name), value(&$row.$name))),*])
+    };
+}
+
+fn process(row: &Process) -> Fields {
+    let mut fields = fields!(row; pid, ppid, name, asid, create_time, start);
+    let ProcessExtra::Windows(extra) = &row.extra else {
+        panic!("a process of another system");
+    };
+    fields.extend(fields!(extra; exit_time, session, wow64, peb, path, cmdline));
+    fields
+}
+
+fn thread(row: &Thread) -> Fields {
+    fields!(row; pid, tid, name, state)
+}
+
+fn mapping(row: &Mapping) -> Fields {
+    fields!(row; pid, size, name, file, offset, flags, perms, kind)
+}
+
+impl Answers {
+    fn add(&mut self, table: &str, key: u64, fields: Fields) -> ControlFlow<()> {
+        if self.rows.insert((table.to_owned(), key), fields).is_some() {
+            self.twice.push((table.to_owned(), key));
+        }
+        assert!(self.rows.len() < ROW_LIMIT, "{table} does not end");
+        ControlFlow::Continue(())
+    }
+
+    /// Asks everything. `handles` are the processes to ask for, besides those that are found; of
+    /// the first `paged` of them the pages are asked for too.
+    pub(crate) fn ask(windows: &Windows, handles: &[VirtAddr], paged: usize) -> Self {
+        let mut all = Self::default();
+        let mut of = handles.to_vec();
+        let ends = windows.processes(&mut |row: Process| {
+            of.push(row.taskd);
+            all.add("process", row.taskd.0, process(&row))
+        });
+        all.ends.insert("process".to_owned(), ends);
+        let ends = windows.process_handles(&mut |row: Handle| {
+            let fields = Fields::from([("asid", value(&row.asid))]);
+            all.add("handle", row.taskd.0, fields)
+        });
+        all.ends.insert("handle".to_owned(), ends);
+        let ends = windows.modules(&mut |row: Module| {
+            all.add("module", row.modd.0, fields!(row; name, base, size, file))
+        });
+        all.ends.insert("module".to_owned(), ends);
+        let ends = windows.current(&mut |row: Current| {
+            let process = row.process.clone().map(|process| process.taskd);
+            let mut fields = Fields::from([("process", value(&process))]);
+            match &row.thread {
+                Seen::Is(row) => {
+                    fields.extend(thread(row));
+                    fields.insert("task", Ok(row.task.to_string()));
+                }
+                Seen::Not(absent) => {
+                    for name in ["task", "pid", "tid", "name", "state"] {
+                        fields.insert(name, Err(absent.why));
+                    }
+                }
+            }
+            all.add("current", u64::from(row.cpu), fields)
+        });
+        all.ends.insert("current".to_owned(), ends);
+        of.sort();
+        of.dedup();
+        for taskd in of {
+            all.ask_process(
+                windows,
+                taskd,
+                handles.iter().take(paged).any(|h| *h == taskd),
+            );
+        }
+        all
+    }
+
+    fn ask_process(&mut self, windows: &Windows, taskd: VirtAddr, paged: bool) {
+        let table = |what| format!("{what} of {taskd}");
+        let name = table("thread");
+        let ends = windows.threads(taskd, &mut |row: Thread| {
+            self.add(&name, row.task.0, thread(&row))
+        });
+        self.ends.insert(name, ends);
+        let name = table("mapping");
+        let ends = windows.mappings(taskd, &mut |row: Mapping| {
+            let key = row.base.value().unwrap_or(row.modd);
+            self.add(&name, key.0, mapping(&row))
+        });
+        self.ends.insert(name, ends);
+        let name = table("library");
+        let ends = windows.panda_mappings(taskd, &mut |row: Mapping| {
+            self.add(&name, row.modd.0, fields!(row; base, size, name, file))
+        });
+        self.ends.insert(name, ends);
+        if !paged {
+            return;
+        }
+        let name = table("page");
+        let ends = windows.pages(taskd, &mut |row: PageRange| {
+            // A hidden table splits ranges: compare page by page.
+            let mut flow = ControlFlow::Continue(());
+            for by in (0..row.len).step_by(0x1000).take(64) {
+                let place = format!("{} {:?}", row.phys.plus(by), row.flags);
+                let fields = Fields::from([
+                    ("place", Ok(place)),
+                    ("backing", value(&row.backing)),
+                    ("pid", value(&row.pid)),
+                ]);
+                flow = self.add(&name, row.start.0 + by, fields);
+            }
+            flow
+        });
+        self.ends.insert(name, ends);
+    }
+}
