@@ -71,6 +71,8 @@ fn a_pdb_of_a_symbol_server_is_imported_once() {
         let options = Options {
             symbol_folders: vec![folder("empty"), symbols.clone()],
             cache: Some(cache.clone()),
+            // The XP kernel is one that ships.
+            no_shipped: true,
             ..Options::default()
         };
         let (profile, source) = profile_of_pdb(&kernel(KEY), &options).unwrap();
@@ -96,6 +98,8 @@ fn a_named_symbol_file_needs_no_folder() {
     fs::write(&file, data).unwrap();
     let options = Options {
         profile: Some(file.clone()),
+        // The XP kernel is one that ships.
+        no_shipped: true,
         ..Options::default()
     };
     let (_, source) = profile_of_pdb(&kernel(KEY), &options).unwrap();
@@ -109,6 +113,8 @@ fn what_is_missing_is_named_with_the_command_that_fetches_it() {
     fs::write(&broken, b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0").unwrap();
     let options = Options {
         symbol_folders: vec![folder, "/nonexistent".into()],
+        // The XP kernel is one that ships.
+        no_shipped: true,
         ..Options::default()
     };
     let error = profile_of_pdb(&kernel(KEY), &options).unwrap_err();
@@ -134,6 +140,8 @@ fn a_pdb_of_another_build_does_not_serve() {
     fs::write(folder.join("ntkrnlpa.pdb"), data).unwrap();
     let options = Options {
         symbol_folders: vec![folder],
+        // The XP kernel is one that ships.
+        no_shipped: true,
         ..Options::default()
     };
     let other = "30B5FB31AE7E4ACAABA750AA241FF3312";

@@ -55,6 +55,12 @@ const JOBS: &[Job] = &[
         environment: &[("OSIER_WRITE_VALIDATION", "1")],
     },
     Job {
+        name: "symbols",
+        about: "Makes the Windows profiles of symbols/ anew from their sources",
+        commands: &[&["cargo", "test", "-p", "osier", "--test", "shipped_windows"]],
+        environment: &[("OSIER_WRITE_SYMBOLS", "1")],
+    },
+    Job {
         name: "deny",
         about: "Checks licences, advisories and duplicate crates (needs cargo-deny)",
         commands: &[&["cargo", "deny", "check"]],

@@ -9,8 +9,11 @@
     reason = "a test fails by panicking"
 )]
 
+mod hostile;
 mod isf;
 mod kernel_pdb;
+mod made;
+mod members;
 mod rekall;
 
 use std::fs::{self, File};

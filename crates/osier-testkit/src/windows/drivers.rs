@@ -60,6 +60,7 @@ fn image_of(w: &mut Writer<'_>, driver: &Driver, number: u32) {
             name: &name,
         },
         debug: 0x400,
+        exports: (0x800, &driver.name),
     };
     image::write(w, &image);
 }

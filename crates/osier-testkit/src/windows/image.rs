@@ -13,6 +13,8 @@ const PE: u64 = 0xf8;
 /// Debug directory and CodeView record, in a page of the image's data.
 const DIRECTORY_BYTES: u32 = 28;
 const CODEVIEW: u32 = 2;
+/// Bytes of an export directory.
+const EXPORT_BYTES: u64 = 40;
 
 /// An image to write the headers of.
 pub(super) struct Image<'a> {
@@ -24,6 +26,8 @@ pub(super) struct Image<'a> {
     pub(super) pdb: Pdb<'a>,
     /// Where in the image the debug directory stands.
     pub(super) debug: u64,
+    /// Where the export directory stands, and what it calls the image.
+    pub(super) exports: (u64, &'a str),
 }
 
 /// What names a PDB.
@@ -41,6 +45,14 @@ pub(super) fn write(w: &mut Writer<'_>, image: &Image<'_>) {
     w.bytes(Space::SYSTEM, image.base, &dos);
     let headers = headers(w, image);
     w.bytes(Space::SYSTEM, image.base.plus(PE), &headers);
+    let (exports, name) = image.exports;
+    let mut directory = Bytes::default();
+    directory.u32(0).u32(image.stamp).u32(0);
+    directory.u32((exports + EXPORT_BYTES) as u32).u32(1);
+    directory.0.resize(EXPORT_BYTES as usize, 0);
+    directory.0.extend_from_slice(name.as_bytes());
+    directory.0.push(0);
+    w.bytes(Space::SYSTEM, image.base.plus(exports), &directory.0);
     let record = codeview(image.pdb);
     let at = image.debug + u64::from(DIRECTORY_BYTES);
     let mut directory = Bytes::default();
@@ -91,6 +103,7 @@ fn headers(w: &Writer<'_>, image: &Image<'_>) -> Vec<u8> {
     out.u32(0).u32(16);
     for directory in 0..16 {
         match directory {
+            0 => out.u32(image.exports.0 as u32).u32(0x200),
             6 => out.u32(image.debug as u32).u32(DIRECTORY_BYTES),
             _ => out.u32(0).u32(0),
         };

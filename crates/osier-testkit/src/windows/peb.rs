@@ -82,6 +82,7 @@ pub(super) fn write(
         Some(heap) => heap.0,
         None => used.take(process, 0x20_0000, arena_bytes, VadKind::Private),
     };
+    process.heap = Some(VirtAddr(heap));
     let mut arena = Arena {
         space,
         next: VirtAddr(heap).plus(PAGE),
@@ -168,6 +169,7 @@ impl Used {
                 kind,
                 protection: Protection::READ_WRITE,
                 commit: false,
+                offset: 0,
                 node: None,
             });
         }
@@ -200,6 +202,10 @@ fn place_fixed(w: &Writer<'_>, process: &mut Process, used: &mut Used) -> VirtAd
         if thread.stack.1 == 0 {
             let low = used.take(process, 0x3_0000, STACK, VadKind::Private);
             thread.stack = (low, STACK);
+        }
+        if process.wow64.is_some() {
+            let low = used.take(process, 0x3_0000, STACK, VadKind::Private);
+            thread.stack32 = (low, STACK);
         }
     }
     process.threads = threads;

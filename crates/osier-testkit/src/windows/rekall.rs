@@ -9,10 +9,15 @@ use std::path::Path;
 use osier_memory::VirtAddr;
 use osier_profile::Profile;
 
-use super::{Driver, Plan, Process, Protection, Vad, VadKind};
+use super::{Driver, Paged, Part, Plan, Process, Protection, Vad, VadKind};
 
 /// The process whose VADs are known.
 const WITH_VADS: u64 = 2624;
+/// What Rekall could not read is in the page file here.
+const AWAY: Paged = Paged::PageFile {
+    number: 0,
+    offset: 0x1234,
+};
 /// FILETIME of 1970-01-01.
 const UNIX_EPOCH: u64 = 116_444_736_000_000_000;
 
@@ -125,6 +130,8 @@ fn dlls(lines: &[String], processes: &mut [Process]) {
         };
         if let Some(cmdline) = line.strip_prefix("Command line : ") {
             cmdline.clone_into(&mut process.cmdline);
+        } else if line.starts_with("Unable to read PEB") && process.has_peb() {
+            process.paged.push((Part::Peb, AWAY));
         } else if line.starts_with("0x") {
             let [base, size, path] = cells(line)[..] else {
                 panic!("a DLL: {line}");
@@ -180,6 +187,7 @@ fn vads(lines: &[String]) -> Vec<Vad> {
             kind,
             protection,
             commit: false,
+            offset: 0,
             node: Some(VirtAddr(hex(node))),
         }
     });

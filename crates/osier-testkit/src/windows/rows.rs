@@ -36,8 +36,8 @@ pub struct Process {
     pub vads: Vec<Vad>,
     /// Whether [`vads`](Self::vads) are all that the process has, so that the writer adds none.
     pub all_vads: bool,
-    /// Where the writer may put the loader's data: a range that is a VAD of the caller's. `None`
-    /// lets it choose one, and make it the process's heap.
+    /// The process's heap, where the writer puts the loader's data: a range that is a VAD of the
+    /// caller's, or chosen by the writer.
     pub heap: Option<VirtAddr>,
     /// What of it is not in memory.
     pub paged: Vec<(Part, Paged)>,
@@ -125,10 +125,14 @@ pub struct Thread {
     pub create_time: u64,
     /// Its `_ETHREAD`; wanted, or chosen by the writer.
     pub ethread: Option<VirtAddr>,
-    /// Its user stack, lowest address and length. Chosen by the writer.
+    /// Its user stack, lowest address and length; wanted, or chosen by the writer.
     pub stack: (u64, u64),
-    /// Its `_TEB`. Chosen by the writer.
+    /// Its `_TEB`; wanted, or chosen by the writer.
     pub teb: VirtAddr,
+    /// Of a WoW64 process, its 32-bit stack, lowest address and length. Chosen by the writer.
+    pub stack32: (u64, u64),
+    /// `ThreadName`, where the layout has it.
+    pub name: String,
 }
 
 /// A virtual address descriptor.
@@ -144,6 +148,8 @@ pub struct Vad {
     pub protection: Protection,
     /// `MemCommit`: whether all of it was committed at once.
     pub commit: bool,
+    /// Where the range begins in its section, in bytes; a multiple of a page.
+    pub offset: u64,
     /// Its node; wanted, or chosen by the writer.
     pub node: Option<VirtAddr>,
 }
@@ -304,6 +310,7 @@ impl Process {
             kind,
             protection,
             commit: false,
+            offset: 0,
             node: None,
         });
         self

@@ -236,3 +236,13 @@ pub(super) fn large_page(mode: Paging) -> Option<u64> {
         _ => None,
     }
 }
+
+/// Where the tables of a space appear in it (`MmPteBase`): what a top-level entry that refers to
+/// its own table maps.
+pub(super) fn tables_at(mode: Paging, self_map: u64) -> VirtAddr {
+    match mode {
+        Paging::Long4 => VirtAddr(self_map << 39 | 0xffff << 48),
+        Paging::Long5 => VirtAddr(self_map << 48 | 0x7f << 57),
+        _ => VirtAddr(0xc000_0000),
+    }
+}

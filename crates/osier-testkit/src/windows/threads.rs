@@ -4,7 +4,8 @@ use osier_memory::VirtAddr;
 
 use super::rows::{Process, Thread};
 use super::spaces::Space;
-use super::writer::{Object, Writer};
+use super::wow64;
+use super::writer::{Object, Writer, utf16};
 
 const ETHREAD: &str = "_ETHREAD";
 /// `_DISPATCHER_HEADER.Type` of a thread.
@@ -59,6 +60,14 @@ fn one(w: &mut Writer<'_>, object: Object, owner: VirtAddr, pid: u64, thread: &T
     w.set_if(object, "Tcb.ApcState.Process", owner.0);
     // XP has it in the executive's part, later kernels in the kernel's.
     w.set_if(object, "ThreadsProcess", owner.0);
+    if !thread.name.is_empty() && w.has(ETHREAD, "ThreadName") {
+        let head = w.size("_UNICODE_STRING");
+        let bytes = head + utf16(&thread.name).len() as u64 + 2;
+        let at = w.nonpaged_room(*b"ThNm", bytes);
+        let string = Object::system("_UNICODE_STRING", at);
+        w.unicode(string, &thread.name, at.plus(head));
+        w.set(object, "ThreadName", at.0);
+    }
     w.set_if(object, "Tcb.Process", owner.0);
 }
 
@@ -79,6 +88,9 @@ fn teb(w: &mut Writer<'_>, object: Object, space: Space, thread: &Thread, pid: u
     w.set(cid, "UniqueProcess", pid);
     w.set(cid, "UniqueThread", thread.tid);
     w.set(teb, "ProcessEnvironmentBlock", peb.0);
+    if thread.stack32.1 > 0 {
+        wow64::teb(w, teb, thread, pid, peb);
+    }
 }
 
 /// The idle thread of each processor: running unless something else does.

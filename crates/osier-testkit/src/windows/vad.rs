@@ -65,6 +65,7 @@ fn add_images(process: &mut Process) {
             kind: VadKind::Image(device_path(&module.path)),
             protection: Protection::EXECUTE_WRITE_COPY,
             commit: false,
+            offset: 0,
             node: None,
         });
     }
@@ -118,7 +119,9 @@ fn node(w: &mut Writer<'_>, vad: &Vad, sections: &mut Sections) -> Object {
     } else {
         w.set(object, "ControlArea", section.control_area.0);
     }
-    w.set_if(object, "FirstPrototypePte", section.prototypes.0);
+    let before = (vad.offset >> PAGE_SHIFT) * w.size("_MMPTE_SOFTWARE");
+    let first = section.prototypes.plus(before);
+    w.set_if(object, "FirstPrototypePte", first.0);
     object
 }
 

@@ -8,7 +8,7 @@ use osier_memory::VirtAddr;
 
 use super::peb::Arena;
 use super::processes::EPROCESS;
-use super::rows::{Module, Part, Process};
+use super::rows::{Module, Part, Process, Thread};
 use super::spaces::Space;
 use super::writer::{Object, Writer, utf16};
 
@@ -43,6 +43,14 @@ mod at {
     pub(super) const PARAMETERS_IMAGE_PATH: u64 = 0x38;
     pub(super) const PARAMETERS_COMMAND_LINE: u64 = 0x40;
     pub(super) const PARAMETERS_BYTES: u64 = 0x290;
+
+    /// From the `_TEB` to the `_TEB32` behind it.
+    pub(super) const TEB32: u64 = 0x2000;
+    pub(super) const TEB_STACK_BASE: u64 = 0x04;
+    pub(super) const TEB_STACK_LIMIT: u64 = 0x08;
+    pub(super) const TEB_SELF: u64 = 0x18;
+    pub(super) const TEB_CLIENT_ID: u64 = 0x20;
+    pub(super) const TEB_PEB: u64 = 0x30;
 }
 
 pub(super) fn write(
@@ -76,6 +84,26 @@ pub(super) fn write(
         (at::PEB_PROCESS_HEAPS, list.0),
     ] {
         put(w, space, peb.plus(offset), value);
+    }
+}
+
+/// The 32-bit TEB behind a 64-bit one, and where that refers to it: its first member, or since
+/// Windows 10 an offset.
+pub(super) fn teb(w: &mut Writer<'_>, native: Object, thread: &Thread, pid: u64, peb: VirtAddr) {
+    let teb = native.at.plus(at::TEB32);
+    let tib = w.inner(native, "NtTib", "_NT_TIB");
+    w.set_if(tib, "ExceptionList", teb.0);
+    w.set_if(native, "WowTebOffset", at::TEB32);
+    let (low, bytes) = thread.stack32;
+    for (offset, value) in [
+        (at::TEB_STACK_BASE, low + bytes),
+        (at::TEB_STACK_LIMIT, low + bytes - 0x2000),
+        (at::TEB_SELF, teb.0),
+        (at::TEB_CLIENT_ID, pid),
+        (at::TEB_CLIENT_ID + 4, thread.tid),
+        (at::TEB_PEB, peb.0 - 0x1000),
+    ] {
+        put(w, native.space, teb.plus(offset), value);
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use osier_profile::Profile;
+use osier_profile::{OsKind, Profile};
 use osier_symbols::import_symbols;
 use osier_testkit::data;
 use osier_testkit::windows::{win7_sp1_x86, win7_sp1_x86_pae};
@@ -53,8 +53,30 @@ pub(crate) fn all() -> &'static [Layout] {
                 Err(reason) => osier_testkit::report_skip(module_path!(), &reason),
             }
         }
+        layouts.extend(shipped(&layouts));
         layouts
     })
+}
+
+/// The Windows kernels of the project's own profiles that were not met before. These hold what the
+/// provider wants of a kernel and nothing else.
+fn shipped(met: &[Layout]) -> Vec<Layout> {
+    let folder = data::workspace().join("symbols");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let paths = paths.filter(|path| path.extension().is_some_and(|end| end == "osp"));
+    let profiles = paths.map(|path| {
+        let (profile, _) = Profile::read_file(&path).expect("a profile of the project's own");
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        (name.into_owned(), profile)
+    });
+    let id = |profile: &Profile| profile.identity().build_id.clone();
+    let new = profiles.filter(|(_, profile)| {
+        let windows = profile.identity().os == OsKind::Windows;
+        windows && !met.iter().any(|layout| id(&layout.profile) == id(profile))
+    });
+    new.map(|(name, profile)| Layout { name, profile })
+        .collect()
 }
 
 /// The layout of an x64 kernel, or why it cannot be had.

@@ -1,0 +1,81 @@
+//! The kernel's image: its headers, the record that names its PDB, and variables that tell what
+//! it is.
+
+use osier_memory::VirtAddr;
+
+use super::Plan;
+use super::image::{self, Image, Pdb};
+use super::spaces::{self, Space};
+use super::writer::{self, Writer};
+
+const PAGE: u64 = 4096;
+
+/// The kernel image: headers, RSDS record, code, variables.
+pub(super) fn write(w: &mut Writer<'_>, plan: &Plan) {
+    let id = w.profile.identity().build_id.clone();
+    let id = id.map_or_else(|| vec![0x11; 20], |id| id.0);
+    let bytes = plan.image_bytes();
+    // The last page of the image, behind every variable, and the one before.
+    let debug = (bytes - 1) & !(PAGE - 1);
+    let image = Image {
+        base: plan.kernel_base,
+        bytes,
+        stamp: 0x4ce7_951a,
+        pdb: Pdb {
+            guid: id[..16].try_into().expect("a GUID"),
+            age: u32::from_be_bytes(id[16..20].try_into().expect("an age")),
+            name: &plan.pdb,
+        },
+        debug,
+        exports: (debug - PAGE, "ntoskrnl.exe"),
+    };
+    image::write(w, &image);
+    if !plan.rsds {
+        let at = plan.kernel_base.plus(image.debug);
+        w.bytes(Space::SYSTEM, at, &[0; 0x100]);
+    }
+    // Code, so that an image is not all zeros.
+    let code: Vec<u8> = (0..PAGE).map(|i| (i * 0x6d % 251) as u8).collect();
+    w.bytes(Space::SYSTEM, plan.kernel_base.plus(PAGE), &code);
+    variables(w, plan);
+}
+
+/// What the kernel's variables say of it and of the machine.
+fn variables(w: &mut Writer<'_>, plan: &Plan) {
+    if let Some(at) = w.symbol("NtBuildLab") {
+        let text = [plan.build_lab.as_bytes(), b"\0"].concat();
+        w.bytes(Space::SYSTEM, at, &text);
+    }
+    if let Some(at) = w.symbol("NtBuildNumber") {
+        w.uint(Space::SYSTEM, at, u64::from(plan.build | 0xf000_0000), 4);
+    }
+    if let Some(at) = w.symbol("KiKvaShadow") {
+        w.uint(Space::SYSTEM, at, u64::from(plan.kva_shadow), 1);
+    }
+    for symbol in ["KeNumberProcessors", "KeNumberProcessorsGroup0"] {
+        if let Some(at) = w.symbol(symbol) {
+            w.uint(Space::SYSTEM, at, plan.processors.len() as u64, 1);
+        }
+    }
+    if let Some(at) = w.symbol("MmPagedPoolStart")
+        && !w.is_wide()
+    {
+        w.pointer(Space::SYSTEM, at, writer::PAGED_POOL_X86);
+    }
+    // 64-bit processes have 8 TiB before Windows 8.1, and 128 TiB later.
+    let (user, system) = match (w.is_wide(), plan.version >= (6, 3)) {
+        (false, _) => (0x7ffe_ffff, 0x8000_0000),
+        (true, false) => (0x07ff_fffe_ffff, 0xffff_0800_0000_0000),
+        (true, true) => (0x7fff_fffe_ffff, 0xffff_8000_0000_0000),
+    };
+    let tables = spaces::tables_at(plan.paging, plan.self_map);
+    for (symbol, value) in [
+        ("MmHighestUserAddress", user),
+        ("MmSystemRangeStart", system),
+        ("MmPteBase", tables.0),
+    ] {
+        if let Some(at) = w.symbol(symbol) {
+            w.pointer(Space::SYSTEM, at, VirtAddr(value));
+        }
+    }
+}
