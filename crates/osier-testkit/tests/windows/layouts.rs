@@ -44,6 +44,7 @@ pub(crate) fn all() -> &'static [Layout] {
     static ALL: OnceLock<Vec<Layout>> = OnceLock::new();
     ALL.get_or_init(|| {
         let mut layouts = own();
+        layouts.extend(xp());
         for (guid, name) in ISF {
             match isf(guid) {
                 Ok(profile) => layouts.push(Layout {
@@ -53,7 +54,8 @@ pub(crate) fn all() -> &'static [Layout] {
                 Err(reason) => osier_testkit::report_skip(module_path!(), &reason),
             }
         }
-        layouts.extend(shipped(&layouts));
+        let shipped = shipped(&layouts);
+        layouts.extend(shipped);
         layouts
     })
 }

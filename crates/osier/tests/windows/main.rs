@@ -339,7 +339,7 @@ fn libosi_s_machines() {
     // The same rows on every x64 layout; on its own at the addresses that libosi expects.
     for layout in layouts::all()
         .iter()
-        .filter(|layout| !layout.name.contains("x86"))
+        .filter(|layout| layout.profile.identity().pointer_bytes == 8)
     {
         let at_home = layout.name.contains("3844DBB9");
         let machine = Libosi::Amd64
