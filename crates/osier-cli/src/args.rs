@@ -151,6 +151,8 @@ pub(crate) enum Command {
     Distill(DistillArgs),
     /// Tell what happened between two snapshots of one guest
     Diff(DiffArgs),
+    /// Follow the processes through a series of snapshots of one guest
+    Timeline(TimelineArgs),
     /// Hold snapshots against their golden rows, for CI
     Check(CheckArgs),
     /// Write the same memory in another container
@@ -352,6 +354,35 @@ pub(crate) struct DiffArgs {
     /// Exit with 1 when something happened, as git does
     #[arg(long)]
     pub(crate) exit_code: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct TimelineArgs {
+    /// The snapshots
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) known: KnownArgs,
+    /// The order of the series
+    #[arg(long, value_enum, default_value = "clock")]
+    pub(crate) order: SeriesArg,
+    /// Also draw the lifetimes into this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Columns of the drawing in a table [default: the terminal's, or 100]
+    #[arg(long, value_name = "N")]
+    pub(crate) width: Option<usize>,
+    /// Draw with ASCII alone [default: when the locale is not of UTF-8]
+    #[arg(long)]
+    pub(crate) ascii: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SeriesArg {
+    /// By the guest's clock, or as given where one does not tell it
+    Clock,
+    /// As given
+    Given,
 }
 
 #[derive(Args)]

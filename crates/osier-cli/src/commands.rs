@@ -12,6 +12,7 @@ mod profile;
 mod ps;
 mod read;
 mod run;
+mod timeline;
 mod translate;
 
 use std::ops::ControlFlow;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::OsiTest(args) => osi_test::run(args, output),
         Command::Distill(args) => distill::run(args, output),
         Command::Diff(args) => diff::run(args, output),
+        Command::Timeline(args) => timeline::run(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Export(args) => export::run(args, output),
         Command::Run(args) => run::run(args, output),

@@ -18,6 +18,7 @@ pub(crate) struct Output {
     out: BufWriter<StdoutLock<'static>>,
     format: Format,
     table: TextTable,
+    below: String,
     line: String,
     rows: usize,
     lost: usize,
@@ -30,7 +31,7 @@ pub(crate) struct Output {
 const PLACES: usize = 100;
 
 /// Whether standard output takes colours.
-fn colours(args: &OutputArgs) -> bool {
+pub(crate) fn colours(args: &OutputArgs) -> bool {
     match args.color {
         Colour::Always => true,
         Colour::Never => false,
@@ -58,6 +59,7 @@ impl Output {
             out: BufWriter::with_capacity(1 << 16, io::stdout().lock()),
             format: args.format.unwrap_or(otherwise),
             table: TextTable::new(style),
+            below: String::new(),
             line: String::new(),
             rows: 0,
             lost: 0,
@@ -185,6 +187,11 @@ impl Output {
         self.out.write_all(text)
     }
 
+    /// Keeps text that stands below the table.
+    pub(crate) fn after_table(&mut self, text: &str) {
+        self.below.push_str(text);
+    }
+
     /// The writer, for answers that are no rows.
     pub(crate) fn writer(&mut self) -> &mut dyn Write {
         &mut self.out
@@ -196,7 +203,10 @@ impl Output {
             self.object(&|line| json_end(walk, end, line))?;
         }
         match self.format {
-            Format::Table => self.out.write_all(self.table.draw().as_bytes())?,
+            Format::Table => {
+                self.out.write_all(self.table.draw().as_bytes())?;
+                self.out.write_all(self.below.as_bytes())?;
+            }
             Format::Json => {
                 let close: &[u8] = if self.rows == 0 { b"[]\n" } else { b"\n]\n" };
                 self.out.write_all(close)?;

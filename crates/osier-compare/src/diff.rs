@@ -19,6 +19,7 @@ use crate::{Event, View};
 use teller::Teller;
 
 pub use premises::{Premise, premises};
+pub(crate) use process::same as same_process;
 
 /// Tells what happened between the two snapshots: first to each process of the earlier one, its
 /// threads and mappings, then the processes that started, then modules and processors.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use osier::Session;
 use osier::ask::Question;
-use osier::osier_osi::{Current, Mapping, Module, Osi, Process, Thread, WalkEnds};
+use osier::osier_osi::{Current, Mapping, Module, Osi, Process, Seen, Thread, WalkEnds};
 use osier::tables::Row;
 
 /// The rows of one answer, and how its walks ended.
@@ -67,6 +67,8 @@ pub struct View {
     pub label: String,
     /// The kernel and its boot.
     pub boot: Boot,
+    /// What the guest's wall clock showed: nanoseconds since 1970-01-01 UTC.
+    pub clock: Seen<i64>,
     /// Bytes of the guest kernel's pointers.
     pub pointer_bytes: u8,
     /// The processes.
@@ -94,6 +96,7 @@ impl View {
                 build_id: osi.kernel().build_id.clone(),
                 slide: session.virtual_slide(),
             },
+            clock: osi.clock(),
             pointer_bytes: session.pointer_bytes(),
             belongings: belongings.collect(),
             modules: if asked(Question::Modules) {

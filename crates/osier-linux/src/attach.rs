@@ -143,6 +143,10 @@ impl Osi for Linux {
         &self.kernel
     }
 
+    fn clock(&self) -> Seen<i64> {
+        self.clock.now(&self.guest)
+    }
+
     fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
         tasks::processes(self, row)
     }

@@ -29,6 +29,8 @@ layout! {
         seconds: Option<Field<SInt>> = ["wall_to_monotonic.tv_sec"],
         /// Nanoseconds of that.
         nanoseconds: Option<Field<SInt>> = ["wall_to_monotonic.tv_nsec"],
+        /// Whole seconds of the wall clock, as of the last tick.
+        xtime: Option<Field<UInt>> = ["xtime_sec"],
     }
 }
 
@@ -90,6 +92,27 @@ impl Clock {
             monotonic,
             since_boot,
         }
+    }
+
+    /// What the wall clock shows, in nanoseconds since 1970-01-01 UTC; whole seconds.
+    pub(crate) fn now(&self, guest: &Guest) -> Seen<i64> {
+        let Some(xtime) = self.keeper.xtime else {
+            return Seen::not_in_this_kernel();
+        };
+        self.find(guest).and_then(|keeper| {
+            Seen::from(xtime.read(&guest.space, keeper)).and_then(|seconds| {
+                let whole = i64::try_from(seconds).ok();
+                whole
+                    .and_then(|whole| whole.checked_mul(SECOND))
+                    .map_or_else(
+                        || {
+                            let rule = "the clock shows a year before 2262";
+                            Seen::implausible(seconds, rule, Some(xtime.place(keeper)))
+                        },
+                        Seen::Is,
+                    )
+            })
+        })
     }
 
     /// The `timekeeper` in use.

@@ -39,6 +39,11 @@ pub trait Osi: Send {
     /// What was decided about the kernel.
     fn kernel(&self) -> &Kernel;
 
+    /// What the guest's wall clock showed when the guest stopped: nanoseconds since 1970-01-01 UTC.
+    /// Linux: `timekeeper.xtime_sec`, whole seconds, as of the last tick. Windows: `SystemTime` of
+    /// `_KUSER_SHARED_DATA`, as of the last clock interrupt.
+    fn clock(&self) -> Seen<i64>;
+
     /// Every process. Linux: thread-group leaders from `init_task` on, zombies included.
     fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds;
 

@@ -13,7 +13,9 @@ use osier_profile::{Field, LayoutError, OsKind, Profile, Resolver, UInt, layout}
 use crate::guest::Guest;
 use crate::locate::{decode, premise};
 use crate::{Located, windows_policy};
-use crate::{current, loader, mappings, modules, peb, process, processes, section, threads, vad};
+use crate::{
+    clock, current, loader, mappings, modules, peb, process, processes, section, threads, vad,
+};
 
 /// Longest `NtBuildLab`.
 const BUILD_LAB: usize = 256;
@@ -263,6 +265,10 @@ fn kva_shadow(guest: &Guest) -> Option<&'static str> {
 impl Osi for Windows {
     fn kernel(&self) -> &Kernel {
         &self.kernel
+    }
+
+    fn clock(&self) -> Seen<i64> {
+        clock::now(&self.guest)
     }
 
     fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {

@@ -10,6 +10,7 @@
 //! number.
 
 mod attach;
+mod clock;
 mod current;
 mod guest;
 mod loader;

@@ -4,12 +4,10 @@ use osier_memory::{AddressSpace, PhysAddr, VirtAddr};
 use osier_osi::{FoundBy, Process, ProcessExtra, Seen, WindowsProcess};
 use osier_profile::{Bits, Embed, Field, Ptr, Resolver, UInt, layout};
 
-use crate::{Windows, peb, unicode};
+use crate::{Windows, clock, peb, unicode};
 
 /// Longest `ImageFileName`; 15 bytes since Windows 7, of which the last may be no NUL.
 const NAME_BYTES: u64 = 16;
-/// A FILETIME counts from 1601, Unix from 1970; in units of 100 ns.
-const UNIX_EPOCH: u64 = 116_444_736_000_000_000;
 
 layout! {
     /// Fields read from `_EPROCESS`.
@@ -335,11 +333,8 @@ fn time(
 
 /// A FILETIME in nanoseconds since 1970.
 fn wall_clock(windows: &Windows, time: u64, at: VirtAddr) -> Seen<i64> {
-    let since = i128::from(time)
-        .wrapping_sub(i128::from(UNIX_EPOCH))
-        .wrapping_mul(100);
-    i64::try_from(since).map_or_else(
-        |_| {
+    clock::since_1970(time).map_or_else(
+        || {
             let field = windows.process.fields.create_time;
             let place = field.map(|field| field.place(at));
             Seen::implausible(time, "a time lies between 1678 and 2262", place)

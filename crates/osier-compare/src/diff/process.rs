@@ -76,7 +76,7 @@ pub(super) fn compare<'a>(before: &'a View, after: &'a View, teller: &mut Teller
 }
 
 /// Whether what stands at one place is the same process.
-fn same(one: &Process, other: &Process) -> bool {
+pub(crate) fn same(one: &Process, other: &Process) -> bool {
     compatible(&one.pid, &other.pid) && compatible(&one.create_time, &other.create_time)
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn view(processes: Vec<(Process, Belongings)>) -> View {
             build_id: None,
             slide: Some(0),
         },
+        clock: Seen::Is(0),
         pointer_bytes: 8,
         processes: answer(rows),
         belongings,

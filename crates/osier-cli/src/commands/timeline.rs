@@ -1,0 +1,92 @@
+//! `osier timeline`: processes through a series of snapshots.
+
+use std::fs;
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+use osier::ask::Question;
+use osier::osier_osi::WalkEnds;
+use osier_compare::timeline::{Glyphs, Timeline, by_clock, drawing, svg};
+use osier_compare::{View, premises};
+
+use super::diff::view;
+use crate::args::{Format, OutputArgs, SeriesArg, TimelineArgs};
+use crate::failure::Outcome;
+use crate::output::{Output, colours};
+
+/// Columns of the drawing when no terminal says: PANDA's `asidstory`'s.
+const WIDTH: usize = 100;
+
+pub(super) fn run(args: &TimelineArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    let mut views = Vec::new();
+    for path in &args.paths {
+        views.push(view(path, &args.known, &[Question::Current])?);
+    }
+    let warn = |warning: String| {
+        if output.quiet {
+            return Ok(());
+        }
+        writeln!(io::stderr(), "osier: {warning}")
+    };
+    if args.order == SeriesArg::Clock && !by_clock(&mut views) {
+        warn("the guest's clock is not known of every snapshot: the order is as given".to_owned())?;
+    }
+    let pairs = views.iter().zip(views.iter().skip(1));
+    for (before, after) in pairs {
+        if let Some(premise) = premises(before, after).first() {
+            let (about, means) = (premise.about, premise.means);
+            let (a, b) = (&before.label, &after.label);
+            warn(format!("{a} and {b} differ in {about}: {means}"))?;
+        }
+    }
+    let timeline = Timeline::of(&views);
+    if let Some(file) = &args.svg {
+        fs::write(file, svg(&timeline)).with_context(|| file.display().to_string())?;
+    }
+    tell(&timeline, &views, args, output)
+}
+
+fn tell(
+    timeline: &Timeline,
+    views: &[View],
+    args: &TimelineArgs,
+    output: &OutputArgs,
+) -> anyhow::Result<Outcome> {
+    let pointer_bytes = views.iter().map(|view| view.pointer_bytes).max();
+    let mut out = Output::new(output, pointer_bytes.unwrap_or(8));
+    for life in &timeline.lives {
+        out.row(life)?;
+    }
+    for view in views {
+        out.ends_of(&view.label, &view.ends())?;
+    }
+    if out.format() == Format::Table {
+        let glyphs = Glyphs {
+            ascii: args.ascii || !utf8_locale(),
+            colour: colours(output),
+        };
+        let drawn = drawing(timeline, args.width.unwrap_or_else(width), glyphs);
+        out.after_table(&format!("\n{drawn}"));
+    }
+    Ok(out.finish(&WalkEnds::default())?)
+}
+
+/// Columns of the terminal.
+fn width() -> usize {
+    let told = std::env::var("COLUMNS").ok();
+    let told = told.and_then(|columns| columns.parse().ok());
+    let asked = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    told.or_else(asked).unwrap_or(WIDTH)
+}
+
+/// Whether the locale's characters are UTF-8; without any locale they are taken to be.
+fn utf8_locale() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| {
+        let value = std::env::var(name).ok()?;
+        (!value.is_empty()).then_some(value)
+    });
+    set.is_none_or(|locale| {
+        let locale = locale.to_ascii_uppercase();
+        locale.contains("UTF-8") || locale.contains("UTF8")
+    })
+}

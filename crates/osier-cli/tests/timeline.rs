@@ -1,0 +1,92 @@
+//! `osier timeline` over the two snapshots of one guest.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod command;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use osier_testkit::skip;
+use serde_json::Value;
+
+/// The command on the pair, the later snapshot first.
+fn timeline(arguments: &[&str]) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../snapshots");
+    let of = |name: &str| {
+        let path = folder.join(format!("deb12-6.1-amd64-events-{name}.elf"));
+        path.to_str().unwrap().to_owned()
+    };
+    let (a, b) = (of("a"), of("b"));
+    let words = [&["timeline", b.as_str(), a.as_str()], arguments].concat();
+    let output = command::run(words, "timeline-cache");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn marks(text: &str) -> BTreeMap<String, String> {
+    let rows = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let named = rows.map(|row| {
+        let field = |name: &str| row[name].as_str().unwrap().to_owned();
+        (field("names"), field("marks"))
+    });
+    named.collect()
+}
+
+#[test]
+fn lives_are_in_the_order_of_the_guests_clock() {
+    let marks = marks(&timeline(&["--format", "jsonl"]));
+    let of = |name: &str| marks[name].as_str();
+    assert_eq!(of("event-doomed"), "=.");
+    assert_eq!(of("event-exec → after-exec"), "==");
+    assert_eq!(of("event-born"), ".#");
+    assert_eq!(of("init"), "=#");
+    assert_eq!(of("swapper/0"), "#=");
+}
+
+#[test]
+fn as_given_the_series_runs_backwards() {
+    let marks = marks(&timeline(&["--format", "jsonl", "--order", "given"]));
+    assert_eq!(marks["event-doomed"], ".=");
+    assert_eq!(marks["after-exec → event-exec"], "==");
+}
+
+#[test]
+fn a_table_has_the_drawing_below_it() {
+    let text = timeline(&["--format", "table", "--ascii", "--width", "60"]);
+    let (table, drawing) = text.split_once("\n\n").unwrap();
+    assert!(table.starts_with("PID  NAME"), "{table}");
+    let born = drawing
+        .lines()
+        .find(|line| line.contains("event-born"))
+        .unwrap();
+    assert_eq!(born, "          event-born     103 [    ####]");
+    assert!(drawing.lines().all(|line| line.len() <= 60), "{drawing}");
+}
+
+#[test]
+fn the_picture_is_well_formed() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("timeline.svg");
+    timeline(&["--svg", file.to_str().unwrap()]);
+    let picture = fs::read_to_string(&file).unwrap();
+    assert!(picture.contains("<title>"), "{picture}");
+    assert!(picture.contains("event-born 103"), "{picture}");
+    let Ok(verdict) = Command::new("xmllint").arg("--noout").arg(&file).output() else {
+        skip!("no xmllint: the picture is not parsed");
+    };
+    assert!(
+        verdict.status.success(),
+        "{}",
+        verdict.stderr.escape_ascii()
+    );
+}

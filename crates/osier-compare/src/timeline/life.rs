@@ -1,0 +1,159 @@
+//! One process through the series, as a row.
+
+use osier::format::escape_bytes;
+use osier::osier_osi::{Absent, Process, Seen, Why};
+use osier::tables::{Cell, Row, Table, brief, number, wide};
+
+/// What one snapshot says of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mark {
+    /// It is not there.
+    Missing,
+    /// It was not met, but the walk of processes did not close.
+    Unknown,
+    /// It is there.
+    There,
+    /// It runs on a processor.
+    Current,
+}
+
+impl Mark {
+    /// The letter in a row's `marks`.
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Missing => '.',
+            Self::Unknown => '?',
+            Self::There => '=',
+            Self::Current => '#',
+        }
+    }
+}
+
+/// One process through the series.
+#[derive(Clone, Debug)]
+pub struct Life {
+    /// The process as it was met last.
+    pub process: Process,
+    /// Every name that it had, in their order.
+    pub names: Vec<Vec<u8>>,
+    /// What each snapshot says.
+    pub marks: Vec<Mark>,
+    met: Vec<usize>,
+}
+
+impl Life {
+    pub(super) fn new(process: &Process, moments: usize) -> Self {
+        Self {
+            process: process.clone(),
+            names: Vec::new(),
+            marks: vec![Mark::Missing; moments],
+            met: Vec::new(),
+        }
+    }
+
+    /// Notes that the process was met in snapshot `at`.
+    pub(super) fn meet(&mut self, process: &Process, at: usize, mark: Mark) {
+        self.process = process.clone();
+        if let Seen::Is(name) = &process.name
+            && self.names.last() != Some(name)
+        {
+            self.names.push(name.clone());
+        }
+        if let Some(place) = self.marks.get_mut(at) {
+            *place = mark;
+        }
+        self.met.push(at);
+    }
+
+    /// Notes that the walk of snapshot `at` did not close: it may have missed the process.
+    pub(super) fn doubt(&mut self, at: usize) {
+        if let Some(place) = self.marks.get_mut(at)
+            && *place == Mark::Missing
+        {
+            *place = Mark::Unknown;
+        }
+    }
+
+    /// Number of the first snapshot that has it, from 1.
+    pub fn first(&self) -> usize {
+        self.met.first().map_or(0, |at| at.saturating_add(1))
+    }
+
+    /// Number of the last snapshot that has it, from 1.
+    pub fn last(&self) -> usize {
+        self.met.last().map_or(0, |at| at.saturating_add(1))
+    }
+
+    /// How many snapshots bear this mark.
+    pub fn count(&self, mark: Mark) -> usize {
+        self.marks.iter().filter(|&&is| is == mark).count()
+    }
+}
+
+static LIFE: Table = Table {
+    name: "life",
+    columns: &[
+        number("pid"),
+        brief("name"),
+        brief("asid"),
+        wide("taskd"),
+        wide("create_time"),
+        brief("start"),
+        number("first"),
+        number("last"),
+        number("seen"),
+        number("current"),
+        number("unknown"),
+        wide("names"),
+        brief("marks"),
+    ],
+};
+
+static NO_NAME: Absent = Absent {
+    why: Why::NotApplicable("no name was read"),
+    at: None,
+};
+
+impl Row for Life {
+    fn table(&self) -> &'static Table {
+        &LIFE
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        let process = &self.process;
+        let count = |count: usize| Cell::Number(u64::try_from(count).unwrap_or(u64::MAX));
+        let current = self.count(Mark::Current);
+        let names = self.names.iter().map(|name| {
+            let mut text = String::new();
+            escape_bytes(name, &mut text);
+            text
+        });
+        let names: Vec<String> = names.collect();
+        vec![
+            value(&process.pid, |&pid| Cell::Number(u64::from(pid))),
+            value(&process.name, |name| Cell::Bytes(name)),
+            value(&process.asid, |asid| Cell::Address(asid.0)),
+            Cell::Address(process.taskd.0),
+            value(&process.create_time, |&time| Cell::Number(time)),
+            value(&process.start, |&start| Cell::Instant(start)),
+            count(self.first()),
+            count(self.last()),
+            count(self.count(Mark::There).saturating_add(current)),
+            count(current),
+            count(self.count(Mark::Unknown)),
+            if names.is_empty() {
+                Cell::Absent(&NO_NAME)
+            } else {
+                Cell::Text(names.join(" → "))
+            },
+            Cell::Text(self.marks.iter().map(|mark| mark.letter()).collect()),
+        ]
+    }
+}
+
+fn value<'a, T>(value: &'a Seen<T>, cell: impl FnOnce(&'a T) -> Cell<'a>) -> Cell<'a> {
+    match value {
+        Seen::Is(value) => cell(value),
+        Seen::Not(absent) => Cell::Absent(absent),
+    }
+}

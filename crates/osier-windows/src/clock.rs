@@ -1,0 +1,71 @@
+//! The guest's clock: FILETIMEs, and the page in which the kernel shows the time to everybody.
+
+use osier_memory::VirtAddr;
+use osier_osi::Seen;
+
+use crate::guest::Guest;
+
+/// A FILETIME counts from 1601, Unix from 1970; in units of 100 ns.
+const UNIX_EPOCH: u64 = 116_444_736_000_000_000;
+
+/// `_KUSER_SHARED_DATA`, at the same address in every Windows since NT 3.5 (`ntddk.h`,
+/// `KI_USER_SHARED_DATA`).
+const SHARED_64: VirtAddr = VirtAddr(0xffff_f780_0000_0000);
+const SHARED_32: VirtAddr = VirtAddr(0xffdf_0000);
+
+/// `_KUSER_SHARED_DATA.SystemTime`, a `_KSYSTEM_TIME`: `LowPart`, `High1Time`, `High2Time`.
+const SYSTEM_TIME: u64 = 0x14;
+
+/// What the wall clock shows: nanoseconds since 1970-01-01 UTC.
+pub(crate) fn now(guest: &Guest) -> Seen<i64> {
+    let shared = match guest.pointer_bytes() {
+        4 => SHARED_32,
+        _ => SHARED_64,
+    };
+    let at = shared.plus(SYSTEM_TIME);
+    let space = &guest.space;
+    let parts = space
+        .read_uint(at, 8)
+        .and_then(|time| Ok((time, space.read_uint(at.plus(8), 4)?)));
+    let (time, second_high) = match parts {
+        Ok(parts) => parts,
+        Err(fault) => return Seen::unreadable(fault),
+    };
+    if let Some(since) = since_1970(time).filter(|_| is_whole(time, second_high)) {
+        return Seen::Is(since);
+    }
+    let rule = "both high halves of SystemTime agree, and it lies between 1678 and 2262";
+    Seen::implausible(time, rule, Some(at))
+}
+
+/// Whether the clock interrupt had written all of a `_KSYSTEM_TIME`: it writes `High2Time` first
+/// and `High1Time` last.
+fn is_whole(time: u64, second_high: u64) -> bool {
+    time >> 32 == second_high
+}
+
+/// A FILETIME in nanoseconds since 1970; `None` outside of 1678 to 2262.
+pub(crate) fn since_1970(time: u64) -> Option<i64> {
+    let since = i128::from(time)
+        .wrapping_sub(i128::from(UNIX_EPOCH))
+        .wrapping_mul(100);
+    i64::try_from(since).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filetime_counts_from_1601() {
+        assert_eq!(since_1970(UNIX_EPOCH), Some(0));
+        assert_eq!(since_1970(UNIX_EPOCH + 10_000_000), Some(1_000_000_000));
+        assert_eq!(since_1970(u64::MAX), None);
+    }
+
+    #[test]
+    fn a_time_that_is_being_written_is_not_believed() {
+        assert!(is_whole(0x01c5_79a0_1234_5678, 0x01c5_79a0));
+        assert!(!is_whole(0x01c5_79a0_ffff_ffff, 0x01c5_79a1));
+    }
+}
