@@ -32,6 +32,8 @@ const PN_XNUM: u16 = 0xffff;
 /// What an ELF core says.
 struct ElfCore {
     extents: Vec<Extent>,
+    /// Stretches that the writer left out: `p_memsz` beyond `p_filesz`.
+    left_out: Vec<(u64, u64)>,
     cpus: Vec<CpuState>,
     hints: Vec<Hint>,
     facts: Vec<(&'static str, String)>,
@@ -61,6 +63,13 @@ struct Segment {
     memsz: u64,
 }
 
+impl Segment {
+    /// Whether it has a physical address: `/proc/kcore` gives -1 to what is only mapped.
+    fn has_place(&self, wide: bool) -> bool {
+        self.paddr != if wide { u64::MAX } else { u32::MAX.into() }
+    }
+}
+
 /// Opens an ELF core.
 ///
 /// # Errors
@@ -77,7 +86,8 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         },
     })?;
     let file_bytes = map.len();
-    let memory = FlatMemory::new(Bytes::Mapped(map), core.extents, Cause::NotCaptured);
+    let memory = FlatMemory::new(Bytes::Mapped(map), core.extents, Cause::NotCaptured)
+        .leaving_out(core.left_out);
     Ok(Snapshot {
         machine: Machine {
             memory: Arc::new(memory),
@@ -126,6 +136,8 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
     }
     let segments = segments(file, wide)?;
     let loads: Vec<&Segment> = segments.iter().filter(|s| s.kind == PT_LOAD).collect();
+    let (loads, virtual_only): (Vec<&Segment>, Vec<&Segment>) =
+        loads.into_iter().partition(|load| load.has_place(wide));
     if loads.len() > 1 && loads.iter().all(|load| load.paddr == 0) {
         return Err(NotACore::Other(
             "an ELF core of a process, without physical addresses",
@@ -133,6 +145,12 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
         ));
     }
     if loads.is_empty() {
+        if is_xen(file, wide) {
+            return Err(NotACore::Other(
+                "an ELF core of a Xen guest (`xl dump-core`), which has sections, not segments",
+                "save the guest's memory raw, or dump it from inside the guest",
+            ));
+        }
         return Err(Malformed::new(16, "at least one LOAD program header").into());
     }
     let mut anomalies = Vec::new();
@@ -171,14 +189,47 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
     if cpus.is_empty() && notes.prstatus > 0 {
         facts.push(("processors", notes.without_control_registers()));
     }
+    if let Some(core) = notes.vbox_core {
+        facts.push(("VirtualBox", core.words()));
+    }
+    if !virtual_only.is_empty() {
+        facts.push((
+            "segments without a physical address",
+            virtual_only.len().to_string(),
+        ));
+    }
+    let left_out = loads
+        .iter()
+        .map(|load| {
+            let start = load.paddr.saturating_add(load.filesz);
+            (
+                start,
+                load.memsz
+                    .saturating_sub(load.filesz)
+                    .min(u64::MAX.wrapping_sub(start)),
+            )
+        })
+        .collect();
     let hints = notes.vmcoreinfo.into_iter().map(Hint::Vmcoreinfo).collect();
     Ok(ElfCore {
         extents,
+        left_out,
         cpus,
         hints,
         facts,
         anomalies,
     })
+}
+
+/// Whether the names of sections speak of a Xen guest's pages.
+fn is_xen(file: &[u8], wide: bool) -> bool {
+    // The names lie behind the pages or before them, in a file that has no program headers.
+    let mut head = Cursor::new(file, if wide { 56 } else { 44 });
+    let segments = head.le16("e_phnum").unwrap_or(1);
+    let near = |bytes: &[u8]| memchr::memmem::find(bytes, b".xen_pages\0").is_some();
+    let tail = file.len().saturating_sub(1 << 16);
+    segments == 0
+        && (near(file.get(..1 << 16).unwrap_or(file)) || near(file.get(tail..).unwrap_or_default()))
 }
 
 /// The program headers.
@@ -276,7 +327,7 @@ fn extents(loads: &[&Segment], file_bytes: u64, anomalies: &mut Vec<String>) -> 
     }
     if more > 0 {
         anomalies.push(format!(
-            "{more} bytes of memory are described but not held (p_memsz over p_filesz)"
+            "{more} bytes of memory were left out by the writer (p_memsz over p_filesz)"
         ));
     }
     let (extents, twice) = flat::disjoint(held);

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use osier_memory::{Cause, Chunk, Fault, PhysAddr, PhysRun, PhysicalMemory};
+use osier_memory::{Cause, Chunk, Fault, Filter, PhysAddr, PhysRun, PhysicalMemory};
 
 use crate::bytes::Bytes;
 use crate::sweep;
@@ -72,6 +72,8 @@ pub(crate) struct FlatMemory {
     runs: Vec<PhysRun>,
     /// What a byte outside all extents means.
     outside: Cause,
+    /// What the writer left out on purpose.
+    left_out: Vec<PhysRun>,
 }
 
 impl FlatMemory {
@@ -88,7 +90,30 @@ impl FlatMemory {
             extents,
             runs,
             outside,
+            left_out: Vec::new(),
         }
+    }
+
+    /// The same memory, whose bytes in `stretches` are excluded where no extent holds them.
+    pub(crate) fn leaving_out(self, stretches: Vec<(u64, u64)>) -> Self {
+        Self {
+            left_out: sweep::join(stretches),
+            ..self
+        }
+    }
+
+    /// Why no extent holds `pa`.
+    fn absent(&self, pa: PhysAddr) -> Fault {
+        let next = self.left_out.partition_point(|run| run.end() <= pa);
+        let run = self.left_out.get(next);
+        let cause = if run.is_some_and(|run| run.contains(pa)) {
+            Cause::Excluded {
+                filter: Filter::DumpLevel,
+            }
+        } else {
+            self.outside
+        };
+        Fault::at_phys(cause, pa)
     }
 
     /// The extent that holds `pa`.
@@ -130,7 +155,7 @@ impl PhysicalMemory for FlatMemory {
     }
 
     fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
-        let extent = self.extent(pa).ok_or(Fault::at_phys(self.outside, pa))?;
+        let extent = self.extent(pa).ok_or_else(|| self.absent(pa))?;
         let into = pa.0.wrapping_sub(extent.start);
         let offset = extent.offset.saturating_add(into);
         let len = extent.len.saturating_sub(into);

@@ -5,7 +5,7 @@
 //! | format | what |
 //! |---|---|
 //! | raw | file offset = guest-physical address; or a bare RAM block with [`OpenOptions::ram_split`] |
-//! | ELF core | QEMU's `dump-guest-memory`, with or without paging, both classes |
+//! | ELF core | QEMU's `dump-guest-memory`, `/proc/vmcore`, makedumpfile, `VirtualBox`; both classes |
 //! | `LiME`, AVML | ranges of memory behind headers, as they are or in framed Snappy |
 //! | kdump, diskdump | makedumpfile's and QEMU's compressed dumps, flattened or not, split or whole |
 //! | QEMU stream | a migration or savevm stream, version 3; PANDA's `NAME-rr-snp` is one |
@@ -48,6 +48,7 @@ mod registers;
 mod scratch;
 mod stream;
 mod sweep;
+mod vbox;
 mod wrapped;
 mod xpress;
 

@@ -9,6 +9,7 @@ use osier_memory::{CpuState, Segment, Segments};
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 use crate::registers::ATTRIBUTES;
+use crate::vbox;
 
 /// `struct elf_prstatus` of x86-64.
 const PRSTATUS_BYTES: usize = 336;
@@ -19,6 +20,9 @@ const QEMU_BYTES: usize = 432;
 #[derive(Default)]
 pub(crate) struct Notes {
     qemu: Vec<CpuState>,
+    vbox: Vec<CpuState>,
+    /// `VirtualBox`'s description of its core.
+    pub(crate) vbox_core: Option<vbox::Descriptor>,
     /// Number of `NT_PRSTATUS` notes.
     pub(crate) prstatus: usize,
     /// Bytes of the last of them.
@@ -47,6 +51,10 @@ impl Notes {
                 long_mode: Some(long(cpu)),
                 ..cpu.clone()
             })
+            .chain(self.vbox.iter().zip(0_u32..).map(|(cpu, index)| CpuState {
+                index,
+                ..cpu.clone()
+            }))
             .collect()
     }
 
@@ -110,6 +118,16 @@ fn note(cursor: &mut Cursor<'_>, notes: &mut Notes) -> Result<(), Malformed> {
                 .anomalies
                 .push("a QEMU note is not a processor's state of version 1".to_owned()),
         },
+        (b"VBCORE", vbox::CORE) => notes.vbox_core = vbox::Descriptor::read(data),
+        (b"VBCPU", vbox::CPU) => {
+            let known = notes.vbox_core.is_some_and(vbox::Descriptor::is_known);
+            match vbox::cpu(data) {
+                Ok(cpu) if known => notes.vbox.push(cpu),
+                _ => notes.anomalies.push(
+                    "a VBCPU note is not of a format that is read (1.4 and later)".to_owned(),
+                ),
+            }
+        }
         (b"VMCOREINFO", _) => notes.vmcoreinfo = Some(data.to_vec()),
         _ => notes.other = notes.other.saturating_add(1),
     }
@@ -200,7 +218,7 @@ fn qemu_cpu(data: &[u8]) -> Result<Option<CpuState>, Malformed> {
 }
 
 /// The privilege level: that of the stack segment; 0 in real mode, 3 in virtual-8086 mode.
-fn privilege(cr0: u64, rflags: u64, ss_flags: u32) -> u8 {
+pub(crate) fn privilege(cr0: u64, rflags: u64, ss_flags: u32) -> u8 {
     const PE: u64 = 1;
     const VM: u64 = 1 << 17;
     if cr0 & PE == 0 {

@@ -13,7 +13,7 @@ mod made;
 use std::io::Write;
 
 use made::{Load, Made, PAGE, RAM_PAGES, elf, filler, folder, opened, try_open};
-use osier_memory::{Cause, Hint, PhysAddr};
+use osier_memory::{Cause, Filter, Hint, PhysAddr};
 use osier_snapshot::{Format, OpenError, OpenOptions, open};
 
 const MIB: usize = 1 << 20;
@@ -91,8 +91,13 @@ fn cores_are_read_by_physical_address() {
             assert_eq!(runs, [(0x2000, 3 * page), (0x8000, page)]);
             assert_eq!(filler(&snapshot, 0x3000), 1);
             assert_eq!(filler(&snapshot, 0x4000), 2);
-            let cause = memory.chunk(PhysAddr(0x9000)).unwrap_err().cause;
-            assert_eq!(cause, Cause::NotCaptured);
+            let cause = |pa| memory.chunk(PhysAddr(pa)).unwrap_err().cause;
+            assert_eq!(cause(0x7fff), Cause::NotCaptured);
+            for pa in [0x9000, 0xafff] {
+                let filter = Filter::DumpLevel;
+                assert_eq!(cause(pa), Cause::Excluded { filter }); // p_memsz beyond p_filesz
+            }
+            assert_eq!(cause(0xb000), Cause::NotCaptured);
             let mut swept = Vec::new();
             let end = memory.sweep(memory.runs()[0], MIB, &mut |_, bytes| {
                 swept.push(bytes.len());

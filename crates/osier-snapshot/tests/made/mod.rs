@@ -387,7 +387,13 @@ pub fn elf(wide: bool, note_bytes: usize, loads: &[Load]) -> Vec<u8> {
         if wide {
             out.extend(0_u32.to_le_bytes());
         }
-        for value in [offset, paddr + 0x8000_0000, paddr, filesz, memsz] {
+        for value in [
+            offset,
+            paddr.wrapping_add(0x8000_0000),
+            paddr,
+            filesz,
+            memsz,
+        ] {
             word(&mut out, value);
         }
         if wide {

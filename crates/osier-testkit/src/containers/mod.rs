@@ -7,4 +7,5 @@ pub mod kdump;
 pub mod lime;
 pub mod packing;
 pub mod qcow2;
+pub mod vbox;
 pub mod xpress;
