@@ -296,7 +296,7 @@ fn triage(wide: bool) -> TriageDump {
     }
 }
 
-fn drivers(snapshot: &Snapshot) -> Vec<&Driver> {
+fn drivers_of(snapshot: &Snapshot) -> Vec<&Driver> {
     let hints = snapshot.machine.hints.iter();
     hints
         .filter_map(|hint| match hint {
@@ -337,7 +337,7 @@ fn a_triage_dump_is_memory_by_virtual_address() {
         assert_eq!(at(0xffff_f800_b000_0ee8), Ok(4));
         assert_eq!(at(0xffff_f800_b000_0fff), Ok(4));
         assert_eq!(at(0xffff_f800_0010_2000), Ok(7), "at KdDebuggerDataBlock");
-        let drivers = drivers(&snapshot);
+        let drivers = drivers_of(&snapshot);
         let names: Vec<String> = drivers
             .iter()
             .map(|driver| String::from_utf16(&driver.name).unwrap())
@@ -351,6 +351,26 @@ fn a_triage_dump_is_memory_by_virtual_address() {
         assert_eq!(u64::from_le_bytes(image), put);
         assert!(fact(&snapshot, "unloaded drivers").starts_with("1: dam.sys 0x"));
     }
+}
+
+#[test]
+fn names_that_drivers_share_are_not_held_for_each() {
+    let long = "n".repeat(30_000);
+    let mut dump = triage(true);
+    dump.drivers = (0..399).map(|n| (n.to_string(), n)).collect();
+    dump.drivers.insert(0, (long, 0));
+    let mut bytes = dump.write();
+    let list = u32::from_le_bytes(bytes[0x2030..0x2034].try_into().unwrap()) as usize;
+    let first: [u8; 4] = bytes[list..list + 4].try_into().unwrap();
+    for entry in 1..400 {
+        bytes[list + 0x90 * entry..][..4].copy_from_slice(&first);
+    }
+    let snapshot = opened(&bytes);
+    let drivers = drivers_of(&snapshot);
+    assert_eq!(drivers.len(), 400);
+    let held: usize = drivers.iter().map(|driver| 2 * driver.name.len()).sum();
+    assert!(held >= 60_000 && held <= bytes.len());
+    assert!(snapshot.info.anomalies[0].contains("have no name"));
 }
 
 /// Opens whatever comes and reads what it offers; an error must have words.
@@ -478,7 +498,7 @@ fn the_real_triage_dump() {
     );
     assert_eq!((header.processors, header.minor_version), (16, 19041));
     assert!(fact(&snapshot, "data blocks").starts_with("1831, 1153874 bytes"));
-    let drivers = drivers(&snapshot);
+    let drivers = drivers_of(&snapshot);
     assert_eq!(drivers.len(), 151);
     let name = String::from_utf16(&drivers[0].name).unwrap();
     assert_eq!(name, r"\SystemRoot\system32\ntoskrnl.exe");

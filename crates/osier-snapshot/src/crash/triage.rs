@@ -399,13 +399,16 @@ fn drivers(file: &[u8], wide: bool, triage: &Triage, anomalies: &mut Vec<String>
     let mut list = Vec::new();
     let mut head = Cursor::new(file, triage.drivers as usize);
     let mut nameless = 0_u32;
+    // Entries may share a name; all names together are no longer than the file.
+    let mut room = file.len();
     for _ in 0..triage.driver_count {
         let Ok(entry) = head.take(each as usize, "a driver entry") else {
             break;
         };
         let offset = (head.at() as u64).saturating_sub(each.saturating_sub(before).into());
         let name = Cursor::new(entry, 0).le32("a driver's name").ok();
-        let name = name.and_then(|at| dump_string(file, at));
+        let name = name.and_then(|at| dump_string(file, at, room));
+        room = room.saturating_sub(name.as_ref().map_or(0, |name| name.len().saturating_mul(2)));
         nameless = nameless.saturating_add(name.is_none().into());
         list.push(Driver {
             name: name.unwrap_or_default(),
@@ -427,16 +430,17 @@ fn drivers(file: &[u8], wide: bool, triage: &Triage, anomalies: &mut Vec<String>
     list
 }
 
-/// A `DUMP_STRING`: its length in UTF-16 units, then the units.
-fn dump_string(file: &[u8], at: u32) -> Option<Vec<u16>> {
+/// A `DUMP_STRING` of at most `most` bytes: its length in UTF-16 units, then the units.
+fn dump_string(file: &[u8], at: u32, most: usize) -> Option<Vec<u16>> {
     let mut head = Cursor::new(file, at as usize);
     let units = head.le32("a string's length").ok()?;
     if at == 0 || units == 0 || units > NAME_MAX {
         return None;
     }
-    let bytes = head
-        .take((units as usize).checked_mul(2)?, "a string")
-        .ok()?;
+    let bytes = (units as usize)
+        .checked_mul(2)
+        .filter(|bytes| *bytes <= most)?;
+    let bytes = head.take(bytes, "a string").ok()?;
     Some(utf16(bytes))
 }
 
