@@ -22,26 +22,6 @@ pub(crate) fn recognise(head: &[u8]) -> Option<(&'static str, &'static str)> {
         ),
         (b"MDMP", "a Windows minidump of a process", DUMP),
         (
-            b"\xd0\xbe\xd2\xbe",
-            "a VMware snapshot (.vmss)",
-            "give the .vmem file beside it",
-        ),
-        (
-            b"\xd1\xba\xd1\xba",
-            "a VMware snapshot (.vmsn)",
-            "give the .vmem file beside it",
-        ),
-        (
-            b"\xd2\xbe\xd2\xbe",
-            "a VMware snapshot (.vmss)",
-            "give the .vmem file beside it",
-        ),
-        (
-            b"\xd3\xbe\xd3\xbe",
-            "a VMware snapshot (.vmsn)",
-            "give the .vmem file beside it",
-        ),
-        (
             b"LibvirtQemudPart",
             "an unfinished libvirt save file",
             "save the machine again",

@@ -28,6 +28,8 @@ pub enum Format {
     Qcow2,
     /// libvirt's file of a saved machine, with a QEMU stream in it.
     Libvirt,
+    /// VMware's `.vmem` with its state file, or a state file with the memory in it.
+    Vmware,
     /// PANDA's `.rr2`: a tar archive, gzip-compressed or not.
     PandaRr2,
     /// PANDA's old `.rr`: a header and a tar.xz.
@@ -50,6 +52,7 @@ impl Format {
             Self::Hibernation => "hibernation",
             Self::Qcow2 => "qcow2",
             Self::Libvirt => "libvirt-save",
+            Self::Vmware => "vmware",
             Self::PandaRr2 => "panda-rr2",
             Self::PandaRr => "panda-rr",
         }

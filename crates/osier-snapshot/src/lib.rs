@@ -13,6 +13,7 @@
 //! | hibernation file | Windows XP to 11, both widths |
 //! | qcow2 | an internal snapshot in a QEMU disk image, as `savevm` leaves it |
 //! | libvirt save | `virsh save`: a header, XML, and a QEMU stream, packed or not |
+//! | VMware | `.vmem` with the `.vmss` or `.vmsn` beside it, or that file with the memory in it |
 //! | `.rr2`, `.rr` | PANDA's archives, with the stream inside |
 //!
 //! What the bytes mean to an operating system is no business of this crate; facts from headers go
@@ -31,6 +32,7 @@ mod foreign;
 mod format;
 mod frames;
 mod hiber;
+mod hyperv;
 mod kdump;
 mod kept;
 mod layout;
@@ -49,6 +51,7 @@ mod scratch;
 mod stream;
 mod sweep;
 mod vbox;
+mod vmware;
 mod wrapped;
 mod xpress;
 

@@ -13,8 +13,8 @@ use crate::format::Format;
 use crate::map::Map;
 use crate::progress::Progress;
 use crate::{
-    crash, elf, flattened, foreign, hiber, kdump, libvirt, lime, panda, qcow2, raw, registers,
-    stream, wrapped,
+    crash, elf, flattened, foreign, hiber, hyperv, kdump, libvirt, lime, panda, qcow2, raw,
+    registers, stream, vmware, wrapped,
 };
 
 /// The largest register file that is read.
@@ -206,6 +206,15 @@ const READERS: &[Reader] = &[
         recognises: |input| panda::is_archive(&input.map),
         open: panda::open_archive,
     },
+    Reader {
+        recognises: vmware::is_state,
+        open: vmware::open_state,
+    },
+    // By its name and the file beside it, so after all that have marks.
+    Reader {
+        recognises: vmware::is_memory,
+        open: vmware::open_memory,
+    },
 ];
 
 /// Opens a file by its content, out of what it is wrapped in.
@@ -264,6 +273,7 @@ fn by_content(input: Input<'_>) -> Result<Snapshot, OpenError> {
             way_out,
         });
     }
+    hyperv::refuse(input.path)?;
     raw::open(input)
 }
 

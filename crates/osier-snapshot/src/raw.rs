@@ -9,8 +9,8 @@ use crate::bytes::Bytes;
 use crate::error::OpenError;
 use crate::flat::{Extent, FlatMemory};
 use crate::format::Format;
-use crate::layout;
 use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
+use crate::{hyperv, layout, vmware};
 
 /// A raw dump shorter than this must at least be whole pages.
 const RAW_MIN: u64 = 1 << 20;
@@ -49,6 +49,10 @@ pub(crate) fn of_bytes(
             len % PAGE_BYTES
         ));
     }
+    if options.ram_split.is_none() {
+        anomalies.extend(vmware::hint(path, len));
+    }
+    anomalies.extend(hyperv::hint(path));
     let split = options.ram_split.filter(|split| *split < len);
     let stretches = layout::stretches(len, split.unwrap_or(u64::MAX));
     let (stretches, format) = match split {

@@ -8,4 +8,5 @@ pub mod lime;
 pub mod packing;
 pub mod qcow2;
 pub mod vbox;
+pub mod vmware;
 pub mod xpress;

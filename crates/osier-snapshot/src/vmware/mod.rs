@@ -1,0 +1,295 @@
+//! VMware: the memory in a `.vmem`, with the `.vmss` or `.vmsn` beside it that says where it lies
+//! and holds the processors; or a state file that holds the memory itself.
+//!
+//! A `.vmem` has no mark of its own. It is known by its name and by the state file of the same name
+//! beside it; without one it is raw memory.
+//!
+//! Source: crash `vmware_vmss.c` and `.h` (8.0, by VMware); Volatility's notes on the format.
+
+mod registers;
+mod tags;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use osier_memory::{Cause, Machine, PAGE_BYTES, PhysAddr, PhysRun};
+
+use crate::bytes::Bytes;
+use crate::error::{Malformed, OpenError, io_error};
+use crate::flat::{self, Extent, FlatMemory};
+use crate::format::Format;
+use crate::map::Map;
+use crate::open::{Input, Snapshot, SnapshotInfo};
+use tags::Groups;
+
+/// The most regions; VMware writes two or three.
+const REGIONS: usize = 1024;
+/// Where the hole for devices starts in machines with more memory than this.
+const HOLE: u64 = 3 << 30;
+
+/// Whether the file is a state file, by its first bytes.
+pub(crate) fn is_state(input: &Input<'_>) -> bool {
+    tags::recognises(input.map.bytes())
+}
+
+/// Whether the file is a `.vmem` with its state file beside it.
+pub(crate) fn is_memory(input: &Input<'_>) -> bool {
+    state_beside(input.path).is_some()
+}
+
+fn is_vmem(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("vmem"))
+}
+
+/// The state file beside the `.vmem` at `path`.
+fn state_beside(path: &Path) -> Option<(PathBuf, Map)> {
+    let beside = ["vmss", "vmsn"].map(|extension| path.with_extension(extension));
+    beside
+        .into_iter()
+        .filter(|_| is_vmem(path))
+        .find_map(|path| {
+            let map = Map::open(&path).ok()?;
+            tags::recognises(map.bytes()).then_some((path, map))
+        })
+}
+
+/// What to say of a `.vmem` of `len` bytes that is taken for raw memory.
+pub(crate) fn hint(path: &Path, len: u64) -> Option<String> {
+    (is_vmem(path) && len > HOLE).then(|| {
+        "a .vmem of more than 3 GiB without its .vmss or .vmsn beside it: the memory behind the \
+         first 3 GiB belongs at 4 GiB (put that file beside it, or say --ram-split 0xc0000000)"
+            .to_owned()
+    })
+}
+
+/// Opens a state file, with the memory in it or in the `.vmem` of the same name.
+///
+/// # Errors
+///
+/// The memory is not there, or packed; the file contradicts itself.
+pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
+    let Input { path, map, .. } = input;
+    let state = State::read(path, &map)?;
+    if state.inside.is_some() {
+        return snapshot(path, map.clone(), path, &map, state);
+    }
+    let memory = path.with_extension("vmem");
+    if !memory.is_file() {
+        return Err(OpenError::NotASnapshot {
+            path: path.to_owned(),
+            found: "a VMware state file without the memory in it".to_owned(),
+            way_out: format!("put {} beside it", memory.display()),
+        });
+    }
+    let bytes = Map::open(&memory).map_err(io_error(&memory, "cannot be mapped"))?;
+    snapshot(&memory, bytes, path, &map, state)
+}
+
+/// Opens a `.vmem` by the state file beside it.
+///
+/// # Errors
+///
+/// The state file contradicts itself.
+pub(crate) fn open_memory(input: Input<'_>) -> Result<Snapshot, OpenError> {
+    let Some((path, map)) = state_beside(input.path) else {
+        return crate::raw::open(input);
+    };
+    let mut state = State::read(&path, &map)?;
+    state.inside = None; // the file that was given counts
+    snapshot(input.path, input.map, &path, &map, state)
+}
+
+/// What a state file says.
+struct State {
+    groups: Groups,
+    /// Place and length of the memory, when it is in this file.
+    inside: Option<(u64, u64)>,
+    /// For each region its first page in the machine, its first in the memory, and its pages.
+    regions: Vec<[Option<u64>; 3]>,
+    anomalies: Vec<String>,
+}
+
+impl State {
+    fn read(path: &Path, map: &Map) -> Result<Self, OpenError> {
+        let bad = |bad: Malformed| bad.in_file(path);
+        let file = map.bytes();
+        let groups = Groups::read(file).map_err(bad)?;
+        let mut inside = None;
+        let mut packed = false;
+        let mut more = 0_u32;
+        let mut count = None;
+        let mut regions: Vec<[Option<u64>; 3]> = Vec::new();
+        groups
+            .tags(file, "memory", |tag| {
+                let part = match tag.name {
+                    b"Memory" => {
+                        packed |= tag.packed;
+                        match inside {
+                            None => inside = Some((tag.offset, tag.bytes)),
+                            Some(_) => more = more.saturating_add(1),
+                        }
+                        return;
+                    }
+                    b"regionsCount" => {
+                        count = tag.number();
+                        return;
+                    }
+                    b"regionPPN" => 0,
+                    b"regionPageNum" => 1,
+                    b"regionSize" => 2,
+                    _ => return,
+                };
+                let index = tag
+                    .indices
+                    .first()
+                    .and_then(|index| usize::try_from(*index).ok());
+                let Some(index) = index.filter(|index| *index < REGIONS) else {
+                    return;
+                };
+                if regions.len() <= index {
+                    regions.resize(index.saturating_add(1), [None; 3]);
+                }
+                if let Some(slot) = regions.get_mut(index).and_then(|r| r.get_mut(part)) {
+                    *slot = tag.number();
+                }
+            })
+            .map_err(bad)?;
+        if packed {
+            return Err(OpenError::Unsupported {
+                path: path.to_owned(),
+                format: "a VMware state file with packed memory",
+                way_out: "unpack it with VMware's vmss2core, or save the machine without compression (checkpoint.vmState.saveMemoryCompressed, or a .vmem file of its own)",
+            });
+        }
+        let mut anomalies = Vec::new();
+        if more > 0 {
+            anomalies.push(format!("{more} more blocks of memory are not read"));
+        }
+        let count = count
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(0);
+        if count > regions.len() {
+            anomalies.push(format!(
+                "{count} regions are said, {} are there",
+                regions.len()
+            ));
+        }
+        regions.truncate(count);
+        Ok(Self {
+            groups,
+            inside,
+            regions,
+            anomalies,
+        })
+    }
+
+    /// Where the memory lies, in a file where it starts at `base` and has `len` bytes.
+    fn extents(&mut self, base: u64, len: u64) -> Vec<Extent> {
+        let mut extents = Vec::new();
+        for region in &self.regions {
+            let bytes = |part: Option<u64>| part.and_then(|pages| pages.checked_mul(PAGE_BYTES));
+            let [Some(start), Some(inside), Some(len)] = region.map(bytes) else {
+                self.anomalies
+                    .push("a region without its place or size is not read".to_owned());
+                continue;
+            };
+            let offset = base.checked_add(inside);
+            match offset.filter(|_| start.checked_add(len).is_some()) {
+                Some(offset) if len > 0 => extents.push(Extent { start, len, offset }),
+                _ => {}
+            }
+        }
+        if self.regions.is_empty() && len > 0 {
+            extents.push(Extent {
+                start: 0,
+                len,
+                offset: base,
+            });
+        }
+        let (extents, twice) = flat::disjoint(extents);
+        if twice > 0 {
+            self.anomalies.push(format!(
+                "{twice} bytes of memory are in two regions; the one that starts lower counts"
+            ));
+        }
+        extents
+    }
+}
+
+/// The snapshot of the memory in `bytes`, described by the state file at `path`.
+fn snapshot(
+    memory: &Path,
+    bytes: Map,
+    path: &Path,
+    map: &Map,
+    mut state: State,
+) -> Result<Snapshot, OpenError> {
+    let (cpus, incomplete) =
+        registers::read(map.bytes(), &state.groups).map_err(|bad| bad.in_file(path))?;
+    let file_bytes = bytes.len();
+    let (base, len) = state.inside.unwrap_or((0, file_bytes));
+    let extents = state.extents(base, len);
+    if extents.is_empty() {
+        return Err(OpenError::NotASnapshot {
+            path: path.to_owned(),
+            found: "a VMware state file whose memory has no region".to_owned(),
+            way_out: "take the snapshot again".to_owned(),
+        });
+    }
+    let promised = extents.iter().map(|e| e.offset.saturating_add(e.len)).max();
+    let mut anomalies = state.anomalies;
+    if let Some(promised) = promised.filter(|promised| *promised > file_bytes) {
+        anomalies.push(format!(
+            "the memory is cut short: {file_bytes} bytes of {promised} are in the file"
+        ));
+    }
+    if incomplete > 0 {
+        anomalies.push(format!(
+            "{incomplete} processors lack registers and are not shown"
+        ));
+    }
+    let names: Vec<&str> = state
+        .groups
+        .all
+        .iter()
+        .map(|group| group.0.as_str())
+        .collect();
+    let regions: Vec<String> = extents
+        .iter()
+        .map(|extent| format!("{:#x} + {:#x}", extent.start, extent.len))
+        .collect();
+    let mut facts = vec![
+        ("state file", path.display().to_string()),
+        ("magic", format!("{:#x}", state.groups.magic)),
+        ("groups", names.join(", ")),
+        ("regions", regions.join(", ")),
+    ];
+    if !cpus.is_empty() {
+        facts.push((
+            "processor fields",
+            "segment registers are not read; the instruction pointer tells the privilege"
+                .to_owned(),
+        ));
+    }
+    let ram = extents.iter().map(|extent| PhysRun {
+        start: PhysAddr(extent.start),
+        len: extent.len,
+    });
+    let ram = ram.collect();
+    Ok(Snapshot {
+        machine: Machine {
+            memory: Arc::new(FlatMemory::new(Bytes::Mapped(bytes), extents, Cause::NoRam)),
+            cpus,
+            hints: Vec::new(),
+        },
+        info: SnapshotInfo {
+            format: Format::Vmware,
+            file: memory.to_owned(),
+            file_bytes,
+            facts,
+            anomalies,
+            ram,
+        },
+    })
+}

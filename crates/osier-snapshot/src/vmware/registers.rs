@@ -1,0 +1,149 @@
+//! The processors of a state file's group `cpu`.
+
+use std::collections::BTreeMap;
+
+use osier_memory::CpuState;
+
+use super::tags::{Groups, Tag};
+use crate::error::Malformed;
+
+/// The most processors; VMware's limit is lower.
+const PROCESSORS: u32 = 4096;
+/// General registers by their names' ends (`rax` and `eax`), in x86's order of encoding.
+const GENERAL: [&str; 8] = ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"];
+/// Where each word of the block `gpregs` goes: it has RBP before RSP.
+const GPREGS: [usize; 16] = [0, 1, 2, 3, 5, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
+/// What has been seen of one processor.
+#[derive(Default)]
+struct Draft {
+    cpu: CpuState,
+    rip: bool,
+    /// CR0, CR3 and CR4, by their numbers' bits.
+    control: u32,
+}
+
+/// The processors whose registers are there, and how many have only some.
+pub(super) fn read(file: &[u8], groups: &Groups) -> Result<(Vec<CpuState>, usize), Malformed> {
+    const NEEDED: u32 = 1 | 1 << 3 | 1 << 4;
+    let mut drafts: BTreeMap<u32, Draft> = BTreeMap::new();
+    groups.tags(file, "cpu", |tag| {
+        let Some(index) = tag.indices.first().filter(|index| **index < PROCESSORS) else {
+            return;
+        };
+        let draft = drafts.entry(*index).or_default();
+        draft.cpu.index = *index;
+        take(draft, &tag);
+    })?;
+    let seen = |draft: &&mut Draft| draft.rip || draft.control != 0;
+    let mut incomplete = 0_usize;
+    let mut cpus = Vec::new();
+    for draft in drafts.values_mut().filter(|draft| seen(draft)) {
+        if draft.rip && draft.control & NEEDED == NEEDED {
+            cpus.push(finish(&draft.cpu));
+        } else {
+            incomplete = incomplete.saturating_add(1);
+        }
+    }
+    Ok((cpus, incomplete))
+}
+
+/// What follows from the registers.
+fn finish(cpu: &CpuState) -> CpuState {
+    let mut cpu = cpu.clone();
+    cpu.a20_mask = u64::MAX;
+    // A register of more than 32 bits is one of long mode.
+    let wide = cpu.rip >> 32 != 0 || cpu.general.iter().any(|register| register >> 32 != 0);
+    cpu.long_mode = match cpu.efer {
+        Some(efer) => Some(efer & 1 << 10 != 0),
+        None => wide.then_some(true),
+    };
+    // Both kernels take the upper half of addresses for themselves.
+    let top = if cpu.long_mode == Some(true) { 63 } else { 31 };
+    cpu.cpl = if cpu.rip >> top & 1 != 0 { 0 } else { 3 };
+    cpu
+}
+
+/// Takes what `tag` says into `draft`.
+fn take(draft: &mut Draft, tag: &Tag<'_>) {
+    let cpu = &mut draft.cpu;
+    let part = tag.indices.get(1).copied();
+    let number = tag.number();
+    match (tag.name, number) {
+        (b"gpregs", _) => {
+            for (word, slot) in words(tag).into_iter().zip(GPREGS) {
+                if let Some(register) = cpu.general.get_mut(slot) {
+                    *register = word;
+                }
+            }
+        }
+        (b"CR64" | b"CR", number) => match (part, number) {
+            (Some(which), Some(value)) => control(draft, which, value),
+            (None, _) => {
+                for (which, value) in (0..).zip(words(tag)) {
+                    control(draft, which, value);
+                }
+            }
+            _ => {}
+        },
+        (b"rip" | b"eip", Some(value)) => {
+            cpu.rip = value;
+            draft.rip = true;
+        }
+        (b"rflags" | b"eflags" | b"EFLAGS", Some(value)) => cpu.rflags |= value,
+        (b"EFER", Some(value)) => cpu.efer = Some(value),
+        (b"GDTR" | b"IDTR", _) => {
+            let table = if tag.name == b"GDTR" {
+                &mut cpu.segments.gdt
+            } else {
+                &mut cpu.segments.idt
+            };
+            match (part, number, tag.value()) {
+                (Some(0), Some(value), _) => table.limit = value as u32 & 0xffff,
+                (Some(1), Some(value), _) => table.base |= value & 0xffff_ffff,
+                (Some(2), Some(value), _) => table.base |= value << 32,
+                (None, _, Some([low, high, base @ ..])) => {
+                    table.limit = u16::from_le_bytes([*low, *high]).into();
+                    if let Some(base) = base.first_chunk() {
+                        table.base = u64::from_le_bytes(*base);
+                    }
+                }
+                _ => {}
+            }
+        }
+        (name, Some(value)) => {
+            let name = std::str::from_utf8(name).unwrap_or_default();
+            let old = name.strip_prefix(['r', 'e']);
+            let slot = old
+                .and_then(|old| GENERAL.iter().position(|known| *known == old))
+                .or_else(|| {
+                    name.strip_prefix('r')?
+                        .parse()
+                        .ok()
+                        .filter(|n| (8..16).contains(n))
+                });
+            if let Some(register) = slot.and_then(|slot| cpu.general.get_mut(slot)) {
+                *register = value;
+            }
+        }
+        _ => {}
+    }
+}
+
+fn control(draft: &mut Draft, which: u32, value: u64) {
+    let cpu = &mut draft.cpu;
+    match which {
+        0 => cpu.cr0 = value,
+        2 => cpu.cr2 = value,
+        3 => cpu.cr3 = value,
+        4 => cpu.cr4 = value,
+        _ => return,
+    }
+    draft.control |= 1_u32.wrapping_shl(which);
+}
+
+/// The value as little-endian words of eight bytes.
+fn words(tag: &Tag<'_>) -> Vec<u64> {
+    let (words, _) = tag.value().unwrap_or_default().as_chunks();
+    words.iter().map(|word| u64::from_le_bytes(*word)).collect()
+}
