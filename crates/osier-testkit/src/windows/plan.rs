@@ -150,7 +150,9 @@ impl Plan {
     /// Bytes of an image that has room for every symbol, and a page for the debug directory.
     pub(super) fn least_image(profile: &Profile) -> u64 {
         let last = profile.symbols().iter().map(|(_, rva)| *rva).max();
-        (last.unwrap_or(0) + 0x1_0000).next_multiple_of(PAGE) + 2 * PAGE
+        let bytes = (last.unwrap_or(0) + 0x1_0000).next_multiple_of(PAGE) + 2 * PAGE;
+        // No kernel is smaller, whatever a profile leaves out.
+        bytes.max(2 * MIB)
     }
 
     /// Bytes of the kernel image.

@@ -14,6 +14,7 @@
 
 #[path = "../../../osier-testkit/tests/windows/layouts.rs"]
 mod layouts;
+mod osi_test;
 mod rows;
 
 use std::panic::AssertUnwindSafe;

@@ -209,8 +209,11 @@ fn planned_process(process: &Process) -> ProcessRow {
             native.then_some(&process.cmdline),
         ),
     };
-    // What the kernel noted itself stands for a path that the process does not tell.
-    let device = process.path.split_once(':').map(|(_, rest)| rest);
+    // What the kernel noted itself stands for the path of a process that has no PEB to tell it; a
+    // path that was paged out stays lost.
+    let lost = process.has_peb() && !native && of_wow64.is_none();
+    let device = process.path.split_once(':').filter(|_| !lost);
+    let device = device.map(|(_, rest)| rest);
     let device = device.map(|rest| format!("\\Device\\HarddiskVolume1{rest}"));
     ProcessRow {
         pid: process.pid as u32,
