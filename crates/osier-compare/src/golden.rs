@@ -24,16 +24,6 @@ pub use github::annotation;
 pub use ignore::{Ignore, IgnoreError};
 pub use junit::{Case, Suite, junit};
 
-/// The questions that are asked when nobody says which, as `distill` does.
-pub const QUESTIONS: [Question; 6] = [
-    Question::Processes,
-    Question::Handles,
-    Question::Current,
-    Question::Threads,
-    Question::Modules,
-    Question::Mappings,
-];
-
 /// The golden files of one snapshot.
 #[derive(Clone, Debug)]
 pub struct Golden {
@@ -100,11 +90,12 @@ impl Golden {
         self.folder.join(format!("{}.jsonl", question.word()))
     }
 
-    /// The questions to ask when nobody says which: [`QUESTIONS`], and any other one that has a
+    /// The questions to ask when nobody says which: [`Question::USUAL`], and any other one that has a
     /// golden file.
     pub fn questions(&self) -> Vec<Question> {
-        let wanted =
-            |question: &Question| QUESTIONS.contains(question) || self.file(*question).is_file();
+        let wanted = |question: &Question| {
+            Question::USUAL.contains(question) || self.file(*question).is_file()
+        };
         Question::ALL.into_iter().filter(wanted).collect()
     }
 

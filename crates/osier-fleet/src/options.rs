@@ -65,24 +65,14 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// The questions that are asked unless others are named: all but the pages, which are many.
-    pub const QUESTIONS: [Question; 6] = [
-        Question::Processes,
-        Question::Handles,
-        Question::Current,
-        Question::Threads,
-        Question::Modules,
-        Question::Mappings,
-    ];
-
     /// The bytes that the rows of one snapshot may take unless something else is said.
     pub const MEMORY_LIMIT: usize = 256 << 20;
 
-    /// A run over [`QUESTIONS`](Self::QUESTIONS) into `out`, as JSON Lines.
+    /// A run over the usual questions ([`Question::USUAL`]) into `out`, as JSON Lines.
     pub fn new(sessions: Options, out: PathBuf, jobs: usize) -> Self {
         Self {
             sessions,
-            questions: Self::QUESTIONS.to_vec(),
+            questions: Question::USUAL.to_vec(),
             to: TableFormat::Jsonl,
             out,
             jobs,

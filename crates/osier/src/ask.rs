@@ -39,6 +39,16 @@ impl Question {
         Self::Pages,
     ];
 
+    /// The questions that are asked when nobody says which: all but the pages, which are many.
+    pub const USUAL: [Self; 6] = [
+        Self::Processes,
+        Self::Handles,
+        Self::Current,
+        Self::Threads,
+        Self::Modules,
+        Self::Mappings,
+    ];
+
     /// The command that asks it.
     pub const fn word(self) -> &'static str {
         match self {
