@@ -18,6 +18,7 @@ use crate::format::Format;
 use crate::notes::{self, Notes};
 use crate::open::{Input, Snapshot, SnapshotInfo};
 use crate::paging_dump;
+use crate::xen;
 
 pub(crate) const MAGIC: &[u8] = b"\x7fELF";
 
@@ -145,11 +146,8 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
         ));
     }
     if loads.is_empty() {
-        if is_xen(file, wide) {
-            return Err(NotACore::Other(
-                "an ELF core of a Xen guest (`xl dump-core`), which has sections, not segments",
-                "save the guest's memory raw, or dump it from inside the guest",
-            ));
+        if let Some(core) = xen_core(file, wide)? {
+            return Ok(core);
         }
         return Err(Malformed::new(16, "at least one LOAD program header").into());
     }
@@ -221,15 +219,37 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
     })
 }
 
-/// Whether the names of sections speak of a Xen guest's pages.
-fn is_xen(file: &[u8], wide: bool) -> bool {
-    // The names lie behind the pages or before them, in a file that has no program headers.
-    let mut head = Cursor::new(file, if wide { 56 } else { 44 });
-    let segments = head.le16("e_phnum").unwrap_or(1);
-    let near = |bytes: &[u8]| memchr::memmem::find(bytes, b".xen_pages\0").is_some();
-    let tail = file.len().saturating_sub(1 << 16);
-    segments == 0
-        && (near(file.get(..1 << 16).unwrap_or(file)) || near(file.get(tail..).unwrap_or_default()))
+/// The core of a Xen guest, when the file is one.
+fn xen_core(file: &[u8], wide: bool) -> Result<Option<ElfCore>, Malformed> {
+    let Some(core) = xen::read(file, wide)? else {
+        return Ok(None);
+    };
+    let mut anomalies = core.anomalies;
+    let (extents, twice) = flat::disjoint(core.extents);
+    if twice > 0 {
+        anomalies.push(format!("{twice} bytes of memory are held more than once"));
+    }
+    let captured = extents
+        .iter()
+        .fold(0_u64, |sum, extent| sum.saturating_add(extent.len));
+    let guest = if core.paravirtualised {
+        "paravirtualised"
+    } else {
+        "with page tables of its own"
+    };
+    Ok(Some(ElfCore {
+        extents,
+        left_out: Vec::new(),
+        cpus: Vec::new(),
+        hints: Vec::new(),
+        facts: vec![
+            ("ELF class", if wide { "64" } else { "32" }.to_owned()),
+            ("Xen guest", guest.to_owned()),
+            ("processors of the header", core.processors.to_string()),
+            ("captured bytes", captured.to_string()),
+        ],
+        anomalies,
+    }))
 }
 
 /// The program headers.
@@ -248,7 +268,7 @@ fn segments(file: &[u8], wide: bool) -> Result<Vec<Segment>, Malformed> {
     let entry = usize::from(head.le16("e_phentsize")?);
     let count = head.le16("e_phnum")?;
     let least = if wide { 56 } else { 32 };
-    if entry < least {
+    if entry < least && count > 0 {
         return Err(Malformed::new(
             if wide { 54 } else { 42 },
             format!("e_phentsize of at least {least}"),

@@ -53,6 +53,7 @@ mod sweep;
 mod vbox;
 mod vmware;
 mod wrapped;
+mod xen;
 mod xpress;
 
 pub use error::OpenError;

@@ -20,7 +20,7 @@ use made::{Load, PAGE, elf, filler, folder, opened, same_bytes, try_open};
 use osier_memory::{Cause, Filter, PhysAddr, PhysicalMemory};
 use osier_snapshot::{Format, OpenError, OpenOptions, Snapshot, open};
 use osier_testkit::containers::kdump::flattened;
-use osier_testkit::containers::vbox;
+use osier_testkit::containers::{vbox, xen};
 
 #[test]
 fn virtualbox_cores_tell_their_processors() {
@@ -95,11 +95,45 @@ fn what_kcore_maps_without_a_place_is_passed_over() {
         let fact = ("segments without a physical address", "1".to_owned());
         assert!(snapshot.info.facts.contains(&fact));
     }
-    let mut xen = elf(true, 440, &[]);
-    xen[56..58].fill(0);
-    xen.extend(b"\0.xen_p2m\0.xen_pages\0");
-    let error = try_open(&xen, &OpenOptions::default()).err().unwrap();
-    assert!(matches!(error, OpenError::Unsupported { .. }), "{error}");
+}
+
+#[test]
+fn cores_of_xen_guests_are_read_by_their_frames() {
+    let frames = [7, 8, 2, u64::MAX, 0x10_0000, 8];
+    let pages: Vec<(u64, Vec<u8>)> = frames
+        .iter()
+        .zip(1..)
+        .map(|(f, b)| (*f, vec![b; PAGE]))
+        .collect();
+    let page = PAGE as u64;
+    for own_tables in [true, false] {
+        let file = xen::core(own_tables, 2, &pages);
+        let snapshot = opened(&file);
+        let runs: Vec<_> = snapshot
+            .machine
+            .memory
+            .runs()
+            .iter()
+            .map(|r| (r.start.0, r.len))
+            .collect();
+        assert_eq!(
+            runs,
+            [
+                (2 * page, page),
+                (7 * page, 2 * page),
+                (0x1_0000_0000, page)
+            ]
+        );
+        for (frame, byte) in [(7, 1), (8, 2), (2, 3), (0x10_0000, 5)] {
+            assert_eq!(filler(&snapshot, frame * page), byte);
+        }
+        assert_eq!(snapshot.info.anomalies.len(), 1 + usize::from(!own_tables));
+        let processors = ("processors of the header", "2".to_owned());
+        assert!(snapshot.info.facts.contains(&processors));
+        let small = xen::core(own_tables, 1, &pages[..2]);
+        let tail = small.len() - 800;
+        battle(&small, 600, &[64, 600, tail], 200, 800);
+    }
 }
 
 #[test]

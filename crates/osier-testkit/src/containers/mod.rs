@@ -9,4 +9,5 @@ pub mod packing;
 pub mod qcow2;
 pub mod vbox;
 pub mod vmware;
+pub mod xen;
 pub mod xpress;
