@@ -7,7 +7,8 @@
 //!   8.1 and later  VadRoot.Root → VadNode                    Left, Right
 //! ```
 //!
-//! The tree is ordered by address, so that a child that lies outside its parent's bounds is told.
+//! The tree is ordered by address, so that a child that lies outside its parent's bounds is told; and
+//! the kernel counts the descriptors, so that a branch that was cut off is told, too.
 
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Guard, WalkEnd};
@@ -71,6 +72,8 @@ pub(crate) struct Layout {
     pub(crate) long: Long,
     /// Bytes from `VadRoot` to the pointer that leads to the first node.
     root: Option<u64>,
+    /// The number of descriptors, counted from the `_EPROCESS`.
+    count: Option<Field<Bits>>,
 }
 
 impl Layout {
@@ -92,6 +95,10 @@ impl Layout {
             flags: Flags::resolve(resolver),
             long: Long::resolve(resolver),
             root,
+            count: resolver.optional(
+                "_EPROCESS",
+                &["VadCount", "VadRoot.NumberGenericTableElements"],
+            ),
         }
     }
 }
@@ -136,7 +143,7 @@ pub(crate) fn tree(windows: &Windows, process: VirtAddr) -> (Vec<Vad>, WalkEnd) 
     };
     let place = field.place(process).plus(inner);
     let root = match windows.guest.space.read_pointer(place) {
-        Ok(root) if root.is_null() => return (Vec::new(), WalkEnd::Closed),
+        Ok(root) if root.is_null() => return (Vec::new(), counted(windows, process, 0)),
         Ok(root) => root,
         Err(fault) => {
             let missing = format!("the root of the VAD tree at {place}");
@@ -154,7 +161,26 @@ pub(crate) fn tree(windows: &Windows, process: VirtAddr) -> (Vec<Vad>, WalkEnd) 
     descent.walk(place, root);
     let mut found = descent.found;
     found.sort_by_key(|vad| vad.span.map_or(u64::MAX, |span| span.start));
-    (found, descent.end)
+    let end = match descent.end {
+        WalkEnd::Closed => counted(windows, process, found.len()),
+        end => end,
+    };
+    (found, end)
+}
+
+/// Holds the number of descriptors that were found against the kernel's own count.
+fn counted(windows: &Windows, process: VirtAddr, found: usize) -> WalkEnd {
+    let count = windows.vad.count;
+    let count = count.and_then(|field| field.read(&windows.guest.space, process).ok());
+    let count = count.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+    match count {
+        Some(count) if count != found => WalkEnd::Disagreement {
+            between: "VAD tree and its count",
+            only_first: found.saturating_sub(count),
+            only_second: count.saturating_sub(found),
+        },
+        _ => WalkEnd::Closed,
+    }
 }
 
 /// A node to visit.
