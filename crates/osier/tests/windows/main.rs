@@ -12,6 +12,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod distilled;
 #[path = "../../../osier-testkit/tests/windows/layouts.rs"]
 mod layouts;
 mod osi_test;
