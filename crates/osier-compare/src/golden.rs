@@ -1,7 +1,7 @@
 //! Golden rows: the answers of a snapshot, kept as files beside it, for CI.
 //!
 //! `DIR/NAME/TABLE.jsonl` holds what `osier TABLE --format jsonl` writes of the snapshot called
-//! `NAME` (its file's name without the extension). [`check`] asks again and compares, row by row
+//! `NAME` (its file's name without the extension). [`Golden::check`] asks again and compares, row by row
 //! and field by field; [`Golden::update`] writes the files anew.
 
 mod compare;
