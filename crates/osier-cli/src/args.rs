@@ -439,6 +439,9 @@ pub(crate) struct RunArgs {
     /// How tables are written
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "jsonl")]
     pub(crate) to: TableFormatArg,
+    /// Rows in a row group of Parquet, at least
+    #[arg(long, value_name = "ROWS", default_value = "131072")]
+    pub(crate) row_group: usize,
     /// Snapshots to read at the same time [default: one for each processor]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -462,6 +465,9 @@ pub(crate) enum TableFormatArg {
     Jsonl,
     /// Comma-separated values
     Csv,
+    /// Apache Parquet
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 #[derive(Subcommand)]

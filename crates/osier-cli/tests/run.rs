@@ -43,16 +43,17 @@ fn osier(folder: &Path) -> Command {
     command
 }
 
-fn start(folder: &Path, out: &str) -> Child {
+fn start(folder: &Path, out: &str, how: &[&str]) -> Child {
     osier(folder)
         .args(["run", "links", "--jobs", "2", "--out", out])
+        .args(how)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
 }
 
-fn tables(out: &Path) -> Vec<Vec<u8>> {
-    let read = |table: &&str| fs::read(out.join(format!("{table}.jsonl"))).unwrap();
+fn tables(out: &Path, extension: &str) -> Vec<Vec<u8>> {
+    let read = |table: &&str| fs::read(out.join(format!("{table}.{extension}"))).unwrap();
     TABLES.iter().map(read).collect()
 }
 
@@ -65,15 +66,25 @@ fn manifest(out: &Path) -> String {
 
 #[test]
 fn a_killed_run_goes_on_and_ends_with_the_same_bytes() {
+    killed_ten_times("jsonl", &[]);
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn a_killed_run_goes_on_after_the_last_whole_row_group() {
+    killed_ten_times("parquet", &["--to", "parquet", "--row-group", "5000"]);
+}
+
+fn killed_ten_times(extension: &str, how: &[&str]) {
     const KILLS: usize = 10;
-    let folder = folder("killed", 60);
+    let folder = folder(&format!("killed-{extension}"), 60);
     let began = Instant::now();
-    assert!(start(&folder, "whole").wait().unwrap().success());
+    assert!(start(&folder, "whole", how).wait().unwrap().success());
     let took = began.elapsed();
     let mut random = Random::new(0x0051_e7ed);
     let (mut kills, mut resumed) = (0, 0);
     while kills < KILLS {
-        let mut child = start(&folder, "killed");
+        let mut child = start(&folder, "killed", how);
         std::thread::sleep(took * u32::try_from(random.below(1000)).unwrap() / 1500);
         child.kill().unwrap();
         let output = child.wait_with_output().unwrap();
@@ -86,14 +97,14 @@ fn a_killed_run_goes_on_and_ends_with_the_same_bytes() {
         let said = String::from_utf8(output.stderr).unwrap();
         resumed += usize::from(said.contains("going on after"));
     }
-    let last = start(&folder, "killed").wait_with_output().unwrap();
+    let last = start(&folder, "killed", how).wait_with_output().unwrap();
     let said = String::from_utf8(last.stderr).unwrap();
     assert!(last.status.success(), "{said}");
     assert!(
         resumed > 0 || said.contains("going on after"),
         "no kill left anything: {said}"
     );
-    assert!(tables(&folder.join("killed")) == tables(&folder.join("whole")));
+    assert!(tables(&folder.join("killed"), extension) == tables(&folder.join("whole"), extension));
     assert_eq!(
         manifest(&folder.join("killed")),
         manifest(&folder.join("whole"))
@@ -104,7 +115,7 @@ fn a_killed_run_goes_on_and_ends_with_the_same_bytes() {
 #[test]
 fn rows_that_cannot_be_written_are_one_failure_each() {
     let folder = folder("full", 6);
-    assert!(start(&folder, "whole").wait().unwrap().success());
+    assert!(start(&folder, "whole", &[]).wait().unwrap().success());
     // A limit on the size of files stands for a full disk: the table of mappings reaches it.
     let limited = "trap '' XFSZ && ulimit -f $1 && shift && exec \"$@\"";
     let (two_and_a_half, block) = (
@@ -132,8 +143,8 @@ fn rows_that_cannot_be_written_are_one_failure_each() {
         assert!(line.contains("its rows could not be written"), "{line}");
     }
     // What is there is whole: complete snapshots have all rows in all tables, failed ones none.
-    let whole = tables(&folder.join("whole"));
-    for (table, all) in tables(&folder.join("full")).iter().zip(&whole) {
+    let whole = tables(&folder.join("whole"), "jsonl");
+    for (table, all) in tables(&folder.join("full"), "jsonl").iter().zip(&whole) {
         assert!(table.len() < all.len() && table.ends_with(b"\n"));
     }
 }

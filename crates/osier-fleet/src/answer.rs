@@ -12,13 +12,14 @@ use crate::budget::Budget;
 use crate::fence::fence;
 use crate::inputs::Input;
 use crate::manifest::{Asked, Entry, Status};
-use crate::rows::{Rows, Table};
+use crate::rows::{Piece, Rows};
+use crate::table::Table;
 
 /// What one snapshot gave.
 pub(crate) struct Answer {
     pub(crate) entry: Entry,
-    /// For each table its rows, as they are written; empty when the snapshot failed.
-    pub(crate) rows: Vec<String>,
+    /// For each table its rows; empty when the snapshot failed.
+    pub(crate) rows: Vec<Piece>,
 }
 
 /// Where the first pass found the snapshot's kernel, and what it is read with.
@@ -80,9 +81,9 @@ fn ask_all(
     tables: &[Table],
     (name, id): (&str, &str),
     budget: &mut Budget,
-) -> Result<(Vec<Asked>, Vec<String>), String> {
+) -> Result<(Vec<Asked>, Vec<Piece>), String> {
     let mut all = Vec::new();
-    let mut written: Vec<String> = Vec::new();
+    let mut pieces = Vec::new();
     let mut before = 0_usize;
     for table in tables {
         let mut rows = Rows::new(table, name, id);
@@ -108,9 +109,9 @@ fn ask_all(
             });
         }
         before = before.saturating_add(rows.held());
-        written.push(rows.into_text());
+        pieces.push(rows.finish()?);
     }
-    Ok((all, written))
+    Ok((all, pieces))
 }
 
 /// Whether a running system always has rows for an answer.

@@ -1,10 +1,12 @@
 //! What is finished, so that an interrupted run goes on where it was.
 //!
 //! The first line is the run's fingerprint. Each further line is one snapshot: how long every
-//! table is with its rows, a tab, and its entry in the manifest. A line counts once its newline is
-//! there, and only as far as the tables are as long as it says. The line `finish` means that all
-//! snapshots are done and that files are being given their names.
+//! table is with its rows, a tab, and its entry in the manifest. Of snapshots whose rows were
+//! written together only the last one says lengths, and the lines before it count with it. A line
+//! counts once its newline is there, and only as far as the tables are as long as it says. The line
+//! `finish` means that all snapshots are done and that files are being given their names.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -30,8 +32,8 @@ pub(crate) struct Done {
     pub(crate) snapshot: String,
     pub(crate) id: Option<String>,
     pub(crate) status: Status,
-    /// The length of every table with its rows.
-    pub(crate) lengths: Vec<u64>,
+    /// The length of every table with its rows; `None` when a later line says it.
+    pub(crate) lengths: Option<Vec<u64>>,
     /// Where its line ends.
     end: u64,
 }
@@ -112,10 +114,18 @@ impl Journal {
         self.file.set_len(self.len)
     }
 
-    /// Notes a finished snapshot.
-    pub(crate) fn note(&mut self, lengths: &[u64], entry: &str) -> io::Result<()> {
+    /// Notes finished snapshots whose rows were written together.
+    pub(crate) fn note(&mut self, lengths: &[u64], entries: &[String]) -> io::Result<()> {
+        let Some((last, before)) = entries.split_last() else {
+            return Ok(());
+        };
+        let mut lines = String::new();
+        for entry in before {
+            let _ = writeln!(lines, "\t{entry}");
+        }
         let lengths: Vec<String> = lengths.iter().map(u64::to_string).collect();
-        self.line(&format!("{}\t{entry}", lengths.join(",")))
+        let _ = write!(lines, "{}\t{last}", lengths.join(","));
+        self.line(&lines)
     }
 
     /// Notes that all snapshots are done.
@@ -165,10 +175,14 @@ fn parse(line: &[u8], end: u64) -> Option<Done> {
         snapshot: entry.get("snapshot")?.as_str()?.to_owned(),
         id: entry.get("id")?.as_str().map(str::to_owned),
         status: Status::of_word(entry.get("status")?.as_str()?)?,
-        lengths: lengths
-            .split(',')
-            .map(|length| length.parse().ok())
-            .collect::<Option<_>>()?,
+        lengths: match lengths {
+            "" => None,
+            lengths => Some(numbers(lengths)?),
+        },
         end,
     })
+}
+
+fn numbers(text: &str) -> Option<Vec<u64>> {
+    text.split(',').map(|number| number.parse().ok()).collect()
 }

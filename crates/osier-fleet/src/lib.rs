@@ -12,6 +12,8 @@
 
 mod answer;
 mod budget;
+#[cfg(feature = "parquet")]
+mod columns;
 mod fence;
 mod identify;
 mod inputs;
@@ -19,8 +21,11 @@ mod journal;
 mod manifest;
 mod options;
 mod output;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod rows;
 mod run;
+mod table;
 
 pub use inputs::{Input, gather};
 pub use manifest::Status;

@@ -74,6 +74,12 @@ impl Entry {
         self.asked.clear();
     }
 
+    /// Number of rows in all tables.
+    pub(crate) fn rows(&self) -> usize {
+        let rows = self.asked.iter().map(|asked| asked.rows);
+        rows.fold(0, usize::saturating_add)
+    }
+
     /// The entry as a JSON object. Its last two fields differ from run to run.
     pub(crate) fn json(&self) -> String {
         let mut json = String::from("{\"snapshot\":");

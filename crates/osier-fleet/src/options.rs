@@ -15,6 +15,9 @@ pub enum TableFormat {
     Jsonl,
     /// Comma-separated values with a header line, RFC 4180.
     Csv,
+    /// Apache Parquet; `docs/tables.md` has the types.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 impl TableFormat {
@@ -23,6 +26,17 @@ impl TableFormat {
         match self {
             Self::Jsonl => "jsonl",
             Self::Csv => "csv",
+            #[cfg(feature = "parquet")]
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// Whether rows of several snapshots are written together, in row groups.
+    pub(crate) const fn has_row_groups(self) -> bool {
+        match self {
+            Self::Jsonl | Self::Csv => false,
+            #[cfg(feature = "parquet")]
+            Self::Parquet => true,
         }
     }
 }
@@ -48,6 +62,9 @@ pub struct RunOptions {
     pub questions: Vec<Question>,
     /// How tables are written.
     pub to: TableFormat,
+    /// Rows of all tables that are written together where the format has row groups: a group ends
+    /// with the snapshot that brings so many.
+    pub row_group: usize,
     /// The folder that tables and manifest are written to.
     pub out: PathBuf,
     /// Number of snapshots that are read at the same time.
@@ -68,12 +85,16 @@ impl RunOptions {
     /// The bytes that the rows of one snapshot may take unless something else is said.
     pub const MEMORY_LIMIT: usize = 256 << 20;
 
+    /// Rows that are written together unless something else is said.
+    pub const ROW_GROUP: usize = 1 << 17;
+
     /// A run over the usual questions ([`Question::USUAL`]) into `out`, as JSON Lines.
     pub fn new(sessions: Options, out: PathBuf, jobs: usize) -> Self {
         Self {
             sessions,
             questions: Question::USUAL.to_vec(),
             to: TableFormat::Jsonl,
+            row_group: Self::ROW_GROUP,
             out,
             jobs,
             time_limit: None,
@@ -92,10 +113,11 @@ impl RunOptions {
             ..self.sessions.clone()
         };
         format!(
-            "osier {} {} {} {:?} {} {} {sessions:?}",
+            "osier {} {} {} {} {:?} {} {} {sessions:?}",
             env!("CARGO_PKG_VERSION"),
             words.join(","),
             self.to.extension(),
+            self.row_group,
             self.time_limit,
             self.memory_limit,
             self.hash,

@@ -2,177 +2,237 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
+
+use rayon::ThreadPool;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::answer::Answer;
 use crate::identify::Subject;
 use crate::journal::{Done, Journal, Refused};
-use crate::manifest::Status;
-use crate::rows::Table;
+use crate::manifest::{Entry, Status};
+use crate::rows::Piece;
+use crate::table::Table;
 use crate::{RunError, RunOptions};
 
 /// The folder in the run's own where it keeps what is not finished.
 const WORK: &str = ".osier-run";
 
+const JOURNAL: &str = "journal";
+const MANIFEST: &str = "manifest.jsonl";
+const RESERVE: &str = "reserve";
+
 /// Bytes that are set aside, so that a full disk leaves room for the manifest to say so.
-const RESERVE: usize = 1 << 20;
+const RESERVED: usize = 1 << 20;
+
+/// The most snapshots whose rows wait to be written together.
+const TOGETHER: usize = 4096;
 
 /// The tables of a run and its journal.
-pub(crate) struct Output {
+pub(crate) struct Output<'a> {
     out: PathBuf,
     work: PathBuf,
-    tables: Vec<TableFile>,
+    pool: &'a ThreadPool,
+    tables: &'a [Table],
+    files: Vec<TableFile>,
     journal: Journal,
+    /// Rows that are written together, at least; `None` when each snapshot is written at once.
+    row_group: Option<usize>,
+    /// What waits to be written.
+    waiting: Vec<Answer>,
+    /// Rows that wait.
+    rows: usize,
 }
 
+/// The file that a table's rows are added to.
 struct TableFile {
-    name: String,
+    path: PathBuf,
     file: File,
     len: u64,
 }
 
-impl Output {
+impl<'a> Output<'a> {
     /// Begins, or goes on where an interrupted run was. Gives how the first of `subjects`, which
     /// are finished, ended.
     pub(crate) fn open(
         options: &RunOptions,
-        tables: &[Table],
+        pool: &'a ThreadPool,
+        tables: &'a [Table],
         subjects: &[Subject],
     ) -> Result<(Self, Vec<Status>), RunError> {
         let out = options.out.clone();
         let work = out.join(WORK);
-        let in_work = |source| RunError::Write {
-            path: work.clone(),
-            source,
-        };
+        let failed = |source| write_error(&work, source);
         if options.fresh && work.exists() {
-            fs::remove_dir_all(&work).map_err(in_work)?;
+            fs::remove_dir_all(&work).map_err(failed)?;
         }
-        fs::create_dir_all(&work).map_err(in_work)?;
-        let fingerprint = options.fingerprint();
-        let opened = Journal::open(&work.join("journal"), &fingerprint);
-        let (mut journal, mut done) = opened.map_err(|refused| match refused {
+        fs::create_dir_all(&work).map_err(failed)?;
+        let opened = Journal::open(&work.join(JOURNAL), &options.fingerprint());
+        let (journal, mut done) = opened.map_err(|refused| match refused {
             Refused::Other => RunError::OtherRun(out.clone()),
-            Refused::Io(source) => in_work(source),
+            Refused::Io(source) => failed(source),
         })?;
-        let reserve = fs::write(work.join("reserve"), vec![0x5a; RESERVE]);
-        reserve.map_err(in_work)?;
-        if journal.is_finishing() {
-            let statuses = done.iter().map(|done| done.status).collect();
-            let same = done.len() == subjects.len() && still(&done, subjects) == done.len();
-            if same {
-                let output = Self {
-                    out,
-                    work,
-                    tables: Vec::new(),
-                    journal,
-                };
-                return Ok((output, statuses));
-            }
-            done.clear();
-        }
-        let mut files = Vec::new();
-        for table in tables {
-            files.push(TableFile::open(&work, table).map_err(in_work)?);
-        }
+        fs::write(work.join(RESERVE), vec![0x5a; RESERVED]).map_err(failed)?;
         done.truncate(still(&done, subjects));
-        let whole = |done: &Done| {
-            let lengths = files.iter().zip(&done.lengths);
-            done.lengths.len() == files.len() && lengths.clone().all(|(file, len)| *len <= file.len)
-        };
-        done.truncate(done.iter().take_while(|done| whole(done)).count());
-        journal.keep(done.last()).map_err(in_work)?;
-        for (number, (file, table)) in files.iter_mut().zip(tables).enumerate() {
-            let kept = done.last().and_then(|last| last.lengths.get(number));
-            file.begin(kept.copied(), &table.header())
-                .map_err(in_work)?;
-        }
-        let statuses = done.iter().map(|done| done.status).collect();
-        let output = Self {
+        let mut output = Self {
             out,
-            work,
-            tables: files,
+            work: work.clone(),
+            pool,
+            tables,
+            files: Vec::new(),
             journal,
+            row_group: options.to.has_row_groups().then_some(options.row_group),
+            waiting: Vec::new(),
+            rows: 0,
         };
-        Ok((output, statuses))
+        let finishing = output.journal.is_finishing() && done.len() == subjects.len();
+        if !finishing {
+            output.go_on(&mut done).map_err(failed)?;
+        }
+        Ok((output, done.iter().map(|done| done.status).collect()))
     }
 
-    /// Writes what one snapshot gave, and notes it as finished. Rows that cannot be written make it
-    /// failed; the tables are then as before.
-    pub(crate) fn write(&mut self, mut answer: Answer) -> Result<Status, RunError> {
-        let before: Vec<u64> = self.tables.iter().map(|table| table.len).collect();
-        let mut tables = self.tables.iter_mut().zip(&answer.rows);
-        let written = tables.try_for_each(|(table, rows)| table.append(rows.as_bytes()));
-        if let Err(error) = written {
-            for (table, &len) in self.tables.iter_mut().zip(&before) {
-                table.cut(len).map_err(|source| RunError::Write {
-                    path: self.work.join(&table.name),
-                    source,
-                })?;
+    /// Opens the tables and cuts them, and the journal, to what is finished and whole.
+    fn go_on(&mut self, done: &mut Vec<Done>) -> io::Result<()> {
+        for table in self.tables {
+            let path = self.work.join(table.growing_file());
+            self.files.push(TableFile::open(path)?);
+        }
+        let whole = |lengths: &Vec<u64>| {
+            let mut pairs = self.files.iter().zip(lengths);
+            lengths.len() == self.files.len() && pairs.all(|(file, len)| *len <= file.len)
+        };
+        let broken = |done: &Done| done.lengths.as_ref().is_some_and(|lengths| !whole(lengths));
+        done.truncate(done.iter().position(broken).unwrap_or(done.len()));
+        while done.last().is_some_and(|last| last.lengths.is_none()) {
+            done.pop();
+        }
+        self.journal.keep(done.last())?;
+        let kept = done.last().and_then(|last| last.lengths.as_ref());
+        for (number, (file, table)) in self.files.iter_mut().zip(self.tables).enumerate() {
+            if let Some(&len) = kept.and_then(|lengths| lengths.get(number)) {
+                file.cut(len)?;
+            } else {
+                file.cut(0)?;
+                file.append(table.header().as_bytes())?;
             }
-            let _ = fs::remove_file(self.work.join("reserve"));
-            answer
-                .entry
-                .fail(format!("its rows could not be written: {error}"));
         }
-        let lengths: Vec<u64> = self.tables.iter().map(|table| table.len).collect();
-        let noted = self.journal.note(&lengths, &answer.entry.json());
-        noted.map_err(|source| RunError::Write {
-            path: self.work.join("journal"),
-            source,
-        })?;
-        Ok(answer.entry.status)
+        Ok(())
     }
 
-    /// Gives all files their names; what had them before is replaced.
-    pub(crate) fn finish(mut self) -> Result<(), RunError> {
-        let (work, out) = (self.work.clone(), self.out.clone());
-        let failed = |source| RunError::Write {
-            path: out.clone(),
-            source,
-        };
-        let _ = fs::remove_file(work.join("reserve"));
-        for table in &self.tables {
-            table.file.sync_data().map_err(failed)?;
+    /// Takes what one snapshot gave, and writes it when enough waits to be written together. Gives
+    /// how the snapshots that are written now ended.
+    pub(crate) fn write(&mut self, answer: Answer) -> Result<Vec<Status>, RunError> {
+        self.rows = self.rows.saturating_add(answer.entry.rows());
+        self.waiting.push(answer);
+        let rows = self.row_group.unwrap_or(0);
+        if self.rows >= rows || self.waiting.len() >= TOGETHER {
+            self.flush()
+        } else {
+            Ok(Vec::new())
         }
-        let manifest = "manifest.jsonl";
-        self.journal
-            .manifest(&work.join(manifest))
-            .map_err(failed)?;
+    }
+
+    /// Writes what waits, and notes it as finished. Rows that cannot be written make their
+    /// snapshots failed; the tables are then as before.
+    pub(crate) fn flush(&mut self) -> Result<Vec<Status>, RunError> {
+        self.rows = 0;
+        let (mut entries, rows): (Vec<_>, Vec<_>) = mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|answer| (answer.entry, answer.rows))
+            .unzip();
+        let before: Vec<u64> = self.files.iter().map(|file| file.len).collect();
+        if let Err(error) = self.append(rows) {
+            for (file, &len) in self.files.iter_mut().zip(&before) {
+                file.cut(len)
+                    .map_err(|source| write_error(&file.path, source))?;
+            }
+            let _ = fs::remove_file(self.work.join(RESERVE));
+            for entry in entries.iter_mut().filter(|entry| entry.rows() > 0) {
+                entry.fail(format!("its rows could not be written: {error}"));
+            }
+        }
+        let lengths: Vec<u64> = self.files.iter().map(|file| file.len).collect();
+        let lines: Vec<String> = entries.iter().map(Entry::json).collect();
+        let noted = self.journal.note(&lengths, &lines);
+        noted.map_err(|source| write_error(&self.work.join(JOURNAL), source))?;
+        Ok(entries.iter().map(|entry| entry.status).collect())
+    }
+
+    /// Adds to each table the rows of these snapshots.
+    fn append(&mut self, snapshots: Vec<Vec<Piece>>) -> io::Result<()> {
+        let mut pieces: Vec<Vec<Piece>> = self.tables.iter().map(|_| Vec::new()).collect();
+        for snapshot in snapshots {
+            for (of_table, piece) in pieces.iter_mut().zip(snapshot) {
+                of_table.push(piece);
+            }
+        }
+        let encode = |(table, pieces): (&Table, Vec<Piece>)| table.encode(pieces);
+        let encoded: Vec<Vec<u8>> = if self.row_group.is_none() {
+            // Text is only put down: that is no work for another thread.
+            let tables = self.tables.iter().zip(pieces);
+            tables.map(encode).collect::<io::Result<_>>()?
+        } else {
+            let tables: Vec<_> = self.tables.iter().zip(pieces).collect();
+            self.pool.install(|| {
+                tables
+                    .into_par_iter()
+                    .map(encode)
+                    .collect::<io::Result<_>>()
+            })?
+        };
+        for (file, bytes) in self.files.iter_mut().zip(&encoded) {
+            file.append(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Completes the tables and gives all files their names; what had them before is replaced.
+    pub(crate) fn finish(mut self) -> Result<(), RunError> {
+        let failed = |source| write_error(&self.out, source);
+        let _ = fs::remove_file(self.work.join(RESERVE));
         if !self.journal.is_finishing() {
+            for file in &self.files {
+                file.file.sync_data().map_err(failed)?;
+            }
+            for table in self.tables {
+                table.complete(&self.work).map_err(failed)?;
+            }
             self.journal.finish().map_err(failed)?;
         }
-        let listed = fs::read_dir(&work).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        for entry in listed.map_err(failed)? {
-            let name = entry.file_name();
-            if name != "journal" {
-                fs::rename(entry.path(), out.join(name)).map_err(failed)?;
+        self.journal
+            .manifest(&self.work.join(MANIFEST))
+            .map_err(failed)?;
+        let names = self.tables.iter().map(Table::file);
+        for name in names.chain([MANIFEST.to_owned()]) {
+            let from = self.work.join(&name);
+            // Whoever was interrupted here gave some of them their names.
+            if from.exists() {
+                fs::rename(from, self.out.join(name)).map_err(failed)?;
             }
         }
         self.journal.remove().map_err(failed)?;
-        fs::remove_dir(&work).map_err(failed)
+        fs::remove_dir_all(&self.work).map_err(failed)
+    }
+}
+
+fn write_error(path: &Path, source: io::Error) -> RunError {
+    RunError::Write {
+        path: path.to_owned(),
+        source,
     }
 }
 
 impl TableFile {
-    fn open(work: &Path, table: &Table) -> io::Result<Self> {
-        let name = table.file();
+    fn open(path: PathBuf) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
-            .open(work.join(&name))?;
+            .open(&path)?;
         let len = file.metadata()?.len();
-        Ok(Self { name, file, len })
-    }
-
-    /// Keeps what is finished; begins with the header when nothing is.
-    fn begin(&mut self, kept: Option<u64>, header: &str) -> io::Result<()> {
-        self.cut(kept.unwrap_or(0))?;
-        match kept {
-            Some(_) => Ok(()),
-            None => self.append(header.as_bytes()),
-        }
+        Ok(Self { path, file, len })
     }
 
     fn cut(&mut self, len: u64) -> io::Result<()> {

@@ -1,50 +1,33 @@
-//! The rows of one snapshot in one table, as they will be written.
+//! The rows of one snapshot in one table.
 
-use osier::ask::Question;
-use osier::format::{csv_header_of, csv_row_of, json_fields, json_string};
-use osier::tables::{Columns, Row, of};
+use osier::format::{csv_row_of, csv_text, json_fields, json_string};
+use osier::tables::Row;
 
 use crate::TableFormat;
+use crate::table::Table;
 
-/// A table of a run: a question, and how its rows are written.
-pub(crate) struct Table {
-    pub(crate) question: Question,
-    to: TableFormat,
-    columns: Columns,
-}
-
-impl Table {
-    pub(crate) fn new(question: Question, to: TableFormat) -> Self {
-        Self {
-            question,
-            to,
-            columns: Columns::of(of(question)),
-        }
-    }
-
-    /// What stands before the first row.
-    pub(crate) fn header(&self) -> String {
-        let mut header = String::new();
-        if self.to == TableFormat::Csv {
-            header.push_str("snapshot,id,");
-            csv_header_of(&self.columns, &mut header);
-            header.push_str("\r\n");
-        }
-        header
-    }
-
-    /// The table's file.
-    pub(crate) fn file(&self) -> String {
-        format!("{}.{}", self.question.word(), self.to.extension())
-    }
-}
-
-/// The rows of one snapshot in one table.
+/// Rows that are being gathered.
 pub(crate) struct Rows<'a> {
     table: &'a Table,
-    /// The first two fields of every row: the snapshot's name and id.
-    label: String,
-    text: String,
+    form: Form,
+}
+
+enum Form {
+    /// The first two fields of every row, and the rows.
+    Text { label: String, text: String },
+    #[cfg(feature = "parquet")]
+    Columns {
+        batch: crate::columns::Batch,
+        name: String,
+        id: String,
+    },
+}
+
+/// Rows that wait to be written.
+pub(crate) enum Piece {
+    Text(String),
+    #[cfg(feature = "parquet")]
+    Columns(arrow_array::RecordBatch),
 }
 
 impl<'a> Rows<'a> {
@@ -59,41 +42,68 @@ impl<'a> Rows<'a> {
                 json_string(id, &mut label);
             }
             TableFormat::Csv => {
-                osier::format::csv_text(name, &mut label);
+                csv_text(name, &mut label);
                 label.push(',');
                 label.push_str(id);
                 label.push(',');
             }
+            #[cfg(feature = "parquet")]
+            TableFormat::Parquet => {
+                let batch = crate::columns::Batch::new(table.schema.clone(), &table.columns);
+                let (name, id) = (name.to_owned(), id.to_owned());
+                let form = Form::Columns { batch, name, id };
+                return Self { table, form };
+            }
         }
         Self {
             table,
-            label,
-            text: String::new(),
+            form: Form::Text {
+                label,
+                text: String::new(),
+            },
         }
     }
 
     /// Adds a row.
     pub(crate) fn push(&mut self, row: &dyn Row) {
-        self.text.push_str(&self.label);
-        match self.table.to {
-            TableFormat::Jsonl => {
-                json_fields(row, &mut self.text);
-                self.text.push_str("}\n");
+        match &mut self.form {
+            Form::Text { label, text } => {
+                text.push_str(label);
+                if self.table.to == TableFormat::Csv {
+                    csv_row_of(&self.table.columns, row, text);
+                    text.push_str("\r\n");
+                } else {
+                    json_fields(row, text);
+                    text.push_str("}\n");
+                }
             }
-            TableFormat::Csv => {
-                csv_row_of(&self.table.columns, row, &mut self.text);
-                self.text.push_str("\r\n");
-            }
+            #[cfg(feature = "parquet")]
+            Form::Columns { batch, .. } => batch.push(&self.table.columns, row),
         }
     }
 
     /// Bytes that the rows take.
     pub(crate) fn held(&self) -> usize {
-        self.text.len()
+        match &self.form {
+            Form::Text { text, .. } => text.len(),
+            #[cfg(feature = "parquet")]
+            Form::Columns { batch, .. } => batch.held(),
+        }
     }
 
-    /// The rows as they are written.
-    pub(crate) fn into_text(self) -> String {
-        self.text
+    /// The rows as they wait to be written. The error says in words what is wrong with them.
+    #[cfg_attr(
+        not(feature = "parquet"),
+        allow(clippy::unnecessary_wraps, reason = "text cannot fail")
+    )]
+    pub(crate) fn finish(self) -> Result<Piece, String> {
+        match self.form {
+            Form::Text { text, .. } => Ok(Piece::Text(text)),
+            #[cfg(feature = "parquet")]
+            Form::Columns { batch, name, id } => {
+                let batch = batch.finish(&name, &id);
+                batch.map(Piece::Columns).map_err(|error| error.to_string())
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::answer::{Answer, Found, answer};
 use crate::identify::{Identified, Outcome, Subject, identify};
 use crate::manifest::{Entry, Status};
 use crate::output::Output;
-use crate::rows::Table;
+use crate::table::Table;
 use crate::{RunOptions, gather};
 
 /// Answers that may wait for an earlier one, for each job.
@@ -54,6 +54,9 @@ pub enum RunError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A table cannot be written in this format.
+    #[error("the tables' columns: {0}")]
+    Schema(io::Error),
     /// The threads could not be started.
     #[error(transparent)]
     Pool(#[from] ThreadPoolBuildError),
@@ -119,14 +122,16 @@ impl Summary {
         parts.into_iter().fold(0, usize::saturating_add)
     }
 
-    fn count(&mut self, status: Status) {
-        let count = match status {
-            Status::Complete => &mut self.complete,
-            Status::Partial => &mut self.partial,
-            Status::Failed => &mut self.failed,
-            Status::Skipped => &mut self.skipped,
-        };
-        *count = count.saturating_add(1);
+    fn count_all(&mut self, statuses: &[Status]) {
+        for status in statuses {
+            let count = match status {
+                Status::Complete => &mut self.complete,
+                Status::Partial => &mut self.partial,
+                Status::Failed => &mut self.failed,
+                Status::Skipped => &mut self.skipped,
+            };
+            *count = count.saturating_add(1);
+        }
     }
 }
 
@@ -166,8 +171,9 @@ pub fn run(
         .questions
         .iter()
         .map(|&question| Table::new(question, options.to))
-        .collect();
-    let (mut output, done) = Output::open(options, &tables, &identified.subjects)?;
+        .collect::<io::Result<_>>()
+        .map_err(RunError::Schema)?;
+    let (mut output, done) = Output::open(options, &pool, &tables, &identified.subjects)?;
     let mut summary = Summary {
         others: identified
             .others
@@ -182,9 +188,7 @@ pub fn run(
         watch(Event::Resumed { done, of });
     }
     let first = done.len();
-    for status in done {
-        summary.count(status);
-    }
+    summary.count_all(&done);
     let job = |subject: &Subject| read(subject, &identified, &shared, &tables, options);
     in_order(
         &pool,
@@ -192,8 +196,10 @@ pub fn run(
         first,
         job,
         &mut |number, answer| {
-            let status = output.write(answer)?;
-            summary.count(status);
+            let read = answer.entry.status;
+            let written = output.write(answer)?;
+            let status = written.last().copied().unwrap_or(read);
+            summary.count_all(&written);
             let name = identified.subjects.get(number);
             watch(Event::Finished {
                 name: name.map_or("", |subject| &subject.input.name),
@@ -204,6 +210,7 @@ pub fn run(
             Ok(())
         },
     )?;
+    summary.count_all(&output.flush()?);
     output.finish()?;
     Ok(summary)
 }

@@ -331,3 +331,133 @@ fn the_id_is_of_the_contents_when_they_are_hashed() {
     assert_eq!((&one, one.len()), (&two, 32));
     assert_eq!(ids(false)[0].len(), 16);
 }
+
+#[cfg(feature = "parquet")]
+mod typed {
+    use std::fs::File;
+
+    use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{TimestampNanosecondType, UInt64Type};
+    use arrow_array::{Array, RecordBatch};
+    use arrow_schema::DataType;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    fn batches(file: &Path) -> (usize, Vec<RecordBatch>) {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap();
+        let groups = builder.metadata().num_row_groups();
+        let reader = builder.build().unwrap();
+        (groups, reader.map(Result::unwrap).collect())
+    }
+
+    /// A row as `docs/tables.md` says that JSON's fields are typed.
+    fn row(batch: &RecordBatch, number: usize) -> Value {
+        let mut row = Map::new();
+        for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+            let name = field.name().clone();
+            let hidden = name == "absent" || name.ends_with("_hex");
+            if column.is_null(number) {
+                if !hidden {
+                    row.insert(name, Value::Null);
+                }
+                continue;
+            }
+            let value = match field.data_type() {
+                DataType::UInt64 => {
+                    let value = column.as_primitive::<UInt64Type>().value(number);
+                    let address = ["taskd", "asid", "pgd", "task", "base", "modd", "flags"];
+                    if address.contains(&name.as_str()) {
+                        json!(format!("{value:#x}"))
+                    } else {
+                        json!(value)
+                    }
+                }
+                DataType::Boolean => json!(column.as_boolean().value(number)),
+                DataType::Timestamp(..) => {
+                    let value = column
+                        .as_primitive::<TimestampNanosecondType>()
+                        .value(number);
+                    json!(osier::format::iso8601(value))
+                }
+                DataType::Utf8 => json!(column.as_string::<i32>().value(number)),
+                other => panic!("{name}: {other}"),
+            };
+            let value = match value.as_str().filter(|_| name == "absent") {
+                Some(text) => serde_json::from_str(text).unwrap(),
+                None => value,
+            };
+            row.insert(name, value);
+        }
+        Value::Object(row)
+    }
+
+    #[test]
+    fn rows_are_those_of_json_lines() {
+        let scratch = Scratch::new("parquet");
+        let (text, typed) = (scratch.join("text"), scratch.join("typed"));
+        quietly(&golden(), &options(text.clone(), 2));
+        let to_parquet = RunOptions {
+            to: TableFormat::Parquet,
+            row_group: 3000,
+            ..options(typed.clone(), 2)
+        };
+        assert_eq!(quietly(&golden(), &to_parquet).complete, 5);
+        for table in TABLES {
+            let (groups, batches) = batches(&typed.join(format!("{table}.parquet")));
+            // Five snapshots of 1,570 to 1,680 rows each: two, two, and one.
+            assert_eq!(groups, 3, "{table}");
+            let mut got = batches
+                .iter()
+                .flat_map(|batch| (0..batch.num_rows()).map(|number| row(batch, number)));
+            let lines = fs::read_to_string(text.join(format!("{table}.jsonl"))).unwrap();
+            for line in lines.lines() {
+                let mut wanted: Value = serde_json::from_str(line).unwrap();
+                let mut got = got.next().unwrap();
+                // Columns of another operating system's rows are null.
+                let (wanted, got) = (
+                    wanted.as_object_mut().unwrap(),
+                    got.as_object_mut().unwrap(),
+                );
+                got.retain(|name, value| !value.is_null() || wanted.contains_key(name));
+                assert_eq!(got, wanted, "{table}");
+            }
+            assert!(got.next().is_none(), "{table}");
+        }
+    }
+
+    #[test]
+    fn files_do_not_depend_on_the_number_of_jobs() {
+        let scratch = Scratch::new("parquet-jobs");
+        let outs = [1, 2].map(|jobs| {
+            let out = scratch.join(&jobs.to_string());
+            let options = RunOptions {
+                to: TableFormat::Parquet,
+                row_group: 4000,
+                ..options(out.clone(), jobs)
+            };
+            quietly(&golden(), &options);
+            out
+        });
+        for table in TABLES {
+            let [one, two] = outs
+                .clone()
+                .map(|out| fs::read(out.join(format!("{table}.parquet"))).unwrap());
+            assert!(one == two, "{table}");
+        }
+    }
+
+    #[test]
+    fn a_table_without_rows_is_a_table() {
+        let scratch = Scratch::new("parquet-empty");
+        let out = scratch.join("out");
+        let nothing = RunOptions {
+            to: TableFormat::Parquet,
+            ..options(out.clone(), 1)
+        };
+        assert_eq!(quietly(&[scratch.join("missing.elf")], &nothing).failed, 1);
+        let (groups, _) = batches(&out.join("ps.parquet"));
+        assert_eq!(groups, 0);
+    }
+}

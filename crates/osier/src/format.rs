@@ -5,12 +5,42 @@ mod json;
 mod terminal;
 mod wall_clock;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 pub use csv::{csv_header, csv_header_of, csv_row, csv_row_of, csv_text};
-pub use json::{json_cells, json_end, json_ending, json_fields, json_row, json_string};
+pub use json::{
+    hidden_bytes, json_absence, json_cells, json_end, json_ending, json_fields, json_row,
+    json_string,
+};
 pub use terminal::{Style, TextTable, cell_text, describe_absence, describe_end, terminal_text};
 pub use wall_clock::iso8601;
+
+use crate::tables::Cell;
+
+/// A cell as text, as CSV has it; empty when the value is absent.
+pub fn plain_text<'a>(cell: &'a Cell<'_>) -> Cow<'a, str> {
+    let mut text = String::new();
+    match cell {
+        Cell::Address(address) => return format!("{address:#x}").into(),
+        Cell::Number(number) => return number.to_string().into(),
+        Cell::Flag(flag) => return flag.to_string().into(),
+        Cell::Word(word) => return (*word).into(),
+        Cell::Text(text) => return text.as_str().into(),
+        Cell::Instant(at) => return iso8601(*at).into(),
+        Cell::Absent(_) => {}
+        Cell::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => return text.into(),
+            Err(_) => {
+                escape_bytes(bytes, &mut text);
+            }
+        },
+        Cell::Arguments(bytes) => {
+            join_arguments(bytes, &mut text);
+        }
+    }
+    text.into()
+}
 
 /// Bytes as text: what is UTF-8 as it is, any other byte as `\xNN`. The flag says whether every
 /// byte was UTF-8.

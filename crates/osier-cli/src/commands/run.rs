@@ -31,7 +31,10 @@ pub(super) fn run(args: &RunArgs, output: &OutputArgs) -> anyhow::Result<Outcome
         to: match args.to {
             TableFormatArg::Jsonl => TableFormat::Jsonl,
             TableFormatArg::Csv => TableFormat::Csv,
+            #[cfg(feature = "parquet")]
+            TableFormatArg::Parquet => TableFormat::Parquet,
         },
+        row_group: args.row_group,
         time_limit: args.time_limit,
         memory_limit: usize::try_from(u64::from(args.memory_limit) << 20).unwrap_or(usize::MAX),
         hash: args.hash,

@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use super::json::{absence, hidden_bytes};
-use super::{escape_bytes, iso8601, join_arguments};
+use super::json::{hidden_bytes, json_absence};
+use super::plain_text;
 use crate::tables::{Cell, Column, Columns, Row, Table};
 
 /// The names of the columns.
@@ -42,35 +42,16 @@ fn record<'a>(cells: impl Iterator<Item = (&'static Column, Option<Cell<'a>>)>, 
             into.push(',');
             continue;
         };
-        let text = match &cell {
-            Cell::Address(address) => format!("{address:#x}"),
-            Cell::Number(number) => number.to_string(),
-            Cell::Flag(flag) => flag.to_string(),
-            Cell::Word(word) => (*word).to_owned(),
-            Cell::Text(text) => text.clone(),
-            Cell::Instant(at) => iso8601(*at),
-            Cell::Bytes(bytes) => {
-                let mut text = String::new();
-                escape_bytes(bytes, &mut text);
-                text
-            }
-            Cell::Arguments(bytes) => {
-                let mut text = String::new();
-                join_arguments(bytes, &mut text);
-                text
-            }
-            Cell::Absent(why) => {
-                absent.push(if absent.is_empty() { '{' } else { ',' });
-                let _ = write!(absent, "\"{}\":", column.name);
-                absence(why, &mut absent);
-                String::new()
-            }
-        };
+        if let Cell::Absent(why) = &cell {
+            absent.push(if absent.is_empty() { '{' } else { ',' });
+            let _ = write!(absent, "\"{}\":", column.name);
+            json_absence(why, &mut absent);
+        }
         if let Some(bytes) = hidden_bytes(&cell) {
             hidden.push(if hidden.is_empty() { '{' } else { ',' });
             let _ = write!(hidden, "\"{}\":\"{bytes}\"", column.name);
         }
-        csv_text(&text, into);
+        csv_text(&plain_text(&cell), into);
         into.push(',');
     }
     for object in [&mut absent, &mut hidden] {

@@ -38,7 +38,7 @@ pub fn json_cells<'a>(
         if let Cell::Absent(why) = cell {
             absent.push(if absent.is_empty() { '{' } else { ',' });
             let _ = write!(absent, "\"{name}\":");
-            absence(why, &mut absent);
+            json_absence(why, &mut absent);
         }
     }
     if !absent.is_empty() {
@@ -80,10 +80,10 @@ fn value(name: &str, cell: &Cell<'_>, into: &mut String) {
 }
 
 /// The bytes of a cell that its text does not give back, in hexadecimal.
-pub(super) fn hidden_bytes(cell: &Cell<'_>) -> Option<String> {
+pub fn hidden_bytes(cell: &Cell<'_>) -> Option<String> {
     let mut text = String::new();
     match cell {
-        Cell::Bytes(bytes) if !escape_bytes(bytes, &mut text) => Some(hex(bytes)),
+        Cell::Bytes(bytes) => std::str::from_utf8(bytes).is_err().then(|| hex(bytes)),
         Cell::Arguments(bytes) if !join_arguments(bytes, &mut text) => Some(hex(bytes)),
         _ => None,
     }
@@ -109,7 +109,7 @@ pub fn json_string(text: &str, into: &mut String) {
 }
 
 /// Why a value is absent, as an object.
-pub(super) fn absence(absent: &Absent, into: &mut String) {
+pub fn json_absence(absent: &Absent, into: &mut String) {
     let at = |into: &mut String| {
         if let Some(at) = absent.at {
             let _ = write!(into, ",\"va\":\"{at}\"");

@@ -1,0 +1,192 @@
+//! Rows as Arrow columns. The types are made of the one description of the rows, by these rules:
+//!
+//! | [`Kind`] | Arrow | |
+//! |---|---|---|
+//! | `Address`, `Number` | `UInt64` | |
+//! | `Flag` | `Boolean` | |
+//! | `Text` | `Utf8` | |
+//! | `Bytes` | `Utf8` | and `NAME_hex`, the bytes where the text does not give them back |
+//! | `Instant` | `Timestamp(Nanosecond, UTC)` | |
+//!
+//! Before them stand `snapshot` and `id`, after them `absent`: why values are null, as JSON.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    ArrayBuilder, BooleanBuilder, StringBuilder, TimestampNanosecondBuilder, UInt64Builder,
+};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use osier::format::{hidden_bytes, json_absence, plain_text};
+use osier::tables::{Cell, Column, Columns, Kind, Row};
+
+const UTC: &str = "UTC";
+
+/// The schema of a table with these columns.
+pub(crate) fn schema(columns: &Columns) -> SchemaRef {
+    let mut fields = vec![
+        Field::new("snapshot", DataType::Utf8, false),
+        Field::new("id", DataType::Utf8, false),
+    ];
+    for column in columns.iter() {
+        fields.push(Field::new(column.name, data_type(column.kind), true));
+        if column.kind == Kind::Bytes {
+            let name = format!("{}_hex", column.name);
+            fields.push(Field::new(name, DataType::Utf8, true));
+        }
+    }
+    fields.push(Field::new("absent", DataType::Utf8, true));
+    Arc::new(Schema::new(fields))
+}
+
+fn data_type(kind: Kind) -> DataType {
+    match kind {
+        Kind::Address | Kind::Number => DataType::UInt64,
+        Kind::Flag => DataType::Boolean,
+        Kind::Text | Kind::Bytes => DataType::Utf8,
+        Kind::Instant => DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into())),
+    }
+}
+
+/// The rows of one snapshot in one table.
+pub(crate) struct Batch {
+    schema: SchemaRef,
+    columns: Vec<(&'static Column, Values)>,
+    absent: StringBuilder,
+    rows: usize,
+    held: usize,
+}
+
+/// The values of a column.
+enum Values {
+    Number(UInt64Builder),
+    Flag(BooleanBuilder),
+    Instant(TimestampNanosecondBuilder),
+    Text(StringBuilder),
+    Bytes(StringBuilder, StringBuilder),
+}
+
+impl Values {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Address | Kind::Number => Self::Number(UInt64Builder::new()),
+            Kind::Flag => Self::Flag(BooleanBuilder::new()),
+            Kind::Text => Self::Text(StringBuilder::new()),
+            Kind::Bytes => Self::Bytes(StringBuilder::new(), StringBuilder::new()),
+            Kind::Instant => Self::Instant(TimestampNanosecondBuilder::new().with_timezone(UTC)),
+        }
+    }
+
+    /// Adds a value, or null. Gives the bytes that it takes, or so.
+    fn push(&mut self, cell: Option<&Cell<'_>>) -> usize {
+        let there = cell.filter(|cell| cell.kind().is_some());
+        match self {
+            Self::Number(values) => values.append_option(match there {
+                Some(Cell::Address(value) | Cell::Number(value)) => Some(*value),
+                _ => None,
+            }),
+            Self::Flag(values) => values.append_option(match there {
+                Some(Cell::Flag(value)) => Some(*value),
+                _ => None,
+            }),
+            Self::Instant(values) => values.append_option(match there {
+                Some(Cell::Instant(value)) => Some(*value),
+                _ => None,
+            }),
+            Self::Text(values) => {
+                let text = there.map(plain_text);
+                values.append_option(text.as_deref());
+                return text.map_or(0, |text| text.len()).saturating_add(WIDTH);
+            }
+            Self::Bytes(values, hidden) => {
+                let text = there.map(plain_text);
+                values.append_option(text.as_deref());
+                hidden.append_option(there.and_then(hidden_bytes));
+                let bytes = text.map_or(0, |text| text.len());
+                return bytes.saturating_add(WIDTH);
+            }
+        }
+        WIDTH
+    }
+
+    fn finish(mut self, arrays: &mut Vec<ArrayRef>) {
+        match &mut self {
+            Self::Number(values) => arrays.push(ArrayBuilder::finish(values)),
+            Self::Flag(values) => arrays.push(ArrayBuilder::finish(values)),
+            Self::Instant(values) => arrays.push(ArrayBuilder::finish(values)),
+            Self::Text(values) => arrays.push(ArrayBuilder::finish(values)),
+            Self::Bytes(values, hidden) => {
+                arrays.push(ArrayBuilder::finish(values));
+                arrays.push(ArrayBuilder::finish(hidden));
+            }
+        }
+    }
+}
+
+/// Bytes of a value besides its text.
+const WIDTH: usize = 9;
+
+impl Batch {
+    pub(crate) fn new(schema: SchemaRef, columns: &Columns) -> Self {
+        let columns = columns
+            .iter()
+            .map(|column| (column, Values::new(column.kind)))
+            .collect();
+        Self {
+            schema,
+            columns,
+            absent: StringBuilder::new(),
+            rows: 0,
+            held: 0,
+        }
+    }
+
+    /// Adds a row, whose cells are in the order of `columns`.
+    pub(crate) fn push(&mut self, columns: &Columns, row: &dyn Row) {
+        let mut absent = String::new();
+        for ((column, values), cell) in self.columns.iter_mut().zip(columns.cells(row)) {
+            let bytes = values.push(cell.as_ref());
+            self.held = self.held.saturating_add(bytes);
+            if let Some(Cell::Absent(why)) = cell {
+                absent.push(if absent.is_empty() { '{' } else { ',' });
+                let _ = write!(absent, "\"{}\":", column.name);
+                json_absence(why, &mut absent);
+            }
+        }
+        if absent.is_empty() {
+            self.absent.append_null();
+        } else {
+            absent.push('}');
+            self.absent.append_value(&absent);
+        }
+        self.held = self.held.saturating_add(absent.len());
+        self.rows = self.rows.saturating_add(1);
+    }
+
+    /// Bytes that the rows take, or so.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// The rows, each with the snapshot's name and id.
+    ///
+    /// # Errors
+    ///
+    /// A cell was not of its column's kind.
+    pub(crate) fn finish(mut self, name: &str, id: &str) -> Result<RecordBatch, ArrowError> {
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        for label in [name, id] {
+            let mut values = StringBuilder::new();
+            for _ in 0..self.rows {
+                values.append_value(label);
+            }
+            arrays.push(ArrayBuilder::finish(&mut values));
+        }
+        for (_, values) in self.columns {
+            values.finish(&mut arrays);
+        }
+        arrays.push(ArrayBuilder::finish(&mut self.absent));
+        RecordBatch::try_new(self.schema, arrays)
+    }
+}
