@@ -14,14 +14,21 @@ use std::path::Path;
 use osier_memory::{Paging, PhysAddr, VirtAddr};
 use osier_profile::{Identity, Kind, Member, OsKind, ProfileBuilder, Type, TypeKind};
 use osier_testkit::containers::crash::{CrashDump, CrashKind, TriageDump};
-use osier_testkit::containers::lime;
+use osier_testkit::containers::hiber::{HiberFile, HiberForm};
+use osier_testkit::containers::kdump::{self, Kdump, Packing};
+use osier_testkit::containers::vmware::{self, long, word};
+use osier_testkit::containers::{lime, packing, qcow2, vbox};
 use osier_testkit::{MemoryBuilder, Rights, TableBuilder};
 
 fn main() {
     let ranges = [(0, vec![1; 0x1000]), (0x10_0000, vec![2; 0x2000])];
     put("lime", "v1", &lime::lime(&ranges));
     put("avml", "v2", &lime::avml(&ranges, 0x1000));
+    put("elf_core", "vbox", &vbox::core(0x0001_0006, 1, &ranges));
+    kdumps();
+    machines();
     crash_dumps();
+    hibernation();
     compressed();
     page_tables();
     profiles();
@@ -42,6 +49,71 @@ fn memory() -> MemoryBuilder {
         memory.write_bytes(PhysAddr(page << 12), &[page as u8; 64]);
     }
     memory
+}
+
+fn kdumps() {
+    let packings: [(&str, Option<Packing>); 5] = [
+        ("stored", None),
+        ("zlib", Some((kdump::ZLIB, packing::zlib))),
+        ("lzo", Some((kdump::LZO, packing::lzo))),
+        ("snappy", Some((kdump::SNAPPY, packing::snappy))),
+        ("zstd", Some((kdump::ZSTD, packing::zstd))),
+    ];
+    for (name, packing) in packings {
+        let dump = Kdump {
+            frames: 16,
+            pages: [(1, vec![1; 4096]), (5, vec![0; 4096])].into(),
+            excluded: vec![2],
+            packing,
+            vmcoreinfo: b"OSRELEASE=6.1.0\n".to_vec(),
+            ..Kdump::default()
+        };
+        put("kdump", name, &dump.file());
+        if name == "zlib" {
+            put(
+                "kdump_flattened",
+                name,
+                &kdump::flattened(&dump.file(), 4096),
+            );
+        }
+    }
+}
+
+fn machines() {
+    let tags = vec![word("align_mask", &[], 0xfff), word("regionsCount", &[], 0)];
+    let cpu = vec![word("cpu:numVCPUs", &[], 1), long("rip", &[0], 0x1000)];
+    let groups = [("memory", tags), ("cpu", cpu)];
+    put("vmware", "state", &vmware::state(0xbed2_bed2, &groups));
+    let shape = qcow2::Shape {
+        version: 3,
+        cluster_bits: 9,
+        disk: 4096,
+        extended: false,
+        scattered: true,
+    };
+    let snapshot = qcow2::Snapshot {
+        id: "1",
+        name: "before",
+        state: b"QEVM\0\0\0\x03\x07\0\0\0\x02pc",
+    };
+    put("qcow2", "one", &qcow2::image(shape, &[snapshot]));
+}
+
+fn hibernation() {
+    let forms = [
+        ("xp-32", HiberForm::Xp32),
+        ("win7-64", HiberForm::Win7x64),
+        ("modern-64", HiberForm::Modern(true, 0x448)),
+    ];
+    for (name, form) in forms {
+        let file = HiberFile {
+            form,
+            signature: *b"HIBR",
+            huffman: name == "modern-64",
+            cr3: 0x1a_d000,
+        };
+        put("hibernation", name, &file.write(&memory()));
+    }
 }
 
 fn crash_dumps() {
