@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
-use osier_memory::{Cause, PAGE_BYTES, PhysAddr, PhysicalMemory};
+use osier_memory::{Cause, Filter, PAGE_BYTES, PhysAddr, PhysicalMemory};
 use osier_snapshot::{Format, OpenError, OpenOptions, Snapshot, open};
 
 const PAGE: usize = PAGE_BYTES as usize;
@@ -192,7 +192,9 @@ fn what_a_core_does_not_hold_is_not_zero() {
     assert_eq!(byte(&snapshot, 0x10_0000 + PAGE_BYTES - 1), Ok(7));
     assert_eq!(
         byte(&snapshot, 0x10_0000 + PAGE_BYTES),
-        Err(Cause::NotCaptured)
+        Err(Cause::Excluded {
+            filter: Filter::DumpLevel
+        })
     );
     assert_eq!(byte(&snapshot, 2 * PAGE_BYTES), Err(Cause::NotCaptured));
     assert_eq!(snapshot.machine.hints.len(), 1);
@@ -298,7 +300,7 @@ fn a_flipped_bit_never_panics() {
 fn known_formats_that_are_not_read_say_so() {
     for (magic, word) in [
         (&b"LiME"[..], "big-endian"),
-        (b"KDUMP   ", "kdump"),
+        (b"KDUMP   ", "block_size"),
         (b"MDMP", "Windows"),
     ] {
         let mut bytes = magic.to_vec();

@@ -223,7 +223,7 @@ fn an_independent_parser_agrees() {
                 .unwrap()
         };
         let sent = format!(
-            "{} raw, {} fill, 0 compressed",
+            "{} raw, {} fill, 0 compressed, 0 as deltas",
             number("page"),
             number("fill 00")
         );
