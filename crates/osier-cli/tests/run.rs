@@ -1,6 +1,7 @@
 //! `osier run` as a process: killed, short of disk, and given a list.
 
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
