@@ -292,10 +292,11 @@ impl AddressSpace {
         Ok(text)
     }
 
-    /// The address `bytes` after `va`, inside the width of the mode.
+    /// The address `bytes` after `va`: one of 32 bits stays inside them, one that the mode cannot
+    /// translate does not become another that it can.
     fn next_address(&self, va: VirtAddr, bytes: usize) -> VirtAddr {
         let next = va.plus(bytes as u64);
-        if self.mode.pointer_bytes() == 4 {
+        if self.mode.pointer_bytes() == 4 && self.mode.canonical(va) {
             VirtAddr(next.0 & 0xffff_ffff)
         } else {
             next

@@ -151,6 +151,18 @@ fn reads_at_the_ends_of_the_space() {
     }
     let low = space(memory, Paging::Pae, tables.root());
     assert_eq!(low.read_uint(VirtAddr(0xffff_fffe), 4), Ok(0xbbbb_aaaa));
+    // An address of more bits is no other name of one of 32.
+    for beyond in [1 << 32, u64::MAX - 2] {
+        let beyond = VirtAddr(beyond);
+        let nothing = Fault::new(Cause::NonCanonical).with_va(beyond);
+        let gaps = low.read_partial(beyond, &mut [0; 2]);
+        assert_eq!(
+            gaps.first().map(|gap| (gap.start, gap.fault)),
+            Some((0, nothing))
+        );
+        assert_eq!(low.read_cstr(beyond, 2), Err(nothing));
+        assert_eq!(low.read(beyond, &mut [0; 2]), Err(nothing));
+    }
     // 64 bits: the byte after the lower half is none.
     let mut memory = MemoryBuilder::new(PhysAddr(0x10_0000));
     let tables = TableBuilder::new(Paging::Long4, &mut memory);
