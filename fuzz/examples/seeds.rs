@@ -158,6 +158,9 @@ fn compressed() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&page).expect("memory");
     put("gzip", "raw", &gzip.finish().expect("memory"));
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    zlib.write_all(&page).expect("memory");
+    put("zlib", "raw", &zlib.finish().expect("memory"));
     let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
     xz.write_all(&page).expect("memory");
     put("xz", "raw", &xz.finish().expect("memory"));

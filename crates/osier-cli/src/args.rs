@@ -10,7 +10,7 @@ use clap_complete::Shell;
 /// Reads a machine that has stopped: a memory dump or a PANDA replay snapshot goes in, processes,
 /// threads, modules and mappings come out.
 #[derive(Parser)]
-#[command(name = "osier", version, about, max_term_width = 100, after_help = AFTER)]
+#[command(name = "osier", version, max_term_width = 100, after_help = AFTER)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -136,7 +136,7 @@ fn look(input: &Input, shared: &Shared, roots: &[Last], hash: bool) -> (Facts, L
         match shared.locate(&snapshot, roots) {
             Ok(located) => Look::Kernel(Box::new(located)),
             // Any file is raw memory to whoever looks at nothing but its length.
-            Err(error @ Error::Locate { .. }) if snapshot.info.format == Format::Raw => {
+            Err(error @ Error::Locate(_)) if snapshot.info.format == Format::Raw => {
                 Look::Other(error.to_string())
             }
             Err(error) => Look::Failed(error.to_string()),

@@ -45,6 +45,13 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let level = flate2::Compression::new(6);
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), level);
+    zlib.write_all(bytes).unwrap();
+    zlib.finish().unwrap()
+}
+
 fn xz(bytes: &[u8], block: usize) -> Vec<u8> {
     let stream = liblzma::stream::MtStreamBuilder::new()
         .threads(1)
@@ -138,9 +145,10 @@ fn raw_memory_reads_the_same_whatever_is_around_it() {
     let (dir, bytes) = (folder("wrapped"), memory());
     let half = LEN / 2;
     let two = |pack: fn(&[u8]) -> Vec<u8>| [pack(&bytes[..half]), pack(&bytes[half..])].concat();
-    let cases: [(&str, Vec<u8>, bool); 13] = [
+    let cases: [(&str, Vec<u8>, bool); 14] = [
         ("gz", gzip(&bytes), true),
         ("two-members.gz", two(gzip), true),
+        ("zz", zlib(&bytes), false),
         ("xz", xz(&bytes, MIB), true),
         ("one-block.xz", xz(&bytes, 64 * MIB), true),
         ("two-streams.xz", two(|part| xz(part, MIB)), false),
@@ -238,6 +246,26 @@ fn other_formats_are_found_inside() {
     fs::remove_dir_all(dir).unwrap();
 }
 
+/// What zlib makes with `LiME`'s settings (a window of 2 KiB, memory level 5) of a `LiME` dump of one
+/// page of sevens at 0x1000. `LiME` writes at most one page of what is left at the end, so a whole
+/// dump can end inside the stream.
+const LIME_DEFLATED: &[u8] = b"\x38\x8d\xed\xc1\xb1\x11\x00\x10\x10\x00\xb0\x57\x69\x6d\x60\x1a\x1d\x83\xd8\x7f\x00\x9c\xce\x0a\x2e\x49\x1b\xb3\xa7\x38\x4a\x5c\xab\xc6\x23\x03\x00\x00\x00\xdf\xdb\x19\x22\x72\x77";
+
+#[test]
+fn a_lime_dump_that_was_deflated_is_found_inside() {
+    let dir = folder("deflated");
+    let path = dir.join("memory.lime");
+    for (left_out, anomalies) in [(0, 0), (4, 1)] {
+        fs::write(&path, &LIME_DEFLATED[..LIME_DEFLATED.len() - left_out]).unwrap();
+        let snapshot = open(&path, &OpenOptions::default()).unwrap();
+        assert_eq!(snapshot.info.format, Format::Lime);
+        assert_eq!(snapshot.info.anomalies.len(), anomalies);
+        assert_eq!(fact(&snapshot, "wrapped in"), ["zlib"]);
+        assert_eq!(filler(&snapshot, 0x1000), 7);
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
+
 #[test]
 fn a_tar_with_no_file_or_several_is_an_error() {
     let dir = folder("tars");
@@ -267,6 +295,7 @@ fn damage_costs_what_lies_behind_it_and_invents_nothing() {
     let kept = options(&dir.join("cache"));
     for (name, packed) in [
         ("gz", gzip(&bytes)),
+        ("zz", zlib(&bytes)),
         ("xz", xz(&bytes, MIB)),
         ("zst", zstd(&bytes)),
         ("lz4", lz4(&bytes, true)),

@@ -1,13 +1,11 @@
 //! Why a session could not be had.
 
-use std::path::PathBuf;
-
 use osier_memory::{PhysAddr, VirtAddr};
 use osier_snapshot::OpenError;
 
 use crate::import::ImportError;
 use crate::located::AttachError;
-use crate::missing::MissingSymbols;
+use crate::missing::{MissingSymbols, NoKernel};
 use crate::os_name::OsNameError;
 
 /// Why a session could not be had.
@@ -29,13 +27,8 @@ pub enum Error {
         found: String,
     },
     /// No kernel was found.
-    #[error("{file}: {tried}", file = file.display())]
-    Locate {
-        /// The snapshot.
-        file: PathBuf,
-        /// What was tried, in words.
-        tried: String,
-    },
+    #[error(transparent)]
+    Locate(#[from] Box<NoKernel>),
     /// The page-table root that was named is not a kernel's.
     #[error("no kernel is mapped by the page table at {0}; leave the root out to have it searched")]
     NotARoot(PhysAddr),

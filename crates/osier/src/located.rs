@@ -7,6 +7,7 @@ use osier_profile::{BuildId, OsKind, Profile};
 use osier_snapshot::Snapshot;
 use osier_windows::Windows;
 
+use crate::missing::NoKernel;
 use crate::os_name::OsName;
 use crate::{Error, Options};
 
@@ -192,10 +193,7 @@ pub(crate) fn find(
             None if options.table_root.is_some() => {
                 return Err(Error::NotARoot(options.table_root.unwrap_or_default()));
             }
-            None => {
-                let file = snapshot.info.file.clone();
-                return Err(Error::Locate { file, tried });
-            }
+            None => return Err(Box::new(NoKernel::of(snapshot, tried)).into()),
         },
     };
     if let Some(root) = options.table_root
@@ -221,11 +219,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The kernel, of the system `only` when one is named. The error says in words what was tried.
+    /// The kernel, of the system `only` when one is named. The error is what each search met, in words.
     ///
     /// What tells a Windows kernel at little cost is looked at first; then Linux is searched for,
     /// then Windows everywhere. A Windows crash dump holds Windows.
-    fn run(&self, only: Option<OsKind>) -> Result<Located, String> {
+    fn run(&self, only: Option<OsKind>) -> Result<Located, Vec<String>> {
         let windows = only != Some(OsKind::Linux);
         let dump = |hint: &Hint| matches!(hint, Hint::CrashDump(_));
         let linux = only != Some(OsKind::Windows) && !self.machine.hints.iter().any(dump);
@@ -250,7 +248,7 @@ impl Search<'_> {
                 Err(error) => tried.push(error.to_string()),
             }
         }
-        Err(tried.join("; "))
+        Err(tried)
     }
 
     /// The machine, with the roots of the last times that were kernels of `os`.

@@ -1,8 +1,60 @@
-//! Missing symbols, as a value that says exactly which file is needed and where it can be had.
+//! A missing kernel, or a kernel's missing symbols, as a value that says what was tried, which file is
+//! needed and where it can be had.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use osier_snapshot::Snapshot;
 use osier_symbols::image::Help;
+
+/// A snapshot was opened, but no kernel was found in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoKernel {
+    /// The snapshot's file.
+    pub file: PathBuf,
+    /// Each search, and what it met.
+    pub tried: Vec<String>,
+    /// What is odd about the file: it may be cut short.
+    pub anomalies: Vec<String>,
+    /// Whether the file holds any processor's registers.
+    pub has_cpus: bool,
+}
+
+impl NoKernel {
+    pub(crate) fn of(snapshot: &Snapshot, tried: Vec<String>) -> Self {
+        Self {
+            file: snapshot.info.file.clone(),
+            tried,
+            anomalies: snapshot.info.anomalies.clone(),
+            has_cpus: !snapshot.machine.cpus.is_empty(),
+        }
+    }
+}
+
+impl fmt::Display for NoKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: no kernel was found", self.file.display())?;
+        for tried in &self.tried {
+            writeln!(f, "  tried:    {tried}")?;
+        }
+        for anomaly in &self.anomalies {
+            writeln!(f, "  the file: {anomaly}")?;
+        }
+        if !self.has_cpus {
+            writeln!(
+                f,
+                "  it helps: the processors' registers, with --registers FILE"
+            )?;
+        }
+        write!(
+            f,
+            "  it helps: the address of the kernel's page table, with --dtb ADDR; `osier info` shows \
+             what the file was taken for"
+        )
+    }
+}
+
+impl std::error::Error for NoKernel {}
 
 /// A kernel was found, but nothing tells its types or its symbols.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +90,24 @@ mod tests {
     use osier_profile::{BuildId, Identity, OsKind};
 
     use super::*;
+
+    #[test]
+    fn a_cut_file_is_told_where_no_kernel_is_found() {
+        let mut none = NoKernel {
+            file: "cut.elf".into(),
+            tried: vec!["no Linux kernel found: 0 roots".to_owned()],
+            anomalies: vec!["the file is cut short".to_owned()],
+            has_cpus: true,
+        };
+        let text = none.to_string();
+        assert!(
+            text.starts_with("cut.elf: no kernel was found\n  tried:    no Linux kernel found")
+        );
+        assert!(text.contains("\n  the file: the file is cut short\n"));
+        assert!(!text.contains("--registers"));
+        none.has_cpus = false;
+        assert!(none.to_string().contains("--registers FILE"));
+    }
 
     #[test]
     fn the_exact_file_is_named() {

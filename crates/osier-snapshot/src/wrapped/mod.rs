@@ -1,4 +1,5 @@
-//! Snapshots inside gzip, xz, Zstandard, LZ4, lzop, bzip2 or a tar with one member, also one in another.
+//! Snapshots inside gzip, zlib, xz, Zstandard, LZ4, lzop, bzip2 or a tar with one member, also one in
+//! another.
 //!
 //! Raw memory whose compression has parts that decode by themselves (xz blocks, Zstandard frames,
 //! LZ4 blocks with a known total, and gzip by an index kept in the cache folder) is read in place,
@@ -11,6 +12,7 @@ mod lzop;
 mod packed;
 mod unpack;
 mod xz;
+mod zlib;
 mod zstd;
 
 use std::path::Path;
@@ -31,6 +33,7 @@ const DEPTH: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrapping {
     Gzip,
+    Zlib,
     Xz,
     Zstd,
     Lz4,
@@ -53,13 +56,15 @@ impl Wrapping {
         let by_magic = MAGICS.iter().find(|(magic, _)| head.starts_with(magic));
         match by_magic {
             Some((_, wrapping)) => Some(*wrapping),
-            None => panda::is_tar(head).then_some(Self::Tar),
+            None if panda::is_tar(head) => Some(Self::Tar),
+            None => zlib::recognises(head).then_some(Self::Zlib),
         }
     }
 
     const fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
+            Self::Zlib => "zlib",
             Self::Xz => "xz",
             Self::Zstd => "Zstandard",
             Self::Lz4 => "LZ4",
@@ -167,7 +172,7 @@ fn in_place(
                 ))?
                 .map(|(blocks, points)| (blocks, Box::new(points) as _))
         }
-        Wrapping::Lzop | Wrapping::Bzip2 | Wrapping::Tar => None,
+        Wrapping::Zlib | Wrapping::Lzop | Wrapping::Bzip2 | Wrapping::Tar => None,
     };
     Ok(found.and_then(with))
 }

@@ -112,6 +112,7 @@ fn decoder<'a>(
     let cannot = || io_error(path, "cannot be unpacked");
     Ok(match wrapping {
         Wrapping::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
+        Wrapping::Zlib => Box::new(flate2::read::ZlibDecoder::new(packed)),
         Wrapping::Xz => Box::new(xz::decoder(packed).map_err(cannot())?),
         Wrapping::Zstd => Box::new(super::zstd::Reader::new(packed)),
         Wrapping::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
