@@ -190,9 +190,10 @@ fn contradiction(linux: &Linux, state: &CpuState, cpus: &[u32]) -> Option<WalkEn
     let guest = &linux.guest;
     let table = guest.symbol("__per_cpu_offset")?;
     let bases = if guest.pointer_bytes() == 8 {
-        [Some(state.segments.gs.base), state.kernel_gs_base]
+        [state.segments.gs.base, state.kernel_gs_base]
     } else {
-        [(state.cpl == 0).then_some(state.segments.fs.base), None]
+        let base = state.segments.fs.base;
+        [base.filter(|_| state.cpl == Some(0)), None]
     };
     let in_kernel = |base: &u64| *base != 0 && guest.is_kernel_address(VirtAddr(*base));
     let named: Vec<u64> = bases.into_iter().flatten().filter(in_kernel).collect();

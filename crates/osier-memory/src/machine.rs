@@ -79,54 +79,60 @@ pub struct Driver {
     pub offset: u64,
 }
 
-/// One processor's registers. 32-bit registers are zero-extended.
+/// One processor's registers, as far as the file holds them: what it does not hold is `None`, and
+/// never 0. 32-bit registers are zero-extended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CpuState {
     /// The processor's index, from 0.
     pub index: u32,
     /// RAX RCX RDX RBX RSP RBP RSI RDI R8…R15 (the encoding order of x86); the upper eight are 0
-    /// on a 32-bit processor.
-    pub general: [u64; 16],
+    /// on a 32-bit processor. `None` when the file does not hold them all.
+    pub general: Option<[u64; 16]>,
     /// Instruction pointer.
     pub rip: u64,
     /// Flags register.
-    pub rflags: u64,
+    pub rflags: Option<u64>,
     /// Segment registers and descriptor tables.
     pub segments: Segments,
     /// CR0.
-    pub cr0: u64,
+    pub cr0: Option<u64>,
     /// CR2.
-    pub cr2: u64,
+    pub cr2: Option<u64>,
     /// CR3, with its low bits.
     pub cr3: u64,
     /// CR4.
-    pub cr4: u64,
+    pub cr4: Option<u64>,
+    /// The paging mode, where the file names it and does not hold CR0 and CR4;
+    /// [`CpuState::paging`] tells it either way.
+    pub mode: Option<Paging>,
     /// `MSR_EFER`; `None` when the file does not hold it.
     pub efer: Option<u64>,
     /// Whether long mode is active, from EFER or whatever else the file holds; `None` when nothing
     /// tells.
     pub long_mode: Option<bool>,
-    /// Current privilege level, 0 to 3.
-    pub cpl: u8,
+    /// Current privilege level, 0 to 3; `None` when nothing tells.
+    pub cpl: Option<u8>,
     /// `MSR_LSTAR`, the 64-bit system-call entry; `None` when the file does not hold it.
     pub lstar: Option<u64>,
     /// `MSR_KERNEL_GS_BASE`; `None` when the file does not hold it.
     pub kernel_gs_base: Option<u64>,
-    /// The A20 mask that every physical address is and-ed with; all ones when A20 is on.
+    /// The A20 mask that every physical address is and-ed with; all ones when A20 is on, or the
+    /// file does not say.
     pub a20_mask: u64,
 }
 
-/// A segment register, or a descriptor-table register.
+/// A segment register, or a descriptor-table register; what the file does not hold is `None`. A
+/// descriptor-table register has no selector and no flags, though some files show leftovers there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
     /// Selector.
-    pub selector: u16,
+    pub selector: Option<u16>,
     /// Linear base address.
-    pub base: u64,
+    pub base: Option<u64>,
     /// Limit in bytes.
-    pub limit: u32,
+    pub limit: Option<u32>,
     /// The descriptor's second word, attributes in place.
-    pub flags: u32,
+    pub flags: Option<u32>,
 }
 
 /// All segment and descriptor-table registers.
@@ -145,29 +151,48 @@ pub struct Segments {
     pub idt: Segment,
 }
 
+/// The bit of CR4 that asks for a fifth level.
+const LA57: u64 = 1 << 12;
+
 impl CpuState {
-    /// The paging mode that these registers put the processor in; `None` when long mode cannot be
-    /// told from what the file holds.
+    /// The paging mode that the processor is in; `None` when what the file holds does not tell it.
     pub fn paging(&self) -> Option<Paging> {
         const PG: u64 = 1 << 31;
         const PSE: u64 = 1 << 4;
         const PAE: u64 = 1 << 5;
-        const LA57: u64 = 1 << 12;
-        if self.cr0 & PG == 0 {
+        let (Some(cr0), Some(cr4)) = (self.cr0, self.cr4) else {
+            return self.mode;
+        };
+        if cr0 & PG == 0 {
             return Some(Paging::Flat);
         }
-        if self.cr4 & PAE == 0 {
-            return Some(if self.cr4 & PSE != 0 {
+        if cr4 & PAE == 0 {
+            return Some(if cr4 & PSE != 0 {
                 Paging::Legacy
             } else {
                 Paging::LegacyNoPse
             });
         }
         match self.long_mode {
-            Some(true) if self.cr4 & LA57 != 0 => Some(Paging::Long5),
+            Some(true) if cr4 & LA57 != 0 => Some(Paging::Long5),
             Some(true) => Some(Paging::Long4),
             Some(false) => Some(Paging::Pae),
             None => None,
+        }
+    }
+
+    /// The paging modes that the processor may be in, the likeliest first: the one of
+    /// [`CpuState::paging`], or those that what the file holds allows.
+    pub fn modes(&self) -> Vec<Paging> {
+        match (self.paging(), self.long_mode, self.cr4) {
+            (Some(mode), _, _) => vec![mode],
+            (None, Some(true), _) => vec![Paging::Long4, Paging::Long5],
+            (None, Some(false), _) => vec![Paging::Pae, Paging::Legacy],
+            (None, None, Some(cr4)) if cr4 & LA57 != 0 => vec![Paging::Long5, Paging::Long4],
+            (None, None, Some(_)) => vec![Paging::Long4, Paging::Pae],
+            (None, None, None) => {
+                vec![Paging::Long4, Paging::Long5, Paging::Pae, Paging::Legacy]
+            }
         }
     }
 }

@@ -202,8 +202,8 @@ fn pae_takes_2_mib_pages_whatever_cr4_pse() {
     const PAE: u64 = 1 << 5;
     for pse in [0, 1 << 4] {
         let cpu = CpuState {
-            cr0: 0x8000_0001,
-            cr4: PAE | pse,
+            cr0: Some(0x8000_0001),
+            cr4: Some(PAE | pse),
             long_mode: Some(false),
             ..CpuState::default()
         };
@@ -216,8 +216,8 @@ fn pae_takes_2_mib_pages_whatever_cr4_pse() {
 #[test]
 fn registers_choose_the_mode() {
     let cpu = |cr0, cr4, long_mode| CpuState {
-        cr0,
-        cr4,
+        cr0: Some(cr0),
+        cr4: Some(cr4),
         long_mode,
         ..CpuState::default()
     };
@@ -234,6 +234,19 @@ fn registers_choose_the_mode() {
     ] {
         assert_eq!(state.paging(), mode, "{state:?}");
     }
+    // Without control registers, what else the file tells.
+    let named = CpuState {
+        mode: Some(Paging::Pae),
+        long_mode: Some(false),
+        ..CpuState::default()
+    };
+    assert_eq!(named.paging(), Some(Paging::Pae));
+    let wide = CpuState {
+        long_mode: Some(true),
+        ..CpuState::default()
+    };
+    assert_eq!(wide.paging(), None);
+    assert_eq!(wide.modes(), [Paging::Long4, Paging::Long5]);
 }
 
 #[test]

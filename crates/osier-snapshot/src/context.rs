@@ -47,8 +47,7 @@ const AMD64: Places = Places {
 /// The general registers, instruction pointer, flags, selectors and privilege level of the record at
 /// `at`; `Err` of its `ContextFlags` when it does not hold them.
 ///
-/// A record has no control registers and no segment bases: the caller knows the former, or leaves
-/// both 0.
+/// A record has no control registers and no segment bases.
 pub(crate) fn read(file: &[u8], at: usize, wide: bool) -> Result<Result<CpuState, u32>, Malformed> {
     let places = if wide { &AMD64 } else { &I386 };
     let place = |offset: usize| at.saturating_add(offset);
@@ -70,17 +69,16 @@ pub(crate) fn read(file: &[u8], at: usize, wide: bool) -> Result<Result<CpuState
     }
     let selector = |offset: usize| -> Result<Segment, Malformed> {
         Ok(Segment {
-            selector: Cursor::new(file, place(offset)).le16("a selector")?,
+            selector: Some(Cursor::new(file, place(offset)).le16("a selector")?),
             ..Segment::default()
         })
     };
+    let eflags = Cursor::new(file, place(places.eflags)).le32("EFlags")?;
     let [es, cs, ss, ds, fs, gs] = places.selectors;
     let mut cpu = CpuState {
-        general,
+        general: Some(general),
         rip: word(places.ip, "the instruction pointer")?,
-        rflags: Cursor::new(file, place(places.eflags))
-            .le32("EFlags")?
-            .into(),
+        rflags: Some(eflags.into()),
         long_mode: Some(wide),
         a20_mask: u64::MAX,
         ..CpuState::default()
@@ -91,6 +89,6 @@ pub(crate) fn read(file: &[u8], at: usize, wide: bool) -> Result<Result<CpuState
     cpu.segments.ds = selector(ds)?;
     cpu.segments.fs = selector(fs)?;
     cpu.segments.gs = selector(gs)?;
-    cpu.cpl = (cpu.segments.cs.selector & 3) as u8;
+    cpu.cpl = cpu.segments.cs.selector.map(|cs| (cs & 3) as u8);
     Ok(Ok(cpu))
 }

@@ -19,6 +19,7 @@
 //! What the bytes mean to an operating system is no business of this crate; facts from headers go
 //! on as [`Hint`](osier_memory::Hint)s. `docs/formats.md` has the byte tables.
 
+mod absent;
 mod bytes;
 mod cache;
 mod context;
@@ -56,6 +57,7 @@ mod wrapped;
 mod xen;
 mod xpress;
 
+pub use absent::absent_registers;
 pub use error::OpenError;
 pub use format::Format;
 pub use open::{OpenOptions, Snapshot, SnapshotInfo, open, panda_checksum};

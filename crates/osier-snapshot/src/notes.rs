@@ -2,10 +2,11 @@
 //!
 //! QEMU writes one `CORE` note of type 1 (`NT_PRSTATUS`) and one `QEMU` note of type 0 for each
 //! processor (`target/i386/arch_dump.c`, QEMU 7.2), and a `VMCOREINFO` note when the guest gave it
-//! one.
+//! one. A core that Osier wrote may have a note `OSIER` besides ([`crate::absent`]).
 
 use osier_memory::{CpuState, Segment, Segments};
 
+use crate::absent;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 use crate::registers::ATTRIBUTES;
@@ -20,6 +21,8 @@ const QEMU_BYTES: usize = 432;
 #[derive(Default)]
 pub(crate) struct Notes {
     qemu: Vec<CpuState>,
+    /// What the processors lack, by the note `OSIER`.
+    absent: Vec<u64>,
     vbox: Vec<CpuState>,
     /// `VirtualBox`'s description of its core.
     pub(crate) vbox_core: Option<vbox::Descriptor>,
@@ -41,15 +44,21 @@ impl Notes {
         let long = |cpu: &CpuState| {
             const PG: u64 = 1 << 31;
             const PAE: u64 = 1 << 5;
-            long_machine && cpu.cr0 & PG != 0 && cpu.cr4 & PAE != 0
+            let set = |register: Option<u64>, bit| register.is_some_and(|value| value & bit != 0);
+            long_machine && set(cpu.cr0, PG) && set(cpu.cr4, PAE)
         };
         self.qemu
             .iter()
             .zip(0_u32..)
-            .map(|(cpu, index)| CpuState {
-                index,
-                long_mode: Some(long(cpu)),
-                ..cpu.clone()
+            .map(|(cpu, index)| {
+                let mut cpu = CpuState {
+                    index,
+                    long_mode: Some(long(cpu)),
+                    ..cpu.clone()
+                };
+                let absent = self.absent.get(index as usize).copied();
+                absent::forget(&mut cpu, absent.unwrap_or(0));
+                cpu
             })
             .chain(self.vbox.iter().zip(0_u32..).map(|(cpu, index)| CpuState {
                 index,
@@ -128,6 +137,10 @@ fn note(cursor: &mut Cursor<'_>, notes: &mut Notes) -> Result<(), Malformed> {
                 ),
             }
         }
+        (b"OSIER", absent::ABSENT) => {
+            let (words, _) = data.as_chunks();
+            notes.absent = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        }
         (b"VMCOREINFO", _) => notes.vmcoreinfo = Some(data.to_vec()),
         _ => notes.other = notes.other.saturating_add(1),
     }
@@ -171,10 +184,10 @@ fn qemu_cpu(data: &[u8]) -> Result<Option<CpuState>, Malformed> {
         at.le32("padding")?;
         let base = at.le64("a base")?;
         Ok(Segment {
-            selector,
-            base,
-            limit,
-            flags,
+            selector: Some(selector),
+            base: Some(base),
+            limit: Some(limit),
+            flags: Some(flags),
         })
     };
     let (cs, ds, es) = (segment()?, segment()?, segment()?);
@@ -189,9 +202,9 @@ fn qemu_cpu(data: &[u8]) -> Result<Option<CpuState>, Malformed> {
     };
     Ok(Some(CpuState {
         index: 0,
-        general,
+        general: Some(general),
         rip,
-        rflags,
+        rflags: Some(rflags),
         segments: Segments {
             es,
             cs,
@@ -204,10 +217,11 @@ fn qemu_cpu(data: &[u8]) -> Result<Option<CpuState>, Malformed> {
             gdt,
             idt,
         },
-        cr0,
-        cr2,
+        cr0: Some(cr0),
+        cr2: Some(cr2),
         cr3,
-        cr4,
+        cr4: Some(cr4),
+        mode: None,
         efer: None,
         long_mode: None,
         cpl: privilege(cr0, rflags, ss.flags),
@@ -218,14 +232,14 @@ fn qemu_cpu(data: &[u8]) -> Result<Option<CpuState>, Malformed> {
 }
 
 /// The privilege level: that of the stack segment; 0 in real mode, 3 in virtual-8086 mode.
-pub(crate) fn privilege(cr0: u64, rflags: u64, ss_flags: u32) -> u8 {
+pub(crate) fn privilege(cr0: u64, rflags: u64, ss_flags: Option<u32>) -> Option<u8> {
     const PE: u64 = 1;
     const VM: u64 = 1 << 17;
     if cr0 & PE == 0 {
-        0
+        Some(0)
     } else if rflags & VM != 0 {
-        3
+        Some(3)
     } else {
-        (ss_flags >> 13 & 3) as u8
+        ss_flags.map(|flags| (flags >> 13 & 3) as u8)
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Source: QEMU `target/i386/helper.c` (2.9) and `cpu-dump.c` (7.2).
 
-use osier_memory::{CpuState, Segment};
+use osier_memory::CpuState;
 
 /// A line that could not be understood: its number from 1 (0: the text as a whole), and what was
 /// expected.
@@ -29,6 +29,8 @@ const NAMES_32: [&str; 8] = ["EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "E
 /// What has been seen of one processor.
 struct Draft {
     cpu: CpuState,
+    registers: [u64; 16],
+    /// Which of them have been seen, by bits.
     general: u32,
     seen: u32,
     narrow: bool,
@@ -97,6 +99,7 @@ fn draft(index: u32, line: usize) -> Draft {
             a20_mask: u64::MAX,
             ..CpuState::default()
         },
+        registers: [0; 16],
         general: 0,
         seen: 0,
         narrow: false,
@@ -112,6 +115,7 @@ fn finish(draft: Draft, anomalies: &mut Vec<String>) -> Result<CpuState, String>
             "a processor's general registers, instruction pointer, CR0, CR3 and CR4".to_owned(),
         );
     }
+    cpu.general = Some(draft.registers);
     cpu.long_mode = cpu.efer.map(|efer| efer & 1 << 10 != 0);
     if draft.narrow && cpu.long_mode == Some(true) {
         anomalies.push(format!(
@@ -151,20 +155,12 @@ fn take_line(draft: &mut Draft, line: &str) -> Result<(), String> {
         };
         let mut next = |what: &str| hex(words.next().unwrap_or_default(), what);
         let table = name == "GDT" || name == "IDT";
-        *segment = Segment {
-            selector: if table {
-                0
-            } else {
-                hex(value, "a selector")? as u16
-            },
-            base: next("a base")?,
-            limit: next("a limit")? as u32,
-            flags: if table {
-                0
-            } else {
-                next("segment flags")? as u32 & ATTRIBUTES
-            },
-        };
+        segment.base = Some(next("a base")?);
+        segment.limit = Some(next("a limit")? as u32);
+        if !table {
+            segment.flags = Some(next("segment flags")? as u32 & ATTRIBUTES);
+            segment.selector = Some(hex(value, "a selector")? as u16);
+        }
         break;
     }
     Ok(())
@@ -177,7 +173,7 @@ fn register(draft: &mut Draft, name: &str, value: &str) -> Result<(), String> {
     if let Some(index) = wide.or(narrow) {
         draft.narrow |= narrow.is_some();
         draft.general |= 1_u32.wrapping_shl(index as u32);
-        if let Some(slot) = draft.cpu.general.get_mut(index) {
+        if let Some(slot) = draft.registers.get_mut(index) {
             *slot = hex(value, name)?;
         }
         return Ok(());
@@ -185,14 +181,14 @@ fn register(draft: &mut Draft, name: &str, value: &str) -> Result<(), String> {
     let cpu = &mut draft.cpu;
     let (slot, seen) = match name {
         "RIP" | "EIP" => (&mut cpu.rip, SEEN_RIP),
-        "RFL" | "EFL" => (&mut cpu.rflags, 0),
-        "CR0" => (&mut cpu.cr0, SEEN_CR0),
-        "CR2" => (&mut cpu.cr2, 0),
+        "RFL" | "EFL" => (cpu.rflags.insert(0), 0),
+        "CR0" => (cpu.cr0.insert(0), SEEN_CR0),
+        "CR2" => (cpu.cr2.insert(0), 0),
         "CR3" => (&mut cpu.cr3, SEEN_CR3),
-        "CR4" => (&mut cpu.cr4, SEEN_CR4),
+        "CR4" => (cpu.cr4.insert(0), SEEN_CR4),
         "EFER" => (cpu.efer.insert(0), 0),
         "CPL" => {
-            cpu.cpl = hex(value, name)? as u8 & 3;
+            cpu.cpl = Some(hex(value, name)? as u8 & 3);
             return Ok(());
         }
         "A20" => {

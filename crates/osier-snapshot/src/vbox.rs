@@ -100,9 +100,9 @@ pub(crate) fn cpu(data: &[u8]) -> Result<CpuState, Malformed> {
     let (_cstar, _sfmask, kernel_gs_base) = (msr()?, msr()?, msr()?);
     Ok(CpuState {
         index: 0,
-        general,
+        general: Some(general),
         rip,
-        rflags,
+        rflags: Some(rflags),
         segments: Segments {
             es,
             cs,
@@ -115,10 +115,11 @@ pub(crate) fn cpu(data: &[u8]) -> Result<CpuState, Malformed> {
             gdt,
             idt,
         },
-        cr0,
-        cr2,
+        cr0: Some(cr0),
+        cr2: Some(cr2),
         cr3,
-        cr4,
+        cr4: Some(cr4),
+        mode: None,
         efer: Some(efer),
         long_mode: Some(efer & LONG_MODE_ACTIVE != 0),
         cpl: privilege(cr0, rflags, ss.flags),
@@ -136,10 +137,10 @@ fn segment(at: &mut Cursor<'_>) -> Result<Segment, Malformed> {
     let selector = at.le16("a segment's selector")?;
     at.take(6, "padding")?;
     Ok(Segment {
-        selector,
-        base,
-        limit,
-        flags: attributes.wrapping_shl(8) & ATTRIBUTES,
+        selector: Some(selector),
+        base: Some(base),
+        limit: Some(limit),
+        flags: Some(attributes.wrapping_shl(8) & ATTRIBUTES),
     })
 }
 
@@ -149,9 +150,8 @@ fn table(at: &mut Cursor<'_>) -> Result<Segment, Malformed> {
     let limit = at.le32("a table's limit")?;
     at.take(4, "padding")?;
     Ok(Segment {
-        selector: 0,
-        base,
-        limit,
-        flags: 0,
+        base: Some(base),
+        limit: Some(limit),
+        ..Segment::default()
     })
 }

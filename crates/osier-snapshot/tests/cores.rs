@@ -41,26 +41,27 @@ fn virtualbox_cores_tell_their_processors() {
         };
         // RAX RBX RCX RDX RSI RDI R8 … R15 RIP RSP RBP RFLAGS
         assert_eq!(
-            first.general,
+            first.general.unwrap(),
             [
                 0x100, 0x102, 0x103, 0x101, 0x10f, 0x110, 0x104, 0x105, 0x106, 0x107, 0x108, 0x109,
                 0x10a, 0x10b, 0x10c, 0x10d
             ]
         );
-        assert_eq!((first.rip, first.rflags), (0x10e, 0x111));
-        assert_eq!((first.cr0, first.cr2), (0x8005_0033, 0x2222));
-        assert_eq!((first.cr3, first.cr4), (0x3000, 0x6f0));
+        assert_eq!((first.rip, first.rflags), (0x10e, Some(0x111)));
+        assert_eq!((first.cr0, first.cr2), (Some(0x8005_0033), Some(0x2222)));
+        assert_eq!((first.cr3, first.cr4), (0x3000, Some(0x6f0)));
         assert_eq!((second.index, second.cr3), (1, 0x3001));
         let s = &first.segments;
         let bases = [s.cs, s.ds, s.es, s.fs, s.gs, s.ss].map(|segment| segment.base);
-        assert_eq!(bases, [0x1000, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000]);
+        let expected = [0x1000, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000];
+        assert_eq!(bases, expected.map(Some));
         assert_eq!(
             (s.gdt.base, s.idt.base, s.gdt.limit),
-            (0x7000, 0x8000, 0x7f)
+            (Some(0x7000), Some(0x8000), Some(0x7f))
         );
-        assert_eq!((s.ldt.base, s.tr.base), (0x9000, 0xa000));
-        assert_eq!((s.cs.selector, s.cs.flags), (11, 0x00c0_f300));
-        assert_eq!((first.cpl, first.long_mode), (3, Some(true)));
+        assert_eq!((s.ldt.base, s.tr.base), (Some(0x9000), Some(0xa000)));
+        assert_eq!((s.cs.selector, s.cs.flags), (Some(11), Some(0x00c0_f300)));
+        assert_eq!((first.cpl, first.long_mode), (Some(3), Some(true)));
         assert_eq!(first.efer, Some(0xd01));
         assert_eq!(
             (first.lstar, first.kernel_gs_base),

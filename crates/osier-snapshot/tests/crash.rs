@@ -14,7 +14,9 @@ use std::path::Path;
 use std::process::Command;
 
 use made::{PAGE, opened, try_open};
-use osier_memory::{Cause, CrashDump as Header, Driver, Filter, Hint, PAGE_BYTES, PhysAddr};
+use osier_memory::{
+    Cause, CrashDump as Header, Driver, Filter, Hint, PAGE_BYTES, Paging, PhysAddr,
+};
 use osier_snapshot::{Format, OpenOptions, Snapshot};
 use osier_testkit::containers::crash::{CrashDump, CrashKind, TriageDump};
 use osier_testkit::{MemoryBuilder, Random, skip};
@@ -152,7 +154,7 @@ fn the_header_is_handed_on() {
             panic!("one processor");
         };
         let registers = if dump.wide { 16 } else { 8 };
-        for (index, value) in cpu.general.iter().enumerate() {
+        for (index, value) in cpu.general.unwrap().iter().enumerate() {
             let put = if index < registers {
                 0x1000 * (index as u64 + 1)
             } else {
@@ -161,10 +163,21 @@ fn the_header_is_handed_on() {
             assert_eq!(*value, put, "register {index}");
         }
         assert_eq!((cpu.rip, cpu.cr3), (0x11_000, dump.table_root));
-        assert_eq!(cpu.rflags, 0x246);
-        assert_eq!(cpu.segments.cs.selector, if dump.wide { 0x10 } else { 8 });
-        let paging = cpu.paging().unwrap().name();
-        assert_eq!(paging, if dump.wide { "4-level" } else { "PAE" });
+        assert_eq!(cpu.rflags, Some(0x246));
+        assert_eq!(
+            cpu.segments.cs.selector,
+            Some(if dump.wide { 0x10 } else { 8 })
+        );
+        // A 64-bit header does not tell the levels.
+        let modes: &[Paging] = if dump.wide {
+            &[Paging::Long4, Paging::Long5]
+        } else {
+            &[Paging::Pae]
+        };
+        assert_eq!(cpu.modes(), modes);
+        // What the file does not hold is not 0.
+        assert_eq!((cpu.cr0, cpu.cr2, cpu.cr4), (None, None, None));
+        assert_eq!((cpu.segments.gs.base, cpu.segments.idt.base), (None, None));
     }
     let bare = CrashDump {
         context: false,

@@ -140,7 +140,7 @@ fn the_processor_is_the_one_that_hibernated() {
         };
         assert_eq!((cpu.cr3, cpu.rip), (file.cr3, 0x11_000));
         let registers = if file.form.wide() { 16 } else { 8 };
-        for (index, value) in cpu.general.iter().enumerate() {
+        for (index, value) in cpu.general.unwrap().iter().enumerate() {
             let put = if index < registers {
                 0x1000 * (index as u64 + 1)
             } else {
@@ -150,20 +150,20 @@ fn the_processor_is_the_one_that_hibernated() {
         }
         if file.form.wide() {
             assert_eq!(cpu.paging().unwrap().name(), "4-level");
-            assert_eq!(cpu.segments.gs.base, 0xffff_f800_0001_0000);
+            assert_eq!(cpu.segments.gs.base, Some(0xffff_f800_0001_0000));
             assert_eq!(cpu.kernel_gs_base, Some(0x7ffd_e000));
             assert_eq!(cpu.lstar, Some(0xffff_f800_0002_0000));
-            assert_eq!(cpu.segments.gdt.base, 0xffff_f800_0003_0000);
-            assert_eq!(cpu.segments.idt.base, 0xffff_f800_0004_0000);
-            assert_eq!(cpu.segments.tr.selector, 0x40);
+            assert_eq!(cpu.segments.gdt.base, Some(0xffff_f800_0003_0000));
+            assert_eq!(cpu.segments.idt.base, Some(0xffff_f800_0004_0000));
+            assert_eq!(cpu.segments.tr.selector, Some(0x40));
         } else {
             assert_eq!(cpu.paging().unwrap().name(), "PAE");
-            assert_eq!(cpu.segments.gdt.base, 0x8003_f000);
+            assert_eq!(cpu.segments.gdt.base, Some(0x8003_f000));
             assert_eq!(
                 (cpu.segments.idt.base, cpu.segments.idt.limit),
-                (0x8003_f400, 0x7ff)
+                (Some(0x8003_f400), Some(0x7ff))
             );
-            assert_eq!(cpu.segments.tr.selector, 0x28);
+            assert_eq!(cpu.segments.tr.selector, Some(0x28));
         }
     }
 }

@@ -173,7 +173,7 @@ fn every_shape_of_a_stream_is_read() {
         assert_eq!(byte(&snapshot, 8 * PAGE_BYTES), Err(Cause::NoRam));
         assert_eq!(snapshot.machine.cpus.len(), 1);
         assert_eq!(snapshot.machine.cpus[0].cr3, 0x3000);
-        assert_eq!(snapshot.machine.cpus[0].cr0, 1 << 31);
+        assert_eq!(snapshot.machine.cpus[0].cr0, Some(1 << 31));
         assert!(
             snapshot
                 .info

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use made::battle::battle;
 use made::{PAGE, filler, opened, try_open};
-use osier_memory::{Cause, Paging, PhysAddr};
+use osier_memory::{Cause, Paging, PhysAddr, Segment};
 use osier_snapshot::{Format, OpenError, OpenOptions, Snapshot, open};
 use osier_testkit::containers::vmware::{Tag, Value, long, state, word};
 
@@ -89,31 +89,42 @@ fn check_processors(snapshot: &Snapshot) {
     let [first, second] = snapshot.machine.cpus.as_slice() else {
         unreachable!("{} processors", snapshot.machine.cpus.len());
     };
+    let general = first.general.unwrap();
     assert_eq!(
-        first.general[..8],
+        general[..8],
         [0x100, 0x101, 0x102, 0x103, 0x104, 0x105, 0x106, 0x107]
     );
-    assert_eq!((first.general[8], first.general[15]), (0x108, 0x109));
+    assert_eq!((general[8], general[15]), (0x108, 0x109));
     assert_eq!(
         (first.cr0, first.cr2, first.cr3, first.cr4),
-        (0x8005_0033, 0x2222, 0x3000, 0x6f0)
+        (Some(0x8005_0033), Some(0x2222), 0x3000, Some(0x6f0))
     );
-    assert_eq!((first.rip, first.rflags), (0xffff_ffff_8100_0000, 0x246));
+    assert_eq!(
+        (first.rip, first.rflags),
+        (0xffff_ffff_8100_0000, Some(0x246))
+    );
     let idt = first.segments.idt;
-    assert_eq!((idt.base, idt.limit), (0xffff_ffff_ff57_8000, 0xfff));
-    assert_eq!((first.cpl, first.efer), (0, None));
+    assert_eq!(
+        (idt.base, idt.limit),
+        (Some(0xffff_ffff_ff57_8000), Some(0xfff))
+    );
+    assert_eq!((first.cpl, first.efer), (Some(0), None));
     // Nothing but the width of its registers tells that it is in long mode.
     assert_eq!(first.paging(), Some(Paging::Long4));
+    // The file's segment registers are not read.
+    assert_eq!(first.segments.gs, Segment::default());
+    assert_eq!(first.segments.gs.base, None);
     // Of the block, RBP comes before RSP.
+    let general = second.general.unwrap();
+    assert_eq!((general[3], general[4], general[5]), (0x203, 0x205, 0x204));
+    assert_eq!(general[15], 0x20f);
     assert_eq!(
-        (second.general[3], second.general[4], second.general[5]),
-        (0x203, 0x205, 0x204)
+        (second.cr3, second.rip, second.cpl),
+        (0x4000, 0x40_1000, Some(3))
     );
-    assert_eq!(second.general[15], 0x20f);
-    assert_eq!((second.cr3, second.rip, second.cpl), (0x4000, 0x40_1000, 3));
     assert_eq!((second.efer, second.long_mode), (Some(0xd01), Some(true)));
-    assert_eq!(second.segments.idt.base, 0xffff_fe00_0000_0000);
-    assert_eq!(second.segments.idt.limit, 0xfff);
+    assert_eq!(second.segments.idt.base, Some(0xffff_fe00_0000_0000));
+    assert_eq!(second.segments.idt.limit, Some(0xfff));
 }
 
 /// A state file with the memory in it.

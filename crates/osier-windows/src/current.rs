@@ -142,7 +142,7 @@ fn contradiction(windows: &Windows, blocks: &[VirtAddr]) -> Option<WalkEnd> {
     let wide = guest.pointer_bytes() == 8;
     for cpu in &guest.cpus {
         let claims = if wide {
-            [Some(cpu.segments.gs.base), cpu.kernel_gs_base]
+            [cpu.segments.gs.base, cpu.kernel_gs_base]
         } else {
             let kpcr = crate::locate::kpcr32(cpu, &guest.space);
             [kpcr.map(|at| at.0), None]

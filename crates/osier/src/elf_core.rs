@@ -2,10 +2,16 @@
 //!
 //! Sources: the ELF specification; QEMU's `dump/dump.c` and `target/i386/arch_dump.c`: one note
 //! `CORE` and one note `QEMU` (a `QEMUCPUState`, version 1) for each processor, and `VMCOREINFO`.
+//! These have a place for every register. In the place of one that is not known stands 0, or of CR0
+//! and CR4 what tells the paging mode, and a note `OSIER` says which are not known, so that Osier
+//! does not take them for values.
 
 use std::io::{self, Write};
 
-use osier_memory::{CpuState, Fault, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory, Segment};
+use osier_memory::{
+    CpuState, Fault, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory, Segment,
+};
+use osier_snapshot::absent_registers;
 
 const HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
@@ -13,6 +19,8 @@ const SECTION_HEADER_BYTES: usize = 64;
 const EM_386: u16 = 3;
 const EM_X86_64: u16 = 62;
 const NT_PRSTATUS: u32 = 1;
+/// The note of registers that are not known; its data is [`absent_registers`] of each processor.
+const NT_ABSENT: u32 = 1;
 /// Segments that the 16-bit count of the header can tell; the value after it says that section 0
 /// holds the count.
 const PN_XNUM: usize = 0xffff;
@@ -201,6 +209,11 @@ fn notes(core: &Core<'_>) -> Vec<u8> {
     for cpu in core.cpus {
         note(&mut notes, b"QEMU\0", 0, &cpu_state(cpu));
     }
+    let absent: Vec<u64> = core.cpus.iter().map(absent_registers).collect();
+    if absent.iter().any(|registers| *registers != 0) {
+        let words: Vec<u8> = absent.iter().flat_map(|word| word.to_le_bytes()).collect();
+        note(&mut notes, b"OSIER\0", NT_ABSENT, &words);
+    }
     if let Some(text) = core.vmcoreinfo {
         note(&mut notes, b"VMCOREINFO\0", 0, text);
     }
@@ -236,7 +249,7 @@ fn general(cpu: &CpuState) -> [u64; 16] {
         r13,
         r14,
         r15,
-    ] = cpu.general;
+    ] = cpu.general.unwrap_or_default();
     [
         ax, bx, cx, dx, si, di, sp, bp, r8, r9, r10, r11, r12, r13, r14, r15,
     ]
@@ -263,7 +276,8 @@ fn prstatus(cpu: &CpuState, pointer_bytes: u8) -> Vec<u8> {
         r15,
     ] = general(cpu);
     let segments = &cpu.segments;
-    let selector = |segment: Segment| u64::from(segment.selector);
+    let selector = |segment: Segment| u64::from(segment.selector.unwrap_or(0));
+    let rflags = cpu.rflags.unwrap_or(0);
     let number = cpu.index.saturating_add(1);
     let mut status = Vec::new();
     if pointer_bytes == 4 {
@@ -285,7 +299,7 @@ fn prstatus(cpu: &CpuState, pointer_bytes: u8) -> Vec<u8> {
             ax,
             cpu.rip,
             selector(segments.cs),
-            cpu.rflags,
+            rflags,
             sp,
             selector(segments.ss),
         ];
@@ -316,11 +330,11 @@ fn prstatus(cpu: &CpuState, pointer_bytes: u8) -> Vec<u8> {
             ax,
             cpu.rip,
             selector(segments.cs),
-            cpu.rflags,
+            rflags,
             sp,
             selector(segments.ss),
-            segments.fs.base,
-            segments.gs.base,
+            segments.fs.base.unwrap_or(0),
+            segments.gs.base.unwrap_or(0),
             selector(segments.ds),
             selector(segments.es),
             selector(segments.fs),
@@ -346,24 +360,39 @@ fn cpu_state(cpu: &CpuState) -> Vec<u8> {
         put64(&mut state, value);
     }
     put64(&mut state, cpu.rip);
-    put64(&mut state, cpu.rflags);
+    put64(&mut state, cpu.rflags.unwrap_or(0));
     let s = &cpu.segments;
     for segment in [
         s.cs, s.ds, s.es, s.fs, s.gs, s.ss, s.ldt, s.tr, s.gdt, s.idt,
     ] {
-        put32(&mut state, u32::from(segment.selector));
-        put32(&mut state, segment.limit);
-        put32(&mut state, segment.flags);
+        put32(&mut state, segment.selector.unwrap_or(0).into());
+        put32(&mut state, segment.limit.unwrap_or(0));
+        put32(&mut state, segment.flags.unwrap_or(0));
         put32(&mut state, 0);
-        put64(&mut state, segment.base);
+        put64(&mut state, segment.base.unwrap_or(0));
     }
-    for value in [cpu.cr0, 0, cpu.cr2, cpu.cr3, cpu.cr4] {
+    let (cr0, cr4) = paging_bits(cpu);
+    for value in [cr0, 0, cpu.cr2.unwrap_or(0), cpu.cr3, cr4] {
         put64(&mut state, value);
     }
     if let Some(base) = cpu.kernel_gs_base {
         put64(&mut state, base);
     }
     state
+}
+
+/// CR0 and CR4; where they are not known, no more than the paging mode.
+fn paging_bits(cpu: &CpuState) -> (u64, u64) {
+    const PE_PG: u64 = 1 | 1 << 31;
+    const PSE: u64 = 1 << 4;
+    const PAE: u64 = 1 << 5;
+    let (pe_pg, pae_pse) = match cpu.modes().first() {
+        Some(Paging::Flat | Paging::Virtual) | None => (0, 0),
+        Some(Paging::LegacyNoPse) => (PE_PG, 0),
+        Some(Paging::Legacy) => (PE_PG, PSE),
+        Some(_) => (PE_PG, PAE | PSE),
+    };
+    (cpu.cr0.unwrap_or(pe_pg), cpu.cr4.unwrap_or(pae_pse))
 }
 
 fn put16(into: &mut Vec<u8>, value: u16) {

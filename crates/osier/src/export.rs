@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use osier_linux::locate;
-use osier_memory::{Fault, Hint, Machine, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory};
+use osier_memory::{Fault, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory};
 
 use crate::elf_core::{Core, CoreError, write_core};
 use crate::{Error, Options, open_snapshot};
@@ -16,7 +16,8 @@ pub enum Container {
     /// File offset = guest-physical address. What the snapshot does not hold is a hole in the
     /// file, which reads as zeros: the format has no words for it.
     Raw,
-    /// An ELF core as QEMU's `dump-guest-memory` writes it, with the processors and VMCOREINFO.
+    /// An ELF core as QEMU's `dump-guest-memory` writes it, with the processors and VMCOREINFO, and
+    /// a note of the registers that the snapshot does not hold.
     Elf,
     /// LiME version 1: a header before each range.
     Lime,
@@ -233,7 +234,16 @@ fn elf(machine: &Machine, ranges: &[PhysRun], file: &mut BufWriter<File>) -> Res
         (Some(_), Some(_)) => None,
         _ => locate(machine, &[]).ok(),
     };
-    let pointer_bytes = mode.or(found.as_ref().map(|kernel| kernel.mode));
+    let width = |mode: &Paging| mode.pointer_bytes();
+    let told = machine.cpus.first().and_then(|cpu| {
+        let modes = cpu.modes();
+        let first = modes.first().map(width)?;
+        modes
+            .iter()
+            .all(|mode| width(mode) == first)
+            .then_some(first)
+    });
+    let pointer_bytes = told.or(found.as_ref().map(|kernel| width(&kernel.mode)));
     let vmcoreinfo = noted.or(found.and_then(|kernel| kernel.vmcoreinfo));
     let core = Core {
         memory: &*machine.memory,
@@ -241,7 +251,7 @@ fn elf(machine: &Machine, ranges: &[PhysRun], file: &mut BufWriter<File>) -> Res
         pages: &pages,
         cpus: &machine.cpus,
         vmcoreinfo: vmcoreinfo.as_deref(),
-        pointer_bytes: pointer_bytes.map_or(8, osier_memory::Paging::pointer_bytes),
+        pointer_bytes: pointer_bytes.unwrap_or(8),
     };
     write_core(&core, file)
 }

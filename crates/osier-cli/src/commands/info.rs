@@ -98,23 +98,31 @@ fn machine_text(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
 
 fn cpu_text(cpu: &CpuState, text: &mut String) {
     let paging = cpu.paging().map_or("unknown", |mode| mode.name());
-    let state = format!(
-        "rip {:#x}  cpl {}  paging {paging}  cr0 {:#x}  cr2 {:#x}  cr3 {:#x}  cr4 {:#x}",
-        cpu.rip, cpu.cpl, cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4
-    );
-    line(text, &format!("CPU {}", cpu.index), &state);
-    let known = |name: &str, value: Option<u64>| {
-        value.map_or_else(String::new, |value| format!("  {name} {value:#x}"))
+    let cpl = cpu.cpl.map_or("unknown".to_owned(), |cpl| cpl.to_string());
+    let known = |registers: &[(&str, Option<u64>)]| {
+        let words = registers
+            .iter()
+            .filter_map(|(name, value)| value.map(|value| format!("{name} {value:#x}")));
+        words.collect::<Vec<_>>().join("  ")
     };
-    let rest = format!(
-        "fs {:#x}  gs {:#x}{}{}{}",
-        cpu.segments.fs.base,
-        cpu.segments.gs.base,
-        known("kernel-gs", cpu.kernel_gs_base),
-        known("efer", cpu.efer),
-        known("lstar", cpu.lstar)
-    );
-    line(text, "", &rest);
+    let control = known(&[
+        ("cr0", cpu.cr0),
+        ("cr2", cpu.cr2),
+        ("cr3", Some(cpu.cr3)),
+        ("cr4", cpu.cr4),
+    ]);
+    let state = format!("rip {:#x}  cpl {cpl}  paging {paging}  {control}", cpu.rip);
+    line(text, &format!("CPU {}", cpu.index), &state);
+    let rest = known(&[
+        ("fs", cpu.segments.fs.base),
+        ("gs", cpu.segments.gs.base),
+        ("kernel-gs", cpu.kernel_gs_base),
+        ("efer", cpu.efer),
+        ("lstar", cpu.lstar),
+    ]);
+    if !rest.is_empty() {
+        line(text, "", &rest);
+    }
 }
 
 /// Bytes in the largest unit that leaves no rest.
@@ -212,7 +220,11 @@ fn machine_json(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
 }
 
 fn cpu_json(cpu: &CpuState, text: &mut String) {
-    let _ = write!(text, "{{\"cpu\":{},\"cpl\":{}", cpu.index, cpu.cpl);
+    let _ = write!(text, "{{\"cpu\":{},\"cpl\":", cpu.index);
+    match cpu.cpl {
+        Some(cpl) => text.push_str(&cpl.to_string()),
+        None => text.push_str("null"),
+    }
     match cpu.paging() {
         Some(mode) => field(text, "paging", mode.name()),
         None => text.push_str(",\"paging\":null"),
@@ -221,25 +233,23 @@ fn cpu_json(cpu: &CpuState, text: &mut String) {
         "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
         "r13", "r14", "r15",
     ];
-    for (name, value) in names.iter().zip(cpu.general) {
-        let _ = write!(text, ",\"{name}\":\"{value:#x}\"");
-    }
+    let general = cpu.general.map_or([None; 16], |general| general.map(Some));
     let others = [
         ("rip", Some(cpu.rip)),
-        ("rflags", Some(cpu.rflags)),
-        ("fs_base", Some(cpu.segments.fs.base)),
-        ("gs_base", Some(cpu.segments.gs.base)),
+        ("rflags", cpu.rflags),
+        ("fs_base", cpu.segments.fs.base),
+        ("gs_base", cpu.segments.gs.base),
         ("kernel_gs_base", cpu.kernel_gs_base),
-        ("idt_base", Some(cpu.segments.idt.base)),
-        ("gdt_base", Some(cpu.segments.gdt.base)),
-        ("cr0", Some(cpu.cr0)),
-        ("cr2", Some(cpu.cr2)),
+        ("idt_base", cpu.segments.idt.base),
+        ("gdt_base", cpu.segments.gdt.base),
+        ("cr0", cpu.cr0),
+        ("cr2", cpu.cr2),
         ("cr3", Some(cpu.cr3)),
-        ("cr4", Some(cpu.cr4)),
+        ("cr4", cpu.cr4),
         ("efer", cpu.efer),
         ("lstar", cpu.lstar),
     ];
-    for (name, value) in others {
+    for (name, value) in names.into_iter().zip(general).chain(others) {
         let _ = match value {
             Some(value) => write!(text, ",\"{name}\":\"{value:#x}\""),
             None => write!(text, ",\"{name}\":null"),

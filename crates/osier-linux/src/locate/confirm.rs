@@ -38,13 +38,10 @@ const BANNER_MAX: usize = 512;
 pub(super) fn from_registers(machine: &Machine) -> Vec<Candidate> {
     let mut all: Vec<Candidate> = Vec::new();
     for cpu in &machine.cpus {
-        let modes = match cpu.paging() {
-            Some(Paging::Flat) => continue,
-            Some(mode) => vec![mode],
-            None if cpu.cr4 & (1 << 12) != 0 => vec![Paging::Long5, Paging::Long4],
-            None => vec![Paging::Long4, Paging::Pae],
-        };
-        for mode in modes {
+        for mode in cpu.modes() {
+            if mode == Paging::Flat {
+                continue;
+            }
             let root = mode.root_of_cr3(cpu.cr3);
             let mut roots = vec![(root, false)];
             if matches!(mode, Paging::Long4 | Paging::Long5 | Paging::Pae) && root.0 & 0x1000 != 0 {

@@ -19,7 +19,7 @@ mod triage;
 
 use std::sync::Arc;
 
-use osier_memory::{CpuState, Hint, Machine, PhysicalMemory};
+use osier_memory::{CpuState, Hint, Machine, Paging, PhysicalMemory};
 
 use self::header::{Header, Kind};
 use crate::context;
@@ -133,25 +133,21 @@ fn parse(map: Map) -> Result<(Header, Vec<CpuState>, Body), NotRead> {
 
 /// The processor that the header's context record describes, and what there is to say of it.
 ///
-/// CR3 is the header's `DirectoryTableBase`; CR0 and CR4 carry no more than the paging that the
-/// header's width and `PaeEnabled` tell of. The record does not say which processor it is of: the
+/// CR3 is the header's `DirectoryTableBase`; CR0 and CR4 are not there, and of the paging a 64-bit
+/// header tells no more than the width. The record does not say which processor it is of: the
 /// one that crashed, or of a live dump the one whose thread wrote it.
 fn processor(file: &[u8], header: &Header) -> Result<(Option<CpuState>, String), Malformed> {
-    const CR0_PE_PG: u64 = 1 | 1 << 31;
-    const CR4_PSE: u64 = 1 << 4;
-    const CR4_PAE: u64 = 1 << 5;
     let mut cpu = match context::read(file, header.context_at, header.wide)? {
         Ok(cpu) => cpu,
         Err(flags) => return Ok((None, format!("not used: ContextFlags {flags:#x}"))),
     };
-    cpu.cr0 = CR0_PE_PG;
     cpu.cr3 = header.hint.table_root.0;
-    cpu.cr4 = if header.wide || header.hint.pae == Some(true) {
-        CR4_PSE | CR4_PAE
-    } else {
-        CR4_PSE
+    cpu.mode = match (header.wide, header.hint.pae) {
+        (false, Some(true)) => Some(Paging::Pae),
+        (false, Some(false)) => Some(Paging::Legacy),
+        _ => None,
     };
-    let said = "of one processor whose number is not there; CR3 is DirectoryTableBase, CR0 and CR4 are \
-                inferred, segment bases are not there";
+    let said = "of one processor whose number is not there; CR3 is DirectoryTableBase; the other \
+                control registers, the tables and segment bases are not there";
     Ok((Some(cpu), said.to_owned()))
 }

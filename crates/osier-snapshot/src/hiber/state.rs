@@ -100,23 +100,24 @@ fn of_page(file: &[u8], page: usize, wide: bool) -> Option<State> {
     let table = |limit_at: usize| {
         let base = word(limit_at.checked_add(2)?)?;
         Some(Segment {
-            base,
-            limit: half(limit_at)?.into(),
+            base: Some(base),
+            limit: Some(half(limit_at)?.into()),
             ..Segment::default()
         })
     };
     let cpu = cpu.and_then(|mut cpu| {
-        (cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4) = (cr0, cr2, cr3, cr4);
+        cpu.cr3 = cr3;
+        (cpu.cr0, cpu.cr2, cpu.cr4) = (Some(cr0), Some(cr2), Some(cr4));
         cpu.segments.gdt = table(places.gdt_limit)?;
         cpu.segments.idt = table(places.idt_limit)?;
-        cpu.segments.tr.selector = half(places.tr)?;
-        cpu.segments.ldt.selector = half(places.ldt)?;
+        cpu.segments.tr.selector = Some(half(places.tr)?);
+        cpu.segments.ldt.selector = Some(half(places.ldt)?);
         if wide {
-            cpu.segments.gs.base = word(GS_BASE)?;
+            cpu.segments.gs.base = Some(word(GS_BASE)?);
             cpu.kernel_gs_base = Some(word(GS_SWAP)?);
             cpu.lstar = Some(word(LSTAR)?);
             if offset > FS_BASE {
-                cpu.segments.fs.base = word(FS_BASE)?;
+                cpu.segments.fs.base = Some(word(FS_BASE)?);
             }
         }
         Some(cpu)

@@ -121,11 +121,13 @@ pub(crate) fn decode(payload: &[u8], layout: &Layout, index: u32) -> Option<CpuS
         ..CpuState::default()
     };
     let registers = if layout.word == 8 { 16 } else { 8 };
-    for (at, slot) in cpu.general.iter_mut().enumerate().take(registers) {
+    let mut general = [0; 16];
+    for (at, slot) in general.iter_mut().enumerate().take(registers) {
         *slot = fields.number("env.regs", at)?;
     }
+    cpu.general = Some(general);
     cpu.rip = fields.number("env.eip", 0)?;
-    cpu.rflags = fields.number("env.eflags", 0)?;
+    cpu.rflags = Some(fields.number("env.eflags", 0)?);
     let hflags = fields.number("env.hflags", 0)?;
     let s = &mut cpu.segments;
     let six = [
@@ -138,17 +140,17 @@ pub(crate) fn decode(payload: &[u8], layout: &Layout, index: u32) -> Option<CpuS
     s.tr = fields.segment("env.tr", 0)?;
     s.gdt = fields.segment("env.gdt", 0)?;
     s.idt = fields.segment("env.idt", 0)?;
-    cpu.cr0 = fields.number("env.cr[0]", 0)?;
-    cpu.cr2 = fields.number("env.cr[2]", 0)?;
+    cpu.cr0 = Some(fields.number("env.cr[0]", 0)?);
+    cpu.cr2 = Some(fields.number("env.cr[2]", 0)?);
     cpu.cr3 = fields.number("env.cr[3]", 0)?;
-    cpu.cr4 = fields.number("env.cr[4]", 0)?;
+    cpu.cr4 = Some(fields.number("env.cr[4]", 0)?);
     // A signed 32-bit mask: -1 when A20 is on.
     let a20 = (fields.number("env.a20_mask", 0)? as u32).cast_signed();
     cpu.a20_mask = i64::from(a20).cast_unsigned();
     cpu.efer = fields.number("env.efer", 0);
     cpu.lstar = fields.number("env.lstar", 0);
     cpu.kernel_gs_base = fields.number("env.kernelgsbase", 0);
-    cpu.cpl = hflags as u8 & 3;
+    cpu.cpl = Some(hflags as u8 & 3);
     // HF_LMA_MASK; an i386 target has no long mode and never sets it.
     cpu.long_mode = Some(hflags & 1 << 14 != 0);
     Some(cpu)
@@ -194,10 +196,10 @@ impl<'a> Fields<'a> {
             bytes.be32("a base").ok()?.into()
         };
         Some(Segment {
-            selector,
-            base,
-            limit: bytes.be32("a limit").ok()?,
-            flags: bytes.be32("segment flags").ok()? & ATTRIBUTES,
+            selector: Some(selector),
+            base: Some(base),
+            limit: Some(bytes.be32("a limit").ok()?),
+            flags: Some(bytes.be32("segment flags").ok()? & ATTRIBUTES),
         })
     }
 }

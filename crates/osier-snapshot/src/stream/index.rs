@@ -19,7 +19,7 @@ use crate::map::Map;
 
 /// The last byte is the version: raise it with every change to this file's layout or to what the
 /// pass makes of a stream.
-const MAGIC: [u8; 8] = *b"OSIERSX\x02";
+const MAGIC: [u8; 8] = *b"OSIERSX\x03";
 /// Where a stream's index lies.
 pub(crate) struct Place {
     kept: Kept,
@@ -144,9 +144,13 @@ fn encode(contents: &Contents) -> Vec<u8> {
 
 fn encode_cpu(out: &mut Vec<u8>, cpu: &CpuState) {
     words(out, &[u64::from(cpu.index)]);
-    words(out, &cpu.general);
-    words(out, &[cpu.rip, cpu.rflags, cpu.cr0, cpu.cr2, cpu.cr3]);
-    words(out, &[cpu.cr4, u64::from(cpu.cpl), cpu.a20_mask]);
+    let general = cpu.general.unwrap_or_default(); // the section has them all
+    words(out, &general);
+    words(out, &[cpu.rip, cpu.cr3, cpu.a20_mask]);
+    for register in [cpu.rflags, cpu.cr0, cpu.cr2, cpu.cr4] {
+        optional(out, register);
+    }
+    optional(out, cpu.cpl.map(u64::from));
     optional(out, cpu.efer);
     optional(out, cpu.long_mode.map(u64::from));
     optional(out, cpu.lstar);
@@ -155,15 +159,10 @@ fn encode_cpu(out: &mut Vec<u8>, cpu: &CpuState) {
     for segment in [
         &s.es, &s.cs, &s.ss, &s.ds, &s.fs, &s.gs, &s.ldt, &s.tr, &s.gdt, &s.idt,
     ] {
-        words(
-            out,
-            &[
-                u64::from(segment.selector),
-                segment.base,
-                u64::from(segment.limit),
-                u64::from(segment.flags),
-            ],
-        );
+        optional(out, segment.selector.map(u64::from));
+        optional(out, segment.base);
+        optional(out, segment.limit.map(u64::from));
+        optional(out, segment.flags.map(u64::from));
     }
 }
 
@@ -225,26 +224,23 @@ fn decode_cpu(at: &mut Cursor<'_>) -> Result<CpuState, Malformed> {
         index: next()? as u32,
         ..CpuState::default()
     };
-    for slot in &mut cpu.general {
+    let mut general = [0; 16];
+    for slot in &mut general {
         *slot = next()?;
     }
-    for slot in [
-        &mut cpu.rip,
-        &mut cpu.rflags,
-        &mut cpu.cr0,
-        &mut cpu.cr2,
-        &mut cpu.cr3,
-        &mut cpu.cr4,
-    ] {
+    cpu.general = Some(general);
+    for slot in [&mut cpu.rip, &mut cpu.cr3, &mut cpu.a20_mask] {
         *slot = next()?;
     }
-    cpu.cpl = next()? as u8;
-    cpu.a20_mask = next()?;
     let mut optional = || -> Result<Option<u64>, Malformed> {
         let there = next()? != 0;
         let value = next()?;
         Ok(there.then_some(value))
     };
+    for slot in [&mut cpu.rflags, &mut cpu.cr0, &mut cpu.cr2, &mut cpu.cr4] {
+        *slot = optional()?;
+    }
+    cpu.cpl = optional()?.map(|level| level as u8);
     cpu.efer = optional()?;
     cpu.long_mode = optional()?.map(|long| long != 0);
     cpu.lstar = optional()?;
@@ -255,10 +251,10 @@ fn decode_cpu(at: &mut Cursor<'_>) -> Result<CpuState, Malformed> {
         &mut s.gdt, &mut s.idt,
     ] {
         *slot = Segment {
-            selector: next()? as u16,
-            base: next()?,
-            limit: next()? as u32,
-            flags: next()? as u32,
+            selector: optional()?.map(|selector| selector as u16),
+            base: optional()?,
+            limit: optional()?.map(|limit| limit as u32),
+            flags: optional()?.map(|flags| flags as u32),
         };
     }
     Ok(cpu)

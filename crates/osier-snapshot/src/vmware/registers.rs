@@ -18,6 +18,9 @@ const GPREGS: [usize; 16] = [0, 1, 2, 3, 5, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 1
 #[derive(Default)]
 struct Draft {
     cpu: CpuState,
+    registers: [u64; 16],
+    /// Which of them have been seen, by bits.
+    general: u32,
     rip: bool,
     /// CR0, CR3 and CR4, by their numbers' bits.
     control: u32,
@@ -40,7 +43,7 @@ pub(super) fn read(file: &[u8], groups: &Groups) -> Result<(Vec<CpuState>, usize
     let mut cpus = Vec::new();
     for draft in drafts.values_mut().filter(|draft| seen(draft)) {
         if draft.rip && draft.control & NEEDED == NEEDED {
-            cpus.push(finish(&draft.cpu));
+            cpus.push(finish(draft));
         } else {
             incomplete = incomplete.saturating_add(1);
         }
@@ -49,18 +52,25 @@ pub(super) fn read(file: &[u8], groups: &Groups) -> Result<(Vec<CpuState>, usize
 }
 
 /// What follows from the registers.
-fn finish(cpu: &CpuState) -> CpuState {
-    let mut cpu = cpu.clone();
+fn finish(draft: &Draft) -> CpuState {
+    let mut cpu = draft.cpu.clone();
     cpu.a20_mask = u64::MAX;
     // A register of more than 32 bits is one of long mode.
-    let wide = cpu.rip >> 32 != 0 || cpu.general.iter().any(|register| register >> 32 != 0);
+    let wide = cpu.rip >> 32 != 0 || draft.registers.iter().any(|register| register >> 32 != 0);
     cpu.long_mode = match cpu.efer {
         Some(efer) => Some(efer & 1 << 10 != 0),
         None => wide.then_some(true),
     };
+    // One that may be wide lacks none of the sixteen.
+    let all = if cpu.long_mode == Some(false) {
+        0xff
+    } else {
+        0xffff
+    };
+    cpu.general = (draft.general & all == all).then_some(draft.registers);
     // Both kernels take the upper half of addresses for themselves.
     let top = if cpu.long_mode == Some(true) { 63 } else { 31 };
-    cpu.cpl = if cpu.rip >> top & 1 != 0 { 0 } else { 3 };
+    cpu.cpl = Some(if cpu.rip >> top & 1 != 0 { 0 } else { 3 });
     cpu
 }
 
@@ -72,9 +82,7 @@ fn take(draft: &mut Draft, tag: &Tag<'_>) {
     match (tag.name, number) {
         (b"gpregs", _) => {
             for (word, slot) in words(tag).into_iter().zip(GPREGS) {
-                if let Some(register) = cpu.general.get_mut(slot) {
-                    *register = word;
-                }
+                general(draft, slot, word);
             }
         }
         (b"CR64" | b"CR", number) => match (part, number) {
@@ -90,7 +98,9 @@ fn take(draft: &mut Draft, tag: &Tag<'_>) {
             cpu.rip = value;
             draft.rip = true;
         }
-        (b"rflags" | b"eflags" | b"EFLAGS", Some(value)) => cpu.rflags |= value,
+        (b"rflags" | b"eflags" | b"EFLAGS", Some(value)) => {
+            cpu.rflags = Some(cpu.rflags.unwrap_or(0) | value);
+        }
         (b"EFER", Some(value)) => cpu.efer = Some(value),
         (b"GDTR" | b"IDTR", _) => {
             let table = if tag.name == b"GDTR" {
@@ -99,13 +109,17 @@ fn take(draft: &mut Draft, tag: &Tag<'_>) {
                 &mut cpu.segments.idt
             };
             match (part, number, tag.value()) {
-                (Some(0), Some(value), _) => table.limit = value as u32 & 0xffff,
-                (Some(1), Some(value), _) => table.base |= value & 0xffff_ffff,
-                (Some(2), Some(value), _) => table.base |= value << 32,
+                (Some(0), Some(value), _) => table.limit = Some(value as u32 & 0xffff),
+                (Some(1), Some(value), _) => {
+                    table.base = Some(table.base.unwrap_or(0) | value & 0xffff_ffff);
+                }
+                (Some(2), Some(value), _) => {
+                    table.base = Some(table.base.unwrap_or(0) | value << 32);
+                }
                 (None, _, Some([low, high, base @ ..])) => {
-                    table.limit = u16::from_le_bytes([*low, *high]).into();
+                    table.limit = Some(u16::from_le_bytes([*low, *high]).into());
                     if let Some(base) = base.first_chunk() {
-                        table.base = u64::from_le_bytes(*base);
+                        table.base = Some(u64::from_le_bytes(*base));
                     }
                 }
                 _ => {}
@@ -122,21 +136,28 @@ fn take(draft: &mut Draft, tag: &Tag<'_>) {
                         .ok()
                         .filter(|n| (8..16).contains(n))
                 });
-            if let Some(register) = slot.and_then(|slot| cpu.general.get_mut(slot)) {
-                *register = value;
+            if let Some(slot) = slot {
+                general(draft, slot, value);
             }
         }
         _ => {}
     }
 }
 
+fn general(draft: &mut Draft, slot: usize, value: u64) {
+    if let Some(register) = draft.registers.get_mut(slot) {
+        *register = value;
+        draft.general |= 1_u32.wrapping_shl(slot as u32);
+    }
+}
+
 fn control(draft: &mut Draft, which: u32, value: u64) {
     let cpu = &mut draft.cpu;
     match which {
-        0 => cpu.cr0 = value,
-        2 => cpu.cr2 = value,
+        0 => cpu.cr0 = Some(value),
+        2 => cpu.cr2 = Some(value),
         3 => cpu.cr3 = value,
-        4 => cpu.cr4 = value,
+        4 => cpu.cr4 = Some(value),
         _ => return,
     }
     draft.control |= 1_u32.wrapping_shl(which);

@@ -291,14 +291,15 @@ fn processors(
         w.set(area.plus(RUNQUEUE), "rq", "idle", idle.0);
         let mut cpu = CpuState {
             index,
-            cr0: 0x8005_0033,
+            cr0: Some(0x8005_0033),
             cr3: w.tables.root().0,
-            cr4: match w.mode {
+            cr4: Some(match w.mode {
                 Paging::LegacyNoPse => 0,
                 Paging::Legacy => 0x10,
                 Paging::Long5 => 0x1020,
                 _ => 0x20,
-            },
+            }),
+            cpl: Some(0),
             efer: Some(if wide { 0xd01 } else { 0 }),
             long_mode: Some(wide),
             rip: w.text.0 + 0x100,
@@ -306,9 +307,9 @@ fn processors(
             ..CpuState::default()
         };
         if wide {
-            cpu.segments.gs.base = offset.0;
+            cpu.segments.gs.base = Some(offset.0);
         } else {
-            cpu.segments.fs.base = offset.0 & 0xffff_ffff;
+            cpu.segments.fs.base = Some(offset.0 & 0xffff_ffff);
         }
         cpus.push(cpu);
     }

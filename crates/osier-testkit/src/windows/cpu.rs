@@ -187,13 +187,14 @@ pub(super) fn state(w: &Writer<'_>, number: u32, pcr: &Pcr, running: Running) ->
     let mut cpu = CpuState {
         index: number,
         rip: running.user.unwrap_or(w.base.0 + CODE + 0x40),
-        rflags: 0x246,
-        cr0: PG_PE,
+        general: Some([0; 16]),
+        rflags: Some(0x246),
+        cr0: Some(PG_PE),
         cr3: running.cr3,
-        cr4,
+        cr4: Some(cr4),
         efer: wide.then_some(0xd01),
         long_mode: Some(wide),
-        cpl: if running.user.is_some() { 3 } else { 0 },
+        cpl: Some(if running.user.is_some() { 3 } else { 0 }),
         a20_mask: u64::MAX,
         ..CpuState::default()
     };
@@ -229,17 +230,17 @@ pub(super) fn state(w: &Writer<'_>, number: u32, pcr: &Pcr, running: Running) ->
 
 fn segment(selector: u16, base: u64, flags: u32) -> Segment {
     Segment {
-        selector,
-        base,
-        limit: u32::MAX,
-        flags,
+        selector: Some(selector),
+        base: Some(base),
+        limit: Some(u32::MAX),
+        flags: Some(flags),
     }
 }
 
 fn table(base: VirtAddr, limit: u32) -> Segment {
     Segment {
-        base: base.0,
-        limit,
+        base: Some(base.0),
+        limit: Some(limit),
         ..Segment::default()
     }
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{Result, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use osier_memory::{CpuState, Paging, PhysAddr, PhysicalMemory, VirtAddr};
+use osier_memory::{CpuState, Paging, PhysAddr, PhysicalMemory, Segment, VirtAddr};
 
 use super::WindowsMachine;
 use super::spaces::Space;
@@ -188,16 +188,20 @@ impl Header {
     }
 }
 
+fn selector(segment: &Segment) -> u64 {
+    segment.selector.unwrap_or(0).into()
+}
+
 /// An x86 `_CONTEXT`: integer, control and segment registers.
 fn context32(header: &mut Header, at: usize, cpu: &CpuState) {
-    let [ax, cx, dx, bx, sp, bp, si, di, ..] = cpu.general;
+    let [ax, cx, dx, bx, sp, bp, si, di, ..] = cpu.general.unwrap_or_default();
     let s = &cpu.segments;
     for (offset, value) in [
         (0x00, 0x1_0007),
-        (0x8c, u64::from(s.gs.selector)),
-        (0x90, u64::from(s.fs.selector)),
-        (0x94, u64::from(s.es.selector)),
-        (0x98, u64::from(s.ds.selector)),
+        (0x8c, selector(&s.gs)),
+        (0x90, selector(&s.fs)),
+        (0x94, selector(&s.es)),
+        (0x98, selector(&s.ds)),
         (0x9c, di),
         (0xa0, si),
         (0xa4, bx),
@@ -206,10 +210,10 @@ fn context32(header: &mut Header, at: usize, cpu: &CpuState) {
         (0xb0, ax),
         (0xb4, bp),
         (0xb8, cpu.rip),
-        (0xbc, u64::from(s.cs.selector)),
-        (0xc0, cpu.rflags),
+        (0xbc, selector(&s.cs)),
+        (0xc0, cpu.rflags.unwrap_or(0)),
         (0xc4, sp),
-        (0xc8, u64::from(s.ss.selector)),
+        (0xc8, selector(&s.ss)),
     ] {
         header.put(at + offset, value, 4);
     }
@@ -221,10 +225,10 @@ fn context64(header: &mut Header, at: usize, cpu: &CpuState) {
     header.put(at + 0x30, 0x10_0007, 4);
     let selectors = [&s.cs, &s.ds, &s.es, &s.fs, &s.gs, &s.ss];
     for (number, segment) in selectors.into_iter().enumerate() {
-        header.put(at + 0x38 + number * 2, u64::from(segment.selector), 2);
+        header.put(at + 0x38 + number * 2, selector(segment), 2);
     }
-    header.put(at + 0x44, cpu.rflags, 4);
-    for (number, value) in cpu.general.into_iter().enumerate() {
+    header.put(at + 0x44, cpu.rflags.unwrap_or(0), 4);
+    for (number, value) in cpu.general.into_iter().flatten().enumerate() {
         header.put(at + 0x78 + number * 8, value, 8);
     }
     header.put(at + 0xf8, cpu.rip, 8);

@@ -248,11 +248,11 @@ fn processors(look: &Look<'_>, machine: &WindowsMachine) {
         let look = look.through(plan.paging.root_of_cr3(cpu.cr3));
         let pcr = if wide {
             match cpu.cpl {
-                0 => VirtAddr(cpu.segments.gs.base),
+                Some(0) => VirtAddr(cpu.segments.gs.base.expect("GS")),
                 _ => VirtAddr(cpu.kernel_gs_base.expect("MSRs")),
             }
         } else {
-            let entry = VirtAddr(cpu.segments.gdt.base).plus(0x30);
+            let entry = VirtAddr(cpu.segments.gdt.base.expect("a GDT")).plus(0x30);
             let entry = look.space.read_uint(entry, 8).expect("a descriptor");
             VirtAddr((entry >> 16 & 0xff_ffff) | (entry >> 56) << 24)
         };
@@ -353,11 +353,11 @@ fn user_mode_does_not_see_the_kernel_under_kva_shadow() {
         let own = look.through(process.root.unwrap());
         assert_eq!(shadow.space.translate(peb), own.space.translate(peb));
         let cpu = &machine.cpus[0];
-        assert_eq!((cpu.cpl, cpu.cr3), (3, user.0 | 1));
+        assert_eq!((cpu.cpl, cpu.cr3), (Some(3), user.0 | 1));
         assert!(
             shadow
                 .space
-                .translate(VirtAddr(cpu.segments.idt.base))
+                .translate(VirtAddr(cpu.segments.idt.base.expect("an IDT")))
                 .is_ok()
         );
     }

@@ -90,12 +90,8 @@ fn any_mode(root: PhysAddr, by: &str) -> [Candidate; 4] {
 }
 
 fn from_registers(cpu: &CpuState) -> Vec<Candidate> {
-    let modes = match cpu.paging() {
-        Some(Paging::Flat | Paging::Virtual) => return Vec::new(),
-        Some(mode) => vec![mode],
-        None if cpu.cr4 & (1 << 12) != 0 => vec![Paging::Long5, Paging::Long4],
-        None => vec![Paging::Long4, Paging::Pae],
-    };
+    let mut modes = cpu.modes();
+    modes.retain(|mode| !matches!(mode, Paging::Flat | Paging::Virtual));
     let by = format!("CR3 {:#x} of CPU {}", cpu.cr3, cpu.index);
     let of = |mode| candidate(mode, cpu.cr3, &by, false);
     modes.into_iter().map(of).collect()
@@ -171,7 +167,7 @@ impl Candidate {
 
 /// The handler of the divide error (vector 0), which no driver takes over.
 fn handler64(cpu: &CpuState, space: &AddressSpace) -> Option<u64> {
-    let gate = VirtAddr(cpu.segments.idt.base);
+    let gate = VirtAddr(cpu.segments.idt.base?);
     let low = space.read_uint(gate, 8).ok()?;
     let high = space.read_uint(gate.plus(8), 4).ok()?;
     let at = low & 0xffff | low >> 32 & 0xffff_0000 | high << 32;
@@ -179,7 +175,7 @@ fn handler64(cpu: &CpuState, space: &AddressSpace) -> Option<u64> {
 }
 
 fn handler32(cpu: &CpuState, space: &AddressSpace) -> Option<u64> {
-    let gate = space.read_uint(VirtAddr(cpu.segments.idt.base), 8).ok()?;
+    let gate = space.read_uint(VirtAddr(cpu.segments.idt.base?), 8).ok()?;
     let at = gate & 0xffff | gate >> 32 & 0xffff_0000;
     (at >= 0x8000_0000).then_some(at)
 }
@@ -188,7 +184,7 @@ fn handler32(cpu: &CpuState, space: &AddressSpace) -> Option<u64> {
 pub(crate) fn kpcr32(cpu: &CpuState, space: &AddressSpace) -> Option<VirtAddr> {
     const SELECTOR: u64 = 0x30;
     const SELF: u64 = 0x1c;
-    let descriptor = VirtAddr(cpu.segments.gdt.base).plus(SELECTOR);
+    let descriptor = VirtAddr(cpu.segments.gdt.base?).plus(SELECTOR);
     let raw = space.read_uint(descriptor, 8).ok()?;
     let base = raw >> 16 & 0xff_ffff | raw >> 32 & 0xff00_0000;
     let own = space.read_uint(VirtAddr(base).plus(SELF), 4).ok()?;
