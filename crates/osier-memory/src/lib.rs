@@ -24,7 +24,8 @@ pub use address::{PAGE_BYTES, PhysAddr, VirtAddr};
 pub use fault::{Cause, Codec, Fault, Filter, Gap, Store};
 pub use machine::{CpuState, CrashDump, Driver, Hint, Machine, Segment, Segments};
 pub use paging::{
-    AbsentEntry, NotPresent, NotPresentPolicy, Paging, Step, Translation, Walk, hardware_policy,
+    AbsentEntry, NotPresent, NotPresentPolicy, Paging, PolicyWords, Step, Translation, Walk,
+    hardware_policy,
 };
 pub use physical::{Chunk, PhysRun, PhysicalMemory, ZERO_PAGE};
 pub use ranges::{MappedRange, PageFlags};

@@ -195,10 +195,14 @@ pub struct AbsentEntry {
     pub entry: u64,
     /// Another entry led here ([`NotPresent::LookAt`]).
     pub indirect: bool,
-    /// Bits that the operating system stores inverted in entries of this kind; see
-    /// [`crate::AddressSpace::with_inverted_bits`].
-    pub inverted: u64,
+    /// What the operating system told of its entries; see
+    /// [`crate::AddressSpace::with_policy_words`].
+    pub words: PolicyWords,
 }
+
+/// What an operating system tells its policy of all entries of a machine. They mean nothing to this
+/// crate, and are all 0 unless somebody set them.
+pub type PolicyWords = [u64; 4];
 
 /// Decides what a non-present entry means.
 pub type NotPresentPolicy = fn(AbsentEntry) -> NotPresent;
@@ -252,7 +256,7 @@ pub(crate) struct Tables<'a, M: ?Sized> {
     pub(crate) root: PhysAddr,
     pub(crate) a20_mask: u64,
     pub(crate) policy: NotPresentPolicy,
-    pub(crate) inverted: u64,
+    pub(crate) words: PolicyWords,
     /// This walk looks for an entry that another one told to look at.
     pub(crate) indirect: bool,
 }
@@ -266,7 +270,7 @@ impl<M: PhysicalMemory + ?Sized> Tables<'_, M> {
             level,
             entry,
             indirect,
-            inverted: self.inverted,
+            words: self.words,
         };
         let here = |cause| Fault {
             cause,

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::paging::{self, NotPresentPolicy, Paging, Tables, Translation, Walk};
+use crate::paging::{self, NotPresentPolicy, Paging, PolicyWords, Tables, Translation, Walk};
 use crate::{Cause, Chunk, Fault, Gap, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
 
 /// Entries of the translation cache; a power of two.
@@ -19,7 +19,7 @@ pub struct AddressSpace {
     root: PhysAddr,
     a20_mask: u64,
     policy: NotPresentPolicy,
-    inverted: u64,
+    words: PolicyWords,
     cache: Box<[Cell<Cached>]>,
 }
 
@@ -39,7 +39,7 @@ impl Clone for AddressSpace {
     fn clone(&self) -> Self {
         let mut copy = Self::new(self.memory.clone(), self.mode, self.root, self.policy);
         copy.a20_mask = self.a20_mask;
-        copy.inverted = self.inverted;
+        copy.words = self.words;
         copy
     }
 }
@@ -60,16 +60,15 @@ impl AddressSpace {
             root,
             a20_mask: u64::MAX,
             policy,
-            inverted: 0,
+            words: PolicyWords::default(),
             cache,
         }
     }
 
-    /// The same space of an operating system that stores these bits inverted in entries that are
-    /// not present (Windows: `InvalidPteMask`). The policy is told them.
+    /// The same space, whose policy is told these words with every entry.
     #[must_use]
-    pub fn with_inverted_bits(mut self, bits: u64) -> Self {
-        self.inverted = bits;
+    pub fn with_policy_words(mut self, words: PolicyWords) -> Self {
+        self.words = words;
         self.cache.fill(Cell::new(EMPTY));
         self
     }
@@ -112,7 +111,7 @@ impl AddressSpace {
             root: self.root,
             a20_mask: self.a20_mask,
             policy: self.policy,
-            inverted: self.inverted,
+            words: self.words,
             indirect: false,
         }
     }

@@ -30,7 +30,7 @@ fn main() {
     plan.ram = number("RAM_GIB", 4) << 30;
     let processes = number("PROCESSES", 500);
     plan.processes.extend((2..=processes).map(process));
-    plan.run(8 * processes + 1);
+    plan.run(20 * processes + 4);
     let machine = plan.write(&profile);
     let out = Path::new(&out);
     if out.extension().is_some_and(|extension| extension == "dmp") {
@@ -42,7 +42,7 @@ fn main() {
 }
 
 fn process(number: u64) -> Process {
-    let pid = 8 * number;
+    let pid = 20 * number;
     let path = format!("C:\\Program Files\\Many\\process{number}.exe");
     let cmdline = format!("\"{path}\" --number {number}");
     let mut process = Process::new(pid, &format!("process{number}.exe"))
@@ -51,7 +51,7 @@ fn process(number: u64) -> Process {
         .runs(&path, &cmdline, 0x0100_0000, 0x2_0000);
     process.threads.clear();
     for thread in 1..=4 {
-        process = process.thread(pid + thread);
+        process = process.thread(pid + 4 * thread);
     }
     for module in 1..20 {
         let path = format!("C:\\Windows\\System32\\library{module}.dll");

@@ -8,13 +8,14 @@ use osier_osi::{
     Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Premise, Process, Seen, Thread,
     WalkEnds,
 };
-use osier_profile::{Field, LayoutError, OsKind, Profile, Resolver, UInt, layout};
+use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
 use crate::guest::Guest;
 use crate::locate::{decode, premise};
 use crate::{Located, windows_policy};
 use crate::{
-    clock, current, loader, mappings, modules, peb, process, processes, section, threads, vad,
+    cid, clock, current, entries, loader, mappings, modules, peb, process, processes, section,
+    threads, vad,
 };
 
 /// Longest `NtBuildLab`.
@@ -36,14 +37,6 @@ pub enum AttachError {
     WrongProfile(String),
 }
 
-layout! {
-    /// Fields read from `_MI_SYSTEM_INFORMATION`, Windows 10 and later.
-    struct SystemInformation: "_MI_SYSTEM_INFORMATION" {
-        /// Bits stored inverted in entries that are not present.
-        invalid_pte_mask: Option<Field<UInt>> = ["Hardware.InvalidPteMask"],
-    }
-}
-
 /// The Windows provider.
 pub struct Windows {
     pub(crate) guest: Guest,
@@ -52,6 +45,8 @@ pub struct Windows {
     /// `PsLoadedModuleList`.
     pub(crate) modules_at: Option<VirtAddr>,
     pub(crate) process: process::Layout,
+    /// The table of ids; `None` when the profile does not describe it.
+    pub(crate) cid: Option<cid::Layout>,
     pub(crate) peb: peb::Layout,
     pub(crate) loader: loader::Layout,
     pub(crate) threads: threads::Layout,
@@ -86,13 +81,14 @@ impl Windows {
         }
         let mut resolver = Resolver::new(&profile);
         let process = process::Layout::resolve(&mut resolver);
+        let cid = cid::Layout::resolve(&mut resolver);
         let peb = peb::Layout::resolve(&mut resolver);
         let loader = loader::Layout::resolve(&mut resolver);
         let threads = threads::Layout::resolve(&mut resolver);
         let current = current::Layout::resolve(&mut resolver);
         let vad = vad::Layout::resolve(&mut resolver);
         let section = section::Layout::resolve(&mut resolver);
-        let system = SystemInformation::resolve(&mut resolver);
+        let entries = entries::Layout::resolve(&mut resolver);
         resolver.finish()?;
 
         let memory = machine.memory.clone();
@@ -104,11 +100,8 @@ impl Windows {
             cpus: machine.cpus.clone(),
         };
         let mut premises = located.premises.clone();
-        if let Some(bits) = inverted_bits(&guest, &system) {
-            guest.space = guest.space.with_inverted_bits(bits);
-            let by = "InvalidPteMask of the kernel's memory manager";
-            premises.push(premise("inverted-bits", &format!("{bits:#x}"), by));
-        }
+        let facts = entries.facts(&guest, &mut premises);
+        guest.space = guest.space.with_policy_words(facts.words());
         let named = kdbg(&guest, &mut premises);
         let or_named =
             |symbol: &str, told: Option<VirtAddr>, of: fn(&(VirtAddr, VirtAddr)) -> VirtAddr| {
@@ -149,6 +142,7 @@ impl Windows {
             processes_at,
             modules_at,
             process,
+            cid,
             peb,
             loader,
             threads,
@@ -222,22 +216,6 @@ impl Windows {
         let process = self.guest.space.read_pointer(at).ok()?;
         self.guest.plausible(process).ok().map(|()| process)
     }
-}
-
-/// `InvalidPteMask`; `None` when the kernel keeps none or it is 0.
-fn inverted_bits(guest: &Guest, system: &SystemInformation) -> Option<u64> {
-    if guest.space.mode().entry_bytes() != 8 {
-        return None;
-    }
-    let read = |at: VirtAddr| guest.space.read_uint(at, 8).ok();
-    let state = guest.symbol("MiState").zip(system.invalid_pte_mask);
-    let bits = match state {
-        Some((state, field)) => read(field.place(state))?,
-        None => read(guest.symbol("MiInvalidPteMask")?)?,
-    };
-    // Frame bits that no machine has RAM at; anything else is no such mask.
-    let plausible = bits != 0 && bits & !0x000f_fff0_0000_0000 == 0;
-    plausible.then_some(bits)
 }
 
 /// `PsActiveProcessHead` and `PsLoadedModuleList` as KDBG names them.

@@ -10,8 +10,10 @@
 //! number.
 
 mod attach;
+mod cid;
 mod clock;
 mod current;
+mod entries;
 mod guest;
 mod loader;
 mod locate;

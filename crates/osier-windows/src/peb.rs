@@ -99,18 +99,6 @@ impl Peb {
         }
     }
 
-    fn string(&self, offset: Option<u64>) -> Seen<Vec<u8>> {
-        let none = "the process has no parameters yet";
-        let parameters = self.pointer(self.shape.parameters, none);
-        match (parameters, offset) {
-            (Seen::Is(at), Some(offset)) => {
-                unicode::read(&self.space, at.plus(offset), self.shape.pointer_bytes)
-            }
-            (Seen::Not(absent), _) => Seen::Not(absent),
-            (_, None) => Seen::not_in_this_kernel(),
-        }
-    }
-
     /// The addresses of the process's heaps.
     pub(crate) fn heaps(&self) -> Seen<Vec<VirtAddr>> {
         let Some(offset) = self.shape.number_of_heaps else {
@@ -134,6 +122,22 @@ impl Peb {
             };
             Seen::from((0..count).map(heap).collect::<Result<Vec<_>, _>>())
         })
+    }
+
+    fn started(&self) -> Started {
+        let none = "the process has no parameters yet";
+        let parameters = self.pointer(self.shape.parameters, none);
+        let string = |offset: Option<u64>| match (&parameters, offset) {
+            (Seen::Is(at), Some(offset)) => {
+                unicode::read(&self.space, at.plus(offset), self.shape.pointer_bytes)
+            }
+            (Seen::Not(absent), _) => Seen::Not(absent.clone()),
+            (_, None) => Seen::not_in_this_kernel(),
+        };
+        Started {
+            path: string(self.shape.image_path_name),
+            cmdline: string(self.shape.command_line),
+        }
     }
 }
 
@@ -171,23 +175,30 @@ pub(crate) struct Started {
     pub(crate) cmdline: Seen<Vec<u8>>,
 }
 
-/// Image path and command line of the process at `process`; of a WoW64 process those that its 32-bit
-/// half sees.
-pub(crate) fn parameters(windows: &Windows, process: VirtAddr) -> Started {
-    let of = |peb: &Peb| Started {
-        path: peb.string(peb.shape.image_path_name),
-        cmdline: peb.string(peb.shape.command_line),
+/// Image path and command line of a process whose table gives `own`; of a WoW64 process, which has
+/// the second PEB, those that its 32-bit half sees.
+pub(crate) fn parameters(
+    windows: &Windows,
+    own: Seen<AddressSpace>,
+    peb: &Seen<VirtAddr>,
+    peb32: &Seen<Option<VirtAddr>>,
+) -> Started {
+    let (at, shape) = match (peb32, peb) {
+        (Seen::Is(Some(at)), _) => (*at, WOW64),
+        (Seen::Is(None), Seen::Is(at)) => (*at, windows.peb.native),
+        (Seen::Not(why), _) | (Seen::Is(None), Seen::Not(why)) => return Started::absent(why),
     };
-    let absent = |absent: Box<Absent>| Started {
-        path: Seen::Not(absent.clone()),
-        cmdline: Seen::Not(absent),
-    };
-    match wow64(windows, process) {
-        Seen::Is(Some(peb)) => of(&peb),
-        Seen::Is(None) => match native(windows, process) {
-            Seen::Is(peb) => of(&peb),
-            Seen::Not(why) => absent(why),
-        },
-        Seen::Not(why) => absent(why),
+    match own {
+        Seen::Is(space) => Peb { at, shape, space }.started(),
+        Seen::Not(why) => Started::absent(&why),
+    }
+}
+
+impl Started {
+    fn absent(why: &Absent) -> Self {
+        Self {
+            path: Seen::Not(Box::new(why.clone())),
+            cmdline: Seen::Not(Box::new(why.clone())),
+        }
     }
 }

@@ -10,7 +10,7 @@
 //! Microsoft's kernel PDBs from XP to 11; Windows Internals, 7th edition, part 1, chapter 5,
 //! "Page fault handling".
 
-use osier_memory::{AbsentEntry, Cause, NotPresent, Paging, Store, VirtAddr};
+use osier_memory::{AbsentEntry, Cause, NotPresent, Paging, PolicyWords, Store, VirtAddr};
 
 const PRESENT: u64 = 1;
 const WRITE: u64 = 1 << 1;
@@ -30,12 +30,48 @@ const EXECUTE: u64 = 2;
 /// `MM_READWRITE` and `MM_EXECUTE_READWRITE`, the two that write in place.
 const READWRITE: [u64; 2] = [4, 6];
 
+/// What the kernel's variables say of its entries, for the policy: an unset one is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// `InvalidPteMask`: bits that are stored inverted.
+    pub(crate) inverted: u64,
+    /// Where prototype entries of 4 bytes are counted from.
+    pub(crate) prototypes: VirtAddr,
+    /// The bits that hold a paging file's number, and what they are for the store of compressed
+    /// memory; no bits when there is no such store.
+    pub(crate) store_mask: u64,
+    pub(crate) store: u64,
+}
+
+impl Facts {
+    /// As an address space hands them to the policy.
+    pub(crate) const fn words(self) -> PolicyWords {
+        [
+            self.inverted,
+            self.prototypes.0,
+            self.store_mask,
+            self.store,
+        ]
+    }
+
+    const fn of(words: PolicyWords) -> Self {
+        let [inverted, prototypes, store_mask, store] = words;
+        Self {
+            inverted,
+            prototypes: VirtAddr(prototypes),
+            store_mask,
+            store,
+        }
+    }
+}
+
 /// Windows's [`osier_memory::NotPresentPolicy`].
 ///
 /// The base of prototype entries of 2-level paging is a variable of the kernel's, so that these are
-/// not followed. An entry that says that the process's VAD must be asked (`MI_PTE_LOOKUP_NEEDED`) is
-/// not followed either.
+/// followed only where it could be read. An entry that says that the process's VAD must be asked
+/// (`MI_PTE_LOOKUP_NEEDED`) is not followed.
 pub fn windows_policy(absent: AbsentEntry) -> NotPresent {
+    let facts = Facts::of(absent.words);
     let stored = absent.entry;
     let elsewhere = |store| {
         NotPresent::Fault(Cause::Elsewhere {
@@ -45,7 +81,7 @@ pub fn windows_policy(absent: AbsentEntry) -> NotPresent {
     };
     let wide = absent.mode.entry_bytes() == 8;
     let entry = if wide && stored & SWIZZLE == 0 {
-        stored & !absent.inverted
+        stored & !facts.inverted
     } else {
         stored
     };
@@ -54,7 +90,7 @@ pub fn windows_policy(absent: AbsentEntry) -> NotPresent {
             // In a prototype entry the bit says that the page is to be read from the file.
             return elsewhere(Store::MappedFile);
         }
-        return match prototype(absent.mode, entry) {
+        return match prototype(absent.mode, entry, facts.prototypes) {
             Some(at) if absent.level == 1 => NotPresent::LookAt(at),
             _ => elsewhere(Store::Prototype),
         };
@@ -72,7 +108,12 @@ pub fn windows_policy(absent: AbsentEntry) -> NotPresent {
     }
     let in_file = if wide { entry >> 32 } else { entry >> 12 };
     if in_file != 0 {
-        elsewhere(Store::PageFile)
+        let is_store = facts.store_mask != 0 && entry & facts.store_mask == facts.store;
+        elsewhere(if is_store {
+            Store::Compressed
+        } else {
+            Store::PageFile
+        })
     } else if (entry >> PROTECTION_SHIFT) & 0x1f != 0 {
         elsewhere(Store::DemandZero)
     } else {
@@ -80,11 +121,17 @@ pub fn windows_policy(absent: AbsentEntry) -> NotPresent {
     }
 }
 
-/// The address of the prototype entry that `entry` names: `ProtoAddress`.
-fn prototype(mode: Paging, entry: u64) -> Option<VirtAddr> {
+/// The address of the prototype entry that `entry` names: `ProtoAddress`. One of 4 bytes counts words
+/// from `base` on, in two parts: `ProtoAddressLow` (bits 1 to 7) and `ProtoAddressHigh` (from bit 11).
+fn prototype(mode: Paging, entry: u64, base: VirtAddr) -> Option<VirtAddr> {
     /// `MI_PTE_LOOKUP_NEEDED`, in the high half of the entry.
     const ASK_THE_VAD: u64 = 0xffff_ffff;
-    if mode.entry_bytes() != 8 || entry >> 32 == ASK_THE_VAD {
+    if mode.entry_bytes() == 4 {
+        let words = entry >> 11 << 7 | entry >> 1 & 0x7f;
+        let at = base.plus(words << 2);
+        return (!base.is_null() && at.0 >> 32 == 0).then_some(at);
+    }
+    if entry >> 32 == ASK_THE_VAD {
         return None;
     }
     Some(VirtAddr(match mode {
@@ -103,7 +150,7 @@ mod tests {
             level,
             entry,
             indirect: false,
-            inverted: 0,
+            words: Facts::default().words(),
         })
     }
 
@@ -163,7 +210,7 @@ mod tests {
                 level: 1,
                 entry,
                 indirect: false,
-                inverted: 1 << 45,
+                words: [1 << 45, 0, 0, 0],
             })
         };
         let NotPresent::InMemory(as_if) = told(0x2000_1234_5880) else {
@@ -178,13 +225,61 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_4_bytes_counts_from_the_base() {
+        let told = |base, entry| {
+            let facts = Facts {
+                prototypes: VirtAddr(base),
+                ..Facts::default()
+            };
+            windows_policy(AbsentEntry {
+                mode: Paging::Legacy,
+                level: 1,
+                entry,
+                indirect: false,
+                words: facts.words(),
+            })
+        };
+        // Of libosi's Windows 7 image.
+        let at = NotPresent::LookAt(VirtAddr(0x8806_e8a8));
+        assert_eq!(told(0x8000_0000, 0x201b_a554), at);
+        assert_eq!(store(told(0, 0x201b_a554)), "prototype");
+        assert_eq!(
+            store(told(0xe100_0000, 0xffff_fcfe)),
+            "prototype",
+            "no address"
+        );
+    }
+
+    #[test]
+    fn the_store_of_compressed_memory_is_told_from_paging_files() {
+        let told = |number: u64| {
+            let facts = Facts {
+                store_mask: 0xf000,
+                store: 0x2000,
+                ..Facts::default()
+            };
+            store(windows_policy(AbsentEntry {
+                mode: Paging::Long4,
+                level: 1,
+                entry: 0x12_0000_0080 | number << 12,
+                indirect: false,
+                words: facts.words(),
+            }))
+        };
+        assert_eq!(
+            [told(0), told(1), told(2)],
+            ["pagefile", "pagefile", "compressed-store"]
+        );
+    }
+
+    #[test]
     fn a_prototype_of_a_file_is_in_the_file() {
         let outcome = windows_policy(AbsentEntry {
             mode: Paging::Long4,
             level: 1,
             entry: 0xf8a0_0012_3456_0400,
             indirect: true,
-            inverted: 0,
+            words: Facts::default().words(),
         });
         assert_eq!(store(outcome), "mapped-file");
     }

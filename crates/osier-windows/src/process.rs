@@ -4,7 +4,7 @@ use osier_memory::{AddressSpace, PhysAddr, VirtAddr};
 use osier_osi::{FoundBy, Process, ProcessExtra, Seen, WindowsProcess};
 use osier_profile::{Bits, Embed, Field, Ptr, Resolver, UInt, layout};
 
-use crate::{Windows, clock, peb, unicode};
+use crate::{Windows, cid, clock, peb, unicode};
 
 /// Longest `ImageFileName`; 15 bytes since Windows 7, of which the last may be no NUL.
 const NAME_BYTES: u64 = 16;
@@ -104,20 +104,24 @@ pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process
         .and_then(|time| wall_clock(windows, time, at));
     let peb = peb(windows, at);
     let wow64 = peb32(windows, at);
-    let params = peb::parameters(windows, at);
+    let asid = table_root(windows, at);
+    // One for all that the process's own table maps: what it translated once is known.
+    let own = asid.clone().map(|root| windows.guest.space_of(root));
+    let session = session(windows, at, own.get());
+    let params = peb::parameters(windows, own, &peb, &wow64);
     Process {
         taskd: at,
         pid: pid(windows, at),
         ppid: id(windows, fields.inherited_from, at),
         name: name(windows, at),
-        asid: table_root(windows, at),
+        asid,
         pgd: Seen::not_in_this_kernel(),
         create_time,
         start,
         found_by,
         extra: ProcessExtra::Windows(WindowsProcess {
             exit_time: time(windows, fields.exit_time, at, "the process runs"),
-            session: session(windows, at),
+            session,
             wow64: wow64.map(|peb| peb.is_some()),
             peb,
             path: path(space, fields.image_name, at, params.path),
@@ -147,8 +151,9 @@ pub(crate) fn by_handle(windows: &Windows, taskd: VirtAddr) -> Seen<Process> {
     };
     match leads_back() {
         Ok(true) => process(),
+        Ok(false) if cid::has(windows, taskd) => process(),
         Ok(false) => {
-            let rule = "a handle names a process on the list";
+            let rule = "a handle names a process on the list or in the table of ids";
             Seen::implausible(taskd.0, rule, Some(link))
         }
         Err(fault) => Seen::unreadable(fault),
@@ -290,7 +295,7 @@ pub(crate) fn peb32(windows: &Windows, at: VirtAddr) -> Seen<Option<VirtAddr>> {
 
 /// The session's number. Its structure may lie in the session's own memory, which the process's
 /// table maps.
-fn session(windows: &Windows, at: VirtAddr) -> Seen<u32> {
+fn session(windows: &Windows, at: VirtAddr, own: Option<&AddressSpace>) -> Seen<u32> {
     let space = &windows.guest.space;
     let layout = &windows.process;
     let number = |value: Result<u64, _>| Seen::from(value).map(|id| id as u32);
@@ -307,10 +312,7 @@ fn session(windows: &Windows, at: VirtAddr) -> Seen<u32> {
         Ok(session) if session.is_null() => {
             Seen::not_applicable("the process belongs to no session")
         }
-        Ok(session) => {
-            let own = address_space(windows, at);
-            number(id.read(own.get().unwrap_or(space), session))
-        }
+        Ok(session) => number(id.read(own.unwrap_or(space), session)),
         Err(fault) => Seen::unreadable(fault),
     }
 }

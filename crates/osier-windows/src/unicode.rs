@@ -9,10 +9,9 @@ use osier_osi::Seen;
 pub(crate) fn read(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> Seen<Vec<u8>> {
     let width = usize::from(pointer_bytes);
     let parts = || {
-        let length = space.read_uint(at, 2)?;
-        let most = space.read_uint(at.plus(2), 2)?;
+        let lengths = space.read_uint(at, 4)?;
         let buffer = space.read_uint(at.plus(width as u64), width)?;
-        Ok((length, most, VirtAddr(buffer)))
+        Ok((lengths & 0xffff, lengths >> 16, VirtAddr(buffer)))
     };
     let (length, most, buffer) = match parts() {
         Ok(parts) => parts,
@@ -40,6 +39,11 @@ pub(crate) fn text(space: &AddressSpace, length: u64, buffer: VirtAddr) -> Seen<
 /// Little-endian UTF-16 as UTF-8. A surrogate without its partner, which file names may have, becomes
 /// its three bytes of WTF-8, so that nothing is lost.
 pub(crate) fn to_bytes(raw: &[u8]) -> Vec<u8> {
+    let (pairs, _) = raw.as_chunks();
+    // Nearly all of them.
+    if pairs.iter().all(|[low, high]| *high == 0 && low.is_ascii()) {
+        return pairs.iter().map(|[low, _]| *low).collect();
+    }
     let units = raw.chunks_exact(2).map(|pair| match pair {
         [low, high] => u16::from_le_bytes([*low, *high]),
         _ => 0,

@@ -6,7 +6,7 @@ use osier_memory::VirtAddr;
 use super::Plan;
 use super::image::{self, Image, Pdb};
 use super::spaces::{self, Space};
-use super::writer::{self, Writer};
+use super::writer::{self, Object, Writer};
 
 const PAGE: u64 = 4096;
 
@@ -62,6 +62,7 @@ fn variables(w: &mut Writer<'_>, plan: &Plan) {
     {
         w.pointer(Space::SYSTEM, at, writer::PAGED_POOL_X86);
     }
+    paging_files(w);
     // 64-bit processes have 8 TiB before Windows 8.1, and 128 TiB later.
     let (user, system) = match (w.is_wide(), plan.version >= (6, 3)) {
         (false, _) => (0x7ffe_ffff, 0x8000_0000),
@@ -77,5 +78,27 @@ fn variables(w: &mut Writer<'_>, plan: &Plan) {
         if let Some(at) = w.symbol(symbol) {
             w.pointer(Space::SYSTEM, at, VirtAddr(value));
         }
+    }
+}
+
+/// Two paging files and, as the third, the store of compressed memory, where the layout knows one.
+fn paging_files(w: &mut Writer<'_>) {
+    const PARTITION: &str = "_MI_PARTITION";
+    const FILE: &str = "_MMPAGING_FILE";
+    const STORE: u64 = 2;
+    let Some(at) = w.symbol("MiSystemPartition") else {
+        return;
+    };
+    if !w.has(PARTITION, "Vp.PagingFile") || !w.has(FILE, "VirtualStorePagefile") {
+        return;
+    }
+    let partition = Object::system(PARTITION, at);
+    let files = w.member(partition, "Vp.PagingFile");
+    w.set(partition, "Vp.NumberOfPagingFiles", STORE + 1);
+    for number in 0..=STORE {
+        let file = w.pool(*b"Mm  ", FILE);
+        w.set(file, "PageFileNumber", number);
+        w.set(file, "VirtualStorePagefile", u64::from(number == STORE));
+        w.pointer(Space::SYSTEM, files.plus(number * w.word()), file.at);
     }
 }

@@ -27,6 +27,7 @@
 //! readers'; what no profile has (PE headers, the debugger's block, 32-bit loader lists, dump
 //! headers) stands here by its own source. Each kernel object has a file.
 
+mod cid;
 mod cpu;
 mod debugger;
 mod drivers;
@@ -58,6 +59,6 @@ pub use plan::Plan;
 pub use ram::Ram;
 pub use rekall::Rekall;
 pub use rows::{
-    Driver, Module, Paged, Part, Process, ProcessKind, Protection, Proto, Thread, Vad, VadKind,
-    Wow64,
+    Driver, Module, Paged, Part, Process, ProcessKind, Protection, Proto, Thread, Told, Vad,
+    VadKind, Wow64,
 };

@@ -1,13 +1,13 @@
-//! `_EPROCESS`: the ring of processes, sessions, and the idle process that stands outside it.
+//! `_EPROCESS`: the ring of processes and their ids, sessions, and the idle process that stands outside it.
 
 use std::collections::BTreeMap;
 
 use osier_memory::{PhysAddr, VirtAddr};
 
-use super::rows::{Process, ProcessKind};
+use super::rows::{Process, ProcessKind, Told};
 use super::spaces::Space;
 use super::writer::{Object, Writer, utf16};
-use super::{pages, peb, threads, vad};
+use super::{cid, pages, peb, threads, vad};
 
 pub(super) const EPROCESS: &str = "_EPROCESS";
 /// `_DISPATCHER_HEADER.Type` of a process.
@@ -40,7 +40,13 @@ pub(super) fn write(w: &mut Writer<'_>, processes: &mut [Process]) -> Vec<Space>
         process.eprocess = Some(object.at);
         process.root = Some(w.spaces.root(space));
         spaces.push(space);
-        links.push(w.member(object, "ActiveProcessLinks"));
+        let link = w.member(object, "ActiveProcessLinks");
+        if process.told == Told::ByTable {
+            let word = w.word();
+            w.ring(Space::SYSTEM, &[link], word);
+        } else {
+            links.push(link);
+        }
         common(w, object, process);
         session(w, object, process, &mut shared);
         image_name(w, object, process, &mut shared);
@@ -58,6 +64,7 @@ pub(super) fn write(w: &mut Writer<'_>, processes: &mut [Process]) -> Vec<Space>
     }
     let word = w.word();
     w.ring(Space::SYSTEM, &links, word);
+    cid::write(w, processes);
     let system = processes.iter().find(|p| p.kind == ProcessKind::System);
     let system = system.and_then(|p| p.eprocess).expect("a System process");
     if let Some(at) = w.symbol("PsInitialSystemProcess") {

@@ -105,7 +105,7 @@ fn processes(lines: &[String]) -> Vec<Process> {
         process.create_time = filetime(start);
         process.threads.clear();
         for number in 0..decimal(threads) {
-            process = process.thread(0x1_0000 + pid * 0x100 + number * 4);
+            process = process.thread(0x1_0004 + pid * 0x100 + number * 4);
         }
         match exit {
             "" => process,

@@ -41,6 +41,8 @@ pub struct Process {
     pub heap: Option<VirtAddr>,
     /// What of it is not in memory.
     pub paged: Vec<(Part, Paged)>,
+    /// Where the kernel tells of it.
+    pub told: Told,
 
     /// The `_EPROCESS`; wanted, or chosen by the writer.
     pub eprocess: Option<VirtAddr>,
@@ -51,6 +53,18 @@ pub struct Process {
     pub user_root: Option<PhysAddr>,
     /// The PEB; wanted, or chosen by the writer. `None` after writing: it has none.
     pub peb: Option<VirtAddr>,
+}
+
+/// Where the kernel tells of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    /// On the list of processes and in the table of ids.
+    #[default]
+    ByBoth,
+    /// On the list alone.
+    ByList,
+    /// In the table alone: it was taken off the list.
+    ByTable,
 }
 
 /// What sort of process.
@@ -337,6 +351,13 @@ impl Process {
         self.threads.clear();
         self.modules.clear();
         self.vads.clear();
+        self
+    }
+
+    /// Told of in one place alone.
+    #[must_use]
+    pub fn told(mut self, told: Told) -> Self {
+        self.told = told;
         self
     }
 

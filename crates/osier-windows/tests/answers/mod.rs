@@ -30,6 +30,8 @@ pub(crate) struct Answers {
     pub(crate) rows: BTreeMap<(String, u64), Fields>,
     pub(crate) ends: BTreeMap<String, WalkEnds>,
     pub(crate) twice: Vec<(String, u64)>,
+    /// Why premises of the answers are not known.
+    pub(crate) unknown: Vec<String>,
 }
 
 /// A machine with a process of every sort that the layout knows, parts of one of them paged out in
@@ -65,12 +67,8 @@ pub(crate) fn machine(profile: &Profile) -> WindowsMachine {
             Protection::EXECUTE_WRITE_COPY,
         )
         .without(Part::Parameters, Paged::Transition)
-        .without(Part::Loader, Paged::Transition);
-    let shell = if profile.identity().pointer_bytes == 8 {
-        shell.without(Part::Entries, Paged::Prototype(Proto::Transition))
-    } else {
-        shell
-    };
+        .without(Part::Loader, Paged::Transition)
+        .without(Part::Entries, Paged::Prototype(Proto::Transition));
     plan.processes.push(shell);
     let gone = Planned::new(1400, "gone.exe").child_of(1012);
     plan.processes.push(gone.exited(0x01cb_3000_0000_0000));
@@ -128,6 +126,7 @@ fn process(row: &Process) -> Fields {
         panic!("a process of another system");
     };
     fields.extend(fields!(extra; exit_time, session, wow64, peb, path, cmdline));
+    fields.insert("found_by", Ok(format!("{:?}", row.found_by)));
     fields
 }
 
@@ -152,6 +151,9 @@ impl Answers {
     /// the first `paged` of them the pages are asked for too.
     pub(crate) fn ask(windows: &Windows, handles: &[VirtAddr], paged: usize) -> Self {
         let mut all = Self::default();
+        let premises = &windows.kernel().premises;
+        let unknown = premises.iter().filter(|premise| premise.value == "unknown");
+        all.unknown = unknown.map(|premise| premise.by.clone()).collect();
         let mut of = handles.to_vec();
         let ends = windows.processes(&mut |row: Process| {
             of.push(row.taskd);

@@ -13,6 +13,7 @@
 )]
 
 mod distilled;
+mod ids;
 #[path = "../../../osier-testkit/tests/windows/layouts.rs"]
 mod layouts;
 mod osi_test;
@@ -241,11 +242,6 @@ fn with_pages_that_are_away() {
             .into_iter()
             .flat_map(|part| states.map(|state| (part, state)))
         {
-            // Without PAE, prototype entries are not followed.
-            let followed = mode != Paging::Legacy;
-            if matches!(state, Paged::Prototype(_)) && !followed {
-                continue;
-            }
             let mut plan = crowd(layout, mode);
             let process = plan.processes.iter_mut().find(|p| p.pid == 1012).unwrap();
             process.paged.push((part, state));

@@ -1,0 +1,100 @@
+//! `PspCidTable`: the ids of processes and threads, in a handle table of as many levels as they
+//! need.
+//!
+//! Sources: `_HANDLE_TABLE` and `_HANDLE_TABLE_ENTRY` of the profile; that the first entry of a page
+//! is nobody's, that ids count by four, and how many ids a table may have, as Windows Internals tells.
+
+use osier_memory::VirtAddr;
+
+use super::rows::{Process, Told};
+use super::spaces::Space;
+use super::writer::{Object, Writer};
+
+const TABLE: &str = "_HANDLE_TABLE";
+const ENTRY: &str = "_HANDLE_TABLE_ENTRY";
+const PAGE: u64 = 4096;
+/// Ids count by four.
+const STEP: u64 = 4;
+
+/// Writes the table of what `processes` are to be found by it; none where the layout has none.
+pub(super) fn write(w: &mut Writer<'_>, processes: &[Process]) {
+    let Some(symbol) = w.symbol("PspCidTable") else {
+        return;
+    };
+    if !w.has_type(TABLE) || !w.has_type(ENTRY) {
+        return;
+    }
+    let mut ids = Vec::new();
+    for process in processes {
+        if process.told != Told::ByList {
+            ids.push((process.pid, process.eprocess));
+        }
+        ids.extend(process.threads.iter().map(|t| (t.tid, t.ethread)));
+    }
+    let per_page = PAGE / w.size(ENTRY);
+    let last = ids.iter().map(|(id, _)| *id).max().unwrap_or(0);
+    let leaves = last / STEP / per_page + 1;
+    let leaves: Vec<VirtAddr> = (0..leaves).map(|_| page(w)).collect();
+    for leaf in &leaves {
+        reserved(w, *leaf);
+    }
+    for (id, object) in ids {
+        let (nth, object) = (id / STEP, object.expect("written"));
+        let free = id.is_multiple_of(STEP) && !nth.is_multiple_of(per_page);
+        assert!(free, "no process has the id {id}");
+        let leaf = leaves[(nth / per_page) as usize];
+        entry(w, leaf.plus(nth % per_page * w.size(ENTRY)), object);
+    }
+    let end = leaves.len() as u64 * per_page * STEP;
+    let (root, levels) = above(w, leaves);
+    let table = w.pool(*b"Obtb", TABLE);
+    w.set(table, "TableCode", root.0 | levels);
+    w.set(table, "NextHandleNeedingPool", end);
+    w.pointer(Space::SYSTEM, symbol, table.at);
+}
+
+fn page(w: &mut Writer<'_>) -> VirtAddr {
+    w.nonpaged_room(*b"Obtb", PAGE)
+}
+
+/// The pages of pointers above `pages`, and how many levels there are of them.
+fn above(w: &mut Writer<'_>, mut pages: Vec<VirtAddr>) -> (VirtAddr, u64) {
+    let mut levels = 0;
+    while pages.len() > 1 {
+        let per_page = (PAGE / w.word()) as usize;
+        let below = std::mem::take(&mut pages);
+        for pointers in below.chunks(per_page) {
+            let at = page(w);
+            for (nth, pointer) in (0..).zip(pointers) {
+                w.pointer(Space::SYSTEM, at.plus(nth * w.word()), *pointer);
+            }
+            pages.push(at);
+        }
+        levels += 1;
+    }
+    assert!(levels <= 2, "too many ids");
+    (pages[0], levels)
+}
+
+/// The first entry of a page, which leads to no object.
+fn reserved(w: &mut Writer<'_>, leaf: VirtAddr) {
+    let first = Object::system(ENTRY, leaf);
+    if w.has(ENTRY, "ObjectPointerBits") {
+        w.set_if(first, "InfoTable", leaf.0 | 1);
+    } else {
+        w.set(first, "NextFreeTableEntry", 0xffff_fffe);
+    }
+}
+
+fn entry(w: &mut Writer<'_>, at: VirtAddr, object: VirtAddr) {
+    let entry = Object::system(ENTRY, at);
+    if w.has(ENTRY, "ObjectPointerBits") {
+        w.set(entry, "Unlocked", 1);
+        let low = if w.is_wide() { 4 } else { 3 };
+        let told = object.0 & 0x0000_ffff_ffff_ffff;
+        w.set(entry, "ObjectPointerBits", told >> low);
+    } else {
+        // The lowest bit says that nobody has locked the entry.
+        w.set(entry, "Object", object.0 | 1);
+    }
+}
