@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use osier_memory::{Cause, Fault};
 use osier_osi::{Absent, WalkEnd, Why};
 
-use super::{escape_bytes, hex, iso8601, join_arguments};
+use super::{escape_bytes, hex, iso8601, join_arguments, push_address, push_number};
 use crate::tables::{Cell, Row};
 
 /// Writes `row` as one JSON object.
@@ -33,11 +33,11 @@ pub fn json_cells<'a>(
         if into.ends_with(|c| c != '{') {
             into.push(',');
         }
-        let _ = write!(into, "\"{name}\":");
+        key(name, into);
         value(name, &cell, into);
         if let Cell::Absent(why) = cell {
             absent.push(if absent.is_empty() { '{' } else { ',' });
-            let _ = write!(absent, "\"{name}\":");
+            key(name, &mut absent);
             json_absence(why, &mut absent);
         }
     }
@@ -46,26 +46,35 @@ pub fn json_cells<'a>(
     }
 }
 
+fn key(name: &str, into: &mut String) {
+    into.push('"');
+    into.push_str(name);
+    into.push_str("\":");
+}
+
 fn value(name: &str, cell: &Cell<'_>, into: &mut String) {
     let mut text = String::new();
     let mut whole = None;
     match cell {
         Cell::Address(address) => {
-            let _ = write!(into, "\"{address:#x}\"");
+            into.push('"');
+            push_address(*address, into);
+            into.push('"');
         }
-        Cell::Number(number) => {
-            let _ = write!(into, "{number}");
-        }
+        Cell::Number(number) => push_number(*number, into),
         Cell::Flag(flag) => into.push_str(if *flag { "true" } else { "false" }),
         Cell::Word(word) => json_string(word, into),
         Cell::Text(text) => json_string(text, into),
         Cell::Instant(at) => json_string(&iso8601(*at), into),
         Cell::Absent(_) => into.push_str("null"),
         Cell::Bytes(bytes) => {
-            if !escape_bytes(bytes, &mut text) {
+            if let Ok(text) = std::str::from_utf8(bytes) {
+                json_string(text, into);
+            } else {
+                escape_bytes(bytes, &mut text);
                 whole = Some(bytes);
+                json_string(&text, into);
             }
-            json_string(&text, into);
         }
         Cell::Arguments(bytes) => {
             if !join_arguments(bytes, &mut text) {
@@ -91,18 +100,25 @@ pub fn hidden_bytes(cell: &Cell<'_>) -> Option<String> {
 
 /// Writes `text` as a JSON string.
 pub fn json_string(text: &str, into: &mut String) {
+    let special = |c: char| c < ' ' || matches!(c, '"' | '\\' | '\u{7f}');
     into.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => into.push_str("\\\""),
-            '\\' => into.push_str("\\\\"),
-            '\n' => into.push_str("\\n"),
-            '\r' => into.push_str("\\r"),
-            '\t' => into.push_str("\\t"),
-            c if c < ' ' || c == '\u{7f}' => {
-                let _ = write!(into, "\\u{:04x}", u32::from(c));
+    for piece in text.split_inclusive(special) {
+        let mut rest = piece.chars();
+        match rest.next_back().filter(|last| special(*last)) {
+            None => into.push_str(piece),
+            Some(last) => {
+                into.push_str(rest.as_str());
+                match last {
+                    '"' => into.push_str("\\\""),
+                    '\\' => into.push_str("\\\\"),
+                    '\n' => into.push_str("\\n"),
+                    '\r' => into.push_str("\\r"),
+                    '\t' => into.push_str("\\t"),
+                    other => {
+                        let _ = write!(into, "\\u{:04x}", u32::from(other));
+                    }
+                }
             }
-            c => into.push(c),
         }
     }
     into.push('"');
@@ -267,6 +283,20 @@ mod tests {
              \"raw\":\"0x42c1d80\",\"rule\":\"a pid is below 4194304\",\"va\":\"0x8\"},\
              \"state\":{\"why\":\"not-in-this-kernel\"}}}"
         );
+    }
+
+    #[test]
+    fn strings_are_escaped_and_nothing_else_of_them_changes() {
+        let check = |text: &str, json: &str| {
+            let mut got = String::new();
+            json_string(text, &mut got);
+            assert_eq!(got, json);
+        };
+        check("", r#""""#);
+        check("Größe", r#""Größe""#);
+        check("\"\\\n", r#""\"\\\n""#);
+        check(r"C:\a\b", r#""C:\\a\\b""#);
+        check("a\u{1}\u{7f}\tb\r", r#""a\u0001\u007f\tb\r""#);
     }
 
     #[test]

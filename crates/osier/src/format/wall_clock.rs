@@ -27,7 +27,29 @@ pub fn iso8601(nanoseconds: i64) -> String {
     };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:09}Z")
+    // Between 1677 and 2262. Digit by digit, for a row has one and there are thousands of rows.
+    let mut text = String::with_capacity(30);
+    let fields = [
+        (year, 1000, '-'),
+        (month, 10, '-'),
+        (day, 10, 'T'),
+        (hour, 10, ':'),
+        (minute, 10, ':'),
+        (second, 10, '.'),
+        (fraction, 100_000_000, 'Z'),
+    ];
+    for (value, highest, then) in fields {
+        let mut place = highest;
+        while place > 0 {
+            text.extend(char::from_digit(
+                (value / place % 10).unsigned_abs() as u32,
+                10,
+            ));
+            place /= 10;
+        }
+        text.push(then);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -49,5 +71,7 @@ mod tests {
         check(-1, "1969-12-31T23:59:59");
         check(4_107_542_400, "2100-03-01T00:00:00");
         assert_eq!(iso8601(5), "1970-01-01T00:00:00.000000005Z");
+        assert_eq!(iso8601(i64::MIN), "1677-09-21T00:12:43.145224192Z");
+        assert_eq!(iso8601(i64::MAX), "2262-04-11T23:47:16.854775807Z");
     }
 }
