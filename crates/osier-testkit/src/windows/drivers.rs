@@ -55,7 +55,7 @@ fn image_of(w: &mut Writer<'_>, driver: &Driver, number: u32) {
         bytes: driver.size,
         stamp: 0x4ce7_8000 + number,
         pdb: Pdb {
-            guid,
+            id: &guid,
             age: 1,
             name: &name,
         },

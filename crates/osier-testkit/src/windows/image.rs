@@ -1,7 +1,7 @@
-//! PE images in the kernel half: headers, the debug directory, the RSDS record that names the PDB.
+//! PE images in the kernel half: headers, the debug directory, the record that names the PDB.
 //!
 //! Source: Microsoft PE and COFF specification; the CodeView record as its debuggers read it
-//! (`RSDS`, GUID, age, name).
+//! (`RSDS`, GUID, age, name; before XP `NB10`, an offset of 0, signature, age, name).
 
 use osier_memory::VirtAddr;
 
@@ -22,7 +22,7 @@ pub(super) struct Image<'a> {
     pub(super) bytes: u64,
     /// `TimeDateStamp`.
     pub(super) stamp: u32,
-    /// GUID as its 16 bytes are printed, age, and name of the PDB.
+    /// What names the PDB.
     pub(super) pdb: Pdb<'a>,
     /// Where in the image the debug directory stands.
     pub(super) debug: u64,
@@ -33,7 +33,8 @@ pub(super) struct Image<'a> {
 /// What names a PDB.
 #[derive(Clone, Copy)]
 pub(super) struct Pdb<'a> {
-    pub(super) guid: [u8; 16],
+    /// GUID as its 16 bytes are printed, or the four of a signature.
+    pub(super) id: &'a [u8],
     pub(super) age: u32,
     pub(super) name: &'a str,
 }
@@ -119,11 +120,17 @@ fn headers(w: &Writer<'_>, image: &Image<'_>) -> Vec<u8> {
 }
 
 fn codeview(pdb: Pdb<'_>) -> Vec<u8> {
-    let g = pdb.guid;
-    let mut out = b"RSDS".to_vec();
-    // The first three fields of a GUID are numbers, printed from their high bytes on.
-    out.extend([g[3], g[2], g[1], g[0], g[5], g[4], g[7], g[6]]);
-    out.extend_from_slice(&g[8..]);
+    let mut out;
+    if let [a, b, c, d] = *pdb.id {
+        out = b"NB10\0\0\0\0".to_vec();
+        out.extend([d, c, b, a]);
+    } else {
+        // The first three fields of a GUID are numbers, printed from their high bytes on.
+        let g = pdb.id;
+        out = b"RSDS".to_vec();
+        out.extend([g[3], g[2], g[1], g[0], g[5], g[4], g[7], g[6]]);
+        out.extend_from_slice(&g[8..16]);
+    }
     out.extend_from_slice(&pdb.age.to_le_bytes());
     out.extend_from_slice(pdb.name.as_bytes());
     out.push(0);

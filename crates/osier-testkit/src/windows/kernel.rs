@@ -22,8 +22,8 @@ pub(super) fn write(w: &mut Writer<'_>, plan: &Plan) {
         bytes,
         stamp: 0x4ce7_951a,
         pdb: Pdb {
-            guid: id[..16].try_into().expect("a GUID"),
-            age: u32::from_be_bytes(id[16..20].try_into().expect("an age")),
+            id: &id[..id.len() - 4],
+            age: u32::from_be_bytes(id[id.len() - 4..].try_into().expect("an age")),
             name: &plan.pdb,
         },
         debug,

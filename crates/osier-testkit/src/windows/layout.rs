@@ -1,33 +1,51 @@
-//! A layout that every clone has: Windows 7 SP1 on x86, without and with PAE.
+//! Layouts that every clone has: Windows 7 SP1 on x86, without and with PAE, and what is published of
+//! Windows 2000.
 
 use osier_profile::{
     BuildId, Identity, Kind, Member, OsKind, Profile, ProfileBuilder, Type, TypeKind,
 };
 
 const COMMON: &str = include_str!("facts/win7_sp1_x86.layout");
+const WIN2000: &str = include_str!("facts/win2000_sp4_x86.layout");
+const WIN7: &str = "the published layout of Windows 7 SP1 x86";
 const ENTRIES: &str = include_str!("facts/win7_x86_pte.layout");
 const ENTRIES_PAE: &str = include_str!("facts/win7_x86_pte_pae.layout");
 
 /// Windows 7 SP1 x86 without PAE. Its GUID is made up.
 pub fn win7_sp1_x86() -> Profile {
-    profile(0x7a, &[COMMON, ENTRIES])
+    profile(guid(0x7a), WIN7, &[COMMON, ENTRIES])
 }
 
 /// Windows 7 SP1 x86 with PAE. Its GUID is made up.
 pub fn win7_sp1_x86_pae() -> Profile {
-    profile(0x7b, &[COMMON, ENTRIES_PAE])
+    profile(guid(0x7b), WIN7, &[COMMON, ENTRIES_PAE])
 }
 
-fn profile(guid: u8, texts: &[&str]) -> Profile {
-    let id = [vec![guid; 16], vec![0, 0, 0, 1]].concat();
+/// Windows 2000 SP4 x86, without PAE. Its PDB's signature, by which kernels of that age name their
+/// PDBs, is made up.
+pub fn win2000_sp4_x86() -> Profile {
+    const SIGNATURE: u32 = 0x3ee6_50b3;
+    let published = "the published layout of Windows 2000 SP4 x86";
+    profile(
+        BuildId::of_nb10(SIGNATURE, 1),
+        published,
+        &[WIN2000, ENTRIES],
+    )
+}
+
+fn guid(digits: u8) -> BuildId {
+    BuildId([vec![digits; 16], vec![0, 0, 0, 1]].concat())
+}
+
+fn profile(id: BuildId, published: &str, texts: &[&str]) -> Profile {
     let mut builder = ProfileBuilder::new(Identity {
         os: OsKind::Windows,
         pointer_bytes: 4,
-        build_id: Some(BuildId(id)),
+        build_id: Some(id),
         banner: Vec::new(),
         release: String::new(),
     });
-    builder.provenance("the published layout of Windows 7 SP1 x86");
+    builder.provenance(published);
     let types = || texts.iter().flat_map(|text| blocks(text));
     let sizes: Vec<(&str, u64)> = types().map(|(name, bytes, _)| (name, bytes)).collect();
     for (name, bytes, rows) in types() {

@@ -52,7 +52,7 @@ mod writer;
 
 pub use cpu::Processor;
 pub use debugger::DebuggerData;
-pub use layout::{win7_sp1_x86, win7_sp1_x86_pae};
+pub use layout::{win7_sp1_x86, win7_sp1_x86_pae, win2000_sp4_x86};
 pub use libosi::Libosi;
 pub use machine::WindowsMachine;
 pub use plan::Plan;

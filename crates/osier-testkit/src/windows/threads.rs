@@ -24,7 +24,9 @@ pub(super) fn write(w: &mut Writer<'_>, owner: Object, process: &mut Process, sp
         if let Some(peb) = peb {
             teb(w, object, space, thread, pid, peb);
         }
-        executive.push(w.member(object, "ThreadListEntry"));
+        if !executive.is_empty() {
+            executive.push(w.member(object, "ThreadListEntry"));
+        }
         if !kernel.is_empty() {
             kernel.push(w.member(object, "Tcb.ThreadListEntry"));
         }
@@ -36,12 +38,16 @@ pub(super) fn write(w: &mut Writer<'_>, owner: Object, process: &mut Process, sp
     w.set_if(owner, "ActiveThreads", count);
 }
 
-/// The heads of the executive's ring and of the kernel's.
+/// The heads of the executive's ring and of the kernel's, where the layout has them.
 fn heads(w: &mut Writer<'_>, owner: Object) -> (Vec<VirtAddr>, Vec<VirtAddr>) {
-    let executive = vec![w.member(owner, "ThreadListHead")];
+    let has = w.has(owner.ty, "ThreadListHead");
+    let executive = has.then(|| w.member(owner, "ThreadListHead"));
     let has = w.has(owner.ty, "Pcb.ThreadListHead") && w.has(ETHREAD, "Tcb.ThreadListEntry");
     let kernel = has.then(|| w.member(owner, "Pcb.ThreadListHead"));
-    (executive, kernel.into_iter().collect())
+    (
+        executive.into_iter().collect(),
+        kernel.into_iter().collect(),
+    )
 }
 
 fn one(w: &mut Writer<'_>, object: Object, owner: VirtAddr, pid: u64, thread: &Thread) {
@@ -55,7 +61,9 @@ fn one(w: &mut Writer<'_>, object: Object, owner: VirtAddr, pid: u64, thread: &T
     } else {
         0
     };
-    w.set_long(object, "CreateTime", thread.create_time << shift);
+    if w.has(ETHREAD, "CreateTime") {
+        w.set_long(object, "CreateTime", thread.create_time << shift);
+    }
     w.set_if(object, "Tcb.State", u64::from(thread.state));
     w.set_if(object, "Tcb.ApcState.Process", owner.0);
     // XP has it in the executive's part, later kernels in the kernel's.

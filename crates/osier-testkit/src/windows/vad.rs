@@ -27,6 +27,9 @@ pub(super) fn write(
     process: &mut Process,
     sections: &mut Sections,
 ) {
+    if !w.has_type("_MMVAD") {
+        return;
+    }
     if !process.all_vads {
         add_images(process);
     }

@@ -18,6 +18,7 @@ mod ids;
 mod layouts;
 mod osi_test;
 mod rows;
+mod win2000;
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
