@@ -30,7 +30,7 @@ fn main() {
     plan.ram = number("RAM_GIB", 4) << 30;
     let processes = number("PROCESSES", 500);
     plan.processes.extend((2..=processes).map(process));
-    plan.run(20 * processes + 4);
+    plan.run(32 * processes + 8);
     let machine = plan.write(&profile);
     let out = Path::new(&out);
     if out.extension().is_some_and(|extension| extension == "dmp") {
@@ -42,7 +42,7 @@ fn main() {
 }
 
 fn process(number: u64) -> Process {
-    let pid = 20 * number;
+    let pid = 32 * number + 4; // no id is the first of a page of ids
     let path = format!("C:\\Program Files\\Many\\process{number}.exe");
     let cmdline = format!("\"{path}\" --number {number}");
     let mut process = Process::new(pid, &format!("process{number}.exe"))

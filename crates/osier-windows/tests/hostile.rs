@@ -111,15 +111,20 @@ impl Bench {
         let loss = |why: &Why| matches!(why, Why::Unreadable(_) | Why::Implausible { .. });
         let marked =
             |fields: &answers::Fields| fields.values().any(|value| value.as_ref().is_err_and(loss));
-        // A mapping is known by its addresses, which a flipped bit changes: as many are there.
+        // A mapping is known by its addresses, and an image by where the loader has it; a flipped bit
+        // changes both: as many are there.
         let count = |all: &Answers| all.rows.keys().filter(|key| key.0 == table).count();
-        let moved = table.starts_with("mapping") && count(after) >= count(&self.before);
-        // A pointer that was a process's PEB and is null now says that there is none.
+        let by_address = table.starts_with("mapping") || table.starts_with("library");
+        let moved = by_address && count(after) >= count(&self.before);
+        // A pointer that was a process's PEB, native or 32-bit, and is null now says that there is
+        // none; and a PEB whose pointers are all null is that of a process which is just beginning.
         let process = table.rsplit(' ').next().unwrap_or_default();
         let peb_gone = after.rows.iter().any(|((of, at), fields)| {
+            let before = |name: &str| self.before.rows[&(of.clone(), *at)].get(name).cloned();
+            let differs = |name: &str| fields.get(name).cloned() != before(name);
             of == "process"
                 && VirtAddr(*at).to_string() == process
-                && fields.get("peb") != self.before.rows[&(of.clone(), *at)].get("peb")
+                && ["peb", "wow64", "path"].into_iter().any(differs)
         });
         let ends = after.ends.get(table);
         moved
@@ -162,16 +167,18 @@ impl Bench {
     }
 }
 
-/// The layouts that every clone has, and the newest where it is to be had.
+/// The layouts that every clone has, and one of each later shape where it is to be had.
 fn benches() -> Vec<Bench> {
     let own = layouts::own();
     let mut all: Vec<Bench> = own
         .iter()
         .map(|one| Bench::new(&one.name, &one.profile))
         .collect();
-    match layouts::of("5278AFF8") {
-        Ok(layout) => all.push(Bench::new(&layout.name, &layout.profile)),
-        Err(reason) => osier_testkit::report_skip(module_path!(), &reason),
+    for guid in ["3844DBB9", "C78AB9DB", "2E6DEB6C", "5278AFF8", "FDCBA251"] {
+        match layouts::of(guid) {
+            Ok(layout) => all.push(Bench::new(&layout.name, &layout.profile)),
+            Err(reason) => osier_testkit::report_skip(module_path!(), &reason),
+        }
     }
     all
 }
@@ -183,7 +190,7 @@ fn report(what: &str, wrong: &[String]) {
 
 #[test]
 fn flipped_bits() {
-    const FLIPS: usize = 400;
+    const FLIPS: usize = 600;
     let mut wrong = Vec::new();
     for (n, bench) in (0..).zip(benches()) {
         let mut random = Random::new(n + 1);
@@ -209,7 +216,7 @@ fn flipped_bits() {
 
 #[test]
 fn pointers_at_themselves_at_nothing_and_at_each_other() {
-    const CHANGES: usize = 400;
+    const CHANGES: usize = 600;
     let mut wrong = Vec::new();
     for (n, bench) in (0..).zip(benches()) {
         let pointers = bench.pointers();

@@ -198,6 +198,14 @@ fn two_levels_and_pae() {
     }
 }
 
+/// The kernels of XP, with and without PAE, where the symbol files are.
+#[test]
+fn windows_xp() {
+    for layout in layouts::xp() {
+        knock_out(&layout.profile);
+    }
+}
+
 /// A 64-bit layout by its GUID's beginning, where the symbol files are.
 fn real(guid: &str) {
     match layouts::of(guid) {
@@ -219,6 +227,11 @@ fn windows_8_1() {
 #[test]
 fn windows_10() {
     real("5278AFF8");
+}
+
+#[test]
+fn windows_10_of_2016() {
+    real("2E6DEB6C");
 }
 
 #[test]
