@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use osier::ask::{Question, ask};
+use osier::ask::{Asker, Question};
 use osier::format::describe_end;
 use osier::osier_profile::Profile;
 use osier::{Error, Last, ProfileSource, Session, Shared, open_snapshot};
 
-use crate::RunOptions;
+use crate::Asking;
 use crate::budget::Budget;
 use crate::fence::fence;
 use crate::inputs::Input;
@@ -36,12 +36,12 @@ pub(crate) fn answer(
     mut entry: Entry,
     shared: &Shared,
     tables: &[Table],
-    options: &RunOptions,
+    asking: &Asking,
 ) -> Answer {
-    let mut budget = Budget::new(options.time_limit, options.memory_limit);
+    let mut budget = Budget::new(asking.time_limit, asking.memory_limit);
     let id = entry.id.clone().unwrap_or_default();
     let asked = fence(|| {
-        if let Some(probe) = &options.probe {
+        if let Some(probe) = &asking.probe {
             (probe.0)(&input.path);
         }
         let session = attach(input, found, shared).map_err(|error| error.to_string())?;
@@ -82,6 +82,7 @@ fn ask_all(
     (name, id): (&str, &str),
     budget: &mut Budget,
 ) -> Result<(Vec<Asked>, Vec<Piece>), String> {
+    let asker = Asker::new(&*session.osi);
     let mut all = Vec::new();
     let mut pieces = Vec::new();
     let mut before = 0_usize;
@@ -89,7 +90,7 @@ fn ask_all(
         let mut rows = Rows::new(table, name, id);
         let (mut count, mut lost) = (0_usize, 0_usize);
         if budget.over().is_none() {
-            let ends = ask(&*session.osi, table.question, &mut |row| {
+            let ends = asker.ask(table.question, &mut |row| {
                 rows.push(row);
                 count = count.saturating_add(1);
                 lost = lost.saturating_add(row.losses());

@@ -8,9 +8,9 @@
 //! | `Bytes` | `Utf8` | and `NAME_hex`, the bytes where the text does not give them back |
 //! | `Instant` | `Timestamp(Nanosecond, UTC)` | |
 //!
-//! Before them stand `snapshot` and `id`, after them `absent`: why values are null, as JSON.
+//! A column of addresses says so in its metadata, which no file keeps. Before them stand `snapshot` and `id`, after them `absent`: why values are null, as JSON.
 
-use std::fmt::Write as _;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::builder::{
@@ -23,6 +23,18 @@ use osier::tables::{Cell, Column, Columns, Kind, Row};
 
 const UTC: &str = "UTC";
 
+/// The metadata of a column of addresses, which are numbers by their type.
+const KIND: (&str, &str) = ("kind", "address");
+
+/// Whether the values of a column are addresses: those of a table's own column, or of one that it
+/// was passed on to with its metadata.
+pub fn is_address(field: &Field) -> bool {
+    field
+        .metadata()
+        .get(KIND.0)
+        .is_some_and(|kind| kind == KIND.1)
+}
+
 /// The schema of a table with these columns.
 pub(crate) fn schema(columns: &Columns) -> SchemaRef {
     let mut fields = vec![
@@ -30,7 +42,12 @@ pub(crate) fn schema(columns: &Columns) -> SchemaRef {
         Field::new("id", DataType::Utf8, false),
     ];
     for column in columns.iter() {
-        fields.push(Field::new(column.name, data_type(column.kind), true));
+        let field = Field::new(column.name, data_type(column.kind), true);
+        fields.push(if column.kind == Kind::Address {
+            field.with_metadata(HashMap::from([(KIND.0.to_owned(), KIND.1.to_owned())]))
+        } else {
+            field
+        });
         if column.kind == Kind::Bytes {
             let name = format!("{}_hex", column.name);
             fields.push(Field::new(name, DataType::Utf8, true));
@@ -54,6 +71,8 @@ pub(crate) struct Batch {
     schema: SchemaRef,
     columns: Vec<(&'static Column, Values)>,
     absent: StringBuilder,
+    /// Where the text of `absent` is made.
+    line: String,
     rows: usize,
     held: usize,
 }
@@ -137,6 +156,7 @@ impl Batch {
             schema,
             columns,
             absent: StringBuilder::new(),
+            line: String::new(),
             rows: 0,
             held: 0,
         }
@@ -144,21 +164,23 @@ impl Batch {
 
     /// Adds a row, whose cells are in the order of `columns`.
     pub(crate) fn push(&mut self, columns: &Columns, row: &dyn Row) {
-        let mut absent = String::new();
+        let absent = &mut self.line;
+        absent.clear();
         for ((column, values), cell) in self.columns.iter_mut().zip(columns.cells(row)) {
             let bytes = values.push(cell.as_ref());
             self.held = self.held.saturating_add(bytes);
             if let Some(Cell::Absent(why)) = cell {
-                absent.push(if absent.is_empty() { '{' } else { ',' });
-                let _ = write!(absent, "\"{}\":", column.name);
-                json_absence(why, &mut absent);
+                absent.push_str(if absent.is_empty() { "{\"" } else { ",\"" });
+                absent.push_str(column.name);
+                absent.push_str("\":");
+                json_absence(why, absent);
             }
         }
         if absent.is_empty() {
             self.absent.append_null();
         } else {
             absent.push('}');
-            self.absent.append_value(&absent);
+            self.absent.append_value(&*absent);
         }
         self.held = self.held.saturating_add(absent.len());
         self.rows = self.rows.saturating_add(1);

@@ -15,7 +15,7 @@ use rayon::ThreadPool;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
 
-use crate::RunOptions;
+use crate::Asking;
 use crate::fence::fence;
 use crate::inputs::Input;
 use crate::manifest::Status;
@@ -74,7 +74,7 @@ pub(crate) struct Identified {
 pub(crate) fn identify(
     inputs: &[Input],
     shared: &Shared,
-    options: &RunOptions,
+    asking: &Asking,
     pool: &ThreadPool,
     done: &mut dyn FnMut(usize),
 ) -> Identified {
@@ -83,7 +83,7 @@ pub(crate) fn identify(
     let mut count = 0_usize;
     for block in inputs.chunks(BLOCK) {
         let known: Vec<Last> = roots.iter().copied().collect();
-        let look = |input| look(input, shared, &known, options.hash);
+        let look = |input| look(input, shared, &known, asking.hash);
         let looked: Vec<(Facts, Look)> = pool.install(|| block.par_iter().map(look).collect());
         for (input, (facts, look)) in block.iter().zip(looked) {
             if let Look::Kernel(found) = &look {

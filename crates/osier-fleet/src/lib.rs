@@ -11,14 +11,20 @@
 //! is written and what is promised of it.
 
 mod answer;
+#[cfg(feature = "arrow")]
+mod arrow;
 mod budget;
-#[cfg(feature = "parquet")]
+#[cfg(feature = "arrow")]
 mod columns;
 mod fence;
+mod file_format;
+mod fleet;
 mod identify;
 mod inputs;
 mod journal;
 mod manifest;
+#[cfg(feature = "arrow")]
+mod manifest_columns;
 mod options;
 mod output;
 #[cfg(feature = "parquet")]
@@ -27,7 +33,9 @@ mod rows;
 mod run;
 mod table;
 
+#[cfg(feature = "arrow")]
+pub use arrow::{Answered, answers, is_address, manifest_schema, table_schema};
 pub use inputs::{Input, gather};
 pub use manifest::Status;
-pub use options::{Probe, RunOptions, TableFormat};
+pub use options::{Asking, Probe, RunOptions, TableFormat};
 pub use run::{Event, RunError, Summary, run};

@@ -82,56 +82,122 @@ impl Entry {
 
     /// The entry as a JSON object. Its last two fields differ from run to run.
     pub(crate) fn json(&self) -> String {
-        let mut json = String::from("{\"snapshot\":");
-        json_string(&self.snapshot, &mut json);
-        let mut field = |name: &str, text: Option<&str>| {
-            let _ = write!(json, ",\"{name}\":");
-            match text {
-                Some(text) => json_string(text, &mut json),
-                None => json.push_str("null"),
-            }
-        };
-        field("id", self.id.as_deref());
-        field("path", Some(&self.path));
-        field("format", self.format);
-        field("kernel", self.kernel.as_deref());
-        field("build_id", self.build_id.as_deref());
-        field("profile", self.profile.as_deref());
-        field("status", Some(self.status.word()));
-        let _ = match self.bytes {
-            Some(bytes) => write!(json, ",\"bytes\":{bytes}"),
-            None => write!(json, ",\"bytes\":null"),
-        };
-        json.push_str(",\"why\":");
-        list(&self.why, &mut json, |why, json| json_string(why, json));
-        self.of_each("rows", &mut json, |asked, json| {
+        let mut json = String::new();
+        for (field, value) in FIELDS.iter().zip(self.values()) {
+            json.push(if json.is_empty() { '{' } else { ',' });
+            let _ = write!(json, "\"{}\":", field.name);
+            value.write(&mut json);
+        }
+        json.push('}');
+        json
+    }
+
+    /// The values of [`FIELDS`].
+    pub(crate) fn values(&self) -> [Value<'_>; FIELDS.len()] {
+        let mut why = String::new();
+        list(&self.why, &mut why, |why, json| json_string(why, json));
+        let rows = self.of_each(|asked, json| {
             let _ = write!(json, "{}", asked.rows);
         });
-        self.of_each("lost", &mut json, |asked, json| {
+        let lost = self.of_each(|asked, json| {
             let _ = write!(json, "{}", asked.lost);
         });
-        self.of_each("ends", &mut json, |asked, json| {
+        let ends = self.of_each(|asked, json| {
             list(&asked.ends.0, json, |(walk, end), json| {
                 json_ending(walk, end, json);
             });
         });
-        let milliseconds = self.elapsed.as_secs_f64() * 1e3;
-        let _ = write!(json, ",\"elapsed_ms\":{milliseconds:.3}");
-        let _ = match peak_bytes() {
-            Some(peak) => write!(json, ",\"peak_bytes\":{peak}}}"),
-            None => write!(json, ",\"peak_bytes\":null}}"),
-        };
-        json
+        [
+            Value::Text(Some(&self.snapshot)),
+            Value::Text(self.id.as_deref()),
+            Value::Text(Some(&self.path)),
+            Value::Text(self.format),
+            Value::Text(self.kernel.as_deref()),
+            Value::Text(self.build_id.as_deref()),
+            Value::Text(self.profile.as_deref()),
+            Value::Text(Some(self.status.word())),
+            Value::Number(self.bytes),
+            Value::Json(why),
+            Value::Json(rows),
+            Value::Json(lost),
+            Value::Json(ends),
+            Value::Milliseconds(self.elapsed.as_secs_f64() * 1e3),
+            Value::Number(peak_bytes()),
+        ]
     }
 
-    fn of_each(&self, name: &str, json: &mut String, value: impl Fn(&Asked, &mut String)) {
-        let _ = write!(json, ",\"{name}\":{{");
+    /// An object with something of each answer.
+    fn of_each(&self, value: impl Fn(&Asked, &mut String)) -> String {
+        let mut json = String::from("{");
         for (number, asked) in self.asked.iter().enumerate() {
             let comma = if number == 0 { "" } else { "," };
             let _ = write!(json, "{comma}\"{}\":", asked.question.word());
-            value(asked, json);
+            value(asked, &mut json);
         }
         json.push('}');
+        json
+    }
+}
+
+/// A field of the manifest.
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) kind: FieldKind,
+}
+
+/// What a field's values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FieldKind {
+    Text,
+    Number,
+    Milliseconds,
+    /// Lists and objects.
+    Json,
+}
+
+const fn field(name: &'static str, kind: FieldKind) -> Field {
+    Field { name, kind }
+}
+
+/// The fields of the manifest.
+pub(crate) const FIELDS: [Field; 15] = [
+    field("snapshot", FieldKind::Text),
+    field("id", FieldKind::Text),
+    field("path", FieldKind::Text),
+    field("format", FieldKind::Text),
+    field("kernel", FieldKind::Text),
+    field("build_id", FieldKind::Text),
+    field("profile", FieldKind::Text),
+    field("status", FieldKind::Text),
+    field("bytes", FieldKind::Number),
+    field("why", FieldKind::Json),
+    field("rows", FieldKind::Json),
+    field("lost", FieldKind::Json),
+    field("ends", FieldKind::Json),
+    field("elapsed_ms", FieldKind::Milliseconds),
+    field("peak_bytes", FieldKind::Number),
+];
+
+/// The value of a field.
+pub(crate) enum Value<'a> {
+    Text(Option<&'a str>),
+    Number(Option<u64>),
+    Milliseconds(f64),
+    Json(String),
+}
+
+impl Value<'_> {
+    fn write(&self, json: &mut String) {
+        let _ = match self {
+            Self::Text(Some(text)) => {
+                json_string(text, json);
+                Ok(())
+            }
+            Self::Number(Some(number)) => write!(json, "{number}"),
+            Self::Milliseconds(time) => write!(json, "{time:.3}"),
+            Self::Json(text) => json.write_str(text),
+            Self::Text(None) | Self::Number(None) => json.write_str("null"),
+        };
     }
 }
 

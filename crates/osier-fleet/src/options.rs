@@ -8,6 +8,8 @@ use std::time::Duration;
 use osier::Options;
 use osier::ask::Question;
 
+use crate::table::Shape;
+
 /// How tables are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableFormat {
@@ -28,6 +30,16 @@ impl TableFormat {
             Self::Csv => "csv",
             #[cfg(feature = "parquet")]
             Self::Parquet => "parquet",
+        }
+    }
+
+    /// How rows are gathered that are written so.
+    pub(crate) const fn shape(self) -> Shape {
+        match self {
+            Self::Jsonl => Shape::Jsonl,
+            Self::Csv => Shape::Csv,
+            #[cfg(feature = "parquet")]
+            Self::Parquet => Shape::Columns,
         }
     }
 
@@ -52,21 +64,14 @@ impl fmt::Debug for Probe {
     }
 }
 
-/// What a run is told.
+/// What is asked of every snapshot, and how much may be spent on it.
 #[derive(Clone, Debug)]
-pub struct RunOptions {
+pub struct Asking {
     /// How each snapshot is opened; its table root and registers should be left out, being one
     /// snapshot's own.
     pub sessions: Options,
     /// The questions; each makes a table of the command's name, such as `ps`.
     pub questions: Vec<Question>,
-    /// How tables are written.
-    pub to: TableFormat,
-    /// Rows of all tables that are written together where the format has row groups: a group ends
-    /// with the snapshot that brings so many.
-    pub row_group: usize,
-    /// The folder that tables and manifest are written to.
-    pub out: PathBuf,
     /// Number of snapshots that are read at the same time.
     pub jobs: usize,
     /// The most time that reading one snapshot may take. It is looked at with every row.
@@ -75,42 +80,66 @@ pub struct RunOptions {
     pub memory_limit: usize,
     /// Make the id of a snapshot of all its bytes instead of its size and time.
     pub hash: bool,
-    /// Throw away what an interrupted run left behind.
-    pub fresh: bool,
     /// Called before each snapshot is read.
     pub probe: Option<Probe>,
 }
 
-impl RunOptions {
+impl Asking {
     /// The bytes that the rows of one snapshot may take unless something else is said.
     pub const MEMORY_LIMIT: usize = 256 << 20;
 
-    /// Rows that are written together unless something else is said.
-    pub const ROW_GROUP: usize = 1 << 17;
-
-    /// A run over the usual questions ([`Question::USUAL`]) into `out`, as JSON Lines.
-    pub fn new(sessions: Options, out: PathBuf, jobs: usize) -> Self {
+    /// The usual questions ([`Question::USUAL`]).
+    pub fn new(sessions: Options, jobs: usize) -> Self {
         Self {
             sessions,
             questions: Question::USUAL.to_vec(),
-            to: TableFormat::Jsonl,
-            row_group: Self::ROW_GROUP,
-            out,
             jobs,
             time_limit: None,
             memory_limit: Self::MEMORY_LIMIT,
             hash: false,
-            fresh: false,
             probe: None,
+        }
+    }
+}
+
+/// What a run is told.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// What is asked.
+    pub asking: Asking,
+    /// How tables are written.
+    pub to: TableFormat,
+    /// Rows of all tables that are written together where the format has row groups: a group ends
+    /// with the snapshot that brings so many.
+    pub row_group: usize,
+    /// The folder that tables and manifest are written to.
+    pub out: PathBuf,
+    /// Throw away what an interrupted run left behind.
+    pub fresh: bool,
+}
+
+impl RunOptions {
+    /// Rows that are written together unless something else is said.
+    pub const ROW_GROUP: usize = 1 << 17;
+
+    /// A run into `out`, as JSON Lines.
+    pub fn new(asking: Asking, out: PathBuf) -> Self {
+        Self {
+            asking,
+            to: TableFormat::Jsonl,
+            row_group: Self::ROW_GROUP,
+            out,
+            fresh: false,
         }
     }
 
     /// Everything that the bytes of the tables depend on besides the snapshots, as one line.
     pub(crate) fn fingerprint(&self) -> String {
-        let words: Vec<&str> = self.questions.iter().map(|q| q.word()).collect();
+        let asking = &self.asking;
+        let words: Vec<&str> = asking.questions.iter().map(|q| q.word()).collect();
         let sessions = Options {
             cache: None,
-            ..self.sessions.clone()
+            ..asking.sessions.clone()
         };
         format!(
             "osier {} {} {} {} {:?} {} {} {sessions:?}",
@@ -118,9 +147,9 @@ impl RunOptions {
             words.join(","),
             self.to.extension(),
             self.row_group,
-            self.time_limit,
-            self.memory_limit,
-            self.hash,
+            asking.time_limit,
+            asking.memory_limit,
+            asking.hash,
         )
     }
 }

@@ -9,11 +9,11 @@ use rayon::ThreadPool;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::answer::Answer;
+use crate::file_format::FileFormat;
 use crate::identify::Subject;
 use crate::journal::{Done, Journal, Refused};
 use crate::manifest::{Entry, Status};
 use crate::rows::Piece;
-use crate::table::Table;
 use crate::{RunError, RunOptions};
 
 /// The folder in the run's own where it keeps what is not finished.
@@ -34,7 +34,7 @@ pub(crate) struct Output<'a> {
     out: PathBuf,
     work: PathBuf,
     pool: &'a ThreadPool,
-    tables: &'a [Table],
+    formats: &'a [FileFormat<'a>],
     files: Vec<TableFile>,
     journal: Journal,
     /// Rows that are written together, at least; `None` when each snapshot is written at once.
@@ -58,7 +58,7 @@ impl<'a> Output<'a> {
     pub(crate) fn open(
         options: &RunOptions,
         pool: &'a ThreadPool,
-        tables: &'a [Table],
+        formats: &'a [FileFormat<'a>],
         subjects: &[Subject],
     ) -> Result<(Self, Vec<Status>), RunError> {
         let out = options.out.clone();
@@ -79,7 +79,7 @@ impl<'a> Output<'a> {
             out,
             work: work.clone(),
             pool,
-            tables,
+            formats,
             files: Vec::new(),
             journal,
             row_group: options.to.has_row_groups().then_some(options.row_group),
@@ -95,8 +95,8 @@ impl<'a> Output<'a> {
 
     /// Opens the tables and cuts them, and the journal, to what is finished and whole.
     fn go_on(&mut self, done: &mut Vec<Done>) -> io::Result<()> {
-        for table in self.tables {
-            let path = self.work.join(table.growing_file());
+        for format in self.formats {
+            let path = self.work.join(format.growing_file());
             self.files.push(TableFile::open(path)?);
         }
         let whole = |lengths: &Vec<u64>| {
@@ -110,12 +110,12 @@ impl<'a> Output<'a> {
         }
         self.journal.keep(done.last())?;
         let kept = done.last().and_then(|last| last.lengths.as_ref());
-        for (number, (file, table)) in self.files.iter_mut().zip(self.tables).enumerate() {
+        for (number, (file, format)) in self.files.iter_mut().zip(self.formats).enumerate() {
             if let Some(&len) = kept.and_then(|lengths| lengths.get(number)) {
                 file.cut(len)?;
             } else {
                 file.cut(0)?;
-                file.append(table.header().as_bytes())?;
+                file.append(format.header().as_bytes())?;
             }
         }
         Ok(())
@@ -162,21 +162,21 @@ impl<'a> Output<'a> {
 
     /// Adds to each table the rows of these snapshots.
     fn append(&mut self, snapshots: Vec<Vec<Piece>>) -> io::Result<()> {
-        let mut pieces: Vec<Vec<Piece>> = self.tables.iter().map(|_| Vec::new()).collect();
+        let mut pieces: Vec<Vec<Piece>> = self.formats.iter().map(|_| Vec::new()).collect();
         for snapshot in snapshots {
             for (of_table, piece) in pieces.iter_mut().zip(snapshot) {
                 of_table.push(piece);
             }
         }
-        let encode = |(table, pieces): (&Table, Vec<Piece>)| table.encode(pieces);
+        let encode = |(format, pieces): (&FileFormat<'_>, Vec<Piece>)| format.encode(pieces);
         let encoded: Vec<Vec<u8>> = if self.row_group.is_none() {
             // Text is only put down: that is no work for another thread.
-            let tables = self.tables.iter().zip(pieces);
-            tables.map(encode).collect::<io::Result<_>>()?
+            let formats = self.formats.iter().zip(pieces);
+            formats.map(encode).collect::<io::Result<_>>()?
         } else {
-            let tables: Vec<_> = self.tables.iter().zip(pieces).collect();
+            let formats: Vec<_> = self.formats.iter().zip(pieces).collect();
             self.pool.install(|| {
-                tables
+                formats
                     .into_par_iter()
                     .map(encode)
                     .collect::<io::Result<_>>()
@@ -196,15 +196,15 @@ impl<'a> Output<'a> {
             for file in &self.files {
                 file.file.sync_data().map_err(failed)?;
             }
-            for table in self.tables {
-                table.complete(&self.work).map_err(failed)?;
+            for format in self.formats {
+                format.complete(&self.work).map_err(failed)?;
             }
             self.journal.finish().map_err(failed)?;
         }
         self.journal
             .manifest(&self.work.join(MANIFEST))
             .map_err(failed)?;
-        let names = self.tables.iter().map(Table::file);
+        let names = self.formats.iter().map(FileFormat::file);
         for name in names.chain([MANIFEST.to_owned()]) {
             let from = self.work.join(&name);
             // Whoever was interrupted here gave some of them their names.

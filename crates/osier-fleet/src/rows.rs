@@ -3,8 +3,7 @@
 use osier::format::{csv_row_of, csv_text, json_fields, json_string};
 use osier::tables::Row;
 
-use crate::TableFormat;
-use crate::table::Table;
+use crate::table::{Shape, Table};
 
 /// Rows that are being gathered.
 pub(crate) struct Rows<'a> {
@@ -15,7 +14,7 @@ pub(crate) struct Rows<'a> {
 enum Form {
     /// The first two fields of every row, and the rows.
     Text { label: String, text: String },
-    #[cfg(feature = "parquet")]
+    #[cfg(feature = "arrow")]
     Columns {
         batch: crate::columns::Batch,
         name: String,
@@ -26,7 +25,7 @@ enum Form {
 /// Rows that wait to be written.
 pub(crate) enum Piece {
     Text(String),
-    #[cfg(feature = "parquet")]
+    #[cfg(feature = "arrow")]
     Columns(arrow_array::RecordBatch),
 }
 
@@ -34,21 +33,21 @@ impl<'a> Rows<'a> {
     /// No rows yet of the snapshot `name`, which has this id.
     pub(crate) fn new(table: &'a Table, name: &str, id: &str) -> Self {
         let mut label = String::new();
-        match table.to {
-            TableFormat::Jsonl => {
+        match table.shape {
+            Shape::Jsonl => {
                 label.push_str("{\"snapshot\":");
                 json_string(name, &mut label);
                 label.push_str(",\"id\":");
                 json_string(id, &mut label);
             }
-            TableFormat::Csv => {
+            Shape::Csv => {
                 csv_text(name, &mut label);
                 label.push(',');
                 label.push_str(id);
                 label.push(',');
             }
-            #[cfg(feature = "parquet")]
-            TableFormat::Parquet => {
+            #[cfg(feature = "arrow")]
+            Shape::Columns => {
                 let batch = crate::columns::Batch::new(table.schema.clone(), &table.columns);
                 let (name, id) = (name.to_owned(), id.to_owned());
                 let form = Form::Columns { batch, name, id };
@@ -69,7 +68,7 @@ impl<'a> Rows<'a> {
         match &mut self.form {
             Form::Text { label, text } => {
                 text.push_str(label);
-                if self.table.to == TableFormat::Csv {
+                if self.table.shape == Shape::Csv {
                     csv_row_of(&self.table.columns, row, text);
                     text.push_str("\r\n");
                 } else {
@@ -77,7 +76,7 @@ impl<'a> Rows<'a> {
                     text.push_str("}\n");
                 }
             }
-            #[cfg(feature = "parquet")]
+            #[cfg(feature = "arrow")]
             Form::Columns { batch, .. } => batch.push(&self.table.columns, row),
         }
     }
@@ -86,20 +85,20 @@ impl<'a> Rows<'a> {
     pub(crate) fn held(&self) -> usize {
         match &self.form {
             Form::Text { text, .. } => text.len(),
-            #[cfg(feature = "parquet")]
+            #[cfg(feature = "arrow")]
             Form::Columns { batch, .. } => batch.held(),
         }
     }
 
     /// The rows as they wait to be written. The error says in words what is wrong with them.
     #[cfg_attr(
-        not(feature = "parquet"),
+        not(feature = "arrow"),
         allow(clippy::unnecessary_wraps, reason = "text cannot fail")
     )]
     pub(crate) fn finish(self) -> Result<Piece, String> {
         match self.form {
             Form::Text { text, .. } => Ok(Piece::Text(text)),
-            #[cfg(feature = "parquet")]
+            #[cfg(feature = "arrow")]
             Form::Columns { batch, name, id } => {
                 let batch = batch.finish(&name, &id);
                 batch.map(Piece::Columns).map_err(|error| error.to_string())

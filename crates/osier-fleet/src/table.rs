@@ -1,104 +1,38 @@
-//! A table of a run: the question, and how its rows become bytes of a file.
-
-#![cfg_attr(
-    not(feature = "parquet"),
-    allow(
-        unused_variables,
-        clippy::unnecessary_wraps,
-        clippy::unused_self,
-        reason = "text needs neither an encoder nor completing, and cannot fail"
-    )
-)]
-
-use std::io;
-use std::path::Path;
+//! A table: the question, and how its rows are gathered.
 
 use osier::ask::Question;
-use osier::format::csv_header_of;
 use osier::tables::{Columns, of};
 
-use crate::TableFormat;
-use crate::rows::Piece;
+/// How rows are gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// As text, an object a line.
+    Jsonl,
+    /// As text, a record a line.
+    Csv,
+    /// As Arrow columns.
+    #[cfg(feature = "arrow")]
+    Columns,
+}
 
-/// A table of a run.
+/// The table of a question.
 pub(crate) struct Table {
     pub(crate) question: Question,
-    pub(crate) to: TableFormat,
+    pub(crate) shape: Shape,
     pub(crate) columns: Columns,
-    #[cfg(feature = "parquet")]
+    #[cfg(feature = "arrow")]
     pub(crate) schema: arrow_schema::SchemaRef,
-    #[cfg(feature = "parquet")]
-    encoder: crate::parquet::Encoder,
 }
 
 impl Table {
-    pub(crate) fn new(question: Question, to: TableFormat) -> io::Result<Self> {
+    pub(crate) fn new(question: Question, shape: Shape) -> Self {
         let columns = Columns::of(of(question));
-        #[cfg(feature = "parquet")]
-        let schema = crate::columns::schema(&columns);
-        Ok(Self {
+        Self {
             question,
-            to,
+            shape,
+            #[cfg(feature = "arrow")]
+            schema: crate::columns::schema(&columns),
             columns,
-            #[cfg(feature = "parquet")]
-            encoder: crate::parquet::Encoder::new(schema.clone())?,
-            #[cfg(feature = "parquet")]
-            schema,
-        })
-    }
-
-    /// What stands before the first row while the run goes on.
-    pub(crate) fn header(&self) -> String {
-        let mut header = String::new();
-        if self.to == TableFormat::Csv {
-            header.push_str("snapshot,id,");
-            csv_header_of(&self.columns, &mut header);
-            header.push_str("\r\n");
-        }
-        header
-    }
-
-    /// The name of the table's file.
-    pub(crate) fn file(&self) -> String {
-        format!("{}.{}", self.question.word(), self.to.extension())
-    }
-
-    /// The name of the file that rows are added to while the run goes on: the table's own, or one
-    /// that it is made of at the end.
-    pub(crate) fn growing_file(&self) -> String {
-        match self.to {
-            TableFormat::Jsonl | TableFormat::Csv => self.file(),
-            #[cfg(feature = "parquet")]
-            TableFormat::Parquet => format!("{}.parts", self.question.word()),
-        }
-    }
-
-    /// The bytes that are added for these rows, which are written together.
-    pub(crate) fn encode(&self, pieces: Vec<Piece>) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        #[cfg(feature = "parquet")]
-        let mut batches = Vec::new();
-        for piece in pieces {
-            match piece {
-                Piece::Text(text) if bytes.is_empty() => bytes = text.into_bytes(),
-                Piece::Text(text) => bytes.extend_from_slice(text.as_bytes()),
-                #[cfg(feature = "parquet")]
-                Piece::Columns(batch) => batches.push(batch),
-            }
-        }
-        #[cfg(feature = "parquet")]
-        bytes.extend(self.encoder.encode(&batches)?);
-        Ok(bytes)
-    }
-
-    /// Makes the table's file in the folder `work` of the one that grew there.
-    pub(crate) fn complete(&self, work: &Path) -> io::Result<()> {
-        match self.to {
-            TableFormat::Jsonl | TableFormat::Csv => Ok(()),
-            #[cfg(feature = "parquet")]
-            TableFormat::Parquet => self
-                .encoder
-                .join(&work.join(self.growing_file()), &work.join(self.file())),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osier::Options;
-use osier_fleet::{Event, Probe, RunError, RunOptions, Status, Summary, TableFormat, run};
+use osier_fleet::{Asking, Event, Probe, RunError, RunOptions, Status, Summary, TableFormat, run};
 use serde_json::Value;
 
 const TABLES: [&str; 6] = ["ps", "handles", "current", "threads", "modules", "maps"];
@@ -55,7 +55,7 @@ fn golden() -> Vec<PathBuf> {
 }
 
 fn options(out: PathBuf, jobs: usize) -> RunOptions {
-    RunOptions::new(Options::default(), out, jobs)
+    RunOptions::new(Asking::new(Options::default(), jobs), out)
 }
 
 fn quietly(paths: &[PathBuf], options: &RunOptions) -> Summary {
@@ -170,12 +170,10 @@ fn each_failure_is_one_row_and_everything_else_is_complete() {
     let missing = scratch.join("missing.elf");
     let notes = snapshots.join("notes.txt");
     let out = scratch.join("out");
-    let options = RunOptions {
-        probe: Some(Probe(Arc::new(|path: &Path| {
-            assert!(!path.ends_with("c-panics.elf"), "a reader gave up");
-        }))),
-        ..options(out.clone(), 2)
-    };
+    let mut options = options(out.clone(), 2);
+    options.asking.probe = Some(Probe(Arc::new(|path: &Path| {
+        assert!(!path.ends_with("c-panics.elf"), "a reader gave up");
+    })));
     let mut seen = Vec::new();
     let summary = run(&[snapshots, missing, notes], &options, &mut |event| {
         if let Event::Finished { name, status, .. } = event {
@@ -251,10 +249,8 @@ fn files_of_folders_that_are_no_snapshots_are_left_out() {
 fn limits_stop_a_snapshot_and_keep_what_there_is() {
     let scratch = Scratch::new("limits");
     let out = scratch.join("out");
-    let small = RunOptions {
-        memory_limit: 100_000,
-        ..options(out.clone(), 1)
-    };
+    let mut small = options(out.clone(), 1);
+    small.asking.memory_limit = 100_000;
     assert_eq!(quietly(&golden()[..1], &small).partial, 1);
     let entry = &manifest(&out)[0];
     assert!(
@@ -276,13 +272,11 @@ fn limits_stop_a_snapshot_and_keep_what_there_is() {
         "stopped"
     );
 
-    let late = RunOptions {
-        time_limit: Some(Duration::from_millis(1)),
-        probe: Some(Probe(Arc::new(|_| {
-            std::thread::sleep(Duration::from_millis(5));
-        }))),
-        ..options(out.clone(), 1)
-    };
+    let mut late = options(out.clone(), 1);
+    late.asking.time_limit = Some(Duration::from_millis(1));
+    late.asking.probe = Some(Probe(Arc::new(|_| {
+        std::thread::sleep(Duration::from_millis(5));
+    })));
     assert_eq!(quietly(&golden()[..1], &late).partial, 1);
     assert!(reasons(&manifest(&out)[0]).contains("time limit of 1ms"));
 }
@@ -291,10 +285,7 @@ fn limits_stop_a_snapshot_and_keep_what_there_is() {
 fn an_interrupted_run_of_another_kind_is_not_gone_on_with() {
     let scratch = Scratch::new("other-run");
     let out = scratch.join("out");
-    let stopped = RunOptions {
-        probe: Some(Probe(Arc::new(|_| {}))),
-        ..options(out.clone(), 1)
-    };
+    let stopped = options(out.clone(), 1);
     // A journal that cannot be written to its end stops a run.
     fs::create_dir_all(out.join(".osier-run")).unwrap();
     fs::write(out.join(".osier-run/journal"), "of something else\n").unwrap();
@@ -316,10 +307,8 @@ fn the_id_is_of_the_contents_when_they_are_hashed() {
         fs::copy(&golden()[0], scratch.join(name)).unwrap();
     }
     let ids = |hash| {
-        let options = RunOptions {
-            hash,
-            ..options(out.clone(), 1)
-        };
+        let mut options = options(out.clone(), 1);
+        options.asking.hash = hash;
         quietly(
             &[scratch.join("one.elf"), scratch.join("two.elf")],
             &options,

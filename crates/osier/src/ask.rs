@@ -1,5 +1,6 @@
 //! Questions to a whole snapshot: what `osier ps`, `osier maps` and so on ask, row by row.
 
+use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
@@ -78,14 +79,61 @@ pub fn ask(
     question: Question,
     row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
 ) -> WalkEnds {
-    match question {
-        Question::Processes => osi.processes(&mut |process| row(&process)),
-        Question::Handles => osi.process_handles(&mut |handle| row(&handle)),
-        Question::Current => osi.current(&mut |current| row(&current)),
-        Question::Modules => osi.modules(&mut |module| row(&module)),
-        Question::Threads | Question::Mappings | Question::Pages => {
-            of_every_process(osi, question, row)
+    Asker::new(osi).ask(question, row)
+}
+
+/// Asks one snapshot several questions. The list of processes, which those about every process go
+/// through, is walked once.
+pub struct Asker<'a> {
+    osi: &'a dyn Osi,
+    processes: OnceCell<(Vec<VirtAddr>, WalkEnds)>,
+}
+
+impl<'a> Asker<'a> {
+    /// Nothing has been asked yet.
+    pub fn new(osi: &'a dyn Osi) -> Self {
+        Self {
+            osi,
+            processes: OnceCell::new(),
         }
+    }
+
+    /// As the function [`ask`].
+    pub fn ask(
+        &self,
+        question: Question,
+        row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        match question {
+            Question::Processes => self.osi.processes(&mut |process| row(&process)),
+            Question::Handles => self.osi.process_handles(&mut |handle| row(&handle)),
+            Question::Current => self.osi.current(&mut |current| row(&current)),
+            Question::Modules => self.osi.modules(&mut |module| row(&module)),
+            Question::Threads | Question::Mappings | Question::Pages => {
+                self.of_every_process(question, row)
+            }
+        }
+    }
+
+    fn of_every_process(
+        &self,
+        question: Question,
+        row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        let (taskds, ends) = self.processes.get_or_init(|| taskds(self.osi));
+        let mut ends = ends.clone();
+        let mut stopped = false;
+        for &taskd in taskds {
+            ends.join(ask_process(self.osi, question, taskd, &mut |one| {
+                let flow = row(one);
+                stopped = flow.is_break();
+                flow
+            }));
+            if stopped {
+                break;
+            }
+        }
+        ends
     }
 }
 
@@ -139,26 +187,6 @@ pub fn ask_process(
         Question::Pages => osi.pages(taskd, &mut |range| row(&range)),
         _ => WalkEnds::default(),
     }
-}
-
-fn of_every_process(
-    osi: &dyn Osi,
-    question: Question,
-    row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
-) -> WalkEnds {
-    let (handles, mut ends) = taskds(osi);
-    let mut stopped = false;
-    for taskd in handles {
-        ends.join(ask_process(osi, question, taskd, &mut |one| {
-            let flow = row(one);
-            stopped = flow.is_break();
-            flow
-        }));
-        if stopped {
-            break;
-        }
-    }
-    ends
 }
 
 /// Every process's `taskd`, in the list's order.

@@ -1,33 +1,22 @@
 //! `osier run`: many snapshots, tables and a manifest.
 
-mod progress;
+pub(super) mod progress;
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use osier::Options;
-use osier_fleet::{RunOptions, Summary, TableFormat};
+use osier_fleet::{Asking, RunOptions, Summary, TableFormat};
 
 use super::{options, questions};
-use crate::args::{OutputArgs, RunArgs, TableFormatArg};
+use crate::args::{KnownArgs, OutputArgs, RunArgs, TableFormatArg};
 use crate::failure::Outcome;
 use progress::Progress;
 
 pub(super) fn run(args: &RunArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
-    let mut paths = args.paths.clone();
-    if let Some(list) = &args.inputs_from {
-        paths.extend(listed(list)?);
-    }
-    let one_each = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let jobs = args.jobs.map_or_else(one_each, NonZeroUsize::get);
-    let sessions = Options {
-        // Many snapshots are opened at once; the run has a bar of its own.
-        progress: osier::osier_snapshot::Progress::default(),
-        ..options(&args.known)
-    };
+    let paths = named(&args.paths, args.inputs_from.as_deref())?;
     let options = RunOptions {
-        questions: questions(&args.tables)?,
         to: match args.to {
             TableFormatArg::Jsonl => TableFormat::Jsonl,
             TableFormatArg::Csv => TableFormat::Csv,
@@ -35,11 +24,8 @@ pub(super) fn run(args: &RunArgs, output: &OutputArgs) -> anyhow::Result<Outcome
             TableFormatArg::Parquet => TableFormat::Parquet,
         },
         row_group: args.row_group,
-        time_limit: args.time_limit,
-        memory_limit: usize::try_from(u64::from(args.memory_limit) << 20).unwrap_or(usize::MAX),
-        hash: args.hash,
         fresh: args.fresh,
-        ..RunOptions::new(sessions, args.out.clone(), jobs)
+        ..RunOptions::new(asking(args)?, args.out.clone())
     };
     let mut progress = Progress::new(output.quiet);
     let ran = osier_fleet::run(&paths, &options, &mut |event| progress.show(&event));
@@ -48,12 +34,48 @@ pub(super) fn run(args: &RunArgs, output: &OutputArgs) -> anyhow::Result<Outcome
     if !output.quiet {
         conclude(&summary, &args.out, output.verbose)?;
     }
+    Ok(outcome(&summary, output))
+}
+
+/// Whether every snapshot was read whole.
+pub(super) fn outcome(summary: &Summary, output: &OutputArgs) -> Outcome {
     let whole = summary.complete == summary.snapshots();
-    Ok(match (whole, output.strict) {
+    match (whole, output.strict) {
         (true, _) => Outcome::Complete,
         (false, false) => Outcome::Partial,
         (false, true) => Outcome::PartialIsFailure,
+    }
+}
+
+/// The paths that are named, and those in a list.
+pub(super) fn named(paths: &[PathBuf], list: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
+    let mut all = paths.to_vec();
+    if let Some(list) = list {
+        all.extend(listed(list)?);
+    }
+    Ok(all)
+}
+
+fn asking(args: &RunArgs) -> anyhow::Result<Asking> {
+    let mib = u64::from(args.memory_limit);
+    Ok(Asking {
+        questions: questions(&args.tables)?,
+        time_limit: args.time_limit,
+        memory_limit: usize::try_from(mib << 20).unwrap_or(usize::MAX),
+        hash: args.hash,
+        ..of_many(&args.known, args.jobs)
     })
+}
+
+/// How each of many snapshots is opened, and how many at the same time.
+pub(super) fn of_many(known: &KnownArgs, jobs: Option<NonZeroUsize>) -> Asking {
+    let one_each = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let sessions = Options {
+        // Many snapshots are opened at once; the whole has a bar of its own.
+        progress: osier::osier_snapshot::Progress::default(),
+        ..options(known)
+    };
+    Asking::new(sessions, jobs.map_or_else(one_each, NonZeroUsize::get))
 }
 
 /// The paths in a list, one a line.
@@ -94,24 +116,7 @@ fn path(line: Vec<u8>) -> PathBuf {
 /// The footer on standard error.
 fn conclude(summary: &Summary, out: &Path, verbose: bool) -> io::Result<()> {
     let mut err = io::stderr().lock();
-    let parts = [
-        (summary.complete, "complete"),
-        (summary.partial, "partial"),
-        (summary.failed, "failed"),
-        (summary.skipped, "skipped"),
-    ];
-    let counts: Vec<String> = parts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
-    writeln!(
-        err,
-        "osier: {}: {} snapshots: {}",
-        out.display(),
-        summary.snapshots(),
-        counts.join(", ")
-    )?;
+    writeln!(err, "osier: {}: {}", out.display(), counts(summary))?;
     if !summary.others.is_empty() {
         let hint = if verbose { "" } else { "; -v names them" };
         let count = summary.others.len();
@@ -124,4 +129,20 @@ fn conclude(summary: &Summary, out: &Path, verbose: bool) -> io::Result<()> {
         writeln!(err, "osier: {}: no snapshot", other.display())?;
     }
     Ok(())
+}
+
+/// How many snapshots ended how.
+pub(super) fn counts(summary: &Summary) -> String {
+    let parts = [
+        (summary.complete, "complete"),
+        (summary.partial, "partial"),
+        (summary.failed, "failed"),
+        (summary.skipped, "skipped"),
+    ];
+    let counts: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    format!("{} snapshots: {}", summary.snapshots(), counts.join(", "))
 }

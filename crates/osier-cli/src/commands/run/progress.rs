@@ -49,13 +49,14 @@ impl Progress {
             Event::Finished {
                 name,
                 status,
+                why,
                 done,
                 of,
             } => {
                 self.begin_asking(done.saturating_sub(1));
                 if matches!(status, Status::Failed | Status::Skipped) {
                     self.unread = self.unread.saturating_add(1);
-                    self.say(&format!("{name}: {}", status.word()));
+                    self.say(&format!("{name}: {}: {}", status.word(), why.join("; ")));
                 }
                 let message = match self.unread {
                     0 => "snapshots".to_owned(),

@@ -1,0 +1,93 @@
+//! How the rows of a table become bytes of a file.
+
+#![cfg_attr(
+    not(feature = "parquet"),
+    allow(
+        unused_variables,
+        clippy::unnecessary_wraps,
+        reason = "text needs neither an encoder nor completing, and cannot fail"
+    )
+)]
+
+use std::io;
+use std::path::Path;
+
+use osier::format::csv_header_of;
+
+use crate::TableFormat;
+use crate::rows::Piece;
+use crate::table::Table;
+
+/// A table and the format that it is written in.
+pub(crate) struct FileFormat<'a> {
+    table: &'a Table,
+    to: TableFormat,
+    #[cfg(feature = "parquet")]
+    encoder: crate::parquet::Encoder,
+}
+
+impl<'a> FileFormat<'a> {
+    pub(crate) fn new(table: &'a Table, to: TableFormat) -> io::Result<Self> {
+        Ok(Self {
+            table,
+            to,
+            #[cfg(feature = "parquet")]
+            encoder: crate::parquet::Encoder::new(table.schema.clone())?,
+        })
+    }
+
+    /// What stands before the first row while the run goes on.
+    pub(crate) fn header(&self) -> String {
+        let mut header = String::new();
+        if self.to == TableFormat::Csv {
+            header.push_str("snapshot,id,");
+            csv_header_of(&self.table.columns, &mut header);
+            header.push_str("\r\n");
+        }
+        header
+    }
+
+    /// The name of the table's file.
+    pub(crate) fn file(&self) -> String {
+        format!("{}.{}", self.table.question.word(), self.to.extension())
+    }
+
+    /// The name of the file that rows are added to while the run goes on: the table's own, or one
+    /// that it is made of at the end.
+    pub(crate) fn growing_file(&self) -> String {
+        match self.to {
+            TableFormat::Jsonl | TableFormat::Csv => self.file(),
+            #[cfg(feature = "parquet")]
+            TableFormat::Parquet => format!("{}.parts", self.table.question.word()),
+        }
+    }
+
+    /// The bytes that are added for these rows, which are written together.
+    pub(crate) fn encode(&self, pieces: Vec<Piece>) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        #[cfg(feature = "arrow")]
+        let mut batches = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) if bytes.is_empty() => bytes = text.into_bytes(),
+                Piece::Text(text) => bytes.extend_from_slice(text.as_bytes()),
+                #[cfg(feature = "arrow")]
+                Piece::Columns(batch) => batches.push(batch),
+            }
+        }
+        #[cfg(feature = "parquet")]
+        bytes.extend(self.encoder.encode(&batches)?);
+        Ok(bytes)
+    }
+
+    /// Makes the table's file in the folder `work` of the one that grew there.
+    pub(crate) fn complete(&self, work: &Path) -> io::Result<()> {
+        match self.to {
+            TableFormat::Jsonl | TableFormat::Csv => Ok(()),
+            #[cfg(feature = "parquet")]
+            TableFormat::Parquet => self
+                .encoder
+                .join(&work.join(self.growing_file()), &work.join(self.file())),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Both passes: identify every snapshot, then ask in a pool of threads. Answers come in the order
+//! of the inputs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use osier::Shared;
+use osier::format::escape_bytes;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::answer::{Answer, Found, answer};
+use crate::identify::{Identified, Outcome, Subject, identify};
+use crate::manifest::{Entry, Status};
+use crate::table::{Shape, Table};
+use crate::{Asking, Event, RunError, Summary, gather};
+
+/// Answers that may wait for an earlier one, for each job.
+const AHEAD: usize = 4;
+
+/// The stack of a job's thread, as large as a program's first one usually is.
+const STACK: usize = 8 << 20;
+
+/// Snapshots that have been identified, and what is asked of them.
+pub(crate) struct Fleet<'a> {
+    asking: &'a Asking,
+    shared: Shared,
+    pool: ThreadPool,
+    identified: Identified,
+    tables: Vec<Table>,
+}
+
+impl<'a> Fleet<'a> {
+    /// The first pass.
+    pub(crate) fn identify(
+        paths: &[PathBuf],
+        asking: &'a Asking,
+        shape: Shape,
+        watch: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Self, RunError> {
+        let shared = Shared::new(&asking.sessions)?;
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(asking.jobs)
+            .stack_size(STACK)
+            .thread_name(|number| format!("job {number}"))
+            .build()?;
+        let inputs = gather(paths);
+        let identified = identify(&inputs, &shared, asking, &pool, &mut |done| {
+            let of = inputs.len();
+            watch(Event::Identified { done, of });
+        });
+        if identified.subjects.is_empty() {
+            return Err(RunError::Nothing {
+                looked: inputs.len(),
+            });
+        }
+        for kernel in &identified.kernels {
+            if let Err(why) = &kernel.profile {
+                let snapshots = kernel.snapshots;
+                watch(Event::Missing { why, snapshots });
+            }
+        }
+        let questions = asking.questions.iter();
+        Ok(Self {
+            asking,
+            shared,
+            pool,
+            identified,
+            tables: questions.map(|&asked| Table::new(asked, shape)).collect(),
+        })
+    }
+
+    /// The tables, in the order of the questions.
+    pub(crate) fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    pub(crate) fn pool(&self) -> &ThreadPool {
+        &self.pool
+    }
+
+    /// The snapshots, in the order of the inputs.
+    pub(crate) fn subjects(&self) -> &[Subject] {
+        &self.identified.subjects
+    }
+
+    /// A summary that counts no snapshot yet.
+    pub(crate) fn summary(&self) -> Summary {
+        let others = self.identified.others.iter();
+        Summary {
+            others: others.map(|input| input.path.clone()).collect(),
+            ..Summary::default()
+        }
+    }
+
+    /// The second pass, from subject number `first` on: hands what each gives to `take`, with its
+    /// number and in the order of the subjects.
+    ///
+    /// No more jobs are begun than may wait for the earliest one that is not finished, so that the
+    /// answers in memory are few however long that one takes.
+    pub(crate) fn answers(
+        &self,
+        first: usize,
+        take: &mut dyn FnMut(usize, Answer) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        let subjects = self.subjects();
+        let ahead = self.pool.current_num_threads().saturating_mul(AHEAD);
+        let (send, receive) = mpsc::channel();
+        self.pool.in_place_scope(|scope| {
+            let mut waiting = BTreeMap::new();
+            let mut coming = subjects.iter().enumerate().skip(first);
+            let mut next = first;
+            let mut begun = first;
+            while next < subjects.len() {
+                while begun.saturating_sub(next) < ahead
+                    && let Some((number, subject)) = coming.next()
+                {
+                    let send = send.clone();
+                    scope.spawn(move |_| {
+                        // Nobody listens any more when the run is being given up.
+                        let _ = send.send((number, self.read(subject)));
+                    });
+                    begun = number.saturating_add(1);
+                }
+                while let Some(answer) = waiting.remove(&next) {
+                    take(next, answer)?;
+                    next = next.saturating_add(1);
+                }
+                if next < begun
+                    && !waiting.contains_key(&next)
+                    && let Ok((number, answer)) = receive.recv()
+                {
+                    waiting.insert(number, answer);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What comes of one snapshot.
+    fn read(&self, subject: &Subject) -> Answer {
+        let mut path = String::new();
+        escape_bytes(subject.input.path.as_os_str().as_encoded_bytes(), &mut path);
+        let mut entry = Entry {
+            snapshot: subject.input.name.clone(),
+            id: subject.id.clone(),
+            path,
+            bytes: subject.bytes,
+            format: subject.format,
+            kernel: None,
+            build_id: None,
+            profile: None,
+            status: Status::Failed,
+            why: Vec::new(),
+            asked: Vec::new(),
+            elapsed: Duration::ZERO,
+        };
+        let without_rows = |mut entry: Entry, status, why: &str| {
+            entry.fail(why.to_owned());
+            entry.status = status;
+            Answer {
+                entry,
+                rows: Vec::new(),
+            }
+        };
+        let (number, last) = match &subject.outcome {
+            Outcome::Kernel { number, last } => (*number, *last),
+            Outcome::None(status, why) => return without_rows(entry, *status, why),
+        };
+        let Some(kernel) = self.identified.kernels.get(number) else {
+            return without_rows(entry, Status::Failed, "its kernel was not identified");
+        };
+        entry.kernel = Some(kernel.banner.clone());
+        entry.build_id.clone_from(&kernel.build_id);
+        match &kernel.profile {
+            Err(why) => without_rows(entry, Status::Failed, why),
+            Ok((profile, source)) => {
+                entry.profile = Some(source.to_string());
+                let found = Found {
+                    last,
+                    profile,
+                    source,
+                };
+                answer(
+                    &subject.input,
+                    &found,
+                    entry,
+                    &self.shared,
+                    &self.tables,
+                    self.asking,
+                )
+            }
+        }
+    }
+}
