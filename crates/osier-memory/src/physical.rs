@@ -155,9 +155,24 @@ pub trait PhysicalMemory: Send + Sync {
     ///
     /// As [`read`](Self::read).
     fn read_uint(&self, pa: PhysAddr, width: usize) -> Result<u64, Fault> {
+        let chunk = self.chunk(pa)?;
+        // Copies of a known length are plain loads.
+        let whole = match width {
+            8 => chunk.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)),
+            4 => chunk
+                .first_chunk()
+                .map(|bytes| u64::from(u32::from_le_bytes(*bytes))),
+            2 => chunk
+                .first_chunk()
+                .map(|bytes| u64::from(u16::from_le_bytes(*bytes))),
+            1 => chunk.first().map(|&byte| u64::from(byte)),
+            _ => None,
+        };
+        if let Some(value) = whole {
+            return Ok(value);
+        }
         let mut raw = [0_u8; 8];
         let width = width.min(raw.len());
-        let chunk = self.chunk(pa)?;
         match (raw.get_mut(..width), chunk.get(..width)) {
             (Some(into), Some(bytes)) => into.copy_from_slice(bytes),
             (Some(into), None) => self.read(pa, into)?,

@@ -1,6 +1,6 @@
 //! Memory that lies in the file as it lay in the machine: raw dumps and ELF cores.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use osier_memory::{Cause, Chunk, Fault, Filter, PhysAddr, PhysRun, PhysicalMemory};
 
@@ -64,11 +64,66 @@ pub(crate) fn add(extents: &mut Vec<Extent>, more: Extent) {
     extents.sort_by_key(|extent| extent.start);
 }
 
+/// Where in a list of extents to look for an address: the addresses from the first extent's start to
+/// the last one's end are cut in about as many equal stretches as there are extents, and for each is
+/// known how many extents start before it. A distilled snapshot has hundreds of extents and is asked
+/// tens of thousands of times.
+struct Places {
+    start: u64,
+    /// A stretch has 2 to this power bytes.
+    shift: u32,
+    before: Vec<u32>,
+}
+
+impl Places {
+    /// `extents` are sorted and disjoint.
+    fn of(extents: &[Extent]) -> Self {
+        let start = extents.first().map_or(0, |first| first.start);
+        let last = extents.last().map_or(start, |last| last.start);
+        let span = last.saturating_sub(start);
+        let mut shift = 0_u32;
+        while span >> shift > extents.len() as u64 {
+            shift = shift.saturating_add(1);
+        }
+        let stretches = (span >> shift).saturating_add(1);
+        let mut before = Vec::new();
+        let mut count = 0_u32;
+        let mut coming = extents.iter().peekable();
+        for stretch in 0..stretches {
+            let stretch = start.saturating_add(stretch << shift);
+            while coming.next_if(|extent| extent.start < stretch).is_some() {
+                count = count.saturating_add(1);
+            }
+            before.push(count);
+        }
+        Self {
+            start,
+            shift,
+            before,
+        }
+    }
+
+    /// The extents among which is the first that starts after `at`, and the end of them all when
+    /// none does.
+    fn around(&self, at: u64, len: usize) -> Range<usize> {
+        let Some(into) = at.checked_sub(self.start) else {
+            return 0..0;
+        };
+        let stretch = usize::try_from(into >> self.shift).unwrap_or(usize::MAX);
+        let number = |stretch: usize| self.before.get(stretch).map(|&count| count as usize);
+        let Some(from) = number(stretch) else {
+            return len..len;
+        };
+        from..number(stretch.saturating_add(1)).unwrap_or(len)
+    }
+}
+
 /// File-backed memory made of extents.
 pub(crate) struct FlatMemory {
     bytes: Bytes,
     /// Sorted, disjoint.
     extents: Vec<Extent>,
+    places: Places,
     runs: Vec<PhysRun>,
     /// What a byte outside all extents means.
     outside: Cause,
@@ -87,6 +142,7 @@ impl FlatMemory {
         let runs = sweep::join(extents.iter().map(in_file).collect());
         Self {
             bytes,
+            places: Places::of(&extents),
             extents,
             runs,
             outside,
@@ -118,7 +174,10 @@ impl FlatMemory {
 
     /// The extent that holds `pa`.
     fn extent(&self, pa: PhysAddr) -> Option<Extent> {
-        let next = self.extents.partition_point(|e| e.start <= pa.0);
+        let around = self.places.around(pa.0, self.extents.len());
+        let first = around.start;
+        let among = self.extents.get(around)?;
+        let next = first.saturating_add(among.partition_point(|e| e.start <= pa.0));
         let extent = self.extents.get(next.checked_sub(1)?)?;
         (pa.0.wrapping_sub(extent.start) < extent.len).then_some(*extent)
     }
@@ -171,5 +230,46 @@ impl PhysicalMemory for FlatMemory {
         visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         sweep::in_windows(&self.runs, run, window, |pa, buf| self.fill(pa, buf), visit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_finds_its_extent() {
+        // Neighbours, gaps of all sizes, a lone one far away, and the top of the address space.
+        let starts = [
+            0x1000,
+            0x2000,
+            0x5000,
+            0x10_0000,
+            0x10_1000,
+            0x4000_0000,
+            u64::MAX - 0xfff,
+        ];
+        for count in 0..=starts.len() {
+            let extents: Vec<Extent> = starts[..count]
+                .iter()
+                .map(|&start| Extent {
+                    start,
+                    len: 0xfff,
+                    offset: start,
+                })
+                .collect();
+            let places = Places::of(&extents);
+            assert!(places.before.len() <= extents.len() + 1, "{count}");
+            let near = starts.iter().flat_map(|&start| {
+                [-0x1001, -1, 0, 1, 0xffe, 0xfff, 0x1000].map(|by| start.wrapping_add_signed(by))
+            });
+            for at in near.chain([0, u64::MAX, 1 << 63]) {
+                let wanted = extents.partition_point(|e| e.start <= at);
+                let around = places.around(at, extents.len());
+                let first = around.start;
+                let got = first + extents[around].partition_point(|e| e.start <= at);
+                assert_eq!(got, wanted, "{at:#x} among {count}");
+            }
+        }
     }
 }
