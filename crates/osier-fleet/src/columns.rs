@@ -119,6 +119,14 @@ impl Values {
                 return text.map_or(0, |text| text.len()).saturating_add(WIDTH);
             }
             Self::Bytes(values, hidden) => {
+                // Nearly every name is plain text.
+                if let Some(Cell::Bytes(bytes)) = there
+                    && let Ok(text) = std::str::from_utf8(bytes)
+                {
+                    values.append_value(text);
+                    hidden.append_null();
+                    return text.len().saturating_add(WIDTH);
+                }
                 let text = there.map(plain_text);
                 values.append_option(text.as_deref());
                 hidden.append_option(there.and_then(hidden_bytes));

@@ -36,30 +36,24 @@ impl<'a> FileFormat<'a> {
         })
     }
 
-    /// What stands before the first row while the run goes on.
+    /// What stands before the first row.
     pub(crate) fn header(&self) -> String {
-        let mut header = String::new();
-        if self.to == TableFormat::Csv {
-            header.push_str("snapshot,id,");
-            csv_header_of(&self.table.columns, &mut header);
-            header.push_str("\r\n");
+        match self.to {
+            TableFormat::Jsonl => String::new(),
+            TableFormat::Csv => {
+                let mut header = String::from("snapshot,id,");
+                csv_header_of(&self.table.columns, &mut header);
+                header.push_str("\r\n");
+                header
+            }
+            #[cfg(feature = "parquet")]
+            TableFormat::Parquet => crate::parquet::MAGIC.to_owned(),
         }
-        header
     }
 
     /// The name of the table's file.
     pub(crate) fn file(&self) -> String {
         format!("{}.{}", self.table.question.word(), self.to.extension())
-    }
-
-    /// The name of the file that rows are added to while the run goes on: the table's own, or one
-    /// that it is made of at the end.
-    pub(crate) fn growing_file(&self) -> String {
-        match self.to {
-            TableFormat::Jsonl | TableFormat::Csv => self.file(),
-            #[cfg(feature = "parquet")]
-            TableFormat::Parquet => format!("{}.parts", self.table.question.word()),
-        }
     }
 
     /// The bytes that are added for these rows, which are written together.
@@ -80,14 +74,12 @@ impl<'a> FileFormat<'a> {
         Ok(bytes)
     }
 
-    /// Makes the table's file in the folder `work` of the one that grew there.
-    pub(crate) fn complete(&self, work: &Path) -> io::Result<()> {
+    /// Adds what stands after the last row.
+    pub(crate) fn complete(&self, file: &Path) -> io::Result<()> {
         match self.to {
             TableFormat::Jsonl | TableFormat::Csv => Ok(()),
             #[cfg(feature = "parquet")]
-            TableFormat::Parquet => self
-                .encoder
-                .join(&work.join(self.growing_file()), &work.join(self.file())),
+            TableFormat::Parquet => self.encoder.complete(file),
         }
     }
 }

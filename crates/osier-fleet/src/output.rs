@@ -96,7 +96,7 @@ impl<'a> Output<'a> {
     /// Opens the tables and cuts them, and the journal, to what is finished and whole.
     fn go_on(&mut self, done: &mut Vec<Done>) -> io::Result<()> {
         for format in self.formats {
-            let path = self.work.join(format.growing_file());
+            let path = self.work.join(format.file());
             self.files.push(TableFile::open(path)?);
         }
         let whole = |lengths: &Vec<u64>| {
@@ -196,8 +196,8 @@ impl<'a> Output<'a> {
             for file in &self.files {
                 file.file.sync_data().map_err(failed)?;
             }
-            for format in self.formats {
-                format.complete(&self.work).map_err(failed)?;
+            for (format, file) in self.formats.iter().zip(&self.files) {
+                format.complete(&file.path).map_err(failed)?;
             }
             self.journal.finish().map_err(failed)?;
         }

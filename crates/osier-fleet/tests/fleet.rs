@@ -449,4 +449,47 @@ mod typed {
         let (groups, _) = batches(&out.join("ps.parquet"));
         assert_eq!(groups, 0);
     }
+
+    #[test]
+    fn a_failure_costs_its_row_group_nothing() {
+        let scratch = Scratch::new("parquet-failures");
+        let whole = fs::read(&golden()[3]).unwrap();
+        for (name, bytes) in [("head.elf", 4096), ("half.elf", whole.len() / 2)] {
+            fs::write(scratch.join(name), &whole[..bytes]).unwrap();
+        }
+        let good = |at: usize| golden()[at].clone();
+        let (head, half) = (scratch.join("head.elf"), scratch.join("half.elf"));
+        let to_parquet = |out: &str| RunOptions {
+            to: TableFormat::Parquet,
+            ..options(scratch.join(out), 2)
+        };
+        let mut bad = to_parquet("bad");
+        bad.asking.probe = Some(Probe(Arc::new(|path: &Path| {
+            assert!(
+                !path.ends_with("deb11-5.10-686-pae.elf"),
+                "a reader gave up"
+            );
+        })));
+        let paths = [good(0), head, good(1), good(2), half, good(4)];
+        let summary = quietly(&paths, &bad);
+        assert_eq!((summary.complete, summary.snapshots()), (3, 6));
+        let statuses: Vec<Value> = manifest(&scratch.join("bad"))
+            .iter()
+            .map(|entry| entry["status"].clone())
+            .collect();
+        assert_eq!(statuses[..4], ["complete", "failed", "failed", "complete"]);
+        assert!(statuses[4] != "complete" && statuses[5] == "complete");
+        // The half has rows where it lost none of its pages; what is complete is as without it.
+        quietly(&[good(0), good(2), good(4)], &to_parquet("good"));
+        for table in TABLES {
+            let rows = |out: &str| -> Vec<Value> {
+                let (_, batches) = batches(&scratch.join(out).join(format!("{table}.parquet")));
+                let rows = batches
+                    .iter()
+                    .flat_map(|batch| (0..batch.num_rows()).map(|number| row(batch, number)));
+                rows.filter(|row| row["snapshot"] != "half.elf").collect()
+            };
+            assert_eq!(rows("bad"), rows("good"), "{table}");
+        }
+    }
 }
