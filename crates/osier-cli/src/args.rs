@@ -159,6 +159,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Ask many snapshots, and write tables and a manifest
     Run(RunArgs),
+    /// Ask many snapshots in SQL
+    Sql(SqlArgs),
     /// Import, show and export kernel profiles
     #[command(subcommand)]
     Profile(ProfileCommand),
@@ -457,6 +459,24 @@ pub(crate) struct RunArgs {
     /// Throw away what an interrupted run left in DIR
     #[arg(long)]
     pub(crate) fresh: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct SqlArgs {
+    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, manifest
+    #[arg(value_name = "QUERY")]
+    pub(crate) query: String,
+    /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Also the paths in this file, one a line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inputs_from: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) known: KnownArgs,
+    /// Snapshots to read at the same time [default: one for each processor]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -12,6 +12,8 @@ mod profile;
 mod ps;
 mod read;
 mod run;
+#[cfg_attr(not(feature = "sql"), path = "commands/sql/missing.rs")]
+mod sql;
 mod timeline;
 mod translate;
 
@@ -50,6 +52,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Check(args) => check::run(args, output),
         Command::Export(args) => export::run(args, output),
         Command::Run(args) => run::run(args, output),
+        Command::Sql(args) => sql::run(args, output),
         Command::Profile(command) => profile::run(command, output),
         Command::Completions { shell } => completions::completions(*shell),
         Command::Man { dir } => completions::man(dir.as_deref()),

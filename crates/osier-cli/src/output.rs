@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
+#[cfg(feature = "sql")]
+use osier::format::csv_cells;
 use osier::format::{
     Style, TextTable, csv_header, csv_row, describe_absence, describe_end, json_end, json_row,
     json_string,
@@ -96,6 +98,28 @@ impl Output {
     /// Writes a row whose JSON says more than its columns: `json` writes the object.
     pub(crate) fn record(&mut self, row: &dyn Row, json: &dyn Fn(&mut String)) -> io::Result<()> {
         self.write(row, "", json)
+    }
+
+    /// Writes a row of what was computed, which says no more than its cells.
+    #[cfg(feature = "sql")]
+    pub(crate) fn computed(&mut self, row: &dyn Row) -> io::Result<()> {
+        if self.format != Format::Csv {
+            return self.row(row);
+        }
+        self.line.clear();
+        if self.rows == 0 {
+            let names = row
+                .table()
+                .columns
+                .iter()
+                .map(|column| Cell::Word(column.name));
+            csv_cells(names, &mut self.line);
+            self.line.push_str("\r\n");
+        }
+        csv_cells(row.cells(), &mut self.line);
+        self.line.push_str("\r\n");
+        self.rows = self.rows.saturating_add(1);
+        self.out.write_all(self.line.as_bytes())
     }
 
     fn write(&mut self, row: &dyn Row, indent: &str, json: &dyn Fn(&mut String)) -> io::Result<()> {

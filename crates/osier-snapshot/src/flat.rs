@@ -234,6 +234,10 @@ impl PhysicalMemory for FlatMemory {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "a test fails by panicking"
+)]
 mod tests {
     use super::*;
 

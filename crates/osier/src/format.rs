@@ -8,7 +8,7 @@ mod wall_clock;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-pub use csv::{csv_header, csv_header_of, csv_row, csv_row_of, csv_text};
+pub use csv::{csv_cells, csv_header, csv_header_of, csv_row, csv_row_of, csv_text};
 pub use json::{
     hidden_bytes, json_absence, json_cells, json_end, json_ending, json_fields, json_row,
     json_string,
@@ -26,9 +26,9 @@ pub fn plain_text<'a>(cell: &'a Cell<'_>) -> Cow<'a, str> {
         Cell::Number(number) => return number.to_string().into(),
         Cell::Flag(flag) => return flag.to_string().into(),
         Cell::Word(word) => return (*word).into(),
-        Cell::Text(text) => return text.as_str().into(),
+        Cell::Text(text) | Cell::Numeral(text) => return text.as_str().into(),
         Cell::Instant(at) => return iso8601(*at).into(),
-        Cell::Absent(_) => {}
+        Cell::Absent(_) | Cell::Null => {}
         Cell::Bytes(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => return text.into(),
             Err(_) => {

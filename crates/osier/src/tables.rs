@@ -38,7 +38,7 @@ pub struct Column {
 pub enum Kind {
     /// [`Cell::Address`].
     Address,
-    /// [`Cell::Number`].
+    /// [`Cell::Number`] or [`Cell::Numeral`].
     Number,
     /// [`Cell::Flag`].
     Flag,
@@ -62,12 +62,12 @@ impl Cell<'_> {
     pub const fn kind(&self) -> Option<Kind> {
         match self {
             Self::Address(_) => Some(Kind::Address),
-            Self::Number(_) => Some(Kind::Number),
+            Self::Number(_) | Self::Numeral(_) => Some(Kind::Number),
             Self::Flag(_) => Some(Kind::Flag),
             Self::Word(_) | Self::Text(_) => Some(Kind::Text),
             Self::Bytes(_) | Self::Arguments(_) => Some(Kind::Bytes),
             Self::Instant(_) => Some(Kind::Instant),
-            Self::Absent(_) => None,
+            Self::Absent(_) | Self::Null => None,
         }
     }
 }
@@ -118,6 +118,8 @@ pub enum Cell<'a> {
     Address(u64),
     /// A count, size, id or time in the kernel's own unit.
     Number(u64),
+    /// A number that was computed and is no `u64`, as it is written: negative, or with a fraction.
+    Numeral(String),
     /// Yes or no.
     Flag(bool),
     /// One of a few known words.
@@ -132,6 +134,8 @@ pub enum Cell<'a> {
     Instant(i64),
     /// No value, and why.
     Absent(&'a Absent),
+    /// No value in what was computed, which knows no reason.
+    Null,
 }
 
 /// A row of a table.

@@ -64,6 +64,16 @@ fn record<'a>(cells: impl Iterator<Item = (&'static Column, Option<Cell<'a>>)>, 
     csv_text(&hidden, into);
 }
 
+/// One record of cells beside which nothing is said.
+pub fn csv_cells<'a>(cells: impl IntoIterator<Item = Cell<'a>>, into: &mut String) {
+    for (number, cell) in cells.into_iter().enumerate() {
+        if number > 0 {
+            into.push(',');
+        }
+        csv_text(&plain_text(&cell), into);
+    }
+}
+
 /// Writes one value, in quotes when it needs them.
 pub fn csv_text(text: &str, into: &mut String) {
     if text.contains(['"', ',', '\n', '\r']) {

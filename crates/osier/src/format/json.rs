@@ -47,9 +47,8 @@ pub fn json_cells<'a>(
 }
 
 fn key(name: &str, into: &mut String) {
-    into.push('"');
-    into.push_str(name);
-    into.push_str("\":");
+    json_string(name, into);
+    into.push(':');
 }
 
 fn value(name: &str, cell: &Cell<'_>, into: &mut String) {
@@ -62,11 +61,12 @@ fn value(name: &str, cell: &Cell<'_>, into: &mut String) {
             into.push('"');
         }
         Cell::Number(number) => push_number(*number, into),
+        Cell::Numeral(number) => into.push_str(number),
         Cell::Flag(flag) => into.push_str(if *flag { "true" } else { "false" }),
         Cell::Word(word) => json_string(word, into),
         Cell::Text(text) => json_string(text, into),
         Cell::Instant(at) => json_string(&iso8601(*at), into),
-        Cell::Absent(_) => into.push_str("null"),
+        Cell::Absent(_) | Cell::Null => into.push_str("null"),
         Cell::Bytes(bytes) => {
             if let Ok(text) = std::str::from_utf8(bytes) {
                 json_string(text, into);
@@ -100,28 +100,28 @@ pub fn hidden_bytes(cell: &Cell<'_>) -> Option<String> {
 
 /// Writes `text` as a JSON string.
 pub fn json_string(text: &str, into: &mut String) {
-    let special = |c: char| c < ' ' || matches!(c, '"' | '\\' | '\u{7f}');
+    let special = |byte: u8| matches!(byte, b'"' | b'\\' | 0x7f) || byte < b' ';
     into.push('"');
-    for piece in text.split_inclusive(special) {
-        let mut rest = piece.chars();
-        match rest.next_back().filter(|last| special(*last)) {
-            None => into.push_str(piece),
-            Some(last) => {
-                into.push_str(rest.as_str());
-                match last {
-                    '"' => into.push_str("\\\""),
-                    '\\' => into.push_str("\\\\"),
-                    '\n' => into.push_str("\\n"),
-                    '\r' => into.push_str("\\r"),
-                    '\t' => into.push_str("\\t"),
-                    other => {
-                        let _ = write!(into, "\\u{:04x}", u32::from(other));
-                    }
-                }
-            }
-        }
+    if text.bytes().any(special) {
+        text.chars().for_each(|c| json_char(c, into));
+    } else {
+        into.push_str(text);
     }
     into.push('"');
+}
+
+fn json_char(c: char, into: &mut String) {
+    match c {
+        '"' => into.push_str("\\\""),
+        '\\' => into.push_str("\\\\"),
+        '\n' => into.push_str("\\n"),
+        '\r' => into.push_str("\\r"),
+        '\t' => into.push_str("\\t"),
+        c if c < ' ' || c == '\u{7f}' => {
+            let _ = write!(into, "\\u{:04x}", u32::from(c));
+        }
+        c => into.push(c),
+    }
 }
 
 /// Why a value is absent, as an object.

@@ -118,7 +118,8 @@ pub fn cell_text(cell: &Cell<'_>, pointer_bytes: u8, wide: bool) -> String {
         Cell::Number(number) => number.to_string(),
         Cell::Flag(flag) => (if *flag { "yes" } else { "no" }).to_owned(),
         Cell::Word(word) => (*word).to_owned(),
-        Cell::Text(text) => text.clone(),
+        Cell::Text(text) => visible(text),
+        Cell::Numeral(number) => number.clone(),
         Cell::Instant(at) => {
             let full = iso8601(*at);
             match full.split_once('.') {
@@ -133,6 +134,7 @@ pub fn cell_text(cell: &Cell<'_>, pointer_bytes: u8, wide: bool) -> String {
             visible(&line)
         }
         Cell::Absent(absent) => (if absent.is_loss() { LOST } else { NONE }).to_owned(),
+        Cell::Null => NONE.to_owned(),
     }
 }
 
