@@ -234,10 +234,7 @@ impl PhysicalMemory for FlatMemory {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

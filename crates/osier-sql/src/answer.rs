@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{
-    DataType, Field, Float32Type, Float64Type, Int64Type, TimeUnit, TimestampNanosecondType,
-    UInt64Type,
+    DataType, Field, FieldRef, Float32Type, Float64Type, Int64Type, TimeUnit,
+    TimestampNanosecondType, UInt64Type,
 };
 use datafusion::arrow::util::display::array_value_to_string;
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, TableReference};
 use osier::tables::{Cell, Kind};
 use osier_fleet::is_address;
 
@@ -32,28 +32,21 @@ impl Answer {
     pub(crate) fn new(schema: &DFSchema, batches: Vec<RecordBatch>) -> Self {
         let mut uses: HashMap<&str, usize> = HashMap::new();
         for field in schema.fields() {
-            let count = uses.entry(field.name()).or_default();
+            let count = uses.entry(field.name().as_str()).or_default();
             *count = count.saturating_add(1);
         }
-        let column = |(table, field): (Option<&_>, &_)| -> OutColumn {
-            let field: &Field = field;
-            let shared = uses
-                .get(field.name().as_str())
-                .is_some_and(|&count| count > 1);
-            let table: Option<&datafusion::common::TableReference> = table;
-            OutColumn {
-                name: match table {
-                    Some(table) if shared => format!("{}.{}", table.table(), field.name()),
-                    _ => field.name().clone(),
-                },
-                kind: kind(field),
-            }
+        let shared = |name: &str| uses.get(name).is_some_and(|&count| count > 1);
+        let column = |(table, field): (Option<&TableReference>, &FieldRef)| OutColumn {
+            name: match table {
+                Some(table) if shared(field.name()) => {
+                    format!("{}.{}", table.table(), field.name())
+                }
+                _ => field.name().clone(),
+            },
+            kind: kind(field),
         };
         Self {
-            columns: schema
-                .iter()
-                .map(|(t, f)| column((t, f.as_ref())))
-                .collect(),
+            columns: schema.iter().map(column).collect(),
             batches,
         }
     }
@@ -65,9 +58,8 @@ impl Answer {
 
     /// Its rows: a cell for each column.
     pub fn rows(&self) -> impl Iterator<Item = Vec<Cell<'static>>> {
-        let rows = |batch: &RecordBatch| 0..batch.num_rows();
         self.batches.iter().flat_map(move |batch| {
-            rows(batch).map(|row| {
+            (0..batch.num_rows()).map(move |row| {
                 let columns = self.columns.iter().zip(batch.columns());
                 columns
                     .map(|(column, values)| cell(column.kind, values, row))

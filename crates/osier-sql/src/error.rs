@@ -2,7 +2,7 @@
 
 use std::io;
 
-use datafusion::common::SchemaError;
+use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use osier_fleet::RunError;
 
@@ -52,7 +52,7 @@ impl SqlError {
         {
             return Self::NoColumn {
                 name: field.flat_name(),
-                known: valid_fields.iter().map(|known| known.flat_name()).collect(),
+                known: valid_fields.iter().map(Column::flat_name).collect(),
             };
         }
         Self::Wrong(root.message().into_owned())
