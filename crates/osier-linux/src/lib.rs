@@ -33,6 +33,6 @@ mod vma;
 mod wanted;
 
 pub use attach::{AttachError, Linux};
-pub use locate::{Known, LocateError, Located, locate};
+pub use locate::{Known, LocateError, Located, find_vmcoreinfo, locate};
 pub use policy::linux_policy;
 pub use wanted::WANTED;

@@ -181,6 +181,21 @@ pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError
     })
 }
 
+/// The VMCOREINFO text of a kernel that was found, looked for in all of memory: finding the kernel
+/// seldom needs it, and who writes an ELF core for other tools does, for they do.
+pub fn find_vmcoreinfo(machine: &Machine, kernel: &Located) -> Option<Vec<u8>> {
+    let mut found = None;
+    let _ = search::sweep(machine, &mut |info: &Vmcoreinfo| {
+        // Memory may hold what an earlier kernel left; this one runs where the text says.
+        if info.stext() == Some(kernel.text.0) {
+            found = Some(info.text.clone());
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    found
+}
+
 /// The first candidate that maps a kernel met before, at the cost of a few reads each.
 fn first_met(
     machine: &Machine,

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use osier_linux::locate;
+use osier_linux::{find_vmcoreinfo, locate};
 use osier_memory::{Fault, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory};
 
 use crate::elf_core::{Core, CoreError, write_core};
@@ -244,7 +244,12 @@ fn elf(machine: &Machine, ranges: &[PhysRun], file: &mut BufWriter<File>) -> Res
             .then_some(first)
     });
     let pointer_bytes = told.or(found.as_ref().map(|kernel| width(&kernel.mode)));
-    let vmcoreinfo = noted.or(found.and_then(|kernel| kernel.vmcoreinfo));
+    let sought = || {
+        let kernel = found.as_ref()?;
+        let known = kernel.vmcoreinfo.clone();
+        known.or_else(|| find_vmcoreinfo(machine, kernel))
+    };
+    let vmcoreinfo = noted.or_else(sought);
     let core = Core {
         memory: &*machine.memory,
         runs: machine.memory.runs(),
