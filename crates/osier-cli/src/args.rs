@@ -528,9 +528,9 @@ pub(crate) enum ProfileCommand {
         #[arg(value_name = "STRUCT")]
         structure: Option<String>,
     },
-    /// Write a profile in another tool's format
+    /// Write a profile, or all of a symbol file, in another tool's format
     Export {
-        /// The profile
+        /// The profile, or a symbol file: vmlinux with DWARF, BTF, a PDB
         file: PathBuf,
         /// The format
         #[arg(long, value_enum)]

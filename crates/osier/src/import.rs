@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use osier_profile::{OsKind, Profile, ProfileBuilder, ProfileStore, Wanted};
 use osier_snapshot::MappedFile;
-use osier_symbols::{SymbolError, SymbolFile, import_symbols, merge, set_age_by_name};
+use osier_symbols::{SymbolError, SymbolFile, WantedOf, import_symbols, merge, set_age_by_name};
 
 /// The folder of the cache that keeps PDBs themselves, laid out as a symbol server. A profile that
 /// was made for another list of wanted facts is made anew of them.
@@ -54,9 +54,27 @@ pub enum ImportError {
 ///
 /// [`ImportError`] names the file.
 pub fn import(files: &[PathBuf], group: Option<&str>) -> Result<Profile, ImportError> {
+    import_kept(files, group, wanted)
+}
+
+/// As [`import`], but every type, symbol and enumerator is kept: what another tool may ask for,
+/// not what a provider reads. Such a profile is for exporting; the cache does not take it.
+///
+/// # Errors
+///
+/// [`ImportError`] names the file.
+pub fn import_whole(files: &[PathBuf], group: Option<&str>) -> Result<Profile, ImportError> {
+    import_kept(files, group, osier_symbols::everything)
+}
+
+fn import_kept(
+    files: &[PathBuf],
+    group: Option<&str>,
+    wanted: WantedOf,
+) -> Result<Profile, ImportError> {
     let mut all: Option<ProfileBuilder> = None;
     for file in files {
-        let one = import_one(file, group)?;
+        let one = import_one(file, group, wanted)?;
         match &mut all {
             None => all = Some(one),
             Some(builder) => merge(builder, &one.build()),
@@ -65,7 +83,11 @@ pub fn import(files: &[PathBuf], group: Option<&str>) -> Result<Profile, ImportE
     all.map(ProfileBuilder::build).ok_or(ImportError::Nothing)
 }
 
-fn import_one(file: &Path, group: Option<&str>) -> Result<ProfileBuilder, ImportError> {
+fn import_one(
+    file: &Path,
+    group: Option<&str>,
+    wanted: WantedOf,
+) -> Result<ProfileBuilder, ImportError> {
     let mapped = MappedFile::open(file).map_err(|source| ImportError::Io {
         file: file.to_owned(),
         source,

@@ -8,6 +8,7 @@ use anyhow::bail;
 use osier::format::terminal_text;
 use osier::import;
 use osier::osier_profile::{BuildId, Kind, Profile, ProfileStore};
+use osier::osier_snapshot::MappedFile;
 use osier::osier_symbols::{SymbolFile, export_isf, export_kernelinfo};
 use osier::symbol_path::PdbFile;
 use osier_fetch::Wish;
@@ -116,7 +117,12 @@ fn say(profile: &Profile, kept: &Path, output: &OutputArgs) -> io::Result<()> {
 }
 
 fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<Outcome> {
-    let (profile, _) = Profile::read_file(file)?;
+    // A symbol file has everything that the other tool may ask for; a profile has what Osier reads.
+    let profile = match Profile::read_file(file) {
+        Ok((profile, _)) => profile,
+        Err(_) if is_symbol_file(file)? => import::import_whole(&[file.to_owned()], None)?,
+        Err(error) => return Err(error.into()),
+    };
     let text = match to {
         ExportFormat::Kernelinfo => export_kernelinfo(&profile, None)?,
         ExportFormat::Isf => export_isf(&profile),
@@ -126,6 +132,11 @@ fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<O
         None => io::stdout().write_all(text.as_bytes())?,
     }
     Ok(Outcome::Complete)
+}
+
+fn is_symbol_file(file: &Path) -> io::Result<bool> {
+    let file = MappedFile::open(file)?;
+    Ok(SymbolFile::detect(file.bytes()).is_some())
 }
 
 fn show(file: &Path, structure: Option<&str>) -> anyhow::Result<Outcome> {
