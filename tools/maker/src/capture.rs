@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::qmp::Qmp;
-use crate::tool;
+use osier_maker::tool;
 
 const LIMIT: Duration = Duration::from_secs(600);
 const FOUR_GIB: u64 = 1 << 32;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use crate::archive::Archive;
 use crate::modules::Module;
-use crate::tool;
+use osier_maker::tool;
 
 const SOURCES: &[(&str, &str)] = &[
     ("guest.h", include_str!("../guest/guest.h")),

@@ -10,10 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::qmp::Qmp;
-use crate::tool;
-
-/// How long a guest may take until it says that it is ready.
-const BOOT: Duration = Duration::from_secs(180);
+use osier_maker::tool;
 
 /// What the machine consists of.
 #[derive(Debug)]
@@ -36,6 +33,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) folder: &'a Path,
     /// Two more serial ports, for a second truth and the word to go on.
     pub(crate) events: bool,
+    /// How long the guest may take until it says that it is ready.
+    pub(crate) patience: Duration,
 }
 
 impl Plan<'_> {
@@ -86,6 +85,7 @@ impl Plan<'_> {
 pub(crate) struct Guest {
     qemu: Child,
     folder: PathBuf,
+    patience: Duration,
     /// The machine protocol.
     pub(crate) qmp: Qmp,
 }
@@ -136,6 +136,7 @@ impl Guest {
         Ok(Self {
             qemu,
             folder: plan.folder.to_owned(),
+            patience: plan.patience,
             qmp,
         })
     }
@@ -147,7 +148,7 @@ impl Guest {
     ///
     /// When it does not within the time for a boot besides, or QEMU ends.
     pub(crate) fn stop_at(&mut self, line: &str, asleep: Duration) -> Result<()> {
-        let limit = BOOT.saturating_add(asleep);
+        let limit = self.patience.saturating_add(asleep);
         let console = self.folder.join("console.txt");
         let started = Instant::now();
         loop {

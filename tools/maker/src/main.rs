@@ -18,7 +18,6 @@ mod modules;
 mod package;
 mod qmp;
 mod recipe;
-mod tool;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,6 +25,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use osier_maker::tool;
 use serde_json::{Value, json};
 
 use crate::machine::{Guest, Plan};
@@ -116,6 +116,9 @@ struct Make {
     /// Seconds of the guest's that lie between the two snapshots, at least
     #[arg(long, value_name = "SECONDS", default_value_t = 2, requires = "events")]
     apart: u32,
+    /// Seconds that the guest may take until it is ready; a busy machine needs more
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    patience: u64,
     /// Process 1 alone, and what changes between two snapshots: for small distilled ones
     #[arg(long)]
     no_crowd: bool,
@@ -211,6 +214,7 @@ impl Make {
             initrd: &initrd,
             folder: &out,
             events: self.events,
+            patience: Duration::from_secs(self.patience),
         };
         let written = recipe_file(&plan, &kernel, &loaded, &work);
         let paging = arch == "i386" && kernel.release.contains("pae");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::tool;
+use osier_maker::tool;
 
 /// A module ready to be put into the guest.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ fn package_of(program: &str) -> &str {
 }
 
 /// Explains why a program could not be started.
-pub(crate) fn not_started(error: std::io::Error, program: &str) -> anyhow::Error {
+pub fn not_started(error: std::io::Error, program: &str) -> anyhow::Error {
     if error.kind() == std::io::ErrorKind::NotFound {
         anyhow::anyhow!(
             "{program} is not installed: install the package {}",
@@ -34,7 +34,7 @@ pub(crate) fn not_started(error: std::io::Error, program: &str) -> anyhow::Error
 /// # Errors
 ///
 /// When it cannot be started, or runs longer than `limit` (it is then ended).
-pub(crate) fn run_to(command: &mut Command, output: &Path, limit: Duration) -> Result<bool> {
+pub fn run_to(command: &mut Command, output: &Path, limit: Duration) -> Result<bool> {
     let program = command.get_program().to_string_lossy().into_owned();
     let file = std::fs::File::create(output)
         .with_context(|| format!("cannot create {}", output.display()))?;
@@ -64,7 +64,7 @@ pub(crate) fn run_to(command: &mut Command, output: &Path, limit: Duration) -> R
 /// # Errors
 ///
 /// As [`run_to`], and when the command fails; the error carries what it printed.
-pub(crate) fn run(command: &mut Command, log: &Path, limit: Duration) -> Result<String> {
+pub fn run(command: &mut Command, log: &Path, limit: Duration) -> Result<String> {
     let fine = run_to(command, log, limit)?;
     let text = read_text(log)?;
     if !fine {
@@ -82,7 +82,7 @@ pub(crate) fn run(command: &mut Command, log: &Path, limit: Duration) -> Result<
 /// # Errors
 ///
 /// When it cannot be read.
-pub(crate) fn read_text(path: &Path) -> Result<String> {
+pub fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(match String::from_utf8(bytes) {
         Ok(text) => text,
