@@ -1,135 +1,147 @@
-//! Measures the command as whole processes: CPU seconds, wall seconds and peak resident memory,
-//! as the operating system accounts them.
+//! Osier beside its peers, in one run: what each costs, and whether they say the same.
 //!
-//! `cargo run --release -p osier-benches -- SNAP...` builds nothing but itself; build the command
-//! first with `cargo build --release -p osier-cli`.
+//! `cargo xtask bench` builds what is measured and runs this. It installs the peers that can be had
+//! into `target/bench`, makes the machines whose memory is read, and prints Markdown. A peer that
+//! cannot be had is named with the reason.
 
 #![allow(
     clippy::print_stdout,
     clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
     reason = "a program that prints figures"
 )]
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+mod answer;
+mod commands;
+mod compressed;
+mod exports;
+mod fleet;
+mod guest;
+mod measure;
+mod peers;
+mod side_by_side;
+mod symbols;
+mod table;
+mod workshop;
 
-use anyhow::{Context, Result, ensure};
-use clap::Parser;
-use wait4::Wait4;
+use std::path::PathBuf;
+use std::process::Command;
 
-/// Measures `osier` on snapshots, as whole processes.
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+
+use crate::workshop::Workshop;
+
+/// Measures Osier beside its peers.
 #[derive(Parser)]
-struct Args {
-    /// Snapshots.
-    #[arg(required = true)]
-    snapshots: Vec<PathBuf>,
-    /// The command to measure.
-    #[arg(long, default_value = "target/release/osier")]
-    osier: PathBuf,
-    /// Counted runs of each line, after one that is not counted.
-    #[arg(long, default_value_t = 15)]
+pub(crate) struct Args {
+    /// Only these parts [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Of the side-by-side part, only peers whose name has one of these words
+    #[arg(long, value_delimiter = ',')]
+    peers: Vec<String>,
+    /// Of the side-by-side part, only guests whose title has one of these words
+    #[arg(long, value_delimiter = ',')]
+    guests: Vec<String>,
+    /// Counted runs of each line, after one that is not counted
+    #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// Where peers, snapshots and debug symbols are kept
+    #[arg(long, default_value = "target/bench", value_name = "DIR")]
+    work: PathBuf,
+    /// The command to measure
+    #[arg(long, default_value = "target/release/osier", value_name = "FILE")]
+    osier: PathBuf,
+    /// Snapshots of your own for the parts `commands` and `floor`
+    snapshots: Vec<PathBuf>,
 }
 
-/// One run: what the operating system accounted.
-#[derive(Clone, Copy)]
-struct Cost {
-    cpu: Duration,
-    wall: Duration,
-    peak_kib: u64,
+/// A part of the measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The process list, beside Volatility 3, drgn, crash, mquire, vmi and memflow
+    Peers,
+    /// What `osier export` writes, opened by others
+    Exports,
+    /// Types out of DWARF, beside drgn, isr, pahole and dwarf2json
+    Symbols,
+    /// Many snapshots in one call, against the number of jobs
+    Fleet,
+    /// Osier's commands as whole processes, on the snapshots that are named
+    Commands,
+    /// A process list in process, against its touch floor
+    Floor,
+    /// What opening a large dump touches, and what a page of a compressed one costs
+    Opening,
+    /// Memory and time on 5 GiB inside gzip, xz and Zstandard
+    Compressed,
 }
 
-fn run(osier: &Path, arguments: &[OsString], cache: &Path) -> Result<Cost> {
-    let start = Instant::now();
-    let mut child = Command::new(osier)
+impl Part {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Peers => "The process list, side by side",
+            Self::Exports => "Exports, opened by others",
+            Self::Symbols => "Types out of DWARF",
+            Self::Fleet => "Many snapshots",
+            Self::Commands => "Commands",
+            Self::Floor => "The touch floor",
+            Self::Opening => "Opening",
+            Self::Compressed => "Compressed dumps",
+        }
+    }
+
+    fn run(self, args: &Args, workshop: &Workshop) -> Result<String> {
+        match self {
+            Self::Peers => side_by_side::run(args, workshop),
+            Self::Exports => exports::run(args, workshop),
+            Self::Symbols => symbols::run(args, workshop),
+            Self::Fleet => fleet::run(args, workshop),
+            Self::Commands => commands::run(args, workshop),
+            Self::Floor => beside(&args.osier, "floor", &args.snapshots),
+            Self::Opening => beside(&args.osier, "opening", &[]),
+            Self::Compressed => compressed::run(args, workshop),
+        }
+    }
+}
+
+/// Runs a program of this package that measures inside itself; it is built like the command and
+/// lies beside it.
+fn beside(osier: &std::path::Path, name: &str, arguments: &[PathBuf]) -> Result<String> {
+    let output = Command::new(osier.with_file_name(name))
         .args(arguments)
-        .env("XDG_CACHE_HOME", cache)
-        .env_remove("OSIER_PROFILES")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .with_context(|| format!("cannot start {}", osier.display()))?;
-    let used = child.wait4()?;
-    let wall = start.elapsed();
-    ensure!(
-        used.status.success(),
-        "{arguments:?} ended with {}",
-        used.status
+        .output()?;
+    anyhow::ensure!(
+        output.status.success(),
+        "{name}: {}",
+        output.stderr.escape_ascii()
     );
-    // Linux counts the peak in KiB; the crate gives bytes.
-    let cost = Cost {
-        cpu: used.rusage.utime + used.rusage.stime,
-        wall,
-        peak_kib: used.rusage.maxrss / 1024,
-    };
-    Ok(cost)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn line(name: &str, costs: &[Cost]) {
-    let ms = |f: fn(&Cost) -> Duration| {
-        median(costs.iter().map(|c| f(c).as_secs_f64() * 1000.0).collect())
-    };
-    let peak = costs.iter().map(|c| c.peak_kib).max().unwrap_or(0);
-    println!(
-        "| {name} | {:.1} | {:.1} | {} |",
-        ms(|c| c.cpu),
-        ms(|c| c.wall),
-        peak / 1024
-    );
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let cache = std::env::temp_dir().join(format!("osier-bench-{}", std::process::id()));
-    println!("| command | CPU ms (median) | wall ms (median) | peak MiB (largest) |");
-    println!("|---|--:|--:|--:|");
-    let measure = |name: &str, arguments: &[OsString], cold: bool| -> Result<()> {
-        let mut costs = Vec::new();
-        for round in 0..=args.runs {
-            if cold {
-                let _ = std::fs::remove_dir_all(&cache);
-            }
-            let cost = run(&args.osier, arguments, &cache)?;
-            if round > 0 {
-                costs.push(cost);
-            }
-        }
-        line(name, &costs);
-        Ok(())
+    let workshop = Workshop::new(&args.work, &args.osier)?;
+    let parts = if args.only.is_empty() {
+        Part::value_variants()
+    } else {
+        &args.only
     };
-    measure("`osier --version`", &["--version".into()], false)?;
-    for snapshot in &args.snapshots {
-        let shown = snapshot
-            .file_name()
-            .unwrap_or(snapshot.as_os_str())
-            .display()
-            .to_string();
-        let asked = |table: &str| {
-            [
-                OsString::from(table),
-                "--format".into(),
-                "jsonl".into(),
-                snapshot.into(),
-            ]
+    for part in parts {
+        let text = match part.run(&args, &workshop) {
+            Ok(text) => text,
+            Err(error) => format!("Not measured: {error:#}\n"),
         };
-        let mut first = asked("ps").to_vec();
-        first.push("--no-shipped".into());
-        measure(&format!("`osier ps {shown}`, first contact"), &first, true)?;
-        for table in ["ps", "modules", "maps"] {
-            measure(
-                &format!("`osier {table} {shown}`, cached"),
-                &asked(table),
-                false,
-            )?;
-        }
+        println!("## {}\n\n{text}", part.title());
     }
-    let _ = std::fs::remove_dir_all(&cache);
+    println!("Load: {}", load());
     Ok(())
+}
+
+/// What else the machine did.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let words: Vec<&str> = text.split_whitespace().take(3).collect();
+    words.join(" ")
 }

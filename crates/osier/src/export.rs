@@ -225,24 +225,18 @@ fn elf(machine: &Machine, ranges: &[PhysRun], file: &mut BufWriter<File>) -> Res
         Hint::Vmcoreinfo(text) => Some(text.clone()),
         _ => None,
     });
-    let mode = machine
-        .cpus
-        .first()
-        .and_then(osier_memory::CpuState::paging);
-    // Who did not note it may still have it in memory, and other tools want it in a note.
-    let found = match (&noted, mode) {
-        (Some(_), Some(_)) => None,
-        _ => locate(machine, &[]).ok(),
-    };
     let width = |mode: &Paging| mode.pointer_bytes();
     let told = machine.cpus.first().and_then(|cpu| {
         let modes = cpu.modes();
         let first = modes.first().map(width)?;
-        modes
-            .iter()
-            .all(|mode| width(mode) == first)
-            .then_some(first)
+        let agreed = modes.iter().all(|mode| width(mode) == first);
+        agreed.then_some(first)
     });
+    // Who did not note it may still have it in memory, and other tools want it in a note.
+    let found = match (&noted, told) {
+        (Some(_), Some(_)) => None,
+        _ => locate(machine, &[]).ok(),
+    };
     let pointer_bytes = told.or(found.as_ref().map(|kernel| width(&kernel.mode)));
     let sought = || {
         let kernel = found.as_ref()?;

@@ -1,5 +1,6 @@
 //! The project's own jobs. CI calls these, so every step can be run at home.
 
+mod bench;
 mod fuzz;
 
 use std::process::{Command, ExitCode};
@@ -143,6 +144,9 @@ struct Args {
     /// Of `fuzz`: how long each target runs.
     #[arg(long, default_value_t = 5, value_name = "N")]
     seconds: u32,
+    /// Of `bench`, after `--`: what to measure; `cargo xtask bench -- --help` lists it
+    #[arg(last = true)]
+    rest: Vec<String>,
 }
 
 fn help() -> String {
@@ -151,7 +155,9 @@ fn help() -> String {
         .map(|job| format!("  {:<10} {}\n", job.name, job.about));
     let fuzz =
         "  fuzz       Builds every fuzz target and runs each for --seconds (needs cargo-fuzz)\n";
-    format!("Jobs:\n{}{fuzz}", lines.collect::<String>())
+    let bench =
+        "  bench      Measures Osier beside its peers, which it installs into target/bench\n";
+    format!("Jobs:\n{}{fuzz}{bench}", lines.collect::<String>())
 }
 
 fn run(name: &str) -> Result<()> {
@@ -179,6 +185,7 @@ fn main() -> Result<ExitCode> {
     match args.job.as_str() {
         "ci" => CI.iter().try_for_each(|job| run(job))?,
         "fuzz" => fuzz::run(args.seconds)?,
+        "bench" => bench::run(&args.rest)?,
         job => run(job)?,
     }
     Ok(ExitCode::SUCCESS)
