@@ -81,7 +81,14 @@ fn what_a_triage_dump_holds_is_told_and_what_it_does_not_hold_too() {
     );
 
     let (rows, status) = ask("ps", &dump, &profiles);
+    let (ends, rows): (Vec<Value>, Vec<Value>) =
+        rows.into_iter().partition(|row| row.get("end").is_some());
     assert_eq!((rows.len(), status), (5, 3));
+    // The table of ids was not captured, so that the list stands alone.
+    assert_eq!(ends.len(), 1);
+    assert_eq!(ends[0]["end"]["walk"], "pid table");
+    assert_eq!(ends[0]["end"]["cause"], "not-captured");
+    assert!(rows.iter().all(|row| row["found_by"] == "list-unchecked"));
     assert_eq!(
         (&rows[0]["pid"], &rows[0]["name"]),
         (&4.into(), &"System".into())

@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use osier_memory::{PAGE_BYTES, PhysAddr};
+use osier_memory::{CpuState, PAGE_BYTES, PhysAddr, Segments};
 use osier_snapshot::{Format, OpenOptions, Snapshot, open};
 use osier_testkit::qemu::{FILLED, Guest, Qemu};
 use osier_testkit::skip;
@@ -82,9 +82,19 @@ fn same_registers(snapshot: &Snapshot, text: &str, folder: &Path, file: &Path, w
             (told.rip, told.rflags, told.cr0, told.cr3, told.cr4),
             "{what}"
         );
-        assert_eq!(read.segments, told.segments, "{what}");
+        assert_eq!(tables(read), tables(told), "{what}");
         assert_eq!(read.efer, told.efer, "{what}");
     }
+}
+
+/// The segments; of the tables' registers, which have neither, without the selectors and flags that
+/// a stream shows.
+fn tables(cpu: &CpuState) -> Segments {
+    let mut segments = cpu.segments;
+    for table in [&mut segments.gdt, &mut segments.idt] {
+        (table.selector, table.flags) = (None, None);
+    }
+    segments
 }
 
 fn fact<'a>(snapshot: &'a Snapshot, name: &str) -> &'a str {
@@ -288,7 +298,7 @@ fn internal_snapshots_of_a_disk_image() {
                 };
                 let told = open(&file, &told).unwrap().machine.cpus;
                 assert_eq!(snapshot.machine.cpus[0].rip, told[0].rip);
-                assert_eq!(snapshot.machine.cpus[0].segments, told[0].segments);
+                assert_eq!(tables(&snapshot.machine.cpus[0]), tables(&told[0]));
             }
         }
         if count > 1 {

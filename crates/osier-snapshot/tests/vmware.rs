@@ -46,7 +46,8 @@ fn regions() -> Vec<Tag> {
 fn processors() -> Vec<Tag> {
     let mut tags = vec![word("cpu:numVCPUs", &[], 2)];
     for (number, name) in [
-        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r15",
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
+        "r13", "r14", "r15",
     ]
     .into_iter()
     .enumerate()
@@ -94,7 +95,7 @@ fn check_processors(snapshot: &Snapshot) {
         general[..8],
         [0x100, 0x101, 0x102, 0x103, 0x104, 0x105, 0x106, 0x107]
     );
-    assert_eq!((general[8], general[15]), (0x108, 0x109));
+    assert_eq!((general[8], general[15]), (0x108, 0x10f));
     assert_eq!(
         (first.cr0, first.cr2, first.cr3, first.cr4),
         (Some(0x8005_0033), Some(0x2222), 0x3000, Some(0x6f0))
