@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use osier_memory::VirtAddr;
-use osier_osi::{Process, ProcessExtra};
+use osier_osi::{FoundBy, Process, ProcessExtra};
 
 /// An order of processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +14,8 @@ pub enum Order {
     /// By pid; processes whose pid could not be read come last.
     Pid,
     /// As PANDA lists them. Linux: the kernel's ring, begun after the current process and ended with
-    /// it. Windows: the list, its first process last.
+    /// it. Windows: the list, its first process last. PANDA walks the list alone: what only another
+    /// source names stays behind it.
     Panda,
 }
 
@@ -31,15 +32,17 @@ pub fn arrange(processes: &mut [Process], order: Order, current: Option<VirtAddr
         }
         Order::Panda => {
             let windows = |process: &Process| matches!(process.extra, ProcessExtra::Windows(_));
-            let at = if processes.first().is_some_and(windows) {
+            let off = |process: &Process| process.found_by == FoundBy::PidTable;
+            let listed = processes.iter().position(off).unwrap_or(processes.len());
+            let ring = processes.get_mut(..listed).unwrap_or_default();
+            let at = if ring.first().is_some_and(windows) {
                 Some(0)
             } else {
-                processes
-                    .iter()
+                ring.iter()
                     .position(|process| Some(process.taskd) == current)
             };
             if let Some(at) = at {
-                processes.rotate_left(at.saturating_add(1));
+                ring.rotate_left(at.saturating_add(1));
             }
         }
     }
@@ -99,7 +102,7 @@ pub fn tree(processes: &[Process]) -> Vec<Leaf> {
 
 #[cfg(test)]
 mod tests {
-    use osier_osi::{FoundBy, LinuxProcess, Seen};
+    use osier_osi::{LinuxProcess, Seen};
 
     use super::*;
 
@@ -138,6 +141,12 @@ mod tests {
         arrange(&mut list, Order::Panda, Some(VirtAddr(0x1000)));
         let pids: Vec<_> = list.iter().map(|p| p.pid.value().unwrap()).collect();
         assert_eq!(pids, [2, 3, 0, 1]);
+        // One that is on no list is none of PANDA's.
+        let mut list = vec![process(0, 0), process(1, 0), process(2, 0), process(3, 1)];
+        list[3].found_by = FoundBy::PidTable;
+        arrange(&mut list, Order::Panda, Some(VirtAddr(0)));
+        let pids: Vec<_> = list.iter().map(|p| p.pid.value().unwrap()).collect();
+        assert_eq!(pids, [1, 2, 0, 3]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Current, Mapping, Module, Osi, Process, ProcessExtra, Seen, WalkEnds};
+use osier_osi::{Current, FoundBy, Mapping, Module, Osi, Process, ProcessExtra, Seen, WalkEnds};
 use osier_profile::OsKind;
 
 use crate::order::{Order, arrange};
@@ -70,6 +70,8 @@ pub fn osi_test(
         processes.push(row);
         ControlFlow::Continue(())
     }));
+    // PANDA walks the list alone.
+    processes.retain(|row| row.found_by != FoundBy::PidTable);
     if windows {
         // libosi leaves out what has no PEB, System excepted: processes that exited, and those
         // without a program.

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use osier::osi_test::{Sentinel, osi_test};
-use osier_testkit::windows::{Libosi, Module, Plan, Process, ProcessKind};
+use osier_testkit::windows::{Libosi, Module, Plan, Process, ProcessKind, Told};
 
 use crate::layouts::{self, Layout};
 use crate::{attach, crowd};
@@ -116,4 +116,24 @@ fn of_processes_that_libosi_leaves_out() {
         let mode = Plan::new(&layout.profile).paging;
         check(layout, crowd(layout, mode), &layout.name);
     }
+}
+
+/// libosi walks the list, and never sees a process that was taken off it.
+#[test]
+fn of_a_process_that_is_on_no_list() {
+    let layout = &layouts::own()[0];
+    let mut plan = crowd(layout, Plan::new(&layout.profile).paging);
+    let hidden = Process::new(3004, "rootkit.exe").told(Told::ByTable);
+    plan.processes
+        .push(hidden.runs("C:\\r.exe", "r", 0x40_0000, 0x1_0000));
+    let machine = plan.write(&layout.profile);
+    let osi = attach(layout, &machine.machine());
+    let mut out = Vec::new();
+    let ends = osi_test(&osi, 4, Sentinel::LeftOut, &mut out).unwrap();
+    assert!(!ends.is_complete(), "the table of ids disagrees");
+    let mut listed = machine.plan.clone();
+    listed
+        .processes
+        .retain(|process| process.told != Told::ByTable);
+    assert_eq!(String::from_utf8(out).unwrap(), expected(&listed, false));
 }
