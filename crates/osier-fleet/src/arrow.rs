@@ -49,7 +49,7 @@ pub fn answers(
     let mut summary = fleet.summary();
     let of = fleet.subjects().len();
     fleet.answers(0, &mut |number, Answer { entry, rows }| {
-        summary.count_all(&[entry.status]);
+        summary.count_all([entry.status]);
         watch(Event::Finished {
             name: &entry.snapshot,
             status: entry.status,

@@ -23,8 +23,10 @@ const JOURNAL: &str = "journal";
 const MANIFEST: &str = "manifest.jsonl";
 const RESERVE: &str = "reserve";
 
-/// Bytes that are set aside, so that a full disk leaves room for the manifest to say so.
+/// Bytes that are set aside at least, and for each snapshot, so that a full disk leaves room for the
+/// journal and the manifest to say so, and for what stands after the last row.
 const RESERVED: usize = 1 << 20;
+const RESERVED_EACH: usize = 4 << 10;
 
 /// The most snapshots whose rows wait to be written together.
 const TOGETHER: usize = 4096;
@@ -33,6 +35,8 @@ const TOGETHER: usize = 4096;
 pub(crate) struct Output<'a> {
     out: PathBuf,
     work: PathBuf,
+    /// Bytes that are set aside.
+    reserved: usize,
     pool: &'a ThreadPool,
     formats: &'a [FileFormat<'a>],
     files: Vec<TableFile>,
@@ -73,11 +77,13 @@ impl<'a> Output<'a> {
             Refused::Other => RunError::OtherRun(out.clone()),
             Refused::Io(source) => failed(source),
         })?;
-        fs::write(work.join(RESERVE), vec![0x5a; RESERVED]).map_err(failed)?;
+        let reserved = subjects.len().saturating_mul(RESERVED_EACH).max(RESERVED);
+        set_aside(&work, reserved).map_err(failed)?;
         done.truncate(still(&done, subjects));
         let mut output = Self {
             out,
             work: work.clone(),
+            reserved,
             pool,
             formats,
             files: Vec::new(),
@@ -122,8 +128,8 @@ impl<'a> Output<'a> {
     }
 
     /// Takes what one snapshot gave, and writes it when enough waits to be written together. Gives
-    /// how the snapshots that are written now ended.
-    pub(crate) fn write(&mut self, answer: Answer) -> Result<Vec<Status>, RunError> {
+    /// the entries of the snapshots that are written now.
+    pub(crate) fn write(&mut self, answer: Answer) -> Result<Vec<Entry>, RunError> {
         self.rows = self.rows.saturating_add(answer.entry.rows());
         self.waiting.push(answer);
         let rows = self.row_group.unwrap_or(0);
@@ -136,14 +142,15 @@ impl<'a> Output<'a> {
 
     /// Writes what waits, and notes it as finished. Rows that cannot be written make their
     /// snapshots failed; the tables are then as before.
-    pub(crate) fn flush(&mut self) -> Result<Vec<Status>, RunError> {
+    pub(crate) fn flush(&mut self) -> Result<Vec<Entry>, RunError> {
         self.rows = 0;
         let (mut entries, rows): (Vec<_>, Vec<_>) = mem::take(&mut self.waiting)
             .into_iter()
             .map(|answer| (answer.entry, answer.rows))
             .unzip();
         let before: Vec<u64> = self.files.iter().map(|file| file.len).collect();
-        if let Err(error) = self.append(rows) {
+        let appended = self.append(rows);
+        if let Err(error) = &appended {
             for (file, &len) in self.files.iter_mut().zip(&before) {
                 file.cut(len)
                     .map_err(|source| write_error(&file.path, source))?;
@@ -157,7 +164,11 @@ impl<'a> Output<'a> {
         let lines: Vec<String> = entries.iter().map(Entry::json).collect();
         let noted = self.journal.note(&lengths, &lines);
         noted.map_err(|source| write_error(&self.work.join(JOURNAL), source))?;
-        Ok(entries.iter().map(|entry| entry.status).collect())
+        if appended.is_err() {
+            // What the journal left of it is still needed at the end: no rows may take it.
+            let _ = set_aside(&self.work, self.reserved);
+        }
+        Ok(entries)
     }
 
     /// Adds to each table the rows of these snapshots.
@@ -215,6 +226,11 @@ impl<'a> Output<'a> {
         self.journal.remove().map_err(failed)?;
         fs::remove_dir_all(&self.work).map_err(failed)
     }
+}
+
+/// Takes so many bytes of the disk, or as many as there are.
+fn set_aside(work: &Path, bytes: usize) -> io::Result<()> {
+    fs::write(work.join(RESERVE), vec![0x5a; bytes])
 }
 
 fn write_error(path: &Path, source: io::Error) -> RunError {

@@ -113,7 +113,7 @@ impl Summary {
         parts.into_iter().fold(0, usize::saturating_add)
     }
 
-    pub(crate) fn count_all(&mut self, statuses: &[Status]) {
+    pub(crate) fn count_all(&mut self, statuses: impl IntoIterator<Item = Status>) {
         for status in statuses {
             let count = match status {
                 Status::Complete => &mut self.complete,
@@ -150,22 +150,28 @@ pub fn run(
         let done = done.len();
         watch(Event::Resumed { done, of });
     }
-    summary.count_all(&done);
+    summary.count_all(done.iter().copied());
     fleet.answers(done.len(), &mut |number, answer| {
         let (name, read) = (answer.entry.snapshot.clone(), answer.entry.status);
         let why = answer.entry.why.clone();
         let written = output.write(answer)?;
-        summary.count_all(&written);
+        summary.count_all(written.iter().map(|entry| entry.status));
+        // What is written with later ones ended as it was read, for all that is known.
+        let (status, why) = match written.last() {
+            Some(entry) => (entry.status, &entry.why),
+            None => (read, &why),
+        };
         watch(Event::Finished {
             name: &name,
-            status: written.last().copied().unwrap_or(read),
-            why: &why,
+            status,
+            why,
             done: number.saturating_add(1),
             of,
         });
         Ok(())
     })?;
-    summary.count_all(&output.flush()?);
+    let last = output.flush()?;
+    summary.count_all(last.iter().map(|entry| entry.status));
     output.finish()?;
     Ok(summary)
 }
