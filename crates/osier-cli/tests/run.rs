@@ -220,11 +220,9 @@ fn full_disk(extension: &str, how: &[&str]) {
         );
     }
     // The tables are those of a run over the snapshots that are complete.
-    let list: String = complete
-        .iter()
-        .map(|entry| format!("{}\n", entry["path"].as_str().unwrap()))
-        .collect();
-    fs::write(folder.join("complete"), list).unwrap();
+    let paths = complete.iter().map(|entry| entry["path"].as_str().unwrap());
+    let list: Vec<&str> = paths.collect();
+    fs::write(folder.join("complete"), list.join("\n")).unwrap();
     let again = osier(&folder)
         .args(["run", "-q", "--inputs-from", "complete", "-o", "again"])
         .args(how)
@@ -240,7 +238,7 @@ fn a_file_that_cannot_be_read_is_one_failure() {
     let folder = folder("unreadable", 2);
     let hidden = folder.join("links/001-hidden.elf");
     fs::copy(folder.join("links/000.elf"), &hidden).unwrap();
-    fs::set_permissions(&hidden, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o000)).unwrap();
     let mut run = osier(&folder);
     if fs::File::open(&hidden).is_ok() {
         // Root reads everything; nobody does not.

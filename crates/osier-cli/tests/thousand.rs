@@ -105,12 +105,11 @@ impl Fleet {
     fn write_reference(&self) {
         let reference = self.folder.join("reference");
         let mut folders: BTreeMap<&PathBuf, String> = BTreeMap::new();
-        let mut names = String::new();
+        let mut names = Vec::new();
         for (name, target) in &self.links {
             let next = folders.len().to_string();
             let folder = folders.entry(target).or_insert(next);
-            let comma = if names.is_empty() { "" } else { ",\n" };
-            names.push_str(&format!("{comma}\"{name}\": \"{folder}\""));
+            names.push(format!("\"{name}\": \"{folder}\""));
         }
         for (target, folder) in folders {
             fs::create_dir_all(reference.join(&folder)).unwrap();
@@ -123,7 +122,8 @@ impl Fleet {
                 fs::write(file, rows.stdout).unwrap();
             }
         }
-        fs::write(reference.join("names.json"), format!("{{{names}}}")).unwrap();
+        let names = format!("{{{}}}", names.join(",\n"));
+        fs::write(reference.join("names.json"), names).unwrap();
     }
 
     /// What pyarrow and DuckDB say of the tables in `out`; the error says why they cannot be asked.
