@@ -10,7 +10,7 @@
 //!   the plan is carried out ──► Answer
 //! ```
 //!
-//! [`Query::new`] is the place to start. Everything is in the feature `engine`, which brings in
+//! `Query::new` is the place to start. Everything is in the feature `engine`, which brings in
 //! DataFusion. A query reads the tables and nothing else: statements that define or change something
 //! are refused, no file is opened or written for it, and nothing is fetched.
 
