@@ -98,7 +98,7 @@ fn a_join_is_the_join_of_the_rows() {
     }
     wanted.sort();
     let wanted: Vec<String> = wanted.into_iter().map(|(_, line)| line).collect();
-    assert!(wanted.len() > 50, "{} rows", wanted.len());
+    assert!(wanted.len() > 20, "{} rows", wanted.len());
     assert_eq!(got, wanted);
 }
 
@@ -159,8 +159,8 @@ fn addresses_stay_addresses_where_they_are_passed_on() {
     let (answer, _) = ask_of(
         &golden()[3..4],
         "with k as (select taskd as where_it_is, pid from ps)
-         select where_it_is, where_it_is + 1 as behind, ppid * -1 as minus, pid / 2.0 as half
-         from k join ps using (pid) where pid = 1",
+         select where_it_is, where_it_is + 1 as behind, ppid * -1 as minus, ps.pid / 2.0 as half
+         from k join ps using (pid) where ps.pid = 1",
     );
     let kinds: Vec<Kind> = answer.columns().iter().map(|column| column.kind).collect();
     assert_eq!(
@@ -229,12 +229,13 @@ fn a_snapshot_that_fails_is_in_the_manifest_and_holds_nobody_up() {
          left join ps on m.snapshot = ps.snapshot group by m.snapshot, status order by 1",
     );
     assert_eq!((summary.complete, summary.failed), (2, 1));
+    let count = |kernel: &str| rows(kernel, "ps").len();
     assert_eq!(
         lines(&answer),
         [
-            "cut.elf failed 0",
-            "deb11-5.10-686.elf complete 93",
-            "deb13-6.12-amd64.elf complete 100"
+            "cut.elf failed 0".to_owned(),
+            format!("{0}.elf complete {1}", KERNELS[0], count(KERNELS[0])),
+            format!("{0}.elf complete {1}", KERNELS[4], count(KERNELS[4])),
         ]
     );
 }
