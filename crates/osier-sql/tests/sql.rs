@@ -92,7 +92,10 @@ fn a_join_is_the_join_of_the_rows() {
                     map["size"],
                     map["file"].as_str().unwrap()
                 );
-                wanted.push(((kernel, map["pid"].as_u64().unwrap(), base), line));
+                wanted.push((
+                    (format!("{kernel}.elf"), map["pid"].as_u64().unwrap(), base),
+                    line,
+                ));
             }
         }
     }
