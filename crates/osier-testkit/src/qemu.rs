@@ -100,21 +100,32 @@ impl Qemu {
 
     /// Runs a QMP command; returns the answer's JSON.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// When the answer is an error.
-    pub fn qmp(&mut self, command: &str, arguments: &str) -> String {
+    /// The answer's JSON, when it is an error: older QEMUs know fewer commands and arguments.
+    pub fn try_qmp(&mut self, command: &str, arguments: &str) -> Result<String, String> {
         let text = format!("{{\"execute\":\"{command}\",\"arguments\":{arguments}}}\n");
         self.input.write_all(text.as_bytes()).expect("QEMU listens");
         loop {
             let line = self.line();
-            assert!(
-                !line.starts_with("{\"error\""),
-                "{command} {arguments}: {line}"
-            );
-            if line.starts_with("{\"return\"") {
-                return line;
+            if line.starts_with("{\"error\"") {
+                return Err(line);
             }
+            if line.starts_with("{\"return\"") {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// As [`try_qmp`](Self::try_qmp), of what every QEMU knows.
+    ///
+    /// # Panics
+    ///
+    /// When the answer is an error.
+    pub fn qmp(&mut self, command: &str, arguments: &str) -> String {
+        match self.try_qmp(command, arguments) {
+            Ok(answer) => answer,
+            Err(error) => panic!("{command} {arguments}: {error}"),
         }
     }
 
@@ -127,20 +138,31 @@ impl Qemu {
     }
 
     /// Switches migration capabilities on.
-    pub fn capabilities(&mut self, names: &[&str]) {
+    ///
+    /// # Errors
+    ///
+    /// In words, the first that this QEMU does not have.
+    pub fn capabilities(&mut self, names: &[&str]) -> Result<(), String> {
         for name in names {
-            self.hmp(&format!("migrate_set_capability {name} on"));
+            let answer = self.hmp(&format!("migrate_set_capability {name} on"));
+            if answer.contains("Error") {
+                let version = self.version();
+                return Err(format!("no {name} in QEMU {version}: {answer}"));
+            }
         }
+        Ok(())
     }
 
-    /// Migrates to `uri` and waits until that is done.
+    /// Starts a migration to `file`: through a pipe, which every QEMU can, or to the file itself,
+    /// which `mapped-ram` must.
     ///
     /// # Panics
     ///
-    /// When the migration fails.
-    pub fn migrate(&mut self, uri: &str) {
-        self.qmp("migrate", &format!("{{\"uri\":\"{uri}\"}}"));
-        self.wait();
+    /// When the migration cannot be started.
+    pub fn migrate(&mut self, file: &Path, piped: bool) {
+        let way = if piped { "exec:cat > " } else { "file:" };
+        let uri = format!("{{\"uri\":\"{way}{}\"}}", file.display());
+        self.qmp("migrate", &uri);
     }
 
     /// Waits for the migration's end.
