@@ -129,11 +129,12 @@ fn main() -> Result<()> {
         &args.only
     };
     for part in parts {
+        println!("## {}\n", part.title());
         let text = match part.run(&args, &workshop) {
             Ok(text) => text,
             Err(error) => format!("Not measured: {error:#}\n"),
         };
-        println!("## {}\n\n{text}", part.title());
+        println!("{text}");
     }
     println!("Load: {}", load());
     Ok(())

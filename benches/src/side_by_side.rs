@@ -15,7 +15,7 @@ use crate::workshop::{Workshop, say};
 /// A program that takes longer than this, in seconds of CPU, is run less often.
 const SLOW: f64 = 3.0;
 
-/// A table for each guest.
+/// A table for each guest, printed.
 pub(crate) fn run(args: &Args, workshop: &Workshop) -> Result<String> {
     let asked = |peer: &&Peer| {
         let name = peer.name.to_lowercase();
@@ -26,7 +26,6 @@ pub(crate) fn run(args: &Args, workshop: &Workshop) -> Result<String> {
         .filter(asked)
         .map(|peer| (peer, (peer.install)(workshop).map_err(|e| format!("{e:#}"))))
         .collect();
-    let mut text = String::new();
     for recipe in RECIPES {
         let named = args.guests.is_empty()
             || args
@@ -36,15 +35,14 @@ pub(crate) fn run(args: &Args, workshop: &Workshop) -> Result<String> {
         if !named {
             continue;
         }
-        let _ = write!(text, "### {}\n\n", recipe.title);
+        // Told as soon as it is known, for the next guest takes minutes.
+        println!("### {}\n", recipe.title);
         match Guest::get(recipe, workshop) {
-            Ok(guest) => text.push_str(&one(args, workshop, &guest, &installed)?),
-            Err(error) => {
-                let _ = write!(text, "Not to be had here: {error:#}\n\n");
-            }
+            Ok(guest) => println!("{}", one(args, workshop, &guest, &installed)?),
+            Err(error) => println!("Not to be had here: {error:#}\n"),
         }
     }
-    Ok(text)
+    Ok(String::new())
 }
 
 /// What became of one peer.
