@@ -92,7 +92,7 @@ impl Verdict {
         };
         say(self.missing.len(), &few);
         say(self.more, "that are none");
-        say(self.parents, "wrong parents");
+        say(self.parents, "other parents");
         say(self.names, "wrong names");
         let but = match (self.no_parents, self.no_names) {
             _ if self.rows == 0 => "",
@@ -102,10 +102,14 @@ impl Verdict {
             (false, false) => "",
         };
         let rows = self.rows;
+        let words = words.join(", ");
         if self.agrees() {
             format!("{rows} rows, equal{but}")
+        } else if self.missing.is_empty() && self.more + self.names == 0 {
+            // A parent is the one that forked, or the one that traces: both are in the kernel.
+            format!("{rows} rows, {words}{but}")
         } else {
-            format!("**wrong**: {rows} rows, {}{but}", words.join(", "))
+            format!("**wrong**: {rows} rows, {words}{but}")
         }
     }
 }
@@ -142,7 +146,7 @@ mod tests {
         let words = Verdict::of(&ours, &other).words();
         assert_eq!(
             words,
-            "**wrong**: 2 rows, 1 missing (ab), 1 that are none, 1 wrong parents"
+            "**wrong**: 2 rows, 1 missing (ab), 1 that are none, 1 other parents"
         );
         assert_eq!(
             Verdict::of(&ours, &[]).words(),

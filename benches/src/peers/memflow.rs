@@ -23,7 +23,8 @@ fn list(program: &Program, guest: &Guest, workshop: &Workshop) -> Result<Command
     let info = workshop.ask(&["info"], &guest.raw)?;
     let id = info.pointer("/kernel/build_id").and_then(Value::as_str);
     let id = id.context("the kernel has no build id")?;
-    // The profile that Osier made of the dump tells the offsets.
+    // The profile that Osier makes of the dump, and keeps, tells the offsets.
+    workshop.ask(&["ps", "--no-shipped"], &guest.raw)?;
     let mut show = workshop.osier();
     let profile = workshop.folder.join(format!("cache/osier/{id}.osp"));
     let output = show

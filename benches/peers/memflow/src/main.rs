@@ -44,7 +44,13 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         };
         let (pid, ppid, name, next) = read().map_err(|error| error.to_string())?;
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-        writeln!(out, "{pid} {ppid} {}", name.escape_ascii())?;
+        let name: Vec<u8> = name
+            .iter()
+            .map(|byte| if *byte == b'\n' { b' ' } else { *byte })
+            .collect();
+        write!(out, "{pid} {ppid} ")?;
+        out.write_all(&name)?;
+        out.write_all(b"\n")?;
         task = next.wrapping_sub(tasks);
         if task == init_task {
             return Ok(());
