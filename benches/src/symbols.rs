@@ -15,8 +15,9 @@ const INDEX: &str = "\
 import sys
 import drgn
 
-prog = drgn.Program(drgn.host_platform)
-prog.load_debug_info([sys.argv[1]])
+prog = drgn.Program()
+prog.set_core_dump(sys.argv[1])
+prog.load_debug_info([sys.argv[2]])
 assert prog.type('struct task_struct').size
 ";
 
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &Args, workshop: &Workshop) -> Result<String> {
         fs::write(&script, INDEX)?;
         Ok(several(&|| {
             let mut command = Command::new(&python);
-            command.arg(&script).arg(&vmlinux);
+            command.arg(&script).arg(&guest.elf).arg(&vmlinux);
             command
         }))
     };

@@ -50,7 +50,7 @@ fn from_memory(criterion: &mut Criterion, path: &std::path::Path) {
         bencher.iter(|| {
             table().each(|kind, name, address| {
                 black_box((kind, name, address));
-            })
+            });
         });
     });
     group.finish();
@@ -64,7 +64,7 @@ fn from_memory(criterion: &mut Criterion, path: &std::path::Path) {
         bencher.iter(|| btf::parse(black_box(&types), Some(&WANTED)));
     });
     group.bench_function("all", |bencher| {
-        bencher.iter(|| btf::parse(black_box(&types), None))
+        bencher.iter(|| btf::parse(black_box(&types), None));
     });
     group.finish();
 }
