@@ -150,7 +150,7 @@ mod tests {
         );
         assert_eq!(
             Verdict::of(&ours, &[]).words(),
-            "**wrong**: 0 rows, 2 missing"
+            "**wrong**: 0 rows, 2 missing (init, ab)"
         );
     }
 }
