@@ -12,6 +12,9 @@ use memflow::error::Result;
 use memflow::mem::{MemoryMap, MemoryView, VirtualDma};
 use memflow::types::{Address, umem};
 
+/// More processes than a machine has.
+const MOST: usize = 1 << 16;
+
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().ok_or("no dump named")?;
@@ -31,7 +34,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let mut memory = VirtualDma::new(memory, x64::ARCH, translator);
     let mut out = std::io::stdout().lock();
     let mut task = init_task;
-    loop {
+    // Memory read by the wrong tables is zeros, and a list of zeros goes on for ever.
+    for _ in 0..MOST {
         let mut read = || -> Result<(u32, u32, Vec<u8>, u64)> {
             let at = |offset: u64| Address::from(task.wrapping_add(offset));
             let pid: u32 = memory.read(at(tgid))?;
@@ -56,4 +60,5 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             return Ok(());
         }
     }
+    Err("the list does not close".into())
 }
