@@ -1,0 +1,126 @@
+use super::*;
+use crate::{Kind, Member, Type, TypeKind, Wanted};
+
+fn sample() -> Profile {
+    let mut builder = ProfileBuilder::new(Identity {
+        os: OsKind::Linux,
+        pointer_bytes: 8,
+        build_id: Some(BuildId(vec![0xab; 20])),
+        banner: b"Linux version 6.1.0 \xff".to_vec(),
+        release: "6.1.0".to_owned(),
+    });
+    builder.set_text_head(vec![0x48; 80]);
+    builder.provenance("made by hand");
+    let grid = Kind::Array {
+        of: Box::new(Kind::Array {
+            of: Box::new(Kind::Embedded {
+                name: "list_head".to_owned(),
+            }),
+            count: 3,
+        }),
+        count: 0,
+    };
+    let member = |name: &str, offset, bits, kind| Member {
+        name: name.to_owned(),
+        offset,
+        bytes: 8,
+        bits,
+        kind,
+    };
+    let parent = Kind::Pointer {
+        to: "task_struct".to_owned(),
+    };
+    let members = vec![
+        member("pid", 16, None, Kind::Int { signed: true }),
+        member("flag", 24, Some((3, 1)), Kind::Int { signed: false }),
+        member("parent", -8, None, parent),
+        member("grid", i64::MAX, None, grid),
+        member("odd", i64::MIN, None, Kind::Unknown),
+    ];
+    builder.add_type(Type::new(
+        "task_struct".to_owned(),
+        TypeKind::Struct,
+        9024,
+        members,
+    ));
+    builder.add_type(Type::new("u".to_owned(), TypeKind::Union, 0, Vec::new()));
+    builder.add_symbol("_text", 0xffff_ffff_8100_0000);
+    builder.add_symbol("init_task", u64::MAX);
+    builder.add_constant("MINUS", -1);
+    builder.build()
+}
+
+#[test]
+fn a_profile_survives_its_file() {
+    let profile = sample();
+    let data = profile.to_bytes(7);
+    assert_eq!(Profile::from_bytes(&data).unwrap(), (profile.clone(), 7));
+    assert_eq!(profile.text_head().len(), 64);
+
+    let card = Card::from_bytes(data.get(..CARD_WINDOW.min(data.len())).unwrap()).unwrap();
+    assert_eq!(&card.identity, profile.identity());
+    assert_eq!(card.fingerprint, 7);
+    assert_eq!(card.anchor("_text"), Some(0xffff_ffff_8100_0000));
+    assert_eq!(card.anchor("linux_banner"), None);
+    assert_eq!(card.text_head, profile.text_head());
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let data = sample().to_bytes(0);
+    for end in 0..data.len() {
+        assert!(Profile::from_bytes(&data[..end]).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let data = sample().to_bytes(0);
+    for at in 0..data.len() {
+        for bit in 0..8 {
+            let mut bad = data.clone();
+            bad[at] ^= 1 << bit;
+            assert!(Profile::from_bytes(&bad).is_err(), "bit {bit} of byte {at}");
+            let _ = Card::from_bytes(&bad);
+        }
+    }
+}
+
+/// With the checksum made right again, so that the reader itself is tried.
+#[test]
+fn forged_files_do_not_panic() {
+    let data = sample().to_bytes(0);
+    for at in 16..data.len() {
+        for value in [0, 1, 4, 5, 0x7f, 0x80, 0xff, data[at] ^ 1] {
+            let mut bad = data.clone();
+            bad[at] = value;
+            let crc = crc32fast::hash(&bad[16..]);
+            bad[12..16].copy_from_slice(&crc.to_le_bytes());
+            let _ = Profile::from_bytes(&bad);
+        }
+    }
+}
+
+#[test]
+fn other_files_and_versions_are_told_apart() {
+    assert!(matches!(
+        Profile::from_bytes(b"\x7fELF"),
+        Err(ProfileError::NotAProfile)
+    ));
+    let mut data = sample().to_bytes(0);
+    data[8] = 2;
+    assert!(matches!(
+        Profile::from_bytes(&data),
+        Err(ProfileError::Version { found: 2 })
+    ));
+}
+
+#[test]
+fn a_fingerprint_changes_with_the_list() {
+    let list = |types| Wanted {
+        types,
+        symbols: &[],
+        constants: &[],
+    };
+    assert_ne!(list(&["a", "b"]).fingerprint(), list(&["ab"]).fingerprint());
+}
