@@ -136,8 +136,22 @@ fn main() -> Result<()> {
         };
         println!("{text}");
     }
-    println!("Load: {}", load());
+    println!("Machine: {}. Load: {}", machine(), load());
     Ok(())
+}
+
+/// The processor's name, how many there are, and the memory.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let named = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.split_once(':'));
+        value.map_or("unknown".to_owned(), |(_, value)| value.trim().to_owned())
+    };
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let model = named(&read("/proc/cpuinfo"), "model name");
+    let memory = named(&read("/proc/meminfo"), "MemTotal");
+    format!("{processors} processors, {model}, {memory}")
 }
 
 /// What else the machine did.

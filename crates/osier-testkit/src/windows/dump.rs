@@ -1,4 +1,4 @@
-//! The machine as a file: raw, and a Windows crash dump of all physical memory.
+//! The machine as a file: raw, a Windows crash dump of all physical memory, and a hibernation file.
 //!
 //! Source: `_DUMP_HEADER` and `_DUMP_HEADER64` as the Windows SDK's debuggers and the published
 //! descriptions of `MEMORY.DMP` have them. Files are sparse: pages that hold nothing are holes.
@@ -12,6 +12,8 @@ use osier_memory::{CpuState, Paging, PhysAddr, PhysicalMemory, Segment, VirtAddr
 use super::WindowsMachine;
 use super::spaces::Space;
 use super::writer::Writer;
+use crate::MemoryBuilder;
+use crate::containers::hiber::{HiberFile, HiberForm};
 
 const PAGE: u64 = 4096;
 /// `DumpType` of a dump of all physical memory.
@@ -53,6 +55,26 @@ impl WindowsMachine {
             file.write_all(&bytes)?;
         }
         file.flush()
+    }
+
+    /// Writes a hibernation file of the pages that hold anything. Of its registers, CR3 alone is
+    /// the machine's.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn write_hibernation(&self, path: &Path, form: HiberForm, huffman: bool) -> Result<()> {
+        let mut pages = MemoryBuilder::new(PhysAddr(0));
+        for (pa, bytes) in self.memory.pages() {
+            pages.write_bytes(pa, &bytes);
+        }
+        let file = HiberFile {
+            form,
+            signature: *b"HIBR",
+            huffman,
+            cr3: self.heads.root.0,
+        };
+        std::fs::write(path, file.write(&pages))
     }
 
     /// Writes a crash dump of all physical memory.

@@ -31,6 +31,7 @@ use osier::osier_profile::Kind;
 use osier::osier_windows::{self, Windows};
 use osier::{Options, Session};
 use osier_testkit::Patched;
+use osier_testkit::containers::hiber::HiberForm;
 use osier_testkit::windows::{
     Libosi, Module, Paged, Part, Plan, Process, ProcessKind, Protection, Proto, Rekall, VadKind,
     WindowsMachine, Wow64,
@@ -296,7 +297,9 @@ fn from_files_with_nothing_but_a_profile_in_the_store() {
             let (raw, dump) = (folder.0.join("memory.raw"), folder.0.join("memory.dmp"));
             machine.write_raw(&raw).unwrap();
             machine.write_crash_dump(&dump).unwrap();
-            for file in [raw, dump] {
+            let mut files = vec![raw, dump];
+            files.extend(hibernated(&machine, mode, &folder.0));
+            for file in files {
                 let what = format!("{} {mode:?} {}", layout.name, file.display());
                 let session = Session::open(&file, &options)
                     .unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -305,6 +308,21 @@ fn from_files_with_nothing_but_a_profile_in_the_store() {
             }
         }
     }
+}
+
+/// The machine in a hibernation file of its time, where the paging mode is one that such files are
+/// written in.
+fn hibernated(machine: &WindowsMachine, mode: Paging, folder: &Path) -> Option<PathBuf> {
+    let modern = machine.plan.version >= (6, 2);
+    let (form, huffman) = match (mode, modern) {
+        (Paging::Long4, true) => (HiberForm::Modern(true, 0x448), true),
+        (Paging::Long4, false) => (HiberForm::Win7x64, false),
+        (Paging::Pae, _) => (HiberForm::Win7x32, false),
+        _ => return None,
+    };
+    let path = folder.join("hiberfil.sys");
+    machine.write_hibernation(&path, form, huffman).unwrap();
+    Some(path)
 }
 
 /// Nothing in a file tells 2-level paging with large pages from one without, where none is used.
