@@ -1,9 +1,8 @@
 //! Compressed pages.
 
-use std::io::Read;
 use std::sync::Arc;
 
-use flate2::read::ZlibDecoder;
+use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 use osier_memory::Codec;
 use ruzstd::decoding::FrameDecoder;
 
@@ -27,7 +26,11 @@ pub(super) fn codec(flags: u32) -> Option<Codec> {
 pub(super) fn decode(codec: Codec, packed: &[u8], len: usize) -> Option<Arc<[u8]>> {
     let mut page = vec![0; len];
     let whole = match codec {
-        Codec::Zlib => ZlibDecoder::new(packed).read_exact(&mut page).is_ok(),
+        // Straight into the page: a decoder that reads streams sets up two buffers of 32 KiB first.
+        Codec::Zlib => {
+            let packed = std::iter::once(packed);
+            decompress_slice_iter_to_slice(&mut page, packed, true, false) == Ok(len)
+        }
         Codec::Lzo => lzo::decompress_into(packed, &mut page) == Ok(len),
         Codec::Snappy => snap::raw::Decoder::new().decompress(packed, &mut page) == Ok(len),
         Codec::Zstd => {
