@@ -85,7 +85,7 @@ fn osi_test_is_pandas_at_instruction_0() {
         let folder = match osier_testkit::data::folder(name) {
             Ok(folder) => folder,
             Err(why) => {
-                eprintln!("skipped: {why}");
+                osier_testkit::report_skip(module_path!(), &why);
                 continue;
             }
         };

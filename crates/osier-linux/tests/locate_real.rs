@@ -39,7 +39,7 @@ fn the_kernel_of_every_container_is_found_where_it_runs() {
         let folder = match osier_testkit::data::folder(name) {
             Ok(folder) => folder,
             Err(why) => {
-                eprintln!("skipped: {why}");
+                osier_testkit::report_skip(module_path!(), &why);
                 continue;
             }
         };
@@ -133,7 +133,7 @@ fn registers_are_not_needed_and_few_pages_are() {
         let folder = match osier_testkit::data::folder(name) {
             Ok(folder) => folder,
             Err(why) => {
-                eprintln!("skipped: {why}");
+                osier_testkit::report_skip(module_path!(), &why);
                 continue;
             }
         };
@@ -168,7 +168,7 @@ fn an_amd64_kernel_is_found_by_its_page_tables_alone() {
         let folder = match osier_testkit::data::folder(name) {
             Ok(folder) => folder,
             Err(why) => {
-                eprintln!("skipped: {why}");
+                osier_testkit::report_skip(module_path!(), &why);
                 continue;
             }
         };

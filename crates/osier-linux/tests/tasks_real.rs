@@ -77,7 +77,7 @@ fn each(check: impl Fn(&str, &Path, &Linux)) {
         let folder = match osier_testkit::data::folder(name) {
             Ok(folder) => folder,
             Err(why) => {
-                eprintln!("skipped: {why}");
+                osier_testkit::report_skip(module_path!(), &why);
                 continue;
             }
         };
@@ -85,7 +85,10 @@ fn each(check: impl Fn(&str, &Path, &Linux)) {
             let label = format!("{name}/{container}");
             match attach(&folder.join(container)) {
                 Some(linux) => check(&label, &folder, &linux),
-                None => eprintln!("skipped: {label}: no profile (set OSIER_PROFILES)"),
+                None => osier_testkit::report_skip(
+                    module_path!(),
+                    &format!("{label}: no profile (set OSIER_PROFILES)"),
+                ),
             }
         }
     }
@@ -392,12 +395,15 @@ fn processes_are_those_that_panda_names() {
         let folder = match osier_testkit::data::folder(name) {
             Ok(folder) => folder,
             Err(why) => {
-                eprintln!("skipped: {why}");
+                osier_testkit::report_skip(module_path!(), &why);
                 continue;
             }
         };
         let Some(linux) = attach(&folder.join(format!("{name}-rr-snp"))) else {
-            eprintln!("skipped: {name}: no profile (set OSIER_PROFILES)");
+            osier_testkit::report_skip(
+                module_path!(),
+                &format!("{name}: no profile (set OSIER_PROFILES)"),
+            );
             continue;
         };
         let text = std::fs::read(folder.join("osi/at.0.osi.txt")).unwrap();

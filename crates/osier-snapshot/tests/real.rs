@@ -31,7 +31,7 @@ fn data(name: &str) -> Option<PathBuf> {
     match osier_testkit::data::folder(name) {
         Ok(folder) => Some(folder),
         Err(why) => {
-            eprintln!("skipped: {why}");
+            osier_testkit::report_skip(module_path!(), &why);
             None
         }
     }

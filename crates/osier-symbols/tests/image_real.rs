@@ -22,7 +22,7 @@ fn kernel(name: &str) -> Option<(Located, AddressSpace, std::path::PathBuf)> {
     let folder = match osier_testkit::data::folder(name) {
         Ok(folder) => folder,
         Err(why) => {
-            eprintln!("skipped: {why}");
+            osier_testkit::report_skip(module_path!(), &why);
             return None;
         }
     };

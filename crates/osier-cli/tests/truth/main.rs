@@ -91,7 +91,7 @@ fn rows_agree_with_the_guests_own_truth() {
         let folder = match osier_testkit::data::folder(snapshot) {
             Ok(folder) => folder,
             Err(why) => {
-                eprintln!("skipped: {why}");
+                osier_testkit::report_skip(module_path!(), &why);
                 continue;
             }
         };
