@@ -60,11 +60,10 @@ fn attach(file: &Path) -> Option<Linux> {
     Some(Linux::attach(machine, &found, profile).unwrap())
 }
 
-/// A profile from the folders of `OSIER_PROFILES`, for kernels that carry no types.
+/// A profile that ships with the project, for kernels that carry no types.
 fn stored(id: &osier_profile::BuildId) -> Option<Arc<Profile>> {
-    let dirs = std::env::var_os("OSIER_PROFILES")?;
     let store = ProfileStore {
-        dirs: std::env::split_paths(&dirs).collect(),
+        dirs: vec![osier_testkit::data::workspace().join("symbols")],
         cache: None,
         embedded: Vec::new(),
     };
@@ -87,7 +86,7 @@ fn each(check: impl Fn(&str, &Path, &Linux)) {
                 Some(linux) => check(&label, &folder, &linux),
                 None => osier_testkit::report_skip(
                     module_path!(),
-                    &format!("{label}: no profile (set OSIER_PROFILES)"),
+                    &format!("{label}: no profile in symbols/"),
                 ),
             }
         }
@@ -400,10 +399,7 @@ fn processes_are_those_that_panda_names() {
             }
         };
         let Some(linux) = attach(&folder.join(format!("{name}-rr-snp"))) else {
-            osier_testkit::report_skip(
-                module_path!(),
-                &format!("{name}: no profile (set OSIER_PROFILES)"),
-            );
+            osier_testkit::report_skip(module_path!(), &format!("{name}: no profile in symbols/"));
             continue;
         };
         let text = std::fs::read(folder.join("osi/at.0.osi.txt")).unwrap();
