@@ -23,11 +23,8 @@ pub(super) const NEW: Peer = Peer {
 /// Debian 12's, which is older than some kernels of Debian 12.
 pub(super) const OLD: Peer = Peer {
     name: "crash 8.0.2",
-    given: "the ELF core, vmlinux with DWARF",
-    target: |_| Some(1000.0),
     install: |workshop| workshop.debian_program("bookworm", "crash"),
-    list,
-    rows: |text| Ok(rows(text)),
+    ..NEW
 };
 
 fn list(program: &Program, guest: &Guest, workshop: &Workshop) -> Result<Command> {
