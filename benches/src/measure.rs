@@ -86,7 +86,8 @@ impl Costs {
     fn median(&self, of: fn(&Cost) -> f64) -> f64 {
         let mut values: Vec<f64> = self.0.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
-        // Of an even number the mean of the middle two: the upper one would make slow programs, which run less often, slower.
+        // Of an even number the mean of the middle two: the upper one would make slow programs,
+        // which run less often, slower.
         let upper = values.get(values.len() / 2);
         let lower = values.get(values.len().saturating_sub(1) / 2);
         upper
