@@ -13,7 +13,7 @@ use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
 use crate::guest::Guest;
 use crate::{Located, linux_policy};
-use crate::{clock, current, mappings, modules, pages, pid, process, tasks, threads};
+use crate::{clock, current, mappings, memory, modules, pages, pid, process, tasks, threads};
 
 /// Why a provider could not be made of a located kernel and a profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -196,7 +196,7 @@ impl Osi for Linux {
     }
 
     fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
-        process::address_space(self, taskd)
+        memory::address_space(self, taskd)
     }
 
     fn kernel_space(&self) -> &AddressSpace {

@@ -41,6 +41,11 @@ impl Guest {
         }
     }
 
+    /// Whether an object with a pointer in it can lie at `address`: in the kernel half, and aligned.
+    pub(crate) fn can_be_object(&self, address: VirtAddr) -> bool {
+        self.is_kernel_address(address) && address.0.is_multiple_of(self.pointer_bytes().into())
+    }
+
     /// The address space of the page-table root at `root` (`mm->pgd` made physical).
     pub(crate) fn space_of(&self, root: PhysAddr) -> AddressSpace {
         self.space.with_root(root)

@@ -17,6 +17,7 @@ mod list;
 mod locate;
 mod maple;
 mod mappings;
+mod memory;
 mod modules;
 mod mount;
 mod pages;

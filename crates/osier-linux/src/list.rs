@@ -19,7 +19,7 @@ pub(crate) fn ring(guest: &Guest, head: VirtAddr) -> Walked {
 /// mapped and cannot be had may well hold a node.
 pub(crate) fn plausible(guest: &Guest, at: VirtAddr) -> Result<(), Fault> {
     let nowhere = Fault::new(Cause::NonCanonical).with_va(at);
-    if !guest.is_kernel_address(at) || !at.0.is_multiple_of(u64::from(guest.pointer_bytes())) {
+    if !guest.can_be_object(at) {
         return Err(nowhere);
     }
     match guest.space.translate(at) {

@@ -12,11 +12,11 @@ use osier_memory::{Cause, Fault, VirtAddr};
 use osier_osi::{Guard, Mapping, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
-use crate::Linux;
 use crate::guest::Guest;
 use crate::maple::{self, Maple};
 use crate::path::Paths;
 use crate::vma::{self, Naming, Vma};
+use crate::{Linux, memory, process};
 
 /// The walk's name in its endings.
 const WALK: &str = "mappings";
@@ -40,6 +40,8 @@ layout! {
         mm_rb: Option<Field<Ptr<()>>> = ["mm_rb.rb_node"],
         /// The maple tree of mappings. Since v6.1.
         mm_mt: Option<Field<Embed<()>>>,
+        /// Tasks and others that use it.
+        mm_users: Option<Field<SInt>> = ["mm_users.counter", "mm_users"],
         /// Number of mappings.
         map_count: Option<Field<SInt>>,
         /// First address of the heap.
@@ -69,23 +71,8 @@ layout! {
     }
 }
 
-layout! {
-    /// Fields read from `task_struct`.
-    struct Task: "task_struct" {
-        /// Its memory; null for a thread of the kernel and for a task that has exited.
-        mm: Field<Ptr<()>>,
-        /// Process id.
-        tgid: Field<SInt>,
-        /// The address space it runs in: a user task's own, a kernel thread's borrowed one.
-        active_mm: Option<Field<Ptr<()>>>,
-        /// `PF_` marks.
-        flags: Option<Field<UInt>>,
-    }
-}
-
 /// How to read mappings.
 pub(crate) struct Maps {
-    task: Task,
     maple: Option<Maple>,
     pub(crate) vma: Vma,
     pub(crate) naming: Naming,
@@ -99,7 +86,6 @@ impl Maps {
         let vma = Vma::resolve(resolver);
         let paths = Paths::resolve(resolver);
         Self {
-            task: Task::resolve(resolver),
             maple: Maple::resolve(resolver),
             vma,
             naming: Naming::resolve(resolver, &vma),
@@ -170,60 +156,6 @@ impl Process {
     }
 }
 
-/// The `mm_struct` of the task at `taskd`; not applicable without one.
-pub(crate) fn mm_of(linux: &Linux, taskd: VirtAddr) -> Seen<VirtAddr> {
-    match linux.maps.task.mm.read(&linux.guest.space, taskd) {
-        Ok(mm) if mm.is_null() && !runs_a_program(linux, taskd) => {
-            Seen::not_applicable("no memory: a kernel thread, or exited")
-        }
-        Ok(mm) if mm.is_null() => {
-            let rule = "a task that runs a program has memory";
-            Seen::implausible(0, rule, Some(linux.maps.task.mm.place(taskd)))
-        }
-        Ok(mm) if !linux.guest.is_kernel_address(mm) => {
-            let place = linux.maps.task.mm.place(taskd);
-            Seen::implausible(mm.0, "mm is an address of the kernel", Some(place))
-        }
-        outcome => outcome.into(),
-    }
-}
-
-/// Whether the task's marks say that it is neither a thread of the kernel nor exiting.
-fn runs_a_program(linux: &Linux, taskd: VirtAddr) -> bool {
-    const PF_EXITING: u64 = 0x4;
-    const PF_KTHREAD: u64 = 0x0020_0000;
-    let flags = linux.maps.task.flags;
-    let flags = flags.and_then(|field| field.read(&linux.guest.space, taskd).ok());
-    flags.is_some_and(|flags| flags & (PF_EXITING | PF_KTHREAD) == 0)
-}
-
-/// The ending of a task whose `mm` is not the address space that it runs in: one of the two was
-/// changed behind the kernel's back, or the task was in the middle of `execve`.
-fn runs_elsewhere(linux: &Linux, taskd: VirtAddr, mm: VirtAddr) -> Option<WalkEnd> {
-    let active_mm = linux.maps.task.active_mm?;
-    let active = active_mm.read(&linux.guest.space, taskd).ok()?;
-    (active != mm).then_some(WalkEnd::Inconsistent {
-        at: taskd,
-        back_link: active,
-        expected: mm,
-    })
-}
-
-/// The process id (`tgid`) of the task at `taskd`.
-pub(crate) fn pid_of(linux: &Linux, taskd: VirtAddr) -> Seen<u32> {
-    let tgid = linux.maps.task.tgid;
-    match tgid.read(&linux.guest.space, taskd) {
-        Ok(pid) => u32::try_from(pid).map_or_else(
-            |_| {
-                let raw = pid.cast_unsigned();
-                Seen::implausible(raw, "a process id is not negative", Some(tgid.place(taskd)))
-            },
-            Seen::Is,
-        ),
-        Err(fault) => Seen::unreadable(fault),
-    }
-}
-
 /// The endings of a walk over a process whose memory is not to be had.
 pub(crate) fn no_memory<T>(walk: &'static str, mm: Seen<T>) -> WalkEnds {
     match mm {
@@ -246,7 +178,7 @@ pub(crate) fn mappings(
     taskd: VirtAddr,
     row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
 ) -> WalkEnds {
-    let mm = match mm_of(linux, taskd) {
+    let mm = match memory::mm(linux, taskd) {
         Seen::Is(mm) => mm,
         absent @ Seen::Not(_) => return no_memory(WALK, absent),
     };
@@ -255,11 +187,7 @@ pub(crate) fn mappings(
         mm: &linux.mm,
         maps: &linux.maps,
     };
-    let mut ends = walk(&reader, pid_of(linux, taskd), mm, row);
-    if let Some(end) = runs_elsewhere(linux, taskd, mm) {
-        ends.add(WALK, end);
-    }
-    ends
+    walk(&reader, process::pid(linux, taskd), mm, row)
 }
 
 /// The mappings of the process `pid` whose `mm_struct` is at `mm`.
@@ -561,7 +489,7 @@ impl Walk<'_> {
 /// `start_brk` and `brk` of the process whose group leader is at `taskd`: PANDA's `OsiProcMem`,
 /// which PANDA does not give when either is 0.
 pub(crate) fn heap_bounds(linux: &Linux, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
-    mm_of(linux, taskd).and_then(|mm| {
+    memory::mm(linux, taskd).and_then(|mm| {
         let space = &linux.guest.space;
         let Some(brk) = linux.mm.brk else {
             return Seen::not_in_this_kernel();

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use osier_memory::{AddressSpace, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
 use osier_osi::{PageRange, Seen, WalkEnds, page_rows};
 
-use crate::mappings::{mappings, mm_of, no_memory, pid_of};
-use crate::{Linux, process};
+use crate::mappings::{mappings, no_memory};
+use crate::{Linux, memory, process};
 
 /// The walk's name in its endings.
 const WALK: &str = "page-tables";
@@ -24,11 +24,11 @@ pub(crate) fn pages(
     taskd: VirtAddr,
     row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
 ) -> WalkEnds {
-    let mm = match mm_of(linux, taskd) {
+    let mm = match memory::mm(linux, taskd) {
         Seen::Is(mm) => mm,
         absent @ Seen::Not(_) => return no_memory(WALK, absent),
     };
-    let space = match process::address_space(linux, taskd) {
+    let space = match memory::address_space(linux, taskd) {
         Seen::Is(space) => user_table(space),
         absent @ Seen::Not(_) => return no_memory(WALK, absent),
     };
@@ -37,7 +37,7 @@ pub(crate) fn pages(
         known.push(mapping);
         ControlFlow::Continue(())
     });
-    let pid = pid_of(linux, taskd);
+    let pid = process::pid(linux, taskd);
     let within = VirtAddr(0)..VirtAddr(user_end(linux, mm, space.mode()));
     page_rows(&space, within, &pid, known, ends, row)
 }

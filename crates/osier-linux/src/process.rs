@@ -1,14 +1,12 @@
 //! One process: from its `task_struct` to a row.
 
-use osier_memory::{AddressSpace, PhysAddr, VirtAddr};
+use osier_memory::VirtAddr;
 use osier_osi::{FoundBy, LinuxProcess, Process, ProcessExtra, Seen, TaskState};
 use osier_profile::{Field, Resolver, SInt, UInt, layout};
 
+use crate::memory::{self, Table};
 use crate::tasks::COMM_BYTES;
 use crate::{Linux, path, user};
-
-/// `PF_KTHREAD`. Linux commit 7b34e4283c68 ("introduce `PF_KTHREAD` flag"), v2.6.27.
-const PF_KTHREAD: u64 = 0x0020_0000;
 
 layout! {
     /// Fields read from `cred`. Linux commit b6dff3ec5e11 ("CRED: Separate task security context
@@ -90,61 +88,11 @@ impl StateBits {
     }
 }
 
-/// A process's memory, as far as a row tells of it.
-pub(crate) struct Memory {
-    /// Its `mm_struct`.
-    pub(crate) mm: Seen<VirtAddr>,
-    /// `mm->pgd`.
-    pub(crate) pgd: Seen<VirtAddr>,
-    /// The same, physical.
-    pub(crate) asid: Seen<PhysAddr>,
-}
-
-/// The memory of the task at `task`.
-pub(crate) fn memory(linux: &Linux, task: VirtAddr) -> Memory {
-    memory_of(linux, task, &kernel_thread(linux, task))
-}
-
-fn memory_of(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -> Memory {
-    let space = &linux.guest.space;
-    let field = linux.tasks.mm;
-    let mm = match field.read(space, task) {
-        Ok(mm) if !mm.is_null() => {
-            if linux.guest.is_kernel_address(mm) {
-                Seen::Is(mm)
-            } else {
-                let rule = "mm is an address of the kernel";
-                Seen::implausible(mm.0, rule, Some(field.place(task)))
-            }
-        }
-        Ok(_) => match kernel_thread.value() {
-            Some(true) => Seen::not_applicable("a thread of the kernel"),
-            Some(false) => Seen::not_applicable("the process has exited"),
-            None => Seen::not_applicable("a thread of the kernel, or the process has exited"),
-        },
-        Err(fault) => Seen::unreadable(fault),
-    };
-    let pgd = mm
-        .clone()
-        .and_then(|mm| Seen::from(linux.mm.pgd.read(space, mm)));
-    let asid = pgd.clone().and_then(|pgd| Seen::from(space.translate(pgd)));
-    Memory { mm, pgd, asid }
-}
-
-/// Whether the task is a thread of the kernel.
-fn kernel_thread(linux: &Linux, task: VirtAddr) -> Seen<bool> {
-    match linux.tasks.flags {
-        Some(flags) => {
-            Seen::from(flags.read(&linux.guest.space, task)).map(|flags| flags & PF_KTHREAD != 0)
-        }
-        None => Seen::not_in_this_kernel(),
-    }
-}
-
 /// The row of the thread-group leader at `task`.
 pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
-    let kernel_thread = kernel_thread(linux, task);
-    let Memory { mm, pgd, asid } = memory_of(linux, task, &kernel_thread);
+    let kernel_thread = memory::kernel_thread(linux, task);
+    let mm = memory::mm_of(linux, task, &kernel_thread);
+    let Table { pgd, asid } = memory::table(linux, &mm);
     let (create_time, start) = started(linux, task);
     let exe = mm.clone().and_then(|mm| path::exe(linux, mm));
     let cmdline = mm.and_then(|mm| {
@@ -154,7 +102,7 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
     let (uid, gid) = owner(linux, task);
     Process {
         taskd: task,
-        pid: id(linux, linux.tasks.tgid, task),
+        pid: pid(linux, task),
         ppid: parent(linux, task),
         name: name(linux, task),
         asid,
@@ -190,10 +138,9 @@ pub(crate) fn by_handle(linux: &Linux, taskd: VirtAddr) -> Seen<Process> {
     }
 }
 
-/// The address space of the process at `taskd`: its own `mm->pgd`.
-pub(crate) fn address_space(linux: &Linux, taskd: VirtAddr) -> Seen<AddressSpace> {
-    let memory = memory(linux, taskd);
-    memory.asid.map(|root| linux.guest.space_of(root))
+/// The id of the process that the task at `task` belongs to.
+pub(crate) fn pid(linux: &Linux, task: VirtAddr) -> Seen<u32> {
+    id(linux, linux.tasks.tgid, task)
 }
 
 /// A process or thread id of the task at `task`.

@@ -11,7 +11,7 @@ use osier_osi::{FoundBy, Handle, Process, WalkEnd, WalkEnds, Walked};
 use osier_profile::{Embed, Field, Ptr, SInt, UInt, layout};
 
 use crate::list;
-use crate::{AttachError, Linux, process};
+use crate::{AttachError, Linux, memory, process};
 
 /// The walk's name in endings.
 pub(crate) const WALK: &str = "tasks";
@@ -27,6 +27,12 @@ layout! {
         tgid: Field<SInt>,
         /// Its memory; null for a thread of the kernel and for a task that exited.
         mm: Field<Ptr<()>>,
+        /// The memory that it runs in: a program's own, a kernel thread's borrowed one.
+        active_mm: Option<Field<Ptr<()>>>,
+        /// A kernel thread's `struct kthread`. Since v5.17.
+        worker_private: Option<Field<Ptr<()>>>,
+        /// The same before; in a program, where its C library wants the thread id.
+        set_child_tid: Option<Field<Ptr<()>>>,
         /// The name, 16 bytes with its NUL.
         comm: Field<Embed<()>>,
         /// The first thread of its process.
@@ -187,7 +193,7 @@ pub(crate) fn processes(
 pub(crate) fn handles(linux: &Linux, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
     let (tasks, ends) = leaders(linux);
     for (taskd, _) in tasks {
-        let asid = process::memory(linux, taskd).asid;
+        let asid = memory::table(linux, &memory::mm(linux, taskd)).asid;
         if row(Handle { taskd, asid }).is_break() {
             return stopped(&ends);
         }

@@ -32,7 +32,7 @@ layout! {
 /// The row of the thread at `task`.
 pub(crate) fn row(linux: &Linux, task: VirtAddr) -> Thread {
     Thread {
-        pid: process::id(linux, linux.tasks.tgid, task),
+        pid: process::pid(linux, task),
         tid: process::id(linux, linux.tasks.pid, task),
         name: process::name(linux, task),
         task,

@@ -1,0 +1,217 @@
+//! A task's memory: whether it has one, which, and the page table that it runs by.
+//!
+//! The kernel says most of it twice, and what disagrees is implausible: a task without `mm` is a
+//! thread of the kernel, has exited, or was made by the kernel and has not run a program yet; a task
+//! of a program runs in its own memory (`active_mm`), which somebody uses (`mm_users`), by a table
+//! that maps the kernel where the kernel's own table does.
+
+use osier_memory::{AddressSpace, Cause, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
+use osier_osi::Seen;
+
+use crate::Linux;
+
+/// `PF_IO_WORKER`. Linux commit 3bfe6106693b ("io-wq: fork worker threads from original task"), v5.12.
+const PF_IO_WORKER: u64 = 0x10;
+/// `PF_EXITING`.
+pub(crate) const PF_EXITING: u64 = 0x4;
+/// `PF_FORKNOEXEC`.
+const PF_FORKNOEXEC: u64 = 0x40;
+/// `PF_KTHREAD`. Linux commit 7b34e4283c68 ("introduce `PF_KTHREAD` flag"), v2.6.27.
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// A process's page table.
+pub(crate) struct Table {
+    /// `mm->pgd`.
+    pub(crate) pgd: Seen<VirtAddr>,
+    /// The same, physical.
+    pub(crate) asid: Seen<PhysAddr>,
+}
+
+/// Whether the task is a thread of the kernel: `PF_KTHREAD`.
+///
+/// Each such thread has a `struct kthread` (`worker_private` since Linux commit e32cf5dfbe22
+/// ("kthread: Generalize `pf_io_worker` so it can point to struct kthread"), v5.17; `set_child_tid`
+/// before) and was made by another.
+pub(crate) fn kernel_thread(linux: &Linux, task: VirtAddr) -> Seen<bool> {
+    let layout = &linux.tasks;
+    let space = &linux.guest.space;
+    let Some(field) = layout.flags else {
+        return Seen::not_in_this_kernel();
+    };
+    let flags = match field.read(space, task) {
+        Ok(flags) => flags,
+        Err(fault) => return Seen::unreadable(fault),
+    };
+    let marked = flags & PF_KTHREAD != 0;
+    let broken = match (structure(linux, task), marked) {
+        (Some(false), true) => Some("a thread of the kernel has a struct kthread"),
+        (Some(true), false) if flags & PF_IO_WORKER == 0 => {
+            Some("what has a struct kthread is marked as a thread of the kernel")
+        }
+        (_, true) if made_by_a_program(linux, task) => {
+            Some("a thread of the kernel was made by another")
+        }
+        _ => None,
+    };
+    match broken {
+        Some(rule) => Seen::implausible(flags, rule, Some(field.place(task))),
+        None => Seen::Is(marked),
+    }
+}
+
+/// Whether the task has a `struct kthread`; `None` when the kernel or the snapshot does not tell.
+fn structure(linux: &Linux, task: VirtAddr) -> Option<bool> {
+    let (guest, layout) = (&linux.guest, &linux.tasks);
+    if let Some(field) = layout.worker_private {
+        // The boot processor's idle task gets its own early in the boot.
+        let told = linux.guest.symbol("init_task") != Some(task);
+        let told = told.then(|| field.read(&guest.space, task).ok()).flatten();
+        return told.map(|structure| !structure.is_null());
+    }
+    // In a task of a program it is null or an address of the program.
+    let field = layout
+        .set_child_tid
+        .filter(|_| guest.pointer_bytes() == 8)?;
+    let structure = field.read(&guest.space, task).ok()?;
+    guest.is_kernel_address(structure).then_some(true)
+}
+
+/// Whether the task's parent runs a program.
+fn made_by_a_program(linux: &Linux, task: VirtAddr) -> bool {
+    let space = &linux.guest.space;
+    let parent = linux.tasks.real_parent.read(space, task).ok();
+    let parent = parent.filter(|parent| linux.guest.can_be_object(*parent));
+    let flags = parent
+        .zip(linux.tasks.flags)
+        .and_then(|(parent, flags)| flags.read(space, parent).ok());
+    flags.is_some_and(|flags| flags & PF_KTHREAD == 0)
+}
+
+/// The `mm_struct` of the task's own memory. Not applicable to a thread of the kernel, also to one
+/// that works in a process's memory for a while (`kthread_use_mm()`), to a task that has exited, and
+/// to one of the kernel's that has not run a program yet.
+pub(crate) fn mm(linux: &Linux, task: VirtAddr) -> Seen<VirtAddr> {
+    mm_of(linux, task, &kernel_thread(linux, task))
+}
+
+/// The same, when it is known whether the task is a thread of the kernel.
+pub(crate) fn mm_of(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -> Seen<VirtAddr> {
+    let space = &linux.guest.space;
+    let field = linux.tasks.mm;
+    if kernel_thread.value() == Some(true) {
+        return Seen::not_applicable("a thread of the kernel");
+    }
+    let mm = match field.read(space, task) {
+        Ok(mm) => mm,
+        Err(fault) => return Seen::unreadable(fault),
+    };
+    if mm.is_null() {
+        return no_mm(linux, task, kernel_thread);
+    }
+    let implausible = |rule| Seen::implausible(mm.0, rule, Some(field.place(task)));
+    if !linux.guest.can_be_object(mm) {
+        return implausible("mm is an aligned address of the kernel");
+    }
+    let active = linux.tasks.active_mm.map(|field| field.read(space, task));
+    if matches!(active, Some(Ok(active)) if active != mm) {
+        return implausible("a program's mm is the memory that it runs in, active_mm");
+    }
+    let exited = linux.tasks.exit_state.map(|field| field.read(space, task));
+    if matches!(exited, Some(Ok(state)) if state != 0) {
+        return implausible("a task that has exited has no mm");
+    }
+    let users = linux.mm.mm_users.map(|field| field.read(space, mm));
+    if matches!(users, Some(Ok(users)) if users <= 0) {
+        return implausible("an mm that is in use has users (mm_users)");
+    }
+    Seen::Is(mm)
+}
+
+/// Why the task, whose `mm` is null, has none.
+fn no_mm(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -> Seen<VirtAddr> {
+    let layout = &linux.tasks;
+    let space = &linux.guest.space;
+    let Some(flags) = layout.flags else {
+        return Seen::not_applicable("a thread of the kernel, or the process has exited");
+    };
+    let flags = match flags.read(space, task) {
+        Ok(flags) => flags,
+        Err(fault) => return Seen::unreadable(fault),
+    };
+    let exited = layout.exit_state.map(|field| field.read(space, task));
+    if flags & PF_EXITING != 0 || matches!(exited, Some(Ok(state)) if state != 0) {
+        return Seen::not_applicable("the process has exited");
+    }
+    // Process 1 and the helpers that the kernel starts are no threads of the kernel since Linux
+    // commit 343f4c49f243 ("kthread: Don't allocate kthread_struct for init and umh"), v5.19.
+    if flags & PF_FORKNOEXEC != 0
+        && kernel_thread.value() == Some(false)
+        && structure(linux, task) == Some(false)
+        && !made_by_a_program(linux, task)
+    {
+        return Seen::not_applicable("a task of the kernel that has not run a program yet");
+    }
+    let rule = "a task that runs a program has memory";
+    Seen::implausible(0, rule, Some(layout.mm.place(task)))
+}
+
+/// The page table of the memory at `mm`.
+pub(crate) fn table(linux: &Linux, mm: &Seen<VirtAddr>) -> Table {
+    let (guest, field) = (&linux.guest, linux.mm.pgd);
+    // A PAE root is four entries; any other is a page.
+    let align = match guest.space.mode() {
+        Paging::Pae => 32,
+        _ => PAGE_BYTES,
+    };
+    let pgd = mm.clone().and_then(|mm| {
+        let implausible =
+            |pgd: VirtAddr, rule| Seen::implausible(pgd.0, rule, Some(field.place(mm)));
+        match field.read(&guest.space, mm) {
+            Ok(pgd) if !guest.is_kernel_address(pgd) => {
+                implausible(pgd, "pgd is an address of the kernel")
+            }
+            Ok(pgd) if !pgd.0.is_multiple_of(align) => {
+                implausible(pgd, "pgd is aligned as a page table's root is")
+            }
+            outcome => outcome.into(),
+        }
+    });
+    let asid = pgd.clone().and_then(|pgd| {
+        let root = match guest.space.translate(pgd) {
+            Ok(root) => root,
+            Err(fault) => return Seen::unreadable(fault),
+        };
+        if maps_the_kernel(linux, root) {
+            Seen::Is(root)
+        } else {
+            let rule = "a process's table maps the kernel where the kernel's own does";
+            Seen::implausible(root.0, rule, Some(pgd))
+        }
+    });
+    Table { pgd, asid }
+}
+
+/// Whether the table at `root` maps the kernel's data where the kernel's own table does. A table of
+/// which the snapshot does not hold enough is believed.
+fn maps_the_kernel(linux: &Linux, root: PhysAddr) -> bool {
+    let guest = &linux.guest;
+    let Some(place) = guest.symbol("init_task") else {
+        return true;
+    };
+    let Ok(expected) = guest.space.translate(place) else {
+        return true;
+    };
+    match guest.space_of(root).translate(place) {
+        Ok(found) => found == expected,
+        Err(fault) => !matches!(
+            fault.cause,
+            Cause::NotPresent { .. } | Cause::Elsewhere { .. }
+        ),
+    }
+}
+
+/// The address space of the process at `task`: its own `mm->pgd`.
+pub(crate) fn address_space(linux: &Linux, task: VirtAddr) -> Seen<AddressSpace> {
+    let asid = table(linux, &mm(linux, task)).asid;
+    asid.map(|root| linux.guest.space_of(root))
+}
