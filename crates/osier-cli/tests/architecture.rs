@@ -187,3 +187,32 @@ fn the_picture_is_true() {
         wrong.join("\n")
     );
 }
+
+/// A test program without Rust's harness has no use for `#[test]`: such a function would never run,
+/// and nobody would be told.
+#[test]
+fn what_runs_its_own_trials_has_no_other_tests() {
+    let mut programs = 0;
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let folder = entry.unwrap().path();
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        for test in manifest.split("[[test]]").skip(1) {
+            let value = |key: &str| {
+                let lines = test.lines().take_while(|line| !line.starts_with('['));
+                let mut pairs = lines.filter_map(|line| line.split_once(" = "));
+                let (_, value) = pairs.find(|pair| pair.0 == key)?;
+                Some(value.trim_matches('"'))
+            };
+            if value("harness") != Some("false") {
+                continue;
+            }
+            let named = || format!("tests/{}.rs", value("name").unwrap());
+            let path = folder.join(value("path").map_or_else(named, str::to_owned));
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains("trials! {"), "{}", path.display());
+            assert!(!text.contains("#[test]"), "{}", path.display());
+            programs += 1;
+        }
+    }
+    assert!(programs > 0);
+}

@@ -13,36 +13,55 @@ use std::process::{Command, Stdio, id};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use crate::need;
+
 /// Inside one program this keeps the others waiting; between programs the lock file does.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// In words, why the snapshot `name` is not to be had here: no data, or no `zstd`.
+pub fn missing(name: &str) -> Option<String> {
+    if unpacked(name).is_some() {
+        return None;
+    }
+    match archive(name) {
+        Err(reason) => Some(reason),
+        Ok(_) if need::on_path("zstd").is_none() => Some("no zstd is installed".to_owned()),
+        Ok(_) => None,
+    }
+}
+
 /// The folder of the unpacked snapshot `name`.
-///
-/// # Errors
-///
-/// In words, why it is not to be had here: no data, or no `zstd`. A test then skips, visibly.
 ///
 /// # Panics
 ///
-/// When the data is there and does not unpack.
-pub fn folder(name: &str) -> Result<PathBuf, String> {
-    if let Some(unpacked) = std::env::var_os("OSIER_UNPACKED") {
-        let folder = Path::new(&unpacked).join(name);
-        if folder.is_dir() {
-            return Ok(folder);
-        }
+/// When it is [`missing`], or is there and does not unpack.
+pub fn snapshot(name: &str) -> PathBuf {
+    if let Some(unpacked) = unpacked(name) {
+        return unpacked;
     }
-    let archive = archive(name)?;
+    let archive = archive(name).unwrap_or_else(|reason| panic!("{reason}"));
     let target = target_folder().join("osier-data");
     fs::create_dir_all(&target).expect("a folder in the target folder");
     let done = target.join(name);
     let _mine = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let lock = Lock::take(target.join(format!("{name}.lock")), &done);
     if !done.is_dir() {
-        unpack(&archive, name, &target, &done)?;
+        unpack(&archive, name, &target, &done);
     }
     drop(lock);
-    Ok(done)
+    done
+}
+
+/// As [`snapshot`]; in words why it is [`missing`].
+///
+/// # Errors
+///
+/// What [`missing`] says.
+pub fn folder(name: &str) -> Result<PathBuf, String> {
+    match missing(name) {
+        Some(reason) => Err(reason),
+        None => Ok(snapshot(name)),
+    }
 }
 
 /// The folder of `name`, or leaves the test with a visible skip.
@@ -54,6 +73,12 @@ macro_rules! real_data {
             Err(reason) => $crate::skip!("{reason}"),
         }
     };
+}
+
+/// The folder, where it is unpacked already.
+fn unpacked(name: &str) -> Option<PathBuf> {
+    let told = std::env::var_os("OSIER_UNPACKED").map(|folder| Path::new(&folder).join(name));
+    told.filter(|folder| folder.is_dir())
 }
 
 /// The workspace's folder.
@@ -101,7 +126,7 @@ fn target_folder() -> PathBuf {
 }
 
 /// Unpacks beside `done` and renames: the folder has its name only once it is whole.
-fn unpack(archive: &Path, name: &str, target: &Path, done: &Path) -> Result<(), String> {
+fn unpack(archive: &Path, name: &str, target: &Path, done: &Path) {
     let part = target.join(format!("{name}.{}.part", id()));
     let _ = fs::remove_dir_all(&part);
     fs::create_dir_all(&part).expect("a folder to unpack into");
@@ -110,14 +135,7 @@ fn unpack(archive: &Path, name: &str, target: &Path, done: &Path) -> Result<(), 
         .arg(archive)
         .stdout(Stdio::piped())
         .spawn();
-    let mut zstd = match zstd {
-        Ok(child) => child,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let _ = fs::remove_dir_all(&part);
-            return Err("zstd is not installed".to_owned());
-        }
-        Err(error) => panic!("zstd: {error}"),
-    };
+    let mut zstd = zstd.expect("zstd");
     let pipe = zstd.stdout.take().expect("a piped output");
     let tar = Command::new("tar")
         .args(["x", "--no-same-owner", "-C"])
@@ -138,7 +156,6 @@ fn unpack(archive: &Path, name: &str, target: &Path, done: &Path) -> Result<(), 
         assert!(done.is_dir(), "{} cannot be renamed", whole.display());
     }
     let _ = fs::remove_dir_all(&part);
-    Ok(())
 }
 
 /// A lock file that names the process that holds it. It only saves work: two that unpacked at

@@ -20,14 +20,14 @@
 pub mod containers;
 pub mod data;
 mod memory;
+pub mod need;
 pub mod qemu;
 mod random;
 mod tables;
 mod toy;
+pub mod trials;
 pub mod windows;
 mod wrappers;
-
-use std::io::Write as _;
 
 pub use memory::{FlatMemory, MemoryBuilder};
 pub use random::Random;
@@ -46,5 +46,6 @@ macro_rules! skip {
 
 /// The line that [`skip!`] writes, past the capture of a test's output: a skipped test must be seen.
 pub fn report_skip(test: &str, reason: &str) {
+    use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {}", reason.trim_end());
 }

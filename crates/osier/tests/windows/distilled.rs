@@ -5,7 +5,8 @@ use osier::Session;
 use osier::ask::Question;
 use osier::distill::distill;
 
-use super::{Folder, crowd, layouts, modes, store};
+use super::layouts;
+use super::machines::{Folder, crowd, modes, store};
 
 #[test]
 fn a_distilled_machine_answers_alike() {

@@ -8,7 +8,7 @@ use osier::osier_osi::{FoundBy, Osi, ProcessExtra, Seen, WalkEnd, Why};
 use osier_testkit::windows::{Paged, Part, Plan, Process, Told, WindowsMachine};
 
 use super::layouts::{self, Layout};
-use super::{attach, crowd, modes};
+use super::machines::{attach, crowd, modes};
 
 /// Pid and source of each process, and the endings that are not good.
 fn sources(osi: &dyn Osi) -> (Vec<(u32, FoundBy)>, Vec<WalkEnd>) {
@@ -153,8 +153,5 @@ fn a_compressed_page_is_called_so() {
             assert_eq!(store, expected, "{} {number}", layout.name);
         }
     }
-    let recent = layouts::all()
-        .iter()
-        .any(|layout| layout.name.contains("5278AFF8"));
-    assert_eq!(stores > 0, recent);
+    assert!(stores > 0, "some layout has such a store");
 }

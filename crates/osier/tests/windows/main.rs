@@ -15,7 +15,9 @@
 mod distilled;
 mod ids;
 #[path = "../../../osier-testkit/tests/windows/layouts.rs"]
+#[allow(dead_code, reason = "other tests ask for more layouts")]
 mod layouts;
+mod machines;
 mod osi_test;
 mod rows;
 mod win2000;
@@ -24,141 +26,15 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use layouts::Layout;
-use osier::osier_memory::{Machine, Paging};
+use machines::{Folder, attach, compare, compare_rows, crowd, modes, store};
+use osier::Session;
+use osier::osier_memory::Paging;
 use osier::osier_osi::Osi;
 use osier::osier_profile::Kind;
-use osier::osier_windows::{self, Windows};
-use osier::{Options, Session};
 use osier_testkit::Patched;
 use osier_testkit::containers::hiber::HiberForm;
-use osier_testkit::windows::{
-    Libosi, Module, Paged, Part, Plan, Process, ProcessKind, Protection, Proto, Rekall, VadKind,
-    WindowsMachine, Wow64,
-};
+use osier_testkit::windows::{Libosi, Paged, Part, Proto, WindowsMachine};
 use rows::{found, planned};
-
-/// Every paging mode that kernels of the layout ran in.
-fn modes(layout: &Layout) -> Vec<Paging> {
-    let plan = Plan::new(&layout.profile);
-    match plan.paging {
-        Paging::Legacy => vec![Paging::Legacy, Paging::LegacyNoPse],
-        Paging::Long4 if plan.version.0 == 10 => vec![Paging::Long4, Paging::Long5],
-        mode => vec![mode],
-    }
-}
-
-/// Processes of every sort that the layout knows.
-fn crowd(layout: &Layout, mode: Paging) -> Plan {
-    let profile = &layout.profile;
-    let mut plan = Plan::new(profile);
-    plan.paging = mode;
-    let ntdll = "C:\\Windows\\SYSTEM32\\ntdll.dll";
-    let mut shell = Process::new(1012, "explorer.exe")
-        .child_of(4)
-        .in_session(1)
-        .runs(
-            "C:\\Windows\\explorer.exe",
-            "explorer.exe /e",
-            0x0100_0000,
-            0x2c_0000,
-        )
-        .loads(0x775c_0000, 0x1a_9000, ntdll)
-        .thread(2000)
-        .maps(0x20_0000, 0x1000, VadKind::Private, Protection::READ_WRITE)
-        .maps(
-            0x21_0000,
-            0x3000,
-            VadKind::Mapped(None),
-            Protection::READ_WRITE,
-        );
-    let locale = VadKind::Mapped(Some("\\Windows\\System32\\locale.nls".to_owned()));
-    shell = shell.maps(0x30_0000, 0x6_7000, locale, Protection::READ);
-    // An image that the loader does not list.
-    let unlinked = VadKind::Image("\\Users\\x\\hidden.dll".to_owned());
-    shell = shell.maps(
-        0x6000_0000,
-        0x8000,
-        unlinked,
-        Protection::EXECUTE_WRITE_COPY,
-    );
-    "worker".clone_into(&mut shell.threads[0].name);
-    plan.processes.push(shell);
-    let mut gone = Process::new(1400, "gone.exe").child_of(1012);
-    "C:\\Temp\\gone.exe".clone_into(&mut gone.path);
-    plan.processes.push(gone.exited(0x01cb_3000_0000_0000));
-    plan.processes.push(
-        Process::new(1500, "a_very_long_name_of.exe")
-            .child_of(1012)
-            .runs(
-                "C:\\Program Files\\Größe\\a_very_long_name_of.exe",
-                "a_very_long_name_of.exe \u{1f980}",
-                0x40_0000,
-                0x1_0000,
-            ),
-    );
-    if plan.version.0 == 10 {
-        plan.processes.insert(1, Process::minimal(100, "Registry"));
-        let mut pico = Process::minimal(1600, "bash");
-        pico.kind = ProcessKind::Pico;
-        plan.processes.push(pico);
-    }
-    if profile.identity().pointer_bytes == 8 {
-        let (path, base, size) = ("C:\\old\\preccalc.exe", 0x40_0000, 0x2_d000);
-        let mut old = Process::new(1756, "preccalc.exe")
-            .child_of(1012)
-            .in_session(1);
-        old = old.runs(path, "native half", base, size);
-        old = old.loads(0x07fe_f000_0000, 0x1a_9000, ntdll);
-        old.wow64 = Some(Wow64 {
-            modules: vec![
-                Module::new(base, size, path),
-                Module::new(0x775f_0000, 0x18_0000, "C:\\Windows\\SysWOW64\\ntdll.dll"),
-            ],
-            path: path.to_owned(),
-            cmdline: "preccalc.exe /32".to_owned(),
-            ..Wow64::default()
-        });
-        plan.processes.push(old);
-    }
-    plan.run(1016);
-    plan
-}
-
-/// The provider on a machine in memory.
-fn attach(layout: &Layout, machine: &Machine) -> Windows {
-    let profile = Arc::new(layout.profile.clone());
-    let known: Vec<_> = osier_windows::Known::of_profile(&profile)
-        .into_iter()
-        .collect();
-    let located = osier_windows::locate(machine, &known)
-        .unwrap_or_else(|error| panic!("{}: {error}", layout.name));
-    Windows::attach(machine, &located, profile).expect("the profile serves")
-}
-
-/// All rows are as planned, and all walks ended well.
-#[track_caller]
-fn compare(osi: &dyn Osi, machine: &WindowsMachine, what: &str) {
-    let bad = compare_rows(osi, machine, what);
-    assert_eq!(bad, Vec::<String>::new(), "{what}");
-}
-
-/// All rows are as planned. Returns what is said of those that could not be had.
-#[track_caller]
-fn compare_rows(osi: &dyn Osi, machine: &WindowsMachine, what: &str) -> Vec<String> {
-    let (rows, bad) = found(osi);
-    let wanted = planned(&machine.plan);
-    assert_eq!(rows.processes, wanted.processes, "{what}");
-    assert_eq!(rows.handles, wanted.handles, "{what}");
-    assert_eq!(rows.threads, wanted.threads, "{what}");
-    assert_eq!(rows.current, wanted.current, "{what}");
-    assert_eq!(rows.modules, wanted.modules, "{what}");
-    for (found, wanted) in rows.mappings.iter().zip(&wanted.mappings) {
-        assert_eq!(found, wanted, "{what}");
-    }
-    assert_eq!(rows.mappings.len(), wanted.mappings.len(), "{what}");
-    bad
-}
 
 #[test]
 fn in_memory_with_registers_and_without() {
@@ -257,36 +133,6 @@ fn with_pages_that_are_away() {
     }
 }
 
-/// The profiles that a store needs to know the kernels by themselves.
-fn store(folder: &Path, layout: &Layout) -> Options {
-    let profiles = folder.join("profiles");
-    std::fs::create_dir_all(&profiles).unwrap();
-    let path = profiles.join("kernel.osp");
-    let fingerprint = osier::import::fingerprint(&layout.profile);
-    layout.profile.write_file(&path, fingerprint).unwrap();
-    Options {
-        profiles: vec![profiles],
-        ..Options::default()
-    }
-}
-
-/// A folder of this test, gone when it is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("osier-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn from_files_with_nothing_but_a_profile_in_the_store() {
     let folder = Folder::new("windows-files");
@@ -341,10 +187,7 @@ fn libosi_s_machines() {
         .write(&own[0].profile);
     let osi = attach(&own[0], &i386.machine());
     compare(&osi, &i386, "i386");
-    let layout = match layouts::of("3844DBB9") {
-        Ok(layout) => layout,
-        Err(reason) => osier_testkit::skip!("{reason}"),
-    };
+    let layout = layouts::of("3844dbb9");
     for (image, _) in Libosi::WOW64 {
         let machine = image.plan(&layout.profile, true).write(&layout.profile);
         compare(
@@ -358,27 +201,12 @@ fn libosi_s_machines() {
         .iter()
         .filter(|layout| layout.profile.identity().pointer_bytes == 8)
     {
-        let at_home = layout.name.contains("3844DBB9");
+        let at_home = layout.name.ends_with("-3844dbb9");
         let machine = Libosi::Amd64
             .plan(&layout.profile, at_home)
             .write(&layout.profile);
         let bad = compare_rows(&attach(layout, &machine.machine()), &machine, &layout.name);
         assert!(!bad.is_empty(), "most PEBs are away");
-    }
-}
-
-#[test]
-fn rekall_s_machine() {
-    let folder = osier_testkit::real_data!("rekall-xp-laptop-2005-06-25");
-    let rekall = Rekall::read(&folder.join("test_data"));
-    for layout in &layouts::xp() {
-        let machine = rekall.plan(&layout.profile).write(&layout.profile);
-        for snapshot in [machine.machine(), machine.without_registers()] {
-            let bad = compare_rows(&attach(layout, &snapshot), &machine, &layout.name);
-            // Of one process Rekall could not read the PEB.
-            let of_peb = |end: &String| end.starts_with("loader") || end.starts_with("heaps");
-            assert!(bad.len() == 2 && bad.iter().all(of_peb), "{bad:?}");
-        }
     }
 }
 

@@ -10,8 +10,8 @@ use osier::{Error, Located, Options, Session, profile_of_pdb};
 use osier_testkit::windows::{Plan, Process, WindowsMachine, win2000_sp4_x86};
 
 use super::layouts::Layout;
+use super::machines::{Folder, attach, store};
 use super::rows::{found, planned};
-use super::{Folder, attach, store};
 
 const PDB: &str = "ntoskrnl.pdb";
 const KEY: &str = "3EE650B31";

@@ -1,0 +1,121 @@
+//! What a test can need that not every clone has: data, or a program.
+
+use std::path::{Path, PathBuf};
+
+use crate::data;
+
+/// Something that a test needs. Whether it is there is known before the test runs.
+#[derive(Clone, Debug)]
+pub struct Need {
+    name: String,
+    what: What,
+    missing: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    /// A packed snapshot, unpacked when the test runs.
+    Snapshot,
+    /// A file, a folder or a program, as it is.
+    Plain(PathBuf),
+}
+
+/// What a test needed, found.
+#[derive(Clone, Debug)]
+pub struct Real {
+    /// What it was asked for by.
+    pub name: String,
+    /// The folder of an unpacked snapshot, the file, or the program.
+    pub path: PathBuf,
+}
+
+/// The real snapshot of that name, as [`data::snapshot`] unpacks it.
+pub fn snapshot(name: &str) -> Need {
+    Need {
+        name: name.to_owned(),
+        what: What::Snapshot,
+        missing: data::missing(name),
+    }
+}
+
+/// A file or folder below the data's, such as `windows/isf`.
+pub fn file(name: &str) -> Need {
+    let path = data::packed().join(name);
+    let missing = (!path.exists()).then(|| format!("no {} (set OSIER_DATA)", path.display()));
+    Need {
+        name: name.to_owned(),
+        what: What::Plain(path),
+        missing,
+    }
+}
+
+/// A program that is installed.
+pub fn program(name: &str) -> Need {
+    let found = on_path(name);
+    let missing = found.is_none().then(|| format!("no {name} is installed"));
+    Need {
+        name: name.to_owned(),
+        what: What::Plain(found.unwrap_or_default()),
+        missing,
+    }
+}
+
+/// Each of them, for a test that runs once with each.
+pub fn each(need: fn(&str) -> Need, names: &[&str]) -> Vec<Need> {
+    names.iter().map(|name| need(name)).collect()
+}
+
+/// Where the shell would find the program.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let files = std::env::split_paths(&path).map(|folder| folder.join(program));
+    files.into_iter().find(|file| file.is_file())
+}
+
+impl Need {
+    /// The same, where `other` is there as well. The test is given the first.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.missing = self.missing.or(other.missing);
+        self
+    }
+
+    /// In words, what is missing; `None` when it is there.
+    pub fn missing(&self) -> Option<&str> {
+        self.missing.as_deref()
+    }
+
+    /// What it was asked for by, without the folders.
+    pub fn name(&self) -> &str {
+        let name = Path::new(&self.name).file_name();
+        name.and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
+    /// What is needed, to work with.
+    ///
+    /// # Panics
+    ///
+    /// When it is missing, or is there and does not unpack.
+    pub fn get(self) -> Real {
+        if let Some(missing) = self.missing {
+            panic!("{missing}");
+        }
+        let path = match self.what {
+            What::Snapshot => data::snapshot(&self.name),
+            What::Plain(path) => path,
+        };
+        Real {
+            name: self.name,
+            path,
+        }
+    }
+}
+
+impl IntoIterator for Need {
+    type Item = Self;
+    type IntoIter = std::iter::Once<Self>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::once(self)
+    }
+}
