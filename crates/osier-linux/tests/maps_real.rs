@@ -20,7 +20,19 @@ use std::path::Path;
 use osier_linux::Linux;
 use osier_memory::VirtAddr;
 use osier_osi::{Mapping, MappingKind, Osi, Process, ProcessExtra, mapping_at};
+use osier_testkit::need::{self, Real};
 use real::{SNAPSHOTS, attach, mappings, processes};
+
+osier_testkit::trials! {
+    need::each(need::snapshot, &SNAPSHOTS) => mappings_of_every_process_are_what_proc_shows;
+    need::each(need::snapshot, &RECORDINGS) => mappings_of_recordings_are_what_panda_and_proc_say;
+}
+
+const RECORDINGS: [&str; 3] = [
+    "amd64-5.10",
+    "i386-5.10-nonpae",
+    "amd64-5.10-kaslr-pti-running",
+];
 
 /// A row as a line of `/proc/PID/maps`, without device and inode.
 fn line(row: &Mapping) -> Vec<u8> {
@@ -88,43 +100,32 @@ fn linux_rows(process: &Process) -> (Vec<u8>, Vec<u8>) {
     (get(&row.exe), get(&row.cmdline))
 }
 
-#[test]
-fn mappings_of_every_process_are_what_proc_shows() {
-    for name in SNAPSHOTS {
-        let folder = osier_testkit::real_data!(name);
-        let linux = match attach(&folder.join("memory.raw")) {
-            Ok(linux) => linux,
-            Err(why) => {
-                osier_testkit::report_skip(name, &why);
-                continue;
-            }
-        };
-        let (mut rows_equal, mut excused) = (0, 0);
-        for (pid, process) in processes(&linux) {
-            let truth = folder.join(format!("truth/p/{pid}"));
-            let who = format!("{name} process {pid}");
-            let (rows, ends) = mappings(&linux, &process);
-            assert!(ends.is_complete(), "{who}: {ends:?}");
-            if !truth.exists() {
-                assert!(rows.is_empty(), "{who}: not in the truth");
-                continue;
-            }
-            if pid == 1 && became_another(&process, &truth) {
-                excused += rows.len();
-                continue;
-            }
-            let maps = fs::read(truth.join("maps")).unwrap_or_default();
-            rows_equal += agree(&who, &rows, &lines(&maps));
-            let proc = |file: &str| fs::read(truth.join(file)).unwrap_or_default();
-            let (exe, cmdline) = linux_rows(&process);
-            let truth_exe = proc("exe");
-            assert_eq!(shown(&exe), shown(truth_exe.trim_ascii_end()), "{who}: exe");
-            assert_eq!(shown(&cmdline), shown(&proc("cmdline")), "{who}: cmdline");
-            lookups_hold(&linux, &process, &rows);
+fn mappings_of_every_process_are_what_proc_shows(real: &Real) {
+    let (name, folder) = (&real.name, &real.path);
+    let linux = attach(&folder.join("memory.raw"));
+    let mut rows_equal = 0;
+    for (pid, process) in processes(&linux) {
+        let truth = folder.join(format!("truth/p/{pid}"));
+        let who = format!("{name} process {pid}");
+        let (rows, ends) = mappings(&linux, &process);
+        assert!(ends.is_complete(), "{who}: {ends:?}");
+        if !truth.exists() {
+            assert!(rows.is_empty(), "{who}: not in the truth");
+            continue;
         }
-        println!("{name}: {rows_equal} mappings equal, {excused} excused");
-        assert!(rows_equal > 1200, "{name}");
+        if pid == 1 && became_another(&process, &truth) {
+            continue;
+        }
+        let maps = fs::read(truth.join("maps")).unwrap_or_default();
+        rows_equal += agree(&who, &rows, &lines(&maps));
+        let proc = |file: &str| fs::read(truth.join(file)).unwrap_or_default();
+        let (exe, cmdline) = linux_rows(&process);
+        let truth_exe = proc("exe");
+        assert_eq!(shown(&exe), shown(truth_exe.trim_ascii_end()), "{who}: exe");
+        assert_eq!(shown(&cmdline), shown(&proc("cmdline")), "{who}: cmdline");
+        lookups_hold(&linux, &process, &rows);
     }
+    assert!(rows_equal > 1200, "{name}");
 }
 
 /// The heap is where `heap_bounds` says, every row is found by its addresses, and every page that
@@ -190,55 +191,38 @@ fn panda(linux: &Linux, row: &Mapping) -> String {
     )
 }
 
-#[test]
-fn mappings_of_recordings_are_what_panda_and_proc_say() {
-    for name in [
-        "amd64-5.10",
-        "i386-5.10-nonpae",
-        "amd64-5.10-kaslr-pti-running",
-    ] {
-        let folder = osier_testkit::real_data!(name);
-        let linux = match attach(&folder.join(format!("{name}-rr-snp"))) {
-            Ok(linux) => linux,
-            Err(why) => {
-                osier_testkit::report_skip(name, &why);
-                continue;
-            }
-        };
-        let processes = processes(&linux);
-        let oracle = fs::read(folder.join("osi/at.0.osi.txt")).unwrap();
-        let mut of_pid: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-        for line in lines(&oracle) {
-            if let Some(fields) = line.strip_prefix(b"MAP\t") {
-                let fields = shown(fields).replace("\\t", "\t");
-                let (pid, fields) = fields.split_once('\t').unwrap();
-                let rows = of_pid.entry(pid.parse().unwrap()).or_default();
-                rows.push(fields.to_owned());
-            }
+fn mappings_of_recordings_are_what_panda_and_proc_say(real: &Real) {
+    let (name, folder) = (&real.name, &real.path);
+    let linux = attach(&folder.join(format!("{name}-rr-snp")));
+    let processes = processes(&linux);
+    let oracle = fs::read(folder.join("osi/at.0.osi.txt")).unwrap();
+    let mut of_pid: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for line in lines(&oracle) {
+        if let Some(fields) = line.strip_prefix(b"MAP\t") {
+            let fields = shown(fields).replace("\\t", "\t");
+            let (pid, fields) = fields.split_once('\t').unwrap();
+            let rows = of_pid.entry(pid.parse().unwrap()).or_default();
+            rows.push(fields.to_owned());
         }
-        let mut equal = 0;
-        for (pid, process) in &processes {
-            let (rows, ends) = mappings(&linux, process);
-            assert!(ends.is_complete(), "{name} process {pid}: {ends:?}");
-            let rows: Vec<_> = rows.iter().map(|row| panda(&linux, row)).collect();
-            let theirs = of_pid.remove(pid).unwrap_or_default();
-            assert_eq!(rows, theirs, "{name} process {pid}");
-            equal += rows.len();
-        }
-        assert!(of_pid.is_empty(), "{name}: {:?}", of_pid.keys());
-        println!("{name}: {equal} mappings equal to PANDA's");
-        assert!(equal > 300, "{name}");
-        if let Ok(truth) = fs::read(folder.join("ground_truth.txt")) {
-            println!(
-                "{name}: {} equal to /proc",
-                ground_truth(&linux, &processes, &truth)
-            );
-        }
+    }
+    let mut equal = 0;
+    for (pid, process) in &processes {
+        let (rows, ends) = mappings(&linux, process);
+        assert!(ends.is_complete(), "{name} process {pid}: {ends:?}");
+        let rows: Vec<_> = rows.iter().map(|row| panda(&linux, row)).collect();
+        let theirs = of_pid.remove(pid).unwrap_or_default();
+        assert_eq!(rows, theirs, "{name} process {pid}");
+        equal += rows.len();
+    }
+    assert!(of_pid.is_empty(), "{name}: {:?}", of_pid.keys());
+    assert!(equal > 300, "{name}");
+    if let Ok(truth) = fs::read(folder.join("ground_truth.txt")) {
+        ground_truth(&linux, &processes, &truth);
     }
 }
 
-/// Rows against the maps that a recording's guest printed of itself; returns how many agree.
-fn ground_truth(linux: &Linux, processes: &BTreeMap<u32, Process>, truth: &[u8]) -> usize {
+/// Rows against the maps that a recording's guest printed of itself.
+fn ground_truth(linux: &Linux, processes: &BTreeMap<u32, Process>, truth: &[u8]) {
     let mut equal = 0;
     let mut section: Option<(u32, Vec<&[u8]>)> = None;
     for line in lines(truth) {
@@ -260,5 +244,4 @@ fn ground_truth(linux: &Linux, processes: &BTreeMap<u32, Process>, truth: &[u8])
         }
     }
     assert!(equal > 300);
-    equal
 }

@@ -6,8 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and says what it skips"
+    reason = "a test fails by panicking"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +19,14 @@ use osier_osi::{FoundBy, Osi, Process, ProcessExtra, Thread};
 use osier_profile::{Identity, OsKind, Profile, ProfileStore};
 use osier_snapshot::{OpenOptions, open};
 use osier_symbols::image;
+use osier_testkit::need::{self, Real};
+
+osier_testkit::trials! {
+    need::each(need::snapshot, SNAPSHOTS) =>
+        processes_are_those_of_proc, threads_are_those_of_proc, modules_are_those_of_proc,
+        every_processor_runs_a_task_of_the_list;
+    need::each(need::snapshot, RECORDINGS) => processes_are_those_that_panda_names;
+}
 
 const SNAPSHOTS: &[&str] = &[
     "deb11-5.10-686",
@@ -29,8 +36,14 @@ const SNAPSHOTS: &[&str] = &[
     "deb13-6.12-amd64",
 ];
 
-/// Attaches to `file`; `None` when the kernel's profile is nowhere to be had.
-fn attach(file: &Path) -> Option<Linux> {
+const RECORDINGS: &[&str] = &[
+    "amd64-5.10",
+    "amd64-5.10-kaslr-pti-running",
+    "i386-5.10-nonpae",
+];
+
+/// Attaches to `file`.
+fn attach(file: &Path) -> Linux {
     let snapshot = open(file, &OpenOptions::default()).unwrap();
     let machine = &snapshot.machine;
     let found = locate(machine, &[]).unwrap();
@@ -55,41 +68,27 @@ fn attach(file: &Path) -> Option<Linux> {
     let own = image::import(&space, place, Some(&WANTED), identity);
     let profile: Arc<Profile> = match own {
         Ok(builder) => Arc::new(builder.build()),
-        Err(_) => stored(found.build_id.as_ref()?)?,
+        Err(_) => stored(found.build_id.as_ref().unwrap()),
     };
-    Some(Linux::attach(machine, &found, profile).unwrap())
+    Linux::attach(machine, &found, profile).unwrap()
 }
 
 /// A profile that ships with the project, for kernels that carry no types.
-fn stored(id: &osier_profile::BuildId) -> Option<Arc<Profile>> {
+fn stored(id: &osier_profile::BuildId) -> Arc<Profile> {
     let store = ProfileStore {
         dirs: vec![osier_testkit::data::workspace().join("symbols")],
         cache: None,
         embedded: Vec::new(),
     };
-    Some(store.find(id, WANTED.fingerprint())?.0)
+    let found = store.find(id, WANTED.fingerprint());
+    found.expect("a profile in symbols/").0
 }
 
-/// Runs `check` on each container of each snapshot that there is.
-fn each(check: impl Fn(&str, &Path, &Linux)) {
-    for name in SNAPSHOTS {
-        let folder = match osier_testkit::data::folder(name) {
-            Ok(folder) => folder,
-            Err(why) => {
-                osier_testkit::report_skip(module_path!(), &why);
-                continue;
-            }
-        };
-        for container in ["memory.raw", "memory.elf", "memory.savevm"] {
-            let label = format!("{name}/{container}");
-            match attach(&folder.join(container)) {
-                Some(linux) => check(&label, &folder, &linux),
-                None => osier_testkit::report_skip(
-                    module_path!(),
-                    &format!("{label}: no profile in symbols/"),
-                ),
-            }
-        }
+/// Runs `check` on each container of the snapshot.
+fn each(real: &Real, check: impl Fn(&str, &Path, &Linux)) {
+    for container in ["memory.raw", "memory.elf", "memory.savevm"] {
+        let label = format!("{}/{container}", real.name);
+        check(&label, &real.path, &attach(&real.path.join(container)));
     }
 }
 
@@ -179,12 +178,9 @@ fn all(linux: &Linux) -> Vec<Process> {
     rows
 }
 
-#[test]
-fn processes_are_those_of_proc() {
-    each(|label, folder, linux| {
-        let start = std::time::Instant::now();
+fn processes_are_those_of_proc(real: &Real) {
+    each(real, |label, folder, linux| {
         let rows = all(linux);
-        let took = start.elapsed();
         let btime: i64 = std::fs::read_to_string(folder.join("truth/stat"))
             .ok()
             .and_then(|text| {
@@ -267,17 +263,12 @@ fn processes_are_those_of_proc() {
                 row.name.get().map(|n| n.escape_ascii().to_string())
             ));
         }
-        eprintln!(
-            "{label}: {} rows in {took:?}, {equal} equal; {excused:?}",
-            rows.len()
-        );
-        assert!(equal + 8 >= truth.len(), "{label}");
+        assert!(equal + 8 >= truth.len(), "{label}: {excused:?}");
     });
 }
 
-#[test]
-fn threads_are_those_of_proc() {
-    each(|label, folder, linux| {
+fn threads_are_those_of_proc(real: &Real) {
+    each(real, |label, folder, linux| {
         let mut equal = 0;
         let mut excused = Vec::new();
         for process in all(linux) {
@@ -319,14 +310,12 @@ fn threads_are_those_of_proc() {
                 equal += 1;
             }
         }
-        eprintln!("{label}: {equal} threads equal; {excused:?}");
-        assert!(equal > 60, "{label}");
+        assert!(equal > 60, "{label}: {excused:?}");
     });
 }
 
-#[test]
-fn modules_are_those_of_proc() {
-    each(|label, folder, linux| {
+fn modules_are_those_of_proc(real: &Real) {
+    each(real, |label, folder, linux| {
         let mut rows = Vec::new();
         let ends = linux.modules(&mut |row| {
             let name = String::from_utf8(row.name.get().unwrap().clone()).unwrap();
@@ -344,22 +333,18 @@ fn modules_are_those_of_proc() {
             })
             .collect();
         assert_eq!(rows, want, "{label}");
-        eprintln!("{label}: {} modules equal", rows.len());
     });
 }
 
-#[test]
-fn every_processor_runs_a_task_of_the_list() {
-    each(|label, _, linux| {
+fn every_processor_runs_a_task_of_the_list(real: &Real) {
+    each(real, |label, _, linux| {
         let known: BTreeSet<_> = all(linux).iter().map(|row| row.taskd).collect();
         let mut cpus = 0;
         let ends = linux.current(&mut |row| {
             assert_eq!(row.cpu, cpus, "{label}");
             cpus += 1;
             let process = row.process.get().unwrap();
-            let thread = row.thread.get().unwrap();
-            let name = process.name.get().unwrap().escape_ascii().to_string();
-            eprintln!("{label}: CPU {} runs {:?} {name}", row.cpu, thread.tid);
+            assert!(row.thread.get().is_some(), "{label}: {row:?}");
             let idle = process.pid.value() == Some(0);
             assert!(idle || known.contains(&process.taskd), "{label}");
             ControlFlow::Continue(())
@@ -384,71 +369,54 @@ fn panda_rows(text: &str) -> Vec<BTreeMap<String, String>> {
         .collect()
 }
 
-#[test]
-fn processes_are_those_that_panda_names() {
-    for name in [
-        "amd64-5.10",
-        "amd64-5.10-kaslr-pti-running",
-        "i386-5.10-nonpae",
-    ] {
-        let folder = match osier_testkit::data::folder(name) {
-            Ok(folder) => folder,
-            Err(why) => {
-                osier_testkit::report_skip(module_path!(), &why);
-                continue;
-            }
+fn processes_are_those_that_panda_names(real: &Real) {
+    let (name, folder) = (&real.name, &real.path);
+    let linux = attach(&folder.join(format!("{name}-rr-snp")));
+    let text = std::fs::read(folder.join("osi/at.0.osi.txt")).unwrap();
+    let text: String = text.iter().map(|byte| char::from(*byte)).collect();
+    let want = panda_rows(&text);
+    let rows = all(&linux);
+    assert_eq!(rows.len(), want.len(), "{name}");
+    for want in &want {
+        let row = rows
+            .iter()
+            .find(|row| row.taskd.to_string() == want["taskd"])
+            .unwrap_or_else(|| panic!("{name}: {want:?}"));
+        let number = |value: Option<u64>, key: &str| {
+            assert_eq!(value.unwrap().to_string(), want[key], "{name}: {row:?}");
         };
-        let Some(linux) = attach(&folder.join(format!("{name}-rr-snp"))) else {
-            osier_testkit::report_skip(module_path!(), &format!("{name}: no profile in symbols/"));
-            continue;
-        };
-        let text = std::fs::read(folder.join("osi/at.0.osi.txt")).unwrap();
-        let text: String = text.iter().map(|byte| char::from(*byte)).collect();
-        let want = panda_rows(&text);
-        let rows = all(&linux);
-        assert_eq!(rows.len(), want.len(), "{name}");
-        for want in &want {
-            let row = rows
-                .iter()
-                .find(|row| row.taskd.to_string() == want["taskd"])
-                .unwrap_or_else(|| panic!("{name}: {want:?}"));
-            let number = |value: Option<u64>, key: &str| {
-                assert_eq!(value.unwrap().to_string(), want[key], "{name}: {row:?}");
-            };
-            number(row.pid.value().map(u64::from), "pid");
-            number(row.ppid.value().map(u64::from), "ppid");
-            number(row.create_time.value(), "create_time");
-            let pgd = row
-                .pgd
-                .value()
-                .map_or("0x0".to_owned(), |pgd| pgd.to_string());
-            assert_eq!(pgd, want["pgd"], "{name}: {row:?}");
-            match row.asid.value() {
-                Some(asid) => assert_eq!(asid.to_string(), want["asid"], "{name}: {row:?}"),
-                None => assert!(want["asid"].ends_with("ffffffff"), "{name}: {row:?}"),
-            }
-            let shown: String = row
-                .name
-                .get()
-                .unwrap()
-                .iter()
-                .map(|b| char::from(*b))
-                .collect();
-            assert_eq!(shown, want["name"], "{name}");
+        number(row.pid.value().map(u64::from), "pid");
+        number(row.ppid.value().map(u64::from), "ppid");
+        number(row.create_time.value(), "create_time");
+        let pgd = row
+            .pgd
+            .value()
+            .map_or("0x0".to_owned(), |pgd| pgd.to_string());
+        assert_eq!(pgd, want["pgd"], "{name}: {row:?}");
+        match row.asid.value() {
+            Some(asid) => assert_eq!(asid.to_string(), want["asid"], "{name}: {row:?}"),
+            None => assert!(want["asid"].ends_with("ffffffff"), "{name}: {row:?}"),
         }
-        eprintln!("{name}: {} rows equal", rows.len());
-        let ends = linux.current(&mut |row| {
-            let now = text
-                .lines()
-                .find(|line| line.starts_with("CURRENT\t"))
-                .unwrap();
-            let taskd = row.process.get().unwrap().taskd;
-            assert!(
-                now.contains(&format!("\ttaskd={taskd}\t")),
-                "{name}: {row:?}"
-            );
-            ControlFlow::Continue(())
-        });
-        assert!(ends.is_complete(), "{name}: {ends:?}");
+        let shown: String = row
+            .name
+            .get()
+            .unwrap()
+            .iter()
+            .map(|b| char::from(*b))
+            .collect();
+        assert_eq!(shown, want["name"], "{name}");
     }
+    let ends = linux.current(&mut |row| {
+        let now = text
+            .lines()
+            .find(|line| line.starts_with("CURRENT\t"))
+            .unwrap();
+        let taskd = row.process.get().unwrap().taskd;
+        assert!(
+            now.contains(&format!("\ttaskd={taskd}\t")),
+            "{name}: {row:?}"
+        );
+        ControlFlow::Continue(())
+    });
+    assert!(ends.is_complete(), "{name}: {ends:?}");
 }

@@ -1,5 +1,5 @@
 //! A provider over a real snapshot: opened, located, its profile out of its own memory or, for a
-//! kernel without type information, out of the folders `symbols/` and `OSIER_PROFILES`.
+//! kernel without type information, out of the folder `symbols/`.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -21,22 +21,22 @@ pub(crate) const SNAPSHOTS: [&str; 5] = [
     "deb13-6.12-amd64",
 ];
 
-/// The provider of the kernel in `file`; in words why there is none.
-pub(crate) fn attach(file: &Path) -> Result<Linux, String> {
-    let (machine, located, profile) = parts(file)?;
-    Ok(Linux::attach(&machine, &located, profile).unwrap())
+/// The provider of the kernel in `file`.
+pub(crate) fn attach(file: &Path) -> Linux {
+    let (machine, located, profile) = parts(file);
+    Linux::attach(&machine, &located, profile).unwrap()
 }
 
 /// What a provider of the kernel in `file` is made of.
-pub(crate) fn parts(file: &Path) -> Result<(Machine, Located, Arc<Profile>), String> {
+pub(crate) fn parts(file: &Path) -> (Machine, Located, Arc<Profile>) {
     let snapshot = open(file, &OpenOptions::default()).unwrap();
     let machine = snapshot.machine;
     let located = locate(&machine, &[]).unwrap();
     let profile = match own_profile(&machine, &located) {
         Some(own) => own,
-        None => stored_profile(&located)?,
+        None => stored_profile(&located),
     };
-    Ok((machine, located, profile))
+    (machine, located, profile)
 }
 
 fn own_profile(machine: &Machine, located: &Located) -> Option<Arc<Profile>> {
@@ -62,14 +62,9 @@ fn own_profile(machine: &Machine, located: &Located) -> Option<Arc<Profile>> {
     Some(Arc::new(made.build()))
 }
 
-fn stored_profile(located: &Located) -> Result<Arc<Profile>, String> {
-    let workspace = osier_testkit::data::workspace();
-    let mut dirs = vec![workspace.join("symbols")];
-    if let Some(more) = std::env::var_os("OSIER_PROFILES") {
-        dirs.extend(std::env::split_paths(&more));
-    }
+fn stored_profile(located: &Located) -> Arc<Profile> {
     let store = ProfileStore {
-        dirs,
+        dirs: vec![osier_testkit::data::workspace().join("symbols")],
         ..ProfileStore::default()
     };
     let fingerprint = WANTED.fingerprint();
@@ -78,7 +73,7 @@ fn stored_profile(located: &Located) -> Result<Arc<Profile>, String> {
         .and_then(|id| store.find(id, fingerprint))
         .or_else(|| store.find_by_banner(&located.banner, fingerprint))
         .map(|(profile, _)| profile)
-        .ok_or_else(|| "no profile of this kernel in symbols/ or OSIER_PROFILES".to_owned())
+        .expect("a profile of this kernel in symbols/")
 }
 
 /// Every process by its id.

@@ -17,7 +17,13 @@ use std::sync::Arc;
 use osier_memory::{
     AddressSpace, MappedRange, PAGE_BYTES, Paging, PhysAddr, VirtAddr, hardware_policy,
 };
-use osier_testkit::{FlatMemory, real_data};
+use osier_testkit::FlatMemory;
+use osier_testkit::need::{self, Real};
+
+osier_testkit::trials! {
+    need::snapshot("amd64-5.10") => four_levels;
+    need::snapshot("i386-5.10-nonpae") => two_levels;
+}
 
 fn hex(text: &str) -> u64 {
     u64::from_str_radix(text, 16).unwrap_or_else(|_| panic!("{text}"))
@@ -123,24 +129,22 @@ fn compare_mem(space: &AddressSpace, ranges: &[MappedRange], mem: &str) -> usize
     lines.len()
 }
 
-#[test]
-fn four_levels() {
-    let folder = real_data!("amd64-5.10");
-    let space = space(&folder, "amd64-5.10.pmemsave.raw", Paging::Long4);
+fn four_levels(real: &Real) {
+    let folder = &real.path;
+    let space = space(folder, "amd64-5.10.pmemsave.raw", Paging::Long4);
     let ranges = all_ranges(&space);
-    let tlb = text(&folder, "stopped.info_tlb.txt");
+    let tlb = text(folder, "stopped.info_tlb.txt");
     assert_eq!(compare_tlb(&space, &ranges, &tlb), 75_049);
-    let mem = text(&folder, "stopped.info_mem.txt");
+    let mem = text(folder, "stopped.info_mem.txt");
     assert_eq!(compare_mem(&space, &ranges, &mem), 65_761);
 }
 
-#[test]
-fn two_levels() {
-    let folder = real_data!("i386-5.10-nonpae");
-    let space = space(&folder, "i386-5.10-nonpae.pmemsave.raw", Paging::Legacy);
+fn two_levels(real: &Real) {
+    let folder = &real.path;
+    let space = space(folder, "i386-5.10-nonpae.pmemsave.raw", Paging::Legacy);
     let ranges = all_ranges(&space);
-    let tlb = text(&folder, "stopped.info_tlb.txt");
+    let tlb = text(folder, "stopped.info_tlb.txt");
     assert_eq!(compare_tlb(&space, &ranges, &tlb), 6_705);
-    let mem = text(&folder, "stopped.info_mem.txt");
+    let mem = text(folder, "stopped.info_mem.txt");
     assert_eq!(compare_mem(&space, &ranges, &mem), 101);
 }
