@@ -44,6 +44,26 @@ pub(crate) fn colours(args: &OutputArgs) -> bool {
     }
 }
 
+/// Columns of the terminal.
+pub(crate) fn terminal_width() -> Option<usize> {
+    let told = std::env::var("COLUMNS").ok();
+    let told = told.and_then(|columns| columns.parse().ok());
+    let asked = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    told.or_else(asked)
+}
+
+/// Whether the locale's characters are UTF-8; without any locale they are taken to be.
+pub(crate) fn utf8_locale() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| {
+        let value = std::env::var(name).ok()?;
+        (!value.is_empty()).then_some(value)
+    });
+    set.is_none_or(|locale| {
+        let locale = locale.to_ascii_uppercase();
+        locale.contains("UTF-8") || locale.contains("UTF8")
+    })
+}
+
 impl Output {
     /// An output for the rows of a guest with pointers of this many bytes.
     pub(crate) fn new(args: &OutputArgs, pointer_bytes: u8) -> Self {
@@ -56,6 +76,11 @@ impl Output {
             pointer_bytes,
             colour: colours(args),
             wide: args.wide,
+            ascii: !utf8_locale(),
+            // Whoever asks for everything gets it whole.
+            width: (!args.wide && io::stdout().is_terminal())
+                .then(terminal_width)
+                .flatten(),
         };
         Self {
             out: BufWriter::with_capacity(1 << 16, io::stdout().lock()),

@@ -35,7 +35,7 @@ pub struct Golden {
 #[non_exhaustive]
 pub enum GoldenError {
     /// A golden file is there and cannot be read, or cannot be written.
-    #[error("{file}: {source}", file = file.display())]
+    #[error("{file}: {source}", file = osier_text::path(file))]
     File {
         /// The file.
         file: PathBuf,
@@ -43,7 +43,7 @@ pub enum GoldenError {
         source: io::Error,
     },
     /// A line of a golden file is no JSON object.
-    #[error("{file}:{line}: no row: {source}; --update writes the file anew", file = file.display())]
+    #[error("{file}:{line}: no row: {source}; --update writes the file anew", file = osier_text::path(file))]
     Row {
         /// The file.
         file: PathBuf,

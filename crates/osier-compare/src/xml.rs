@@ -1,8 +1,9 @@
 //! Text in XML documents.
 
-use std::fmt::Write as _;
+use osier_text::visible_again;
 
-/// Text for an element or an attribute. What XML 1.0 cannot hold is written as in JSON.
+/// Text for an element or an attribute. What cannot be seen, which takes in what XML 1.0 cannot hold,
+/// is written by its number; ends of lines stay.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -11,11 +12,8 @@ pub(crate) fn escape(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
-            '\n' | '\t' => escaped.push(c),
-            '\u{fffe}' | '\u{ffff}' | '\0'..='\u{1f}' => {
-                let _ = write!(escaped, "\\u{:04x}", u32::from(c));
-            }
-            c => escaped.push(c),
+            '\n' => escaped.push(c),
+            c => escaped.push_str(&visible_again(c.encode_utf8(&mut [0; 4]))),
         }
     }
     escaped
@@ -28,8 +26,8 @@ mod tests {
     #[test]
     fn what_xml_cannot_hold_is_escaped() {
         assert_eq!(
-            escape("<a\u{1b}&\"\u{ffff}>\n"),
-            "&lt;a\\u001b&amp;&quot;\\uffff&gt;\n"
+            escape("<a\u{1b}&\"\u{ffff}\u{202e}>\n"),
+            "&lt;a\\u{1b}&amp;&quot;\\u{ffff}\\u{202e}&gt;\n"
         );
     }
 }

@@ -131,7 +131,9 @@ fn look(input: &Input, shared: &Shared, roots: &[Last], hash: bool) -> (Facts, L
         facts.bytes = Some(snapshot.info.file_bytes);
         match id(&snapshot.info.file, hash) {
             Ok(id) => facts.id = Some(id),
-            Err(error) => return Look::Failed(format!("{}: {error}", input.path.display())),
+            Err(error) => {
+                return Look::Failed(format!("{}: {error}", osier_text::path(&input.path)));
+            }
         }
         match shared.locate(&snapshot, roots) {
             Ok(located) => Look::Kernel(Box::new(located)),

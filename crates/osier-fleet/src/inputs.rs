@@ -27,7 +27,7 @@ pub fn gather(paths: &[PathBuf]) -> Vec<Input> {
     for path in paths {
         match pattern(path) {
             Some(matches) if matches.is_empty() => found.push(Input {
-                problem: Some(format!("no file matches {}", path.display())),
+                problem: Some(format!("no file matches {}", osier_text::path(path))),
                 ..named(path)
             }),
             Some(matches) => matches.iter().for_each(|path| add(path, &mut found)),
@@ -80,7 +80,7 @@ fn walk(root: &Path, folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<In
         Ok(listed) => listed,
         Err(error) => {
             found.push(Input {
-                problem: Some(format!("{}: {error}", folder.display())),
+                problem: Some(format!("{}: {error}", osier_text::path(folder))),
                 ..below(root, folder)
             });
             return;

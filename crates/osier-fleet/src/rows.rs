@@ -1,6 +1,6 @@
 //! The rows of one snapshot in one table.
 
-use osier::format::{csv_row_of, csv_text, json_fields, json_string};
+use osier::format::{csv_name, csv_row_of, json_fields, json_string};
 use osier::tables::Row;
 
 use crate::table::{Shape, Table};
@@ -41,7 +41,7 @@ impl<'a> Rows<'a> {
                 json_string(id, &mut label);
             }
             Shape::Csv => {
-                csv_text(name, &mut label);
+                csv_name(&osier_text::visible(name), &mut label);
                 label.push(',');
                 label.push_str(id);
                 label.push(',');

@@ -29,13 +29,13 @@ pub enum RunError {
     #[error(
         "{folder}: an interrupted run with other options (or of another version) waits here; give \
          it the same options to finish it, or --fresh to throw it away",
-        folder = .0.display()
+        folder = osier_text::path(.0)
     )]
     OtherRun(PathBuf),
     /// Something could not be written that the run cannot do without.
     #[error(
         "{path}: {source}; what is finished is kept, and the same command goes on from there",
-        path = path.display()
+        path = osier_text::path(path)
     )]
     Write {
         /// The file or folder.

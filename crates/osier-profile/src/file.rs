@@ -74,7 +74,7 @@ pub enum ProfileError {
         what: &'static str,
     },
     /// The file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", osier_text::path(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -82,7 +82,7 @@ pub enum ProfileError {
         source: std::io::Error,
     },
     /// A file that could not be understood, with its name.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", osier_text::path(path))]
     InFile {
         /// The file.
         path: PathBuf,

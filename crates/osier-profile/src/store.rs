@@ -25,8 +25,8 @@ pub enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Folder(path) => write!(f, "profile {}", path.display()),
-            Self::Cache(path) => write!(f, "cached profile {}", path.display()),
+            Self::Folder(path) => write!(f, "profile {}", osier_text::path(path)),
+            Self::Cache(path) => write!(f, "cached profile {}", osier_text::path(path)),
             Self::Embedded(_) => f.write_str("built-in profile"),
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum OpenError {
     /// The operating system refused.
-    #[error("{}: {doing}: {source}", path.display())]
+    #[error("{}: {doing}: {source}", osier_text::path(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -19,7 +19,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The path names nothing that could be opened as a snapshot.
-    #[error("{}: {found}; {way_out}", path.display())]
+    #[error("{}: {found}; {way_out}", osier_text::path(path))]
     NotASnapshot {
         /// The path as given.
         path: PathBuf,
@@ -29,7 +29,10 @@ pub enum OpenError {
         way_out: String,
     },
     /// The file is of a known format that is not read here.
-    #[error("{}: this is {format}, which is not read here; {way_out}", path.display())]
+    #[error(
+        "{}: this is {format}, which is not read here; {way_out}",
+        osier_text::path(path)
+    )]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -39,7 +42,10 @@ pub enum OpenError {
         way_out: &'static str,
     },
     /// The file contradicts its own format.
-    #[error("{}: at file offset {offset:#x}: expected {expected}; {way_out}", path.display())]
+    #[error(
+        "{}: at file offset {offset:#x}: expected {expected}; {way_out}",
+        osier_text::path(path)
+    )]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -51,7 +57,7 @@ pub enum OpenError {
         way_out: &'static str,
     },
     /// A register file could not be understood.
-    #[error("{}: line {line}: expected {expected}", path.display())]
+    #[error("{}: line {line}: expected {expected}", osier_text::path(path))]
     Registers {
         /// The register file.
         path: PathBuf,
@@ -61,7 +67,10 @@ pub enum OpenError {
         expected: String,
     },
     /// An archive holds more than may be unpacked.
-    #[error("{}: unpacks to more than {limit} bytes; raise the scratch limit, or unpack it by hand", path.display())]
+    #[error(
+        "{}: unpacks to more than {limit} bytes; raise the scratch limit, or unpack it by hand",
+        osier_text::path(path)
+    )]
     ScratchLimit {
         /// The archive.
         path: PathBuf,

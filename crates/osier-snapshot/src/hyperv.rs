@@ -41,7 +41,7 @@ pub(crate) fn hint(path: &Path) -> Option<String> {
         format!(
             "taken for raw memory; {} beside it holds the processors and is not read (vm2dmp and \
              LiveCloudKd make a crash dump of the two)",
-            state.display()
+            osier_text::path(&state)
         )
     })
 }

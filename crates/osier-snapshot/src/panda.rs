@@ -53,7 +53,10 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
                     "give a snapshot's file",
                 )),
                 many => {
-                    let names: Vec<_> = many.iter().map(|p| p.display().to_string()).collect();
+                    let names: Vec<_> = many
+                        .iter()
+                        .map(|p| osier_text::path(p).to_string())
+                        .collect();
                     Err(not(
                         format!("a folder with {} recordings", many.len()),
                         &format!("give one of {}", names.join(", ")),

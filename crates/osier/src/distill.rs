@@ -32,7 +32,7 @@ pub enum DistillError {
     #[error(transparent)]
     Session(#[from] Error),
     /// The file could not be written.
-    #[error("{file}: {source}", file = file.display())]
+    #[error("{file}: {source}", file = osier_text::path(file))]
     Write {
         /// The file.
         file: PathBuf,

@@ -44,7 +44,7 @@ pub enum ExportError {
     #[error(transparent)]
     Open(#[from] Error),
     /// The file could not be written.
-    #[error("{file}: {source}", file = file.display())]
+    #[error("{file}: {source}", file = osier_text::path(file))]
     Write {
         /// The file.
         file: PathBuf,

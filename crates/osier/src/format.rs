@@ -2,19 +2,21 @@
 
 mod csv;
 mod json;
-mod terminal;
+mod table;
 mod wall_clock;
+mod words;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-pub use csv::{csv_cells, csv_header, csv_header_of, csv_row, csv_row_of, csv_text};
+pub use csv::{csv_cells, csv_header, csv_header_of, csv_name, csv_row, csv_row_of};
 pub use json::{
     hidden_bytes, json_absence, json_cells, json_end, json_ending, json_fields, json_row,
     json_string,
 };
-pub use terminal::{Style, TextTable, cell_text, describe_absence, describe_end, terminal_text};
+pub use table::{Style, TextTable, cell_text};
 pub use wall_clock::iso8601;
+pub use words::{describe_absence, describe_end};
 
 use crate::tables::Cell;
 
@@ -94,16 +96,16 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Arguments as one line: the last NUL dropped, every other one a blank. The flag says whether the
 /// bytes can be had back from the line, by making blanks NULs and adding one at the end.
 pub fn join_arguments(arguments: &[u8], into: &mut String) -> bool {
-    let (body, ended) = match arguments.split_last() {
-        Some((0, body)) => (body, true),
-        _ => (arguments, arguments.is_empty()),
-    };
-    let blanks = body.contains(&b' ');
-    let line: Vec<u8> = body
-        .iter()
-        .map(|&byte| if byte == 0 { b' ' } else { byte })
-        .collect();
-    escape_bytes(&line, into) && ended && !blanks
+    let ended = arguments.last().is_none_or(|&byte| byte == 0);
+    let blanks = arguments.contains(&b' ');
+    escape_bytes(&arguments_line(arguments), into) && ended && !blanks
+}
+
+/// The bytes of arguments as one line: the last NUL dropped, every other one a blank.
+pub(crate) fn arguments_line(arguments: &[u8]) -> Vec<u8> {
+    let body = arguments.strip_suffix(&[0]).unwrap_or(arguments);
+    let blank = |&byte: &u8| if byte == 0 { b' ' } else { byte };
+    body.iter().map(blank).collect()
 }
 
 #[cfg(test)]

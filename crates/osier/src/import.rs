@@ -15,7 +15,7 @@ pub const SYMBOLS: &str = "symbols";
 #[non_exhaustive]
 pub enum ImportError {
     /// A file could not be read.
-    #[error("{file}: {source}", file = file.display())]
+    #[error("{file}: {source}", file = osier_text::path(file))]
     Io {
         /// The file.
         file: PathBuf,
@@ -23,7 +23,7 @@ pub enum ImportError {
         source: std::io::Error,
     },
     /// A file is no symbol file, or a damaged one.
-    #[error("{file}: {source}", file = file.display())]
+    #[error("{file}: {source}", file = osier_text::path(file))]
     Symbols {
         /// The file.
         file: PathBuf,
@@ -31,7 +31,7 @@ pub enum ImportError {
         source: SymbolError,
     },
     /// A file that describes many kernels, and none or several of them fit.
-    #[error("{file}: {count} kernels {what}; name one with --group: {groups}", file = file.display())]
+    #[error("{file}: {count} kernels {what}; name one with --group: {groups}", file = osier_text::path(file))]
     Group {
         /// The file.
         file: PathBuf,

@@ -33,7 +33,7 @@ impl NoKernel {
 
 impl fmt::Display for NoKernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: no kernel was found", self.file.display())?;
+        writeln!(f, "{}: no kernel was found", osier_text::path(&self.file))?;
         for tried in &self.tried {
             writeln!(f, "  tried:    {tried}")?;
         }

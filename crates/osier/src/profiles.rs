@@ -35,14 +35,19 @@ pub enum ProfileSource {
 impl fmt::Display for ProfileSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named(path) => write!(f, "profile {}", path.display()),
+            Self::Named(path) => write!(f, "profile {}", osier_text::path(path)),
             Self::Stored(source) => source.fmt(f),
             Self::Imported(file, Some(path)) => {
-                write!(f, "{}; kept as {}", file.display(), path.display())
+                write!(
+                    f,
+                    "{}; kept as {}",
+                    osier_text::path(&file),
+                    osier_text::path(path)
+                )
             }
-            Self::Imported(file, None) => write!(f, "{}; not kept", file.display()),
+            Self::Imported(file, None) => write!(f, "{}; not kept", osier_text::path(&file)),
             Self::Snapshot(Some(path)) => {
-                write!(f, "the snapshot itself; kept as {}", path.display())
+                write!(f, "the snapshot itself; kept as {}", osier_text::path(path))
             }
             Self::Snapshot(None) => f.write_str("the snapshot itself; not kept"),
             Self::Given => f.write_str("given by the caller"),
@@ -167,7 +172,7 @@ impl Profiles {
         for folder in &self.folders {
             let candidates = pdb.candidates(folder);
             if candidates.is_empty() {
-                tried.push(format!("{}: no {what}", folder.display()));
+                tried.push(format!("{}: no {what}", osier_text::path(folder)));
             }
             for file in candidates {
                 match import::import(std::slice::from_ref(&file), None) {
@@ -177,7 +182,7 @@ impl Profiles {
                     }
                     Ok(profile) => tried.push(format!(
                         "{}: of another build, {}",
-                        file.display(),
+                        osier_text::path(&file),
                         import::name(&profile)
                     )),
                     Err(error) => tried.push(error.to_string()),
@@ -194,12 +199,12 @@ impl Profiles {
     fn tried(&self, what: &str) -> Vec<String> {
         let mut tried = Vec::new();
         for dir in &self.store.dirs {
-            tried.push(format!("{}: no profile of {what}", dir.display()));
+            tried.push(format!("{}: no profile of {what}", osier_text::path(dir)));
         }
         match &self.store.cache {
             Some(cache) => tried.push(format!(
                 "the cache {}: no profile of {what}",
-                cache.display()
+                osier_text::path(cache)
             )),
             None => tried.push("no cache".to_owned()),
         }

@@ -124,7 +124,7 @@ pub enum Cell<'a> {
     Flag(bool),
     /// One of a few known words.
     Word(&'static str),
-    /// Text of our own making.
+    /// Text of our own making; names in it are shown already, by the rule of [`osier_text`].
     Text(String),
     /// A name or path: bytes.
     Bytes(&'a [u8]),

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use osier::format::{json_string, terminal_text};
+use osier::format::json_string;
 use osier::osier_memory::CpuState;
 use osier::osier_osi::WalkEnds;
 use osier::osier_snapshot::{Snapshot, panda_checksum};
 use osier::{Located, Session, open_snapshot};
+use osier_text::visible_bytes;
 
 use super::options;
 use crate::args::{Format, InfoArgs, OutputArgs};
@@ -140,7 +141,7 @@ fn size(bytes: u64) -> String {
 fn kernel_text(session: &Session, text: &mut String) {
     let kernel = session.osi.kernel();
     text.push('\n');
-    line(text, "kernel", &terminal_text(&kernel.banner));
+    line(text, "kernel", &visible_bytes(&kernel.banner));
     let located = &session.located;
     match located {
         Located::Linux(found) => line(text, "release", &found.release()),
@@ -265,7 +266,7 @@ fn kernel_json(session: &Session, text: &mut String) {
         Located::Linux(_) => ",\"kernel\":{\"os\":\"linux\"",
         Located::Windows(_) => ",\"kernel\":{\"os\":\"windows\"",
     });
-    field(text, "banner", &terminal_text(&kernel.banner));
+    field(text, "banner", &visible_bytes(&kernel.banner));
     match located {
         Located::Linux(found) => field(text, "release", &found.release()),
         Located::Windows(found) => match &found.pdb {

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use osier::format::terminal_text;
 use osier::import;
 use osier::osier_profile::{BuildId, Kind, Profile, ProfileStore};
 use osier::osier_snapshot::MappedFile;
 use osier::osier_symbols::{SymbolFile, export_isf, export_kernelinfo};
 use osier::symbol_path::PdbFile;
 use osier_fetch::Wish;
+use osier_text::visible_bytes;
 
 use crate::args::{ExportFormat, OutputArgs, ProfileCommand};
 use crate::failure::{Outcome, Usage};
@@ -158,7 +158,7 @@ fn summary(profile: &Profile, fingerprint: u64) -> String {
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<12} {value}");
     };
-    line("kernel", &terminal_text(&identity.banner));
+    line("kernel", &visible_bytes(&identity.banner));
     line("release", &identity.release);
     let id = identity.build_id.as_ref().map(ToString::to_string);
     line("build id", id.as_deref().unwrap_or("none"));

@@ -8,13 +8,18 @@ use osier::osi_test::current_process;
 use osier::osier_profile::OsKind;
 
 use super::{flow, open};
-use crate::args::{OrderArg, OutputArgs, PsArgs};
+use crate::args::{Format, OrderArg, OutputArgs, PsArgs};
 use crate::failure::Outcome;
 
 const EMPTY: &str = "the process list is empty, which no running system's is";
 
 pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
-    let (session, mut out) = open(&args.snapshot, output)?;
+    let mut output = output.clone();
+    if args.tree {
+        // A tree is drawn wherever it goes, unless another format is asked for by name.
+        output.format.get_or_insert(Format::Table);
+    }
+    let (session, mut out) = open(&args.snapshot, &output)?;
     let osi = &*session.osi;
     if !args.tree && args.order == OrderArg::List {
         let mut written = Ok(());

@@ -12,7 +12,7 @@ use osier_compare::{View, premises};
 use super::diff::view;
 use crate::args::{Format, OutputArgs, SeriesArg, TimelineArgs};
 use crate::failure::Outcome;
-use crate::output::{Output, colours};
+use crate::output::{Output, colours, terminal_width, utf8_locale};
 
 /// Columns of the drawing when no terminal says: PANDA's `asidstory`'s.
 const WIDTH: usize = 100;
@@ -65,28 +65,12 @@ fn tell(
             ascii: args.ascii || !utf8_locale(),
             colour: colours(output),
         };
-        let drawn = drawing(timeline, args.width.unwrap_or_else(width), glyphs);
+        let drawn = drawing(
+            timeline,
+            args.width.or_else(terminal_width).unwrap_or(WIDTH),
+            glyphs,
+        );
         out.after_table(&format!("\n{drawn}"));
     }
     Ok(out.finish(&WalkEnds::default())?)
-}
-
-/// Columns of the terminal.
-fn width() -> usize {
-    let told = std::env::var("COLUMNS").ok();
-    let told = told.and_then(|columns| columns.parse().ok());
-    let asked = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    told.or_else(asked).unwrap_or(WIDTH)
-}
-
-/// Whether the locale's characters are UTF-8; without any locale they are taken to be.
-fn utf8_locale() -> bool {
-    let set = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| {
-        let value = std::env::var(name).ok()?;
-        (!value.is_empty()).then_some(value)
-    });
-    set.is_none_or(|locale| {
-        let locale = locale.to_ascii_uppercase();
-        locale.contains("UTF-8") || locale.contains("UTF8")
-    })
 }

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use osier_text::visible_again;
+
 /// The line that shows `message` at `line` of `file` in a pull request.
 pub fn annotation(file: &Path, line: usize, title: &str, message: &str) -> String {
-    let file = escape(&file.display().to_string(), true);
+    let file = escape(&osier_text::path(file).to_string(), true);
     let (title, message) = (escape(title, true), escape(message, false));
     format!("::error file={file},line={line},title={title}::{message}")
 }
@@ -15,11 +17,10 @@ fn escape(text: &str, property: bool) -> String {
     for c in text.chars() {
         match c {
             '%' => escaped.push_str("%25"),
-            '\r' => escaped.push_str("%0D"),
             '\n' => escaped.push_str("%0A"),
             ':' if property => escaped.push_str("%3A"),
             ',' if property => escaped.push_str("%2C"),
-            c => escaped.push(c),
+            c => escaped.push_str(&visible_again(c.encode_utf8(&mut [0; 4]))),
         }
     }
     escaped
@@ -32,8 +33,13 @@ mod tests {
     #[test]
     fn an_annotation_is_one_line_whatever_the_names_hold() {
         assert_eq!(
-            annotation(Path::new("a,b/ps.jsonl"), 3, "ps: 50%", "was a:b,\nis c"),
-            "::error file=a%2Cb/ps.jsonl,line=3,title=ps%3A 50%25::was a:b,%0Ais c"
+            annotation(
+                Path::new("a,b\n::/ps.jsonl"),
+                3,
+                "ps: 50%",
+                "was a:b,\nis \u{202e}c"
+            ),
+            "::error file=a%2Cb\\u{a}%3A%3A/ps.jsonl,line=3,title=ps%3A 50%25::was a:b,%0Ais \\u{202e}c"
         );
     }
 }

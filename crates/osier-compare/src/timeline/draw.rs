@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use osier::format::terminal_text;
+use osier_text::visible_bytes;
 
 use super::{Life, Mark, Timeline};
 
@@ -51,7 +51,7 @@ pub fn drawing(timeline: &Timeline, width: usize, glyphs: Glyphs) -> String {
     for life in &timeline.lives {
         let name: String = life.process.name.get().map_or_else(
             || "?".to_owned(),
-            |name| terminal_text(name).chars().take(NAME).collect(),
+            |name| visible_bytes(name).chars().take(NAME).collect(),
         );
         let pid = life.process.pid.value();
         let pid = pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());

@@ -1,8 +1,8 @@
 //! One process through the series, as a row.
 
-use osier::format::escape_bytes;
 use osier::osier_osi::{Absent, Process, Seen, Why};
 use osier::tables::{Cell, Row, Table, brief, number, wide};
+use osier_text::visible_bytes;
 
 /// What one snapshot says of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,12 +123,7 @@ impl Row for Life {
         let process = &self.process;
         let count = |count: usize| Cell::Number(u64::try_from(count).unwrap_or(u64::MAX));
         let current = self.count(Mark::Current);
-        let names = self.names.iter().map(|name| {
-            let mut text = String::new();
-            escape_bytes(name, &mut text);
-            text
-        });
-        let names: Vec<String> = names.collect();
+        let names: Vec<String> = self.names.iter().map(|name| visible_bytes(name)).collect();
         vec![
             value(&process.pid, |&pid| Cell::Number(u64::from(pid))),
             value(&process.name, |name| Cell::Bytes(name)),

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use osier::format::{iso8601, terminal_text};
+use osier::format::iso8601;
+use osier_text::visible_bytes;
 
 use super::{Life, Mark, Timeline};
 use crate::xml::escape;
@@ -76,7 +77,7 @@ fn at(moment: usize, moments: usize) -> usize {
 }
 
 fn caption(life: &Life) -> String {
-    let name = life.process.name.get().map(|name| terminal_text(name));
+    let name = life.process.name.get().map(|name| visible_bytes(name));
     let pid = life.process.pid.value().map(|pid| pid.to_string());
     let unknown = || "?".to_owned();
     format!(

@@ -36,7 +36,7 @@ pub(super) fn others(
         let map = Map::open(file).map_err(io_error(file, "cannot be mapped"))?;
         let part = part(map, header).ok_or_else(|| OpenError::NotASnapshot {
             path: file.clone(),
-            found: format!("no part of the split dump {}", path.display()),
+            found: format!("no part of the split dump {}", osier_text::path(path)),
             way_out: "name the files that makedumpfile --split wrote at once".to_owned(),
         })?;
         parts.push(part);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use osier_memory::{Cause, Fault};
 use osier_osi::{Absent, WalkEnd, Why};
+use osier_text::is_hidden;
 
 use super::{escape_bytes, hex, iso8601, join_arguments, push_address, push_number};
 use crate::tables::{Cell, Row};
@@ -98,9 +99,10 @@ pub fn hidden_bytes(cell: &Cell<'_>) -> Option<String> {
     }
 }
 
-/// Writes `text` as a JSON string.
+/// Writes `text` as a JSON string. What a terminal would not show as a character is written by its
+/// number, which is the same string to whoever parses it.
 pub fn json_string(text: &str, into: &mut String) {
-    let special = |byte: u8| matches!(byte, b'"' | b'\\' | 0x7f) || byte < b' ';
+    let special = |byte: u8| matches!(byte, b'"' | b'\\' | 0x7f..) || byte < b' ';
     into.push('"');
     if text.bytes().any(special) {
         text.chars().for_each(|c| json_char(c, into));
@@ -117,8 +119,10 @@ fn json_char(c: char, into: &mut String) {
         '\n' => into.push_str("\\n"),
         '\r' => into.push_str("\\r"),
         '\t' => into.push_str("\\t"),
-        c if c < ' ' || c == '\u{7f}' => {
-            let _ = write!(into, "\\u{:04x}", u32::from(c));
+        c if is_hidden(c) => {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(into, "\\u{unit:04x}");
+            }
         }
         c => into.push(c),
     }
@@ -297,6 +301,8 @@ mod tests {
         check("\"\\\n", r#""\"\\\n""#);
         check(r"C:\a\b", r#""C:\\a\\b""#);
         check("a\u{1}\u{7f}\tb\r", r#""a\u0001\u007f\tb\r""#);
+        check("\u{9b}1m\u{202e}", r#""\u009b1m\u202e""#);
+        check("\u{2028}\u{e0041}é", r#""\u2028\udb40\udc41é""#);
     }
 
     #[test]
