@@ -1,4 +1,4 @@
-//! Windows crash dumps: made ones of every kind, damaged ones, and the real ones where they are.
+//! Windows crash dumps: made ones of every kind, damaged ones.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -10,16 +10,12 @@
 
 mod made;
 
-use std::path::Path;
-use std::process::Command;
-
+use made::crash::{cause, drivers_of, fact, header, refused, survive};
 use made::{PAGE, opened, try_open};
-use osier_memory::{
-    Cause, CrashDump as Header, Driver, Filter, Hint, PAGE_BYTES, Paging, PhysAddr,
-};
-use osier_snapshot::{Format, OpenOptions, Snapshot};
+use osier_memory::{Cause, Filter, Hint, PAGE_BYTES, Paging, PhysAddr};
+use osier_snapshot::{Format, OpenOptions};
 use osier_testkit::containers::crash::{CrashDump, CrashKind, TriageDump};
-use osier_testkit::{MemoryBuilder, Random, skip};
+use osier_testkit::{MemoryBuilder, Random};
 
 /// RAM pages 1 to 9, 16 to 99, 0x100000 and 0x100001; page n is full of bytes of n.
 const RAM: [(u64, u64); 3] = [(1, 9), (16, 84), (0x10_0000, 2)];
@@ -63,25 +59,6 @@ fn kinds() -> Vec<CrashDump> {
         }
     }
     kinds
-}
-
-fn cause(snapshot: &Snapshot, pa: u64) -> Cause {
-    snapshot
-        .machine
-        .memory
-        .chunk(PhysAddr(pa))
-        .err()
-        .unwrap()
-        .cause
-}
-
-fn header(snapshot: &Snapshot) -> &Header {
-    let hints = snapshot.machine.hints.iter();
-    let mut headers = hints.filter_map(|hint| match hint {
-        Hint::CrashDump(header) => Some(header),
-        _ => None,
-    });
-    headers.next().unwrap()
 }
 
 #[test]
@@ -208,13 +185,6 @@ fn unordered_and_overlapping_runs_are_survived() {
     assert!(snapshot.info.anomalies[0].contains("8192 bytes"));
 }
 
-fn refused(bytes: &[u8]) -> String {
-    let Err(error) = try_open(bytes, &OpenOptions::default()) else {
-        panic!("opened");
-    };
-    error.to_string()
-}
-
 #[test]
 fn lies_are_refused_with_their_place() {
     let full = CrashDump::default().write(&memory(&RAM));
@@ -309,21 +279,6 @@ fn triage(wide: bool) -> TriageDump {
     }
 }
 
-fn drivers_of(snapshot: &Snapshot) -> Vec<&Driver> {
-    let hints = snapshot.machine.hints.iter();
-    hints
-        .filter_map(|hint| match hint {
-            Hint::Driver(driver) => Some(driver),
-            _ => None,
-        })
-        .collect()
-}
-
-fn fact<'a>(snapshot: &'a Snapshot, name: &str) -> &'a str {
-    let found = snapshot.info.facts.iter().find(|(known, _)| *known == name);
-    &found.unwrap().1
-}
-
 #[test]
 fn a_triage_dump_is_memory_by_virtual_address() {
     for wide in [true, false] {
@@ -386,32 +341,6 @@ fn names_that_drivers_share_are_not_held_for_each() {
     assert!(snapshot.info.anomalies[0].contains("have no name"));
 }
 
-/// Opens whatever comes and reads what it offers; an error must have words.
-fn survive(bytes: &[u8]) -> bool {
-    match try_open(bytes, &OpenOptions::default()) {
-        Ok(snapshot) => {
-            let memory = &snapshot.machine.memory;
-            let mut end = 0;
-            for run in memory.runs().iter().take(200) {
-                assert!(run.len > 0 && run.start.0 >= end);
-                end = run.end().0;
-                for pa in [run.start, run.end().minus(1)] {
-                    assert!(memory.chunk(pa).is_ok_and(|chunk| !chunk.is_empty()));
-                }
-                let _ = memory.sweep(*run, PAGE, &mut |_, bytes| {
-                    assert!(!bytes.is_empty());
-                    std::ops::ControlFlow::Break(())
-                });
-            }
-            true
-        }
-        Err(error) => {
-            assert!(error.to_string().len() > 20, "{error}");
-            false
-        }
-    }
-}
-
 fn files() -> Vec<Vec<u8>> {
     let small = [(1, 3), (9, 5)];
     let mut files: Vec<_> = kinds()
@@ -470,119 +399,5 @@ fn bits_flipped() {
             }
             survive(&bad);
         }
-    }
-}
-
-fn dumps() -> Result<std::path::PathBuf, String> {
-    let folder = osier_testkit::data::packed().join("windows/dumps");
-    if folder.is_dir() {
-        Ok(folder)
-    } else {
-        Err(format!("no {}", folder.display()))
-    }
-}
-
-fn unpacked(file: &Path) -> Result<Vec<u8>, String> {
-    let zstd = Command::new("zstd").arg("-dc").arg(file).output();
-    let zstd = zstd.map_err(|error| format!("zstd: {error}"))?;
-    assert!(zstd.status.success(), "{} does not unpack", file.display());
-    Ok(zstd.stdout)
-}
-
-#[test]
-fn the_real_triage_dump() {
-    let file = dumps().and_then(|folder| unpacked(&folder.join("triage_x64.dmp.zst")));
-    let bytes = match file {
-        Ok(bytes) => bytes,
-        Err(reason) => skip!("{reason}"),
-    };
-    let snapshot = opened(&bytes);
-    assert!(
-        snapshot.info.anomalies.is_empty(),
-        "{:?}",
-        snapshot.info.anomalies
-    );
-    let header = header(&snapshot);
-    assert_eq!(header.table_root.0, 0x1a_d000);
-    assert_eq!(header.active_processes.0, 0xffff_f804_7c61_e200);
-    assert_eq!(
-        header.debugger_data.map(|va| va.0),
-        Some(0xffff_f804_7c60_0b20)
-    );
-    assert_eq!((header.processors, header.minor_version), (16, 19041));
-    assert!(fact(&snapshot, "data blocks").starts_with("1831, 1153874 bytes"));
-    let drivers = drivers_of(&snapshot);
-    assert_eq!(drivers.len(), 151);
-    let name = String::from_utf16(&drivers[0].name).unwrap();
-    assert_eq!(name, r"\SystemRoot\system32\ntoskrnl.exe");
-    let memory = &snapshot.machine.memory;
-    let word = |va: u64| memory.read_uint(PhysAddr(va), 8);
-    assert_eq!(
-        memory.read_uint(PhysAddr(0xffff_f804_7ba0_0000), 2),
-        Ok(0x5a4d)
-    );
-    // The debugger data block: its tag, its size and the kernel's base.
-    assert_eq!(word(0xffff_f804_7c60_0b30), Ok(0x0380_4742_444b));
-    assert_eq!(word(0xffff_f804_7c60_0b38), Ok(0xffff_f804_7ba0_0000));
-    // The crashing process is System: the copy has its name where no block has it.
-    let mut name = [0; 7];
-    memory
-        .read(PhysAddr(0xffff_c08b_dce9_4180 + 0x5a8), &mut name)
-        .unwrap();
-    assert_eq!(&name, b"System\0");
-    // Blocks inside the stack and the copies hold the same bytes as those.
-    assert_eq!(word(0xffff_f804_782d_4188), Ok(0xffff_c08b_de9e_1640));
-    assert_eq!(word(0xffff_c08b_de9e_1648), Ok(0xffff_c08b_de9e_1648));
-    assert_eq!(cause(&snapshot, 0xffff_f804_7c61_e140), Cause::NotCaptured);
-    let [cpu] = snapshot.machine.cpus.as_slice() else {
-        panic!("one processor");
-    };
-    assert_eq!(cpu.rip, 0xffff_f804_8b58_334c);
-    // Cut short, its blocks are missing by name; flipped, it is read or refused.
-    let mut random = Random::new(6);
-    for _ in 0..60 {
-        survive(&bytes[..random.below(bytes.len() as u64) as usize]);
-        let mut bad = bytes.clone();
-        for _ in 0..3 {
-            let at = 0x2000 + random.below(0x1e_000) as usize;
-            bad[at] ^= 1 << random.below(8);
-        }
-        survive(&bad);
-    }
-}
-
-#[test]
-fn the_real_headers_name_what_is_missing() {
-    let folder = match dumps() {
-        Ok(folder) => folder,
-        Err(reason) => skip!("{reason}"),
-    };
-    for (name, offset, promised) in [
-        (
-            "win10-19041-x64-fulldump-header-livekd.dmp",
-            "0x2000",
-            "17176129536",
-        ),
-        ("win7sp1-x86pae-fulldump-header.dmp", "0x1000", "3220688896"),
-    ] {
-        let bytes = std::fs::read(folder.join(name)).unwrap();
-        let said = refused(&bytes);
-        assert!(said.contains(offset) && said.contains(promised), "{said}");
-        // With a page behind them they are dumps cut short.
-        let mut longer = bytes.clone();
-        longer.extend([9; PAGE]);
-        let snapshot = opened(&longer);
-        assert!(snapshot.info.anomalies[0].contains("cut short"));
-        assert_eq!(made::filler(&snapshot, PAGE_BYTES), 9);
-        let header = header(&snapshot);
-        if name.contains("x86pae") {
-            assert_eq!(header.table_root.0, 0xbf62_f2e0);
-            assert_eq!((header.pae, header.minor_version), (Some(true), 7601));
-            assert_eq!(header.debugger_data, None);
-        } else {
-            assert_eq!(header.table_root.0, 0x3_e6b1_a000);
-            assert_eq!(header.minor_version, 9200);
-        }
-        assert_eq!(fact(&snapshot, "Comment"), "LiveKD live system view");
     }
 }

@@ -1,5 +1,5 @@
 //! Files that a real QEMU writes: every way to send a page, memory equal to `pmemsave`'s and
-//! registers equal to `info registers`'. Skips visibly where QEMU is not installed.
+//! registers equal to `info registers`'.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -13,23 +13,23 @@ mod made;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 
 use osier_memory::{CpuState, PAGE_BYTES, PhysAddr, Segments};
 use osier_snapshot::{Format, OpenOptions, Snapshot, open};
 use osier_testkit::qemu::{FILLED, Guest, Qemu};
-use osier_testkit::skip;
+use osier_testkit::{ignore, need};
+
+osier_testkit::trials! {
+    need::program(QEMU) =>
+        whole_pages, mapped_ram, blocks_with_addresses, pages_sent_as_deltas,
+        a_background_snapshot_has_no_end_of_ram;
+    need::program(QEMU).and(need::program("qemu-img")) => internal_snapshots_of_a_disk_image;
+}
+
+const QEMU: &str = "qemu-system-x86_64";
 
 const RAM: u64 = 4 << 20;
-
-macro_rules! start {
-    ($guest:expr, $folder:expr, $($more:expr),*) => {
-        match Qemu::start($guest, $folder, &[$($more),*]) {
-            Ok(qemu) => qemu,
-            Err(reason) => skip!("{reason}"),
-        }
-    };
-}
 
 /// Whether the processor sees RAM at `pa`, and not a ROM or a device's memory.
 fn plain(pa: u64) -> bool {
@@ -106,15 +106,12 @@ fn fact<'a>(snapshot: &'a Snapshot, name: &str) -> &'a str {
 fn stopped(machine: &[&str], capabilities: &[&str]) {
     let what = format!("{machine:?} {capabilities:?}");
     let folder = made::folder("qemu");
-    let mut qemu = match Qemu::start(Guest::Halts, &folder, machine) {
-        Ok(qemu) => qemu,
-        Err(reason) => skip!("{reason}"),
-    };
+    let mut qemu = Qemu::start(Guest::Halts, &folder, machine);
     qemu.hmp("stop");
     let expected = qemu.memory();
     let text = qemu.registers();
     if let Err(reason) = qemu.capabilities(capabilities) {
-        skip!("{reason}");
+        ignore!("{reason}");
     }
     let file = folder.join("stream");
     qemu.migrate(&file, !capabilities.contains(&"mapped-ram"));
@@ -138,20 +135,17 @@ fn stopped(machine: &[&str], capabilities: &[&str]) {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-#[test]
 fn whole_pages() {
     stopped(&["-M", "pc"], &[]);
     stopped(&["-M", "q35", "-smp", "2"], &[]);
 }
 
-#[test]
 fn mapped_ram() {
     stopped(&["-M", "pc"], &["mapped-ram"]);
     stopped(&["-M", "q35", "-smp", "3"], &["mapped-ram", "multifd"]);
     stopped(&["-M", "pc"], &["mapped-ram", "x-ignore-shared"]);
 }
 
-#[test]
 fn blocks_with_addresses() {
     stopped(&["-M", "pc"], &["x-ignore-shared"]);
 }
@@ -174,17 +168,16 @@ fn deltas(status: &str) -> u32 {
     count().unwrap_or(0)
 }
 
-#[test]
 fn pages_sent_as_deltas() {
     let folder = made::folder("qemu");
-    let mut qemu = start!(Guest::Works, &folder, "-M", "pc");
+    let mut qemu = Qemu::start(Guest::Works, &folder, &["-M", "pc"]);
     qemu.capabilities(&["xbzrle"]).unwrap();
     // A slow link that hardly ever seems fast enough to stop the guest: its pages are sent again in
     // each of many passes.
     let slow = r#"{"max-bandwidth":150000,"avail-switchover-bandwidth":1000,"downtime-limit":1,
         "xbzrle-cache-size":1048576}"#;
     if let Err(error) = qemu.try_qmp("migrate-set-parameters", slow) {
-        skip!(
+        ignore!(
             "no guest can be kept from stopping by QEMU {}: {error}",
             qemu.version()
         );
@@ -218,12 +211,11 @@ fn pages_sent_as_deltas() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-#[test]
 fn a_background_snapshot_has_no_end_of_ram() {
     let folder = made::folder("qemu");
-    let mut qemu = start!(Guest::Halts, &folder, "-M", "pc");
+    let mut qemu = Qemu::start(Guest::Halts, &folder, &["-M", "pc"]);
     if let Err(reason) = qemu.capabilities(&["background-snapshot"]) {
-        skip!("{reason}");
+        ignore!("{reason}");
     }
     let expected = qemu.memory();
     let file = folder.join("stream");
@@ -238,22 +230,23 @@ fn a_background_snapshot_has_no_end_of_ram() {
 }
 
 /// A new qcow2 image of 1 MiB.
-fn image(folder: &Path, options: &str) -> Option<PathBuf> {
+fn image(folder: &Path, options: &str) -> PathBuf {
     let image = folder.join("disk");
     let made = Command::new("qemu-img")
         .args(["create", "-q", "-f", "qcow2", "-o", options])
         .arg(&image)
         .arg("1M")
         .status();
-    made.ok().filter(ExitStatus::success).map(|_| image)
+    assert!(made.unwrap().success());
+    image
 }
 
 /// Takes `count` snapshots of a guest that works into an image made with `options`; returns the
 /// memory and the registers of each.
-fn saved(folder: &Path, options: &str, count: usize) -> Result<Vec<(Vec<u8>, String)>, String> {
-    let image = image(folder, options).ok_or("qemu-img is not installed")?;
+fn saved(folder: &Path, options: &str, count: usize) -> Vec<(Vec<u8>, String)> {
+    let image = image(folder, options);
     let drive = format!("if=none,format=qcow2,file={},id=disk", image.display());
-    let mut qemu = Qemu::start(Guest::Works, folder, &["-M", "pc", "-drive", &drive])?;
+    let mut qemu = Qemu::start(Guest::Works, folder, &["-M", "pc", "-drive", &drive]);
     let mut states = Vec::new();
     for number in 0..count {
         qemu.hmp("stop");
@@ -263,10 +256,9 @@ fn saved(folder: &Path, options: &str, count: usize) -> Result<Vec<(Vec<u8>, Str
         qemu.hmp("cont");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    Ok(states)
+    states
 }
 
-#[test]
 fn internal_snapshots_of_a_disk_image() {
     // (Of 512-byte clusters, the state has many L2 tables.)
     for (options, count) in [
@@ -276,10 +268,7 @@ fn internal_snapshots_of_a_disk_image() {
         ("compat=1.1,extended_l2=on", 2),
     ] {
         let folder = made::folder("qemu");
-        let states = match saved(&folder, options, count) {
-            Ok(states) => states,
-            Err(reason) => skip!("{reason}"),
-        };
+        let states = saved(&folder, options, count);
         let file = folder.join("disk");
         for (number, (memory, text)) in states.iter().enumerate() {
             for name in [format!("state{number}"), (number + 1).to_string()] {

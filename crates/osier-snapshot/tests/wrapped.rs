@@ -12,32 +12,12 @@ mod made;
 
 use std::fs;
 use std::io::Write;
-use std::ops::ControlFlow;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
+use made::wrapped::{LEN, MIB, holds, memory, options};
 use made::{Load, elf, filler, folder};
-use osier_memory::{Cause, PhysAddr, PhysRun};
+use osier_memory::PhysAddr;
 use osier_snapshot::{Format, OpenOptions, Snapshot, open};
-use osier_testkit::{Random, skip};
-
-const MIB: usize = 1 << 20;
-const LEN: usize = 5 * MIB;
-
-/// Memory as compressors meet it: noise, text that repeats, and long stretches of zeros.
-fn memory() -> Vec<u8> {
-    let mut random = Random::new(7);
-    let mut bytes = vec![0; LEN];
-    for page in bytes.chunks_mut(4096).take(LEN / 4096 * 3 / 4) {
-        match random.below(4) {
-            0 => page.fill_with(|| random.bits() as u8),
-            1 => page.fill_with(|| b"the kernel of a frozen machine  "[random.below(32) as usize]),
-            2 => page[..64].fill_with(|| random.bits() as u8),
-            _ => {}
-        }
-    }
-    bytes
-}
+use osier_testkit::Random;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
@@ -98,40 +78,6 @@ fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// Some pages as read one by one in an order of no order, then all of them as swept.
-fn holds(snapshot: &Snapshot, bytes: &[u8]) {
-    let memory = &snapshot.machine.memory;
-    let run = PhysRun {
-        start: PhysAddr(0),
-        len: bytes.len() as u64,
-    };
-    assert_eq!(memory.runs(), [run]);
-    let pages = bytes.len() / 4096;
-    for step in 0..60 {
-        let at = step * 769 % pages * 4096;
-        let mut page = [0; 4096];
-        memory.read(PhysAddr(at as u64), &mut page).unwrap();
-        assert!(page == bytes[at..at + 4096], "page at {at:#x}");
-    }
-    let mut swept = Vec::new();
-    let end = memory.sweep(run, 3 << 16, &mut |at, window| {
-        assert_eq!(at, PhysAddr(swept.len() as u64));
-        swept.extend_from_slice(window);
-        ControlFlow::Continue(())
-    });
-    assert!(end.is_continue() && swept == bytes);
-    let past = memory.chunk(PhysAddr(bytes.len() as u64)).unwrap_err();
-    assert_eq!(past.cause, Cause::NoRam);
-}
-
-fn options(cache: &Path) -> OpenOptions {
-    OpenOptions {
-        index_dir: Some(cache.to_owned()),
-        cache_bytes: 2 << 20,
-        ..OpenOptions::default()
-    }
-}
-
 fn fact<'a>(snapshot: &'a Snapshot, name: &str) -> Vec<&'a str> {
     let facts = snapshot.info.facts.iter();
     facts
@@ -179,47 +125,6 @@ fn raw_memory_reads_the_same_whatever_is_around_it() {
     let left: Vec<_> = fs::read_dir(dir.join("cache")).unwrap().flatten().collect();
     assert_eq!(left.len(), 2, "two indexes of gzip files: {left:?}");
     fs::remove_dir_all(dir).unwrap();
-}
-
-#[test]
-fn what_programs_pack_reads_the_same() {
-    let (dir, bytes) = (folder("packed"), memory());
-    let plain = dir.join("memory.raw");
-    fs::write(&plain, &bytes).unwrap();
-    let programs: [(&str, &[&str]); 9] = [
-        ("gzip", &["-9"]),
-        ("gzip", &["-1"]),
-        ("xz", &["-0", "-T2", "--block-size=1MiB"]),
-        ("xz", &["-6"]),
-        ("zstd", &["-3"]),
-        ("zstd", &["-19", "--no-check"]),
-        ("lz4", &["-9", "--content-size", "-B5"]),
-        ("lz4", &["-BD"]),
-        ("bzip2", &[]),
-    ];
-    let mut missing = Vec::new();
-    for (program, arguments) in programs {
-        let command = Command::new(program)
-            .args(arguments)
-            .arg("-c")
-            .arg(&plain)
-            .stderr(Stdio::null())
-            .output();
-        let Ok(output) = command else {
-            missing.push(program);
-            continue;
-        };
-        assert!(output.status.success(), "{program} {arguments:?}");
-        let path = dir.join(format!("memory.{program}"));
-        fs::write(&path, &output.stdout).unwrap();
-        let snapshot = open(&path, &options(&dir)).unwrap();
-        assert_eq!(snapshot.info.anomalies, [""; 0]);
-        holds(&snapshot, &bytes);
-    }
-    fs::remove_dir_all(dir).unwrap();
-    if !missing.is_empty() {
-        skip!("not installed: {missing:?}");
-    }
 }
 
 #[test]

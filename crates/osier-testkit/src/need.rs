@@ -1,5 +1,7 @@
 //! What a test can need that not every clone has: data, or a program.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::data;
@@ -27,6 +29,22 @@ pub struct Real {
     pub name: String,
     /// The folder of an unpacked snapshot, the file, or the program.
     pub path: PathBuf,
+}
+
+impl Real {
+    /// What the Zstandard file holds.
+    ///
+    /// # Panics
+    ///
+    /// When it does not unpack.
+    pub fn unpacked(&self) -> Vec<u8> {
+        let file = File::open(&self.path).expect("a file");
+        let decoder = ruzstd::decoding::StreamingDecoder::new(file);
+        let mut bytes = Vec::new();
+        let read = decoder.expect("Zstandard").read_to_end(&mut bytes);
+        read.expect("a whole file");
+        bytes
+    }
 }
 
 /// The real snapshot of that name, as [`data::snapshot`] unpacks it.

@@ -49,13 +49,13 @@ macro_rules! trials {
 #[macro_export]
 macro_rules! ignore {
     ($($reason:tt)+) => {
-        $crate::trials::ignore(format!($($reason)+))
+        $crate::trials::ignore(&format!($($reason)+))
     };
 }
 
 /// What [`ignore!`] does.
-pub fn ignore(reason: String) -> ! {
-    panic_any(Ignored(reason))
+pub fn ignore(reason: &str) -> ! {
+    panic_any(Ignored(reason.trim_end().to_owned()))
 }
 
 /// The payload of a panic that is no failure.

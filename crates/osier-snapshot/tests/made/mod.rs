@@ -5,11 +5,14 @@
     unreachable_pub,
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a part of each test program, which uses a part of it and fails by panicking"
 )]
 
 pub mod battle;
+pub mod crash;
+pub mod wrapped;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
