@@ -98,7 +98,8 @@ fn questions(words: &[String]) -> anyhow::Result<Vec<Question>> {
 /// Opens the snapshot and attaches; with `-v` says by what.
 fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(Session, Output)> {
     let session = Session::open(&args.snapshot, &options(&args.known))?;
-    let out = Output::new(output, session.pointer_bytes());
+    let mut out = Output::new(output, session.pointer_bytes());
+    out.doubt(None, session.info.doubts());
     Ok((session, out))
 }
 

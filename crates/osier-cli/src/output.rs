@@ -10,6 +10,7 @@ use osier::format::{
     json_string,
 };
 use osier::osier_osi::WalkEnds;
+use osier::osier_snapshot::Anomaly;
 use osier::tables::{Cell, Row};
 
 use crate::args::{Colour, Format, OutputArgs};
@@ -25,12 +26,16 @@ pub(crate) struct Output {
     rows: usize,
     lost: usize,
     bad_ends: usize,
+    doubts: Vec<String>,
     places: Vec<String>,
     args: OutputArgs,
 }
 
 /// Places of missing values that `-v` names before it stops.
 const PLACES: usize = 100;
+
+/// What is said before what is odd about a file.
+pub(crate) const MAY_SUFFER: &str = "the answer may be wrong or short";
 
 /// Whether standard output takes colours.
 pub(crate) fn colours(args: &OutputArgs) -> bool {
@@ -91,6 +96,7 @@ impl Output {
             rows: 0,
             lost: 0,
             bad_ends: 0,
+            doubts: Vec::new(),
             places: Vec::new(),
             args: args.clone(),
         }
@@ -226,6 +232,20 @@ impl Output {
         }
     }
 
+    /// Takes note of what is odd about a snapshot's file and may make the answer wrong or short; of
+    /// one of several snapshots with its name.
+    pub(crate) fn doubt<'a>(
+        &mut self,
+        snapshot: Option<&str>,
+        doubts: impl IntoIterator<Item = &'a Anomaly>,
+    ) {
+        let said = doubts.into_iter().map(|doubt| match snapshot {
+            Some(snapshot) => format!("{snapshot}: {MAY_SUFFER}: {doubt}"),
+            None => format!("{MAY_SUFFER}: {doubt}"),
+        });
+        self.doubts.extend(said);
+    }
+
     /// Counts values that were lost outside of rows.
     pub(crate) fn lose(&mut self, count: usize) {
         self.lost = self.lost.saturating_add(count);
@@ -271,8 +291,8 @@ impl Output {
         self.out.flush()?;
         self.bad_ends = self.bad_ends.saturating_add(ends.bad().count());
         self.messages(ends);
-        Ok(match (self.lost, self.bad_ends) {
-            (0, 0) => Outcome::Complete,
+        Ok(match (self.lost, self.bad_ends, self.doubts.len()) {
+            (0, 0, 0) => Outcome::Complete,
             _ if self.args.strict => Outcome::PartialIsFailure,
             _ => Outcome::Partial,
         })
@@ -293,6 +313,9 @@ impl Output {
         for place in self.places.iter().take(PLACES) {
             let _ = writeln!(text, "osier: {place}");
         }
+        for doubt in &self.doubts {
+            let _ = writeln!(text, "osier: {doubt}");
+        }
         if self.lost > 0 || self.bad_ends > 0 {
             let hint = if self.args.verbose || self.lost == 0 {
                 ""
@@ -304,7 +327,7 @@ impl Output {
                 text,
                 "osier: incomplete: {fields} could not be read, {lists} ended badly{hint}"
             );
-        } else if self.args.verbose {
+        } else if self.args.verbose && self.doubts.is_empty() {
             let closed: Vec<&str> = ends.0.iter().map(|(walk, _)| *walk).collect();
             let closed = if closed.is_empty() {
                 String::new()

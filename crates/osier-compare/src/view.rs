@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use osier::Session;
 use osier::ask::Question;
 use osier::osier_osi::{Current, Mapping, Module, Osi, Process, Seen, Thread, WalkEnds};
+use osier::osier_snapshot::Anomaly;
 use osier::tables::Row;
 
 /// The rows of one answer, and how its walks ended.
@@ -65,6 +66,8 @@ pub struct Boot {
 pub struct View {
     /// What it is called, for messages.
     pub label: String,
+    /// What is odd about its file and may make any of this wrong or short.
+    pub doubts: Vec<Anomaly>,
     /// The kernel and its boot.
     pub boot: Boot,
     /// What the guest's wall clock showed: nanoseconds since 1970-01-01 UTC.
@@ -91,6 +94,7 @@ impl View {
         let belongings = belongings.map(|process| belongings_of(osi, process, &asked));
         Self {
             label,
+            doubts: session.info.doubts().cloned().collect(),
             boot: Boot {
                 banner: osi.kernel().banner.clone(),
                 build_id: osi.kernel().build_id.clone(),

@@ -45,12 +45,15 @@ pub(crate) fn answer(
             (probe.0)(&input.path);
         }
         let session = attach(input, found, shared).map_err(|error| error.to_string())?;
-        ask_all(&session, tables, (&entry.snapshot, &id), &mut budget)
+        let doubts = session.info.doubts().map(ToString::to_string).collect();
+        let (asked, rows) = ask_all(&session, tables, (&entry.snapshot, &id), &mut budget)?;
+        Ok((doubts, asked, rows))
     });
     entry.elapsed = budget.elapsed();
     match asked.and_then(|asked| asked) {
-        Ok((asked, rows)) => {
+        Ok((doubts, asked, rows)) => {
             entry.asked = asked;
+            entry.doubts = doubts;
             judge(&mut entry, budget.over());
             Answer { entry, rows }
         }
@@ -128,7 +131,8 @@ const ENDS: usize = 8;
 
 /// Decides how complete the answer is, and says why it is not.
 fn judge(entry: &mut Entry, over: Option<&str>) {
-    let mut why = Vec::new();
+    let of_file = entry.doubts.iter();
+    let mut why: Vec<String> = of_file.map(|doubt| format!("the file: {doubt}")).collect();
     for asked in &entry.asked {
         let word = asked.question.word();
         if asked.lost > 0 {

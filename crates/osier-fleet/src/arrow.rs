@@ -53,6 +53,7 @@ pub fn answers(
         watch(Event::Finished {
             name: &entry.snapshot,
             status: entry.status,
+            doubts: &entry.doubts,
             why: &entry.why,
             done: number.saturating_add(1),
             of,

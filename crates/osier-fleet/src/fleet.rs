@@ -152,6 +152,7 @@ impl<'a> Fleet<'a> {
             build_id: None,
             profile: None,
             status: Status::Failed,
+            doubts: Vec::new(),
             why: Vec::new(),
             asked: Vec::new(),
             elapsed: Duration::ZERO,

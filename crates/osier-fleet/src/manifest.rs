@@ -60,6 +60,8 @@ pub(crate) struct Entry {
     /// Where the profile came from.
     pub(crate) profile: Option<String>,
     pub(crate) status: Status,
+    /// What is odd about its file and may make its rows wrong or short; also the first of `why`.
+    pub(crate) doubts: Vec<String>,
     /// Why it is not complete.
     pub(crate) why: Vec<String>,
     pub(crate) asked: Vec<Asked>,

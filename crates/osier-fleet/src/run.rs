@@ -82,6 +82,8 @@ pub enum Event<'a> {
         name: &'a str,
         /// How it ended.
         status: Status,
+        /// What is odd about its file and may make its rows wrong or short.
+        doubts: &'a [String],
         /// Why it was not read whole, in words.
         why: &'a [String],
         /// Snapshots finished.
@@ -153,7 +155,7 @@ pub fn run(
     summary.count_all(done.iter().copied());
     fleet.answers(done.len(), &mut |number, answer| {
         let (name, read) = (answer.entry.snapshot.clone(), answer.entry.status);
-        let why = answer.entry.why.clone();
+        let (doubts, why) = (answer.entry.doubts.clone(), answer.entry.why.clone());
         let written = output.write(answer)?;
         summary.count_all(written.iter().map(|entry| entry.status));
         // What is written with later ones ended as it was read, for all that is known.
@@ -164,6 +166,7 @@ pub fn run(
         watch(Event::Finished {
             name: &name,
             status,
+            doubts: &doubts,
             why,
             done: number.saturating_add(1),
             of,

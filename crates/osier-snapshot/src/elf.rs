@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use osier_memory::{Cause, CpuState, Hint, Machine};
 
+use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
 use crate::error::{Malformed, OpenError};
@@ -38,7 +39,7 @@ struct ElfCore {
     cpus: Vec<CpuState>,
     hints: Vec<Hint>,
     facts: Vec<(&'static str, String)>,
-    anomalies: Vec<String>,
+    anomalies: Vec<Anomaly>,
 }
 
 /// Why an ELF file is not a machine's core.
@@ -158,11 +159,12 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
         let rest = file.get(at..).unwrap_or_default();
         let len = usize::try_from(segment.filesz).unwrap_or(usize::MAX);
         if len > rest.len() {
-            anomalies.push("the file ends inside its notes".to_owned());
+            anomalies.push(Anomaly::processors("the file ends inside its notes"));
         }
         let bytes = rest.get(..len).unwrap_or(rest);
         notes::parse(bytes, segment.offset, &mut notes);
     }
+    notes.compare();
     anomalies.append(&mut notes.anomalies);
     let cpus = notes.cpus(machine == EM_X86_64);
     let extents = extents(&loads, file.len() as u64, &mut anomalies);
@@ -227,7 +229,9 @@ fn xen_core(file: &[u8], wide: bool) -> Result<Option<ElfCore>, Malformed> {
     let mut anomalies = core.anomalies;
     let (extents, twice) = flat::disjoint(core.extents);
     if twice > 0 {
-        anomalies.push(format!("{twice} bytes of memory are held more than once"));
+        anomalies.push(Anomaly::bytes(format!(
+            "{twice} bytes of memory are held more than once"
+        )));
     }
     let captured = extents
         .iter()
@@ -325,7 +329,7 @@ fn segments(file: &[u8], wide: bool) -> Result<Vec<Segment>, Malformed> {
 }
 
 /// The stretches of memory that the file holds, sorted and disjoint.
-fn extents(loads: &[&Segment], file_bytes: u64, anomalies: &mut Vec<String>) -> Vec<Extent> {
+fn extents(loads: &[&Segment], file_bytes: u64, anomalies: &mut Vec<Anomaly>) -> Vec<Extent> {
     let mut held: Vec<Extent> = Vec::with_capacity(loads.len());
     let mut short = 0_u64;
     let mut more = 0_u64;
@@ -341,18 +345,20 @@ fn extents(loads: &[&Segment], file_bytes: u64, anomalies: &mut Vec<String>) -> 
         });
     }
     if short > 0 {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "the file is cut short: {short} bytes of its LOAD segments are missing"
-        ));
+        )));
     }
     if more > 0 {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::harmless(format!(
             "{more} bytes of memory were left out by the writer (p_memsz over p_filesz)"
-        ));
+        )));
     }
     let (extents, twice) = flat::disjoint(held);
     if twice > 0 {
-        anomalies.push(format!("{twice} bytes of memory are held more than once"));
+        anomalies.push(Anomaly::bytes(format!(
+            "{twice} bytes of memory are held more than once"
+        )));
     }
     extents
 }

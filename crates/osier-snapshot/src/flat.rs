@@ -19,14 +19,23 @@ pub(crate) struct Extent {
 }
 
 /// `extents` by address, without what is held before: where two hold the same memory, the one that
-/// starts lower counts. Also the number of bytes that were held more than once.
+/// starts lower counts. Also the number of bytes that were held more than once: at two places of the
+/// file, for what lies at one place is the same, however often it is named.
 pub(crate) fn disjoint(mut extents: Vec<Extent>) -> (Vec<Extent>, u64) {
     extents.sort_by_key(|extent| (extent.start, extent.offset));
     let mut end = 0_u64;
     let mut twice = 0_u64;
+    // How far the bytes before `end` lie behind their address.
+    let mut shift = 0_u64;
     extents.retain_mut(|extent| {
         let skip = end.saturating_sub(extent.start).min(extent.len);
-        twice = twice.saturating_add(skip);
+        let own = extent.offset.wrapping_sub(extent.start);
+        if own != shift {
+            twice = twice.saturating_add(skip);
+        }
+        if extent.start.saturating_add(extent.len) > end {
+            shift = own;
+        }
         extent.start = extent.start.saturating_add(skip);
         extent.len = extent
             .len

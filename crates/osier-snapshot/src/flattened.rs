@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::{Malformed, OpenError, io_error};
 use crate::map::Map;
@@ -44,7 +45,8 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             .facts
             .insert(0, ("flattened", "yes".to_owned()));
         if view.cut_short {
-            snapshot.info.anomalies.insert(0, CUT_SHORT.to_owned());
+            let cut = Anomaly::bytes(CUT_SHORT);
+            snapshot.info.anomalies.insert(0, cut);
         }
         return Ok(snapshot);
     }

@@ -20,6 +20,7 @@
 //! on as [`Hint`](osier_memory::Hint)s. `docs/formats.md` has the byte tables.
 
 mod absent;
+mod anomaly;
 mod bytes;
 mod cache;
 mod context;
@@ -58,6 +59,7 @@ mod xen;
 mod xpress;
 
 pub use absent::absent_registers;
+pub use anomaly::{Anomaly, Effect};
 pub use error::OpenError;
 pub use format::Format;
 pub use open::{OpenOptions, Snapshot, SnapshotInfo, open, panda_checksum};

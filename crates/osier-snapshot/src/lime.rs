@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use osier_memory::{Cause, Filter, Machine, PhysicalMemory};
 
+use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::cache::PageCache;
 use crate::cursor::Cursor;
@@ -39,7 +40,7 @@ struct Ranges {
     count: u64,
     plain: Vec<Extent>,
     frames: Vec<Vec<Frame>>,
-    anomalies: Vec<String>,
+    anomalies: Vec<Anomaly>,
 }
 
 /// A range's header.
@@ -107,9 +108,11 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
     })
 }
 
-fn held_twice(bytes: u64, anomalies: &mut Vec<String>) {
+fn held_twice(bytes: u64, anomalies: &mut Vec<Anomaly>) {
     if bytes > 0 {
-        anomalies.push(format!("{bytes} bytes of memory are held more than once"));
+        anomalies.push(Anomaly::bytes(format!(
+            "{bytes} bytes of memory are held more than once"
+        )));
     }
 }
 
@@ -123,18 +126,18 @@ fn ranges(file: &[u8]) -> Result<Ranges, Malformed> {
             Ok(header) => header,
             Err(bad) if at == 0 => return Err(bad),
             Err(bad) => {
-                ranges.anomalies.push(format!(
+                ranges.anomalies.push(Anomaly::bytes(format!(
                     "at file offset {:#x}: expected {}; nothing after it is read",
                     bad.offset, bad.expected
-                ));
+                )));
                 break;
             }
         };
         if at > 0 && header.compressed != ranges.compressed {
-            ranges.anomalies.push(format!(
+            ranges.anomalies.push(Anomaly::bytes(format!(
                 "at file offset {at:#x}: expected the header of a range as the first; nothing after \
                  it is read"
-            ));
+            )));
             break;
         }
         ranges.compressed = header.compressed;
@@ -184,11 +187,11 @@ fn header(file: &[u8], at: usize) -> Result<Header, Malformed> {
 fn plain(file: &[u8], body: usize, header: &Header, ranges: &mut Ranges) -> usize {
     let left = file.len().saturating_sub(body) as u64;
     if header.len > left {
-        ranges.anomalies.push(format!(
+        ranges.anomalies.push(Anomaly::bytes(format!(
             "the file is cut short: it ends {} bytes before the end of the range at {:#x}",
             header.len.saturating_sub(left),
             header.start
-        ));
+        )));
     }
     ranges.plain.push(Extent {
         start: header.start,
@@ -205,11 +208,11 @@ fn compressed(file: &[u8], body: usize, header: &Header, ranges: &mut Ranges) ->
     let (frames, held, end) = frames::walk(file, body, header.start, header.len);
     ranges.frames.push(frames);
     if held < header.len {
-        ranges.anomalies.push(format!(
+        ranges.anomalies.push(Anomaly::bytes(format!(
             "the frames at file offset {body:#x} end at {end:#x} and hold {held} of the {} bytes of \
              the range at {:#x}",
             header.len, header.start
-        ));
+        )));
         return file.len();
     }
     // The trailer counts the stream's bytes.
@@ -217,10 +220,10 @@ fn compressed(file: &[u8], body: usize, header: &Header, ranges: &mut Ranges) ->
     match trailer.le64("the length of the stream") {
         Ok(length) if length == end.saturating_sub(body) as u64 => trailer.at(),
         Ok(length) => {
-            ranges.anomalies.push(format!(
+            ranges.anomalies.push(Anomaly::bytes(format!(
                 "at file offset {end:#x}: the stream is said to be of {length} bytes and is of {}",
                 end.saturating_sub(body)
-            ));
+            )));
             trailer.at()
         }
         Err(_) => file.len(),

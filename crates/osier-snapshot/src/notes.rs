@@ -7,6 +7,7 @@
 use osier_memory::{CpuState, Segment, Segments};
 
 use crate::absent;
+use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 use crate::registers::ATTRIBUTES;
@@ -33,7 +34,7 @@ pub(crate) struct Notes {
     /// The text of the `VMCOREINFO` note.
     pub(crate) vmcoreinfo: Option<Vec<u8>>,
     /// Oddities that were survived.
-    pub(crate) anomalies: Vec<String>,
+    pub(crate) anomalies: Vec<Anomaly>,
     other: usize,
 }
 
@@ -67,6 +68,19 @@ impl Notes {
             .collect()
     }
 
+    /// Says when a processor that has an `NT_PRSTATUS` note has none of QEMU's, while others do: QEMU
+    /// writes both of each. To be called when all notes are parsed.
+    pub(crate) fn compare(&mut self) {
+        let lacking = self.prstatus.saturating_sub(self.qemu.len());
+        let told = self.anomalies.iter().any(Anomaly::is_loss);
+        if !self.qemu.is_empty() && lacking > 0 && !told {
+            self.anomalies.push(Anomaly::processors(format!(
+                "{lacking} of {} processors have no QEMU note and are not shown",
+                self.prstatus
+            )));
+        }
+    }
+
     /// Whether `NT_PRSTATUS` is x86-64's, by its size; i386's has 144 bytes.
     pub(crate) fn is_wide(&self) -> bool {
         self.prstatus_bytes == PRSTATUS_BYTES
@@ -98,10 +112,10 @@ pub(crate) fn parse(bytes: &[u8], base: u64, notes: &mut Notes) {
     let mut cursor = Cursor::new(bytes, 0);
     while cursor.left() >= 12 {
         if let Err(bad) = note(&mut cursor, notes) {
-            notes.anomalies.push(format!(
+            notes.anomalies.push(Anomaly::processors(format!(
                 "a note at file offset {:#x} is cut short",
                 base.saturating_add(bad.offset)
-            ));
+            )));
             return;
         }
     }
@@ -123,18 +137,18 @@ fn note(cursor: &mut Cursor<'_>, notes: &mut Notes) -> Result<(), Malformed> {
         }
         (b"QEMU", 0) => match qemu_cpu(data) {
             Ok(Some(cpu)) => notes.qemu.push(cpu),
-            Ok(None) | Err(_) => notes
-                .anomalies
-                .push("a QEMU note is not a processor's state of version 1".to_owned()),
+            Ok(None) | Err(_) => notes.anomalies.push(Anomaly::processors(
+                "a QEMU note is not a processor's state of version 1",
+            )),
         },
         (b"VBCORE", vbox::CORE) => notes.vbox_core = vbox::Descriptor::read(data),
         (b"VBCPU", vbox::CPU) => {
             let known = notes.vbox_core.is_some_and(vbox::Descriptor::is_known);
             match vbox::cpu(data) {
                 Ok(cpu) if known => notes.vbox.push(cpu),
-                _ => notes.anomalies.push(
-                    "a VBCPU note is not of a format that is read (1.4 and later)".to_owned(),
-                ),
+                _ => notes.anomalies.push(Anomaly::processors(
+                    "a VBCPU note is not of a format that is read (1.4 and later)",
+                )),
             }
         }
         (b"OSIER", absent::ABSENT) => {

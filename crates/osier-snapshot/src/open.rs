@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use osier_memory::{Cause, CpuState, Fault, Machine, PhysRun};
 
+use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::error::{OpenError, io_error};
 use crate::format::Format;
@@ -81,11 +82,19 @@ pub struct SnapshotInfo {
     pub file_bytes: u64,
     /// Every header fact worth showing, as name and value, in the order of the file.
     pub facts: Vec<(&'static str, String)>,
-    /// Oddities that were survived: repeated pages, trailing bytes, a file cut short, …
-    pub anomalies: Vec<String>,
+    /// Oddities that were survived: repeated pages, trailing bytes, a file cut short, …; each says
+    /// what it can do to an answer.
+    pub anomalies: Vec<Anomaly>,
     /// The machine's main RAM block in block order, as guest-physical stretches; empty when the
     /// format does not tell RAM from other memory.
     pub ram: Vec<PhysRun>,
+}
+
+impl SnapshotInfo {
+    /// The anomalies that an answer may suffer from.
+    pub fn doubts(&self) -> impl Iterator<Item = &Anomaly> {
+        self.anomalies.iter().filter(|anomaly| anomaly.is_loss())
+    }
 }
 
 impl Snapshot {
@@ -135,9 +144,9 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     if let Some(file) = &options.registers {
         let (cpus, mut anomalies) = read_registers(file)?;
         if !snapshot.machine.cpus.is_empty() {
-            anomalies.push(
-                "the register file replaces the registers that the snapshot holds".to_owned(),
-            );
+            anomalies.push(Anomaly::harmless(
+                "the register file replaces the registers that the snapshot holds",
+            ));
         }
         snapshot.machine.cpus = cpus;
         snapshot.info.anomalies.append(&mut anomalies);
@@ -288,7 +297,7 @@ pub fn panda_checksum(path: &Path) -> Result<Option<u32>, OpenError> {
     Ok(snapshot.ram_crc32().ok().flatten())
 }
 
-fn read_registers(path: &Path) -> Result<(Vec<CpuState>, Vec<String>), OpenError> {
+fn read_registers(path: &Path) -> Result<(Vec<CpuState>, Vec<Anomaly>), OpenError> {
     let file = fs::File::open(path).map_err(io_error(path, "cannot be opened"))?;
     let mut text = Vec::new();
     file.take(REGISTERS_MAX)

@@ -7,6 +7,7 @@
 
 use osier_memory::PAGE_BYTES;
 
+use crate::anomaly::Anomaly;
 use crate::flat::Extent;
 
 const MIB: u64 = 1 << 20;
@@ -18,7 +19,7 @@ const BIOS_BYTES: [u64; 4] = [0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000];
 pub(crate) fn complete(
     headed: Vec<Extent>,
     file: &[u8],
-    anomalies: &mut Vec<String>,
+    anomalies: &mut Vec<Anomaly>,
 ) -> Vec<Extent> {
     let distance = |extent: &Extent| extent.offset.checked_sub(extent.start);
     let Some(shift) = headed.first().and_then(distance) else {
@@ -47,9 +48,9 @@ pub(crate) fn complete(
     if ram <= held {
         return headed;
     }
-    anomalies.push(format!(
+    anomalies.push(Anomaly::harmless(format!(
         "the program headers name {held} bytes of RAM; the file holds {ram}, which were taken"
-    ));
+    )));
     let mut all = vec![Extent {
         start: 0,
         len: ram,

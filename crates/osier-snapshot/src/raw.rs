@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use osier_memory::{Cause, Machine, PAGE_BYTES, PhysAddr, PhysRun};
 
+use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::error::OpenError;
 use crate::flat::{Extent, FlatMemory};
@@ -44,15 +45,15 @@ pub(crate) fn of_bytes(
     }
     let mut anomalies = Vec::new();
     if !len.is_multiple_of(PAGE_BYTES) {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "the file's length is not a multiple of a page: {} bytes over",
             len % PAGE_BYTES
-        ));
+        )));
     }
     if options.ram_split.is_none() {
-        anomalies.extend(vmware::hint(path, len));
+        anomalies.extend(vmware::hint(path, len).map(Anomaly::bytes));
     }
-    anomalies.extend(hyperv::hint(path));
+    anomalies.extend(hyperv::hint(path).map(Anomaly::processors));
     let split = options.ram_split.filter(|split| *split < len);
     let stretches = layout::stretches(len, split.unwrap_or(u64::MAX));
     let (stretches, format) = match split {

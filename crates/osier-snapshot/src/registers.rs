@@ -8,12 +8,14 @@
 
 use osier_memory::CpuState;
 
+use crate::anomaly::Anomaly;
+
 /// A line that could not be understood: its number from 1 (0: the text as a whole), and what was
 /// expected.
 pub(crate) type BadLine = (usize, String);
 
 /// Processors, and oddities of their text.
-pub(crate) type Parsed = (Vec<CpuState>, Vec<String>);
+pub(crate) type Parsed = (Vec<CpuState>, Vec<Anomaly>);
 
 /// The bits of a descriptor's second word that are attributes. QEMU keeps base bits beside them in
 /// its state and leaves them out of its text; here they are left out everywhere.
@@ -82,10 +84,10 @@ pub(crate) fn parse(text: &[u8]) -> Result<Parsed, BadLine> {
         match cpus.iter().find(|known| known.index == cpu.index) {
             None => cpus.push(cpu),
             Some(known) if *known == cpu => {}
-            Some(_) => anomalies.push(format!(
+            Some(_) => anomalies.push(Anomaly::processors(format!(
                 "line {line}: processor {} is there before with other registers; those count",
                 cpu.index
-            )),
+            ))),
         }
     }
     cpus.sort_by_key(|cpu| cpu.index);
@@ -107,7 +109,7 @@ fn draft(index: u32, line: usize) -> Draft {
     }
 }
 
-fn finish(draft: Draft, anomalies: &mut Vec<String>) -> Result<CpuState, String> {
+fn finish(draft: Draft, anomalies: &mut Vec<Anomaly>) -> Result<CpuState, String> {
     let mut cpu = draft.cpu;
     let whole = if draft.narrow { 0xff } else { 0xffff };
     if draft.general != whole || draft.seen != SEEN_ALL {
@@ -118,10 +120,10 @@ fn finish(draft: Draft, anomalies: &mut Vec<String>) -> Result<CpuState, String>
     cpu.general = Some(draft.registers);
     cpu.long_mode = cpu.efer.map(|efer| efer & 1 << 10 != 0);
     if draft.narrow && cpu.long_mode == Some(true) {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::processors(format!(
             "CPU {} is in compatibility mode: the register file cuts its registers and segment bases to 32 bits",
             cpu.index
-        ));
+        )));
     }
     Ok(cpu)
 }

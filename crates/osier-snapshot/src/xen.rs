@@ -8,6 +8,7 @@
 //!
 //! Source: Xen `docs/misc/dump-core-format.txt`, `tools/include/xenctrl.h` (4.17).
 
+use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 use crate::flat::Extent;
@@ -26,7 +27,7 @@ pub(crate) struct XenCore {
     /// The number of virtual processors.
     pub(crate) processors: u64,
     /// Oddities that were survived.
-    pub(crate) anomalies: Vec<String>,
+    pub(crate) anomalies: Vec<Anomaly>,
 }
 
 /// A section: file offset and length.
@@ -61,15 +62,14 @@ pub(crate) fn read(file: &[u8], wide: bool) -> Result<Option<XenCore>, Malformed
     let end = pages.0.saturating_add(pages.1);
     let mut anomalies = Vec::new();
     if end > file.len() as u64 {
-        anomalies.push("the file is cut short: it ends before its pages do".to_owned());
+        anomalies.push(Anomaly::bytes(
+            "the file is cut short: it ends before its pages do",
+        ));
     }
     let end = end.min(file.len() as u64);
     if paravirtualised {
-        anomalies.push(
-            "a paravirtualised guest: memory is by the guest's page frames, its page tables hold the \
-             machine's"
-                .to_owned(),
-        );
+        anomalies.push(Anomaly::bytes("a paravirtualised guest: memory is by the guest's page frames, its page tables hold the \
+             machine's"));
     }
     for entry in bytes(file, frames).chunks_exact(step) {
         let frame = entry

@@ -27,7 +27,7 @@ fn virtualbox_cores_tell_their_processors() {
     for format in [0x1_0004, 0x1_0005, 0x1_0006] {
         let snapshot = opened(&vbox::core(format, 2, &ranges));
         assert_eq!(snapshot.info.format, Format::ElfCore);
-        assert_eq!(snapshot.info.anomalies, [""; 0]);
+        assert_eq!(snapshot.info.anomalies, []);
         same_bytes(&snapshot, &ranges);
         let words = format!("7.1.4 r165100, core format 1.{}, 2 processors", format & 15);
         assert!(snapshot.info.facts.contains(&("VirtualBox", words)));

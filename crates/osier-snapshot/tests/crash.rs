@@ -182,7 +182,7 @@ fn unordered_and_overlapping_runs_are_survived() {
     };
     let snapshot = opened(&overlapping.write(&memory(&overlapping.ram)));
     assert_eq!(made::filler(&snapshot, 0x15 * PAGE_BYTES), filler(0x15));
-    assert!(snapshot.info.anomalies[0].contains("8192 bytes"));
+    assert!(snapshot.info.anomalies[0].text.contains("8192 bytes"));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn lies_are_refused_with_their_place() {
             .info
             .anomalies
             .iter()
-            .any(|a| a.contains("cut short"))
+            .any(|a| a.text.contains("cut short"))
     );
     let short = Cause::FileShort {
         offset: 0x2000 + (1 << 40) - PAGE_BYTES,
@@ -338,7 +338,7 @@ fn names_that_drivers_share_are_not_held_for_each() {
     assert_eq!(drivers.len(), 400);
     let held: usize = drivers.iter().map(|driver| 2 * driver.name.len()).sum();
     assert!(held >= 60_000 && held <= bytes.len());
-    assert!(snapshot.info.anomalies[0].contains("have no name"));
+    assert!(snapshot.info.anomalies[0].text.contains("have no name"));
 }
 
 fn files() -> Vec<Vec<u8>> {

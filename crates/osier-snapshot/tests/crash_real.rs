@@ -94,7 +94,7 @@ fn headers_name_what_is_missing(real: &Real) {
         let mut longer = bytes.clone();
         longer.extend([9; PAGE]);
         let snapshot = opened(&longer);
-        assert!(snapshot.info.anomalies[0].contains("cut short"));
+        assert!(snapshot.info.anomalies[0].text.contains("cut short"));
         assert_eq!(made::filler(&snapshot, PAGE_BYTES), 9);
         let header = header(&snapshot);
         if name.contains("x86pae") {

@@ -132,7 +132,12 @@ fn cores_are_read_by_physical_address() {
                 cut.machine.memory.chunk(at).unwrap_err().cause,
                 Cause::FileShort { .. }
             ));
-            assert!(cut.info.anomalies.iter().any(|a| a.contains("cut short")));
+            assert!(
+                cut.info
+                    .anomalies
+                    .iter()
+                    .any(|a| a.text.contains("cut short"))
+            );
         }
     }
 }

@@ -206,9 +206,9 @@ fn what_a_header_says_wrong_is_named() {
     let none = refused(&with(&none, 0x70, &u64::MAX.to_le_bytes()));
     assert!(none.contains("compressed memory"), "{none}");
     let newer = opened(&with(&whole, 12, &0x500_u32.to_le_bytes()));
-    assert!(newer.info.anomalies[0].contains("no known Windows"));
+    assert!(newer.info.anomalies[0].text.contains("no known Windows"));
     let resumed = opened(&with(&whole, 0, b"WAKE"));
-    assert!(resumed.info.anomalies[0].contains("resumed"));
+    assert!(resumed.info.anomalies[0].text.contains("resumed"));
     // Windows 2000 compresses otherwise.
     let mut old = vec![0; 2 * PAGE];
     old[..4].copy_from_slice(b"hibr");
@@ -235,7 +235,7 @@ fn what_a_header_says_wrong_is_named() {
             .info
             .anomalies
             .iter()
-            .any(|a| a.contains("does not lie behind"))
+            .any(|a| a.text.contains("does not lie behind"))
     );
 }
 
@@ -287,7 +287,7 @@ fn the_kernels_copy_of_a_page_counts() {
     }
     let snapshot = opened(&bytes);
     assert_eq!(made::filler(&snapshot, 5 * PAGE_BYTES), 2);
-    assert!(snapshot.info.anomalies[0].contains("1 pages"));
+    assert!(snapshot.info.anomalies[0].text.contains("1 pages"));
 }
 
 fn survive(bytes: &[u8]) -> bool {

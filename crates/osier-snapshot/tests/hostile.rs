@@ -179,7 +179,7 @@ fn every_shape_of_a_stream_is_read() {
                 .info
                 .anomalies
                 .iter()
-                .any(|a| a.contains("sent more than once"))
+                .any(|a| a.text.contains("sent more than once"))
         );
     }
 }

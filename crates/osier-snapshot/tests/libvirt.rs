@@ -51,7 +51,7 @@ fn machines_that_libvirt_saved() {
     for (packing, packed) in SAMPLES {
         let snapshot = opened(&unpacked(packed));
         assert_eq!(snapshot.info.format, Format::Libvirt);
-        assert_eq!(snapshot.info.anomalies, [""; 0], "{packing}");
+        assert_eq!(snapshot.info.anomalies, [], "{packing}");
         let saved = format!("libvirt, version 2, {packing}");
         assert_eq!(fact(&snapshot, "saved by"), saved);
         assert_eq!(fact(&snapshot, "machine was"), "paused");

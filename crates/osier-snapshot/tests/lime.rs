@@ -57,7 +57,10 @@ fn ranges_are_read_where_they_lie() {
             let snapshot = try_open(&file, &options).unwrap();
             assert_eq!(snapshot.info.format, format);
             let anomaly = "4096 bytes of memory are held more than once";
-            assert_eq!(snapshot.info.anomalies, [anomaly]);
+            assert_eq!(
+                snapshot.info.anomalies,
+                [osier_snapshot::Anomaly::bytes(anomaly)]
+            );
             assert!(snapshot.info.facts.contains(&("ranges", "5".to_owned())));
             let memory = &snapshot.machine.memory;
             let runs: Vec<_> = memory.runs().iter().map(|r| (r.start.0, r.len)).collect();
@@ -121,7 +124,7 @@ fn what_is_cut_or_damaged_is_known_to_be() {
     let mut bad = plain.clone();
     bad[32 + 2 * PAGE] = b'X';
     let snapshot = opened(&bad);
-    let anomaly = &snapshot.info.anomalies[0];
+    let anomaly = &snapshot.info.anomalies[0].text;
     assert!(anomaly.contains("0x2020"), "{anomaly}");
     assert_eq!(snapshot.machine.memory.runs().len(), 1);
 }

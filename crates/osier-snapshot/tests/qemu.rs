@@ -124,7 +124,7 @@ fn stopped(machine: &[&str], capabilities: &[&str]) {
     for kept in [false, true] {
         let snapshot = open(&file, &options).unwrap();
         assert_eq!(snapshot.info.format, Format::QemuStream);
-        assert_eq!(snapshot.info.anomalies, [""; 0], "{what}, kept {kept}");
+        assert_eq!(snapshot.info.anomalies, [], "{what}, kept {kept}");
         assert_eq!(
             fact(&snapshot, "capabilities").is_empty(),
             capabilities.iter().all(|c| *c == "multifd")
@@ -223,7 +223,7 @@ fn a_background_snapshot_has_no_end_of_ram() {
     qemu.wait();
     drop(qemu);
     let snapshot = open(&file, &OpenOptions::default()).unwrap();
-    assert_eq!(snapshot.info.anomalies, [""; 0]);
+    assert_eq!(snapshot.info.anomalies, []);
     assert_eq!(snapshot.machine.cpus.len(), 1);
     same_memory(&snapshot, &expected, "background-snapshot");
     std::fs::remove_dir_all(&folder).unwrap();
@@ -278,11 +278,7 @@ fn internal_snapshots_of_a_disk_image() {
                 };
                 let snapshot = open(&file, &options).unwrap();
                 assert_eq!(snapshot.info.format, Format::Qcow2);
-                assert_eq!(
-                    snapshot.info.anomalies, [""; 0],
-                    "{:?}",
-                    snapshot.info.facts
-                );
+                assert_eq!(snapshot.info.anomalies, [], "{:?}", snapshot.info.facts);
                 same_memory(&snapshot, memory, &name);
                 let chosen = fact(&snapshot, "internal snapshot");
                 assert_eq!(chosen, format!("{} \"state{number}\"", number + 1));

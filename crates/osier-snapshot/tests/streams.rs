@@ -73,7 +73,7 @@ fn every_combination_of_parts_is_read() {
             .info
             .anomalies
             .iter()
-            .any(|a| a.starts_with("1 pages are sent"));
+            .any(|a| a.text.starts_with("1 pages are sent"));
         assert!(repeated, "{:?}", snapshot.info.anomalies);
     }
 }
@@ -99,7 +99,7 @@ fn stale_bytes_after_the_end_do_not_count() {
             .info
             .anomalies
             .iter()
-            .any(|a| a.contains("are ignored"));
+            .any(|a| a.text.contains("are ignored"));
         assert!(said, "{:?}", snapshot.info.anomalies);
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use osier_memory::{Hint, Machine, PhysicalMemory, Recorder};
 use osier_profile::{OsKind, Profile};
-use osier_snapshot::Snapshot;
+use osier_snapshot::{Anomaly, Snapshot};
 
-use crate::ask::{Question, transcript};
+use crate::ask::{Question, Transcript, transcript};
 use crate::elf_core::{Core, CoreError, write_core};
 use crate::{Error, Located, Options, Session, open_snapshot};
 
@@ -20,6 +20,11 @@ pub struct Distilled {
     pub pages: usize,
     /// Rows that the questions answered, endings included.
     pub rows: usize,
+    /// Values that could not be read, and endings that are not good; the distilled snapshot has
+    /// them as well.
+    pub lost: usize,
+    /// What is odd about the snapshot's file and may make the answers wrong or short.
+    pub doubts: Vec<Anomaly>,
     /// Bytes of the file.
     pub bytes: u64,
 }
@@ -81,6 +86,7 @@ pub fn distill(
     drop(session);
 
     let mut snapshot = open_snapshot(path, options)?;
+    let doubts = snapshot.info.doubts().cloned().collect();
     let whole = snapshot.machine.memory.clone();
     let recorder = Arc::new(Recorder::new(whole.clone()));
     snapshot.machine.memory = recorder.clone();
@@ -123,7 +129,9 @@ pub fn distill(
     }
     Ok(Distilled {
         pages: pages.len(),
-        rows: before.iter().map(Vec::len).sum(),
+        rows: before.iter().map(|answer| answer.lines.len()).sum(),
+        lost: before.iter().map(losses).sum(),
+        doubts,
         bytes,
     })
 }
@@ -145,10 +153,16 @@ fn write_file(out: &Path, core: &Core<'_>) -> Result<u64, CoreError> {
     })
 }
 
-/// The lines of every answer.
-fn answers(session: &Session, questions: &[Question]) -> Vec<Vec<String>> {
-    let lines = |&question: &Question| transcript(&*session.osi, question).lines;
-    questions.iter().map(lines).collect()
+/// Every answer.
+fn answers(session: &Session, questions: &[Question]) -> Vec<Transcript> {
+    let answer = |&question: &Question| transcript(&*session.osi, question);
+    questions.iter().map(answer).collect()
+}
+
+/// Values that were lost, and endings that are not good.
+fn losses(answer: &Transcript) -> usize {
+    let endings = answer.lines.len().saturating_sub(answer.rows);
+    answer.lost.saturating_add(endings)
 }
 
 fn verify(
@@ -156,7 +170,7 @@ fn verify(
     options: &Options,
     profile: Arc<Profile>,
     questions: &[Question],
-    before: &[Vec<String>],
+    before: &[Transcript],
 ) -> Result<(), DistillError> {
     // The core has its own registers and its own addresses.
     let plain = Options {
@@ -169,6 +183,7 @@ fn verify(
     let session = Session::attach_with(snapshot, &plain, profile)?;
     let after = answers(&session, questions);
     for ((question, before), after) in questions.iter().zip(before).zip(&after) {
+        let (before, after) = (&before.lines, &after.lines);
         let rows = before.len().max(after.len());
         let differing = (0..rows).find(|&row| before.get(row) != after.get(row));
         if let Some(row) = differing {

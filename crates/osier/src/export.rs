@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use osier_linux::{find_vmcoreinfo, locate};
 use osier_memory::{Fault, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory};
 
+use osier_snapshot::Anomaly;
+
 use crate::elf_core::{Core, CoreError, write_core};
 use crate::{Error, Options, open_snapshot};
 
@@ -32,6 +34,8 @@ pub struct Exported {
     pub unread: u64,
     /// The first fault met, when there was one.
     pub fault: Option<Fault>,
+    /// What is odd about the snapshot's file and may make the memory wrong or short.
+    pub doubts: Vec<Anomaly>,
     /// Length of the file in bytes.
     pub bytes: u64,
 }
@@ -105,6 +109,7 @@ pub fn export(
         memory: readable.ranges.iter().map(|range| range.len).sum(),
         unread: readable.unread,
         fault: readable.fault,
+        doubts: snapshot.info.doubts().cloned().collect(),
         bytes,
     })
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use osier_snapshot::Snapshot;
+use osier_snapshot::{Anomaly, Snapshot};
 use osier_symbols::image::Help;
 
 /// A snapshot was opened, but no kernel was found in it.
@@ -15,7 +15,7 @@ pub struct NoKernel {
     /// Each search, and what it met.
     pub tried: Vec<String>,
     /// What is odd about the file: it may be cut short.
-    pub anomalies: Vec<String>,
+    pub anomalies: Vec<Anomaly>,
     /// Whether the file holds any processor's registers.
     pub has_cpus: bool,
 }
@@ -96,7 +96,7 @@ mod tests {
         let mut none = NoKernel {
             file: "cut.elf".into(),
             tried: vec!["no Linux kernel found: 0 roots".to_owned()],
-            anomalies: vec!["the file is cut short".to_owned()],
+            anomalies: vec![Anomaly::bytes("the file is cut short")],
             has_cpus: true,
         };
         let text = none.to_string();

@@ -15,7 +15,7 @@ use osier_compare::golden::{Case, Golden, GoldenError, Ignore, Suite, Verdict, a
 use super::{options, questions};
 use crate::args::{CheckArgs, OutputArgs};
 use crate::failure::{Outcome, Usage};
-use crate::output::plural;
+use crate::output::{MAY_SUFFER, plural};
 use report::Report;
 
 pub(super) fn run(args: &CheckArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
@@ -111,6 +111,11 @@ impl Check<'_> {
                 return Ok(suite);
             }
         };
+        for doubt in session.info.doubts() {
+            self.incomplete = true;
+            let (path, may) = (path.display(), MAY_SUFFER);
+            self.report.say(&format!("{path}: {may}: {doubt}"))?;
+        }
         for question in self.asked.clone().unwrap_or_else(|| golden.questions()) {
             let begun = Instant::now();
             let verdict = self.question(&session, &golden, question);

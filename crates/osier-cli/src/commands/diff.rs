@@ -36,6 +36,7 @@ pub(super) fn run(args: &DiffArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     });
     written?;
     for view in [&before, &after] {
+        out.doubt(Some(&view.label), &view.doubts);
         out.lose(view.losses());
         out.ends_of(&view.label, &view.ends())?;
     }

@@ -7,6 +7,7 @@ use osier::distill::distill;
 use super::{options, questions};
 use crate::args::{DistillArgs, OutputArgs};
 use crate::failure::Outcome;
+use crate::output::{MAY_SUFFER, plural};
 
 pub(super) fn run(args: &DistillArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let questions = questions(&args.ask)?;
@@ -27,5 +28,22 @@ pub(super) fn run(args: &DistillArgs, output: &OutputArgs) -> anyhow::Result<Out
             done.rows
         )?;
     }
-    Ok(Outcome::Complete)
+    let (file, lost) = (args.out.display(), done.lost);
+    if !output.quiet {
+        for doubt in &done.doubts {
+            writeln!(std::io::stderr(), "osier: {file}: {MAY_SUFFER}: {doubt}")?;
+        }
+        if lost > 0 {
+            let lost = plural(lost, "value or list");
+            writeln!(
+                std::io::stderr(),
+                "osier: {file}: incomplete: {lost} could not be read, here as in the whole snapshot"
+            )?;
+        }
+    }
+    Ok(match (lost == 0 && done.doubts.is_empty(), output.strict) {
+        (true, _) => Outcome::Complete,
+        (false, true) => Outcome::PartialIsFailure,
+        (false, false) => Outcome::Partial,
+    })
 }

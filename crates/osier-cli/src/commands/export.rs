@@ -25,8 +25,23 @@ pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outc
             done.memory, done.bytes
         )?;
     }
+    for doubt in done.doubts.iter().filter(|_| !output.quiet) {
+        writeln!(
+            errors,
+            "osier: {file}: the memory may be wrong or short: {doubt}"
+        )?;
+    }
+    let partial = if output.strict {
+        Outcome::PartialIsFailure
+    } else {
+        Outcome::Partial
+    };
     let Some(fault) = done.fault else {
-        return Ok(Outcome::Complete);
+        return Ok(if done.doubts.is_empty() {
+            Outcome::Complete
+        } else {
+            partial
+        });
     };
     let how = match to {
         Container::Raw => "stand as zeros, for raw memory has no words for them",
@@ -37,9 +52,5 @@ pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outc
         "osier: {file}: {} bytes could not be read and {how}; the first: {fault}",
         done.unread
     )?;
-    Ok(if output.strict {
-        Outcome::PartialIsFailure
-    } else {
-        Outcome::Partial
-    })
+    Ok(partial)
 }

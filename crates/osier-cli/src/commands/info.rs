@@ -22,6 +22,7 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     let snapshot = open_snapshot(&args.snapshot.snapshot, &options)?;
     let mut text = String::new();
     let mut out = Output::new(output, 8);
+    out.doubt(None, snapshot.info.doubts());
     let json = matches!(out.format(), Format::Json | Format::Jsonl);
     let checksum = if args.checksum {
         panda_checksum(&snapshot.info.file)?
@@ -66,7 +67,7 @@ fn machine_text(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
         line(text, name, value);
     }
     for anomaly in &info.anomalies {
-        line(text, "anomaly", anomaly);
+        line(text, "anomaly", &anomaly.text);
     }
     let runs = snapshot.machine.memory.runs();
     for (nth, run) in runs.iter().take(RUNS_SHOWN).enumerate() {
@@ -197,7 +198,12 @@ fn machine_json(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
     text.push_str("],\"anomalies\":[");
     for (nth, anomaly) in info.anomalies.iter().enumerate() {
         text.push_str(if nth == 0 { "" } else { "," });
-        json_string(anomaly, text);
+        json_string(&anomaly.text, text);
+    }
+    text.push_str("],\"anomaly_effects\":[");
+    for (nth, anomaly) in info.anomalies.iter().enumerate() {
+        text.push_str(if nth == 0 { "" } else { "," });
+        json_string(anomaly.effect.word(), text);
     }
     text.push_str("],\"ram\":[");
     for (nth, run) in snapshot.machine.memory.runs().iter().enumerate() {

@@ -58,6 +58,7 @@ fn tell(
         out.row(life)?;
     }
     for view in views {
+        out.doubt(Some(&view.label), &view.doubts);
         out.ends_of(&view.label, &view.ends())?;
     }
     if out.format() == Format::Table {

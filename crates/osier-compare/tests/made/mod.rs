@@ -13,6 +13,7 @@ pub(crate) const WRITE: u64 = 2;
 pub(crate) fn view(processes: Vec<(Process, Belongings)>) -> View {
     let (rows, belongings) = processes.into_iter().unzip();
     View {
+        doubts: Vec::new(),
         label: "made".to_owned(),
         boot: Boot {
             banner: b"Linux version 6.1".to_vec(),

@@ -5,6 +5,7 @@ use std::fmt;
 use osier_memory::{CrashDump, PAGE_BYTES, PhysAddr, PhysRun, VirtAddr};
 
 use super::{MAGIC64, NotRead};
+use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 
@@ -141,7 +142,7 @@ pub(super) struct Header {
     /// The fields that a provider may use.
     pub(super) hint: CrashDump,
     pub(super) facts: Vec<(&'static str, String)>,
-    pub(super) anomalies: Vec<String>,
+    pub(super) anomalies: Vec<Anomaly>,
 }
 
 /// `PhysicalMemoryBlock`: the machine's memory as the kernel counted it.
@@ -298,7 +299,7 @@ fn runs(
     field: &Fields<'_>,
     at: &Places,
     kind: Kind,
-    anomalies: &mut Vec<String>,
+    anomalies: &mut Vec<Anomaly>,
 ) -> Result<Option<Runs>, Malformed> {
     let count_at = at.runs as u64;
     let Some(count) = field.set_u32(at.runs, "NumberOfRuns")? else {
@@ -314,9 +315,9 @@ fn runs(
         if kind == Kind::Full {
             return Err(Malformed::new(count_at, expected));
         }
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "at file offset {count_at:#x}: expected {expected}; not used"
-        ));
+        )));
         return Ok(None);
     }
     let pages = field.word(at.runs.saturating_add(head / 2), "NumberOfPages")?;
@@ -336,19 +337,19 @@ fn runs(
                     format!("a run below 2^64 bytes, not {pages:#x} pages from page {base:#x}"),
                 ));
             }
-            None => anomalies.push(format!(
+            None => anomalies.push(Anomaly::bytes(format!(
                 "at file offset {place:#x}: a run of {pages:#x} pages from page {base:#x} leaves the \
                  physical address space; not used"
-            )),
+            ))),
         }
     }
     let sum = list
         .iter()
         .fold(0_u64, |sum, run| sum.saturating_add(run.len / PAGE_BYTES));
     if sum != pages {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "the header counts {pages} pages of memory, and its runs hold {sum}"
-        ));
+        )));
     }
     Ok(Some(Runs {
         at: count_at,

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use osier_memory::{CpuState, Hint, Machine, Paging, PhysicalMemory};
 
 use self::header::{Header, Kind};
+use crate::anomaly::Anomaly;
 use crate::context;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
@@ -58,7 +59,7 @@ struct Body {
     memory: Arc<dyn PhysicalMemory>,
     hints: Vec<Hint>,
     facts: Vec<(&'static str, String)>,
-    anomalies: Vec<String>,
+    anomalies: Vec<Anomaly>,
 }
 
 /// Opens a crash dump.

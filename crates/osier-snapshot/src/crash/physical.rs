@@ -8,6 +8,7 @@ use super::Body;
 use super::bitmap::BitmapMemory;
 use super::excluded::Excluding;
 use super::header::{Header, Kind, run_of_pages};
+use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
@@ -112,7 +113,9 @@ fn of_extents(
     measure(&map, first, end, &mut facts, &mut anomalies)?;
     let (extents, twice) = flat::disjoint(extents);
     if twice > 0 {
-        anomalies.push(format!("{twice} bytes of memory are held more than once"));
+        anomalies.push(Anomaly::bytes(format!(
+            "{twice} bytes of memory are held more than once"
+        )));
     }
     let held = FlatMemory::new(Bytes::Mapped(map), extents, Cause::NotCaptured);
     Ok(Body {
@@ -129,7 +132,7 @@ fn measure(
     first: u64,
     end: u64,
     facts: &mut Vec<(&'static str, String)>,
-    anomalies: &mut Vec<String>,
+    anomalies: &mut Vec<Anomaly>,
 ) -> Result<(), Malformed> {
     let promised = end.saturating_sub(first);
     let len = map.len();
@@ -151,10 +154,10 @@ fn measure(
     }
     facts.push(("bytes of memory", promised.to_string()));
     if len < end {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "the file is cut short: {} of {promised} bytes of memory are missing from {len:#x} on",
             end.saturating_sub(len)
-        ));
+        )));
     } else if len > end {
         facts.push(("bytes after memory", len.saturating_sub(end).to_string()));
     }
@@ -215,9 +218,9 @@ pub(super) fn by_bitmap(map: &Map, header: &Header) -> Result<Body, Malformed> {
     let set = held.set();
     let mut facts = vec![("bitmap", format!("{bits} pages, {set} of them in the dump"))];
     if set != pages {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "the bitmap has {set} pages, its header counts {pages}"
-        ));
+        )));
     }
     let end = set
         .checked_mul(PAGE_BYTES)

@@ -12,6 +12,7 @@ use osier_memory::{Cause, Driver, Hint};
 
 use super::header::Header;
 use super::{Body, NotRead};
+use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
@@ -152,7 +153,7 @@ struct Blocks<'a> {
     file: &'a [u8],
     wide: bool,
     extents: Vec<Extent>,
-    anomalies: Vec<String>,
+    anomalies: Vec<Anomaly>,
 }
 
 impl Blocks<'_> {
@@ -167,11 +168,11 @@ impl Blocks<'_> {
         let room = (self.file.len() as u64).saturating_sub(at) / BLOCK_BYTES;
         let count = u64::from(triage.block_count).min(room);
         if count < triage.block_count.into() {
-            self.anomalies.push(format!(
+            self.anomalies.push(Anomaly::bytes(format!(
                 "the file is cut short: {} of {} data blocks at {at:#x} are not listed in it",
                 u64::from(triage.block_count).saturating_sub(count),
                 triage.block_count
-            ));
+            )));
         }
         let mut head = Cursor::new(self.file, triage.blocks as usize);
         let mut short = 0_u64;
@@ -188,14 +189,14 @@ impl Blocks<'_> {
         let (extents, twice) = flat::disjoint(std::mem::take(&mut self.extents));
         self.extents = extents;
         if short > 0 {
-            self.anomalies.push(format!(
+            self.anomalies.push(Anomaly::bytes(format!(
                 "the file is cut short: {short} bytes of its data blocks are missing"
-            ));
+            )));
         }
         if twice > 0 {
-            self.anomalies.push(format!(
+            self.anomalies.push(Anomaly::bytes(format!(
                 "{twice} bytes of the data blocks are held more than once"
-            ));
+            )));
         }
         Ok(())
     }
@@ -211,9 +212,9 @@ impl Blocks<'_> {
         let start = self.address(va);
         let missing = self.missing(offset.into(), len);
         if missing > 0 {
-            self.anomalies.push(format!(
+            self.anomalies.push(Anomaly::bytes(format!(
                 "the file is cut short: {missing} bytes of the {len} at {offset:#x} are missing"
-            ));
+            )));
         }
         let len = len.min(u64::MAX.wrapping_sub(start));
         flat::add(
@@ -382,19 +383,19 @@ fn said(triage: &Triage) -> Vec<(&'static str, String)> {
 }
 
 /// Says so when the mark at the dump's end is not there.
-fn valid(file: &[u8], triage: &Triage, anomalies: &mut Vec<String>) {
+fn valid(file: &[u8], triage: &Triage, anomalies: &mut Vec<Anomaly>) {
     let mark = Cursor::new(file, triage.valid as usize).take(VALID.len(), "the mark of the end");
     if !mark.is_ok_and(|mark| mark == VALID) {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "at file offset {:#x}: expected TRGD, the end of a triage dump of {} bytes; the dump was not \
              finished, or is cut short",
             triage.valid, triage.size
-        ));
+        )));
     }
 }
 
 /// The driver list, as far as the file holds it.
-fn drivers(file: &[u8], wide: bool, triage: &Triage, anomalies: &mut Vec<String>) -> Vec<Driver> {
+fn drivers(file: &[u8], wide: bool, triage: &Triage, anomalies: &mut Vec<Anomaly>) -> Vec<Driver> {
     let (each, before) = if wide { DRIVER64 } else { DRIVER32 };
     let mut list = Vec::new();
     let mut head = Cursor::new(file, triage.drivers as usize);
@@ -417,15 +418,17 @@ fn drivers(file: &[u8], wide: bool, triage: &Triage, anomalies: &mut Vec<String>
         });
     }
     if list.len() as u64 != u64::from(triage.driver_count) {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "the driver list at file offset {:#x} promises {} entries, and {} are in the file",
             triage.drivers,
             triage.driver_count,
             list.len()
-        ));
+        )));
     }
     if nameless > 0 {
-        anomalies.push(format!("{nameless} drivers have no name in the file"));
+        anomalies.push(Anomaly::harmless(format!(
+            "{nameless} drivers have no name in the file"
+        )));
     }
     list
 }

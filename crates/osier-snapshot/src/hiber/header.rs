@@ -5,6 +5,7 @@
 
 use super::tables::{Form, VISTA64, WIN7_32, WIN7_64, XP32, XP64};
 use super::{NotRead, tables};
+use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 
@@ -41,7 +42,7 @@ pub(super) struct Header {
     pub(super) wide: bool,
     pub(super) layout: Layout,
     pub(super) facts: Vec<(&'static str, String)>,
-    pub(super) anomalies: Vec<String>,
+    pub(super) anomalies: Vec<Anomaly>,
 }
 
 /// Where a header of Windows 8 and later has what is used, by its length.
@@ -150,13 +151,13 @@ impl Header {
             ("PageSelf", format!("{:#x}", word(0x10, "PageSelf")?)),
         ];
         match signature {
-            b"wake" | b"WAKE" => anomalies.push(
-                "the machine has resumed from this file since: its memory is as it was before"
-                    .to_owned(),
-            ),
+            b"wake" | b"WAKE" => anomalies.push(Anomaly::harmless(
+                "the machine has resumed from this file since: its memory is as it was before",
+            )),
             b"rstr" | b"RSTR" => {
-                anomalies
-                    .push("the machine was resuming from this file when it stopped".to_owned());
+                anomalies.push(Anomaly::harmless(
+                    "the machine was resuming from this file when it stopped",
+                ));
             }
             _ => {}
         }
@@ -166,11 +167,11 @@ impl Header {
             let known = modern.iter().rev().find(|known| known.length <= length);
             let known = known.ok_or_else(|| unknown(length))?;
             if known.length != length {
-                anomalies.push(format!(
+                anomalies.push(Anomaly::bytes(format!(
                     "at file offset {LENGTH_AT:#x}: a header of {length} bytes is of no known Windows; \
                      read as one of {}",
                     known.length
-                ));
+                )));
             }
             let loader = if wide { 0x58 } else { 0x48 };
             let time = if wide { 0x20 } else { 0x18 };

@@ -23,6 +23,7 @@ use osier_memory::{Hint, Machine, PAGE_BYTES, PhysAddr};
 
 use self::header::{Header, Layout};
 use self::memory::{HiberMemory, Unit};
+use crate::anomaly::Anomaly;
 use crate::cache::PageCache;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
@@ -63,7 +64,7 @@ impl From<Malformed> for NotRead {
 struct Found {
     units: Vec<Unit>,
     facts: Vec<(&'static str, String)>,
-    anomalies: Vec<String>,
+    anomalies: Vec<Anomaly>,
 }
 
 /// Opens a hibernation file.
@@ -96,7 +97,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
     })
 }
 
-type Parsed = (Machine, Vec<(&'static str, String)>, Vec<String>);
+type Parsed = (Machine, Vec<(&'static str, String)>, Vec<Anomaly>);
 
 fn parse(map: Map, cache: PageCache) -> Result<Parsed, NotRead> {
     let file = map.bytes();
@@ -128,12 +129,14 @@ fn parse(map: Map, cache: PageCache) -> Result<Parsed, NotRead> {
             hints.push(Hint::TableRoot(PhysAddr(state.cr3)));
             cpus.extend(state.cpu);
         }
-        None => anomalies.push("no processor state behind the header".to_owned()),
+        None => anomalies.push(Anomaly::processors("no processor state behind the header")),
     }
     let (memory, twice) = HiberMemory::new(map, found.units, cache);
     facts.push(("pages of memory", memory.pages().to_string()));
     if twice > 0 {
-        anomalies.push(format!("{twice} pages of memory are held more than once"));
+        anomalies.push(Anomaly::bytes(format!(
+            "{twice} pages of memory are held more than once"
+        )));
     }
     let machine = Machine {
         memory: Arc::new(memory),

@@ -11,6 +11,7 @@ use osier_memory::PAGE_BYTES;
 use super::header::Sections;
 use super::memory::{Coding, Range, Unit};
 use super::{Found, UNIT_PAGES};
+use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::xpress::Method;
 
@@ -37,9 +38,9 @@ fn section(file: &[u8], wide: bool, what: (&'static str, u64, u64), found: &mut 
     let (name, page, promised) = what;
     let start = page.saturating_mul(PAGE_BYTES);
     let Ok(at) = usize::try_from(start) else {
-        found
-            .anomalies
-            .push(format!("the {name} at {start:#x} lies past the file's end"));
+        found.anomalies.push(Anomaly::bytes(format!(
+            "the {name} at {start:#x} lies past the file's end"
+        )));
         return;
     };
     if promised == 0 {
@@ -51,10 +52,10 @@ fn section(file: &[u8], wide: bool, what: (&'static str, u64, u64), found: &mut 
     while pages < promised {
         let at = head.at();
         let Some(unit) = set(&mut head, wide) else {
-            found.anomalies.push(format!(
+            found.anomalies.push(Anomaly::bytes(format!(
                 "at file offset {at:#x}: expected a compression set of the {name}, which promises \
                  {promised} pages and holds {pages}"
-            ));
+            )));
             break;
         };
         pages = pages.saturating_add(unit.pages());

@@ -9,6 +9,7 @@ use osier_memory::PAGE_BYTES;
 
 use super::memory::{Coding, Range, Unit};
 use super::{Found, UNIT_PAGES};
+use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::xpress::Method;
 
@@ -123,9 +124,9 @@ pub(super) fn read(file: &[u8], first: u64, form: &Form) -> Found {
     while page != 0 {
         let at = usize::try_from(page.saturating_mul(PAGE_BYTES)).unwrap_or(usize::MAX);
         let Some(table) = form.table(file, at) else {
-            found.anomalies.push(format!(
+            found.anomalies.push(Anomaly::bytes(format!(
                 "at file offset {at:#x}: expected a table of page ranges"
-            ));
+            )));
             break;
         };
         tables = tables.saturating_add(1);
@@ -139,10 +140,10 @@ pub(super) fn read(file: &[u8], first: u64, form: &Form) -> Found {
         blocks(held, behind, &table, &mut found);
         // Tables lie in ascending order: one that points back would go round for ever.
         if table.next != 0 && table.next <= page {
-            found.anomalies.push(format!(
+            found.anomalies.push(Anomaly::bytes(format!(
                 "at file offset {at:#x}: the next table at page {:#x} does not lie behind this one",
                 table.next
-            ));
+            )));
             break;
         }
         page = table.next;
@@ -167,9 +168,9 @@ fn blocks(file: &[u8], at: usize, table: &Table, found: &mut Found) {
             let left = ranges.fold(open.1.saturating_sub(open.0), |sum, (start, end)| {
                 sum.saturating_add(end.saturating_sub(start))
             });
-            found.anomalies.push(format!(
+            found.anomalies.push(Anomaly::bytes(format!(
                 "at file offset {at:#x}: expected a compressed block; {left} pages of this table have none"
-            ));
+            )));
             return;
         };
         let mut room = pages;
@@ -190,9 +191,9 @@ fn blocks(file: &[u8], at: usize, table: &Table, found: &mut Found) {
             room = room.saturating_sub(count);
         }
         if room > 0 {
-            found.anomalies.push(format!(
+            found.anomalies.push(Anomaly::bytes(format!(
                 "at file offset {at:#x}: the last block of a table has {room} pages more than the table"
-            ));
+            )));
             unit.unnamed = room;
         }
         found.units.push(unit);

@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use osier_memory::{Hint, Machine};
 
+use crate::anomaly::Anomaly;
 use crate::cache::PageCache;
 use crate::error::{Malformed, OpenError};
 use crate::flattened::{CUT_SHORT, View};
@@ -73,12 +74,12 @@ pub(crate) fn of_view(
     let mut anomalies = Vec::new();
     let (present, dumped) = bitmaps(&view, &mut header, &mut anomalies).map_err(in_file)?;
     if header.status & header::INCOMPLETE != 0 {
-        anomalies.push(
-            "the writer of the dump ran out of space: pages at its end are missing".to_owned(),
-        );
+        anomalies.push(Anomaly::bytes(
+            "the writer of the dump ran out of space: pages at its end are missing",
+        ));
     }
     if view.cut_short {
-        anomalies.push(CUT_SHORT.to_owned());
+        anomalies.push(Anomaly::bytes(CUT_SHORT));
     }
     let mut facts = facts(&view, &header);
     let mut notes = Notes::default();
@@ -86,11 +87,14 @@ pub(crate) fn of_view(
     if len > 0 {
         match view.bytes(at, len.min(NOTES_MAX)) {
             Some(bytes) => notes::parse(&bytes, view.file_offset(at), &mut notes),
-            None => anomalies.push(format!("the notes at {at:#x} are not in the file")),
+            None => anomalies.push(Anomaly::processors(format!(
+                "the notes at {at:#x} are not in the file"
+            ))),
         }
         facts.push(("notes", notes.names()));
     }
     let vmcoreinfo = text(&view, header.sub.vmcoreinfo).or(notes.vmcoreinfo.take());
+    notes.compare();
     anomalies.append(&mut notes.anomalies);
     let cpus = notes.cpus(notes.is_wide());
     if cpus.is_empty() && notes.prstatus > 0 {
@@ -157,17 +161,17 @@ pub(crate) fn of_view(
 fn bitmaps(
     view: &View,
     header: &mut Header,
-    anomalies: &mut Vec<String>,
+    anomalies: &mut Vec<Anomaly>,
 ) -> Result<(Option<Bitmap>, Bitmap), Malformed> {
     let (at, bytes) = (header.bitmaps(), header.bitmap_bytes());
     let two = header.two_bitmaps();
     let one = if two { bytes / 2 } else { bytes };
     let bits = one.saturating_mul(8);
     if header.max_mapnr > bits {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "the header speaks of {} page frames, the bitmap has {bits}",
             header.max_mapnr
-        ));
+        )));
         header.max_mapnr = bits;
     }
     let used = header.max_mapnr.div_ceil(8);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::header::{self, Header};
 use super::memory::Part;
+use crate::anomaly::Anomaly;
 use crate::error::{OpenError, io_error};
 use crate::flattened::{self, View};
 use crate::map::Map;
@@ -45,7 +46,7 @@ pub(super) fn others(
 }
 
 /// The parts by their page frames. Of two with the same frames, one counts.
-pub(super) fn in_order(mut parts: Vec<Part>, anomalies: &mut Vec<String>) -> Vec<Part> {
+pub(super) fn in_order(mut parts: Vec<Part>, anomalies: &mut Vec<Anomaly>) -> Vec<Part> {
     parts.sort_by_key(|part| (part.frames.start, part.frames.end));
     let mut end = 0_u64;
     let mut twice = 0_u64;
@@ -61,9 +62,9 @@ pub(super) fn in_order(mut parts: Vec<Part>, anomalies: &mut Vec<String>) -> Vec
         true
     });
     if twice > 0 {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "files not used, for another one holds their page frames: {twice}"
-        ));
+        )));
     }
     parts
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::ram;
 use super::reader::{EOF, FOOTER, FULL, START, SUBSECTION, VMDESCRIPTION};
+use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 
@@ -29,7 +30,7 @@ pub(crate) struct Found {
     pub(crate) sections: Vec<Section>,
     /// The file offset after the stream's end mark, when it was reached.
     pub(crate) end: Option<usize>,
-    pub(crate) anomalies: Vec<String>,
+    pub(crate) anomalies: Vec<Anomaly>,
 }
 
 /// Takes a section's header, without its type.
@@ -83,10 +84,10 @@ fn with_footers(at: &mut Cursor<'_>) -> Found {
             }
             Ok(FULL) => {}
             _ => {
-                found.anomalies.push(format!(
+                found.anomalies.push(Anomaly::processors(format!(
                     "the stream breaks off at file offset {start:#x}, after {} sections",
                     found.sections.len()
-                ));
+                )));
                 return found;
             }
         }
@@ -97,9 +98,9 @@ fn with_footers(at: &mut Cursor<'_>) -> Found {
             Some(section)
         });
         let Some(section) = whole else {
-            found.anomalies.push(format!(
+            found.anomalies.push(Anomaly::processors(format!(
                 "the section at file offset {start:#x} has no end; later ones are not read"
-            ));
+            )));
             return found;
         };
         let after = section
@@ -138,7 +139,9 @@ fn without_footers(at: &mut Cursor<'_>) -> Found {
     let mut found = Found {
         sections: Vec::new(),
         end: None,
-        anomalies: vec!["the stream has no section footers; only its cpu sections are read".into()],
+        anomalies: vec![Anomaly::harmless(
+            "the stream has no section footers; only its cpu sections are read",
+        )],
     };
     let start = at.at();
     for hit in memchr::memmem::find_iter(at.rest(), b"\x03cpu") {

@@ -12,6 +12,7 @@ use super::Contents;
 use super::memory::Entries;
 use super::ram::{Block, PAGE, Sent};
 use super::xbzrle::Delta;
+use crate::anomaly::{Anomaly, Effect};
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 use crate::kept::{HEADER, Kept};
@@ -19,7 +20,7 @@ use crate::map::Map;
 
 /// The last byte is the version: raise it with every change to this file's layout or to what the
 /// pass makes of a stream.
-const MAGIC: [u8; 8] = *b"OSIERSX\x03";
+const MAGIC: [u8; 8] = *b"OSIERSX\x04";
 /// Where a stream's index lies.
 pub(crate) struct Place {
     kept: Kept,
@@ -130,7 +131,7 @@ fn encode(contents: &Contents) -> Vec<u8> {
         ],
     );
     text(&mut out, &contents.cpu_layout);
-    texts(&mut out, &contents.anomalies);
+    anomalies(&mut out, &contents.anomalies);
     words(&mut out, &[contents.deltas.len() as u64]);
     for delta in &contents.deltas {
         words(&mut out, &[delta.data, delta.base]);
@@ -178,6 +179,28 @@ fn read_texts(at: &mut Cursor<'_>) -> Result<Vec<String>, Malformed> {
     (0..count).map(|_| read_text(at)).collect()
 }
 
+fn anomalies(out: &mut Vec<u8>, list: &[Anomaly]) {
+    out.extend((list.len() as u32).to_le_bytes());
+    for anomaly in list {
+        text(out, anomaly.effect.word());
+        text(out, &anomaly.text);
+    }
+}
+
+fn read_anomalies(at: &mut Cursor<'_>) -> Result<Vec<Anomaly>, Malformed> {
+    let count = at.le32("a list's length")?;
+    let mut one = |_| {
+        let effect = read_text(at)?;
+        let effects = [Effect::Harmless, Effect::Processors];
+        let known = effects.into_iter().find(|known| known.word() == effect);
+        Ok(Anomaly {
+            effect: known.unwrap_or(Effect::Bytes),
+            text: read_text(at)?,
+        })
+    };
+    (0..count).map(&mut one).collect()
+}
+
 fn decode(at: &mut Cursor<'_>) -> Result<Contents, Malformed> {
     const WHAT: &str = "a word";
     let mut contents = Contents {
@@ -205,7 +228,7 @@ fn decode(at: &mut Cursor<'_>) -> Result<Contents, Malformed> {
     };
     contents.vmdesc_bytes = at.le64(WHAT)?;
     contents.cpu_layout = read_text(at)?;
-    contents.anomalies = read_texts(at)?;
+    contents.anomalies = read_anomalies(at)?;
     for _ in 0..at.le64("the number of deltas")? {
         contents.deltas.push(Delta {
             data: at.le64(WHAT)?,

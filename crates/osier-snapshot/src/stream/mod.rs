@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use osier_memory::{CpuState, Hint, Machine, PhysAddr, PhysRun};
 
+use crate::anomaly::Anomaly;
 use crate::cache::PageCache;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
@@ -60,14 +61,14 @@ pub(crate) struct Contents {
     /// The length of the stream's description in bytes; 0 when it has none.
     pub(crate) vmdesc_bytes: u64,
     /// Oddities that were survived.
-    pub(crate) anomalies: Vec<String>,
+    pub(crate) anomalies: Vec<Anomaly>,
 }
 
 /// An opened stream.
 pub(crate) struct Stream {
     pub(crate) machine: Machine,
     pub(crate) facts: Vec<(&'static str, String)>,
-    pub(crate) anomalies: Vec<String>,
+    pub(crate) anomalies: Vec<Anomaly>,
     /// The main RAM block in block order.
     pub(crate) ram: Vec<PhysRun>,
 }
@@ -106,7 +107,7 @@ pub(crate) struct Around<'a> {
     pub(crate) file_bytes: u64,
     /// What is said before the stream's own facts.
     pub(crate) facts: Vec<(&'static str, String)>,
-    pub(crate) anomalies: Vec<String>,
+    pub(crate) anomalies: Vec<Anomaly>,
 }
 
 /// Opens the stream in `map`, which came out of something else. No index is kept. Offsets in errors
@@ -176,10 +177,10 @@ fn machine(
     let mut anomalies = contents.anomalies.clone();
     let main = main_block(&contents.blocks)?;
     if main.name != "pc.ram" {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "the block {:?} is taken for the machine's RAM",
             main.name
-        ));
+        )));
     }
     let machine_type = contents.machine.as_deref();
     let below = options
@@ -213,10 +214,10 @@ fn machine(
     }
     let facts = facts(&contents, main, below);
     if main.absent > 0 {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "{} pages of {} are not in the stream",
             main.absent, main.name
-        ));
+        )));
     }
     let hints = contents
         .machine

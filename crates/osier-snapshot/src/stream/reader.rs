@@ -6,6 +6,7 @@ use super::Contents;
 use super::devices::{self, Section};
 use super::ram::{self, Capabilities, Ram};
 use super::{cpu, vmdesc};
+use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 
@@ -51,19 +52,16 @@ pub(crate) fn read(
     };
     let ram = ram_sections(&mut at, &mut contents, capabilities, &mut passed)?;
     if ram.other_channels && !capabilities.mapped_ram && ram.blocks.iter().any(|b| b.absent > 0) {
-        contents.anomalies.push(
-            "the stream was written with multifd: pages that it does not hold went over other channels"
-                .to_owned(),
-        );
+        contents.anomalies.push(Anomaly::bytes("the stream was written with multifd: pages that it does not hold went over other channels"));
     }
     contents.blocks = ram.blocks;
     contents.deltas = ram.deltas;
     contents.sent = ram.sent;
     if ram.sent.repeated > 0 {
-        contents.anomalies.push(format!(
+        contents.anomalies.push(Anomaly::harmless(format!(
             "{} pages are sent more than once; the last sending counts",
             ram.sent.repeated
-        ));
+        )));
     }
     let found = devices::find(&mut at, contents.footers);
     contents.anomalies.extend(found.anomalies);
@@ -223,16 +221,16 @@ fn description(file: &[u8], end: usize, contents: &mut Contents) -> Option<vmdes
                 contents.vmdesc_bytes = text.len() as u64;
                 at = inside;
             }
-            _ => contents
-                .anomalies
-                .push("the stream's description of itself cannot be read".to_owned()),
+            _ => contents.anomalies.push(Anomaly::processors(
+                "the stream's description of itself cannot be read",
+            )),
         }
     }
     if at.left() > 0 {
-        contents.anomalies.push(format!(
+        contents.anomalies.push(Anomaly::harmless(format!(
             "{} bytes after the stream's end are ignored",
             at.left()
-        ));
+        )));
     }
     found
 }
@@ -261,25 +259,25 @@ fn processors(
         match decoded {
             Some((cpu, from)) => {
                 if contents.cpus.iter().any(|known| known.index == cpu.index) {
-                    contents.anomalies.push(format!(
+                    contents.anomalies.push(Anomaly::processors(format!(
                         "processor {} is there twice; the first counts",
                         cpu.index
-                    ));
+                    )));
                     continue;
                 }
                 contents.cpu_layout = from;
                 contents.cpus.push(cpu);
             }
-            None => contents.anomalies.push(format!(
+            None => contents.anomalies.push(Anomaly::processors(format!(
                 "the cpu section of processor {} at file offset {:#x} has no known layout",
                 section.instance, section.payload.start
-            )),
+            ))),
         }
     }
     contents.cpus.sort_by_key(|cpu| cpu.index);
     if contents.cpus.is_empty() {
-        contents
-            .anomalies
-            .push("the stream holds no processor state that could be read".to_owned());
+        contents.anomalies.push(Anomaly::processors(
+            "the stream holds no processor state that could be read",
+        ));
     }
 }

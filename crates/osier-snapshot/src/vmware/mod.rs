@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use osier_memory::{Cause, Machine, PAGE_BYTES, PhysAddr, PhysRun};
 
+use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::error::{Malformed, OpenError, io_error};
 use crate::flat::{self, Extent, FlatMemory};
@@ -107,7 +108,7 @@ struct State {
     inside: Option<(u64, u64)>,
     /// For each region its first page in the machine, its first in the memory, and its pages.
     regions: Vec<[Option<u64>; 3]>,
-    anomalies: Vec<String>,
+    anomalies: Vec<Anomaly>,
 }
 
 impl State {
@@ -164,16 +165,18 @@ impl State {
         }
         let mut anomalies = Vec::new();
         if more > 0 {
-            anomalies.push(format!("{more} more blocks of memory are not read"));
+            anomalies.push(Anomaly::bytes(format!(
+                "{more} more blocks of memory are not read"
+            )));
         }
         let count = count
             .and_then(|count| usize::try_from(count).ok())
             .unwrap_or(0);
         if count > regions.len() {
-            anomalies.push(format!(
+            anomalies.push(Anomaly::bytes(format!(
                 "{count} regions are said, {} are there",
                 regions.len()
-            ));
+            )));
         }
         regions.truncate(count);
         Ok(Self {
@@ -190,8 +193,9 @@ impl State {
         for region in &self.regions {
             let bytes = |part: Option<u64>| part.and_then(|pages| pages.checked_mul(PAGE_BYTES));
             let [Some(start), Some(inside), Some(len)] = region.map(bytes) else {
-                self.anomalies
-                    .push("a region without its place or size is not read".to_owned());
+                self.anomalies.push(Anomaly::bytes(
+                    "a region without its place or size is not read",
+                ));
                 continue;
             };
             let offset = base.checked_add(inside);
@@ -209,9 +213,9 @@ impl State {
         }
         let (extents, twice) = flat::disjoint(extents);
         if twice > 0 {
-            self.anomalies.push(format!(
+            self.anomalies.push(Anomaly::bytes(format!(
                 "{twice} bytes of memory are in two regions; the one that starts lower counts"
-            ));
+            )));
         }
         extents
     }
@@ -240,14 +244,14 @@ fn snapshot(
     let promised = extents.iter().map(|e| e.offset.saturating_add(e.len)).max();
     let mut anomalies = state.anomalies;
     if let Some(promised) = promised.filter(|promised| *promised > file_bytes) {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::bytes(format!(
             "the memory is cut short: {file_bytes} bytes of {promised} are in the file"
-        ));
+        )));
     }
     if incomplete > 0 {
-        anomalies.push(format!(
+        anomalies.push(Anomaly::processors(format!(
             "{incomplete} processors lack registers and are not shown"
-        ));
+        )));
     }
     let names: Vec<&str> = state
         .groups

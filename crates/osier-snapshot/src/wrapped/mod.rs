@@ -17,6 +17,7 @@ mod zstd;
 
 use std::path::Path;
 
+use crate::anomaly::Anomaly;
 use crate::cache::PageCache;
 use crate::error::{OpenError, io_error};
 use crate::kept::Kept;
@@ -81,7 +82,7 @@ pub(crate) struct Unwrapped {
     /// The wrappings' names, outermost first; empty for a bare file.
     pub(crate) facts: Vec<(&'static str, String)>,
     /// A wrapping that ended before its time.
-    pub(crate) anomalies: Vec<String>,
+    pub(crate) anomalies: Vec<Anomaly>,
 }
 
 /// The bytes inside.

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::{Wrapping, xz};
+use crate::anomaly::Anomaly;
 use crate::error::{OpenError, io_error};
 use crate::map::Map;
 use crate::open::OpenOptions;
@@ -27,7 +28,7 @@ pub(super) fn to_scratch(
     map: &Map,
     wrapping: Wrapping,
     options: &OpenOptions,
-) -> Result<(Map, Option<String>), OpenError> {
+) -> Result<(Map, Option<Anomaly>), OpenError> {
     let total = map.len();
     let mut source = Counted {
         inner: map.bytes(),
@@ -74,7 +75,7 @@ pub(super) fn to_scratch(
                 wrapping.name(),
                 source.done
             );
-            Ok((map, Some(cut)))
+            Ok((map, Some(Anomaly::bytes(cut))))
         }
         None => Ok((map, None)),
     }

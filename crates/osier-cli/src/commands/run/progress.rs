@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use osier_fleet::{Event, Status};
 
+use crate::output::MAY_SUFFER;
+
 /// Time between two lines where there is no terminal.
 const PACE: Duration = Duration::from_secs(5);
 
@@ -49,6 +51,7 @@ impl Progress {
             Event::Finished {
                 name,
                 status,
+                doubts,
                 why,
                 done,
                 of,
@@ -57,6 +60,11 @@ impl Progress {
                 if matches!(status, Status::Failed | Status::Skipped) {
                     self.unread = self.unread.saturating_add(1);
                     self.say(&format!("{name}: {}: {}", status.word(), why.join("; ")));
+                }
+                if status == Status::Partial {
+                    for doubt in doubts {
+                        self.say(&format!("{name}: {MAY_SUFFER}: {doubt}"));
+                    }
                 }
                 let message = match self.unread {
                     0 => "snapshots".to_owned(),

@@ -1,0 +1,153 @@
+//! A file that is damaged or short: every command says so on standard error and in its exit status.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod command;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use command::run;
+
+const NOTE: &str = "a QEMU note is not a processor's state of version 1";
+const CUT: &str = "the file is cut short";
+const CACHE: &str = "loss";
+
+/// A folder of the test's own.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("loss-{name}"));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn golden() -> Vec<u8> {
+    let path = "snapshots/deb12-6.1-amd64-events-a.elf";
+    fs::read(osier_testkit::data::workspace().join(path)).unwrap()
+}
+
+/// A snapshot of two processors, the second one's note of a version that there is not.
+fn without_a_processor(folder: &Path) -> PathBuf {
+    let mut bytes = golden();
+    let notes: Vec<usize> = (0..bytes.len() - 12)
+        .filter(|&at| bytes[at..].starts_with(b"QEMU\0\0\0\0\x01\0\0\0"))
+        .collect();
+    assert_eq!(notes.len(), 2);
+    bytes[notes[1] + 8] = 9;
+    let path = folder.join("note.elf");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// A snapshot without its last page.
+fn cut(folder: &Path) -> PathBuf {
+    let bytes = golden();
+    let path = folder.join("cut.elf");
+    fs::write(&path, &bytes[..bytes.len() - 4096]).unwrap();
+    path
+}
+
+fn words<'a>(line: &'a str, snapshot: &'a Path) -> Vec<&'a str> {
+    let snapshot = snapshot.to_str().unwrap();
+    let put = |word| if word == "SNAP" { snapshot } else { word };
+    line.split(' ').map(put).collect()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Each command, on a snapshot that lacks `what`.
+fn check(commands: &[&str], snapshot: &Path, what: &str) {
+    for line in commands {
+        let arguments = words(line, snapshot);
+        let said = run(&arguments, CACHE);
+        let text = errors(&said);
+        assert_eq!(said.status.code(), Some(3), "{line}: {text}");
+        assert!(text.contains(what), "{line}: {text}");
+        let strict = run(arguments.iter().chain(&["--strict"]), CACHE);
+        assert_eq!(strict.status.code(), Some(1), "{line}");
+        let quiet = run(arguments.iter().chain(&["--quiet"]), CACHE);
+        assert_eq!(quiet.status.code(), Some(3), "{line}");
+        assert_eq!(errors(&quiet), "", "{line}");
+        // How `info` met the kernel depends on what the cache knows.
+        let same = quiet.stdout == said.stdout || line.starts_with("info");
+        assert!(same, "{line}");
+    }
+}
+
+const ASKING: [&str; 12] = [
+    "info SNAP",
+    "ps SNAP",
+    "ps --order pid --format table SNAP",
+    "handles SNAP",
+    "current SNAP",
+    "threads SNAP",
+    "modules SNAP --format csv",
+    "maps SNAP --pid 1 --format json",
+    "pages SNAP --pid 1",
+    "translate SNAP 0xffffffff81000000",
+    "osi-test SNAP",
+    "timeline SNAP",
+];
+
+#[test]
+fn a_lost_processor_reaches_every_command() {
+    let folder = folder("note");
+    let snapshot = without_a_processor(&folder);
+    check(&ASKING, &snapshot, NOTE);
+    let out = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let writing = [
+        format!("export SNAP --to raw -o {}", out("x.raw")),
+        format!("export SNAP --to elf -o {}", out("x.elf")),
+        format!("export SNAP --to lime -o {}", out("x.lime")),
+        format!("distill SNAP --ask ps,current -o {}", out("d.elf")),
+        "diff SNAP SNAP".to_owned(),
+    ];
+    let writing: Vec<&str> = writing.iter().map(String::as_str).collect();
+    check(&writing, &snapshot, NOTE);
+    let golden = format!("check SNAP --golden {}", out("golden"));
+    let update = format!("{golden} --update");
+    check(&[&update, &golden], &snapshot, NOTE);
+    let accepted = format!("{golden} --partial-ok");
+    let accepted = run(words(&accepted, &snapshot), CACHE);
+    assert_eq!(accepted.status.code(), Some(0));
+}
+
+#[test]
+fn a_cut_file_reaches_every_command() {
+    let folder = folder("cut");
+    check(&ASKING, &cut(&folder), CUT);
+}
+
+#[test]
+fn the_manifest_says_what_the_file_lacks() {
+    let folder = folder("manifest");
+    let snapshot = without_a_processor(&folder);
+    let out = folder.join("out");
+    let line = format!("run SNAP --tables ps,current -o {}", out.display());
+    check(&[&line], &snapshot, NOTE);
+    let manifest = fs::read_to_string(out.join("manifest.jsonl")).unwrap();
+    let entry: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(entry["status"], "partial");
+    assert_eq!(entry["why"][0], format!("the file: {NOTE}"));
+}
+
+/// What no answer suffers from is told by `info` alone.
+#[test]
+fn a_harmless_oddity_is_no_loss() {
+    let golden = "snapshots/deb12-6.1-amd64-events-a.elf";
+    let golden = osier_testkit::data::workspace().join(golden);
+    let info = run(words("info --format json SNAP", &golden), CACHE);
+    assert_eq!(info.status.code(), Some(0));
+    assert_eq!(errors(&info), "");
+    let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+    assert_eq!(info["anomalies"].as_array().unwrap().len(), 1);
+    assert_eq!(info["anomaly_effects"][0], "harmless");
+}
