@@ -57,6 +57,8 @@ pub enum Cause {
         /// The compression.
         codec: Codec,
     },
+    /// The page table was met before, in the tables of a process, which has each of them once.
+    TableAgain,
 }
 
 /// Where a page lives that is not in physical memory.
@@ -183,6 +185,7 @@ impl Cause {
             Self::Excluded { .. } => "excluded",
             Self::FileShort { .. } => "file-short",
             Self::Decode { .. } => "undecodable",
+            Self::TableAgain => "table-again",
         }
     }
 }
@@ -219,6 +222,7 @@ impl fmt::Display for Fault {
                     "the {codec:?} page at file offset {offset:#x} cannot be decoded"
                 )?;
             }
+            Cause::TableAgain => f.write_str("the page table was met before")?,
         }
         if let Some(va) = self.va {
             write!(f, ", virtual {va}")?;

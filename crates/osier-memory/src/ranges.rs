@@ -1,10 +1,10 @@
 //! The mapped ranges of an address space, absent tables passed over.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 
 use crate::paging::frame_of;
-use crate::{AddressSpace, Fault, Paging, PhysAddr, VirtAddr};
+use crate::{AddressSpace, Cause, Fault, Paging, PhysAddr, VirtAddr};
 
 /// Adjacent pages of one size and one set of rights that lie side by side in physical memory too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,29 @@ pub struct PageFlags {
 
 const PS: u64 = 1 << 7;
 const NX: u64 = 1 << 63;
+/// How often a table of large pages may be met again: Linux shares those of hugetlbfs between the
+/// mappings of one file, within a process too.
+const SHARED_LIMIT: u32 = 4096;
+
+/// The tables of a process, each by its depth, and how many large ones were met again.
+#[derive(Default)]
+struct OwnTables {
+    depths: HashMap<PhysAddr, usize>,
+    shared: u32,
+}
+
+impl OwnTables {
+    /// Whether the table at `at` may be entered at `depth`, where tables have this `level`.
+    fn enter(&mut self, at: PhysAddr, depth: usize, level: u8) -> bool {
+        match self.depths.insert(at, depth) {
+            None => true,
+            Some(before) => {
+                self.shared = self.shared.saturating_add(1);
+                before == depth && level == 2 && self.shared <= SHARED_LIMIT
+            }
+        }
+    }
+}
 
 /// The state of one descent.
 struct Descent<'a> {
@@ -58,6 +81,8 @@ struct Descent<'a> {
     /// themselves; what is known to be empty is not entered again, so that each step of a descent
     /// either finds something to show or is its last of that kind.
     empty: HashSet<(usize, PhysAddr)>,
+    /// The tables met, when each may be met but once.
+    own: Option<OwnTables>,
     visit: &'a mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
 }
 
@@ -94,6 +119,29 @@ impl AddressSpace {
         within: Range<VirtAddr>,
         visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
     ) {
+        self.descend(within, None, visit);
+    }
+
+    /// Like [`mapped`](Self::mapped), for the user half of a process, which has each of its tables
+    /// once. A table that was met before, itself above all, is not entered but shown as a fault of
+    /// [`Cause::TableAgain`] with the table's place, so that no more is shown than memory can hold
+    /// tables for. A table of large pages may be shared, as Linux does for hugetlbfs.
+    pub fn mapped_once(
+        &self,
+        within: Range<VirtAddr>,
+        visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+    ) {
+        let mut own = OwnTables::default();
+        own.depths.insert(self.root(), 0);
+        self.descend(within, Some(own), visit);
+    }
+
+    fn descend(
+        &self,
+        within: Range<VirtAddr>,
+        own: Option<OwnTables>,
+        visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+    ) {
         let within = within.start.0..within.end.0;
         let mut descent = Descent {
             space: self,
@@ -101,6 +149,7 @@ impl AddressSpace {
             pending: None,
             met: 0,
             empty: HashSet::new(),
+            own,
             visit,
         };
         if descent
@@ -241,6 +290,14 @@ impl Descent<'_> {
             } else {
                 let below = depth.saturating_add(1);
                 let next = PhysAddr(frame_of(mode, entry, 0x1000));
+                if let Some(own) = &mut self.own
+                    && !own.enter(next, below, level.saturating_sub(1))
+                {
+                    self.flush()?;
+                    let fault = Fault::at_phys(Cause::TableAgain, next);
+                    (self.visit)(Err(fault.with_va(va).with_level(level)))?;
+                    continue;
+                }
                 if self.empty.contains(&(below, next)) {
                     continue;
                 }

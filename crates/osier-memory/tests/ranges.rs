@@ -243,6 +243,16 @@ fn tables_of_themselves_end() {
             }
         });
         assert_eq!(left, 0, "{mode:?}");
+
+        // A process has each table once: each way back is a fault, and there are no pages.
+        let mut again = 0;
+        space.mapped_once(VirtAddr(0)..VirtAddr(u64::MAX), &mut |range| {
+            let fault = range.unwrap_err();
+            assert_eq!((fault.cause, fault.pa), (Cause::TableAgain, Some(root)));
+            again += 1;
+            ControlFlow::Continue(())
+        });
+        assert!(again > 0, "{mode:?}");
         assert!(began.elapsed() < Duration::from_secs(5), "{mode:?}");
     }
 }

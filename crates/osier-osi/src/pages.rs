@@ -2,15 +2,22 @@
 
 use std::ops::{ControlFlow, Range};
 
-use osier_memory::{AddressSpace, MappedRange, PAGE_BYTES, VirtAddr};
+use osier_memory::{AddressSpace, Cause, MappedRange, PAGE_BYTES, VirtAddr};
 
 use crate::{Absent, Mapping, PageRange, Seen, WalkEnd, WalkEnds};
 
 /// The walk's name in its endings.
 const WALK: &str = "page-tables";
+/// More ranges than any process has: 4 KiB each, they are 256 GiB without two neighbours.
+const LIMIT: usize = 1 << 26;
+/// Tables met again after which the tables are not a process's.
+const CYCLE_LIMIT: usize = 16;
 
 /// Shows the present pages of `space` inside `within`, by address. Ranges end where mappings do, so
 /// that each has one backing. `mappings` are the process's, and `ends` how the walk over them ended.
+///
+/// A process has each of its tables once: what a table met before would map is not shown but ends in
+/// [`WalkEnd::Cycle`], and many of them in [`WalkEnd::Limit`].
 pub fn page_rows(
     space: &AddressSpace,
     within: Range<VirtAddr>,
@@ -30,9 +37,23 @@ pub fn page_rows(
     let outside = outside(lost, &ends);
     known.sort_by_key(|span| span.start);
     let mut end = WalkEnd::Closed;
-    space.mapped(within, &mut |found| {
+    let (mut shown, mut cycles) = (0_usize, 0_usize);
+    space.mapped_once(within, &mut |found| {
+        if shown >= LIMIT || cycles >= CYCLE_LIMIT {
+            end = WalkEnd::Limit { after: shown };
+            return ControlFlow::Break(());
+        }
         let flow = match found {
-            Ok(range) => split(range, &known, &outside, pid, row),
+            Ok(range) => {
+                shown = shown.saturating_add(1);
+                split(range, &known, &outside, pid, row)
+            }
+            Err(fault) if fault.cause == Cause::TableAgain => {
+                cycles = cycles.saturating_add(1);
+                let at = fault.va.unwrap_or_default();
+                ends.add(WALK, WalkEnd::Cycle { at, after: shown });
+                ControlFlow::Continue(())
+            }
             Err(fault) => {
                 let from = fault.va.unwrap_or_default();
                 ends.add(
