@@ -5,189 +5,202 @@
 //! 7523e4dc5057 ("module: use a structure to encapsulate layout."), v4.5), and `module_core`.
 //! As `/proc/modules` does, the size counts the parts for initialisation as long as they are there.
 //! A module that is still being put together is a row too.
+//!
+//! The list is held against the kernel's other sources ([`twins`]); a module that only those name is
+//! a row after the list's. What a module says of its memory is held against the page tables: each
+//! part is an allocation of its own, with a page that is not mapped on either side.
 
+mod extent;
+mod twins;
+
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use osier_memory::{Fault, VirtAddr};
+use osier_memory::VirtAddr;
 use osier_osi::{Module, Seen, WalkEnd, WalkEnds, Walked};
-use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
+use osier_profile::{Embed, Field, Resolver, UInt, layout};
 
 use crate::Linux;
 use crate::list;
+use extent::Extent;
+use twins::{Source, Twins};
 
 /// The walk's name in endings.
 const WALK: &str = "modules";
-/// Longest name with its NUL: `MODULE_NAME_LEN` is 64 less a pointer.
-const NAME_BYTES: usize = 64;
+/// Longest name with its NUL where the profile does not say: `MODULE_NAME_LEN` is 64 less a pointer.
+const NAME_BYTES: u64 = 64;
 
 layout! {
     /// Fields read from `struct module`.
     struct Members: "module" {
+        /// Live, coming, going, or not formed yet.
+        state: Option<Field<UInt>>,
         /// The ring of modules.
         list: Option<Field<Embed<()>>>,
         /// The name.
         name: Option<Field<Embed<()>>>,
-        /// The parts by use, code first.
-        mem: Option<Field<Embed<()>>>,
-        /// Address of what stays.
-        core_base: Option<Field<Ptr<()>>> = ["core_layout.base", "module_core"],
-        /// Bytes of what stays.
-        core_size: Option<Field<UInt>> = ["core_layout.size", "core_size"],
-        /// Bytes of what goes after initialisation.
-        init_size: Option<Field<UInt>> = ["init_layout.size", "init_size"],
     }
-}
-
-layout! {
-    /// Fields read from `module_memory`.
-    struct Part: "module_memory" {
-        /// First address.
-        base: Option<Field<Ptr<()>>>,
-        /// Bytes.
-        size_field: Option<Field<UInt>> = ["size"],
-    }
-}
-
-/// Where the memory of a module stands.
-#[derive(Clone, Copy, Debug)]
-enum Shape {
-    /// One range for each use.
-    Parts {
-        first: Field<Embed<()>>,
-        count: u64,
-        stride: u64,
-        text: u64,
-        base: Field<Ptr<()>>,
-        size: Field<UInt>,
-    },
-    /// One range that stays and one for initialisation.
-    Core {
-        base: Field<Ptr<()>>,
-        size: Field<UInt>,
-        init_size: Field<UInt>,
-    },
-    /// The profile does not say.
-    Unknown,
 }
 
 /// How to read modules.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Modules {
-    list: Option<Field<Embed<()>>>,
-    name: Option<Field<Embed<()>>>,
-    shape: Shape,
+    members: Members,
+    extent: Extent,
+    twins: Twins,
 }
 
 impl Modules {
-    /// Resolves the shape that the profile describes.
+    /// Resolves the shapes that the profile describes.
     pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
-        let members = Members::resolve(resolver);
-        let part = Part::resolve(resolver);
-        let parts = members.mem.zip(part.base).zip(part.size_field);
-        let core = members
-            .core_base
-            .zip(members.core_size)
-            .zip(members.init_size);
-        let shape = match (parts, core) {
-            (Some(((first, base), size)), _) if part.size > 0 => Shape::Parts {
-                first,
-                count: parts_of(resolver, part.size),
-                stride: part.size,
-                text: resolver
-                    .constant(&["MOD_TEXT"])
-                    .and_then(|index| u64::try_from(index).ok())
-                    .unwrap_or(0),
-                base,
-                size,
-            },
-            (_, Some(((base, size), init_size))) => Shape::Core {
-                base,
-                size,
-                init_size,
-            },
-            _ => Shape::Unknown,
-        };
+        let extent = Extent::resolve(resolver);
         Self {
-            list: members.list,
-            name: members.name,
-            shape,
+            members: Members::resolve(resolver),
+            twins: Twins::resolve(resolver, &extent),
+            extent,
         }
     }
 
-    /// Address and size of the module at `modd`.
-    fn extent(&self, linux: &Linux, modd: VirtAddr) -> (Seen<VirtAddr>, Seen<u64>) {
-        let space = &linux.guest.space;
-        match self.shape {
-            Shape::Parts {
-                first,
-                count,
-                stride,
-                text,
-                base,
-                size,
-            } => {
-                let part = |index: u64| first.place(modd).plus(index.wrapping_mul(stride));
-                let sum = (0..count).try_fold(0_u64, |sum, index| -> Result<u64, Fault> {
-                    Ok(sum.saturating_add(size.read(space, part(index))?))
-                });
-                (base.read(space, part(text)).into(), sum.into())
-            }
-            Shape::Core {
-                base,
-                size,
-                init_size,
-            } => {
-                let sum = size.read(space, modd).and_then(|size| {
-                    let init = init_size.read(space, modd)?;
-                    Ok(size.saturating_add(init))
-                });
-                (base.read(space, modd).into(), sum.into())
-            }
-            Shape::Unknown => (Seen::not_in_this_kernel(), Seen::not_in_this_kernel()),
+    /// The name of the module at `modd`: as in its own array, which a NUL ends, and, where both can
+    /// be read, as in its directory of `/sys/module`.
+    fn name(&self, linux: &Linux, modd: VirtAddr) -> Seen<Vec<u8>> {
+        let Some(field) = self.members.name else {
+            return Seen::not_in_this_kernel();
+        };
+        let at = field.place(modd);
+        let room = match field.bytes {
+            0 => NAME_BYTES.saturating_sub(u64::from(linux.guest.pointer_bytes())),
+            bytes => bytes.min(NAME_BYTES),
+        };
+        let mut name = vec![0; room as usize];
+        if let Err(fault) = linux.guest.space.read(at, &mut name) {
+            return Seen::unreadable(fault);
         }
+        let implausible = |raw: usize, rule| Seen::implausible(raw as u64, rule, Some(at));
+        let Some(len) = name.iter().position(|&byte| byte == 0) else {
+            return implausible(name.len(), "a module's name ends in its array");
+        };
+        let rest = name.split_off(len);
+        // It comes out of the module's file, made of the name of its source.
+        if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) || rest.iter().any(|b| *b != 0)
+        {
+            return implausible(len, "a module's name is characters, and zeros behind them");
+        }
+        match self.twins.name(linux, modd) {
+            Some(other) if other != name => {
+                implausible(len, "a module is called as its directory of /sys/module is")
+            }
+            _ => Seen::Is(name),
+        }
+    }
+
+    fn row(&self, linux: &Linux, modd: VirtAddr) -> Module {
+        let (base, size) = self.extent.read(linux, modd);
+        Module {
+            name: self.name(linux, modd),
+            base,
+            size,
+            file: Seen::not_in_this_kernel(),
+            modd,
+        }
+    }
+
+    /// Whether the module at `modd` works: others may have left some of the sources.
+    fn is_live(&self, linux: &Linux, modd: VirtAddr) -> bool {
+        const MODULE_STATE_LIVE: u64 = 0;
+        let state = self.members.state;
+        let state = state.and_then(|field| field.read(&linux.guest.space, modd).ok());
+        state == Some(MODULE_STATE_LIVE)
     }
 }
 
-/// Number of parts in `module.mem`, at most 16.
-fn parts_of(resolver: &Resolver<'_>, stride: u64) -> u64 {
-    let module = resolver.profile().find_type(Members::STRUCTURE);
-    let member = module.and_then(|module| module.member("mem"));
-    let count = member.map_or(0, |member| match &member.kind {
-        Kind::Array { count, .. } => *count,
-        _ => member.bytes.checked_div(stride).unwrap_or(0),
-    });
-    count.min(16)
+/// What all sources together name.
+struct Found {
+    listed: Vec<VirtAddr>,
+    unlisted: Vec<VirtAddr>,
+    ends: WalkEnds,
+}
+
+fn find(linux: &Linux, head: VirtAddr, list: Field<Embed<()>>) -> Found {
+    let layout = &linux.modules;
+    let Walked { nodes, end } = list::ring(&linux.guest, head);
+    let listed: Vec<_> = nodes.iter().map(|node| list.container(*node)).collect();
+    let closed = end.is_closed();
+    let mut found = Found {
+        listed,
+        unlisted: Vec::new(),
+        ends: WalkEnds::one(WALK, end),
+    };
+    let in_list: HashSet<_> = found.listed.iter().copied().collect();
+    let mut known = in_list.clone();
+    let mut sources: Vec<Source> = [layout.twins.tree(linux), layout.twins.set(linux)]
+        .into_iter()
+        .flatten()
+        .collect();
+    // The memory of modules itself is asked where nothing else can be.
+    if !sources.iter().any(|source| source.whole) {
+        sources.extend(layout.twins.area(linux, &|modd| {
+            let row = layout.row(linux, modd);
+            row.name.get().is_some() && row.base.get().is_some() && row.size.get().is_some()
+        }));
+    }
+    for source in &sources {
+        let named: HashSet<_> = source.modules.iter().copied().collect();
+        let only_second = named.difference(&in_list).count();
+        let missed = |modd: &&VirtAddr| {
+            source.whole && !named.contains(modd) && (!source.live || layout.is_live(linux, **modd))
+        };
+        let only_first = found.listed.iter().filter(missed).count();
+        if only_first > 0 || only_second > 0 {
+            let between = source.between;
+            found.ends.add(
+                between,
+                WalkEnd::Disagreement {
+                    between,
+                    only_first,
+                    only_second,
+                },
+            );
+        }
+        let unlisted = source.modules.iter().filter(|modd| known.insert(**modd));
+        found.unlisted.extend(unlisted);
+        for end in &source.ends {
+            found.ends.add(source.between, end.clone());
+        }
+    }
+    // Links prove a list; of an empty one there are none.
+    if closed && known.is_empty() && !sources.iter().any(|source| source.whole) {
+        let missing = "the module tree and /sys/module, to confirm that the list is empty";
+        let end = WalkEnd::NoStart {
+            missing: missing.to_owned(),
+            fault: sources.iter().find_map(|source| source.fault),
+        };
+        found.ends.add(WALK, end);
+    }
+    found
 }
 
 pub(crate) fn modules(linux: &Linux, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds {
     let layout = &linux.modules;
-    let Some((list, head)) = layout.list.zip(linux.guest.symbol("modules")) else {
+    let Some((list, head)) = layout.members.list.zip(linux.guest.symbol("modules")) else {
         // A kernel built without modules has neither.
         let missing = "the list of modules in the profile".to_owned();
         let fault = None;
         return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
     };
-    let Walked { nodes, end } = list::ring(&linux.guest, head);
-    for node in nodes {
-        let modd = list.container(node);
-        let name = match layout.name {
-            Some(name) => {
-                let at = name.place(modd);
-                Seen::from(linux.guest.space.read_cstr(at, NAME_BYTES))
-            }
-            None => Seen::not_in_this_kernel(),
-        };
-        let (base, size) = layout.extent(linux, modd);
-        let module = Module {
-            name,
-            base,
-            size,
-            file: Seen::not_in_this_kernel(),
-            modd,
-        };
+    let found = find(linux, head, list);
+    let mut bases = HashSet::new();
+    for modd in found.listed.into_iter().chain(found.unlisted) {
+        let mut module = layout.row(linux, modd);
+        if let Seen::Is(base) = module.base
+            && !bases.insert(base)
+        {
+            let rule = "no two modules share their memory";
+            module.base = Seen::implausible(base.0, rule, Some(modd));
+        }
         if row(module).is_break() {
             return WalkEnds::one(WALK, WalkEnd::Stopped);
         }
     }
-    WalkEnds::one(WALK, end)
+    found.ends
 }

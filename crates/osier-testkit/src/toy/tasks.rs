@@ -280,6 +280,8 @@ fn processors(
         let area = pages[0];
         let offset = VirtAddr(area.0.wrapping_sub(start.0));
         w.pointer(offsets.plus(u64::from(index) * word), offset);
+        w.set(now, TASK, "thread_info.cpu", index.into());
+        w.set(now, TASK, "on_cpu", 1);
         let at = area.plus(CURRENT);
         if era == Era::Trees {
             w.set(at, "pcpu_hot", "current_task", now.0);
@@ -376,37 +378,44 @@ pub(super) fn modules(w: &mut Writer, era: Era) -> Vec<ToyModule> {
     let head = w.symbol("modules", 2 * word);
     let mut rows = Vec::new();
     let mut ring = vec![head];
+    w.apart(0);
     for (n, name) in (0_u64..).zip(["toy_net", "toy_fs", "a_module_of_a_long_name", "last"]) {
-        // On an own page each, as modules are.
-        let page = w.page();
-        let module = page.plus(0x40);
-        let high = if word == 8 { 0xffff_ffff_0000_0000 } else { 0 };
-        let base = high + 0xc800_0000 + n * 0x10_0000;
+        // Each part is an allocation of its own, with nothing mapped behind it.
+        let pages = 4 + n;
+        let size = match era {
+            Era::Lists => pages * 0x1000,
+            Era::Trees => (pages + 3) * 0x1000,
+        };
+        let base = w.apart(pages);
+        let data = match era {
+            Era::Lists => base,
+            Era::Trees => w.apart(1),
+        };
+        let module = data.plus(0x40);
         let text = w.at(module, "module", "name");
         w.bytes(text, name.as_bytes());
-        let mut size = 0x4000 + n * 0x1000;
         match era {
             Era::Lists => {
-                w.set(module, "module", "core_layout.base", base);
+                w.set(module, "module", "core_layout.base", base.0);
                 w.set(module, "module", "core_layout.size", size);
             }
             Era::Trees => {
                 let memories = w.at(module, "module", "mem");
                 let each = w.shapes.size("module_memory");
-                w.set(memories, "module_memory", "base", base);
-                w.set(memories, "module_memory", "size", size);
+                w.set(memories, "module_memory", "base", base.0);
+                w.set(memories, "module_memory", "size", pages * 0x1000);
                 for kind in 1..4 {
                     let at = memories.plus(kind * each);
-                    w.set(at, "module_memory", "base", base + kind * 0x1_0000);
+                    let part = if kind == 1 { data } else { w.apart(1) };
+                    w.set(at, "module_memory", "base", part.0);
                     w.set(at, "module_memory", "size", 0x1000);
-                    size += 0x1000;
                 }
             }
         }
         ring.push(w.at(module, "module", "list"));
         rows.push(ToyModule {
             name: name.as_bytes().to_vec(),
-            base,
+            base: base.0,
             size,
             modd: module,
         });

@@ -92,6 +92,18 @@ impl Writer {
         va
     }
 
+    /// New pages of the direct map in a row, with a page behind them that is not mapped.
+    pub(super) fn apart(&mut self, pages: u64) -> VirtAddr {
+        let all: Vec<_> = (0..=pages).map(|_| self.memory.allocate()).collect();
+        let first = self.virt(all[0]);
+        for pa in &all[..pages as usize] {
+            let va = self.virt(*pa);
+            self.tables
+                .map(&mut self.memory, va, *pa, PAGE, Rights::KERNEL);
+        }
+        first
+    }
+
     /// A new object of `bytes` among its like, on an address of `align`.
     pub(super) fn room(&mut self, like: &'static str, bytes: u64, align: u64) -> VirtAddr {
         let (page, used) = match self.slabs.get(like) {

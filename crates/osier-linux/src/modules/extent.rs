@@ -1,0 +1,315 @@
+//! Where the memory of a module lies, and whether it can lie there.
+
+use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
+use osier_osi::Seen;
+use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
+
+use crate::Linux;
+
+/// More than any module takes: all of them share 1.5 GiB.
+const LIMIT: u64 = 1 << 30;
+
+layout! {
+    /// Fields read from `struct module`.
+    struct Members: "module" {
+        /// The parts by use, code first.
+        mem: Option<Field<Embed<()>>>,
+        /// Address of what stays.
+        core_base: Option<Field<Ptr<()>>> = ["core_layout.base", "module_core"],
+        /// Bytes of what stays.
+        core_size: Option<Field<UInt>> = ["core_layout.size", "core_size"],
+        /// Address of what goes after initialisation; null since.
+        init_base: Option<Field<Ptr<()>>> = ["init_layout.base", "module_init"],
+        /// Bytes of what goes after initialisation.
+        init_size: Option<Field<UInt>> = ["init_layout.size", "init_size"],
+        /// The node in the tree of modules of what stays.
+        core_node: Option<Field<Embed<()>>> = ["core_layout.mtn", "mtn_core"],
+        /// The node of what goes.
+        init_node: Option<Field<Embed<()>>> = ["init_layout.mtn", "mtn_init"],
+    }
+}
+
+layout! {
+    /// Fields read from `module_memory`.
+    struct Part: "module_memory" {
+        /// First address.
+        base: Option<Field<Ptr<()>>>,
+        /// Bytes.
+        size_field: Option<Field<UInt>> = ["size"],
+        /// The node in the tree of modules.
+        mtn: Option<Field<Embed<()>>>,
+        /// Whether it is a piece of a larger allocation. Linux commit 64f6a4e10c05 ("x86: re-enable
+        /// `EXECMEM_ROX` support"), v6.13 and on.
+        is_rox: Option<Field<UInt>>,
+    }
+}
+
+/// Where the memory of a module stands.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    /// One range for each use.
+    Parts {
+        first: Field<Embed<()>>,
+        count: u64,
+        part: Part,
+        text: u64,
+        base: Field<Ptr<()>>,
+        size: Field<UInt>,
+    },
+    /// One range that stays and one for initialisation.
+    Core {
+        base: Field<Ptr<()>>,
+        size: Field<UInt>,
+        init_base: Option<Field<Ptr<()>>>,
+        init_size: Field<UInt>,
+    },
+    /// The profile does not say.
+    Unknown,
+}
+
+/// How to read where a module's memory lies.
+#[derive(Clone, Debug)]
+pub(super) struct Extent {
+    shape: Shape,
+    /// Where the nodes of the module tree lie in `struct module`.
+    pub(super) nodes: Vec<Field<Embed<()>>>,
+}
+
+/// A range that a module says is its own.
+#[derive(Clone, Copy)]
+struct Range {
+    base: VirtAddr,
+    size: u64,
+}
+
+impl Range {
+    fn holds(self, at: VirtAddr) -> bool {
+        at >= self.base && at.since(self.base) < self.size
+    }
+}
+
+impl Extent {
+    pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        let members = Members::resolve(resolver);
+        let part = Part::resolve(resolver);
+        let parts = members.mem.zip(part.base).zip(part.size_field);
+        let core = members
+            .core_base
+            .zip(members.core_size)
+            .zip(members.init_size);
+        let shape = match (parts, core) {
+            (Some(((first, base), size)), _) if part.size > 0 => Shape::Parts {
+                first,
+                count: parts_of(resolver, part.size),
+                part,
+                text: resolver
+                    .constant(&["MOD_TEXT"])
+                    .and_then(|index| u64::try_from(index).ok())
+                    .unwrap_or(0),
+                base,
+                size,
+            },
+            (_, Some(((base, size), init_size))) => Shape::Core {
+                base,
+                size,
+                init_base: members.init_base,
+                init_size,
+            },
+            _ => Shape::Unknown,
+        };
+        let nodes = match shape {
+            Shape::Parts { first, count, .. } => (0..count)
+                .filter_map(|index| {
+                    let within = part.mtn?;
+                    let start = first.offset.saturating_add(within.offset);
+                    let stride = index.saturating_mul(part.size);
+                    let offset = start.saturating_add_unsigned(stride);
+                    Some(Field::at(offset, within.bytes, None))
+                })
+                .collect(),
+            _ => [members.core_node, members.init_node]
+                .into_iter()
+                .flatten()
+                .collect(),
+        };
+        Self { shape, nodes }
+    }
+
+    /// Address of the code and size of all of the module at `modd`.
+    pub(super) fn read(&self, linux: &Linux, modd: VirtAddr) -> (Seen<VirtAddr>, Seen<u64>) {
+        let outcome = match self.shape {
+            Shape::Parts { .. } => self.parts(linux, modd),
+            Shape::Core { .. } => self.core(linux, modd),
+            Shape::Unknown => return (Seen::not_in_this_kernel(), Seen::not_in_this_kernel()),
+        };
+        outcome.unwrap_or_else(|fault| (Seen::unreadable(fault), Seen::unreadable(fault)))
+    }
+
+    fn core(&self, linux: &Linux, modd: VirtAddr) -> Result<(Seen<VirtAddr>, Seen<u64>), Fault> {
+        let space = &linux.guest.space;
+        let Shape::Core {
+            base: base_field,
+            size: size_field,
+            init_base,
+            init_size,
+        } = self.shape
+        else {
+            return Ok((Seen::not_in_this_kernel(), Seen::not_in_this_kernel()));
+        };
+        let core = Range {
+            base: base_field.read(space, modd)?,
+            size: size_field.read(space, modd)?,
+        };
+        let init = init_size.read(space, modd)?;
+        let base_at = Some(base_field.place(modd));
+        let size_at = Some(size_field.place(modd));
+        if let Some(rule) = wrong_start(linux, core.base, true) {
+            let base = Seen::implausible(core.base.0, rule, base_at);
+            return Ok((base, Seen::Is(core.size.saturating_add(init))));
+        }
+        let base = Seen::Is(core.base);
+        let rule = if core.holds(modd) {
+            wrong_end(linux, core, true)
+        } else {
+            Some("a module's memory holds its struct module")
+        };
+        if let Some(rule) = rule {
+            return Ok((base, Seen::implausible(core.size, rule, size_at)));
+        }
+        let init_base = match init_base {
+            Some(field) => Some(field.read(space, modd)?),
+            None => None,
+        };
+        let size = match init_base {
+            Some(base) if base.is_null() != (init == 0) => {
+                let rule = "memory for initialisation has both a place and a size, or neither";
+                Seen::implausible(init, rule, Some(init_size.place(modd)))
+            }
+            _ => Seen::Is(core.size.saturating_add(init)),
+        };
+        Ok((base, size))
+    }
+
+    fn parts(&self, linux: &Linux, modd: VirtAddr) -> Result<(Seen<VirtAddr>, Seen<u64>), Fault> {
+        let space = &linux.guest.space;
+        let Shape::Parts {
+            first,
+            count,
+            part,
+            text,
+            base,
+            size,
+        } = self.shape
+        else {
+            return Ok((Seen::not_in_this_kernel(), Seen::not_in_this_kernel()));
+        };
+        let apart = part.is_rox.is_none();
+        let at = |index: u64| first.place(modd).plus(index.wrapping_mul(part.size));
+        let mut sum = 0_u64;
+        let mut held = false;
+        let mut wrong = None;
+        let mut code = Seen::not_in_this_kernel();
+        for index in 0..count {
+            let at = at(index);
+            let range = Range {
+                base: base.read(space, at)?,
+                size: size.read(space, at)?,
+            };
+            held |= range.holds(modd);
+            sum = sum.saturating_add(range.size);
+            let empty = range.size == 0 && range.base.is_null();
+            let start = if empty {
+                None
+            } else {
+                wrong_start(linux, range.base, apart)
+            };
+            if index == text {
+                let rule = if empty {
+                    Some("a module has code")
+                } else {
+                    start
+                };
+                code = match rule {
+                    Some(rule) => Seen::implausible(range.base.0, rule, Some(base.place(at))),
+                    None => Seen::Is(range.base),
+                };
+            }
+            let rule = match start {
+                _ if empty => None,
+                Some(rule) => Some(rule),
+                None => wrong_end(linux, range, apart),
+            };
+            if let Some(rule) = rule {
+                let place = Some(size.place(at));
+                wrong.get_or_insert_with(|| Seen::implausible(range.size, rule, place));
+            }
+        }
+        if !held {
+            let rule = "a module's memory holds its struct module";
+            wrong.get_or_insert_with(|| Seen::implausible(sum, rule, Some(modd)));
+        }
+        Ok((code, wrong.unwrap_or(Seen::Is(sum))))
+    }
+}
+
+/// Whether the kernel's tables map nothing at `at`. Where they cannot be read, neither this nor
+/// [`is_mapped`] says yes.
+fn is_unmapped(linux: &Linux, at: VirtAddr) -> bool {
+    let absent = |fault: &Fault| {
+        matches!(
+            fault.cause,
+            Cause::NotPresent { .. } | Cause::Elsewhere { .. } | Cause::NonCanonical
+        )
+    };
+    linux
+        .guest
+        .space
+        .translate(at)
+        .is_err_and(|fault| absent(&fault))
+}
+
+fn is_mapped(linux: &Linux, at: VirtAddr) -> bool {
+    linux.guest.space.translate(at).is_ok()
+}
+
+/// The rule that memory of a module from `base` on breaks. `apart`: it is an allocation of its own.
+fn wrong_start(linux: &Linux, base: VirtAddr, apart: bool) -> Option<&'static str> {
+    let aligned = !apart || base.in_page() == 0;
+    if !aligned || !linux.guest.is_kernel_address(base) {
+        Some("a module's memory starts with a page of the kernel's half")
+    } else if is_unmapped(linux, base) {
+        Some("a module's memory is mapped")
+    } else if apart && is_mapped(linux, base.minus(1)) {
+        Some("the page before a module's memory is not mapped")
+    } else {
+        None
+    }
+}
+
+/// The rule that the size of a module's memory breaks.
+fn wrong_end(linux: &Linux, range: Range, apart: bool) -> Option<&'static str> {
+    if range.size == 0 || range.size > LIMIT {
+        return Some("a module's memory has 1 byte to 1 GiB");
+    }
+    let end = range.base.plus(range.size);
+    let over = end.plus(PAGE_BYTES.wrapping_sub(1));
+    let next = VirtAddr(over.0 & !PAGE_BYTES.wrapping_sub(1));
+    if is_unmapped(linux, end.minus(1)) {
+        Some("a module's memory is mapped to its end")
+    } else if apart && is_mapped(linux, next) {
+        Some("the page after a module's memory is not mapped")
+    } else {
+        None
+    }
+}
+
+/// Number of parts in `module.mem`, at most 16.
+fn parts_of(resolver: &Resolver<'_>, stride: u64) -> u64 {
+    let module = resolver.profile().find_type(Members::STRUCTURE);
+    let member = module.and_then(|module| module.member("mem"));
+    let count = member.map_or(0, |member| match &member.kind {
+        Kind::Array { count, .. } => *count,
+        _ => member.bytes.checked_div(stride).unwrap_or(0),
+    });
+    count.min(16)
+}
