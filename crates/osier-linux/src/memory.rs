@@ -48,7 +48,7 @@ pub(crate) fn kernel_thread(linux: &Linux, task: VirtAddr) -> Seen<bool> {
         (Some(true), false) if flags & PF_IO_WORKER == 0 => {
             Some("what has a struct kthread is marked as a thread of the kernel")
         }
-        (_, true) if made_by_a_program(linux, task) => {
+        (_, true) if !is_idle(linux, task) && made_by_a_program(linux, task) => {
             Some("a thread of the kernel was made by another")
         }
         _ => None,
@@ -74,6 +74,11 @@ fn structure(linux: &Linux, task: VirtAddr) -> Option<bool> {
         .filter(|_| guest.pointer_bytes() == 8)?;
     let structure = field.read(&guest.space, task).ok()?;
     guest.is_kernel_address(structure).then_some(true)
+}
+
+/// Whether the task is a processor's idle one: process 1 made it before it ran a program.
+fn is_idle(linux: &Linux, task: VirtAddr) -> bool {
+    linux.tasks.pid.read(&linux.guest.space, task) == Ok(0)
 }
 
 /// Whether the task's parent runs a program.
