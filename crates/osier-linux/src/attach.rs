@@ -11,7 +11,7 @@ use osier_osi::{
 };
 use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
-use crate::guest::Guest;
+use crate::guest::{self, Guest};
 use crate::{Located, linux_policy};
 use crate::{clock, current, mappings, memory, modules, pages, pid, process, tasks, threads};
 
@@ -41,6 +41,8 @@ pub struct Linux {
     pub(crate) state_bits: process::StateBits,
     pub(crate) run_queue: threads::RunQueue,
     pub(crate) pcpu_hot: current::PcpuHot,
+    pub(crate) running: current::Running,
+    pub(crate) queue: current::Queue,
     /// `None` when the profile does not describe the pid table.
     pub(crate) pids: Option<pid::PidTable>,
     clock: clock::Clock,
@@ -79,6 +81,8 @@ impl Linux {
         let state_bits = process::StateBits::resolve(&resolver);
         let run_queue = threads::RunQueue::resolve(&mut resolver);
         let pcpu_hot = current::PcpuHot::resolve(&mut resolver);
+        let running = current::Running::resolve(&mut resolver);
+        let queue = current::Queue::resolve(&mut resolver);
         let clock = clock::Clock::resolve(&mut resolver);
         let pids = pid::PidTable::resolve(&mut resolver, &|name| {
             let linked = profile.symbol(name)?;
@@ -110,6 +114,7 @@ impl Linux {
             space,
             profile,
             slide,
+            user_end: guest::user_end(located.mode, located.text, located.text_pa),
             cpus: machine.cpus.clone(),
         };
         let linux = Self {
@@ -123,6 +128,8 @@ impl Linux {
             state_bits,
             run_queue,
             pcpu_hot,
+            running,
+            queue,
             pids,
             clock,
             offsets: OnceCell::new(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use osier_memory::{AddressSpace, CpuState, PhysAddr, VirtAddr};
+use osier_memory::{AddressSpace, CpuState, Paging, PhysAddr, VirtAddr};
 use osier_profile::Profile;
 
 /// A Linux guest: the kernel's address space and the facts to read it by. It belongs to one task.
@@ -13,8 +13,20 @@ pub(crate) struct Guest {
     pub(crate) profile: Arc<Profile>,
     /// Added to a link-time address to get the running kernel's (KASLR); wraps.
     pub(crate) slide: u64,
+    /// One past the highest address that a process can have.
+    pub(crate) user_end: u64,
     /// The processors' registers; empty when the snapshot holds none.
     pub(crate) cpus: Vec<CpuState>,
+}
+
+/// One past the highest address that a process can have. On 32 bits the kernel's half starts where
+/// physical memory 0 is mapped, as far below the image as the image lies in memory.
+pub(crate) fn user_end(mode: Paging, text: VirtAddr, text_pa: PhysAddr) -> u64 {
+    match mode {
+        Paging::Long4 => 1 << 47,
+        Paging::Long5 => 1 << 56,
+        _ => text.0.saturating_sub(text_pa.0),
+    }
 }
 
 impl Guest {

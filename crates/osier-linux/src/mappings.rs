@@ -6,12 +6,15 @@
 //! A process is asked for by its group leader, as `/proc/PID` does: when the leader has exited and
 //! other threads live on, the leader has no memory any more and there are no rows.
 
+mod twins;
+
 use std::ops::ControlFlow;
 
 use osier_memory::{Cause, Fault, VirtAddr};
-use osier_osi::{Guard, Mapping, Seen, WalkEnd, WalkEnds};
+use osier_osi::{Absent, Guard, Mapping, Seen, WalkEnd, WalkEnds, Why};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
+use crate::file_tree::FileTrees;
 use crate::guest::Guest;
 use crate::maple::{self, Maple};
 use crate::path::Paths;
@@ -26,6 +29,8 @@ const LIMIT: usize = 1 << 21;
 const TREE_DEPTH: usize = 64;
 /// `MM_CONTEXT_HAS_VSYSCALL` in `mm->context.flags`; kernels before it tell by `ia32_compat`.
 const HAS_VSYSCALL: u64 = 2;
+/// `vsyscall_mode` of a kernel whose vsyscall page can be read.
+const VSYSCALL_EMULATE: u64 = 0;
 /// `vsyscall_mode` of a kernel without a vsyscall page.
 const VSYSCALL_NONE: u64 = 2;
 
@@ -44,6 +49,12 @@ layout! {
         mm_users: Option<Field<SInt>> = ["mm_users.counter", "mm_users"],
         /// Number of mappings.
         map_count: Option<Field<SInt>>,
+        /// Pages of all mappings.
+        total_vm: Option<Field<UInt>>,
+        /// Who reads and changes the mappings; a first word of 0 says nobody.
+        mmap_lock: Option<Field<Embed<()>>> = ["mmap_lock", "mmap_sem"],
+        /// Where the code starts; 0 until the program is loaded.
+        start_code: Option<Field<UInt>>,
         /// First address of the heap.
         start_brk: Field<UInt>,
         /// One past the last byte of the heap.
@@ -60,10 +71,10 @@ layout! {
         env_end: Option<Field<UInt>>,
         /// The executable.
         exe_file: Option<Field<Ptr<()>>>,
-        /// One past the highest user address.
-        task_size: Option<Field<UInt>>,
         /// Where the vDSO was mapped.
         vdso: Option<Field<UInt>> = ["context.vdso"],
+        /// Which vDSO: that of 64-bit, 32-bit or x32 programs.
+        vdso_image: Option<Field<Ptr<()>>> = ["context.vdso_image"],
         /// Marks of the architecture; in kernels that have them, whether the vsyscall page shows.
         context_flags: Option<Field<UInt>> = ["context.flags"],
         /// Non-zero in a 32-bit process on a 64-bit kernel, in kernels before that mark.
@@ -77,6 +88,7 @@ pub(crate) struct Maps {
     pub(crate) vma: Vma,
     pub(crate) naming: Naming,
     pub(crate) paths: Paths,
+    pub(crate) trees: FileTrees,
     /// [`Process::is_heap`] leaves out mappings that only touch the heap.
     strict_heap: bool,
 }
@@ -93,6 +105,7 @@ impl Maps {
             // test. Nothing in it left a trace in a type, but this came in the same release.
             strict_heap: paths.has_user_path(),
             paths,
+            trees: FileTrees::resolve(resolver, &vma),
         }
     }
 }
@@ -110,37 +123,69 @@ pub(crate) struct Process {
     /// Its id.
     pub(crate) pid: Seen<u32>,
     mm: VirtAddr,
-    brk: Result<Option<(u64, u64)>, Fault>,
-    start_stack: Result<Option<u64>, Fault>,
-    /// Where the vDSO was mapped, in kernels where mappings have no names of their own.
+    brk: Result<Option<(u64, u64)>, Box<Absent>>,
+    start_stack: Result<Option<u64>, Box<Absent>>,
+    /// Where the vDSO was mapped.
     pub(crate) vdso: Option<u64>,
     strict_heap: bool,
 }
 
 impl Process {
     fn read(reader: &Reader<'_>, pid: Seen<u32>, mm: VirtAddr) -> Self {
-        let space = &reader.guest.space;
-        let fields = reader.mm;
-        let brk = fields.brk.map(|brk| {
-            let start = fields.start_brk.read(space, mm)?;
-            Ok((start, brk.read(space, mm)?))
-        });
-        let start_stack = fields.start_stack.map(|field| field.read(space, mm));
-        let vdso = fields.vdso.map(|field| field.read(space, mm));
+        let vdso = reader.mm.vdso;
+        let vdso = vdso.map(|field| field.read(&reader.guest.space, mm));
         Self {
             pid,
             mm,
-            brk: brk.transpose(),
-            start_stack: start_stack.transpose(),
+            brk: Self::brk(reader, mm),
+            start_stack: Self::start_stack(reader, mm),
             vdso: vdso.and_then(Result::ok).filter(|&vdso| vdso != 0),
             strict_heap: reader.maps.strict_heap,
         }
     }
 
+    /// `start_brk` and `brk`: addresses of the process, one after the other, once its program is
+    /// loaded.
+    fn brk(reader: &Reader<'_>, mm: VirtAddr) -> Result<Option<(u64, u64)>, Box<Absent>> {
+        let Some(field) = reader.mm.brk else {
+            return Ok(None);
+        };
+        let space = &reader.guest.space;
+        let start = reader.mm.start_brk.read(space, mm)?;
+        let brk = field.read(space, mm)?;
+        let place = Some(reader.mm.start_brk.place(mm));
+        if start > brk {
+            return implausible(start, "start_brk is not above brk", place);
+        }
+        if brk >= reader.guest.user_end {
+            return implausible(brk, "brk is an address of the process", place);
+        }
+        if start == 0 && is_loaded(reader, mm) {
+            return implausible(start, "a program that is loaded has a start_brk", place);
+        }
+        Ok(Some((start, brk)))
+    }
+
+    fn start_stack(reader: &Reader<'_>, mm: VirtAddr) -> Result<Option<u64>, Box<Absent>> {
+        let Some(field) = reader.mm.start_stack else {
+            return Ok(None);
+        };
+        let stack = field.read(&reader.guest.space, mm)?;
+        let place = Some(field.place(mm));
+        if stack >= reader.guest.user_end {
+            return implausible(stack, "start_stack is an address of the process", place);
+        }
+        if stack == 0 && is_loaded(reader, mm) {
+            return implausible(stack, "a program that is loaded has a start_stack", place);
+        }
+        Ok(Some(stack))
+    }
+
     /// The kernel's test for `[heap]`: the mapping and `start_brk..brk` overlap, or, before v6.7,
     /// touch. (PANDA wants the mapping to hold all of the heap.)
-    pub(crate) fn is_heap(&self, start: u64, end: u64) -> Result<bool, Fault> {
-        Ok(self.brk?.is_some_and(|(start_brk, brk)| {
+    pub(crate) fn is_heap(&self, start: u64, end: u64) -> Result<bool, Box<Absent>> {
+        let brk = self.brk.clone()?;
+        Ok(brk.is_some_and(|(start_brk, brk)| {
             if self.strict_heap {
                 start < brk && end > start_brk
             } else {
@@ -150,21 +195,38 @@ impl Process {
     }
 
     /// The kernel's test for `[stack]`: `start_stack` is in the mapping, or at its end.
-    pub(crate) fn is_stack(&self, start: u64, end: u64) -> Result<bool, Fault> {
-        let start_stack = self.start_stack?;
+    pub(crate) fn is_stack(&self, start: u64, end: u64) -> Result<bool, Box<Absent>> {
+        let start_stack = self.start_stack.clone()?;
         Ok(start_stack.is_some_and(|stack| start <= stack && end >= stack))
     }
+}
+
+fn implausible<T>(raw: u64, rule: &'static str, place: Option<VirtAddr>) -> Result<T, Box<Absent>> {
+    match Seen::implausible(raw, rule, place) {
+        Seen::Is(value) => Ok(value),
+        Seen::Not(absent) => Err(absent),
+    }
+}
+
+/// Whether the program of the process is loaded: until then, in the middle of `execve`, its heap and
+/// stack have no places.
+fn is_loaded(reader: &Reader<'_>, mm: VirtAddr) -> bool {
+    let start_code = reader.mm.start_code;
+    let start_code = start_code.map(|field| field.read(&reader.guest.space, mm));
+    matches!(start_code, Some(Ok(start)) if start != 0)
 }
 
 /// The endings of a walk over a process whose memory is not to be had.
 pub(crate) fn no_memory<T>(walk: &'static str, mm: Seen<T>) -> WalkEnds {
     match mm {
         Seen::Not(absent) if absent.is_loss() => {
-            let fault = match absent.why {
-                osier_osi::Why::Unreadable(fault) => Some(fault),
-                _ => None,
+            let (missing, fault) = match absent.why {
+                Why::Unreadable(fault) => ("the process's mm".to_owned(), Some(fault)),
+                Why::Implausible { raw, rule } => {
+                    (format!("the process's mm, {raw:#x}: {rule}"), None)
+                }
+                _ => ("the process's mm".to_owned(), None),
             };
-            let missing = "the process's mm".to_owned();
             WalkEnds::one(walk, WalkEnd::NoStart { missing, fault })
         }
         _ => WalkEnds::one(walk, WalkEnd::Closed),
@@ -202,6 +264,7 @@ fn walk(
         reader,
         process: &process,
         guard: Guard::new(LIMIT),
+        sum: twins::Sum::default(),
         ends: Vec::new(),
         stopped: false,
         row,
@@ -235,6 +298,8 @@ struct Walk<'a> {
     process: &'a Process,
     /// The mappings shown.
     guard: Guard,
+    /// What they say together.
+    sum: twins::Sum,
     /// Bad endings.
     ends: Vec<WalkEnd>,
     stopped: bool,
@@ -244,7 +309,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Shows the mapping at `at`; `range` is what a tree says that it spans.
     fn show(&mut self, at: VirtAddr, range: Option<(u64, u64)>) -> ControlFlow<()> {
-        let row = vma::row(self.reader, self.process, at);
+        let row = vma::row(self.reader, self.process, at, self.reader.guest.user_end);
+        self.add(at, &row);
         if let (Some((first, last)), Seen::Is(base), Seen::Is(size)) = (range, &row.base, &row.size)
         {
             let row_last = base.0.wrapping_add(*size).wrapping_sub(1);
@@ -279,7 +345,7 @@ impl Walk<'_> {
         let reader = self.reader;
         let ends = maple::walk(reader.guest, maple, tree, &mut |entry| {
             let at = entry.value;
-            if !reader.guest.is_kernel_address(at) {
+            if !reader.guest.can_be_object(at) {
                 self.ends.push(WalkEnd::BrokenLink {
                     from: tree,
                     to: Some(at),
@@ -325,6 +391,10 @@ impl Walk<'_> {
             }
         };
         let mut from = VirtAddr(0);
+        if at.is_null() && self.last().is_some() {
+            self.no_start("mm->mmap, the first of the mappings in mm->mm_rb", None);
+            return self.backwards();
+        }
         while !at.is_null() {
             if let Err(end) = self.arrive(at, from) {
                 self.ends.push(end);
@@ -345,11 +415,12 @@ impl Walk<'_> {
                 }
             }
         }
+        self.compare_ends(from);
     }
 
     /// Whether the walk may go on at `at`, where the link of `from` led.
     fn arrive(&mut self, at: VirtAddr, from: VirtAddr) -> Result<(), WalkEnd> {
-        if !self.reader.guest.is_kernel_address(at) {
+        if !self.reader.guest.can_be_object(at) {
             return Err(WalkEnd::BrokenLink {
                 from,
                 to: Some(at),
@@ -378,7 +449,7 @@ impl Walk<'_> {
             return;
         };
         let mut behind = Vec::new();
-        while self.reader.guest.is_kernel_address(at) && self.guard.meet(at).is_ok() {
+        while self.reader.guest.can_be_object(at) && self.guard.meet(at).is_ok() {
             behind.push(at);
             match vm_prev.read(space, at) {
                 Ok(before) => at = before,
@@ -399,89 +470,64 @@ impl Walk<'_> {
         }
     }
 
-    /// The mapping with the highest address, by the red-black tree; `None` when it is not reached.
-    fn last(&self) -> Option<VirtAddr> {
-        let space = &self.reader.guest.space;
-        let vma = &self.reader.maps.vma;
-        let (vm_rb, rb_right) = (vma.vm_rb?, vma.rb_right?);
-        let mut node = self.reader.mm.mm_rb?.read(space, self.process.mm).ok()?;
-        for _ in 0..TREE_DEPTH {
-            if !self.reader.guest.is_kernel_address(node) {
-                return None;
-            }
-            let at = vm_rb.container(node);
-            let right = rb_right.read(space, at).ok()?;
-            if right.is_null() {
-                return Some(at);
-            }
-            node = right;
-        }
-        None
-    }
-
-    /// Holds the rows to the kernel's own count. A walk that broke off is told already.
-    fn count(&mut self) {
-        let Some(map_count) = self.reader.mm.map_count else {
-            return;
-        };
-        if self.stopped || !self.ends.is_empty() {
-            return;
-        }
-        match map_count.read(&self.reader.guest.space, self.process.mm) {
-            Ok(count) => {
-                let count = usize::try_from(count).unwrap_or(0);
-                let rows = self.guard.count();
-                if rows != count {
-                    self.ends.push(WalkEnd::Disagreement {
-                        between: "mappings and mm->map_count",
-                        only_first: rows.saturating_sub(count),
-                        only_second: count.saturating_sub(rows),
-                    });
-                }
-            }
-            Err(fault) => self.ends.push(WalkEnd::NoStart {
-                missing: "mm->map_count, to hold the rows to".to_owned(),
-                fault: Some(fault),
-            }),
-        }
-    }
-
     /// Shows the vsyscall page of a 64-bit process where `/proc/PID/maps` does: it belongs to the
     /// kernel (`gate_vma`), and shows when the kernel has it (`vsyscall_mode`) for this process.
     fn gate(&mut self) {
         let reader = self.reader;
-        let space = &reader.guest.space;
         let Some(gate) = reader.guest.symbol("gate_vma") else {
             return;
         };
         if self.stopped || reader.guest.pointer_bytes() != 8 {
             return;
         }
-        let shown = || {
-            if let Some(mode) = reader.guest.symbol("vsyscall_mode")
-                && space.read_uint(mode, 4)? == VSYSCALL_NONE
-            {
-                return Ok(false);
-            }
-            let mm = self.process.mm;
-            match (reader.mm.context_flags, reader.mm.ia32_compat) {
-                (Some(flags), _) => Ok(flags.read(space, mm)? & HAS_VSYSCALL != 0),
-                (None, Some(compat)) => Ok(compat.read(space, mm)? == 0),
-                (None, None) => Ok(true),
-            }
-        };
-        match shown() {
+        match self.gate_shown(gate) {
             Ok(true) => {
-                let mut row = vma::row(reader, self.process, gate);
+                let mut row = vma::row(reader, self.process, gate, u64::MAX);
                 row.name = Seen::Is(b"[vsyscall]".to_vec());
                 row.kind = Seen::Is(osier_osi::MappingKind::Unknown);
                 self.stopped |= (self.row)(row).is_break();
             }
             Ok(false) => {}
-            Err(fault) => self.ends.push(WalkEnd::NoStart {
-                missing: "whether the vsyscall page shows".to_owned(),
-                fault: Some(fault),
-            }),
+            Err((missing, fault)) => self.no_start(missing, fault),
+        }
+    }
+
+    /// Whether the vsyscall page shows. That it was asked for is held against the rights of the page
+    /// at `gate`, and that the process may use it against its vDSO.
+    fn gate_shown(&self, gate: VirtAddr) -> Result<bool, (&'static str, Option<Fault>)> {
+        let (reader, mm) = (self.reader, self.process.mm);
+        let (guest, space) = (reader.guest, &reader.guest.space);
+        let unread = |fault| ("whether the vsyscall page shows", Some(fault));
+        if let Some(mode) = guest.symbol("vsyscall_mode") {
+            let mode = space.read_uint(mode, 4).map_err(unread)?;
+            let flags = reader.maps.vma.vm_flags.read(space, gate).map_err(unread)?;
+            let base = reader.maps.vma.vm_start.read(space, gate).map_err(unread)?;
+            let unmapped = || match space.translate(VirtAddr(base)) {
+                Err(fault) => matches!(fault.cause, Cause::NotPresent { .. }),
+                Ok(_) => false,
+            };
+            let readable = || flags & vma::VM_READ != 0 && !unmapped();
+            if mode > VSYSCALL_NONE || (mode == VSYSCALL_EMULATE && !readable()) {
+                return Err(("vsyscall_mode: the page's rights are of another mode", None));
+            }
+            if mode == VSYSCALL_NONE {
+                return Ok(false);
+            }
+        }
+        match (reader.mm.context_flags, reader.mm.ia32_compat) {
+            (Some(flags), _) => {
+                let may = flags.read(space, mm).map_err(unread)? & HAS_VSYSCALL != 0;
+                let image = reader.mm.vdso_image.map(|field| field.read(space, mm));
+                let image = image.and_then(Result::ok);
+                let wide = |name| image.is_some() && guest.symbol(name) == image;
+                let narrow = wide("vdso_image_32") || wide("vdso_image_x32");
+                if (wide("vdso_image_64") && !may) || (narrow && may) {
+                    return Err(("mm->context.flags: the process has the other vDSO", None));
+                }
+                Ok(may)
+            }
+            (None, Some(compat)) => Ok(compat.read(space, mm).map_err(unread)? == 0),
+            (None, None) => Ok(true),
         }
     }
 }

@@ -23,6 +23,8 @@ layout! {
     struct VfsMount: "vfsmount" {
         /// The `dentry` at the root of the mounted tree.
         mnt_root: Option<Field<Ptr<()>>>,
+        /// The file system.
+        mnt_sb: Option<Field<Ptr<()>>>,
         /// Before v3.3.
         mnt_parent: Option<Field<Ptr<()>>>,
         /// Before v3.3.
@@ -34,6 +36,7 @@ layout! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mounts {
     root: Field<Ptr<()>>,
+    file_system: Option<Field<Ptr<()>>>,
     parent: Field<Ptr<()>>,
     mountpoint: Field<Ptr<()>>,
     /// Where the `vfsmount` lies in what `parent` points to.
@@ -49,6 +52,7 @@ impl Mounts {
         let before_v3_3 = || {
             Some(Self {
                 root,
+                file_system: inner.mnt_sb,
                 parent: inner.mnt_parent?,
                 mountpoint: inner.mnt_mountpoint?,
                 embedded: Field::at(0, 0, None),
@@ -63,6 +67,7 @@ impl Mounts {
         };
         Some(Self {
             root,
+            file_system: inner.mnt_sb,
             parent: from_inner(outer.mnt_parent?),
             mountpoint: from_inner(outer.mnt_mountpoint?),
             embedded,
@@ -72,6 +77,16 @@ impl Mounts {
     /// The `dentry` at the root of the tree that `vfsmount` mounts.
     pub(crate) fn root(&self, space: &AddressSpace, vfsmount: VirtAddr) -> Result<VirtAddr, Fault> {
         self.root.read(space, vfsmount)
+    }
+
+    /// The `super_block` that `vfsmount` mounts; `None` when the profile does not say.
+    pub(crate) fn file_system(
+        &self,
+        space: &AddressSpace,
+        vfsmount: VirtAddr,
+    ) -> Result<Option<VirtAddr>, Fault> {
+        let field = self.file_system;
+        field.map(|field| field.read(space, vfsmount)).transpose()
     }
 
     /// What `vfsmount` stands on: the parent's `vfsmount` and the `dentry` in it; `None` for the

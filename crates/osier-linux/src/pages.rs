@@ -24,10 +24,6 @@ pub(crate) fn pages(
     taskd: VirtAddr,
     row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
 ) -> WalkEnds {
-    let mm = match memory::mm(linux, taskd) {
-        Seen::Is(mm) => mm,
-        absent @ Seen::Not(_) => return no_memory(WALK, absent),
-    };
     let space = match memory::address_space(linux, taskd) {
         Seen::Is(space) => user_table(space),
         absent @ Seen::Not(_) => return no_memory(WALK, absent),
@@ -38,22 +34,8 @@ pub(crate) fn pages(
         ControlFlow::Continue(())
     });
     let pid = process::pid(linux, taskd);
-    let within = VirtAddr(0)..VirtAddr(user_end(linux, mm, space.mode()));
+    let within = VirtAddr(0)..VirtAddr(linux.guest.user_end);
     page_rows(&space, within, &pid, known, ends, row)
-}
-
-/// One past the highest user address: `mm->task_size`, or what the paging mode allows.
-fn user_end(linux: &Linux, mm: VirtAddr, mode: Paging) -> u64 {
-    let most = match mode {
-        Paging::Long4 => 1 << 47,
-        Paging::Long5 => 1 << 56,
-        _ => 0xffff_f000,
-    };
-    let task_size = linux.mm.task_size;
-    task_size
-        .and_then(|field| field.read(&linux.guest.space, mm).ok())
-        .filter(|&size| size != 0 && size < most)
-        .unwrap_or(most)
 }
 
 /// The table that runs in user mode. With page-table isolation (Linux commit d9e9a6418065

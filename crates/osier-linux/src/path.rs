@@ -5,6 +5,12 @@
 //! mount tree. Rows are what a reader in the initial namespaces, at the root directory of process
 //! 1, sees: a process in a chroot shows the whole path from outside its root; a process in a mount
 //! namespace of its own shows the path in that namespace.
+//!
+//! A path is held against what the kernel says of it a second time: a name against its length, its
+//! place and its hash ([`names`]), a `dentry` against the file system of the mount that it was
+//! reached by, a file's `dentry` against the file's inode.
+
+mod names;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -16,9 +22,8 @@ use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 use crate::Linux;
 use crate::guest::Guest;
 use crate::mount::Mounts;
+use names::Names;
 
-/// Longest name of one `dentry` that is believed; `NAME_MAX` is 255, pseudo files have longer ones.
-const NAME_LIMIT: u64 = 4096;
 /// Most steps from a `dentry` to the root that are believed.
 const STEP_LIMIT: usize = 4096;
 /// Longest path that is believed.
@@ -31,6 +36,8 @@ const FMODE_BACKING: u64 = 1 << 25;
 /// The same since v6.14, where bit 25 became `FMODE_NONOTIFY`. Seen in a 7.2 kernel: files of an
 /// overlay's layers have bit 24, memfds have bit 25.
 const FMODE_BACKING_MOVED: u64 = 1 << 24;
+/// `DCACHE_OP_REAL`: a `dentry` of overlayfs, from v4.2 on.
+const DCACHE_OP_REAL: u64 = 1 << 26;
 /// `DCACHE_UNHASHED`, of kernels whose `d_hash` is a plain `hlist_node` (before v2.6.38).
 const DCACHE_UNHASHED: u64 = 1 << 4;
 
@@ -39,10 +46,6 @@ layout! {
     struct Dentry: "dentry" {
         /// Its parent; itself at a root.
         d_parent: Option<Field<Ptr<()>>>,
-        /// The name's bytes.
-        name: Option<Field<Ptr<()>>> = ["d_name.name", "__d_name.name"],
-        /// Bytes of the name.
-        len: Option<Field<UInt>> = ["d_name.len", "__d_name.len"],
         /// The link in the hash table; its second pointer is null when unhashed.
         d_hash: Option<Field<Embed<()>>>,
         /// Marks.
@@ -95,6 +98,9 @@ layout! {
         dentry: Option<Field<Ptr<()>>> = ["f_path.dentry", "__f_path.dentry", "f_dentry"],
         /// Of the file's path.
         mnt: Option<Field<Ptr<()>>> = ["f_path.mnt", "__f_path.mnt", "f_vfsmnt"],
+        /// The inode. Linux commit dd37978c50bc ("cache the value of `file_inode()` in
+        /// `struct file`"), v3.9.
+        f_inode: Option<Field<Ptr<()>>>,
         /// Marks.
         f_mode: Option<Field<UInt>>,
         /// Since v6.13, one release before the marks moved: no member tells the two apart, so a
@@ -164,42 +170,26 @@ pub(crate) struct Called {
 #[derive(Clone, Copy, Debug)]
 struct Climb {
     parent: Field<Ptr<()>>,
-    name: Field<Ptr<()>>,
-    len: Field<UInt>,
+    file_system: Option<Field<Ptr<()>>>,
     mounts: Mounts,
 }
 
 impl Climb {
-    /// The own name of the `dentry` at `dentry`.
-    fn name_of(&self, guest: &Guest, dentry: VirtAddr) -> Seen<Vec<u8>> {
-        let space = &guest.space;
-        let read = || {
-            let len = self.len.read(space, dentry)?;
-            Ok((len, self.name.read(space, dentry)?))
+    /// Whether the `dentry` is of the file system that `mnt` mounts; what cannot be told is believed.
+    fn is_mounted(&self, guest: &Guest, place: Place) -> Result<bool, Fault> {
+        let Some(field) = self.file_system else {
+            return Ok(true);
         };
-        let outcome: Result<_, Fault> = read();
-        let (len, name) = match outcome {
-            Ok(read) => read,
-            Err(fault) => return Seen::unreadable(fault),
-        };
-        if len > NAME_LIMIT {
-            return Seen::implausible(
-                len,
-                "a name has at most 4096 bytes",
-                Some(self.len.place(dentry)),
-            );
-        }
-        let mut text = vec![0; len as usize];
-        match space.read(name, &mut text) {
-            Ok(()) => Seen::Is(text),
-            Err(fault) => Seen::unreadable(fault),
-        }
+        let mounted = self.mounts.file_system(&guest.space, place.mnt)?;
+        let own = field.read(&guest.space, place.dentry)?;
+        Ok(mounted.is_none_or(|mounted| mounted == own))
     }
 }
 
 /// Reads paths. Remembers those it has read: many processes map the same files.
 pub(crate) struct Paths {
     climb: Option<Climb>,
+    names: Option<Names>,
     dentry: Dentry,
     /// `d_hash` is a plain `hlist_node`: [`DCACHE_UNHASHED`] tells.
     unhashed_by_flag: bool,
@@ -224,8 +214,7 @@ impl Paths {
         let climb = || {
             Some(Climb {
                 parent: dentry.d_parent?,
-                name: dentry.name?,
-                len: dentry.len?,
+                file_system: dentry.d_sb,
                 mounts: mounts?,
             })
         };
@@ -238,6 +227,7 @@ impl Paths {
         );
         Self {
             climb: climb(),
+            names: Names::resolve(resolver),
             dentry,
             unhashed_by_flag,
             operations: DentryOperations::resolve(resolver),
@@ -285,7 +275,7 @@ impl Paths {
     /// The path of `file` inside its own file system, mounts and ` (deleted)` left out: what PANDA
     /// calls the file of a mapping.
     pub(crate) fn inside_file_system(&self, guest: &Guest, file: VirtAddr) -> Seen<Vec<u8>> {
-        let Some(climb) = self.climb else {
+        let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
             return Seen::not_in_this_kernel();
         };
         self.own_place(guest, file).and_then(|place| {
@@ -296,7 +286,7 @@ impl Paths {
                     Ok(parent) => parent,
                     Err(fault) => return Seen::unreadable(fault),
                 };
-                let name = match climb.name_of(guest, at) {
+                let name = match names.of(guest, at, parent) {
                     Seen::Is(name) => name,
                     Seen::Not(absent) => return Seen::Not(absent),
                 };
@@ -314,9 +304,37 @@ impl Paths {
         })
     }
 
-    /// `file->f_path`.
+    /// `file->f_path`. Its `dentry` and the file name one inode, but for overlayfs before v4.19 and,
+    /// in files of its layers, before v6.7.
     fn own_place(&self, guest: &Guest, file: VirtAddr) -> Seen<Place> {
-        place_at(guest, file, self.file.mnt, self.file.dentry)
+        place_at(guest, file, self.file.mnt, self.file.dentry).and_then(|place| {
+            let (Some(f_inode), Some(d_inode)) = (self.file.f_inode, self.dentry.d_inode) else {
+                return Seen::Is(place);
+            };
+            let space = &guest.space;
+            let opened = f_inode.read(space, file);
+            let (Ok(opened), Ok(named)) = (opened, d_inode.read(space, place.dentry)) else {
+                return Seen::Is(place);
+            };
+            if opened == named || self.is_of_layers(guest, file, place.dentry) {
+                return Seen::Is(place);
+            }
+            let rule = "a file and its dentry have one inode";
+            Seen::implausible(named.0, rule, Some(d_inode.place(place.dentry)))
+        })
+    }
+
+    /// Whether the file may be one of overlayfs or of its layers.
+    fn is_of_layers(&self, guest: &Guest, file: VirtAddr, dentry: VirtAddr) -> bool {
+        if let Ok(Some(name)) = self.file_system_name(guest, dentry) {
+            return name == b"overlay";
+        }
+        let marks = |field: Option<Field<UInt>>, at, marks| {
+            let read = field.map(|field| field.read(&guest.space, at));
+            read.is_none_or(|read| read.is_ok_and(|found| found & marks != 0))
+        };
+        marks(self.dentry.d_flags, dentry, DCACHE_OP_REAL)
+            || (self.backing.dentry.is_some() && marks(self.file.f_mode, file, FMODE_BACKING))
     }
 
     /// The path that the user opened: overlayfs maps a file of a lower layer in its stead.
@@ -379,10 +397,10 @@ impl Paths {
     }
 
     fn d_path(&self, guest: &Guest, place: Place) -> Seen<Called> {
-        let Some(climb) = self.climb else {
+        let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
             return Seen::not_in_this_kernel();
         };
-        match self.made_name(guest, &climb, place) {
+        match self.made_name(guest, &climb, names, place) {
             Ok(Some(made)) => return made,
             Ok(None) => {}
             Err(fault) => return Seen::unreadable(fault),
@@ -391,12 +409,18 @@ impl Paths {
             Ok(deleted) => deleted,
             Err(fault) => return Seen::unreadable(fault),
         };
-        self.climb_to_root(guest, &climb, place)
+        self.climb_to_root(guest, &climb, names, place)
             .map(|path| with_suffix(path, deleted))
     }
 
     /// The kernel's `prepend_path`: names from `place` up to the reader's root or the mount tree's.
-    fn climb_to_root(&self, guest: &Guest, climb: &Climb, place: Place) -> Seen<Vec<u8>> {
+    fn climb_to_root(
+        &self,
+        guest: &Guest,
+        climb: &Climb,
+        names: &Names,
+        place: Place,
+    ) -> Seen<Vec<u8>> {
         let space = &guest.space;
         let root = match self.reader_root(guest) {
             Ok(root) => root,
@@ -410,13 +434,18 @@ impl Paths {
             }
             let step = || {
                 let mount_root = climb.mounts.root(space, at.mnt)?;
-                Ok((mount_root, climb.parent.read(space, at.dentry)?))
+                let mounted = climb.is_mounted(guest, at)?;
+                Ok((mount_root, climb.parent.read(space, at.dentry)?, mounted))
             };
             let outcome: Result<_, Fault> = step();
-            let (mount_root, parent) = match outcome {
+            let (mount_root, parent, mounted) = match outcome {
                 Ok(step) => step,
                 Err(fault) => return Seen::unreadable(fault),
             };
+            if !mounted {
+                let rule = "a dentry is of the file system that its mount mounts";
+                return Seen::implausible(at.dentry.0, rule, Some(at.mnt));
+            }
             if at.dentry == mount_root {
                 match climb.mounts.below(space, at.mnt) {
                     Ok(Some((mnt, dentry))) => at = Place { mnt, dentry },
@@ -425,9 +454,21 @@ impl Paths {
                 }
             } else if parent == at.dentry {
                 // Escaped from its mount: the kernel shows nothing but the root.
-                return Seen::Is(b"/".to_vec());
+                return names.of(guest, at.dentry, parent).and_then(|name| {
+                    let mount = Place {
+                        mnt: at.mnt,
+                        dentry: mount_root,
+                    };
+                    let mounted = guest.can_be_object(mount_root)
+                        && climb.is_mounted(guest, mount).unwrap_or(true);
+                    if name == b"/" && mounted {
+                        return Seen::Is(name);
+                    }
+                    let rule = "a path reaches the root of its mount, or a root called /";
+                    Seen::implausible(mount_root.0, rule, Some(at.dentry))
+                });
             } else {
-                match climb.name_of(guest, at.dentry) {
+                match names.of(guest, at.dentry, parent) {
                     Seen::Is(name) => text.prepend(&name),
                     Seen::Not(absent) => return Seen::Not(absent),
                 }
@@ -469,6 +510,7 @@ impl Paths {
         &self,
         guest: &Guest,
         climb: &Climb,
+        names: &Names,
         place: Place,
     ) -> Result<Option<Seen<Called>>, Fault> {
         let space = &guest.space;
@@ -479,9 +521,8 @@ impl Paths {
         if operations.is_null() || d_dname.read(space, operations)?.is_null() {
             return Ok(None);
         }
-        if climb.parent.read(space, place.dentry)? == place.dentry
-            && climb.mounts.root(space, place.mnt)? == place.dentry
-        {
+        let parent = climb.parent.read(space, place.dentry)?;
+        if parent == place.dentry && climb.mounts.root(space, place.mnt)? == place.dentry {
             return Ok(None);
         }
         let file_system = self.file_system_name(guest, place.dentry)?;
@@ -492,8 +533,8 @@ impl Paths {
         Ok(Some(match file_system.as_deref() {
             Some(b"pipefs") => numbered("pipe"),
             Some(b"sockfs") => numbered("socket"),
-            Some(b"anon_inodefs") => climb
-                .name_of(guest, place.dentry)
+            Some(b"anon_inodefs") => names
+                .of(guest, place.dentry, parent)
                 .map(|name| with_suffix([b"anon_inode:", name.as_slice()].concat(), false)),
             Some(b"nsfs" | b"dmabuf" | b"pidfs") => Seen::implausible(
                 operations.0,
@@ -502,8 +543,8 @@ impl Paths {
             ),
             // `simple_dname`: shared memory (`/memfd:NAME`, `/dev/zero`, `/SYSV…`), `/[aio]`,
             // `/anon_hugepage`. The kernel always calls these deleted.
-            _ => climb
-                .name_of(guest, place.dentry)
+            _ => names
+                .of(guest, place.dentry, parent)
                 .map(|name| with_suffix([b"/", name.as_slice()].concat(), true)),
         }))
     }

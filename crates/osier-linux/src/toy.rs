@@ -152,6 +152,7 @@ impl Toy {
             space: AddressSpace::new(memory, Paging::Long4, self.root, linux_policy),
             profile: Arc::new(self.profile()),
             slide: 0,
+            user_end: 1 << 47,
             cpus: Vec::new(),
         }
     }

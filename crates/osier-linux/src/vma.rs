@@ -1,20 +1,23 @@
 //! One mapping: from its `vm_area_struct` to a row.
 
-use osier_memory::{AddressSpace, Fault, VirtAddr};
-use osier_osi::{Mapping, MappingKind, Seen};
+use osier_memory::{AddressSpace, Fault, PAGE_BYTES, VirtAddr};
+use osier_osi::{Absent, Mapping, MappingKind, Seen};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::Linux;
 use crate::mappings::{Process, Reader};
 use crate::path::Called;
 
-const VM_READ: u64 = 1;
+pub(crate) const VM_READ: u64 = 1;
 const VM_WRITE: u64 = 2;
 const VM_EXEC: u64 = 4;
 const VM_MAYSHARE: u64 = 0x80;
-/// Longest name that the kernel or a process gives to memory without a file (`ANON_VMA_NAME_MAX_LEN`
-/// is 80).
+/// More than any vDSO has.
+const VDSO_BYTES: u64 = 0x1_0000;
+/// Longest name that the kernel gives to memory without a file.
 const NAME_LIMIT: usize = 256;
+/// Longest name that a process gives to memory, with its NUL: `ANON_VMA_NAME_MAX_LEN`.
+const GIVEN_LIMIT: usize = 80;
 
 layout! {
     /// Fields read from `struct vm_area_struct`.
@@ -29,6 +32,8 @@ layout! {
         vm_file: Field<Ptr<()>>,
         /// Offset in the file, in pages of 4 KiB. PANDA's kernelinfo.conf has no key for it.
         vm_pgoff: Option<Field<UInt>>,
+        /// What page-table entries are made of, by `vm_flags`.
+        vm_page_prot: Option<Field<Embed<()>>>,
         /// The process's memory that it belongs to.
         vm_mm: Option<Field<Ptr<()>>>,
         /// Operations; `name` among them.
@@ -125,44 +130,89 @@ struct Names {
     kind: Seen<MappingKind>,
 }
 
-/// The row of the `vm_area_struct` at `at`, of `process`.
-pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr) -> Mapping {
+impl Names {
+    /// Those of a mapping of which it is not known whether it has a file.
+    fn lost(why: &Seen<Vec<u8>>) -> Self {
+        Self {
+            name: why.clone(),
+            file: why.clone(),
+            kind: why.clone().map(|_| MappingKind::Unknown),
+        }
+    }
+}
+
+/// The row of the `vm_area_struct` at `at`, of `process`, whose mappings lie below `limit`.
+pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr, limit: u64) -> Mapping {
     let space = &reader.guest.space;
     let vma = &reader.maps.vma;
     let start = vma.vm_start.read(space, at);
     let end = vma.vm_end.read(space, at);
+    let base = start.map_or_else(Seen::unreadable, |start| {
+        let rule = match start {
+            _ if start % PAGE_BYTES != 0 => "a mapping starts with a page",
+            _ if start >= limit => "a mapping lies in the user half",
+            _ => return Seen::Is(VirtAddr(start)),
+        };
+        Seen::implausible(start, rule, Some(vma.vm_start.place(at)))
+    });
     let size = match (start, end) {
-        (Ok(start), Ok(end)) if start < end => Seen::Is(end.wrapping_sub(start)),
-        (Ok(_), Ok(end)) => Seen::implausible(
-            end,
-            "a mapping ends after it starts",
-            Some(vma.vm_end.place(at)),
-        ),
+        (Ok(start), Ok(end)) => {
+            let rule = match end {
+                _ if start >= end => Some("a mapping ends after it starts"),
+                _ if end % PAGE_BYTES != 0 => Some("a mapping ends with a page"),
+                _ if end > limit => Some("a mapping lies in the user half"),
+                _ => None,
+            };
+            match rule {
+                Some(rule) => Seen::implausible(end, rule, Some(vma.vm_end.place(at))),
+                None => Seen::Is(end.wrapping_sub(start)),
+            }
+        }
         (Err(fault), _) | (_, Err(fault)) => Seen::unreadable(fault),
     };
     let file = vma.vm_file.read(space, at);
     let bounds = start.and_then(|start| Ok((start, end?)));
     let named = match file {
         Ok(file) if file.is_null() => without_file(reader, process, at, bounds),
-        Ok(file) => with_file(reader, at, file),
-        Err(fault) => Names {
-            name: Seen::unreadable(fault),
-            file: Seen::unreadable(fault),
-            kind: Seen::unreadable(fault),
+        Ok(file) => match file_rule(reader, at, file) {
+            Some(rule) => {
+                let place = Some(vma.vm_file.place(at));
+                Names::lost(&Seen::implausible(file.0, rule, place))
+            }
+            None => with_file(reader, at, file),
         },
+        Err(fault) => Names::lost(&Seen::unreadable(fault)),
     };
     let offset = match (file, vma.vm_pgoff) {
         (Ok(file), _) if file.is_null() => Seen::not_applicable("no file"),
         (_, None) => Seen::not_in_this_kernel(),
-        (_, Some(vm_pgoff)) => vm_pgoff
-            .read(space, at)
-            .map(|pages| pages.wrapping_mul(osier_memory::PAGE_BYTES))
-            .into(),
+        (_, Some(vm_pgoff)) => {
+            let pages = Seen::from(vm_pgoff.read(space, at));
+            pages.and_then(|pages| {
+                let bytes = size.value();
+                let elsewhere = |bytes| {
+                    let trees = &reader.maps.trees;
+                    trees.ends_elsewhere(reader.guest, at, pages, bytes)
+                };
+                if bytes.is_some_and(elsewhere) {
+                    let rule = "the tree of the file's mappings has the same last page";
+                    return Seen::implausible(pages, rule, Some(vm_pgoff.place(at)));
+                }
+                Seen::Is(pages.wrapping_mul(PAGE_BYTES))
+            })
+        }
     };
-    let flags: Seen<u64> = vma.vm_flags.read(space, at).into();
+    let flags = Seen::from(vma.vm_flags.read(space, at)).and_then(|flags| {
+        // The vsyscall page has no more than its rights.
+        let rule = (limit != u64::MAX).then(|| flags_rule(reader, at, flags));
+        match rule.flatten() {
+            Some(rule) => Seen::implausible(flags, rule, Some(vma.vm_flags.place(at))),
+            None => Seen::Is(flags),
+        }
+    });
     Mapping {
         pid: process.pid.clone(),
-        base: start.map(VirtAddr).into(),
+        base,
         size,
         name: named.name,
         file: named.file,
@@ -172,6 +222,54 @@ pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr) -> Mappi
         kind: named.kind,
         modd: at,
     }
+}
+
+/// The rule that `vm_file` breaks, when it is not null.
+fn file_rule(reader: &Reader<'_>, at: VirtAddr, file: VirtAddr) -> Option<&'static str> {
+    if !reader.guest.can_be_object(file) {
+        return Some("vm_file is an aligned address of the kernel");
+    }
+    let operations = reader.maps.vma.vm_ops;
+    let operations = operations.and_then(|field| field.read(&reader.guest.space, at).ok());
+    if operations.is_some() && operations == reader.guest.symbol("special_mapping_vmops") {
+        return Some("a special mapping has no file");
+    }
+    let trees = &reader.maps.trees;
+    let another = trees.is_of_another(reader.guest, at, file);
+    another.then_some("the mappings in one tree are of one file (f_mapping)")
+}
+
+/// The rule that `vm_flags` break: a right is one of those that the mapping may have, and
+/// `vm_page_prot` is made of them.
+fn flags_rule(reader: &Reader<'_>, at: VirtAddr, flags: u64) -> Option<&'static str> {
+    const RIGHTS: u64 = VM_READ | VM_WRITE | VM_EXEC;
+    const VM_SHARED: u64 = 8;
+    const PRESENT: u64 = 1;
+    const NX: u64 = 1 << 63;
+    let rights = flags & RIGHTS;
+    if flags & (RIGHTS | VM_SHARED) & !(flags >> 4) != 0 {
+        return Some("a mapping has no right that it may not have (VM_MAYREAD and so on)");
+    }
+    let field = reader.maps.vma.vm_page_prot?;
+    let width = usize::try_from(field.bytes)
+        .ok()
+        .filter(|width| matches!(width, 4 | 8))?;
+    let prot = reader.guest.space.read_uint(field.place(at), width).ok()?;
+    let execute = rights & VM_EXEC != 0;
+    let forbidden = prot & NX != 0;
+    // Whether pages can be forbidden to execute at all, the kernel's own data tells.
+    let possible = || {
+        let data = reader.guest.symbol("init_task")?;
+        let data = reader.guest.space.lookup(data).ok()?;
+        Some(data.rights & NX != 0)
+    };
+    if (rights != 0) != (prot & PRESENT != 0)
+        || (execute && forbidden)
+        || (rights != 0 && !execute && !forbidden && width == 8 && possible() == Some(true))
+    {
+        return Some("vm_page_prot is made of vm_flags");
+    }
+    None
 }
 
 fn with_file(reader: &Reader<'_>, at: VirtAddr, file: VirtAddr) -> Names {
@@ -186,10 +284,10 @@ fn with_file(reader: &Reader<'_>, at: VirtAddr, file: VirtAddr) -> Names {
                     kind,
                 };
             }
-            Err(fault) => {
+            Err(absent) => {
                 return Names {
-                    name: Seen::unreadable(fault),
-                    file: Seen::unreadable(fault),
+                    name: Seen::Not(absent.clone()),
+                    file: Seen::Not(absent),
                     kind,
                 };
             }
@@ -218,11 +316,11 @@ fn without_file(
     bounds: Result<(u64, u64), Fault>,
 ) -> Names {
     let outcome = || {
-        if let Some(name) = name_by_operations(reader, at)? {
+        if let Some(name) = name_by_operations(reader, process, at)? {
             return Ok((name, MappingKind::Unknown));
         }
         let (start, end) = bounds?;
-        if process.vdso == Some(start) {
+        if process.vdso == Some(start) && reader.maps.naming.operations.name.is_none() {
             return Ok((Seen::Is(b"[vdso]".to_vec()), MappingKind::Unknown));
         }
         if process.is_heap(start, end)? {
@@ -237,7 +335,7 @@ fn without_file(
         };
         Ok((name, MappingKind::Unknown))
     };
-    let outcome: Result<_, Fault> = outcome();
+    let outcome: Result<_, Box<Absent>> = outcome();
     let file = Seen::not_applicable("no file");
     match outcome {
         Ok((name, kind)) => Names {
@@ -245,10 +343,10 @@ fn without_file(
             file,
             kind: Seen::Is(kind),
         },
-        Err(fault) => Names {
-            name: Seen::unreadable(fault),
+        Err(absent) => Names {
+            name: Seen::Not(absent.clone()),
             file,
-            kind: Seen::unreadable(fault),
+            kind: Seen::Not(absent),
         },
     }
 }
@@ -258,7 +356,11 @@ fn without_file(
 ///
 /// Linux commit a62c34bd2a8a ("x86, mm: Improve `_install_special_mapping` and fix x86 vdso
 /// naming"), v3.16.
-fn name_by_operations(reader: &Reader<'_>, at: VirtAddr) -> Result<Option<Seen<Vec<u8>>>, Fault> {
+fn name_by_operations(
+    reader: &Reader<'_>,
+    process: &Process,
+    at: VirtAddr,
+) -> Result<Option<Seen<Vec<u8>>>, Box<Absent>> {
     let space = &reader.guest.space;
     let vma = &reader.maps.vma;
     let naming = &reader.maps.naming;
@@ -266,10 +368,36 @@ fn name_by_operations(reader: &Reader<'_>, at: VirtAddr) -> Result<Option<Seen<V
         return Ok(None);
     };
     let operations = vm_ops.read(space, at)?;
-    if operations.is_null() || name.read(space, operations)?.is_null() {
-        return Ok(None);
+    if operations.is_null() {
+        let private = vma.vm_private_data.map(|field| field.read(space, at));
+        return match private.transpose()? {
+            Some(private) if !private.is_null() => {
+                let rule = "what has data of operations has operations";
+                Ok(Some(Seen::implausible(0, rule, Some(vm_ops.place(at)))))
+            }
+            _ => Ok(None),
+        };
     }
     let special = reader.guest.symbol("special_mapping_vmops");
+    if !reader.guest.can_be_object(operations) {
+        let rule = "vm_ops is an aligned address of the kernel";
+        return Ok(Some(Seen::implausible(
+            operations.0,
+            rule,
+            Some(vm_ops.place(at)),
+        )));
+    }
+    if name.read(space, operations)?.is_null() {
+        if special.is_some_and(|special| special != operations) {
+            let rule = "memory with operations of a file has a file";
+            return Ok(Some(Seen::implausible(
+                operations.0,
+                rule,
+                Some(vm_ops.place(at)),
+            )));
+        }
+        return Ok(None);
+    }
     if special.is_some_and(|special| special != operations) {
         let rule = "the mapping's driver makes the name in a way of its own";
         return Ok(Some(Seen::implausible(operations.0, rule, Some(at))));
@@ -277,17 +405,43 @@ fn name_by_operations(reader: &Reader<'_>, at: VirtAddr) -> Result<Option<Seen<V
     let (Some(vm_private_data), Some(name)) = (vma.vm_private_data, naming.special.name) else {
         return Ok(Some(Seen::not_in_this_kernel()));
     };
+    let implausible = |raw, rule| {
+        let place = Some(vm_private_data.place(at));
+        Ok(Some(Seen::implausible(raw, rule, place)))
+    };
     let text = name.read(space, vm_private_data.read(space, at)?)?;
     if text.is_null() {
-        return Ok(None);
+        return implausible(0, "a special mapping has a name");
     }
-    space
-        .read_cstr(text, NAME_LIMIT)
-        .map(|text| Some(Seen::Is(text)))
+    let name = space.read_cstr(text, NAME_LIMIT)?;
+    let bracketed = name.starts_with(b"[") && name.ends_with(b"]");
+    if !bracketed
+        || !name
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() || *byte == b' ')
+    {
+        return implausible(text.0, "a special mapping has a name in brackets");
+    }
+    let start = vma.vm_start.read(space, at)?;
+    let image = |vdso: u64| (vdso..vdso.saturating_add(VDSO_BYTES)).contains(&start);
+    let misplaced = |vdso: u64| match name.as_slice() {
+        b"[vdso]" => !image(vdso),
+        _ => vdso == start,
+    };
+    if process.vdso.is_some_and(misplaced) {
+        return implausible(text.0, "the vDSO is where mm->context.vdso says");
+    }
+    Ok(Some(Seen::Is(name)))
 }
 
 /// The name that the process gave with `prctl(PR_SET_VMA)`, in the brackets of `/proc/PID/maps`.
-fn given_name(reader: &Reader<'_>, at: VirtAddr, prefix: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+///
+/// The kernel takes no longer name, and none with a character that could end it.
+fn given_name(
+    reader: &Reader<'_>,
+    at: VirtAddr,
+    prefix: &[u8],
+) -> Result<Option<Vec<u8>>, Box<Absent>> {
     let (Some(anon_name), Some(text)) = (reader.maps.vma.anon_name, reader.maps.naming.anon.name)
     else {
         return Ok(None);
@@ -297,7 +451,24 @@ fn given_name(reader: &Reader<'_>, at: VirtAddr, prefix: &[u8]) -> Result<Option
     if name.is_null() {
         return Ok(None);
     }
-    let text = space.read_cstr(text.place(name), NAME_LIMIT)?;
+    let implausible = |raw, rule| {
+        let absent = Seen::<()>::implausible(raw, rule, Some(anon_name.place(at)));
+        absent
+            .absence()
+            .cloned()
+            .map_or(Ok(None), |absent| Err(Box::new(absent)))
+    };
+    if !reader.guest.is_kernel_address(name) {
+        return implausible(name.0, "anon_name is an address of the kernel");
+    }
+    let text = space.read_cstr(text.place(name), GIVEN_LIMIT)?;
+    let odd = |byte: &u8| !byte.is_ascii_graphic() && *byte != b' ' || b"\\`$[]".contains(byte);
+    if text.len() == GIVEN_LIMIT || text.iter().any(odd) {
+        return implausible(
+            name.0,
+            "a given name has at most 79 characters, and no brackets",
+        );
+    }
     Ok(Some([prefix, text.as_slice(), b"]"].concat()))
 }
 

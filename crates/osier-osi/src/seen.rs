@@ -120,6 +120,15 @@ impl<T> From<Result<T, Fault>> for Seen<T> {
     }
 }
 
+impl From<Fault> for Box<Absent> {
+    fn from(fault: Fault) -> Self {
+        Self::new(Absent {
+            why: Why::Unreadable(fault),
+            at: fault.va,
+        })
+    }
+}
+
 impl Absent {
     /// Whether the value exists in the guest and was lost on the way to the row; a value that
     /// never was ([`Why::NotApplicable`], [`Why::NotInThisKernel`]) does not make an answer

@@ -195,9 +195,18 @@ fn lists_that_cannot_be_end_and_say_so() {
         Some((_, WalkEnd::BrokenLink { to: Some(_), .. }))
     ));
 
-    // A short list that closes: the kernel's own count tells.
+    // A short list that closes: the tree beside it goes on.
     let mut listed = Listed::new(3);
     listed.toy.put(listed.vmas[1], NEXT, 0);
+    let (rows, ends) = listed.rows();
+    assert_eq!(modds(&rows), listed.vmas);
+    assert!(matches!(
+        ends.bad().next(),
+        Some((_, WalkEnd::Inconsistent { .. }))
+    ));
+
+    // And with the tree cut as well the kernel's own count tells.
+    listed.toy.put(listed.mm, 8, listed.vmas[1].0 + RB);
     let (rows, ends) = listed.rows();
     assert_eq!(rows.len(), 2);
     assert!(matches!(
@@ -221,7 +230,7 @@ fn lists_that_cannot_be_end_and_say_so() {
     let (rows, ends) = listed.rows();
     assert_eq!(rows.len(), 1);
     assert!(rows[0].size.absence().unwrap().is_loss());
-    assert_eq!(ends.bad().count(), 2, "{ends:?}");
+    assert_eq!(ends.bad().count(), 2, "{ends:x?}");
 }
 
 #[test]
@@ -319,10 +328,14 @@ fn the_vsyscall_page_shows_when_the_kernel_has_it_and_the_process_may_use_it() {
     let mode = listed.toy.room(8, 8);
     listed.toy.symbol("gate_vma", gate);
     listed.toy.symbol("vsyscall_mode", mode);
+    listed.toy.put(mode, 0, 1);
     assert_eq!(listed.names(), ["", "[vsyscall]"]);
     let (rows, ends) = listed.rows();
     assert!(ends.is_complete(), "the kernel does not count it: {ends:?}");
     assert_eq!(rows[1].perms.value().unwrap(), *b"--xp");
     listed.toy.put(mode, 0, 2);
     assert_eq!(listed.names(), [""]);
+    // A page that may be read, by its mode, and may not, by its rights.
+    listed.toy.put(mode, 0, 0);
+    assert!(!listed.rows().1.is_complete());
 }

@@ -59,6 +59,10 @@ pub(super) fn space(w: &mut Writer, files: &mut Files, era: Era, task: &ToyTask)
             );
         }
     }
+    let pages = task.mappings.iter().map(|m| (m.end - m.start) / 0x1000);
+    let total_vm = pages.sum();
+    let vdso = task.mappings.iter().find(|m| m.name == b"[vdso]");
+    let vdso = vdso.map_or(0, |m| m.start);
     let arg_end = arguments.0 + task.cmdline.len() as u64;
     for (member, value) in [
         ("pgd", pgd.0),
@@ -72,6 +76,8 @@ pub(super) fn space(w: &mut Writer, files: &mut Files, era: Era, task: &ToyTask)
                 0x7fff_ffff_f000
             },
         ),
+        ("total_vm", total_vm),
+        ("start_code", 0x40_0000),
         ("start_brk", heap.start),
         ("brk", heap.end),
         ("start_stack", stack.end - 0x1800),
@@ -79,7 +85,8 @@ pub(super) fn space(w: &mut Writer, files: &mut Files, era: Era, task: &ToyTask)
         ("arg_end", arg_end),
         ("env_start", arg_end),
         ("env_end", arg_end + 7),
-        ("context.vdso", 0),
+        ("context.vdso", vdso),
+        ("context.vdso_image", w.symbols["vdso_image_64"].0),
         ("context.flags", if w.word() == 8 { 2 } else { 0 }),
     ] {
         w.set(mm, "mm_struct", member, value);

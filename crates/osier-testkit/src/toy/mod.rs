@@ -151,6 +151,7 @@ impl ToyKernel {
         w.global("special_mapping_vmops", "vm_operations_struct");
         let ops = w.symbols["special_mapping_vmops"];
         w.set(ops, "vm_operations_struct", "name", text.0 + 0x40);
+        w.symbol("vdso_image_64", 64);
         let mut files = Files::new(&mut w);
         let mut crowd = crowd::crowd(era, stack_end);
         let (cpus, current) = tasks::write(&mut w, &mut files, era, &mut crowd);

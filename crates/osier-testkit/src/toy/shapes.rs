@@ -265,7 +265,14 @@ const LISTS: Rows = &[
             ("signal", Ptr("signal_struct")),
         ],
     ),
-    ("mm_context_t", &[("vdso", Ptr("")), ("flags", Int(2))]),
+    (
+        "mm_context_t",
+        &[
+            ("vdso", Ptr("")),
+            ("vdso_image", Ptr("vdso_image")),
+            ("flags", Int(2)),
+        ],
+    ),
     (
         "mm_struct",
         &[
@@ -275,6 +282,8 @@ const LISTS: Rows = &[
             ("pgd", Ptr("")),
             ("mm_users", Int(4)),
             ("map_count", Int(-4)),
+            ("mmap_lock", Words(5)),
+            ("total_vm", Long),
             ("start_code", Long),
             ("start_brk", Long),
             ("brk", Long),
@@ -381,7 +390,14 @@ const TREES: Rows = &[
         "maple_node",
         &[("parent", Ptr("maple_node")), ("slot", Words(31))],
     ),
-    ("mm_context_t", &[("flags", Long), ("vdso", Ptr(""))]),
+    (
+        "mm_context_t",
+        &[
+            ("flags", Long),
+            ("vdso_image", Ptr("vdso_image")),
+            ("vdso", Ptr("")),
+        ],
+    ),
     (
         "mm_struct",
         &[
@@ -391,6 +407,8 @@ const TREES: Rows = &[
             ("pgd", Ptr("")),
             ("mm_users", Int(4)),
             ("map_count", Int(-4)),
+            ("mmap_lock", Words(5)),
+            ("total_vm", Long),
             ("start_code", Long),
             ("start_brk", Long),
             ("brk", Long),

@@ -1,0 +1,145 @@
+//! The tree of a file's mappings, by which the kernel finds all that map a page of it.
+//!
+//! Each mapping of a file is a node (`vma->shared`) of the interval tree `address_space.i_mmap`: Linux
+//! commit 6b2dbba8b6ac ("mm: replace `vma_prio_tree` with an interval tree"), v3.7. A node notes the
+//! last page of all mappings from it downwards.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use osier_memory::{Fault, PAGE_BYTES, VirtAddr};
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+
+use crate::guest::Guest;
+use crate::vma::Vma;
+
+/// Higher than any tree of mappings.
+const DEPTH: usize = 64;
+
+layout! {
+    /// Fields read from `struct rb_node`.
+    struct Node: "rb_node" {
+        /// The parent, with the colour in its low bits.
+        parent: Option<Field<UInt>> = ["__rb_parent_color"],
+        /// The higher half below it.
+        rb_right: Option<Field<Ptr<()>>>,
+        /// The lower half below it.
+        rb_left: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct file`.
+    struct File: "file" {
+        /// Whose pages it has.
+        f_mapping: Option<Field<Ptr<()>>>,
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    shared: Field<Embed<()>>,
+    parent: Field<UInt>,
+    left: Field<Ptr<()>>,
+    right: Field<Ptr<()>>,
+    /// Where `rb_subtree_last` lies behind the node's start.
+    last: u64,
+    f_mapping: Option<Field<Ptr<()>>>,
+}
+
+/// How to read the trees. Remembers which file each tree is of.
+pub(crate) struct FileTrees {
+    layout: Option<Layout>,
+    files: RefCell<HashMap<VirtAddr, VirtAddr>>,
+    tops: RefCell<HashMap<VirtAddr, VirtAddr>>,
+}
+
+impl FileTrees {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>, vma: &Vma) -> Self {
+        let node = Node::resolve(resolver);
+        let file = File::resolve(resolver);
+        let profile = resolver.profile();
+        let word = u64::from(profile.identity().pointer_bytes);
+        // The nodes of before have as many bytes. This came with v3.8, and left with the list.
+        let ty = profile.find_type(Vma::STRUCTURE);
+        let has = |name| ty.is_some_and(|ty| ty.member(name).is_some());
+        let interval = has("rb_subtree_gap") || !has("vm_next");
+        let whole = node.size.saturating_add(word);
+        let layout = || {
+            Some(Layout {
+                shared: vma.shared.filter(|shared| shared.bytes == whole)?,
+                parent: node.parent?,
+                left: node.rb_left?,
+                right: node.rb_right?,
+                last: node.size,
+                f_mapping: file.f_mapping,
+            })
+        };
+        Self {
+            layout: layout().filter(|_| interval),
+            files: RefCell::default(),
+            tops: RefCell::default(),
+        }
+    }
+
+    /// Whether the mapping at `at`, which starts with page `first` of its file, is noted to end at
+    /// another page. What cannot be read is believed.
+    pub(crate) fn ends_elsewhere(
+        &self,
+        guest: &Guest,
+        at: VirtAddr,
+        first: u64,
+        bytes: u64,
+    ) -> bool {
+        let Some(layout) = self.layout else {
+            return false;
+        };
+        let Some(last) = first.checked_add((bytes / PAGE_BYTES).saturating_sub(1)) else {
+            return true;
+        };
+        let noted = |node: VirtAddr| guest.space.read_pointer(node.plus(layout.last));
+        let node = layout.shared.place(at);
+        let compare = || -> Result<bool, Fault> {
+            let own = noted(node)?.0;
+            if own < last {
+                return Ok(true);
+            }
+            let mut expected = last;
+            for child in [layout.left, layout.right] {
+                let child = child.read(&guest.space, node)?;
+                if !child.is_null() {
+                    expected = expected.max(noted(child)?.0);
+                }
+            }
+            Ok(own != expected)
+        };
+        compare().unwrap_or(false)
+    }
+
+    /// Whether the tree that the mapping at `at` is in is one of another file than the file at `file`,
+    /// as mappings seen before have it. What cannot be read is believed.
+    pub(crate) fn is_of_another(&self, guest: &Guest, at: VirtAddr, file: VirtAddr) -> bool {
+        let Some((layout, f_mapping)) = self.layout.and_then(|layout| {
+            let f_mapping = layout.f_mapping?;
+            Some((layout, f_mapping))
+        }) else {
+            return false;
+        };
+        let Ok(mapping) = f_mapping.read(&guest.space, file) else {
+            return false;
+        };
+        let mut node = layout.shared.place(at);
+        for _ in 0..DEPTH {
+            match layout.parent.read(&guest.space, node) {
+                Ok(parent) if parent & !3 == 0 => {
+                    let known = *self.files.borrow_mut().entry(node).or_insert(mapping);
+                    let top = *self.tops.borrow_mut().entry(mapping).or_insert(node);
+                    return known != mapping || top != node;
+                }
+                Ok(parent) => node = VirtAddr(parent & !3),
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}

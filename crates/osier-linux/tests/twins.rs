@@ -1,0 +1,440 @@
+//! What the kernel says twice, changed in one of its places: each lie is told, by an absence in the
+//! row or by an ending, over the snapshots that lie beside the source.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails"
+)]
+
+#[allow(dead_code, reason = "other tests ask more of real machines")]
+mod real;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use osier_linux::{Linux, Located};
+use osier_memory::{CpuState, Machine, VirtAddr};
+use osier_osi::{Current, Mapping, Module, Osi, PageRange, Process, Seen, WalkEnd, WalkEnds};
+use osier_profile::Profile;
+use osier_testkit::Patched;
+use osier_testkit::data::workspace;
+use real::{SNAPSHOTS, mappings, processes};
+
+/// A snapshot to change words of.
+struct Bench {
+    machine: Machine,
+    located: Located,
+    profile: Arc<Profile>,
+    linux: Linux,
+    word: usize,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let file = workspace().join(format!("snapshots/{name}.elf"));
+        let (machine, located, profile) = real::parts(&file);
+        Self {
+            linux: Linux::attach(&machine, &located, profile.clone()).unwrap(),
+            word: usize::from(located.mode.pointer_bytes()),
+            machine,
+            located,
+            profile,
+        }
+    }
+
+    /// The same machine with these places, widths and values in them.
+    fn with(&self, words: &[(VirtAddr, usize, u64)]) -> Linux {
+        let mut memory = Patched::new(self.machine.memory.clone());
+        for (at, width, value) in words {
+            let pa = self.linux.kernel_space().translate(*at).unwrap();
+            memory.write_uint(pa, *value, *width);
+        }
+        let mut machine = self.machine.clone();
+        machine.memory = Arc::new(memory);
+        Linux::attach(&machine, &self.located, self.profile.clone()).unwrap()
+    }
+
+    fn with_registers(&self, cpus: Vec<CpuState>) -> Linux {
+        let mut machine = self.machine.clone();
+        machine.cpus = cpus;
+        Linux::attach(&machine, &self.located, self.profile.clone()).unwrap()
+    }
+
+    /// Place and width of a member of the structure at `at`.
+    fn member(&self, at: VirtAddr, structure: &str, path: &[&str]) -> (VirtAddr, usize) {
+        let (mut at, mut structure, mut bytes) = (at, structure.to_owned(), 0);
+        for name in path {
+            let found = self.profile.find_type(&structure).unwrap();
+            let member = found.member(name).unwrap();
+            at = at.plus(member.offset.cast_unsigned());
+            bytes = member.bytes;
+            if let osier_profile::Kind::Embedded { name } = &member.kind {
+                structure.clone_from(name);
+            }
+        }
+        (at, usize::try_from(bytes).unwrap())
+    }
+
+    fn pointer(&self, at: VirtAddr) -> VirtAddr {
+        self.linux.kernel_space().read_pointer(at).unwrap()
+    }
+
+    fn symbol(&self, name: &str) -> VirtAddr {
+        let linked = self.profile.symbol(name).unwrap();
+        let text = self.profile.symbol("_text").unwrap();
+        VirtAddr(self.located.text.0.wrapping_add(linked - text))
+    }
+
+    fn mm(&self, process: &Process) -> VirtAddr {
+        self.pointer(self.member(process.taskd, "task_struct", &["mm"]).0)
+    }
+
+    /// Processes that have mappings, and those.
+    fn mapped(&self) -> Vec<(Process, Vec<Mapping>)> {
+        let all = processes(&self.linux).into_values();
+        let with_rows = all.map(|process| {
+            let (rows, ends) = mappings(&self.linux, &process);
+            assert!(ends.is_complete(), "{ends:?}");
+            (process, rows)
+        });
+        with_rows.filter(|(_, rows)| !rows.is_empty()).collect()
+    }
+}
+
+fn modules(linux: &Linux) -> (Vec<Module>, WalkEnds) {
+    let mut rows = Vec::new();
+    let ends = linux.modules(&mut |row| {
+        rows.push(row);
+        ControlFlow::Continue(())
+    });
+    (rows, ends)
+}
+
+fn current(linux: &Linux) -> (Vec<Current>, WalkEnds) {
+    let mut rows = Vec::new();
+    let ends = linux.current(&mut |row| {
+        rows.push(row);
+        ControlFlow::Continue(())
+    });
+    (rows, ends)
+}
+
+fn is_lost<T>(value: &Seen<T>) -> bool {
+    value.absence().is_some_and(osier_osi::Absent::is_loss)
+}
+
+/// Whether the answer about a process's mappings says that something is wrong.
+fn is_told(rows: &[Mapping], ends: &WalkEnds) -> bool {
+    !ends.is_complete()
+        || rows.iter().any(|row| {
+            is_lost(&row.base)
+                || is_lost(&row.size)
+                || is_lost(&row.name)
+                || is_lost(&row.file)
+                || is_lost(&row.offset)
+                || is_lost(&row.flags)
+                || is_lost(&row.kind)
+        })
+}
+
+#[test]
+fn a_process_with_memory_has_mappings() {
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        for (process, _) in bench.mapped() {
+            let mm = bench.mm(&process);
+            let (count, width) = bench.member(mm, "mm_struct", &["map_count"]);
+            let tree = bench.profile.find_type("mm_struct").unwrap();
+            let (root, root_width) = if tree.member("mm_mt").is_some() {
+                bench.member(mm, "mm_struct", &["mm_mt", "ma_root"])
+            } else {
+                bench.member(mm, "mm_struct", &["mmap"])
+            };
+            let linux = bench.with(&[(root, root_width, 0), (count, width, 0)]);
+            let (rows, ends) = mappings(&linux, &process);
+            assert!(
+                !ends.is_complete(),
+                "{name} {:?}: {}",
+                process.pid,
+                rows.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_words_of_a_mapping_are_held_against_each_other() {
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        let (process, rows) = bench.mapped().pop().unwrap();
+        // The vsyscall page is the kernel's own.
+        for row in rows
+            .iter()
+            .filter(|row| row.name.get().is_none_or(|n| n != b"[vsyscall]"))
+        {
+            let word = |member| bench.member(row.modd, "vm_area_struct", &[member]);
+            let (start, width) = word("vm_start");
+            let base = row.base.value().unwrap().0;
+            let end = base + row.size.value().unwrap();
+            let mut lies = vec![
+                (start, width, base + 8),
+                (start, width, base - 0x1000),
+                (start, width, 0),
+                (start, width, row.modd.0),
+                (word("vm_end").0, width, end + 0x1000),
+                (word("vm_end").0, width, end - 8),
+                (word("vm_end").0, width, 0),
+                (word("vm_mm").0, width, row.modd.0),
+                (word("vm_file").0, width, 9),
+                (word("vm_flags").0, width, 0x3),
+            ];
+            if row.perms.value().unwrap() != *b"---p" {
+                lies.push((word("vm_flags").0, width, 0));
+            }
+            if row.file.get().is_some() {
+                lies.push((word("vm_file").0, width, 0));
+                lies.push((
+                    word("vm_pgoff").0,
+                    width,
+                    row.offset.value().unwrap() / 0x1000 + 77,
+                ));
+            }
+            for lie in lies {
+                let linux = bench.with(&[lie]);
+                let (rows, ends) = mappings(&linux, &process);
+                assert!(is_told(&rows, &ends), "{name} {lie:x?} of {row:x?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_places_of_heap_and_stack_are_held_against_each_other() {
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        let (process, _) = bench.mapped().pop().unwrap();
+        let mm = bench.mm(&process);
+        for (member, value) in [
+            ("start_brk", 0),
+            ("start_brk", mm.0),
+            ("brk", 0),
+            ("brk", mm.0),
+            ("start_stack", 0),
+            ("start_stack", mm.0),
+        ] {
+            let (place, width) = bench.member(mm, "mm_struct", &[member]);
+            let (rows, ends) = mappings(&bench.with(&[(place, width, value)]), &process);
+            assert!(is_told(&rows, &ends), "{name} {member} {value:x}");
+        }
+    }
+}
+
+#[test]
+fn a_list_of_modules_is_not_believed_alone() {
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        let (all, ends) = modules(&bench.linux);
+        assert!(ends.is_complete() && all.len() > 5, "{name}: {ends:?}");
+        let head = bench.symbol("modules");
+        let second = head.plus(bench.word as u64);
+        // An empty list.
+        let linux = bench.with(&[(head, bench.word, head.0), (second, bench.word, head.0)]);
+        let (rows, ends) = modules(&linux);
+        assert!(!ends.is_complete(), "{name}: {} rows", rows.len());
+        assert_eq!(
+            rows.len(),
+            all.len(),
+            "{name}: the modules themselves are still there"
+        );
+        // Each in turn taken out of the list, which stays whole.
+        for hidden in &all {
+            let (node, _) = bench.member(hidden.modd, "module", &["list"]);
+            let (next, prev) = (
+                bench.pointer(node),
+                bench.pointer(node.plus(bench.word as u64)),
+            );
+            let linux = bench.with(&[
+                (prev, bench.word, next.0),
+                (next.plus(bench.word as u64), bench.word, prev.0),
+            ]);
+            let (rows, ends) = modules(&linux);
+            assert!(
+                ends.bad()
+                    .any(|(_, end)| matches!(end, WalkEnd::Disagreement { .. })),
+                "{name} {:?}: {ends:?}",
+                hidden.name
+            );
+            assert_eq!(
+                rows.last().map(|row| &row.name),
+                Some(&hidden.name),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_module_lies_where_it_can() {
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        let (all, _) = modules(&bench.linux);
+        let module = &all[1];
+        let parts = bench.profile.find_type("module").unwrap().member("mem");
+        let member = |name: &str| {
+            if parts.is_some() {
+                let mem = bench.member(module.modd, "module", &["mem"]).0;
+                bench.member(mem, "module_memory", &[name])
+            } else {
+                bench.member(module.modd, "module", &["core_layout", name])
+            }
+        };
+        let (base, width) = member("base");
+        let (size, size_width) = member("size");
+        let others = all[2].base.value().unwrap().0;
+        for value in [
+            0,
+            1,
+            0x40_0000,
+            u64::MAX,
+            others,
+            module.base.value().unwrap().0 + 0x1000,
+        ] {
+            let (rows, _) = modules(&bench.with(&[(base, width, value)]));
+            assert!(
+                is_lost(&rows[1].base) || is_lost(&rows[1].size),
+                "{name} base {value:x}"
+            );
+        }
+        for value in [0, 1, 0xffff_ffff, module.size.value().unwrap() + 0x1000] {
+            let (rows, _) = modules(&bench.with(&[(size, size_width, value)]));
+            assert!(is_lost(&rows[1].size), "{name} size {value:x}");
+        }
+        let (text, room) = bench.member(module.modd, "module", &["name"]);
+        let full: Vec<_> = (0..room)
+            .map(|at| (text.plus(at as u64), 1, 0x41))
+            .collect();
+        let (rows, _) = modules(&bench.with(&full));
+        assert!(is_lost(&rows[1].name), "{name}: {:?}", rows[1].name);
+        let (rows, _) = modules(&bench.with(&[(text, 1, 0)]));
+        assert!(is_lost(&rows[1].name), "{name}: {:?}", rows[1].name);
+    }
+}
+
+#[test]
+fn every_processor_is_shown_whatever_registers_there_are() {
+    let mut several = 0;
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        let (all, ends) = current(&bench.linux);
+        assert!(ends.is_complete(), "{name}: {ends:?}");
+        let cpus = &bench.machine.cpus;
+        several += usize::from(all.len() > 1);
+        let mut sets = vec![cpus.clone()];
+        for cpu in cpus {
+            // One alone, by its number; one twice; one without what names its processor.
+            sets.push(vec![cpu.clone()]);
+            sets.push(vec![cpu.clone(), cpu.clone()]);
+            let mut bare = cpu.clone();
+            bare.segments.gs.base = None;
+            bare.kernel_gs_base = None;
+            bare.segments.fs.base = None;
+            sets.push(vec![bare]);
+        }
+        for set in sets {
+            let numbers: Vec<_> = set.iter().map(|cpu| cpu.index).collect();
+            let (rows, ends) = current(&bench.with_registers(set));
+            assert_eq!(rows, all, "{name}: registers of {numbers:?}");
+            assert!(ends.is_complete(), "{name}: {ends:?}");
+        }
+    }
+    assert!(several > 0);
+}
+
+#[test]
+fn a_current_task_runs_where_it_is_current() {
+    let bench = Bench::new("deb12-6.1-amd64");
+    let (all, _) = current(&bench.linux);
+    let task = |row: &Current| row.thread.get().unwrap().task;
+    let offsets = bench.symbol("__per_cpu_offset");
+    let variable = bench.profile.symbol("current_task").unwrap();
+    let area = bench.pointer(offsets.plus(8));
+    let place = VirtAddr(area.0.wrapping_add(variable));
+    assert_eq!(bench.pointer(place), task(&all[1]));
+    for lie in [0, task(&all[0]).0, 0x1000, task(&all[1]).0 + 8] {
+        let (rows, ends) = current(&bench.with(&[(place, 8, lie)]));
+        assert_eq!(rows.len(), 2, "{lie:x}");
+        assert!(
+            is_lost(&rows[1].thread) || !ends.is_complete(),
+            "{lie:x}: {rows:x?}"
+        );
+    }
+}
+
+#[test]
+fn pages_of_a_table_that_leads_to_itself_end() {
+    let bench = Bench::new("deb12-6.1-amd64-events-a");
+    let (process, _) = bench.mapped().pop().unwrap();
+    let (pgd, root) = (process.pgd.value().unwrap(), process.asid.value().unwrap());
+    // Present, writable, a user's; with and without the mark of a large page.
+    for marks in [0x67, 0xe7] {
+        let entries: Vec<_> = (0..256)
+            .map(|index| (pgd.plus(8 * index), 8, root.0 | marks))
+            .collect();
+        let linux = bench.with(&entries);
+        let mut rows = 0;
+        let ends = linux.pages(process.taskd, &mut |_: PageRange| {
+            rows += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(rows, 0);
+        let ends: Vec<_> = ends.bad().map(|(_, end)| end.word()).collect();
+        assert!(
+            ends.contains(&"cycle") && ends.contains(&"limit"),
+            "{ends:?}"
+        );
+    }
+}
+
+#[test]
+fn a_name_is_held_against_its_length_place_and_hash() {
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        // A process with more than one file: each name proves how the kernel hashes.
+        let several = |(_, rows): &(Process, Vec<Mapping>)| {
+            rows.iter().filter(|row| row.file.get().is_some()).count() > 2
+        };
+        let Some((process, rows)) = bench.mapped().into_iter().find(several) else {
+            continue;
+        };
+        let row = rows.iter().rfind(|row| row.file.get().is_some()).unwrap();
+        let file = bench.pointer(bench.member(row.modd, "vm_area_struct", &["vm_file"]).0);
+        let (dentry, _) = bench.member(file, "file", &["f_path", "dentry"]);
+        let at = bench.pointer(dentry);
+        let (len, width) = bench.member(at, "dentry", &["d_name", "len"]);
+        let (text, word) = bench.member(at, "dentry", &["d_name", "name"]);
+        let (parent, _) = bench.member(at, "dentry", &["d_parent"]);
+        let bytes = bench.pointer(text);
+        let own = u64::try_from(row.name.get().unwrap().len()).unwrap();
+        for lie in [
+            (len, width, own + 1),
+            (len, width, own - 1),
+            (len, width, 0),
+            (len, width, 255),
+            (len, width, 0x10_0000),
+            (bytes.plus(1), 1, 0),
+            (bytes.plus(1), 1, b'/'.into()),
+            (text, word, bytes.0 + 1),
+            (text, word, 0),
+            (parent, word, 0),
+            (parent, word, at.0 + 0x40),
+            (dentry, word, bench.pointer(parent).0),
+            (dentry, word, 0),
+        ] {
+            let (rows, ends) = mappings(&bench.with(&[lie]), &process);
+            assert!(is_told(&rows, &ends), "{name} {lie:x?} of {:?}", row.file);
+        }
+    }
+}
