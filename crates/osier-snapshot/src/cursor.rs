@@ -53,7 +53,7 @@ impl<'a> Cursor<'a> {
                 self.at = end;
                 Ok(taken)
             }
-            _ => Err(Malformed::new(
+            _ => Err(Malformed::ended(
                 self.at as u64,
                 format!("{what} ({n} bytes), but {} bytes are left", self.left()),
             )),

@@ -86,6 +86,8 @@ pub(crate) struct Malformed {
     pub(crate) offset: u64,
     /// What the format demands there.
     pub(crate) expected: String,
+    /// Whether the file ends there.
+    pub(crate) ended: bool,
 }
 
 impl Malformed {
@@ -93,6 +95,15 @@ impl Malformed {
         Self {
             offset,
             expected: expected.into(),
+            ended: false,
+        }
+    }
+
+    /// The file ends at `offset`, or before what must stand there does.
+    pub(crate) fn ended(offset: u64, expected: impl Into<String>) -> Self {
+        Self {
+            ended: true,
+            ..Self::new(offset, expected)
         }
     }
 

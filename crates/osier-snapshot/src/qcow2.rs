@@ -13,6 +13,7 @@ mod table;
 use std::io::Write;
 use std::path::Path;
 
+use crate::anomaly::Anomaly;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
 use crate::map::Map;
@@ -43,7 +44,19 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
     }
     let internal = table::read(map.bytes(), &image).map_err(bad)?;
     let chosen = choose(path, &internal, options.internal.as_deref())?;
-    let extents = clusters::of_state(map.bytes(), &image, chosen).map_err(bad)?;
+    let (extents, short) = clusters::of_state(map.bytes(), &image, chosen).map_err(bad)?;
+    let mut anomalies = Vec::new();
+    if let Some(short) = short {
+        anomalies.push(Anomaly::bytes(format!(
+            "the machine's state is cut short: at file offset {:#x}: expected {}",
+            short.offset, short.expected
+        )));
+    }
+    if image.is_corrupt() {
+        anomalies.push(Anomaly::bytes(
+            "QEMU marked the image as corrupt: its tables may be wrong",
+        ));
+    }
     let (state, place) = gather(path, &map, &extents, chosen.state_bytes, options)?;
     let all: Vec<String> = internal.iter().map(Internal::label).collect();
     let facts = vec![
@@ -70,7 +83,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         format: Format::Qcow2,
         file_bytes: map.len(),
         facts,
-        anomalies: Vec::new(),
+        anomalies,
     };
     stream::open_inside(state, around, options)
 }

@@ -55,7 +55,7 @@ pub(crate) fn of_bytes(
     }
     anomalies.extend(hyperv::hint(path).map(Anomaly::processors));
     let split = options.ram_split.filter(|split| *split < len);
-    let stretches = layout::stretches(len, split.unwrap_or(u64::MAX));
+    let stretches = layout::stretches(len, split.unwrap_or(u64::MAX), layout::FOUR_GIB);
     let (stretches, format) = match split {
         Some(_) => (stretches, Format::PcRam),
         None => (vec![(0, len, 0)], Format::Raw),

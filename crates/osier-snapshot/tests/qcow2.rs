@@ -11,6 +11,7 @@ mod made;
 
 use made::battle::battle;
 use made::{Made, PAGE, filler, opened, try_open};
+use osier_memory::{Cause, PhysAddr};
 use osier_snapshot::{Format, OpenOptions, Snapshot};
 use osier_testkit::containers::qcow2::{Shape, Snapshot as Internal, image};
 
@@ -177,6 +178,38 @@ fn claims_and_tables_that_cannot_be() {
     // An L2 table that is its own cluster, an L1 table that is an L2 table: work ends all the same.
     assert!(said(&with(&bytes, l2, (l2 as u64).to_be_bytes())).contains("no QEMU stream"));
     assert!(!said(&with(&bytes, l2_at, (l1 as u64).to_be_bytes())).is_empty());
+}
+
+#[test]
+fn a_state_is_read_as_far_as_its_tables_go() {
+    let stream = stream();
+    let bytes = image(
+        SHAPE,
+        &[Internal {
+            id: "1",
+            name: "a",
+            state: &stream,
+        }],
+    );
+    let word = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
+    let l1 = word(word(64) as usize) as usize;
+    let l2 = (word(l1 + 5 * 8) & !(1 << 63)) as usize;
+    let cut = opened(&with(&bytes, l2 + 4 * 8, 0_u64.to_be_bytes()));
+    assert_eq!(filler(&cut, PAGE as u64), 1);
+    let missing = cut.machine.memory.chunk(PhysAddr(6 * PAGE as u64));
+    assert!(matches!(
+        missing.unwrap_err().cause,
+        Cause::FileShort { .. }
+    ));
+    let said: Vec<String> = cut.info.anomalies.iter().map(ToString::to_string).collect();
+    assert!(
+        said[0].contains("the machine's state is cut short"),
+        "{said:?}"
+    );
+    assert!(said[1].contains("the stream is cut short"), "{said:?}");
+    // The feature bit that QEMU sets when the tables contradict themselves.
+    let corrupt = opened(&with(&bytes, 72, 2_u64.to_be_bytes()));
+    assert!(corrupt.info.anomalies[0].to_string().contains("corrupt"));
 }
 
 #[test]

@@ -162,7 +162,36 @@ fn what_mapped_ram_claims_must_be_in_the_file() {
     assert!(refused(&with(12, 8192)).contains("pages of 4096 bytes, not 8192"));
     assert!(refused(&with(20, 3)).contains("whose bitmap is at"));
     assert!(refused(&with(28, 3)).contains("whose pages start at"));
-    assert!(refused(&with(28, u64::MAX)).contains("room before the pages"));
+    // Pages behind the file's end are missing from it.
+    let snapshot = opened(&with(28, 1 << 40));
+    assert!(matches!(
+        snapshot
+            .machine
+            .memory
+            .chunk(PhysAddr(PAGE as u64))
+            .unwrap_err()
+            .cause,
+        Cause::FileShort { .. }
+    ));
+    assert_eq!(filler(&snapshot, 0), 0);
+}
+
+#[test]
+fn a_stream_of_mapped_pages_may_end_among_them() {
+    let good = mapped(5, 0b11111, 0);
+    let first = good
+        .windows(PAGE)
+        .position(|page| page == [1; PAGE])
+        .unwrap();
+    let snapshot = opened(&good[..first + 2 * PAGE + 9]);
+    assert_eq!(filler(&snapshot, PAGE as u64), 2);
+    let missing = snapshot.machine.memory.chunk(PhysAddr(2 * PAGE as u64));
+    assert!(matches!(
+        missing.unwrap_err().cause,
+        Cause::FileShort { .. }
+    ));
+    assert!(snapshot.info.anomalies[0].to_string().contains("cut short"));
+    assert!(snapshot.machine.cpus.is_empty());
 }
 
 #[test]

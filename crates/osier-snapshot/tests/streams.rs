@@ -60,6 +60,7 @@ fn every_combination_of_parts_is_read() {
             subsection: bits & 8 != 0,
             devices: bits & 16 != 0,
             vmdesc: bits & 32 != 0,
+            clock: None,
             trailing: Vec::new(),
         };
         let snapshot = opened(&made.stream());

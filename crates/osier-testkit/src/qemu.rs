@@ -76,6 +76,68 @@ impl Qemu {
         qemu
     }
 
+    /// Starts a machine with `arguments` whose processors never run: its memory is zeros, but for what
+    /// the `loader` device puts there. QEMU ends by itself when it cannot be such a machine.
+    ///
+    /// # Errors
+    ///
+    /// QEMU's own words, why it did not start.
+    ///
+    /// # Panics
+    ///
+    /// When QEMU does not do as it is told.
+    pub fn frozen(folder: &Path, arguments: &[String]) -> Result<Self, String> {
+        let said = folder.join("said");
+        let stderr = std::fs::File::create(&said).expect("a file for errors");
+        let mut child = Command::new("qemu-system-x86_64")
+            .args(["-S", "-accel", "tcg", "-nodefaults", "-display", "none"])
+            .args(["-vga", "none", "-qmp", "stdio"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let input = child.stdin.take().expect("a piped input");
+        let mut output = BufReader::new(child.stdout.take().expect("a piped output"));
+        let mut greeting = String::new();
+        let n = output.read_line(&mut greeting).expect("QEMU's greeting");
+        if n == 0 {
+            let _ = child.wait();
+            return Err(std::fs::read_to_string(&said).unwrap_or_default());
+        }
+        let mut qemu = Self {
+            child,
+            input,
+            output,
+            folder: folder.to_owned(),
+        };
+        qemu.qmp("qmp_capabilities", "{}");
+        Ok(qemu)
+    }
+
+    /// The guest-physical ranges of RAM as the machine has them, first byte, last byte and block;
+    /// without what lies below 1 MiB.
+    pub fn ram(&mut self) -> Vec<(u64, u64, String)> {
+        let tree = self.hmp("info mtree -f");
+        let view = tree
+            .split("FlatView #")
+            .find(|view| {
+                view.contains("Root memory region: system")
+                    || view.contains("Root memory region: memory")
+            })
+            .unwrap_or_default();
+        let range = |line: &str| {
+            let (addresses, rest) = line.trim().split_once(" (prio 0, ram): ")?;
+            let (first, last) = addresses.split_once('-')?;
+            let first = u64::from_str_radix(first, 16).ok()?;
+            let last = u64::from_str_radix(last, 16).ok()?;
+            let block = rest.split(" @").next()?.split(" KVM").next()?;
+            (first >= 1 << 20).then(|| (first, last, block.trim().to_owned()))
+        };
+        view.split("\\r\\n").filter_map(range).collect()
+    }
+
     /// The version in three numbers.
     pub fn version(&mut self) -> String {
         let text = self.hmp("info version");

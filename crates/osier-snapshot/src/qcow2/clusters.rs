@@ -19,12 +19,13 @@ pub(super) struct Extent {
     pub(super) len: u64,
 }
 
-/// The stretches of the state of `internal`, in order.
+/// The stretches of the state of `internal`, in order; and why they end before the state does, when
+/// the file or its tables do so.
 pub(super) fn of_state(
     file: &[u8],
     image: &Image,
     internal: &Internal,
-) -> Result<Vec<Extent>, Malformed> {
+) -> Result<(Vec<Extent>, Option<Malformed>), Malformed> {
     // A state has clusters of its own, and few of zeros, as a stream has no pages of zeros; so this
     // bounds the work.
     if internal.state_bytes / 2 > file.len() as u64 {
@@ -49,19 +50,24 @@ pub(super) fn of_state(
     let mut done = 0_u64;
     while done < internal.state_bytes {
         let at = start.saturating_add(done);
-        let l2 = l2_entry(file, image, internal, at, l2_bits, entry_bits)?;
-        for offset in parts(file, image, &l2)? {
+        let found = l2_entry(file, image, internal, at, l2_bits, entry_bits)
+            .and_then(|l2| Ok((parts(file, image, &l2)?, l2)));
+        let (parts, l2) = match found {
+            // The state is a stream: what comes before is of use.
+            Err(bad) if done > 0 => return Ok((held(file, extents).0, Some(bad))),
+            found => found?,
+        };
+        for offset in parts {
             let left = internal.state_bytes.saturating_sub(done);
             let len = image.part_bytes().min(left);
             push(&mut extents, Extent { offset, len });
             done = done.saturating_add(len);
         }
         if done < internal.state_bytes && !done.is_multiple_of(cluster) {
-            return Err(missing(&l2));
+            return Ok((held(file, extents).0, Some(missing(&l2))));
         }
     }
-    check(file, &extents)?;
-    Ok(extents)
+    Ok(held(file, extents))
 }
 
 /// An L2 entry, its bitmap, and where it stands in the file.
@@ -167,23 +173,31 @@ fn push(extents: &mut Vec<Extent>, next: Extent) {
     extents.push(next);
 }
 
-/// Checks that the stretches end inside the file.
-fn check(file: &[u8], extents: &[Extent]) -> Result<(), Malformed> {
-    for extent in extents {
-        let Some(offset) = extent.offset else {
-            continue;
-        };
-        if offset.saturating_add(extent.len) > file.len() as u64 {
-            return Err(Malformed::new(
-                offset,
-                format!(
-                    "{} bytes of the machine's state, but the file ends",
-                    extent.len
-                ),
-            ));
-        }
+/// The stretches up to the first that the file does not hold whole, and why they end there.
+fn held(file: &[u8], mut extents: Vec<Extent>) -> (Vec<Extent>, Option<Malformed>) {
+    let len = file.len() as u64;
+    let over = |extent: &Extent| {
+        let end = extent.offset.map(|at| at.saturating_add(extent.len));
+        end.is_some_and(|end| end > len)
+    };
+    let Some(number) = extents.iter().position(over) else {
+        return (extents, None);
+    };
+    extents.truncate(number.saturating_add(1));
+    let mut why = None;
+    if let Some(last) = extents.last_mut() {
+        let offset = last.offset.unwrap_or(len);
+        why = Some(Malformed::ended(
+            offset,
+            format!(
+                "{} bytes of the machine's state, but the file ends",
+                last.len
+            ),
+        ));
+        last.len = len.saturating_sub(offset);
     }
-    Ok(())
+    extents.retain(|extent| extent.len > 0);
+    (extents, why)
 }
 
 fn cursor(file: &[u8], at: u64) -> Cursor<'_> {

@@ -7,8 +7,10 @@ use crate::error::Malformed;
 /// Incompatible features, by bit.
 const EXTERNAL_DATA: u64 = 1 << 2;
 const EXTENDED_L2: u64 = 1 << 4;
-/// Dirty, corrupt, compression type: of no weight for a reader of what is not compressed.
-const HARMLESS: u64 = 1 | 1 << 1 | 1 << 3;
+/// QEMU met a contradiction in the tables.
+const CORRUPT: u64 = 1 << 1;
+/// Dirty, corrupt, compression type: none changes how what is not compressed is read.
+const KNOWN: u64 = 1 | CORRUPT | 1 << 3;
 
 /// Parts of a cluster in the bitmap of an extended L2 entry.
 pub(super) const PARTS: u32 = 32;
@@ -79,7 +81,7 @@ impl Image {
         } else {
             0
         };
-        let unknown = features & !(HARMLESS | EXTERNAL_DATA | EXTENDED_L2);
+        let unknown = features & !(KNOWN | EXTERNAL_DATA | EXTENDED_L2);
         if unknown != 0 {
             return Err(Malformed::new(
                 72,
@@ -109,6 +111,11 @@ impl Image {
             "a disk image whose data is in another file",
             "convert it with `qemu-img convert`, or load the snapshot in QEMU and write the memory with dump-guest-memory",
         ))
+    }
+
+    /// Whether QEMU marked it as corrupt.
+    pub(super) const fn is_corrupt(&self) -> bool {
+        self.features & CORRUPT != 0
     }
 
     pub(super) const fn cluster_bytes(&self) -> u64 {

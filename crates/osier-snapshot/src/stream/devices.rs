@@ -33,6 +33,22 @@ pub(crate) struct Found {
     pub(crate) anomalies: Vec<Anomaly>,
 }
 
+impl Found {
+    /// Adds what can be found from `at` on by name, of a stream whose sections cannot be followed.
+    fn and_by_name(mut self, at: Cursor<'_>) -> Self {
+        let known = |sections: &[Section], new: &Section| {
+            let mut sections = sections.iter();
+            sections.any(|old| old.name == new.name && old.instance == new.instance)
+        };
+        for section in by_name(&at).sections {
+            if !known(&self.sections, &section) {
+                self.sections.push(section);
+            }
+        }
+        self
+    }
+}
+
 /// Takes a section's header, without its type.
 pub(crate) fn header(at: &mut Cursor<'_>) -> Result<Section, Malformed> {
     let id = at.be32("a section's number")?;
@@ -49,24 +65,43 @@ pub(crate) fn header(at: &mut Cursor<'_>) -> Result<Section, Malformed> {
     })
 }
 
-/// Passes a section whose type has been taken, at file offset `start`: one that stands before RAM,
+/// Takes a section whose type has been taken, at file offset `start`: one that stands before RAM,
 /// which only streams with footers have.
-pub(crate) fn pass(at: &mut Cursor<'_>, start: u64) -> Result<(), Malformed> {
-    let section = header(at)?;
-    let bytes = end_of(*at, section.id, false)
-        .and_then(|end| end.checked_sub(at.at())?.checked_add(5))
+pub(crate) fn pass(at: &mut Cursor<'_>, start: u64) -> Result<Section, Malformed> {
+    let mut section = header(at)?;
+    section.payload.end = end_of(*at, section.id, false)
         .ok_or_else(|| Malformed::new(start, format!("the end of section {:?}", section.name)))?;
+    let bytes = section.payload.len().saturating_add(5);
     at.take(bytes, "a section's payload")?;
-    Ok(())
+    Ok(section)
+}
+
+/// Where the memory starts that a `virtio-mem` device lends, whose block has `bytes`.
+///
+/// Its state holds, big-endian, the start, the length and the size of its units, one after another
+/// (QEMU `hw/virtio/virtio-mem.c`, `vmstate_virtio_mem_sanity_checks`), at no fixed place.
+pub(crate) fn lent(payload: &[u8], bytes: u64) -> Option<u64> {
+    const LEN: usize = 8;
+    memchr::memmem::find_iter(payload, &bytes.to_be_bytes()).find_map(|at| {
+        let start = payload.get(at.checked_sub(LEN)?..at)?.first_chunk()?;
+        let start = u64::from_be_bytes(*start);
+        let unit = payload.get(at.checked_add(LEN)?..)?.first_chunk()?;
+        let unit = u64::from_be_bytes(*unit);
+        let good = unit.is_power_of_two() && unit >= 1 << 20 && start >= crate::layout::FOUR_GIB;
+        (good && start.is_multiple_of(unit) && bytes.is_multiple_of(unit)).then_some(start)
+    })
 }
 
 /// Finds the sections from `at` on.
 pub(crate) fn find(at: &mut Cursor<'_>, footers: bool) -> Found {
     if footers {
-        with_footers(at)
-    } else {
-        without_footers(at)
+        return with_footers(at);
     }
+    let mut found = by_name(at);
+    found.anomalies.push(Anomaly::harmless(
+        "the stream has no section footers; only its cpu sections are read",
+    ));
+    found
 }
 
 fn with_footers(at: &mut Cursor<'_>) -> Found {
@@ -76,6 +111,7 @@ fn with_footers(at: &mut Cursor<'_>) -> Found {
         anomalies: Vec::new(),
     };
     loop {
+        let here = *at;
         let start = at.at();
         match at.u8("a section") {
             Ok(EOF) => {
@@ -88,7 +124,7 @@ fn with_footers(at: &mut Cursor<'_>) -> Found {
                     "the stream breaks off at file offset {start:#x}, after {} sections",
                     found.sections.len()
                 )));
-                return found;
+                return found.and_by_name(here);
             }
         }
         let whole = header(at).ok().and_then(|mut section| {
@@ -99,9 +135,9 @@ fn with_footers(at: &mut Cursor<'_>) -> Found {
         });
         let Some(section) = whole else {
             found.anomalies.push(Anomaly::processors(format!(
-                "the section at file offset {start:#x} has no end; later ones are not read"
+                "the section at file offset {start:#x} has no end; of later ones only cpu sections are read"
             )));
-            return found;
+            return found.and_by_name(here);
         };
         let after = section
             .payload
@@ -134,32 +170,43 @@ fn end_of(at: Cursor<'_>, id: u32, may_end: bool) -> Option<usize> {
     })
 }
 
-/// The `cpu` sections by their header `04 id 03 "cpu" instance version`.
-fn without_footers(at: &mut Cursor<'_>) -> Found {
+/// The `cpu` sections and the clock's by their header, `04 id 03 "cpu" instance version`, wherever
+/// one stands from `at` on.
+pub(crate) fn by_name(at: &Cursor<'_>) -> Found {
     let mut found = Found {
         sections: Vec::new(),
         end: None,
-        anomalies: vec![Anomaly::harmless(
-            "the stream has no section footers; only its cpu sections are read",
-        )],
+        anomalies: Vec::new(),
     };
+    /// The most processors that may be missing in a row.
+    const GAP: u32 = 256;
     let start = at.at();
-    for hit in memchr::memmem::find_iter(at.rest(), b"\x03cpu") {
-        let Some(kind) = hit.checked_sub(5) else {
-            continue;
-        };
-        let mut here = *at;
-        let opens = here.take(kind, "a section").is_ok() && here.u8("a section").ok() == Some(FULL);
-        if !opens {
-            continue;
-        }
-        if let Ok(mut section) = header(&mut here)
-            && section.instance as usize == found.sections.len()
-            && (3..=64).contains(&section.version)
-        {
-            section.payload = here.at()..start.saturating_add(at.rest().len());
-            section.open_end = true;
-            found.sections.push(section);
+    let mut cpus = 0_u32; // the least instance that may follow
+    for name in [&b"\x03cpu"[..], b"\x0bmc146818rtc"] {
+        for hit in memchr::memmem::find_iter(at.rest(), name) {
+            let Some(kind) = hit.checked_sub(5) else {
+                continue;
+            };
+            let mut here = *at;
+            let opens =
+                here.take(kind, "a section").is_ok() && here.u8("a section").ok() == Some(FULL);
+            let Some(mut section) = header(&mut here).ok().filter(|_| opens) else {
+                continue;
+            };
+            let good = if section.name == "cpu" {
+                (cpus..cpus.saturating_add(GAP)).contains(&section.instance)
+                    && (3..=64).contains(&section.version)
+            } else {
+                section.instance == 0 && (1..=3).contains(&section.version)
+            };
+            if good {
+                if section.name == "cpu" {
+                    cpus = section.instance.saturating_add(1);
+                }
+                section.payload = here.at()..start.saturating_add(at.rest().len());
+                section.open_end = true;
+                found.sections.push(section);
+            }
         }
     }
     found
@@ -177,7 +224,7 @@ pub(crate) fn follows(rest: &[u8]) -> bool {
             ram::name(&mut at, "a subsection").is_ok_and(|name| name.starts_with("cpu/"))
         }
         Ok(FOOTER) => {
-            at.be32("a section's number").is_ok() && matches!(at.peek(), Some(EOF | FULL))
+            at.be32("a section's number").is_ok() && matches!(at.peek(), None | Some(EOF | FULL))
         }
         _ => false,
     }

@@ -8,10 +8,11 @@ use std::path::Path;
 
 use osier_memory::{CpuState, Segment};
 
-use super::Contents;
 use super::memory::Entries;
+use super::place::Clock;
 use super::ram::{Block, PAGE, Sent};
 use super::xbzrle::Delta;
+use super::{Broken, Contents};
 use crate::anomaly::{Anomaly, Effect};
 use crate::cursor::Cursor;
 use crate::error::Malformed;
@@ -20,7 +21,7 @@ use crate::map::Map;
 
 /// The last byte is the version: raise it with every change to this file's layout or to what the
 /// pass makes of a stream.
-const MAGIC: [u8; 8] = *b"OSIERSX\x04";
+const MAGIC: [u8; 8] = *b"OSIERSX\x05";
 /// Where a stream's index lies.
 pub(crate) struct Place {
     kept: Kept,
@@ -114,6 +115,7 @@ fn encode(contents: &Contents) -> Vec<u8> {
     for block in &contents.blocks {
         text(&mut out, &block.name);
         words(&mut out, &[block.bytes, block.first, block.absent]);
+        optional(&mut out, block.plugged);
     }
     texts(&mut out, &contents.sections);
     let sent = contents.sent;
@@ -129,6 +131,13 @@ fn encode(contents: &Contents) -> Vec<u8> {
             sent.repeated,
             contents.vmdesc_bytes,
         ],
+    );
+    optional(&mut out, contents.clock.map(|clock| clock.below));
+    optional(&mut out, contents.clock.map(|clock| clock.above));
+    optional(&mut out, contents.broken.map(|broken| broken.at));
+    words(
+        &mut out,
+        &[contents.broken.is_some_and(|broken| broken.cut).into()],
     );
     text(&mut out, &contents.cpu_layout);
     anomalies(&mut out, &contents.anomalies);
@@ -201,6 +210,12 @@ fn read_anomalies(at: &mut Cursor<'_>) -> Result<Vec<Anomaly>, Malformed> {
     (0..count).map(&mut one).collect()
 }
 
+fn read_optional(at: &mut Cursor<'_>) -> Result<Option<u64>, Malformed> {
+    let there = at.le64("whether a word is there")? != 0;
+    let value = at.le64("a word")?;
+    Ok(there.then_some(value))
+}
+
 fn decode(at: &mut Cursor<'_>) -> Result<Contents, Malformed> {
     const WHAT: &str = "a word";
     let mut contents = Contents {
@@ -214,6 +229,7 @@ fn decode(at: &mut Cursor<'_>) -> Result<Contents, Malformed> {
             bytes: at.le64(WHAT)?,
             first: at.le64(WHAT)?,
             absent: at.le64(WHAT)?,
+            plugged: read_optional(at)?,
         });
     }
     contents.sections = read_texts(at)?;
@@ -227,6 +243,14 @@ fn decode(at: &mut Cursor<'_>) -> Result<Contents, Malformed> {
         repeated: at.le64(WHAT)?,
     };
     contents.vmdesc_bytes = at.le64(WHAT)?;
+    let clock = (read_optional(at)?, read_optional(at)?);
+    contents.clock = match clock {
+        (Some(below), Some(above)) => Some(Clock { below, above }),
+        _ => None,
+    };
+    let broken = read_optional(at)?;
+    let cut = at.le64(WHAT)? != 0;
+    contents.broken = broken.map(|at| Broken { at, cut });
     contents.cpu_layout = read_text(at)?;
     contents.anomalies = read_anomalies(at)?;
     for _ in 0..at.le64("the number of deltas")? {
@@ -255,11 +279,7 @@ fn decode_cpu(at: &mut Cursor<'_>) -> Result<CpuState, Malformed> {
     for slot in [&mut cpu.rip, &mut cpu.cr3, &mut cpu.a20_mask] {
         *slot = next()?;
     }
-    let mut optional = || -> Result<Option<u64>, Malformed> {
-        let there = next()? != 0;
-        let value = next()?;
-        Ok(there.then_some(value))
-    };
+    let mut optional = || read_optional(at);
     for slot in [&mut cpu.rflags, &mut cpu.cr0, &mut cpu.cr2, &mut cpu.cr4] {
         *slot = optional()?;
     }

@@ -22,6 +22,8 @@ pub(super) struct Mapped<'a> {
     /// The offset of the first page.
     pages: u64,
     count: u64,
+    /// The file's length: a file that was cut short ends among the pages.
+    end: u64,
 }
 
 /// Takes the header of a block of `bytes`, its bitmap and its pages; `None` for a block that is not
@@ -56,24 +58,20 @@ pub(super) fn take<'a>(at: &mut Cursor<'a>, bytes: u64) -> Result<Option<Mapped<
         )));
     };
     let bitmap = at.take(words.saturating_mul(8), "a bitmap of mapped-ram")?;
-    let gap = usize::try_from(pages)
-        .ok()
-        .and_then(|pages| pages.checked_sub(at.at()));
-    let gap = gap.ok_or_else(|| {
+    let end = (at.at() as u64).saturating_add(at.left() as u64);
+    let gap = pages.checked_sub(at.at() as u64).ok_or_else(|| {
         bad(format!(
             "{WHAT} whose pages start at {:#x} or later",
             at.at()
         ))
     })?;
-    at.take(gap, "room before the pages of mapped-ram")?;
-    at.take(
-        usize::try_from(bytes).unwrap_or(usize::MAX),
-        "the pages of mapped-ram",
-    )?;
+    let whole = gap.saturating_add(bytes).min(at.left() as u64);
+    at.take(whole as usize, "the pages of mapped-ram")?;
     Ok(Some(Mapped {
         bitmap,
         pages,
         count,
+        end,
     }))
 }
 
@@ -87,6 +85,10 @@ impl Mapped<'_> {
         let pages = usize::try_from(self.count).unwrap_or(usize::MAX);
         let mut offset = self.pages;
         for there in bits.take(pages) {
+            if there && offset.saturating_add(PAGE) > self.end {
+                entries.push(Entry::Absent.encode());
+                continue;
+            }
             let (entry, count) = if there {
                 (Entry::Raw(offset), &mut sent.raw)
             } else {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use flate2::read::ZlibDecoder;
 use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory, ZERO_PAGE};
 
-use super::ram::{Entry, PAGE};
+use super::ram::{Block, Entry, PAGE};
 use super::xbzrle::{self, Delta};
 use crate::cache::PageCache;
 use crate::map::Map;
@@ -52,65 +52,35 @@ pub(crate) struct Placed {
     pub(crate) first: u64,
 }
 
-/// The memory of a stream.
-pub(crate) struct StreamMemory {
+/// The pages of a stream, by the number of their entry.
+pub(crate) struct Pages {
     map: Map,
     entries: Entries,
     deltas: Vec<Delta>,
-    /// Sorted by address, disjoint.
-    placed: Vec<Placed>,
-    runs: Vec<PhysRun>,
     /// Decoded pages by the file offset of their bytes.
     kept: PageCache,
 }
 
-impl StreamMemory {
-    /// The memory of `placed`. `gaps`: some pages may be absent, and the runs go around them.
-    pub(crate) fn new(
-        map: Map,
-        entries: Entries,
-        deltas: Vec<Delta>,
-        mut placed: Vec<Placed>,
-        gaps: bool,
-        kept: PageCache,
-    ) -> Self {
-        placed.sort_by_key(|placed| placed.start);
-        let mut stretches = Vec::new();
-        for placed in &placed {
-            if !gaps {
-                stretches.push((placed.start, placed.len));
-                continue;
-            }
-            for page in 0..placed.len / PAGE {
-                if entries.get(placed.first.saturating_add(page)) == Entry::Absent {
-                    continue;
-                }
-                let start = placed.start.saturating_add(page.saturating_mul(PAGE));
-                match stretches.last_mut() {
-                    Some((from, len)) if start == u64::saturating_add(*from, *len) => {
-                        *len = len.saturating_add(PAGE);
-                    }
-                    _ => stretches.push((start, PAGE)),
-                }
-            }
-        }
+impl Pages {
+    /// The pages that `entries` tell of in `map`; at most `cache_bytes` of decoded ones are kept.
+    pub(crate) fn new(map: Map, entries: Entries, deltas: Vec<Delta>, cache_bytes: u64) -> Self {
         Self {
             map,
             entries,
             deltas,
-            placed,
-            runs: sweep::join(stretches),
-            kept,
+            kept: PageCache::new(cache_bytes),
         }
     }
 
-    /// The number of the entry of the page at `pa`, and the bytes left in its stretch.
-    fn number(&self, pa: PhysAddr) -> Option<(u64, u64)> {
-        let next = self.placed.partition_point(|p| p.start <= pa.0);
-        let placed = self.placed.get(next.checked_sub(1)?)?;
-        let inside = pa.0.wrapping_sub(placed.start);
-        let left = placed.len.checked_sub(inside).filter(|left| *left > 0)?;
-        Some((placed.first.saturating_add(inside / PAGE), left))
+    /// The first `most` bytes of `block`; a page that cannot be read is left out, with all after it.
+    pub(crate) fn block(&self, block: &Block, most: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for page in 0..block.bytes.min(most) / PAGE {
+            let entry = self.entries.get(block.first.saturating_add(page));
+            let Ok(page) = self.page(entry) else { break };
+            bytes.extend_from_slice(page.get(..PAGE as usize).unwrap_or_default());
+        }
+        bytes
     }
 
     /// The page of `entry`.
@@ -187,6 +157,65 @@ impl StreamMemory {
         ZlibDecoder::new(data).read_exact(&mut page).ok()?;
         Some(Arc::from(page))
     }
+}
+
+/// What a byte that cannot be read means.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Causes {
+    /// Of a page that was not sent.
+    pub(crate) absent: Cause,
+    /// Where nothing is placed.
+    pub(crate) outside: Cause,
+}
+
+/// The memory of a stream.
+pub(crate) struct StreamMemory {
+    pages: Pages,
+    /// Sorted by address, disjoint.
+    placed: Vec<Placed>,
+    runs: Vec<PhysRun>,
+    causes: Causes,
+}
+
+impl StreamMemory {
+    /// The memory of `placed`. `gaps`: some pages may be absent, and the runs go around them.
+    pub(crate) fn new(pages: Pages, mut placed: Vec<Placed>, gaps: bool, causes: Causes) -> Self {
+        placed.sort_by_key(|placed| placed.start);
+        let mut stretches = Vec::new();
+        for placed in &placed {
+            if !gaps {
+                stretches.push((placed.start, placed.len));
+                continue;
+            }
+            for page in 0..placed.len / PAGE {
+                if pages.entries.get(placed.first.saturating_add(page)) == Entry::Absent {
+                    continue;
+                }
+                let start = placed.start.saturating_add(page.saturating_mul(PAGE));
+                match stretches.last_mut() {
+                    Some((from, len)) if start == u64::saturating_add(*from, *len) => {
+                        *len = len.saturating_add(PAGE);
+                    }
+                    _ => stretches.push((start, PAGE)),
+                }
+            }
+        }
+        Self {
+            pages,
+            placed,
+            runs: sweep::join(stretches),
+            causes,
+        }
+    }
+
+    /// The number of the entry of the page at `pa`, and the bytes left in its stretch.
+    fn number(&self, pa: PhysAddr) -> Option<(u64, u64)> {
+        let next = self.placed.partition_point(|p| p.start <= pa.0);
+        let placed = self.placed.get(next.checked_sub(1)?)?;
+        let inside = pa.0.wrapping_sub(placed.start);
+        let left = placed.len.checked_sub(inside).filter(|left| *left > 0)?;
+        Some((placed.first.saturating_add(inside / PAGE), left))
+    }
 
     /// Fills `buf` from `pa` on; returns the bytes filled. Raw pages that lie near one another in
     /// the file are read at once.
@@ -201,7 +230,7 @@ impl StreamMemory {
             let left = usize::try_from(left).unwrap_or(rest.len());
             let len = rest.len().min(left);
             let rest = rest.get_mut(..len).unwrap_or_default();
-            let entry = self.entries.get(number);
+            let entry = self.pages.entries.get(number);
             let n = match entry {
                 Entry::Raw(offset) => self.fill_raw(number, offset, at, rest, scratch),
                 Entry::Fill(byte) => {
@@ -209,7 +238,7 @@ impl StreamMemory {
                     rest.get_mut(..n).unwrap_or_default().fill(byte);
                     n
                 }
-                _ => match self.page(entry) {
+                _ => match self.pages.page(entry) {
                     Ok(page) => {
                         let page = page.advanced(at.in_page() as usize);
                         let n = page.len().min(rest.len());
@@ -244,7 +273,7 @@ impl StreamMemory {
         let mut pages = 1_u64;
         let most = (rest.len() as u64).saturating_add(inside).div_ceil(PAGE);
         for next in 1..most {
-            match self.entries.get(number.saturating_add(next)) {
+            match self.pages.entries.get(number.saturating_add(next)) {
                 Entry::Fill(_) => {}
                 Entry::Raw(offset_of) => {
                     let gap = offset_of.checked_sub(end);
@@ -265,7 +294,7 @@ impl StreamMemory {
         let Some(read) = scratch.get_mut(..span) else {
             return 0;
         };
-        if self.map.read_at(offset, read).is_err() {
+        if self.pages.map.read_at(offset, read).is_err() {
             return 0;
         }
         let mut done = 0_usize;
@@ -277,7 +306,7 @@ impl StreamMemory {
             let Some(into) = rest.get_mut(done..done.saturating_add(n)) else {
                 break;
             };
-            match self.entries.get(number.saturating_add(page)) {
+            match self.pages.entries.get(number.saturating_add(page)) {
                 Entry::Raw(here) => {
                     let from = (here.saturating_sub(offset) as usize).saturating_add(skip);
                     match read.get(from..from.saturating_add(n)) {
@@ -300,8 +329,13 @@ impl PhysicalMemory for StreamMemory {
     }
 
     fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
-        let (number, _) = self.number(pa).ok_or(Fault::at_phys(Cause::NoRam, pa))?;
-        let page = self.page(self.entries.get(number));
+        let (number, _) = self
+            .number(pa)
+            .ok_or(Fault::at_phys(self.causes.outside, pa))?;
+        let page = match self.pages.entries.get(number) {
+            Entry::Absent => Err(self.causes.absent),
+            entry => self.pages.page(entry),
+        };
         let page = page.map_err(|cause| Fault::at_phys(cause, pa))?;
         Ok(page.advanced(pa.in_page() as usize))
     }

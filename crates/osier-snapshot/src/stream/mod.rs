@@ -12,28 +12,34 @@ mod devices;
 mod index;
 mod mapped;
 mod memory;
+mod place;
 mod ram;
 mod reader;
+mod srat;
 mod vmdesc;
 mod xbzrle;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use osier_memory::{CpuState, Hint, Machine, PhysAddr, PhysRun};
+use osier_memory::{Cause, CpuState, Hint, Machine, PhysRun};
 
 use crate::anomaly::Anomaly;
-use crate::cache::PageCache;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
+use crate::layout::{self, Kind};
 use crate::map::Map;
 use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
 use crate::panda;
-use memory::{Entries, Placed, StreamMemory};
+use memory::{Causes, Entries, Pages, Placed, StreamMemory};
+use place::{Clock, Clues, Places};
 use ram::{Block, PAGE};
 use xbzrle::Delta;
 
 pub(crate) use reader::MAGIC;
+
+/// The block with ACPI's tables, as the firmware is handed them.
+const TABLES: &str = "/rom@etc/acpi/tables";
 
 /// A stream's contents, apart from its pages. This is what an index file keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,8 +66,21 @@ pub(crate) struct Contents {
     pub(crate) cpu_layout: String,
     /// The length of the stream's description in bytes; 0 when it has none.
     pub(crate) vmdesc_bytes: u64,
+    /// What the clock's CMOS says of RAM.
+    pub(crate) clock: Option<Clock>,
+    /// Where the stream breaks off or makes no sense any more, when it does so before its end.
+    pub(crate) broken: Option<Broken>,
     /// Oddities that were survived.
     pub(crate) anomalies: Vec<Anomaly>,
+}
+
+/// How far a stream could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// The file offset that was not passed.
+    pub(crate) at: u64,
+    /// Whether the file ends there.
+    pub(crate) cut: bool,
 }
 
 /// An opened stream.
@@ -162,7 +181,10 @@ pub(crate) fn open(
         return machine(map, contents, entries, options);
     }
     let (contents, entries) = reader::read(map.bytes(), &mut |range| map.release(range))?;
-    if let Some(place) = &cached {
+    if let Some(place) = cached
+        .as_ref()
+        .filter(|_| entries.len() as u64 <= map.len())
+    {
         place.save(&contents, &entries);
     }
     machine(map, contents, Entries::Owned(entries), options)
@@ -175,29 +197,47 @@ fn machine(
     options: &OpenOptions,
 ) -> Result<Stream, Malformed> {
     let mut anomalies = contents.anomalies.clone();
-    let main = main_block(&contents.blocks)?;
-    if main.name != "pc.ram" {
-        anomalies.push(Anomaly::bytes(format!(
-            "the block {:?} is taken for the machine's RAM",
-            main.name
-        )));
-    }
-    let machine_type = contents.machine.as_deref();
-    let below = options
-        .ram_split
-        .unwrap_or_else(|| crate::layout::below_4g(machine_type, main.bytes));
+    let pages = Pages::new(map, entries, contents.deltas.clone(), options.cache_bytes);
+    let ranges = affinities(&contents, &pages);
+    let clues = Clues {
+        kind: kind(&contents),
+        clock: contents.clock,
+        ranges: &ranges,
+        whole: contents.broken.is_none() && contents.footers,
+        told: options.ram_split,
+    };
+    let places = place::place(&contents.blocks, &clues).ok_or_else(|| {
+        let names: Vec<&str> = contents.blocks.iter().map(|b| b.name.as_str()).collect();
+        let expected = format!("a RAM block pc.ram among the blocks {}", names.join(", "));
+        Malformed::new(0, expected)
+    })?;
+    anomalies.extend(places.anomalies.iter().cloned());
+    let mapped = contents
+        .capabilities
+        .iter()
+        .any(|name| name == "mapped-ram");
     let mut placed = Vec::new();
-    let mut ram = Vec::new();
-    for (start, len, offset) in crate::layout::stretches(main.bytes, below) {
+    let mut gaps = false;
+    for piece in &places.pieces {
         placed.push(Placed {
-            start,
-            len,
-            first: main.first.saturating_add(offset / PAGE),
+            start: piece.start,
+            len: piece.len,
+            first: piece.block.first.saturating_add(piece.offset / PAGE),
         });
-        ram.push(PhysRun {
-            start: PhysAddr(start),
-            len,
-        });
+        gaps |= piece.block.absent > 0;
+    }
+    for block in &contents.blocks {
+        // What virtio-mem lends no memory for is not sent.
+        let wanted = places
+            .pieces
+            .iter()
+            .any(|piece| std::ptr::eq(piece.block, block));
+        if wanted && block.absent > 0 && block.plugged.is_none() {
+            anomalies.push(Anomaly::bytes(format!(
+                "{} pages of {} are not in the stream",
+                block.absent, block.name
+            )));
+        }
     }
     let bios = contents.blocks.iter().find(|block| block.name == "pc.bios");
     if let Some(bios) = bios
@@ -211,22 +251,28 @@ fn machine(
             len: bios.bytes,
             first: bios.first,
         });
+        gaps |= bios.absent > 0;
     }
-    let facts = facts(&contents, main, below);
-    if main.absent > 0 {
-        anomalies.push(Anomaly::bytes(format!(
-            "{} pages of {} are not in the stream",
-            main.absent, main.name
-        )));
-    }
+    let facts = facts(&contents, &places);
     let hints = contents
         .machine
         .into_iter()
         .map(Hint::MachineType)
         .collect();
-    let cache = PageCache::new(options.cache_bytes);
-    let gaps = main.absent > 0;
-    let memory = StreamMemory::new(map, entries, contents.deltas, placed, gaps, cache);
+    let causes = Causes {
+        absent: match contents.broken {
+            Some(Broken { at, cut: true }) => Cause::FileShort { offset: at },
+            _ => Cause::NotCaptured,
+        },
+        // With mapped-ram the pages of a block stand before the next block's name.
+        outside: if places.unplaced || contents.broken.is_some() && mapped {
+            Cause::NotCaptured
+        } else {
+            Cause::NoRam
+        },
+    };
+    let ram = places.ram;
+    let memory = StreamMemory::new(pages, placed, gaps, causes);
     Ok(Stream {
         machine: Machine {
             memory: Arc::new(memory),
@@ -239,28 +285,36 @@ fn machine(
     })
 }
 
-/// The block that is the machine's RAM: `pc.ram`, or else the largest that is no device's.
-fn main_block(blocks: &[Block]) -> Result<&Block, Malformed> {
-    const DEVICES: &[&str] = &[
-        "vram", ".rom", ".bios", "/rom@", "flash", "vga", "qxl", "virtio",
-    ];
-    let pc_ram = blocks.iter().find(|block| block.name == "pc.ram");
-    let largest = || {
-        blocks
-            .iter()
-            .filter(|block| !DEVICES.iter().any(|device| block.name.contains(device)))
-            .max_by_key(|block| block.bytes)
-    };
-    pc_ram.or_else(largest).ok_or_else(|| {
-        let names: Vec<&str> = blocks.iter().map(|block| block.name.as_str()).collect();
-        Malformed::new(
-            0,
-            format!("a RAM block pc.ram among the blocks {}", names.join(", ")),
-        )
-    })
+/// The entries of the SRAT, where something may depend on them.
+fn affinities(contents: &Contents, pages: &Pages) -> Vec<srat::Affinity> {
+    /// The most bytes of tables that are looked at.
+    const MOST: u64 = 4 << 20;
+    let candidates = place::candidates(&contents.blocks);
+    let ram: u64 = candidates
+        .iter()
+        .map(|b| b.bytes)
+        .fold(0, u64::saturating_add);
+    let plain = candidates.len() == 1 && (contents.clock.is_some() || ram < 2 << 30);
+    let mut blocks = contents.blocks.iter();
+    match blocks.find(|block| block.name == TABLES) {
+        Some(tables) if !plain || ram > layout::AMD_HOLE / 2 => {
+            srat::find(&pages.block(tables, MOST))
+        }
+        _ => Vec::new(),
+    }
 }
 
-fn facts(contents: &Contents, main: &Block, below: u64) -> Vec<(&'static str, String)> {
+/// What is known of the machine by names.
+fn kind(contents: &Contents) -> Kind<'_> {
+    let bridge = |name: &String| name.ends_with("/mch");
+    Kind {
+        machine: contents.machine.as_deref(),
+        q35: contents.sections.iter().any(bridge),
+        acpi: contents.blocks.iter().any(|block| block.name == TABLES),
+    }
+}
+
+fn facts(contents: &Contents, places: &Places<'_>) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if let Some(machine) = &contents.machine {
         facts.push(("machine type", machine.clone()));
@@ -268,8 +322,23 @@ fn facts(contents: &Contents, main: &Block, below: u64) -> Vec<(&'static str, St
     if !contents.capabilities.is_empty() {
         facts.push(("capabilities", contents.capabilities.join(", ")));
     }
-    facts.push(("RAM bytes", main.bytes.to_string()));
-    facts.push(("RAM below 4 GiB", below.min(main.bytes).to_string()));
+    facts.push(("RAM bytes", places.ram_bytes.to_string()));
+    facts.push(("RAM below 4 GiB", places.below.to_string()));
+    if places.below < places.ram_bytes {
+        facts.push(("RAM is divided by", places.said_by.to_owned()));
+    }
+    let pieces: Vec<String> = places
+        .pieces
+        .iter()
+        .map(|piece| format!("{} at {:#x}", piece.block.name, piece.start))
+        .collect();
+    if places
+        .pieces
+        .iter()
+        .any(|piece| piece.block.name != "pc.ram")
+    {
+        facts.push(("RAM lies", pieces.join(", ")));
+    }
     let blocks: Vec<String> = contents
         .blocks
         .iter()

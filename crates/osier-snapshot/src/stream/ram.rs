@@ -8,6 +8,10 @@ use crate::error::Malformed;
 /// Bytes of a page; x86's.
 pub(crate) const PAGE: u64 = 4096;
 
+/// Pages of RAM that are believed of any stream: one that was cut short need not hold a record for
+/// each.
+const CUT_PAGES: u64 = 1 << 22;
+
 // Flags of a record, in the low bits of its page offset.
 const FILL: u64 = 0x02;
 const MEM_SIZE: u64 = 0x04;
@@ -71,6 +75,9 @@ pub(crate) struct Block {
     pub(crate) first: u64,
     /// How many of its pages the stream does not send; known after the pass.
     pub(crate) absent: u64,
+    /// Of memory that `virtio-mem` lends: where it starts in guest-physical memory, 0 when that could
+    /// not be read.
+    pub(crate) plugged: Option<u64>,
 }
 
 /// How pages were sent.
@@ -83,6 +90,13 @@ pub(crate) struct Sent {
     pub(crate) delta: u64,
     /// Pages that were sent whole once more; the last sending counts.
     pub(crate) repeated: u64,
+}
+
+impl Sent {
+    /// Whether no page was sent.
+    pub(crate) fn none(&self) -> bool {
+        (self.raw, self.fill, self.compressed, self.delta) == (0, 0, 0, 0)
+    }
 }
 
 /// Capabilities of the configuration that change what stands in a block list.
@@ -103,6 +117,8 @@ pub(crate) struct Ram {
     /// The deltas, in the order of the stream.
     pub(crate) deltas: Vec<Delta>,
     pub(crate) sent: Sent,
+    /// The sum of the blocks' lengths, as the list's head says it.
+    pub(crate) total: u64,
     /// The capabilities that change what the block list holds.
     capabilities: Capabilities,
     /// Whether the stream says that it waits for pages on other channels.
@@ -212,10 +228,19 @@ impl Ram {
         // Bytes of RAM whose pages are records of the stream.
         let mut sent = 0_u64;
         let mut maps = Vec::new();
+        self.total = total;
+        let mut ended = None;
         while sum < total {
             let here = at.at() as u64;
-            let name = name(at, "a RAM block's name")?;
-            let bytes = at.be64("a RAM block's length")?;
+            let entry = self.block(at);
+            let (name, bytes, map) = match entry {
+                // Its pages follow each block of the list, so the blocks before are of use.
+                Err(bad) if bad.ended && self.capabilities.mapped_ram && sum > 0 => {
+                    ended = Some(bad);
+                    break;
+                }
+                entry => entry?,
+            };
             let first = sum / PAGE;
             sum = sum.saturating_add(bytes);
             if bytes == 0 || !bytes.is_multiple_of(PAGE) || sum > total {
@@ -230,14 +255,6 @@ impl Ram {
             if self.blocks.len() >= 4096 {
                 return Err(Malformed::new(here, "at most 4096 RAM blocks"));
             }
-            if self.capabilities.ignore_shared {
-                at.be64("a RAM block's address")?;
-            }
-            let map = if self.capabilities.mapped_ram {
-                mapped::take(at, bytes)?
-            } else {
-                None
-            };
             sent = sent.saturating_add(if map.is_some() { 0 } else { bytes });
             maps.push(map);
             self.blocks.push(Block {
@@ -245,11 +262,12 @@ impl Ram {
                 bytes,
                 first,
                 absent: 0,
+                plugged: None,
             });
         }
         // The cheapest page costs nine bytes in a record and a bit of a bitmap before its 4,096
-        // bytes otherwise, so this bounds what is allocated.
-        let most = (left / 9).saturating_add(1);
+        // bytes otherwise, so this bounds what is allocated; a stream that was cut short has less.
+        let most = (left / 9).saturating_add(1).max(CUT_PAGES);
         if sent / PAGE > most {
             return Err(Malformed::new(
                 start,
@@ -265,7 +283,25 @@ impl Ram {
                 self.entries.resize(pages, 0);
             }
         }
-        Ok(())
+        ended.map_or(Ok(()), Err)
+    }
+
+    /// Takes one block of the list: its name, its length, and its pages with `mapped-ram`.
+    fn block<'a>(
+        &self,
+        at: &mut Cursor<'a>,
+    ) -> Result<(String, u64, Option<mapped::Mapped<'a>>), Malformed> {
+        let name = name(at, "a RAM block's name")?;
+        let bytes = at.be64("a RAM block's length")?;
+        if self.capabilities.ignore_shared {
+            at.be64("a RAM block's address")?;
+        }
+        let map = if self.capabilities.mapped_ram {
+            mapped::take(at, bytes)?
+        } else {
+            None
+        };
+        Ok((name, bytes, map))
     }
 
     /// Lays a delta on what the page was before.

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::Contents;
 use super::devices::{self, Section};
-use super::ram::{self, Capabilities, Ram};
-use super::{cpu, vmdesc};
+use super::place::Clock;
+use super::ram::{self, Block, Capabilities, Ram};
+use super::{Broken, Contents, cpu, vmdesc};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
@@ -50,7 +50,17 @@ pub(crate) fn read(
             released = offset;
         }
     };
-    let ram = ram_sections(&mut at, &mut contents, capabilities, &mut passed)?;
+    let mut ram = Ram::new(capabilities);
+    let mut early = Vec::new();
+    let read = ram_sections(&mut at, &mut contents, &mut ram, &mut early, &mut passed);
+    ram.count_absent();
+    if let Err(bad) = read {
+        // What was read up to there is good, if it is anything.
+        if ram.sent.none() {
+            return Err(bad);
+        }
+        contents.broken = Some(broken(&bad, file, &ram, &mut contents.anomalies));
+    }
     if ram.other_channels && !capabilities.mapped_ram && ram.blocks.iter().any(|b| b.absent > 0) {
         contents.anomalies.push(Anomaly::bytes("the stream was written with multifd: pages that it does not hold went over other channels"));
     }
@@ -63,8 +73,11 @@ pub(crate) fn read(
             ram.sent.repeated
         )));
     }
-    let found = devices::find(&mut at, contents.footers);
-    contents.anomalies.extend(found.anomalies);
+    let mut found = match contents.broken {
+        None => devices::find(&mut at, contents.footers),
+        Some(_) => devices::by_name(&at),
+    };
+    contents.anomalies.append(&mut found.anomalies);
     for section in &found.sections {
         if contents.sections.last() != Some(&section.name) {
             contents.sections.push(section.name.clone());
@@ -75,6 +88,8 @@ pub(crate) fn read(
         None => None,
     };
     processors(file, &found.sections, description.as_ref(), &mut contents);
+    early.append(&mut found.sections);
+    memory_clues(file, &early, &mut contents);
     Ok((contents, ram.entries))
 }
 
@@ -127,24 +142,23 @@ fn configuration(at: &mut Cursor<'_>, contents: &mut Contents) -> Result<Capabil
 }
 
 /// Takes the sections from the first up to and with `ram`'s END; up to the devices where `ram` has
-/// no END, as the capability `background-snapshot` writes it.
+/// no END, as the capability `background-snapshot` writes it. Sections before RAM go to `early`.
 fn ram_sections(
     at: &mut Cursor<'_>,
     contents: &mut Contents,
-    capabilities: Capabilities,
+    ram: &mut Ram,
+    early: &mut Vec<Section>,
     passed: &mut dyn FnMut(usize),
-) -> Result<Ram, Malformed> {
-    let mut ram = Ram::new(capabilities);
+) -> Result<(), Malformed> {
     let mut id = None;
     loop {
         let start = at.at() as u64;
         if at.peek() == Some(FULL) && id.is_some() {
-            ram.count_absent();
-            return Ok(ram);
+            return Ok(());
         }
         match at.u8("a section")? {
             // Devices that are needed before RAM (`early_setup`).
-            FULL => devices::pass(at, start)?,
+            FULL => early.push(devices::pass(at, start)?),
             COMMAND => {
                 at.be16("a command")?;
                 let len = at.be16("a command's length")?;
@@ -178,8 +192,7 @@ fn ram_sections(
                 ram.payload(at, passed)?;
                 footer(at, contents.footers, id)?;
                 if kind == END {
-                    ram.count_absent();
-                    return Ok(ram);
+                    return Ok(());
                 }
                 contents.parts = contents.parts.saturating_add(1);
             }
@@ -189,6 +202,57 @@ fn ram_sections(
                     format!("a section of RAM, not the type {kind:#x}"),
                 ));
             }
+        }
+    }
+}
+
+/// Says how far the stream could be read: up to `bad`.
+fn broken(bad: &Malformed, file: &[u8], ram: &Ram, anomalies: &mut Vec<Anomaly>) -> Broken {
+    let cut = bad.ended;
+    let left: u64 = ram.blocks.iter().map(|block| block.absent).sum();
+    anomalies.push(Anomaly::bytes(if cut {
+        format!(
+            "the stream is cut short: it ends at file offset {:#x} inside its RAM, before {left} pages",
+            file.len()
+        )
+    } else {
+        format!(
+            "the stream is damaged: at file offset {:#x}: expected {}; nothing of its RAM is read behind              that, and {left} pages are missing",
+            bad.offset, bad.expected
+        )
+    }));
+    if ram.blocks.iter().map(|block| block.bytes).sum::<u64>() < ram.total {
+        anomalies.push(Anomaly::bytes(format!(
+            "of {} bytes of RAM blocks the list names {} blocks before it breaks off",
+            ram.total,
+            ram.blocks.len()
+        )));
+    }
+    Broken {
+        at: if cut { file.len() as u64 } else { bad.offset },
+        cut,
+    }
+}
+
+/// Takes from the sections what they say of where RAM lies.
+fn memory_clues(file: &[u8], sections: &[Section], contents: &mut Contents) {
+    for section in sections {
+        let payload = file.get(section.payload.clone()).unwrap_or_default();
+        if section.name == "mc146818rtc" {
+            contents.clock = payload.get(..128).and_then(Clock::read).or(contents.clock);
+        }
+        let Some((device, "virtio-mem" | "virtio-mem-device-early")) =
+            section.name.rsplit_once('/')
+        else {
+            continue;
+        };
+        let of_device = |block: &&mut Block| {
+            let name = block.name.strip_prefix(device);
+            name.is_some_and(|name| name.starts_with('/'))
+        };
+        for block in contents.blocks.iter_mut().filter(of_device) {
+            let start = devices::lent(payload, block.bytes);
+            block.plugged = start.or(block.plugged).or(Some(0));
         }
     }
 }
@@ -274,10 +338,29 @@ fn processors(
             ))),
         }
     }
+    // Who else names processors: the description, and the part of their state that is no register.
+    let others = sections
+        .iter()
+        .filter(|section| section.name == "cpu_common");
+    let others = others.map(|section| section.instance);
+    let described = description.iter().flat_map(|d| d.processors());
+    let mut named: Vec<u32> = described.chain(others).collect();
+    named.sort_unstable();
+    named.dedup();
+    named.retain(|index| !contents.cpus.iter().any(|cpu| cpu.index == *index));
+    for index in named {
+        contents.anomalies.push(Anomaly::processors(format!(
+            "processor {index} has no state that could be read"
+        )));
+    }
     contents.cpus.sort_by_key(|cpu| cpu.index);
     if contents.cpus.is_empty() {
-        contents.anomalies.push(Anomaly::processors(
-            "the stream holds no processor state that could be read",
-        ));
+        const NONE: &str = "the stream holds no processor state that could be read";
+        let lost = contents.anomalies.iter().any(Anomaly::is_loss);
+        contents.anomalies.push(if lost {
+            Anomaly::processors(NONE)
+        } else {
+            Anomaly::harmless(NONE) // whole, and nothing speaks of processors
+        });
     }
 }

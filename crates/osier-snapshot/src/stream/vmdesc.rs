@@ -7,8 +7,8 @@ use super::cpu::{Field, Layout};
 
 /// A parsed description.
 pub(crate) struct Description {
-    /// The `cpu` devices, as instance and layout.
-    cpus: Vec<(u64, Layout)>,
+    /// The `cpu` devices, as instance and layout, when that can be understood.
+    cpus: Vec<(u64, Option<Layout>)>,
 }
 
 /// Parses the text; `None` when it is no description.
@@ -24,17 +24,24 @@ pub(crate) fn parse(text: &[u8]) -> Option<Description> {
         .filter(|device| device.get("name").and_then(Value::as_str) == Some("cpu"))
         .filter_map(|device| {
             let instance = device.get("instance_id")?.as_u64()?;
-            Some((instance, layout(device.get("fields")?.as_array()?)?))
+            let fields = device.get("fields").and_then(Value::as_array);
+            Some((instance, fields.and_then(|fields| layout(fields))))
         })
         .collect();
     Some(Description { cpus })
 }
 
 impl Description {
+    /// The instances of the `cpu` sections.
+    pub(crate) fn processors(&self) -> impl Iterator<Item = u32> + '_ {
+        let number = |(at, _): &(u64, Option<Layout>)| u32::try_from(*at).ok();
+        self.cpus.iter().filter_map(number)
+    }
+
     /// The layout of the `cpu` section of this instance.
     pub(crate) fn cpu(&self, instance: u32) -> Option<&Layout> {
         let found = self.cpus.iter().find(|(at, _)| *at == u64::from(instance));
-        found.map(|(_, layout)| layout)
+        found.and_then(|(_, layout)| layout.as_ref())
     }
 }
 

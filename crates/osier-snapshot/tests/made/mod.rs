@@ -69,6 +69,8 @@ pub struct Made {
     pub subsection: bool,
     pub devices: bool,
     pub vmdesc: bool,
+    /// What the clock's CMOS says of RAM: bytes below 4 GiB, and above.
+    pub clock: Option<(u64, u64)>,
     pub trailing: Vec<u8>,
 }
 
@@ -81,6 +83,7 @@ impl Default for Made {
             subsection: false,
             devices: false,
             vmdesc: true,
+            clock: None,
             trailing: Vec::new(),
         }
     }
@@ -164,6 +167,16 @@ impl Made {
             header(out, 4, id, "cpu", instance, 12);
             out.extend(self.cpu(instance));
             self.footer(out, id);
+        }
+        if let Some((below, above)) = self.clock {
+            let mut cmos = [0; 128];
+            let low = (below - (16 << 20)) >> 16;
+            cmos[0x34..0x36].copy_from_slice(&(low as u16).to_le_bytes());
+            cmos[0x5b..0x5e].copy_from_slice(&((above >> 16) as u32).to_le_bytes()[..3]);
+            header(out, 4, 9, "mc146818rtc", 0, 3);
+            out.extend(cmos);
+            out.extend([0; 40]);
+            self.footer(out, 9);
         }
         out.push(0);
         if self.vmdesc {
