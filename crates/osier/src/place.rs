@@ -1,8 +1,11 @@
 //! Where the kernel was found the last time this snapshot was opened.
 //!
 //! A raw dump says nothing of its kernel's place, and looking for it costs the more the larger the
-//! dump is. The table root is kept in the cache, under a name made of the file's path, size, time
+//! dump is. The table root is kept in the cache, with an identity made of the file's path, size, time
 //! and inode; it is tried first, and believed only when it is confirmed like any other.
+//!
+//! Kept roots have a bound: each stands in one of [`SLOTS`] files, which its identity chooses, and takes
+//! the place of the one that stood there.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -14,10 +17,20 @@ use osier_profile::OsKind;
 
 use crate::located::Last;
 
+/// The most files that are kept.
+const SLOTS: u64 = 1024;
+
 /// What is kept of one snapshot.
 pub(crate) struct Place {
-    file: Option<PathBuf>,
+    slot: Option<Slot>,
     kept: Option<Last>,
+}
+
+/// Where it is kept.
+struct Slot {
+    file: PathBuf,
+    /// The snapshot's identity, in hexadecimal digits.
+    identity: String,
 }
 
 impl Last {
@@ -43,10 +56,9 @@ impl Last {
 impl Place {
     /// Looks in the cache for the root of the snapshot in `file`.
     pub(crate) fn of(file: &Path, cache: Option<&Path>) -> Self {
-        let file = cache.and_then(|cache| name(file, cache));
-        let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
-        let kept = text.and_then(|text| Last::parse(&text));
-        Self { file, kept }
+        let slot = cache.and_then(|cache| Slot::of(file, cache));
+        let kept = slot.as_ref().and_then(Slot::read);
+        Self { slot, kept }
     }
 
     /// What was kept.
@@ -56,36 +68,70 @@ impl Place {
 
     /// Keeps `last` for the next time. A cache that cannot be written costs time, not answers.
     pub(crate) fn keep(&self, last: Last) {
-        let Some(file) = self.file.as_ref().filter(|_| self.kept != Some(last)) else {
+        let Some(Slot { file, identity }) = self.slot.as_ref().filter(|_| self.kept != Some(last))
+        else {
             return;
         };
-        let temporary = file.with_extension(format!("tmp{}", std::process::id()));
+        let temporary = file.with_extension(format!("{identity}-{}", std::process::id()));
         if let Some(folder) = file.parent() {
             let _ = fs::create_dir_all(folder);
         }
-        if fs::write(&temporary, last.text()).is_ok() {
-            let _ = fs::rename(&temporary, file);
+        let text = format!("{identity} {}", last.text());
+        if fs::write(&temporary, text).is_err() || fs::rename(&temporary, file).is_err() {
+            let _ = fs::remove_file(&temporary);
         }
     }
 }
 
-fn name(file: &Path, cache: &Path) -> Option<PathBuf> {
-    let meta = fs::metadata(file).ok()?;
-    let mut hasher = DefaultHasher::new();
-    std::path::absolute(file).ok()?.hash(&mut hasher);
-    (meta.len(), meta.modified().ok()?).hash(&mut hasher);
-    #[cfg(unix)]
-    std::os::unix::fs::MetadataExt::ino(&meta).hash(&mut hasher);
-    Some(
-        cache
-            .join("places")
-            .join(format!("{:016x}", hasher.finish())),
-    )
+impl Slot {
+    fn of(file: &Path, cache: &Path) -> Option<Self> {
+        let meta = fs::metadata(file).ok()?;
+        let mut hasher = DefaultHasher::new();
+        std::path::absolute(file).ok()?.hash(&mut hasher);
+        (meta.len(), meta.modified().ok()?).hash(&mut hasher);
+        #[cfg(unix)]
+        std::os::unix::fs::MetadataExt::ino(&meta).hash(&mut hasher);
+        let hash = hasher.finish();
+        Some(Self {
+            file: cache.join("places").join(format!("{:03x}", hash % SLOTS)),
+            identity: format!("{hash:016x}"),
+        })
+    }
+
+    /// The root that is kept here, when it is this snapshot's.
+    fn read(&self) -> Option<Last> {
+        let text = fs::read_to_string(&self.file).ok()?;
+        let root = text.strip_prefix(&self.identity)?.strip_prefix(' ')?;
+        Last::parse(root)
+    }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_have_a_bound_and_each_is_its_own_snapshots() {
+        let dir = std::env::temp_dir().join(format!("osier-places-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        let root = |number: u64| Last {
+            os: OsKind::Linux,
+            root: PhysAddr(number << 12),
+        };
+        for number in 1..=3000_u64 {
+            let snapshot = dir.join(format!("{number}.raw"));
+            fs::write(&snapshot, number.to_le_bytes()).unwrap();
+            assert_eq!(Place::of(&snapshot, Some(&dir)).last(), None, "{number}");
+            Place::of(&snapshot, Some(&dir)).keep(root(number));
+            let kept = Place::of(&snapshot, Some(&dir)).last();
+            assert_eq!(kept, Some(root(number)), "{number}");
+        }
+        let files = fs::read_dir(dir.join("places")).unwrap().count();
+        assert!(files as u64 <= SLOTS, "{files}");
+        fs::remove_dir_all(dir).unwrap();
+    }
 
     #[test]
     fn what_is_kept_reads_back() {
