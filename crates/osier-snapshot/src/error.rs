@@ -68,7 +68,7 @@ pub enum OpenError {
     },
     /// An archive holds more than may be unpacked.
     #[error(
-        "{}: unpacks to more than {limit} bytes; raise the scratch limit, or unpack it by hand",
+        "{}: unpacks to more than the limit of {limit} bytes; raise it with --scratch-gib, or unpack it by hand",
         osier_text::path(path)
     )]
     ScratchLimit {

@@ -10,16 +10,15 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::Path;
 
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
-use crate::error::{Malformed, OpenError, io_error};
+use crate::error::{Malformed, OpenError};
 use crate::map::Map;
 use crate::open::{Input, OpenOptions, Snapshot};
-use crate::scratch::Scratch;
-use crate::{elf, kdump};
+use crate::{elf, kdump, scratch};
 
 pub(crate) const MAGIC: &[u8] = b"makedumpfile\0\0\0\0";
 /// Bytes before the first piece.
@@ -70,30 +69,27 @@ fn rearranged(view: &View, path: &Path, options: &OpenOptions) -> Result<Map, Op
             limit: options.scratch_limit,
         });
     }
-    let system = std::env::temp_dir();
-    let dir = options.index_dir.as_deref().unwrap_or(&system);
-    let copied = || -> io::Result<Map> {
-        let (held, mut file) = Scratch::create(dir)?;
+    let (map, ()) = scratch::filled(options, |file| {
         for (start, piece) in view.pieces.iter().flatten() {
-            file.seek(SeekFrom::Start(*start))?;
+            file.zeros_up_to(*start);
             let bytes = view.mapped(piece.offset, piece.len).unwrap_or_default();
             file.write_all(bytes)?;
         }
-        file.flush()?;
-        Map::of_scratch(file, held)
-    };
-    copied().map_err(io_error(dir, "cannot hold the rearranged dump"))
+        Ok(())
+    })?;
+    Ok(map)
 }
 
 /// What to say of a flattened dump without its end mark.
-pub(crate) const CUT_SHORT: &str = "the flattened dump is cut short: its end mark is missing";
+pub(crate) const CUT_SHORT: &str =
+    "the flattened dump is cut short or damaged: its pieces do not lead to its end mark";
 
 /// A dump's bytes by their offset in the dump, whether it is flattened or not.
 pub(crate) struct View {
     map: Map,
     /// Of a flattened dump: by offset in the dump, disjoint.
     pieces: Option<BTreeMap<u64, Piece>>,
-    /// Whether the mark at the end of a flattened dump is missing.
+    /// Whether the pieces of a flattened dump do not lead to the mark at its end.
     pub(crate) cut_short: bool,
 }
 
@@ -125,7 +121,7 @@ impl View {
     ///
     /// # Errors
     ///
-    /// The flattened form is of another type or version than 1, or a piece has no place.
+    /// The flattened form is of another type or version than 1.
     pub(crate) fn new(map: Map) -> Result<Self, Malformed> {
         if !map.bytes().starts_with(MAGIC) {
             return Ok(Self {
@@ -146,7 +142,6 @@ impl View {
         let mut pieces = BTreeMap::new();
         let mut cursor = Cursor::new(map.bytes(), HEADER);
         let cut_short = loop {
-            let at = cursor.at() as u64;
             let (Ok(start), Ok(len)) = (cursor.be64(""), cursor.be64("")) else {
                 break true;
             };
@@ -157,7 +152,7 @@ impl View {
                 .checked_add(len)
                 .is_none_or(|end| end > i64::MAX as u64)
             {
-                return Err(Malformed::new(at, "a piece's offset and length"));
+                break true; // no piece's offset and length
             }
             let offset = cursor.at() as u64;
             let held = len.min(cursor.left() as u64);

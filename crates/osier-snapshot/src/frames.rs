@@ -35,6 +35,11 @@ pub(crate) struct Frame {
     pub(crate) skip: u32,
 }
 
+/// Whether `file` starts with the chunk that names the format.
+pub(crate) fn starts(file: &[u8]) -> bool {
+    file.starts_with(IDENTIFIER)
+}
+
 /// Walks the chunks at `at` in `file` until they hold `len` bytes: the memory from `start` on.
 /// Returns the frames, the bytes that they hold (less than `len` when the chunks end or make no
 /// sense before), and the offset behind the last.

@@ -3,23 +3,37 @@
 //!
 //! A kept file starts with eight bytes of magic (the last is the version of what follows), then the
 //! snapshot file's length, modification time (ns), inode, and a CRC-32 over sampled pages, eight
-//! bytes each, little-endian. One that does not fit is ignored and written anew; it is written
-//! under a temporary name and renamed.
+//! bytes each, little-endian. Then comes what is kept, and its CRC-32, eight bytes again. One that does
+//! not fit, or whose bytes are not what the CRC-32 stands for, is ignored and written anew; it is
+//! written under a temporary name and renamed.
+//!
+//! Kept files have a bound: with each that is written the oldest go, until the folder holds no more
+//! than [`MAX_FILES`] of them and [`MAX_BYTES`].
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osier_memory::PAGE_BYTES;
 
 use crate::map::Map;
 use crate::scratch;
 
-/// Bytes before what a kept file holds: the magic and four words of identity.
-pub(crate) const HEADER: usize = 40;
+/// Bytes before what is kept: the magic and four words of identity. A multiple of eight.
+const HEADER: usize = 40;
+/// Bytes behind it.
+const TRAILER: usize = 8;
 /// Pages sampled before the last.
 const STEPS: u64 = 15;
+/// What a kept file's name may end with.
+const EXTENSIONS: [&str; 3] = ["osx", "ogz", "ol4"];
+/// The most kept files in a folder.
+const MAX_FILES: usize = 4096;
+/// The most bytes of kept files in a folder.
+const MAX_BYTES: u64 = 4 << 30;
+/// A temporary file older than this was left by a process that was killed.
+const LEFT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The place of a kept file, and what ties it to its snapshot.
 pub(crate) struct Kept {
@@ -53,14 +67,23 @@ impl Kept {
         })
     }
 
-    /// The kept file, header included, when it is there and belongs to the snapshot.
+    /// What is kept, when it is there, whole, and belongs to the snapshot.
     pub(crate) fn load(&self, magic: [u8; 8]) -> Option<Map> {
         let map = Map::open(&self.file).ok()?;
-        let header = map.bytes().get(..HEADER)?;
-        (header == self.header(magic)).then_some(map)
+        if map.bytes().get(..HEADER)? != self.header(magic) {
+            return None;
+        }
+        let len = map
+            .bytes()
+            .len()
+            .checked_sub(HEADER)?
+            .checked_sub(TRAILER)?;
+        let kept = map.part(HEADER as u64, len as u64)?;
+        let crc = u64::from(crc32fast::hash(kept.bytes())).to_le_bytes();
+        map.bytes().ends_with(&crc).then_some(kept)
     }
 
-    /// Writes the kept file: the header, then what `body` writes.
+    /// Writes what `body` writes, and makes room for it among what was kept before.
     ///
     /// # Errors
     ///
@@ -74,22 +97,84 @@ impl Kept {
         fs::create_dir_all(dir)?;
         let (temporary, file) = scratch::create(dir, "index")?;
         let write = || -> io::Result<()> {
-            let mut file = BufWriter::with_capacity(1 << 16, file);
-            file.write_all(&self.header(magic))?;
+            let mut file = Summed {
+                inner: BufWriter::with_capacity(1 << 16, file),
+                crc: crc32fast::Hasher::new(),
+            };
+            file.inner.write_all(&self.header(magic))?;
             body(&mut file)?;
-            file.flush()?;
-            drop(file);
+            let Summed { mut inner, crc } = file;
+            inner.write_all(&u64::from(crc.finalize()).to_le_bytes())?;
+            inner.flush()?;
+            drop(inner);
             fs::rename(&temporary, &self.file)
         };
         write().inspect_err(|_| {
             let removed = fs::remove_file(&temporary);
             drop(removed); // the first error is the one to report
-        })
+        })?;
+        prune(dir, &self.file, MAX_FILES, MAX_BYTES);
+        Ok(())
     }
 
     fn header(&self, magic: [u8; 8]) -> Vec<u8> {
         let words = self.identity.iter().flat_map(|word| word.to_le_bytes());
         magic.iter().copied().chain(words).collect()
+    }
+}
+
+/// Writes, and sums what it writes.
+struct Summed<W> {
+    inner: W,
+    crc: crc32fast::Hasher,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(buf)?;
+        self.crc.update(buf.get(..n).unwrap_or_default());
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Removes the oldest kept files of `dir` but `new` while there are more than `files`, or they have
+/// more than `bytes`; and temporary files that nobody writes any more. What cannot be listed or
+/// removed stays.
+fn prune(dir: &Path, new: &Path, files: usize, bytes: u64) {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
+    let mut kept = Vec::new();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        let extension = path.extension().unwrap_or_default();
+        if EXTENSIONS.iter().any(|known| extension == *known) {
+            kept.push((path != new, modified, metadata.len(), path));
+        } else if name.starts_with(b"osier-index-") && name.ends_with(b".tmp") {
+            let age = SystemTime::now().duration_since(modified);
+            if age.is_ok_and(|age| age > LEFT) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+    // The new one first, then from the youngest to the oldest.
+    kept.sort_by(|a, b| (a.0, b.1, &a.3).cmp(&(b.0, a.1, &b.3)));
+    let mut sum = 0_u64;
+    for (place, (old, _, len, path)) in kept.into_iter().enumerate() {
+        sum = sum.saturating_add(len);
+        if old && (place >= files || sum > bytes) {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -108,4 +193,83 @@ fn sample(map: &Map) -> Option<u32> {
     map.read_at(last, page).ok()?;
     crc.update(page);
     Some(crc.finalize())
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("osier-kept-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    #[test]
+    fn what_is_kept_is_believed_whole_or_not_at_all() {
+        let dir = folder("whole");
+        let snapshot = dir.join("memory.raw");
+        fs::write(&snapshot, [7; 8192]).unwrap();
+        let map = Map::open(&snapshot).unwrap();
+        let kept = Kept::of(&dir, &snapshot, &map, "osx").unwrap();
+        let magic = *b"OSIERTS\x01";
+        kept.save(magic, |out| out.write_all(&[3; 100])).unwrap();
+        assert_eq!(kept.load(magic).unwrap().bytes(), [3; 100]);
+        let good = fs::read(&kept.file).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            fs::write(&kept.file, &bad).unwrap();
+            assert!(kept.load(magic).is_none(), "byte {at}");
+            fs::write(&kept.file, &good[..at]).unwrap();
+            assert!(kept.load(magic).is_none(), "cut at {at}");
+        }
+        fs::write(&kept.file, &good).unwrap();
+        assert!(kept.load(magic).is_some());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn the_oldest_go_when_there_are_too_many() {
+        let dir = folder("prune");
+        let names = ["a.osx", "b.ogz", "c.ol4", "d.osx", "not-ours.txt"];
+        for (age, name) in names.iter().rev().enumerate() {
+            fs::write(dir.join(name), [0; 10]).unwrap();
+            let file = fs::File::options()
+                .write(true)
+                .open(dir.join(name))
+                .unwrap();
+            let time = SystemTime::now() - Duration::from_secs(1000 * (1 + age as u64));
+            file.set_modified(time).unwrap();
+        }
+        let left = || {
+            let entries = fs::read_dir(&dir).unwrap().flatten();
+            let mut names: Vec<_> = entries
+                .map(|e| e.file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        // The new one stays whatever its age.
+        prune(&dir, &dir.join("d.osx"), 3, u64::MAX);
+        assert_eq!(left(), ["b.ogz", "c.ol4", "d.osx", "not-ours.txt"]);
+        prune(&dir, &dir.join("d.osx"), 3, 29);
+        assert_eq!(left(), ["c.ol4", "d.osx", "not-ours.txt"]);
+        let temporary = dir.join("osier-index-1-2.tmp");
+        fs::write(&temporary, "").unwrap();
+        prune(&dir, &dir.join("d.osx"), 3, 29);
+        assert!(temporary.exists());
+        let file = fs::File::options().write(true).open(&temporary).unwrap();
+        file.set_modified(SystemTime::now() - 2 * LEFT).unwrap();
+        prune(&dir, &dir.join("d.osx"), 3, 29);
+        assert!(!temporary.exists());
+        fs::remove_dir_all(dir).unwrap();
+    }
 }

@@ -48,7 +48,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
     let end = usize::try_from(start).unwrap_or(usize::MAX).min(XML);
     let data = map.bytes().get(HEADER as usize..end).unwrap_or_default();
     facts.extend(described(data));
-    let unwrapped = wrapped::unwrap(path, rest, options, |_| false)?;
+    let unwrapped = wrapped::unwrap(path, rest, options, |_| wrapped::Head::Known)?;
     let wrapped::Inside::File(state) = unwrapped.inside else {
         return Err(Malformed::new(start, "a QEMU stream").in_file(path));
     };

@@ -40,6 +40,10 @@ struct Ranges {
     count: u64,
     plain: Vec<Extent>,
     frames: Vec<Vec<Frame>>,
+    /// File offset of the bytes of the range that was read last: 0 before the first.
+    body: usize,
+    /// The address past the highest of all ranges read.
+    end: u64,
     anomalies: Vec<Anomaly>,
 }
 
@@ -116,40 +120,157 @@ fn held_twice(bytes: u64, anomalies: &mut Vec<Anomaly>) {
     }
 }
 
-/// Walks the headers of `file`. What follows the first bad one is an anomaly, not an error: the
-/// ranges before it are whole.
+/// Walks the headers of `file`. Where one is not in its place, the next is looked for: what it
+/// describes is in the file all the same.
 fn ranges(file: &[u8]) -> Result<Ranges, Malformed> {
-    let mut ranges = Ranges::default();
+    let mut ranges = Ranges {
+        compressed: file.starts_with(AVML),
+        ..Ranges::default()
+    };
     let mut at = 0_usize;
     while at < file.len() {
-        let header = match header(file, at) {
-            Ok(header) => header,
-            Err(bad) if at == 0 => return Err(bad),
-            Err(bad) => {
-                ranges.anomalies.push(Anomaly::bytes(format!(
-                    "at file offset {:#x}: expected {}; nothing after it is read",
-                    bad.offset, bad.expected
-                )));
-                break;
+        let expected = match header(file, at) {
+            Ok(header) if header.compressed == ranges.compressed => {
+                at = take(file, at, &header, &mut ranges);
+                if at > file.len() {
+                    at = overrun(file, at, &mut ranges);
+                }
+                continue;
             }
+            Ok(_) => "the header of a range as the first".to_owned(),
+            Err(bad) => bad.expected,
         };
-        if at > 0 && header.compressed != ranges.compressed {
-            ranges.anomalies.push(Anomaly::bytes(format!(
-                "at file offset {at:#x}: expected the header of a range as the first; nothing after \
-                 it is read"
-            )));
-            break;
-        }
-        ranges.compressed = header.compressed;
-        ranges.count = ranges.count.saturating_add(1);
-        let body = at.saturating_add(HEADER);
-        at = if header.compressed {
-            compressed(file, body, &header, &mut ranges)
-        } else {
-            plain(file, body, &header, &mut ranges)
-        };
+        at = go_on(file, at, &expected, &mut ranges);
+    }
+    if ranges.count == 0 {
+        header(file, 0)?; // not even the first is one
     }
     Ok(ranges)
+}
+
+/// Takes the range whose header lies at `at`; returns where the next one should be, which may be past
+/// the file's end.
+fn take(file: &[u8], at: usize, header: &Header, ranges: &mut Ranges) -> usize {
+    ranges.compressed = header.compressed;
+    ranges.count = ranges.count.saturating_add(1);
+    ranges.end = ranges.end.max(header.start.saturating_add(header.len));
+    let body = at.saturating_add(HEADER);
+    ranges.body = body;
+    if header.compressed {
+        compressed(file, body, header, ranges)
+    } else {
+        plain(body, header, ranges)
+    }
+}
+
+/// Goes on where the header at `at` is not what was `expected`: with that header itself, when all but
+/// its magic is right, or with the next one that is found. `LiME` promises a range's length and then
+/// writes fewer or more bytes when a page cannot be read, so the next header may lie before `at` too.
+fn go_on(file: &[u8], at: usize, expected: &str, ranges: &mut Ranges) -> usize {
+    if let Some(header) = without_magic(file, at, ranges) {
+        ranges.anomalies.push(Anomaly::bytes(format!(
+            "at file offset {at:#x}: expected {expected}; its range is read all the same, as another \
+             header or the file's end lies where it ends"
+        )));
+        return take(file, at, &header, ranges);
+    }
+    let next = search(file, ranges, |header| header.start >= ranges.end);
+    let Some(next) = next else {
+        ranges.anomalies.push(Anomaly::bytes(format!(
+            "at file offset {at:#x}: expected {expected}; no other follows, and nothing after it is read"
+        )));
+        return file.len();
+    };
+    let torn = tear(at, next, ranges);
+    ranges.anomalies.push(Anomaly::bytes(format!(
+        "at file offset {at:#x}: expected {expected}; the next is at {next:#x}, where reading goes on\
+         {torn}"
+    )));
+    next
+}
+
+/// The range that was read last would end at `end`, past the file's end. Either the file is cut short,
+/// or the range: then another header lies in it. Returns where reading goes on.
+fn overrun(file: &[u8], end: usize, ranges: &mut Ranges) -> usize {
+    let start = ranges.plain.last().map_or(0, |last| last.start);
+    let Some(next) = search(file, ranges, |_| false) else {
+        ranges.anomalies.push(Anomaly::bytes(format!(
+            "the file is cut short: it ends {} bytes before the end of the range at {start:#x}",
+            end.saturating_sub(file.len()),
+        )));
+        return file.len();
+    };
+    let torn = tear(end, next, ranges);
+    ranges.anomalies.push(Anomaly::bytes(format!(
+        "the range at {start:#x} would end at file offset {end:#x}, past the file's end; another header \
+         is at {next:#x}, where reading goes on{torn}"
+    )));
+    next
+}
+
+/// Ends the range that was read last at the header at `next`, which was expected at `at`; what to say
+/// of it.
+fn tear(at: usize, next: usize, ranges: &mut Ranges) -> String {
+    let body = ranges.body as u64;
+    let Some(last) = ranges.plain.last_mut().filter(|last| last.offset == body) else {
+        return String::new();
+    };
+    last.len = last.len.min((next as u64).saturating_sub(body));
+    let start = last.start;
+    ranges.plain.retain(|extent| extent.len > 0);
+    format!(
+        "; the range at {start:#x} before it has {} bytes too {}, and from somewhere in it on its bytes \
+         may be as many off",
+        next.abs_diff(at),
+        if next < at { "few" } else { "many" }
+    )
+}
+
+/// The header at `at`, of which all but the magic and the version is right: another lies where its
+/// range ends, or the file's end.
+fn without_magic(file: &[u8], at: usize, ranges: &Ranges) -> Option<Header> {
+    if ranges.compressed {
+        return None;
+    }
+    let mut cursor = Cursor::new(file, at.checked_add(8)?);
+    let start = cursor.le64("").ok()?;
+    let last = cursor.le64("").ok()?;
+    let reserved = cursor.le64("").ok()?;
+    let header = Header {
+        compressed: false,
+        start,
+        len: last.checked_sub(start)?.checked_add(1)?,
+    };
+    (reserved == 0 && fits(file, at, &header)).then_some(header)
+}
+
+/// Whether the range of the header at `at` ends where another header or the file's end is.
+fn fits(file: &[u8], at: usize, header: &Header) -> bool {
+    let body = at.saturating_add(HEADER);
+    let end = usize::try_from(header.len).map_or(usize::MAX, |len| body.saturating_add(len));
+    end == file.len() || self::header(file, end).is_ok()
+}
+
+/// The next header behind the one that was read last: its reserved bytes are 0, and its range ends
+/// where another header or the file's end is (an AVML range begins with the name of its format), or it
+/// is `likely`.
+fn search(file: &[u8], ranges: &Ranges, likely: impl Fn(&Header) -> bool) -> Option<usize> {
+    let magic = if ranges.compressed { AVML } else { LIME };
+    memchr::memmem::find_iter(file.get(ranges.body..)?, magic)
+        .filter_map(|found| ranges.body.checked_add(found))
+        .find(|&at| {
+            let Ok(header) = header(file, at) else {
+                return false;
+            };
+            let body = at.saturating_add(HEADER);
+            let reserved = file.get(body.saturating_sub(8)..body);
+            let sure = if ranges.compressed {
+                file.get(body..).is_some_and(frames::starts)
+            } else {
+                fits(file, at, &header)
+            };
+            reserved == Some(&[0; 8]) && (sure || likely(&header))
+        })
 }
 
 /// The header at `at`.
@@ -184,48 +305,45 @@ fn header(file: &[u8], at: usize) -> Result<Header, Malformed> {
 }
 
 /// Takes the range whose bytes lie at `body`; returns the offset behind it.
-fn plain(file: &[u8], body: usize, header: &Header, ranges: &mut Ranges) -> usize {
-    let left = file.len().saturating_sub(body) as u64;
-    if header.len > left {
-        ranges.anomalies.push(Anomaly::bytes(format!(
-            "the file is cut short: it ends {} bytes before the end of the range at {:#x}",
-            header.len.saturating_sub(left),
-            header.start
-        )));
-    }
+fn plain(body: usize, header: &Header, ranges: &mut Ranges) -> usize {
     ranges.plain.push(Extent {
         start: header.start,
         len: header.len,
         offset: body as u64,
     });
-    usize::try_from(header.len.min(left))
-        .unwrap_or(usize::MAX)
-        .saturating_add(body)
+    usize::try_from(header.len).map_or(usize::MAX, |len| body.saturating_add(len))
 }
 
-/// Takes the range whose frames lie at `body`; returns the offset behind it.
+/// Takes the range whose frames lie at `body`; returns the offset behind it, or that of the next
+/// range where its frames do not lead there.
 fn compressed(file: &[u8], body: usize, header: &Header, ranges: &mut Ranges) -> usize {
     let (frames, held, end) = frames::walk(file, body, header.start, header.len);
     ranges.frames.push(frames);
-    if held < header.len {
-        ranges.anomalies.push(Anomaly::bytes(format!(
-            "the frames at file offset {body:#x} end at {end:#x} and hold {held} of the {} bytes of \
-             the range at {:#x}",
-            header.len, header.start
-        )));
-        return file.len();
-    }
     // The trailer counts the stream's bytes.
     let mut trailer = Cursor::new(file, end);
-    match trailer.le64("the length of the stream") {
-        Ok(length) if length == end.saturating_sub(body) as u64 => trailer.at(),
-        Ok(length) => {
-            ranges.anomalies.push(Anomaly::bytes(format!(
-                "at file offset {end:#x}: the stream is said to be of {length} bytes and is of {}",
-                end.saturating_sub(body)
-            )));
-            trailer.at()
-        }
-        Err(_) => file.len(),
+    let length = trailer.le64("the length of the stream");
+    let is = end.saturating_sub(body) as u64;
+    if held == header.len && length.as_ref().is_ok_and(|length| *length == is) {
+        return trailer.at();
     }
+    if held == header.len && file.len() == end {
+        return end; // cut behind the last byte that matters
+    }
+    let next = search(file, ranges, |_| false);
+    let goes_on = next.map_or_else(
+        || "nothing after them is read".to_owned(),
+        |next| format!("the next range's header is at {next:#x}, where reading goes on"),
+    );
+    ranges.anomalies.push(Anomaly::bytes(if held < header.len {
+        format!(
+            "the frames at file offset {body:#x} end at {end:#x} and hold {held} of the {} bytes of \
+             the range at {:#x}; {goes_on}",
+            header.len, header.start
+        )
+    } else {
+        format!(
+            "at file offset {end:#x}: expected the length of the stream before, {is} bytes; {goes_on}"
+        )
+    }));
+    next.unwrap_or(file.len())
 }

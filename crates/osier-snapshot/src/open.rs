@@ -229,20 +229,24 @@ const READERS: &[Reader] = &[
 /// Opens a file by its content, out of what it is wrapped in.
 fn unwrapped(path: &Path, map: Map, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let file_bytes = map.len();
-    let is_raw = |map: &Map| {
+    let look = |map: &Map| {
         let input = Input {
             path,
             map: map.clone(),
             options,
         };
-        let read = READERS.iter().any(|reader| (reader.recognises)(&input));
-        !read && foreign::recognise(map.bytes()).is_none()
+        if READERS.iter().any(|reader| (reader.recognises)(&input)) {
+            return wrapped::Head::Known;
+        }
+        foreign::recognise(map.bytes()).map_or(wrapped::Head::Raw, |(format, way_out)| {
+            wrapped::Head::Foreign(format, way_out)
+        })
     };
     let wrapped::Unwrapped {
         inside,
         facts,
         anomalies,
-    } = wrapped::unwrap(path, map, options, is_raw)?;
+    } = wrapped::unwrap(path, map, options, look)?;
     // What is unpacked anew for each opening has no lasting place to keep an index for.
     let nowhere = OpenOptions {
         index_dir: None,

@@ -4,17 +4,18 @@
 //! and `rr2pack.py` (v1.8).
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use osier_memory::Hint;
 
+use crate::anomaly::Anomaly;
 use crate::error::{OpenError, io_error};
 use crate::format::Format;
 use crate::map::Map;
 use crate::open::{Input, OpenOptions, Snapshot};
-use crate::scratch::Scratch;
-use crate::stream;
+use crate::wrapped::{Unpacker, Wrapping};
+use crate::{scratch, stream};
 
 const SNAPSHOT: &str = "-rr-snp";
 const LOG: &str = "-rr-nondet.log";
@@ -24,8 +25,6 @@ const RR: &[u8] = b"PANDA_RR";
 const RR_HEADER: usize = 32;
 /// The most bytes of a text member.
 const TEXT: u64 = 1 << 20;
-/// The most memory that an XZ stream may ask for.
-const XZ_MEMORY: u64 = 256 << 20;
 
 /// The file that `path` means: itself, `PATH-rr-snp`, or the only recording in a folder.
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
@@ -97,6 +96,7 @@ struct Unpacked {
     map: Map,
     facts: Vec<(&'static str, String)>,
     hints: Vec<Hint>,
+    anomalies: Vec<Anomaly>,
 }
 
 /// Whether the file is one of PANDA's archives: `.rr`, or a tar, gzip-compressed or not, whose
@@ -142,7 +142,7 @@ pub(crate) fn open_archive(input: Input<'_>) -> Result<Snapshot, OpenError> {
         format: archive.format,
         file_bytes: map.len(),
         facts: archive.facts,
-        anomalies: Vec::new(),
+        anomalies: archive.anomalies,
     };
     let mut snapshot = stream::open_inside(archive.map, around, options)?;
     snapshot.machine.hints.extend(archive.hints);
@@ -153,10 +153,8 @@ fn unpack(path: &Path, map: &Map, options: &OpenOptions) -> Result<Unpacked, Ope
     let file = map.bytes();
     if file.starts_with(RR) {
         let packed = file.get(RR_HEADER..).unwrap_or_default();
-        let xz = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, 0)
-            .map_err(|error| io_error(path, "cannot be unpacked")(error.into()))?;
-        let reader = liblzma::read::XzDecoder::new_stream(packed, xz);
-        let mut unpacked = members(path, Format::PandaRr, reader, None, options)?;
+        let reader = Unpacker::new(Wrapping::Xz, packed);
+        let mut unpacked = packed_members(path, Format::PandaRr, reader, options)?;
         let instructions = file.get(8..16).and_then(count);
         if let Some(count) = instructions {
             unpacked
@@ -166,10 +164,30 @@ fn unpack(path: &Path, map: &Map, options: &OpenOptions) -> Result<Unpacked, Ope
         return Ok(unpacked);
     }
     if file.starts_with(GZIP) {
-        let reader = flate2::read::MultiGzDecoder::new(file);
-        return members(path, Format::PandaRr2, reader, None, options);
+        let reader = Unpacker::new(Wrapping::Gzip, file);
+        return packed_members(path, Format::PandaRr2, reader, options);
     }
     members(path, Format::PandaRr2, file, Some(map), options)
+}
+
+/// As [`members`], of a compressed archive, which is read to its end: its checksum stands there.
+fn packed_members(
+    path: &Path,
+    format: Format,
+    mut reader: Unpacker<'_>,
+    options: &OpenOptions,
+) -> Result<Unpacked, OpenError> {
+    let mut unpacked = members(path, format, &mut reader, None, options)?;
+    let rest = io::copy(&mut reader.by_ref().take(bound(options)), &mut io::sink());
+    rest.map_err(io_error(path, "cannot be unpacked"))?;
+    unpacked.anomalies.extend(reader.into_anomalies());
+    Ok(unpacked)
+}
+
+/// The most bytes of all members together, and with it the work that a small archive can ask for.
+fn bound(options: &OpenOptions) -> u64 {
+    let texts = TEXT.saturating_mul(16);
+    options.scratch_limit.saturating_add(texts)
 }
 
 pub(crate) fn is_tar(head: &[u8]) -> bool {
@@ -189,15 +207,19 @@ fn members(
     let mut found = None;
     let mut facts = Vec::new();
     let mut hints = Vec::new();
-    // Bounds the sum of all members, and with it the work that a small archive can ask for.
-    let bounded = reader.take(
-        options
-            .scratch_limit
-            .saturating_add(TEXT.saturating_mul(16)),
-    );
-    let mut archive = tar::Archive::new(bounded);
+    let mut anomalies = Vec::new();
+    let mut archive = tar::Archive::new(reader.take(bound(options)));
     for entry in archive.entries().map_err(broken())? {
-        let mut entry = entry.map_err(broken())?;
+        let mut entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if found.is_some() => {
+                anomalies.push(Anomaly::bytes(format!(
+                    "the archive ends or is damaged behind its snapshot: {error}"
+                )));
+                break;
+            }
+            Err(error) => return Err(broken()(error)),
+        };
         let name = entry.path_bytes().into_owned();
         let name = name.strip_prefix(b"./").unwrap_or(&name);
         if name == b"snapshot" || name.ends_with(SNAPSHOT.as_bytes()) {
@@ -224,13 +246,21 @@ fn members(
                     limit: options.scratch_limit,
                 });
             }
-            let system = std::env::temp_dir();
-            let dir = options.index_dir.as_deref().unwrap_or(&system);
-            let in_dir = || io_error(dir, "cannot hold the unpacked snapshot");
-            let (held, mut file) = Scratch::create(dir).map_err(in_dir())?;
-            io::copy(&mut entry, &mut file).map_err(broken())?;
-            file.flush().map_err(in_dir())?;
-            found = Some(Map::of_scratch(file, held).map_err(in_dir())?);
+            let size = entry.size();
+            let mut begun = false;
+            let (map, bytes) = scratch::filled(options, |file| {
+                if std::mem::replace(&mut begun, true) {
+                    // Another folder could not hold it, and what was read is gone.
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                io::copy(&mut entry, file)
+            })?;
+            if bytes < size {
+                anomalies.push(Anomaly::bytes(format!(
+                    "the archive ends inside its snapshot, of which it holds {bytes} of {size} bytes"
+                )));
+            }
+            found = Some(map);
         } else if name == b"capture.cmd" {
             if let Some(text) = text(entry) {
                 facts.push(("command line", text.trim().to_owned()));
@@ -265,6 +295,7 @@ fn members(
         map,
         facts,
         hints,
+        anomalies,
     })
 }
 

@@ -120,13 +120,126 @@ fn what_is_cut_or_damaged_is_known_to_be() {
     };
     assert_eq!(codec, Codec::Snappy);
     assert!(offset < at as u64 && offset > at as u64 - 2000);
-    // Garbage between ranges.
+    // A header without its magic: another lies where its range ends.
     let mut bad = plain.clone();
     bad[32 + 2 * PAGE] = b'X';
     let snapshot = opened(&bad);
-    let anomaly = &snapshot.info.anomalies[0].text;
+    let anomaly = snapshot.info.anomalies[0].to_string();
     assert!(anomaly.contains("0x2020"), "{anomaly}");
-    assert_eq!(snapshot.machine.memory.runs().len(), 1);
+    same_bytes(&snapshot, &expected(&ranges));
+}
+
+/// Ascending, as both tools write them.
+fn ascending() -> Vec<(u64, Vec<u8>)> {
+    let mut random = Random::new(3);
+    let mut noise = |pages: usize| (0..pages * PAGE).map(|_| random.bits() as u8).collect();
+    vec![
+        (0x1000, noise(2)),
+        (0x10_0000, noise(3)),
+        (0x20_0000, noise(2)),
+        (0x1_0000_0000, noise(2)),
+    ]
+}
+
+/// Where the headers of a file of `ranges` lie.
+fn headers(ranges: &[(u64, Vec<u8>)]) -> Vec<usize> {
+    let mut at = 0;
+    let place = |(_, bytes): &(u64, Vec<u8>)| {
+        let here = at;
+        at += 32 + bytes.len();
+        here
+    };
+    ranges.iter().map(place).collect()
+}
+
+#[test]
+fn a_range_of_a_wrong_length_costs_no_other() {
+    let ranges = ascending();
+    let file = lime(&ranges);
+    let third = headers(&ranges)[2];
+    let long = [&file[..third], &[0; 9], &file[third..]].concat();
+    let short = [&file[..third - 9], &file[third..]].concat();
+    for (torn, lost) in [(long, 0), (short, 9)] {
+        let snapshot = opened(&torn);
+        let [anomaly] = &snapshot.info.anomalies[..] else {
+            panic!("{:?}", snapshot.info.anomalies);
+        };
+        let anomaly = anomaly.to_string();
+        let next = if lost == 0 { third + 9 } else { third - 9 };
+        assert!(
+            anomaly.contains(&format!("file offset {third:#x}")),
+            "{anomaly}"
+        );
+        assert!(anomaly.contains(&format!("{next:#x}")), "{anomaly}");
+        assert!(anomaly.contains("range at 0x100000"), "{anomaly}");
+        let mut held = ranges.clone();
+        held[1].1.truncate(3 * PAGE - lost);
+        same_bytes(&snapshot, &held);
+        let past = PhysAddr(0x10_0000 + (3 * PAGE - lost) as u64);
+        let fault = snapshot.machine.memory.chunk(past).unwrap_err();
+        assert_eq!(fault.cause, Cause::NotCaptured);
+    }
+}
+
+#[test]
+fn a_lost_header_costs_its_range_alone() {
+    let ranges = ascending();
+    let file = lime(&ranges);
+    let third = headers(&ranges)[2];
+    let mut without = file.clone();
+    without[third..third + 32].fill(0);
+    let snapshot = opened(&without);
+    let mut held = ranges.clone();
+    held.remove(2);
+    same_bytes(&snapshot, &held);
+    assert_eq!(snapshot.info.anomalies.len(), 1);
+    let fault = snapshot.machine.memory.chunk(PhysAddr(0x20_0000));
+    assert_eq!(fault.unwrap_err().cause, Cause::NotCaptured);
+    // A last address that is far too high swallows nothing, and the first header is a header as well.
+    for at in [third, 0] {
+        let mut far = file.clone();
+        far[at + 22] ^= 0x40;
+        let snapshot = opened(&far);
+        assert_eq!(snapshot.info.anomalies.len(), 1);
+        same_bytes(&snapshot, &ranges);
+        let mut bad = file.clone();
+        bad[at + 4] ^= 0x40; // the version
+        let snapshot = opened(&bad);
+        assert_eq!(snapshot.info.anomalies.len(), 1);
+        same_bytes(&snapshot, &ranges);
+    }
+    // A header among the bytes of a whole range is memory.
+    let mut inside = ranges.clone();
+    inside[1].1[100..132].copy_from_slice(&header(*b"EMiL", 1, 0x5000_0000, 0x5000_ffff));
+    let snapshot = opened(&lime(&inside));
+    assert!(snapshot.info.anomalies.is_empty());
+    same_bytes(&snapshot, &inside);
+}
+
+#[test]
+fn a_lost_header_or_chunk_of_avml_costs_its_range_alone() {
+    let ranges = ascending();
+    let file = avml(&ranges, 4096);
+    let third = (1..file.len())
+        .filter(|at| file[*at..].starts_with(b"AVML"))
+        .nth(1)
+        .unwrap();
+    let mut held = ranges.clone();
+    held.remove(2);
+    // The header, and the length of its first chunk behind the format's name.
+    for at in [third, third + 32 + 10 + 3] {
+        let mut bad = file.clone();
+        bad[at] ^= 0x40;
+        let snapshot = opened(&bad);
+        assert_eq!(
+            snapshot.info.anomalies.len(),
+            1,
+            "{:?}",
+            snapshot.info.anomalies
+        );
+        same_bytes(&snapshot, &held);
+        assert!(snapshot.machine.memory.chunk(PhysAddr(0x20_0000)).is_err());
+    }
 }
 
 #[test]

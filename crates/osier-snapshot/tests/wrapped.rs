@@ -12,8 +12,9 @@ mod made;
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 
-use made::wrapped::{LEN, MIB, holds, memory, options};
+use made::wrapped::{LEN, MIB, holds, memory, no_flipped_bit_goes_unsaid, options};
 use made::{Load, elf, filler, folder};
 use osier_memory::PhysAddr;
 use osier_snapshot::{Format, OpenOptions, Snapshot, open};
@@ -124,6 +125,218 @@ fn raw_memory_reads_the_same_whatever_is_around_it() {
     }
     let left: Vec<_> = fs::read_dir(dir.join("cache")).unwrap().flatten().collect();
     assert_eq!(left.len(), 2, "two indexes of gzip files: {left:?}");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// A frame without content, as pzstd and seekable formats write them.
+fn skippable(kind: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = (0x184d_2a50 | kind).to_le_bytes().to_vec();
+    frame.extend((bytes.len() as u32).to_le_bytes());
+    frame.extend(bytes);
+    frame
+}
+
+/// What `lz4 -l` writes.
+fn legacy_lz4(bytes: &[u8]) -> Vec<u8> {
+    let mut file = b"\x02\x21\x4c\x18".to_vec();
+    for block in bytes.chunks(8 * MIB) {
+        let packed = lz4_flex::block::compress(block);
+        file.extend((packed.len() as u32).to_le_bytes());
+        file.extend(packed);
+    }
+    file
+}
+
+/// An lzop file of stored blocks with the checksums that lzop writes: Adler-32 of what is unpacked.
+fn lzop(bytes: &[u8]) -> Vec<u8> {
+    let mut header = vec![0x10, 0x40, 0x20, 0xa0, 0x09, 0x40, 1, 5];
+    header.extend(1_u32.to_be_bytes()); // the flags
+    header.extend([0; 12]);
+    header.push(0); // no name
+    let mut file = b"\x89LZO\0\r\n\x1a\n".to_vec();
+    file.extend(&header);
+    file.extend(adler2::adler32_slice(&header).to_be_bytes());
+    for block in bytes.chunks(256 << 10) {
+        file.extend((block.len() as u32).to_be_bytes());
+        file.extend((block.len() as u32).to_be_bytes());
+        file.extend(adler2::adler32_slice(block).to_be_bytes());
+        file.extend(block);
+    }
+    file.extend([0; 4]);
+    file
+}
+
+#[test]
+fn every_member_of_a_file_is_read_and_what_follows_them_is_said() {
+    let (dir, bytes) = (folder("members"), memory());
+    let (a, b) = bytes.split_at(LEN / 2);
+    let frames = |one: Vec<u8>, two: Vec<u8>| {
+        [
+            skippable(0, &[1, 2, 3, 4]),
+            skippable(15, &[]),
+            one,
+            skippable(3, &[0; 500]),
+            two,
+            skippable(0, b"index"),
+        ]
+        .concat()
+    };
+    let cases = [
+        ("zst", frames(zstd(a), zstd(b))),
+        ("lz4", frames(lz4(a, true), lz4(b, true))),
+        ("unsized.lz4", frames(lz4(a, false), lz4(b, false))),
+        ("legacy.lz4", legacy_lz4(&bytes)),
+        ("mixed.lz4", [lz4(a, false), legacy_lz4(b)].concat()),
+        ("lz4", [lz4(a, false), lz4(b, false)].concat()),
+        ("lzo", [lzop(a), lzop(b)].concat()),
+        ("xz", [xz(a, MIB), vec![0; 8], xz(b, MIB)].concat()),
+        ("gz", [gzip(a), gzip(b)].concat()),
+        ("bz2", [bzip2(a), bzip2(b)].concat()),
+        ("zz", zlib(&bytes)),
+    ];
+    let path = dir.join("memory");
+    for (name, packed) in cases {
+        fs::write(&path, &packed).unwrap();
+        let snapshot = open(&path, &options(&dir)).unwrap();
+        assert!(snapshot.info.anomalies.is_empty(), "{name}");
+        holds(&snapshot, &bytes);
+        // Zeros are padding, other bytes may have been memory.
+        fs::write(&path, [&packed[..], &[0; 1000]].concat()).unwrap();
+        let snapshot = open(&path, &options(&dir)).unwrap();
+        assert!(snapshot.info.anomalies.is_empty(), "{name}");
+        assert_eq!(fact(&snapshot, "padding").len(), 1, "{name}");
+        holds(&snapshot, &bytes);
+        fs::write(&path, [&packed[..], b"and a word"].concat()).unwrap();
+        let snapshot = open(&path, &options(&dir)).unwrap();
+        let [anomaly] = &snapshot.info.anomalies[..] else {
+            panic!("{name}: {:?}", snapshot.info.anomalies);
+        };
+        let anomaly = anomaly.to_string();
+        let place = format!("10 bytes from file offset {:#x}", packed.len());
+        assert!(anomaly.starts_with(&place), "{name}: {anomaly}");
+        holds(&snapshot, &bytes);
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn no_compression_gives_other_bytes_without_a_word() {
+    let dir = folder("checked");
+    let bytes = &memory()[..MIB];
+    for packed in [
+        gzip(bytes),
+        zlib(bytes),
+        xz(bytes, MIB / 4),
+        bzip2(bytes),
+        lzop(bytes),
+    ] {
+        no_flipped_bit_goes_unsaid(&dir, bytes, &packed);
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// A checksum alone is wrong: all bytes are read, and the anomaly names the member.
+#[test]
+fn a_wrong_checksum_names_its_member_and_costs_no_other() {
+    let (dir, bytes) = (folder("sums"), memory());
+    let (a, b) = bytes.split_at(LEN / 2);
+    let path = dir.join("memory.gz");
+    let mut first = gzip(a);
+    let crc = first.len() - 8;
+    first[crc] ^= 1;
+    let begun = first.len();
+    fs::write(&path, [first, gzip(b)].concat()).unwrap();
+    let snapshot = open(&path, &options(&dir)).unwrap();
+    holds(&snapshot, &bytes);
+    let [anomaly] = &snapshot.info.anomalies[..] else {
+        panic!("{:?}", snapshot.info.anomalies);
+    };
+    let anomaly = anomaly.to_string();
+    assert!(
+        anomaly.contains("gzip member 1 at file offset 0x0"),
+        "{anomaly}"
+    );
+    assert!(anomaly.contains("CRC-32"), "{anomaly}");
+    assert!(
+        anomaly.contains(&format!("{} bytes from 0x0 on", LEN / 2)),
+        "{anomaly}"
+    );
+    // A frame that is read in place is a fault, and the frames beside it are whole.
+    let mut file = lzop(a);
+    file.truncate(begun.min(file.len()));
+    fs::write(&path, file).unwrap();
+    let snapshot = open(&path, &options(&dir)).unwrap();
+    assert_eq!(snapshot.info.anomalies.len(), 1);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn wrappings_in_one_another_are_taken_off_up_to_a_depth() {
+    let (dir, bytes) = (folder("layers"), memory());
+    let path = dir.join("memory.gz");
+    let mut packed = bytes.clone();
+    for layer in 1..=12 {
+        packed = gzip(&packed);
+        fs::write(&path, &packed).unwrap();
+        let opened = open(&path, &options(&dir));
+        if layer <= 8 {
+            holds(&opened.unwrap(), &bytes);
+        } else {
+            let error = opened.err().unwrap().to_string();
+            assert!(error.contains("gzip and gzip"), "{error}");
+        }
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// What is inside is told from its first bytes: nothing more is unpacked.
+#[test]
+fn a_foreign_format_inside_is_named_before_it_is_unpacked() {
+    let dir = folder("foreign-inside");
+    let path = dir.join("memory.gz");
+    let mut zip = vec![0x5a; 4 * MIB];
+    zip[..4].copy_from_slice(b"PK\x03\x04");
+    fs::write(&path, gzip(&zip)).unwrap();
+    let small = OpenOptions {
+        scratch_limit: MIB as u64,
+        ..options(&dir)
+    };
+    let error = open(&path, &small).err().unwrap().to_string();
+    assert!(error.contains("a ZIP archive, in gzip"), "{error}");
+    fs::write(&path, gzip(b"")).unwrap();
+    let error = open(&path, &small).err().unwrap().to_string();
+    assert!(error.contains("an empty file, packed with gzip"), "{error}");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_bomb_stops_at_the_limit_and_zeros_take_no_room() {
+    let dir = folder("bomb");
+    let path = dir.join("memory.bz2");
+    fs::write(&path, bzip2(&vec![0; 40 * MIB])).unwrap();
+    let small = OpenOptions {
+        scratch_limit: 30 * MIB as u64,
+        ..options(&dir)
+    };
+    let error = open(&path, &small).err().unwrap().to_string();
+    assert!(error.contains("--scratch-gib"), "{error}");
+    let left = |dir: &Path| fs::read_dir(dir).unwrap().count();
+    assert_eq!(left(&dir), 1, "nothing but the file itself");
+    holds(&open(&path, &options(&dir)).unwrap(), &vec![0; 40 * MIB]);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// Where the cache folder cannot hold what is unpacked, the system's folder for temporary files does.
+#[test]
+fn a_cache_folder_that_takes_nothing_is_passed_over() {
+    let (dir, bytes) = (folder("no-cache"), memory());
+    let path = dir.join("memory");
+    let file = dir.join("a-file");
+    fs::write(&file, "").unwrap();
+    for packed in [gzip(&bytes), bzip2(&bytes), lz4(&bytes, true)] {
+        fs::write(&path, packed).unwrap();
+        holds(&open(&path, &options(&file.join("cache"))).unwrap(), &bytes);
+    }
     fs::remove_dir_all(dir).unwrap();
 }
 

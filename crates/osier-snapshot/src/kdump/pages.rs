@@ -36,9 +36,11 @@ pub(super) fn decode(codec: Codec, packed: &[u8], len: usize) -> Option<Arc<[u8]
         Codec::Zstd => {
             let mut decoder = FrameDecoder::new();
             decoder.set_max_window_size(WINDOW_MAX);
-            decoder
+            let whole = decoder
                 .decode_all(packed, &mut page)
-                .is_ok_and(|n| n == len)
+                .is_ok_and(|n| n == len);
+            let sum = decoder.get_checksum_from_data();
+            whole && (sum.is_none() || sum == decoder.get_calculated_checksum())
         }
         _ => false,
     };

@@ -16,7 +16,7 @@ use super::{Broken, Contents};
 use crate::anomaly::{Anomaly, Effect};
 use crate::cursor::Cursor;
 use crate::error::Malformed;
-use crate::kept::{HEADER, Kept};
+use crate::kept::Kept;
 use crate::map::Map;
 
 /// The last byte is the version: raise it with every change to this file's layout or to what the
@@ -46,7 +46,6 @@ impl Place {
 
     fn parse(&self, file: &[u8]) -> Result<Option<(Contents, usize)>, Malformed> {
         let mut at = Cursor::new(file, 0);
-        at.take(HEADER, "the header")?;
         let len = usize::try_from(at.le64("a length")?).unwrap_or(usize::MAX);
         let crc = at.le64("a checksum")?;
         let mut body = at;

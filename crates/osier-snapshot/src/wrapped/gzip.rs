@@ -2,13 +2,10 @@
 //! apart, what it takes to go on from there. The index is kept in the cache folder, so that later
 //! openings decode only what is read.
 //!
-//! A kept index holds, after the header of every kept file, little-endian: the number of points,
-//! the CRC-32 of the table, the table of the points (eight words each, see [`encode`]), and the
-//! windows: up to 32 KiB of output before each point, deflated.
+//! A kept index holds, little-endian: the number of points, the table of the points (eight words each,
+//! see [`encode`]), and the windows: up to 32 KiB of output before each point, deflated.
 //!
 //! Sources: RFC 1951, RFC 1952; the idea is that of zlib's `examples/zran.c`.
-
-use std::io;
 
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::TINFLStatus;
@@ -20,12 +17,12 @@ use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use osier_memory::Codec;
 
 use super::packed::{BLOCK_MAX, Block, Decoder};
-use crate::kept::{HEADER, Kept};
+use crate::kept::Kept;
 use crate::map::Map;
 
 pub(super) const MAGIC: &[u8] = b"\x1f\x8b\x08";
 /// The last byte is the version: raise it with every change to the layout.
-const KEPT: [u8; 8] = *b"OSIERGZ\x01";
+const KEPT: [u8; 8] = *b"OSIERGZ\x02";
 /// Least unpacked bytes between two points.
 const SPAN: u64 = 1 << 20;
 /// Bytes of output that a block may refer back to.
@@ -58,35 +55,27 @@ pub(super) struct Points {
 }
 
 /// The stretches of the file mapped as `map`, from the index kept at `place`, which is made when it
-/// is not there. `Ok(None)` when the file is not one that an index serves.
-///
-/// # Errors
-///
-/// The index cannot be written.
+/// is not there. `None` when the file is not one that an index serves, or the index cannot be kept.
 pub(super) fn blocks(
     map: &Map,
     place: &Kept,
     progress: &mut dyn FnMut(u64),
-) -> io::Result<Option<(Vec<Block>, Points)>> {
+) -> Option<(Vec<Block>, Points)> {
     let mut known = place.load(KEPT).and_then(read);
     if known.is_none() {
-        let Some((points, windows)) = index(map.bytes(), progress) else {
-            return Ok(None);
-        };
+        let (points, windows) = index(map.bytes(), progress)?;
         let table: Vec<u8> = points.iter().flat_map(encode).collect();
-        place.save(KEPT, |out| {
+        let saved = place.save(KEPT, |out| {
             out.write_all(&(points.len() as u64).to_le_bytes())?;
-            out.write_all(&u64::from(crc32fast::hash(&table)).to_le_bytes())?;
             out.write_all(&table)?;
             out.write_all(&windows)
-        })?;
+        });
+        saved.ok()?;
         known = place.load(KEPT).and_then(read);
     }
-    let Some(points) = known else {
-        return Ok(None);
-    };
+    let points = known?;
     let blocks = points.table.iter().map(|point| point.block).collect();
-    Ok(Some((blocks, points)))
+    Some((blocks, points))
 }
 
 impl Decoder for Points {
@@ -126,18 +115,14 @@ impl Points {
 
 /// Reads a kept index.
 fn read(kept: Map) -> Option<Points> {
-    let mut rest = kept.bytes().get(HEADER..)?;
+    let mut rest = kept.bytes();
     let mut word = || -> Option<u64> {
         let (word, tail) = rest.split_first_chunk()?;
         rest = tail;
         Some(u64::from_le_bytes(*word))
     };
     let count = usize::try_from(word()?).ok()?;
-    let crc = word()?;
     let table = rest.get(..count.checked_mul(8 * WORDS)?)?;
-    if u64::from(crc32fast::hash(table)) != crc {
-        return None;
-    }
     let points = table
         .chunks_exact(8 * WORDS)
         .map(decode)
@@ -297,7 +282,7 @@ fn window_before(buffer: &[u8], out_at: usize, len: usize) -> Vec<u8> {
 }
 
 /// Bytes of the member header that `file` starts with.
-fn header_bytes(file: &[u8]) -> Option<usize> {
+pub(super) fn header_bytes(file: &[u8]) -> Option<usize> {
     const HEADER_CRC: u8 = 2;
     const EXTRA: u8 = 4;
     const NAME: u8 = 8;

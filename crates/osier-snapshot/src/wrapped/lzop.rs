@@ -1,10 +1,15 @@
 //! lzop: a header, and blocks of LZO1X one after another, big-endian. libvirt may pack a saved
 //! machine with it.
 //!
-//! Source: lzop 1.04's `src/lzop.c` and `src/c_ansi.ch` (`read_header`, `x_decompress`). Checksums
-//! are passed over.
+//! Up to four checksums stand before a block: Adler-32 and CRC-32 of what it unpacks to, then of what
+//! is packed, the latter only when it is. A block that is not what its checksums stand for is given out
+//! and said.
+//!
+//! Source: lzop 1.04's `src/lzop.c` and `src/c_ansi.ch` (`read_header`, `x_decompress`).
 
 use std::io::{self, Read};
+
+use super::member::{Doubt, Member};
 
 /// The first bytes of a file.
 pub(super) const MAGIC: &[u8] = b"\x89LZO\0\r\n\x1a\n";
@@ -16,29 +21,35 @@ const EXTRA: u32 = 0x40;
 const CRC32_PLAIN: u32 = 0x100;
 const CRC32_PACKED: u32 = 0x200;
 const FILTER: u32 = 0x800;
+const HEADER_CRC32: u32 = 0x1000;
 
 /// The longest block that lzop writes.
 const BLOCK: u32 = 64 << 20;
 
 /// Decodes one block after another.
-pub(super) struct Reader<R> {
-    packed: R,
+pub(super) struct Reader<'a> {
+    packed: &'a [u8],
     /// The header's flags; `None` before the header, which is read with the first block.
     flags: Option<u32>,
     block: Vec<u8>,
     /// How much of `block` has been given out.
     given: usize,
     ended: bool,
+    /// Blocks read so far, and those that are not what their checksums stand for.
+    blocks: u64,
+    doubtful: Vec<u64>,
 }
 
-impl<R: Read> Reader<R> {
-    pub(super) const fn new(packed: R) -> Self {
+impl<'a> Reader<'a> {
+    pub(super) const fn new(packed: &'a [u8]) -> Self {
         Self {
             packed,
             flags: None,
             block: Vec::new(),
             given: 0,
             ended: false,
+            blocks: 0,
+            doubtful: Vec::new(),
         }
     }
 
@@ -58,6 +69,7 @@ impl<R: Read> Reader<R> {
         if self.bytes::<9>()? != MAGIC {
             return Err(bad("an lzop header"));
         }
+        let start = self.packed;
         let version = u16::from_be_bytes(self.bytes()?);
         self.bytes::<2>()?; // the library's version
         if version >= LEVEL {
@@ -80,7 +92,23 @@ impl<R: Read> Reader<R> {
         }
         let [name] = self.bytes()?;
         self.pass(name.into())?;
-        self.bytes::<4>()?; // a checksum
+        let bytes = start.len().saturating_sub(self.packed.len());
+        let header = start.get(..bytes).unwrap_or_default();
+        let sum = Some(self.word()?);
+        let sums = if flags & HEADER_CRC32 == 0 {
+            Sums {
+                adler32: sum,
+                crc32: None,
+            }
+        } else {
+            Sums {
+                adler32: None,
+                crc32: sum,
+            }
+        };
+        if !sums.fit(header) {
+            return Err(bad("an lzop header that its checksum stands for"));
+        }
         if flags & EXTRA != 0 {
             let extra = self.word()?;
             self.pass(u64::from(extra).saturating_add(4))?;
@@ -89,11 +117,23 @@ impl<R: Read> Reader<R> {
     }
 
     fn pass(&mut self, bytes: u64) -> io::Result<()> {
-        let passed = io::copy(&mut self.packed.by_ref().take(bytes), &mut io::sink())?;
-        if passed < bytes {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.packed = self
+            .packed
+            .get(bytes..)
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         Ok(())
+    }
+
+    /// The checksums that the header's flags announce: Adler-32, CRC-32.
+    fn sums(&mut self, masks: [u32; 2]) -> io::Result<Sums> {
+        let flags = self.flags.unwrap_or_default();
+        let mut word = |mask| (flags & mask != 0).then(|| self.word()).transpose();
+        let [adler32, crc32] = masks;
+        Ok(Sums {
+            adler32: word(adler32)?,
+            crc32: word(crc32)?,
+        })
     }
 
     /// Decodes the next block; `false` at the end.
@@ -111,34 +151,38 @@ impl<R: Read> Reader<R> {
         if len > BLOCK || packed > len {
             return Err(bad("a block of at most 64 MiB"));
         }
-        let words = |mask: u32| u64::from((flags & mask).count_ones()).saturating_mul(4);
-        self.pass(words(ADLER32_PLAIN | CRC32_PLAIN))?;
+        let plain = self.sums([ADLER32_PLAIN, CRC32_PLAIN])?;
+        let mut stored = Sums::default();
         if packed < len {
-            self.pass(words(ADLER32_PACKED | CRC32_PACKED))?;
+            stored = self.sums([ADLER32_PACKED, CRC32_PACKED])?;
         }
-        let mut source = Vec::new();
-        let wanted = u64::from(packed);
-        if self.packed.by_ref().take(wanted).read_to_end(&mut source)? as u64 != wanted {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let (source, rest) = self
+            .packed
+            .split_at_checked(packed as usize)
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.packed = rest;
         if packed == len {
-            self.block = source; // stored
+            self.block = source.to_vec();
         } else {
             // LZO makes at most 255 bytes of one.
             if len / 256 > packed {
                 return Err(bad("a block that its bytes can make"));
             }
             self.block.resize(len as usize, 0);
-            if lzo::decompress_into(&source, &mut self.block) != Ok(len as usize) {
+            if lzo::decompress_into(source, &mut self.block) != Ok(len as usize) {
                 return Err(bad("a block of LZO1X"));
             }
         }
+        if !stored.fit(source) || !plain.fit(&self.block) {
+            self.doubtful.push(self.blocks);
+        }
+        self.blocks = self.blocks.saturating_add(1);
         self.given = 0;
         Ok(true)
     }
 }
 
-impl<R: Read> Read for Reader<R> {
+impl Read for Reader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while self.given >= self.block.len() {
             if self.ended {
@@ -156,6 +200,38 @@ impl<R: Read> Read for Reader<R> {
         }
         self.given = self.given.saturating_add(n);
         Ok(n)
+    }
+}
+
+impl<'a> Member<'a> for Reader<'a> {
+    fn rest(&self) -> &'a [u8] {
+        self.packed
+    }
+
+    fn check(&mut self) -> Result<(), Doubt> {
+        let Some(first) = self.doubtful.first() else {
+            return Ok(());
+        };
+        Err(Doubt::Bytes(format!(
+            "{} of its {} blocks are not what their checksums stand for, the first is number {first}",
+            self.doubtful.len(),
+            self.blocks
+        )))
+    }
+}
+
+/// The checksums of a stretch, as far as it has some.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    adler32: Option<u32>,
+    crc32: Option<u32>,
+}
+
+impl Sums {
+    fn fit(self, bytes: &[u8]) -> bool {
+        let adler32 = |sum| sum == adler2::adler32_slice(bytes);
+        self.adler32.is_none_or(adler32)
+            && self.crc32.is_none_or(|sum| sum == crc32fast::hash(bytes))
     }
 }
 

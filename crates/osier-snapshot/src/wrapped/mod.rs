@@ -9,6 +9,7 @@
 mod gzip;
 mod lz4;
 mod lzop;
+mod member;
 mod packed;
 mod unpack;
 mod xz;
@@ -19,20 +20,23 @@ use std::path::Path;
 
 use crate::anomaly::Anomaly;
 use crate::cache::PageCache;
-use crate::error::{OpenError, io_error};
+use crate::error::OpenError;
 use crate::kept::Kept;
 use crate::map::Map;
 use crate::open::OpenOptions;
 use crate::panda;
 
 pub(crate) use packed::Packed;
+pub(crate) use unpack::Unpacker;
 
 /// Wrappings within wrappings that are taken off.
-const DEPTH: usize = 4;
+const DEPTH: usize = 8;
+/// Frames without content before the first with some that are passed over.
+const SKIPPED: usize = 1 << 16;
 
 /// A wrapping around a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wrapping {
+pub(crate) enum Wrapping {
     Gzip,
     Zlib,
     Xz,
@@ -45,20 +49,38 @@ enum Wrapping {
 
 impl Wrapping {
     /// The wrapping of a file, by its first bytes.
-    fn of(head: &[u8]) -> Option<Self> {
+    fn of(file: &[u8]) -> Option<Self> {
+        // Frames without content may stand first: pzstd and seekable formats write such.
+        let mut rest = file;
+        for _ in 0..SKIPPED {
+            let skip = zstd::skippable(rest).and_then(|skip| usize::try_from(skip).ok());
+            match skip.and_then(|skip| rest.get(skip..)) {
+                Some(behind) => rest = behind,
+                None => break,
+            }
+        }
+        match Self::by_magic(rest) {
+            Some(wrapping) => Some(wrapping),
+            None if rest.len() < file.len() => None,
+            None if panda::is_tar(file) => Some(Self::Tar),
+            None => zlib::recognises(file).then_some(Self::Zlib),
+        }
+    }
+
+    /// The compression whose magic `file` starts with.
+    fn by_magic(file: &[u8]) -> Option<Self> {
         const MAGICS: [(&[u8], Wrapping); 6] = [
             (gzip::MAGIC, Wrapping::Gzip),
             (xz::MAGIC, Wrapping::Xz),
             (zstd::MAGIC, Wrapping::Zstd),
             (lz4::MAGIC, Wrapping::Lz4),
+            (lz4::LEGACY, Wrapping::Lz4),
             (lzop::MAGIC, Wrapping::Lzop),
-            (b"BZh", Wrapping::Bzip2),
         ];
-        let by_magic = MAGICS.iter().find(|(magic, _)| head.starts_with(magic));
-        match by_magic {
+        let mut magics = MAGICS.iter();
+        match magics.find(|(magic, _)| file.starts_with(magic)) {
             Some((_, wrapping)) => Some(*wrapping),
-            None if panda::is_tar(head) => Some(Self::Tar),
-            None => zlib::recognises(head).then_some(Self::Zlib),
+            None => is_bzip2(file).then_some(Self::Bzip2),
         }
     }
 
@@ -74,6 +96,21 @@ impl Wrapping {
             Self::Tar => "tar",
         }
     }
+}
+
+/// `BZh`, the level, and the magic of a block or of a stream that has none.
+fn is_bzip2(file: &[u8]) -> bool {
+    const BLOCK: &[u8] = b"\x31\x41\x59\x26\x53\x59";
+    const END: &[u8] = b"\x17\x72\x45\x38\x50\x90";
+    let level = |behind: &'_ [u8]| {
+        behind
+            .first()
+            .is_some_and(|level| (b'1'..=b'9').contains(level))
+    };
+    file.strip_prefix(b"BZh").is_some_and(|behind| {
+        let block = behind.get(1..).unwrap_or_default();
+        level(behind) && (block.starts_with(BLOCK) || block.starts_with(END))
+    })
 }
 
 /// What is inside the wrappings of a file.
@@ -93,48 +130,80 @@ pub(crate) enum Inside {
     Raw(Packed),
 }
 
-/// Takes the wrappings off the file at `path`. `is_raw` says of a file's first bytes whether no
-/// other format claims them.
+/// What the first bytes inside a compression are, for the reader of formats to say.
+pub(crate) enum Head {
+    /// Of a format that is read.
+    Known,
+    /// Of no known format: raw memory.
+    Raw,
+    /// Of a format that is not read: its name, and the way out.
+    Foreign(&'static str, &'static str),
+}
+
+/// Takes the wrappings off the file at `path`. `look` says what a file's first bytes are.
 ///
 /// # Errors
 ///
-/// Nothing could be unpacked, or too much; a tar has no or several members.
+/// Nothing could be unpacked, or too much; a tar has no or several members; what is inside is of a
+/// format that is not read, which its first bytes tell before the rest is unpacked.
 pub(crate) fn unwrap(
     path: &Path,
     map: Map,
     options: &OpenOptions,
-    is_raw: impl Fn(&Map) -> bool,
+    look: impl Fn(&Map) -> Head,
 ) -> Result<Unwrapped, OpenError> {
     let mut map = map;
-    let mut facts = Vec::new();
+    let mut facts: Vec<(&'static str, String)> = Vec::new();
     let mut anomalies = Vec::new();
-    for _ in 0..DEPTH {
-        let Some(wrapping) = Wrapping::of(map.bytes()).filter(|_| !panda::is_archive(&map)) else {
-            break;
-        };
+    let mut names = Vec::new();
+    while let Some(wrapping) = Wrapping::of(map.bytes()).filter(|_| !panda::is_archive(&map)) {
+        names.push(wrapping.name());
+        if names.len() > DEPTH {
+            return Err(OpenError::NotASnapshot {
+                path: path.to_owned(),
+                found: format!("{} in one another", names.join(" and ")),
+                way_out: format!("unpack it first: no more than {DEPTH} wrappings are taken off"),
+            });
+        }
         facts.push(("wrapped in", wrapping.name().to_owned()));
         if wrapping == Wrapping::Tar {
             map = unpack::only_member(path, &map)?;
             continue;
         }
         let head = unpack::head(path, &map, wrapping, options)?;
-        if is_raw(&head)
-            && Wrapping::of(head.bytes()).is_none()
-            && let Some(packed) = in_place(path, &map, wrapping, options)?
-        {
-            facts.push(("read", "in place, block by block".to_owned()));
-            return Ok(Unwrapped {
-                inside: Inside::Raw(packed),
-                facts,
-                anomalies,
-            });
+        if Wrapping::of(head.bytes()).is_none() {
+            match look(&head) {
+                Head::Known => {}
+                Head::Raw => {
+                    if let Some(packed) = in_place(path, &map, wrapping, options) {
+                        facts.push(("read", "in place, block by block".to_owned()));
+                        return Ok(Unwrapped {
+                            inside: Inside::Raw(packed),
+                            facts,
+                            anomalies,
+                        });
+                    }
+                }
+                Head::Foreign(format, way_out) => {
+                    names.reverse();
+                    return Err(OpenError::NotASnapshot {
+                        path: path.to_owned(),
+                        found: format!("{format}, in {}", names.join(" in ")),
+                        way_out: way_out.to_owned(),
+                    });
+                }
+            }
         }
-        let (unpacked, cut) = unpack::to_scratch(path, &map, wrapping, options)?;
+        let (unpacked, odd) = unpack::to_scratch(path, &map, wrapping, options)?;
         facts.push((
             "unpacked",
             format!("{} bytes to a scratch file", unpacked.len()),
         ));
-        anomalies.extend(cut);
+        if odd.padding > 0 {
+            let padding = format!("{} zeros behind the {} data", odd.padding, wrapping.name());
+            facts.push(("padding", padding));
+        }
+        anomalies.extend(odd.anomalies);
         map = unpacked;
     }
     Ok(Unwrapped {
@@ -144,36 +213,25 @@ pub(crate) fn unwrap(
     })
 }
 
-/// Random access to a compressed file; `None` when its compression has no parts for that.
-fn in_place(
-    path: &Path,
-    map: &Map,
-    wrapping: Wrapping,
-    options: &OpenOptions,
-) -> Result<Option<Packed>, OpenError> {
+/// Random access to a compressed file; `None` when its compression has no parts for that, or when
+/// what it takes cannot be kept.
+fn in_place(path: &Path, map: &Map, wrapping: Wrapping, options: &OpenOptions) -> Option<Packed> {
     let file = map.bytes();
-    let cache = PageCache::new(options.cache_bytes);
-    let with = |(blocks, decoder): (Vec<packed::Block>, Box<dyn packed::Decoder>)| {
-        Packed::new(map.clone(), blocks, decoder, cache)
-    };
-    let found = match wrapping {
+    let kept = |extension| Kept::of(options.index_dir.as_deref()?, path, map, extension);
+    let mut progress = |done| options.progress.tell("indexing", done, map.len());
+    let (blocks, decoder): (Vec<packed::Block>, Box<dyn packed::Decoder>) = match wrapping {
         Wrapping::Xz => xz::blocks(file).map(|(blocks, xz)| (blocks, Box::new(xz) as _)),
         Wrapping::Zstd => zstd::blocks(file).map(|(blocks, zstd)| (blocks, Box::new(zstd) as _)),
-        Wrapping::Lz4 => lz4::blocks(file).map(|(blocks, lz4)| (blocks, Box::new(lz4) as _)),
-        Wrapping::Gzip => {
-            let dir = options.index_dir.as_deref();
-            let Some(kept) = dir.and_then(|dir| Kept::of(dir, path, map, "ogz")) else {
-                return Ok(None);
-            };
-            let mut progress = |done| options.progress.tell("indexing", done, map.len());
-            gzip::blocks(map, &kept, &mut progress)
-                .map_err(io_error(
-                    path,
-                    "its index cannot be kept in the cache folder",
-                ))?
-                .map(|(blocks, points)| (blocks, Box::new(points) as _))
-        }
+        Wrapping::Lz4 => lz4::blocks(file, kept("ol4").as_ref(), &mut progress)
+            .map(|(blocks, lz4)| (blocks, Box::new(lz4) as _)),
+        Wrapping::Gzip => gzip::blocks(map, &kept("ogz")?, &mut progress)
+            .map(|(blocks, points)| (blocks, Box::new(points) as _)),
         Wrapping::Zlib | Wrapping::Lzop | Wrapping::Bzip2 | Wrapping::Tar => None,
-    };
-    Ok(found.and_then(with))
+    }?;
+    Packed::new(
+        map.clone(),
+        blocks,
+        decoder,
+        PageCache::new(options.cache_bytes),
+    )
 }

@@ -1,6 +1,7 @@
 //! A compressed file whose parts decode by themselves: random access without unpacking it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use osier_memory::{Cause, Chunk, Codec};
 
@@ -40,6 +41,8 @@ pub(crate) struct Packed {
     blocks: Vec<Block>,
     decoder: Box<dyn Decoder>,
     cache: PageCache,
+    /// For each block whether it did not decode, so that this is found out once.
+    damaged: Vec<AtomicBool>,
 }
 
 impl Packed {
@@ -58,8 +61,10 @@ impl Packed {
             }
             next = next.checked_add(block.len)?;
         }
+        let damaged = blocks.iter().map(|_| AtomicBool::new(false)).collect();
         Some(Self {
             map,
+            damaged,
             blocks,
             decoder,
             cache,
@@ -79,6 +84,14 @@ impl Packed {
         let Some(block) = self.blocks.get(number) else {
             return Ok(Chunk::borrowed(&[]));
         };
+        let damage = Cause::Decode {
+            offset: block.at,
+            codec: self.decoder.codec(),
+        };
+        let damaged = self.damaged.get(number).ok_or(damage)?;
+        if damaged.load(Ordering::Relaxed) {
+            return Err(damage);
+        }
         let page = self.cache.get_or_decode(number as u64, || {
             usize::try_from(block.at)
                 .ok()
@@ -87,9 +100,9 @@ impl Packed {
                 .and_then(|packed| self.decoder.decode(number, block, packed))
                 .filter(|bytes| bytes.len() as u64 == block.len)
                 .map(Arc::from)
-                .ok_or(Cause::Decode {
-                    offset: block.at,
-                    codec: self.decoder.codec(),
+                .ok_or_else(|| {
+                    damaged.store(true, Ordering::Relaxed);
+                    damage
                 })
         })?;
         let into = usize::try_from(offset.saturating_sub(block.start)).unwrap_or(usize::MAX);

@@ -1,9 +1,11 @@
-//! Unpacking: to a file that goes with the snapshot, or a tar's one member where it lies.
+//! Unpacking: one member after another, to a file that goes with the snapshot, or a tar's one file
+//! where it lies.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use super::{Wrapping, xz};
+use super::member::{self, Doubt, Member};
+use super::{Wrapping, lz4, zstd};
 use crate::anomaly::Anomaly;
 use crate::error::{OpenError, io_error};
 use crate::map::Map;
@@ -16,69 +18,275 @@ const HEAD: u64 = 64 << 10;
 const STEP: usize = 1 << 20;
 /// Bytes of a tar's blocks.
 const TAR: u64 = 512;
+/// Anomalies of one file that are told; the others are counted.
+const TOLD: usize = 8;
 
-/// What `map` holds, unpacked, to a file that goes with the map; and, when the packed data ended
-/// before its time, a word on that: what was unpacked till then counts.
+/// What a compressed file unpacks to, as one stream. It does not fail: where the packed data is
+/// damaged it ends, and [`into_anomalies`](Self::into_anomalies) says so.
+pub(crate) struct Unpacker<'a> {
+    wrapping: Wrapping,
+    file: &'a [u8],
+    /// What comes after the members that were read.
+    rest: &'a [u8],
+    member: Option<Box<dyn Member<'a> + 'a>>,
+    /// Members begun, and the file offset of the one that is being read.
+    number: u64,
+    begun: usize,
+    /// Bytes given out, and those of them before the member that is being read.
+    done: u64,
+    before: u64,
+    /// Zeros behind the members.
+    padding: usize,
+    anomalies: Vec<String>,
+    /// Anomalies past those that are told.
+    more: u64,
+}
+
+impl<'a> Unpacker<'a> {
+    /// Unpacks `file`.
+    pub(crate) fn new(wrapping: Wrapping, file: &'a [u8]) -> Self {
+        Self {
+            wrapping,
+            file,
+            rest: file,
+            member: None,
+            number: 0,
+            begun: 0,
+            done: 0,
+            before: 0,
+            padding: 0,
+            anomalies: Vec::new(),
+            more: 0,
+        }
+    }
+
+    /// Bytes of the file that have been read.
+    pub(crate) fn offset(&self) -> u64 {
+        let rest = self
+            .member
+            .as_ref()
+            .map_or(self.rest, |member| member.rest());
+        self.file.len().saturating_sub(rest.len()) as u64
+    }
+
+    /// What contradicts the file's checksums and lengths, or was not read.
+    pub(crate) fn into_anomalies(mut self) -> Vec<Anomaly> {
+        if self.more > 0 {
+            let more = format!("{} more of the kind before", self.more);
+            self.anomalies.push(more);
+        }
+        self.anomalies.into_iter().map(Anomaly::bytes).collect()
+    }
+
+    fn say(&mut self, anomaly: String) {
+        if self.anomalies.len() < TOLD {
+            self.anomalies.push(anomaly);
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+
+    /// The data makes no more sense: nothing after it is read.
+    fn end(&mut self, why: &str) {
+        let anomaly = format!(
+            "the {} data ends or is damaged near file offset {:#x} ({why}): the {} bytes before are \
+             read, the rest is missing",
+            self.wrapping.name(),
+            self.offset(),
+            self.done
+        );
+        self.say(anomaly);
+        self.member = None;
+        self.rest = &[];
+    }
+
+    /// Begins the next member; `false` at the end.
+    fn next(&mut self) -> bool {
+        while let Some(skip) = self.wrapping.skippable(self.rest) {
+            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+            let Some(rest) = self.rest.get(skip..) else {
+                self.end("a skippable frame is cut short");
+                return false;
+            };
+            self.rest = rest;
+        }
+        let zeros = self.rest.iter().take_while(|byte| **byte == 0).count();
+        let behind = self.rest.get(zeros..).unwrap_or_default();
+        if behind.is_empty() {
+            self.padding = zeros;
+            return false;
+        }
+        self.begun = self.file.len().saturating_sub(behind.len());
+        if !self.wrapping.starts(behind) || (self.number > 0 && self.wrapping == Wrapping::Zlib) {
+            let anomaly = format!(
+                "{} bytes from file offset {:#x} on are behind the {} data and none of it: they are \
+                 not read",
+                behind.len(),
+                self.begun,
+                self.wrapping.name()
+            );
+            self.say(anomaly);
+            self.rest = &[];
+            return false;
+        }
+        self.number = self.number.saturating_add(1);
+        self.before = self.done;
+        self.rest = behind;
+        match member::start(self.wrapping, behind) {
+            Ok(member) => self.member = Some(member),
+            Err(error) => self.end(&error.to_string()),
+        }
+        self.member.is_some()
+    }
+
+    /// The member has been read.
+    fn close(&mut self) {
+        let Some(mut member) = self.member.take() else {
+            return;
+        };
+        let checked = member.check();
+        self.rest = member.rest();
+        match checked {
+            Ok(()) => {}
+            Err(Doubt::Length(why)) => self.end(&why),
+            Err(Doubt::Bytes(why)) => {
+                let anomaly = format!(
+                    "{} {} {} at file offset {:#x} is damaged ({why}): the {} bytes from {:#x} on that \
+                     it unpacks to are read and may be wrong",
+                    self.wrapping.name(),
+                    self.wrapping.member(),
+                    self.number,
+                    self.begun,
+                    self.done.saturating_sub(self.before),
+                    self.before,
+                );
+                self.say(anomaly);
+            }
+        }
+    }
+}
+
+impl Read for Unpacker<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while !buf.is_empty() {
+            let Some(member) = &mut self.member else {
+                if self.rest.is_empty() || !self.next() {
+                    break;
+                }
+                continue;
+            };
+            match member.read(buf) {
+                Ok(0) => self.close(),
+                Ok(n) => {
+                    self.done = self.done.saturating_add(n as u64);
+                    return Ok(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.end(&error.to_string()),
+            }
+        }
+        Ok(0)
+    }
+}
+
+impl Wrapping {
+    /// What one of the pieces that a file is a row of is called.
+    const fn member(self) -> &'static str {
+        match self {
+            Self::Gzip => "member",
+            Self::Zstd | Self::Lz4 => "frame",
+            Self::Lzop | Self::Tar => "file",
+            Self::Zlib | Self::Xz | Self::Bzip2 => "stream",
+        }
+    }
+
+    /// The length of the frame without content that `file` starts with.
+    fn skippable(self, file: &[u8]) -> Option<u64> {
+        match self {
+            Self::Zstd | Self::Lz4 => zstd::skippable(file),
+            _ => None,
+        }
+    }
+
+    /// Whether a member of this compression starts `file`.
+    fn starts(self, file: &[u8]) -> bool {
+        Self::by_magic(file) == Some(self)
+            || (self == Self::Lz4 && file.starts_with(lz4::LEGACY))
+            || self == Self::Zlib
+    }
+}
+
+/// What is odd about packed data.
+pub(super) struct Odd {
+    pub(super) anomalies: Vec<Anomaly>,
+    /// Zeros behind it.
+    pub(super) padding: usize,
+}
+
+/// What `map` holds, unpacked, to a file that goes with the map; and what is odd about the packed data:
+/// what was unpacked before it ended counts.
 ///
 /// # Errors
 ///
-/// Nothing could be unpacked, or more than the limit.
+/// Nothing could be unpacked, or more than the limit or the disk has room for.
 pub(super) fn to_scratch(
     path: &Path,
     map: &Map,
     wrapping: Wrapping,
     options: &OpenOptions,
-) -> Result<(Map, Option<Anomaly>), OpenError> {
+) -> Result<(Map, Odd), OpenError> {
     let total = map.len();
-    let mut source = Counted {
-        inner: map.bytes(),
-        tell: |done| options.progress.tell("unpacking", done, total),
-        done: 0,
-    };
     let limit = options.scratch_limit;
-    let mut broken = None;
-    let mut reader = decoder(path, wrapping, &mut source)?;
-    let unpacked = scratch::filled(options, |file| {
+    let (unpacked, (written, odd)) = scratch::filled(options, |file| {
+        let mut reader = Unpacker::new(wrapping, map.bytes());
         let mut buffer = vec![0; STEP];
         let mut written = 0_u64;
         loop {
-            let n = match reader.read(&mut buffer) {
-                Ok(0) => return Ok(written),
-                Ok(n) => n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    broken = Some(error);
-                    return Ok(written);
-                }
-            };
+            options.progress.tell("unpacking", reader.offset(), total);
+            let n = fill(&mut reader, &mut buffer)?;
             written = written.saturating_add(n as u64);
-            if written > limit {
-                return Ok(written);
+            if n == 0 || written > limit {
+                break;
             }
             file.write_all(buffer.get(..n).unwrap_or_default())?;
         }
+        options.progress.tell("unpacking", total, total);
+        let odd = Odd {
+            padding: reader.padding,
+            anomalies: reader.into_anomalies(),
+        };
+        Ok((written, odd))
     })?;
-    drop(reader);
-    let (map, written) = unpacked;
     if written > limit {
         return Err(OpenError::ScratchLimit {
             path: path.to_owned(),
             limit,
         });
     }
-    match broken {
-        Some(error) if written == 0 => Err(io_error(path, "cannot be unpacked")(error)),
-        Some(error) => {
-            let cut = format!(
-                "the {} data ends or is damaged near file offset {:#x} ({error}): the {written} \
-                 bytes before are read, the rest is missing",
-                wrapping.name(),
-                source.done
-            );
-            Ok((map, Some(Anomaly::bytes(cut))))
-        }
-        None => Ok((map, None)),
+    if written == 0 && !odd.anomalies.is_empty() {
+        return Err(cannot_unpack(path, odd.anomalies));
     }
+    Ok((unpacked, odd))
+}
+
+fn cannot_unpack(path: &Path, anomalies: Vec<Anomaly>) -> OpenError {
+    let texts: Vec<String> = anomalies.into_iter().map(|anomaly| anomaly.text).collect();
+    io_error(path, "cannot be unpacked")(io::Error::new(
+        io::ErrorKind::InvalidData,
+        texts.join("; "),
+    ))
+}
+
+/// Reads until `buffer` is full or the end; returns the bytes read.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0_usize;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match reader.read(rest)? {
+            0 => break,
+            n => done = done.saturating_add(n),
+        }
+    }
+    Ok(done)
 }
 
 /// The first bytes of what `map` holds.
@@ -93,34 +301,25 @@ pub(super) fn head(
     options: &OpenOptions,
 ) -> Result<Map, OpenError> {
     let mut head = Vec::new();
-    let read = decoder(path, wrapping, map.bytes())?
+    let mut reader = Unpacker::new(wrapping, map.bytes());
+    reader
+        .by_ref()
         .take(HEAD)
-        .read_to_end(&mut head);
-    if let Err(error) = read
-        && head.is_empty()
-    {
-        return Err(io_error(path, "cannot be unpacked")(error));
+        .read_to_end(&mut head)
+        .map_err(io_error(path, "cannot be unpacked"))?;
+    if head.is_empty() {
+        let anomalies = reader.into_anomalies();
+        if !anomalies.is_empty() {
+            return Err(cannot_unpack(path, anomalies));
+        }
+        return Err(OpenError::NotASnapshot {
+            path: path.to_owned(),
+            found: format!("an empty file, packed with {}", wrapping.name()),
+            way_out: "take the snapshot again".to_owned(),
+        });
     }
     let (head, ()) = scratch::filled(options, |file| file.write_all(&head))?;
     Ok(head)
-}
-
-fn decoder<'a>(
-    path: &Path,
-    wrapping: Wrapping,
-    packed: impl Read + 'a,
-) -> Result<Box<dyn Read + 'a>, OpenError> {
-    let cannot = || io_error(path, "cannot be unpacked");
-    Ok(match wrapping {
-        Wrapping::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
-        Wrapping::Zlib => Box::new(flate2::read::ZlibDecoder::new(packed)),
-        Wrapping::Xz => Box::new(xz::decoder(packed).map_err(cannot())?),
-        Wrapping::Zstd => Box::new(super::zstd::Reader::new(packed)),
-        Wrapping::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
-        Wrapping::Lzop => Box::new(super::lzop::Reader::new(packed)),
-        Wrapping::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(packed)),
-        Wrapping::Tar => Box::new(packed),
-    })
 }
 
 /// The bytes of the one file in a tar, where they lie.
@@ -159,20 +358,4 @@ pub(super) fn only_member(path: &Path, map: &Map) -> Result<Map, OpenError> {
         }
     }
     found.ok_or_else(|| not("a tar archive without a file".to_owned()))
-}
-
-/// Tells how far a reader has got.
-struct Counted<R, F> {
-    inner: R,
-    tell: F,
-    done: u64,
-}
-
-impl<R: Read, F: FnMut(u64)> Read for Counted<R, F> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        self.done = self.done.saturating_add(n as u64);
-        (self.tell)(self.done);
-        Ok(n)
-    }
 }

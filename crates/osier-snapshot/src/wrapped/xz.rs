@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 
-use liblzma::read::XzDecoder;
+use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 use osier_memory::Codec;
 
@@ -103,9 +103,9 @@ impl Decoder for Blocks {
     }
 }
 
-/// A decoder of whole files, with as many streams as they have.
-pub(super) fn decoder<R: Read>(file: R) -> io::Result<XzDecoder<R>> {
-    let stream = Stream::new_stream_decoder(MEMORY, liblzma::stream::CONCATENATED)?;
+/// A decoder of the one stream that `file` starts with.
+pub(super) fn decoder(file: &[u8]) -> io::Result<XzDecoder<&[u8]>> {
+    let stream = Stream::new_stream_decoder(MEMORY, 0)?;
     Ok(XzDecoder::new_stream(file, stream))
 }
 

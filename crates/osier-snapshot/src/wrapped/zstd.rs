@@ -3,11 +3,12 @@
 //!
 //! Source: RFC 8878, section 3.1.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::Read;
 
 use osier_memory::Codec;
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use ruzstd::decoding::StreamingDecoder;
 
+use super::member::zstd_checksum;
 use super::packed::{Block, Decoder};
 
 pub(super) const MAGIC: &[u8] = b"\x28\xb5\x2f\xfd";
@@ -100,71 +101,19 @@ impl Decoder for Frames {
 
     fn decode(&self, _: usize, block: &Block, packed: &[u8]) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(usize::try_from(block.len).ok()?);
-        StreamingDecoder::new(packed)
-            .ok()?
+        let mut frame = StreamingDecoder::new(packed).ok()?;
+        // A byte more, so that the frame's end is reached, and with it the checksum.
+        frame
+            .by_ref()
             .take(block.len.checked_add(1)?)
             .read_to_end(&mut out)
             .ok()?;
-        Some(out)
+        zstd_checksum(&frame.decoder).is_ok().then_some(out)
     }
 }
 
-/// Reads one frame after another, as one stream.
-pub(super) struct Reader<R: Read> {
-    state: State<R>,
-}
-
-enum State<R: Read> {
-    Between(BufReader<R>),
-    Inside(Box<StreamingDecoder<BufReader<R>, FrameDecoder>>),
-    Done,
-}
-
-impl<R: Read> Reader<R> {
-    pub(super) fn new(file: R) -> Self {
-        Self {
-            state: State::Between(BufReader::with_capacity(1 << 17, file)),
-        }
-    }
-}
-
-impl<R: Read> Read for Reader<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match std::mem::replace(&mut self.state, State::Done) {
-                State::Done => return Ok(0),
-                State::Between(mut file) => {
-                    let head = file.fill_buf()?;
-                    if head.is_empty() {
-                        return Ok(0);
-                    }
-                    if let Some(skip) = skippable(head) {
-                        let skipped = io::copy(&mut file.by_ref().take(skip), &mut io::sink())?;
-                        if skipped == skip {
-                            self.state = State::Between(file);
-                            continue;
-                        }
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                    let frame = StreamingDecoder::new(file).map_err(io::Error::other)?;
-                    self.state = State::Inside(Box::new(frame));
-                }
-                State::Inside(mut frame) => {
-                    let n = frame.read(buf)?;
-                    if n == 0 && !buf.is_empty() {
-                        self.state = State::Between(frame.into_inner());
-                        continue;
-                    }
-                    self.state = State::Inside(frame);
-                    return Ok(n);
-                }
-            }
-        }
-    }
-}
-
-/// The whole length of the skippable frame that `head` starts with.
-fn skippable(head: &[u8]) -> Option<u64> {
+/// The whole length of the skippable frame that `head` starts with. They are LZ4's too.
+pub(super) fn skippable(head: &[u8]) -> Option<u64> {
     if le(head, 0, 4)? & 0xffff_fff0 != SKIPPABLE {
         return None;
     }

@@ -1,10 +1,11 @@
 //! Memory to pack, and what a packed snapshot of it must hold.
 
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use osier_memory::{Cause, PhysAddr, PhysRun};
-use osier_snapshot::{OpenOptions, Snapshot};
+use osier_snapshot::{OpenOptions, Snapshot, open};
 use osier_testkit::Random;
 
 pub const MIB: usize = 1 << 20;
@@ -56,5 +57,40 @@ pub fn options(cache: &Path) -> OpenOptions {
         index_dir: Some(cache.to_owned()),
         cache_bytes: 2 << 20,
         ..OpenOptions::default()
+    }
+}
+
+/// Turns one bit of `packed` over at a time, of its end and here and there: each page of memory then
+/// reads as in `bytes` or not at all, or the file has an anomaly.
+pub fn no_flipped_bit_goes_unsaid(dir: &Path, bytes: &[u8], packed: &[u8]) {
+    let mut random = Random::new(5);
+    let path = dir.join("memory");
+    let here_and_there = (0..60).map(|_| random.below(packed.len() as u64) as usize);
+    let mut places: Vec<usize> = here_and_there.collect();
+    places.extend(packed.len() - 24..packed.len());
+    for (round, at) in places.into_iter().enumerate() {
+        let mut bad = packed.to_vec();
+        bad[at] ^= 1 << random.below(8);
+        fs::write(&path, &bad).unwrap();
+        let kept = options(&dir.join("cache"));
+        let options = if round % 2 == 0 {
+            &kept
+        } else {
+            &OpenOptions::default()
+        };
+        let Ok(snapshot) = open(&path, options) else {
+            continue;
+        };
+        if !snapshot.info.anomalies.is_empty() {
+            continue;
+        }
+        let memory = &snapshot.machine.memory;
+        for start in (0..bytes.len()).step_by(4096) {
+            let mut page = [0; 4096];
+            match memory.read(PhysAddr(start as u64), &mut page) {
+                Ok(()) => assert!(page == bytes[start..start + 4096], "{at}: {start:#x}"),
+                Err(fault) => assert!(matches!(fault.cause, Cause::Decode { .. }), "{fault:?}"),
+            }
+        }
     }
 }
