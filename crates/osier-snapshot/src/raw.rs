@@ -50,6 +50,8 @@ pub(crate) fn of_bytes(
             len % PAGE_BYTES
         )));
     }
+    anomalies.extend(piece(path).map(Anomaly::bytes));
+    anomalies.extend(holes_gone(len).map(Anomaly::harmless));
     if options.ram_split.is_none() {
         anomalies.extend(vmware::hint(path, len).map(Anomaly::bytes));
     }
@@ -90,5 +92,37 @@ pub(crate) fn of_bytes(
             anomalies,
             ram,
         },
+    })
+}
+
+/// What to say of a file that is one of several pieces, by its name and a neighbour's: `NAME.001`.
+fn piece(path: &Path) -> Option<String> {
+    let number = path.extension()?.to_str()?;
+    let digits = number.len() >= 2 && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number = number.parse::<u32>().ok().filter(|_| digits)?;
+    let width = path.extension()?.len();
+    let beside = [number.checked_add(1), number.checked_sub(1)]
+        .into_iter()
+        .flatten()
+        .map(|number| path.with_extension(format!("{number:0width$}")))
+        .find(|beside| beside.is_file())?;
+    Some(format!(
+        "{} lies beside it: this may be one piece of a raw dump that was split; join the pieces in their \
+         order (`cat`) and give the whole",
+        beside.display()
+    ))
+}
+
+/// What to say of a length that no machine's memory has.
+fn holes_gone(len: u64) -> Option<String> {
+    const MIB: u64 = 1 << 20;
+    (len > 16 * MIB && !len.is_multiple_of(MIB)).then(|| {
+        format!(
+            "its length is no whole number of MiB, as a machine's memory is ({} KiB over): a raw dump \
+             that leaves the holes between RAM ranges out (LiME's `format=raw`) has such a length, and \
+             every address behind the first hole is then off; take it with `format=lime` or \
+             `format=padded`",
+            len % MIB / 1024
+        )
     })
 }
