@@ -11,9 +11,6 @@ mod command;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use osier_testkit::skip;
 
 const NAME: &str = "deb12-6.1-amd64";
 
@@ -201,7 +198,7 @@ fn losses_make_the_status_3_and_a_snapshot_that_does_not_open_fails_alone() {
 }
 
 #[test]
-fn the_junit_file_validates_whatever_it_tells() {
+fn the_junit_file_counts_what_it_tells() {
     let copied = Copied::new("junit");
     copied.change("ps", "spinner-0", "<&\\\">\\u001b\\uffff");
     fs::remove_file(copied.rows("current")).unwrap();
@@ -218,17 +215,4 @@ fn the_junit_file_validates_whatever_it_tells() {
         xml.contains(r#"tests="1" failures="0" errors="1""#),
         "{xml}"
     );
-
-    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/junit.xsd");
-    let mut xmllint = Command::new("xmllint");
-    xmllint
-        .arg("--noout")
-        .arg("--schema")
-        .arg(schema)
-        .arg(&file);
-    let Ok(verdict) = xmllint.output() else {
-        skip!("no xmllint: the JUnit file is not validated");
-    };
-    let errors = verdict.stderr.escape_ascii();
-    assert!(verdict.status.success(), "{errors}\n{xml}");
 }

@@ -5,8 +5,6 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    clippy::print_stdout,
-    clippy::print_stderr,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
@@ -16,21 +14,24 @@ use osier_memory::AddressSpace;
 use osier_profile::{Identity, OsKind};
 use osier_snapshot::{OpenOptions, open};
 use osier_symbols::image::{Image, ImageError, import, symbol_table};
+use osier_testkit::need::{self, Real};
 
-/// The kernel of `name`, its address space, and the folder of its truth.
-fn kernel(name: &str) -> Option<(Located, AddressSpace, std::path::PathBuf)> {
-    let folder = match osier_testkit::data::folder(name) {
-        Ok(folder) => folder,
-        Err(why) => {
-            osier_testkit::report_skip(module_path!(), &why);
-            return None;
-        }
-    };
-    let snapshot = open(&folder.join("memory.elf"), &OpenOptions::default()).unwrap();
+osier_testkit::trials! {
+    need::each(need::snapshot, &TYPED) => every_symbol_is_the_guests_own, a_kernel_with_types_gives_a_profile;
+    need::each(need::snapshot, &UNTYPED) =>
+        every_symbol_is_the_guests_own, a_kernel_without_types_says_what_would_help;
+}
+
+const TYPED: [&str; 3] = ["deb11-5.10-amd64", "deb12-6.1-amd64", "deb13-6.12-amd64"];
+const UNTYPED: [&str; 2] = ["deb11-5.10-686", "deb11-5.10-686-pae"];
+
+/// The kernel and its address space.
+fn kernel(real: &Real) -> (Located, AddressSpace) {
+    let snapshot = open(&real.path.join("memory.elf"), &OpenOptions::default()).unwrap();
     let found = locate(&snapshot.machine, &[]).unwrap();
     let memory = snapshot.machine.memory.clone();
     let space = AddressSpace::new(memory, found.mode, found.root, linux_policy);
-    Some((found, space, folder))
+    (found, space)
 }
 
 fn identity(found: &Located) -> Identity {
@@ -67,79 +68,45 @@ fn truth(folder: &std::path::Path) -> Vec<(u8, Vec<u8>, u64)> {
     .collect()
 }
 
-#[test]
-fn every_symbol_is_the_guests_own() {
-    for name in [
-        "deb11-5.10-amd64",
-        "deb12-6.1-amd64",
-        "deb13-6.12-amd64",
-        "deb11-5.10-686",
-        "deb11-5.10-686-pae",
-    ] {
-        let Some((found, space, folder)) = kernel(name) else {
-            continue;
-        };
-        let start = std::time::Instant::now();
-        let table = symbol_table(&space, image(&found)).unwrap();
-        let elapsed = start.elapsed();
-        let truth = truth(&folder);
-        let mut index = 0;
-        table.each(|kind, symbol, address| {
-            let (true_kind, true_symbol, value) = &truth[index];
-            let at = || format!("{name}: symbol {index}, {}", symbol.escape_ascii());
-            assert_eq!(symbol, true_symbol, "{}", at());
-            assert_eq!(kind, *true_kind, "{}", at());
-            assert_eq!(address, *value, "{}", at());
-            index += 1;
-        });
-        assert_eq!((index, index), (truth.len(), table.len()), "{name}");
-        println!(
-            "{name}: {index} symbols equal, {:?}, {elapsed:?}",
-            table.encoding()
-        );
+fn every_symbol_is_the_guests_own(real: &Real) {
+    let (found, space) = kernel(real);
+    let table = symbol_table(&space, image(&found)).unwrap();
+    let truth = truth(&real.path);
+    let mut index = 0;
+    table.each(|kind, symbol, address| {
+        let (true_kind, true_symbol, value) = &truth[index];
+        let at = || format!("symbol {index}, {}", symbol.escape_ascii());
+        assert_eq!(symbol, true_symbol, "{}", at());
+        assert_eq!(kind, *true_kind, "{}", at());
+        assert_eq!(address, *value, "{}", at());
+        index += 1;
+    });
+    assert_eq!((index, index), (truth.len(), table.len()));
+}
+
+fn a_kernel_with_types_gives_a_profile(real: &Real) {
+    let (found, space) = kernel(real);
+    let wanted = import(&space, image(&found), Some(&WANTED), identity(&found));
+    let wanted = wanted.unwrap().build();
+    let task = wanted.find_type("task_struct").unwrap();
+    assert_eq!(task.member("comm").unwrap().bytes, 16);
+    assert_eq!(wanted.symbol("_text"), Some(found.text.0));
+    assert_eq!(wanted.constant("PIDTYPE_PID"), Some(0));
+    let all = import(&space, image(&found), None, identity(&found));
+    let all = all.unwrap().build();
+    for ty in wanted.types() {
+        assert_eq!(all.find_type(&ty.name), Some(ty));
     }
 }
 
-#[test]
-fn a_kernel_with_types_gives_a_profile_and_one_without_says_what_would_help() {
-    for name in ["deb11-5.10-amd64", "deb12-6.1-amd64", "deb13-6.12-amd64"] {
-        let Some((found, space, _)) = kernel(name) else {
-            continue;
-        };
-        let start = std::time::Instant::now();
-        let wanted = import(&space, image(&found), Some(&WANTED), identity(&found));
-        let wanted = wanted.unwrap().build();
-        let elapsed = start.elapsed();
-        let task = wanted.find_type("task_struct").unwrap();
-        assert_eq!(task.member("comm").unwrap().bytes, 16, "{name}");
-        assert_eq!(wanted.symbol("_text"), Some(found.text.0), "{name}");
-        assert_eq!(wanted.constant("PIDTYPE_PID"), Some(0), "{name}");
-        let all = import(&space, image(&found), None, identity(&found));
-        let all = all.unwrap().build();
-        for ty in wanted.types() {
-            assert_eq!(all.find_type(&ty.name), Some(ty), "{name}");
-        }
-        println!(
-            "{name}: {} of {} types, {} of {} symbols, {elapsed:?}",
-            wanted.types().len(),
-            all.types().len(),
-            wanted.symbols().len(),
-            all.symbols().len()
-        );
-    }
-    for (name, package) in [
-        ("deb11-5.10-686", "linux-image-5.10.0-32-686-dbg"),
-        ("deb11-5.10-686-pae", "linux-image-5.10.0-32-686-pae-dbg"),
-    ] {
-        let Some((found, space, _)) = kernel(name) else {
-            continue;
-        };
-        let outcome = import(&space, image(&found), Some(&WANTED), identity(&found));
-        let Err(ImageError::NoTypes { help, .. }) = outcome else {
-            panic!("{name}: i386 kernels of Debian carry no types");
-        };
-        assert_eq!(help.package.as_deref(), Some(package));
-        assert!(help.build_id.is_some(), "{name}");
-        println!("{help}");
-    }
+fn a_kernel_without_types_says_what_would_help(real: &Real) {
+    let (found, space) = kernel(real);
+    let outcome = import(&space, image(&found), Some(&WANTED), identity(&found));
+    let Err(ImageError::NoTypes { help, .. }) = outcome else {
+        panic!("i386 kernels of Debian carry no types");
+    };
+    let flavour = real.name.trim_start_matches("deb11-5.10-");
+    let package = format!("linux-image-5.10.0-32-{flavour}-dbg");
+    assert_eq!(help.package, Some(package));
+    assert!(help.build_id.is_some());
 }

@@ -32,14 +32,21 @@ pub fn missing(name: &str) -> Option<String> {
 
 /// The folder of the unpacked snapshot `name`.
 ///
+/// # Errors
+///
+/// In words, why it is [`missing`].
+///
 /// # Panics
 ///
-/// When it is [`missing`], or is there and does not unpack.
-pub fn snapshot(name: &str) -> PathBuf {
+/// When it is there and does not unpack.
+pub fn folder(name: &str) -> Result<PathBuf, String> {
     if let Some(unpacked) = unpacked(name) {
-        return unpacked;
+        return Ok(unpacked);
     }
-    let archive = archive(name).unwrap_or_else(|reason| panic!("{reason}"));
+    if let Some(reason) = missing(name) {
+        return Err(reason);
+    }
+    let archive = archive(name)?;
     let target = target_folder().join("osier-data");
     fs::create_dir_all(&target).expect("a folder in the target folder");
     let done = target.join(name);
@@ -49,30 +56,7 @@ pub fn snapshot(name: &str) -> PathBuf {
         unpack(&archive, name, &target, &done);
     }
     drop(lock);
-    done
-}
-
-/// As [`snapshot`]; in words why it is [`missing`].
-///
-/// # Errors
-///
-/// What [`missing`] says.
-pub fn folder(name: &str) -> Result<PathBuf, String> {
-    match missing(name) {
-        Some(reason) => Err(reason),
-        None => Ok(snapshot(name)),
-    }
-}
-
-/// The folder of `name`, or leaves the test with a visible skip.
-#[macro_export]
-macro_rules! real_data {
-    ($name:expr) => {
-        match $crate::data::folder($name) {
-            Ok(folder) => folder,
-            Err(reason) => $crate::skip!("{reason}"),
-        }
-    };
+    Ok(done)
 }
 
 /// The folder, where it is unpacked already.

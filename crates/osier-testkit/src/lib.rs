@@ -34,18 +34,3 @@ pub use random::Random;
 pub use tables::{Rights, TableBuilder};
 pub use toy::{Era, TOYS, ToyKernel, ToyMapping, ToyModule, ToyState, ToyTask};
 pub use wrappers::{Knockout, Patched};
-
-/// Ends a test early and says so on standard error, so that nobody takes it for a pass.
-#[macro_export]
-macro_rules! skip {
-    ($($reason:tt)+) => {{
-        $crate::report_skip(module_path!(), &format!($($reason)+));
-        return;
-    }};
-}
-
-/// The line that [`skip!`] writes, past the capture of a test's output: a skipped test must be seen.
-pub fn report_skip(test: &str, reason: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "skipped: {test}: {}", reason.trim_end());
-}

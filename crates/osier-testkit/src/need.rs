@@ -47,7 +47,7 @@ impl Real {
     }
 }
 
-/// The real snapshot of that name, as [`data::snapshot`] unpacks it.
+/// The real snapshot of that name, as [`data::folder`] unpacks it.
 pub fn snapshot(name: &str) -> Need {
     Need {
         name: name.to_owned(),
@@ -75,6 +75,16 @@ pub fn program(name: &str) -> Need {
         name: name.to_owned(),
         what: What::Plain(found.unwrap_or_default()),
         missing,
+    }
+}
+
+/// A variable of the environment, for what runs only when it is asked for: `how` says by what.
+pub fn variable(name: &str, how: &str) -> Need {
+    let missing = std::env::var_os(name).is_none();
+    Need {
+        name: name.to_owned(),
+        what: What::Plain(PathBuf::new()),
+        missing: missing.then(|| format!("{how} runs it")),
     }
 }
 
@@ -119,7 +129,7 @@ impl Need {
             panic!("{missing}");
         }
         let path = match self.what {
-            What::Snapshot => data::snapshot(&self.name),
+            What::Snapshot => data::folder(&self.name).expect("it is not missing"),
             What::Plain(path) => path,
         };
         Real {

@@ -52,13 +52,20 @@ const JOBS: &[Job] = &[
     Job {
         name: "validate",
         about: "Compares with the truth of the real snapshots and writes docs/validation.md",
-        commands: &[&["cargo", "test", "-p", "osier-cli", "--test", "truth"]],
+        commands: &[&["cargo", "test", "-p", "osier-cli", "--test", "truth_real"]],
         environment: &[("OSIER_WRITE_VALIDATION", "1")],
     },
     Job {
         name: "symbols",
         about: "Makes the Windows profiles of symbols/ anew from their sources",
-        commands: &[&["cargo", "test", "-p", "osier", "--test", "shipped_windows"]],
+        commands: &[&[
+            "cargo",
+            "test",
+            "-p",
+            "osier",
+            "--test",
+            "shipped_windows_real",
+        ]],
         environment: &[("OSIER_WRITE_SYMBOLS", "1")],
     },
     Job {
@@ -73,11 +80,9 @@ const JOBS: &[Job] = &[
             "--test",
             "thousand",
             "--",
-            "--include-ignored",
-            "--nocapture",
             "--test-threads=1",
         ]],
-        environment: &[],
+        environment: &[("OSIER_FLEET", "1")],
     },
     Job {
         name: "sql",

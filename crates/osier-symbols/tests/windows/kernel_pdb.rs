@@ -3,13 +3,10 @@
 use osier_profile::{OsKind, Wanted};
 use osier_symbols::{SymbolFile, everything, import_pdb, import_symbols};
 
-use crate::{or_skip, pdb};
+use osier_testkit::need::Real;
 
-const XP: &str = "winxp-sp3-x86pae-ntkrnlpa";
-
-#[test]
-fn the_xp_kernel_is_known() {
-    let data = or_skip!(pdb(XP));
+pub(crate) fn the_xp_kernel_is_known(real: &Real) {
+    let data = real.unpacked();
     assert_eq!(SymbolFile::detect(&data), Some(SymbolFile::Pdb));
     let profile = import_symbols(&data, everything).unwrap()[0]
         .clone()
@@ -36,9 +33,8 @@ fn the_xp_kernel_is_known() {
     assert_eq!(profile.symbols().len(), 10_445);
 }
 
-#[test]
-fn only_what_is_wanted_is_kept() {
-    let data = or_skip!(pdb(XP));
+pub(crate) fn only_what_is_wanted_is_kept(real: &Real) {
+    let data = real.unpacked();
     let wanted = Wanted {
         types: &["_MMVAD", "_LIST_ENTRY"],
         symbols: &["PsActiveProcessHead", "NtClose"],
@@ -52,9 +48,8 @@ fn only_what_is_wanted_is_kept() {
     assert_eq!(profile.constants(), [("NtProductWinNt".to_owned(), 1)]);
 }
 
-#[test]
-fn a_pdb_without_types_says_so() {
-    let data = or_skip!(pdb("win7-sp1-x86-kernel32"));
+pub(crate) fn a_pdb_without_types_says_so(real: &Real) {
+    let data = real.unpacked();
     let error = import_pdb(&data, None).unwrap_err().to_string();
     let start = "PDB 17D8B8C647E14C1DAF9C6FC206AAAC512 was stripped of its types: it has 11997 ";
     assert!(error.starts_with(start), "{error}");

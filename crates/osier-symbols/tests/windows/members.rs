@@ -3,7 +3,6 @@
 //! streams of XP's PDBs for their version, 19990903.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,7 +10,7 @@ use osier_profile::Profile;
 use osier_symbols::import_pdb;
 use pdb2::{FallibleIterator, PDB, TypeData, TypeFinder, TypeIndex};
 
-use crate::{or_skip, pdb};
+use osier_testkit::need::Real;
 
 /// A member's offset, and first bit and width of a bit field.
 type Place = (i64, Option<(u8, u8)>);
@@ -42,23 +41,17 @@ fn compare(profile: &Profile, theirs: &Shapes) -> usize {
     members
 }
 
-/// What `llvm-pdbutil dump -types` prints, or why it does not.
-fn llvm(name: &str, data: &[u8]) -> Result<Shapes, String> {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pdb"));
+/// What `llvm-pdbutil dump -types` prints.
+fn llvm(data: &[u8]) -> Shapes {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.pdb", data.len()));
     std::fs::write(&file, data).unwrap();
     let output = Command::new("llvm-pdbutil")
         .args(["dump", "-types"])
         .arg(&file)
-        .output();
-    let output = match output {
-        Ok(output) => output,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err("llvm-pdbutil is not installed".to_owned());
-        }
-        Err(error) => panic!("llvm-pdbutil: {error}"),
-    };
+        .output()
+        .unwrap();
     assert!(output.status.success(), "llvm-pdbutil: {}", output.status);
-    Ok(parse_llvm(std::str::from_utf8(&output.stdout).unwrap()))
+    parse_llvm(std::str::from_utf8(&output.stdout).unwrap())
 }
 
 fn between<'t>(text: &'t str, start: &str, end: &str) -> Option<&'t str> {
@@ -168,39 +161,27 @@ fn pdb2_members(
     }
 }
 
-#[test]
-fn llvm_reads_the_same_of_each_ntdll() {
-    for (name, least) in [
-        ("win7-sp1-x86-ntdll", 2000),
-        ("win7-sp1-x64-ntdll", 2000),
-        ("win10-2004_22H2-x64-ntdll", 4000),
-    ] {
-        let data = or_skip!(pdb(name));
-        let theirs = or_skip!(llvm(name, &data));
-        let members = compare(&import_pdb(&data, None).unwrap().build(), &theirs);
-        assert!(members > least, "{name}: only {members}");
-    }
+pub(crate) fn llvm_reads_the_same_of_an_ntdll(real: &Real) {
+    let data = real.unpacked();
+    let least = if real.name.contains("win10") {
+        4000
+    } else {
+        2000
+    };
+    let members = compare(&import_pdb(&data, None).unwrap().build(), &llvm(&data));
+    assert!(members > least, "only {members}");
 }
 
-#[test]
-fn pdb2_reads_the_same_of_the_xp_kernel() {
-    let data = or_skip!(pdb("winxp-sp3-x86pae-ntkrnlpa"));
+pub(crate) fn pdb2_reads_the_same_of_the_xp_kernel(real: &Real) {
+    let data = real.unpacked();
     let (theirs, count) = pdb2(&data);
     assert_eq!(count, 568);
     let members = compare(&import_pdb(&data, None).unwrap().build(), &theirs);
     assert!(members > 3000, "only {members}");
 }
 
-#[test]
-fn pdb2_reads_the_same_of_each_ntdll() {
-    for name in [
-        "winxp-sp3-x86-ntdll",
-        "win7-sp1-x86-ntdll",
-        "win7-sp1-x64-ntdll",
-        "win10-2004_22H2-x64-ntdll",
-    ] {
-        let data = or_skip!(pdb(name));
-        let members = compare(&import_pdb(&data, None).unwrap().build(), &pdb2(&data).0);
-        assert!(members > 1000, "{name}: only {members}");
-    }
+pub(crate) fn pdb2_reads_the_same_of_an_ntdll(real: &Real) {
+    let data = real.unpacked();
+    let members = compare(&import_pdb(&data, None).unwrap().build(), &pdb2(&data).0);
+    assert!(members > 1000, "only {members}");
 }

@@ -8,11 +8,12 @@
 )]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use osier::import;
 use osier::osier_profile::Profile;
 use osier::osier_symbols::{everything, import_symbols};
+use osier_testkit::need::{self, Need, Real};
 
 /// The most that a profile may have; all are part of the program.
 const MAX_BYTES: u64 = 56 << 10;
@@ -89,58 +90,53 @@ const SHIPPED: [(&str, &str); 17] = [
     ),
 ];
 
-/// The source as a file that can be imported; what the data keeps packed is unpacked first.
-fn source(name: &str) -> PathBuf {
-    let path = osier_testkit::data::packed().join("windows").join(name);
-    let Some(plain) = name.strip_suffix(".zst") else {
-        return path;
-    };
-    let file = Path::new(plain).file_name().unwrap();
-    let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
-    let mut packed = fs::File::open(path).unwrap();
-    let mut decoder = ruzstd::decoding::StreamingDecoder::new(&mut packed).unwrap();
-    std::io::copy(&mut decoder, &mut fs::File::create(&unpacked).unwrap()).unwrap();
-    unpacked
+osier_testkit::trials! {
+    SHIPPED.map(source) => a_shipped_profile_says_what_its_source_says;
 }
 
-#[test]
-fn shipped_profiles_say_what_their_sources_say() {
-    let data = osier_testkit::data::packed().join("windows/isf");
-    if !data.is_dir() {
-        osier_testkit::skip!("there is no {} (set OSIER_DATA)", data.display());
+fn source((_, from): (&str, &str)) -> Need {
+    need::file(&format!("windows/{from}"))
+}
+
+fn a_shipped_profile_says_what_its_source_says(real: &Real) {
+    let all = SHIPPED.iter();
+    let mut named = all.filter(|(_, from)| real.name.ends_with(from));
+    let name = named.next().unwrap().0;
+    let file = osier_testkit::data::workspace().join(format!("symbols/windows-{name}.osp"));
+    let packed = real.path.extension().is_some_and(|end| end == "zst");
+    let from = if packed {
+        let plain = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pdb"));
+        fs::write(&plain, real.unpacked()).unwrap();
+        plain
+    } else {
+        real.path.clone()
+    };
+    if std::env::var_os("OSIER_WRITE_SYMBOLS").is_some() {
+        let profile = import::import(&[from], None).unwrap();
+        let fingerprint = import::fingerprint(&profile);
+        profile.write_file(&file, fingerprint).unwrap();
+        return;
     }
-    let write = std::env::var_os("OSIER_WRITE_SYMBOLS").is_some();
-    for (name, from) in SHIPPED {
-        let file = osier_testkit::data::workspace().join(format!("symbols/windows-{name}.osp"));
-        let from = source(from);
-        if write {
-            let profile = import::import(&[from], None).unwrap();
-            profile
-                .write_file(&file, import::fingerprint(&profile))
-                .unwrap();
-            continue;
-        }
-        let bytes = fs::metadata(&file).unwrap().len();
-        assert!(bytes <= MAX_BYTES, "{name}: {bytes} bytes");
-        let (shipped, _) = Profile::read_file(&file).unwrap();
-        let guid = shipped.identity().build_id.as_ref().unwrap().to_string();
-        assert!(
-            guid.starts_with(name.rsplit('-').next().unwrap()),
-            "{name}: {guid}"
-        );
-        let all = import_symbols(&fs::read(from).unwrap(), everything)
-            .unwrap()
-            .remove(0)
-            .build();
-        for ty in shipped.types() {
-            assert_eq!(Some(ty), all.find_type(&ty.name), "{name}");
-        }
-        for (symbol, place) in shipped.symbols() {
-            assert_eq!(Some(*place), all.symbol(symbol), "{name}: {symbol}");
-        }
-        for needed in ["_EPROCESS", "_ETHREAD", "_KPCR"] {
-            assert!(shipped.find_type(needed).is_some(), "{name}: {needed}");
-        }
-        assert!(shipped.symbol("PsActiveProcessHead").is_some(), "{name}");
+    let bytes = fs::metadata(&file).unwrap().len();
+    assert!(bytes <= MAX_BYTES, "{name}: {bytes} bytes");
+    let (shipped, _) = Profile::read_file(&file).unwrap();
+    let guid = shipped.identity().build_id.as_ref().unwrap().to_string();
+    assert!(
+        guid.starts_with(name.rsplit('-').next().unwrap()),
+        "{name}: {guid}"
+    );
+    let all = import_symbols(&fs::read(from).unwrap(), everything)
+        .unwrap()
+        .remove(0)
+        .build();
+    for ty in shipped.types() {
+        assert_eq!(Some(ty), all.find_type(&ty.name), "{name}");
     }
+    for (symbol, place) in shipped.symbols() {
+        assert_eq!(Some(*place), all.symbol(symbol), "{name}: {symbol}");
+    }
+    for needed in ["_EPROCESS", "_ETHREAD", "_KPCR"] {
+        assert!(shipped.find_type(needed).is_some(), "{name}: {needed}");
+    }
+    assert!(shipped.symbol("PsActiveProcessHead").is_some(), "{name}");
 }

@@ -15,6 +15,17 @@ use std::fmt::Write as _;
 use std::fs;
 
 use command::osier;
+use osier_testkit::need::{self, Real};
+
+osier_testkit::trials! {
+    need::each(need::snapshot, &RECORDINGS) => osi_test_is_pandas_at_instruction_0;
+}
+
+const RECORDINGS: [&str; 3] = [
+    "amd64-5.10",
+    "i386-5.10-nonpae",
+    "amd64-5.10-kaslr-pti-running",
+];
 
 /// The fields of a line of PANDA's answers: `NAME=VALUE`, parted by tabs. A name runs to the line's
 /// end.
@@ -75,41 +86,28 @@ fn expected(answers: &str) -> String {
     text
 }
 
-#[test]
-fn osi_test_is_pandas_at_instruction_0() {
-    for name in [
-        "amd64-5.10",
-        "i386-5.10-nonpae",
-        "amd64-5.10-kaslr-pti-running",
-    ] {
-        let folder = match osier_testkit::data::folder(name) {
-            Ok(folder) => folder,
-            Err(why) => {
-                osier_testkit::report_skip(module_path!(), &why);
-                continue;
-            }
-        };
-        let ours = osier(
-            &["osi-test"],
-            &folder.join(format!("{name}-rr-snp")),
-            "panda-cache",
+fn osi_test_is_pandas_at_instruction_0(real: &Real) {
+    let (name, folder) = (&real.name, &real.path);
+    let ours = osier(
+        &["osi-test"],
+        &folder.join(format!("{name}-rr-snp")),
+        "panda-cache",
+    );
+    let answers = fs::read_to_string(folder.join("osi/at.0.osi.txt")).unwrap();
+    let wanted = expected(&answers);
+    for (at, (ours, wanted)) in ours.lines().zip(wanted.lines()).enumerate() {
+        assert_eq!(ours, wanted, "{name} line {at}");
+    }
+    assert_eq!(ours, wanted, "{name}");
+    // The plugin's own first block is of instruction 0 where the machine idles until then.
+    if name == "amd64-5.10" {
+        let printed = fs::read_to_string(folder.join("osi/osi_test.out.txt")).unwrap();
+        let start = printed.find("Current process:").unwrap();
+        let next = printed[start + 1..].find("Current process:").unwrap();
+        assert_eq!(
+            &printed[start..=start + next],
+            ours,
+            "{name}: not what osi_test printed"
         );
-        let answers = fs::read_to_string(folder.join("osi/at.0.osi.txt")).unwrap();
-        let wanted = expected(&answers);
-        for (at, (ours, wanted)) in ours.lines().zip(wanted.lines()).enumerate() {
-            assert_eq!(ours, wanted, "{name} line {at}");
-        }
-        assert_eq!(ours, wanted, "{name}");
-        // The plugin's own first block is of instruction 0 where the machine idles until then.
-        if name == "amd64-5.10" {
-            let printed = fs::read_to_string(folder.join("osi/osi_test.out.txt")).unwrap();
-            let start = printed.find("Current process:").unwrap();
-            let next = printed[start + 1..].find("Current process:").unwrap();
-            assert_eq!(
-                &printed[start..=start + next],
-                ours,
-                "{name}: not what osi_test printed"
-            );
-        }
     }
 }

@@ -23,7 +23,19 @@ use std::process::Command;
 
 use compare::Tally;
 use guest::Truth;
+use osier_testkit::data;
+use osier_testkit::need::{self, Need};
 use serde_json::Value;
+
+osier_testkit::trials! {
+    all() => rows_agree_with_the_guests_own_truth;
+}
+
+/// All snapshots at once: they make one table.
+fn all() -> Need {
+    let snapshots = SNAPSHOTS.iter().map(|name| need::snapshot(name));
+    snapshots.reduce(Need::and).unwrap()
+}
 
 const SNAPSHOTS: &[&str] = &[
     "deb11-5.10-686",
@@ -84,17 +96,10 @@ fn ask(table: &str, snapshot: &Path, cache: &Path) -> Result<Vec<Value>, String>
         .collect())
 }
 
-#[test]
 fn rows_agree_with_the_guests_own_truth() {
     let mut outcomes = Vec::new();
     for snapshot in SNAPSHOTS.iter().copied() {
-        let folder = match osier_testkit::data::folder(snapshot) {
-            Ok(folder) => folder,
-            Err(why) => {
-                osier_testkit::report_skip(module_path!(), &why);
-                continue;
-            }
-        };
+        let folder = data::folder(snapshot).unwrap();
         let truth = Truth::read(&folder.join("truth"));
         for container in CONTAINERS.iter().copied() {
             let file = folder.join(container);
@@ -189,11 +194,11 @@ fn report(outcomes: &[Outcome]) -> String {
     text
 }
 
-/// What is compared with PANDA itself, by `tests/panda.rs`.
+/// What is compared with PANDA itself, by `tests/panda_real.rs`.
 const PANDA: &str = "
 # PANDA
 
-`cargo test -p osier-cli --test panda` holds `osier osi-test` on three PANDA recordings (4-level, \
+`cargo test -p osier-cli --test panda_real` holds `osier osi-test` on three PANDA recordings (4-level, \
 2-level i386, and 4-level with KASLR and KPTI stopped in user mode) to PANDA's own answers at \
 instruction 0, byte for byte: current process, process list in PANDA's order, the current process's \
 libraries. No line differs. What PANDA prints by fault is printed so by `osi-test` alone:

@@ -12,35 +12,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use osier_testkit::need::{self, Real};
 use serde_json::Value;
 
-/// The dump and a folder with its kernel's profile, or why they cannot be had.
-fn parts() -> Result<(PathBuf, PathBuf), String> {
-    let packed = osier_testkit::data::packed().join("windows");
+osier_testkit::trials! {
+    need::file("windows/dumps/triage_x64.dmp.zst").and(need::file(SYMBOLS)) =>
+        what_a_triage_dump_holds_is_told_and_what_it_does_not_hold_too;
+}
+
+const SYMBOLS: &str = "windows/isf/ntkrnlmp.pdb_5278AFF86C341677D7D7835C85B7B844-1.json.xz";
+
+/// The dump and a folder with its kernel's profile.
+fn parts(real: &Real) -> (PathBuf, PathBuf) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("triage");
     let profiles = folder.join("profiles");
     fs::create_dir_all(&profiles).unwrap();
-    let source = packed.join("dumps/triage_x64.dmp.zst");
-    let symbols = packed.join("isf/ntkrnlmp.pdb_5278AFF86C341677D7D7835C85B7B844-1.json.xz");
-    for file in [&source, &symbols] {
-        if !file.is_file() {
-            return Err(format!("no {}", file.display()));
-        }
-    }
     let dump = folder.join("triage_x64.dmp");
-    let mut packed = fs::File::open(source).unwrap();
-    let mut decoder = ruzstd::decoding::StreamingDecoder::new(&mut packed).unwrap();
-    std::io::copy(&mut decoder, &mut fs::File::create(&dump).unwrap()).unwrap();
-    let profile = profiles.join("19041.osp");
+    fs::write(&dump, real.unpacked()).unwrap();
     let import = Command::new(env!("CARGO_BIN_EXE_osier"))
         .args(["profile", "import"])
-        .arg(symbols)
+        .arg(need::file(SYMBOLS).get().path)
         .arg("-o")
-        .arg(profile)
+        .arg(profiles.join("19041.osp"))
         .output()
         .unwrap();
     assert!(import.status.success(), "{import:?}");
-    Ok((dump, profiles))
+    (dump, profiles)
 }
 
 /// The objects that a question answers, and the exit status.
@@ -64,12 +61,8 @@ fn ask(question: &str, dump: &Path, profiles: &Path) -> (Vec<Value>, i32) {
     (rows.collect(), output.status.code().unwrap())
 }
 
-#[test]
-fn what_a_triage_dump_holds_is_told_and_what_it_does_not_hold_too() {
-    let (dump, profiles) = match parts() {
-        Ok(parts) => parts,
-        Err(reason) => osier_testkit::skip!("{reason}"),
-    };
+fn what_a_triage_dump_holds_is_told_and_what_it_does_not_hold_too(real: &Real) {
+    let (dump, profiles) = parts(real);
     let (info, status) = ask("info", &dump, &profiles);
     assert_eq!(status, 0);
     let kernel = &info[0]["kernel"];
