@@ -45,6 +45,10 @@ pub struct Linux {
     pub(crate) queue: current::Queue,
     /// `None` when the profile does not describe the pid table.
     pub(crate) pids: Option<pid::PidTable>,
+    /// `None` when the profile does not describe it.
+    pub(crate) number: Option<pid::Number>,
+    /// The threads of the pid table by their leaders; read once.
+    pub(crate) numbered: OnceCell<Option<threads::Numbered>>,
     clock: clock::Clock,
     offsets: OnceCell<clock::Offsets>,
     kernel: Kernel,
@@ -89,6 +93,7 @@ impl Linux {
             let address = VirtAddr(linked.wrapping_add(slide));
             Some(located.mode.canonicalise(address))
         });
+        let number = pid::Number::resolve(&mut resolver);
         resolver.finish()?;
         let mut premises = located.premises.clone();
         premises.push(Premise {
@@ -131,6 +136,8 @@ impl Linux {
             running,
             queue,
             pids,
+            number,
+            numbered: OnceCell::new(),
             clock,
             offsets: OnceCell::new(),
             kernel,

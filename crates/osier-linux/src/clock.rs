@@ -31,6 +31,12 @@ layout! {
         nanoseconds: Option<Field<SInt>> = ["wall_to_monotonic.tv_nsec"],
         /// Whole seconds of the wall clock, as of the last tick.
         xtime: Option<Field<UInt>> = ["xtime_sec"],
+        /// Whole seconds of the monotonic clock.
+        ktime: Option<Field<UInt>> = ["ktime_sec"],
+        /// Seconds of `offs_boot`.
+        boot_seconds: Option<Field<SInt>> = ["monotonic_to_boot.tv_sec"],
+        /// Nanoseconds of that.
+        boot_nanoseconds: Option<Field<SInt>> = ["monotonic_to_boot.tv_nsec"],
     }
 }
 
@@ -56,6 +62,10 @@ pub(crate) struct Offsets {
     pub(crate) monotonic: Seen<i64>,
     /// For the clock that counts suspension (`start_boottime`).
     pub(crate) since_boot: Seen<i64>,
+    /// What the monotonic clock showed at the last tick, when that is known.
+    pub(crate) now: Option<i64>,
+    /// For how long the machine was suspended until then.
+    pub(crate) suspended: Option<i64>,
 }
 
 impl Clock {
@@ -77,6 +87,8 @@ impl Clock {
                 return Offsets {
                     monotonic: Seen::Not(absent.clone()),
                     since_boot: Seen::Not(absent),
+                    now: None,
+                    suspended: None,
                 };
             }
         };
@@ -85,12 +97,17 @@ impl Clock {
             None => Seen::not_in_this_kernel(),
         };
         let monotonic = read(self.keeper.offs_real);
+        let suspended = read(self.keeper.offs_boot)
+            .and_then(|suspended| self.suspended(guest, keeper, suspended));
         let since_boot = monotonic
             .clone()
-            .and_then(|real| read(self.keeper.offs_boot).map(|boot| real.wrapping_sub(boot)));
+            .and_then(|real| suspended.clone().map(|boot| real.wrapping_sub(boot)));
+        let now = self.now(guest).value().zip(monotonic.value());
         Offsets {
             monotonic,
             since_boot,
+            now: now.map(|(now, real)| now.wrapping_sub(real)),
+            suspended: suspended.value(),
         }
     }
 
@@ -101,6 +118,10 @@ impl Clock {
         };
         self.find(guest).and_then(|keeper| {
             Seen::from(xtime.read(&guest.space, keeper)).and_then(|seconds| {
+                if self.differs_from_monotonic(guest, keeper, seconds) {
+                    let rule = "xtime_sec and wall_to_monotonic add up to ktime_sec";
+                    return Seen::implausible(seconds, rule, Some(xtime.place(keeper)));
+                }
                 let whole = i64::try_from(seconds).ok();
                 whole
                     .and_then(|whole| whole.checked_mul(SECOND))
@@ -115,9 +136,50 @@ impl Clock {
         })
     }
 
+    /// Whether the wall clock's `seconds` are not those of the monotonic clock; a part of a second
+    /// may be counted in one of them.
+    fn differs_from_monotonic(&self, guest: &Guest, keeper: VirtAddr, seconds: u64) -> bool {
+        let Some((ktime, back)) = self.keeper.ktime.zip(self.keeper.seconds) else {
+            return false;
+        };
+        let space = &guest.space;
+        let read = |field: Field<UInt>| field.read(space, keeper).ok();
+        let Some((ktime, back)) = read(ktime).zip(back.read(space, keeper).ok()) else {
+            return false;
+        };
+        // A `time_t` of 32 bits wraps.
+        let mask = if guest.pointer_bytes() == 4 {
+            0xffff_ffff
+        } else {
+            u64::MAX
+        };
+        let ahead = ktime
+            .wrapping_sub(seconds.wrapping_add_signed(back))
+            .wrapping_add(2);
+        ahead & mask > 4
+    }
+
+    /// `offs_boot`, when the kernel's other form of it agrees.
+    fn suspended(&self, guest: &Guest, keeper: VirtAddr, offset: i64) -> Seen<i64> {
+        let other = self.keeper.boot_seconds.zip(self.keeper.boot_nanoseconds);
+        let other = other.and_then(|(seconds, nanoseconds)| {
+            let seconds = seconds.read(&guest.space, keeper).ok()?;
+            let nanoseconds = nanoseconds.read(&guest.space, keeper).ok()?;
+            Some(seconds.wrapping_mul(SECOND).wrapping_add(nanoseconds))
+        });
+        if other.is_some_and(|other| other != offset) {
+            let rule = "offs_boot is monotonic_to_boot";
+            let at = self.keeper.offs_boot.map(|field| field.place(keeper));
+            return Seen::implausible(offset.cast_unsigned(), rule, at);
+        }
+        Seen::Is(offset)
+    }
+
     /// The `timekeeper` in use.
     fn find(&self, guest: &Guest) -> Seen<VirtAddr> {
-        if let Some(core) = guest.symbol("tk_core") {
+        // Since v6.17 it is the first of several clocks.
+        let core = ["tk_core", "timekeeper_data"];
+        if let Some(core) = core.into_iter().find_map(|name| guest.symbol(name)) {
             if let Some(offset) = self.in_core {
                 return self.confirmed(guest, core.plus(offset.cast_unsigned()));
             }

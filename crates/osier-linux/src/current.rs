@@ -67,9 +67,7 @@ pub(crate) fn current(linux: &Linux, row: &mut dyn FnMut(Current) -> ControlFlow
     ends.add(WALK, WalkEnd::Closed);
     for cpu in &cpus {
         let task = task(linux, *cpu, variable);
-        let leader = task
-            .clone()
-            .and_then(|task| Seen::from(linux.tasks.group_leader.read(&linux.guest.space, task)));
+        let leader = task.clone().and_then(|task| process::leader(linux, task));
         let current = Current {
             cpu: *cpu,
             thread: task.map(|task| threads::row(linux, task)),

@@ -12,6 +12,7 @@
 mod attach;
 mod clock;
 mod current;
+mod family;
 mod file_tree;
 mod guest;
 mod list;

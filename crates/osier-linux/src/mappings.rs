@@ -71,6 +71,8 @@ layout! {
         env_end: Option<Field<UInt>>,
         /// The executable.
         exe_file: Option<Field<Ptr<()>>>,
+        /// Mappings of it. Until v3.5.
+        num_exe_file_vmas: Option<Field<UInt>>,
         /// Where the vDSO was mapped.
         vdso: Option<Field<UInt>> = ["context.vdso"],
         /// Which vDSO: that of 64-bit, 32-bit or x32 programs.

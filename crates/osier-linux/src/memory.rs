@@ -59,6 +59,13 @@ pub(crate) fn kernel_thread(linux: &Linux, task: VirtAddr) -> Seen<bool> {
     }
 }
 
+/// Whether the task is a processor's idle task. Those of all processors but the first were made by
+/// process 1 before it ran a program, and are nobody's children.
+pub(crate) fn is_idle(linux: &Linux, task: VirtAddr) -> bool {
+    let (space, layout) = (&linux.guest.space, &linux.tasks);
+    layout.pid.read(space, task) == Ok(0) && layout.tgid.read(space, task) == Ok(0)
+}
+
 /// Whether the task has a `struct kthread`; `None` when the kernel or the snapshot does not tell.
 fn structure(linux: &Linux, task: VirtAddr) -> Option<bool> {
     let (guest, layout) = (&linux.guest, &linux.tasks);
@@ -74,11 +81,6 @@ fn structure(linux: &Linux, task: VirtAddr) -> Option<bool> {
         .filter(|_| guest.pointer_bytes() == 8)?;
     let structure = field.read(&guest.space, task).ok()?;
     guest.is_kernel_address(structure).then_some(true)
-}
-
-/// Whether the task is a processor's idle one: process 1 made it before it ran a program.
-fn is_idle(linux: &Linux, task: VirtAddr) -> bool {
-    linux.tasks.pid.read(&linux.guest.space, task) == Ok(0)
 }
 
 /// Whether the task's parent runs a program.

@@ -74,6 +74,8 @@ layout! {
 layout! {
     /// Fields read from `upid`.
     struct Upid: "upid" {
+        /// The number.
+        nr: Option<Field<UInt>>,
         /// The namespace.
         ns: Option<Field<Ptr<()>>>,
         /// The link in the hash table.
@@ -89,6 +91,8 @@ layout! {
         pid_links: Option<Field<Embed<()>>>,
         /// `pid_link` for each use, before.
         pids: Option<Field<Embed<()>>>,
+        /// The task's own `struct pid`. With `pid_links`.
+        thread_pid: Option<Field<Ptr<()>>>,
     }
 }
 
@@ -119,16 +123,69 @@ enum Table {
     },
 }
 
+/// A list of tasks in `struct pid`.
+#[derive(Clone, Copy, Debug)]
+struct List {
+    /// Its head, in `struct pid`.
+    head: Field<Embed<()>>,
+    /// The link, in `task_struct`.
+    link: Field<Embed<()>>,
+}
+
 /// How to find every process by number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PidTable {
     table: Table,
-    /// Offset in `struct pid` of the list of tasks.
-    tasks: Field<Embed<()>>,
-    /// Offset in `task_struct` of the link in that list.
-    link: u64,
-    /// Whether the list is of leaders only.
-    leaders_only: bool,
+    /// The task whose own number it is.
+    own: List,
+    /// The leader of the process whose number it is, in kernels that list it.
+    leader: Option<List>,
+}
+
+/// The tasks that have a number.
+#[derive(Debug, Default)]
+pub(crate) struct Numbered {
+    /// The thread-group leaders.
+    pub(crate) leaders: Vec<VirtAddr>,
+    /// Every thread, leaders among them.
+    pub(crate) threads: Vec<VirtAddr>,
+    /// How the walk ended.
+    pub(crate) ends: WalkEnds,
+}
+
+/// How to read a task's number a second time, out of its `struct pid`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number {
+    /// The `struct pid`, in `task_struct`.
+    pid: Field<Ptr<()>>,
+    /// The number in the initial namespace, in `struct pid`.
+    nr: Field<UInt>,
+}
+
+impl Number {
+    /// Resolves it; `None` when the profile does not describe it.
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Option<Self> {
+        let word = u64::from(resolver.profile().identity().pointer_bytes);
+        let links = Links::resolve(resolver);
+        let pid = links.thread_pid.or_else(|| {
+            // Before, it stood behind the task's link in the list of its own number.
+            let behind = word.checked_mul(2)?;
+            let offset = links.pids?.offset.checked_add_unsigned(behind)?;
+            Some(Field::at(offset, word, None))
+        })?;
+        let numbers = Pid::resolve(resolver).numbers?;
+        let nr = Upid::resolve(resolver).nr?;
+        let offset = numbers.offset.checked_add(nr.offset)?;
+        let nr = Field::at(offset, nr.bytes, None);
+        Some(Self { pid, nr })
+    }
+
+    /// The number that the `struct pid` of `task` holds; `None` when the snapshot does not tell.
+    pub(crate) fn of(&self, guest: &Guest, task: VirtAddr) -> Option<u64> {
+        let pid = self.pid.read(&guest.space, task).ok()?;
+        let pid = Some(pid).filter(|pid| guest.can_be_object(*pid))?;
+        self.nr.read(&guest.space, pid).ok()
+    }
 }
 
 impl PidTable {
@@ -140,26 +197,31 @@ impl PidTable {
         let word = u64::from(resolver.profile().identity().pointer_bytes);
         let pid = Pid::resolve(resolver);
         let links = Links::resolve(resolver);
-        let kind = resolver.constant(&["PIDTYPE_TGID"]);
-        // `__PIDTYPE_TGID` and other kernels' lack of it: the list of the thread's own number.
-        let (kind, leaders_only) = match (kind, links.pid_links) {
-            (Some(kind), Some(_)) => (u64::try_from(kind).ok()?, true),
-            _ => (0, false),
+        // In `task_struct`, the place of a link: the first is that of the task's own number.
+        let first = links.pid_links.or(links.pids)?;
+        let head = pid.tasks?;
+        let own = List { head, link: first };
+        // `__PIDTYPE_TGID` and other kernels' lack of it: leaders are told from other threads.
+        let kind = resolver
+            .constant(&["PIDTYPE_TGID"])
+            .filter(|_| links.pid_links.is_some());
+        let leader = match kind {
+            Some(kind) => {
+                let kind = u64::try_from(kind).ok()?;
+                let of = |field: Field<Embed<()>>, bytes: u64| {
+                    let by = kind.checked_mul(bytes)?;
+                    Some(Field::at(
+                        field.offset.checked_add_unsigned(by)?,
+                        bytes,
+                        None,
+                    ))
+                };
+                let head = of(head, word)?;
+                let link = of(first, word.checked_mul(2)?)?;
+                Some(List { head, link })
+            }
+            None => None,
         };
-        let node_bytes = word.checked_mul(2)?;
-        let link = match (links.pid_links, links.pids) {
-            (Some(field), _) => field
-                .offset
-                .checked_add_unsigned(kind.checked_mul(node_bytes)?)?,
-            (None, Some(field)) => field.offset,
-            (None, None) => return None,
-        };
-        let lists = pid.tasks?;
-        let tasks = Field::at(
-            lists.offset.checked_add_unsigned(kind.checked_mul(word)?)?,
-            word,
-            None,
-        );
         let ns = symbol("init_pid_ns")?;
         let idr = Namespace::resolve(resolver).idr;
         let table = if let Some((idr, head)) = idr.zip(Idr::resolve(resolver).head) {
@@ -178,41 +240,27 @@ impl PidTable {
                 numbers: pid.numbers?,
             }
         };
-        Some(Self {
-            table,
-            tasks,
-            link: link.cast_unsigned(),
-            leaders_only,
-        })
+        Some(Self { table, own, leader })
     }
 
-    /// The `task_struct` of every thread-group leader that has a number, and how the walk ended.
-    pub(crate) fn leaders(&self, guest: &Guest, layout: &Tasks) -> (Vec<VirtAddr>, WalkEnds) {
-        let mut ends = WalkEnds::default();
-        let mut leaders = Vec::new();
+    /// The `task_struct` of every thread that has a number, and how the walk ended.
+    pub(crate) fn tasks(&self, guest: &Guest, layout: &Tasks) -> Numbered {
+        let mut found = Numbered::default();
         let pids = match self.table {
-            Table::Tree { head, node } => tree(guest, head, &node, &mut ends),
-            Table::Hash { .. } => self.hash(guest, &mut ends),
+            Table::Tree { head, node } => tree(guest, head, &node, &mut found.ends),
+            Table::Hash { .. } => self.hash(guest, &mut found.ends),
         };
         for pid in pids {
-            let at = self.tasks.place(pid);
-            match guest.space.read_pointer(at) {
-                Ok(first) if first.is_null() => {}
-                Ok(first) => {
-                    if let Err(fault) = plausible(guest, first) {
-                        ends.add(WALK, broken(pid, Some(first), fault));
-                        continue;
-                    }
-                    let task = first.minus(self.link);
-                    if self.leaders_only || is_leader(guest, layout, task) {
-                        leaders.push(task);
-                    }
-                }
-                Err(fault) => ends.add(WALK, broken(pid, None, fault)),
-            }
+            let own = first(guest, pid, self.own, &mut found.ends);
+            found.threads.extend(own);
+            let leader = match self.leader {
+                Some(list) => first(guest, pid, list, &mut found.ends),
+                None => own.filter(|task| is_leader(guest, layout, *task)),
+            };
+            found.leaders.extend(leader);
         }
-        ends.add(WALK, WalkEnd::Closed);
-        (leaders, ends)
+        found.ends.add(WALK, WalkEnd::Closed);
+        found
     }
 
     /// Every `struct pid` of the hash table that has a number in the initial namespace.
@@ -371,6 +419,25 @@ fn tree(guest: &Guest, head: VirtAddr, node: &Node, ends: &mut WalkEnds) -> Vec<
     let mut once = HashSet::new();
     entries.retain(|entry| once.insert(*entry));
     entries
+}
+
+/// The first task of `list` in the `struct pid` at `pid`.
+fn first(guest: &Guest, pid: VirtAddr, list: List, ends: &mut WalkEnds) -> Option<VirtAddr> {
+    let link = match guest.space.read_pointer(list.head.place(pid)) {
+        Ok(link) if link.is_null() => return None,
+        Ok(link) => link,
+        Err(fault) => {
+            ends.add(WALK, broken(pid, None, fault));
+            return None;
+        }
+    };
+    match plausible(guest, link) {
+        Ok(()) => Some(list.link.container(link)),
+        Err(fault) => {
+            ends.add(WALK, broken(pid, Some(link), fault));
+            None
+        }
+    }
 }
 
 /// Whether the task is a thread-group leader; one that cannot be read counts as one, so that it is

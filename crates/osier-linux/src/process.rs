@@ -2,11 +2,11 @@
 
 use osier_memory::VirtAddr;
 use osier_osi::{FoundBy, LinuxProcess, Process, ProcessExtra, Seen, TaskState};
-use osier_profile::{Field, Resolver, SInt, UInt, layout};
+use osier_profile::{Field, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::memory::{self, Table};
 use crate::tasks::COMM_BYTES;
-use crate::{Linux, path, user};
+use crate::{Linux, path, tasks, user};
 
 layout! {
     /// Fields read from `cred`. Linux commit b6dff3ec5e11 ("CRED: Separate task security context
@@ -16,6 +16,13 @@ layout! {
         uid: Option<Field<UInt>>,
         /// Real group id.
         gid: Option<Field<UInt>>,
+        /// References to it.
+        usage: Option<Field<UInt>>,
+        /// The `user_struct` of the real user.
+        user: Option<Field<Ptr<()>>>,
+        /// The real user id where it is the same in every user namespace. Linux commit 7a4e7408c5ca
+        /// ("userns: Add `kuid_t` and `kgid_t` and associated infrastructure"), v3.5.
+        kuid: Option<Field<UInt>> = ["uid.val"],
     }
 }
 
@@ -24,7 +31,7 @@ layout! {
     pub(crate) struct Signal: "signal_struct" {
         /// Threads of the process. Linux commit b3ac022cb9dc ("proc: turn `signal_struct->count`
         /// into \"int `nr_threads`\""), v2.6.35.
-        nr_threads: Option<Field<SInt>>,
+        nr_threads: Option<Field<SInt>> = ["nr_threads", "count"],
         /// The list of threads, by their `thread_node`.
         thread_head: Option<Field<osier_profile::Embed<()>>>,
     }
@@ -62,6 +69,29 @@ impl StateBits {
         }
     }
 
+    /// The rule that the numbers break, if any. `exiting` is `PF_EXITING`.
+    fn broken(self, state: u64, exit_state: u64, exiting: Option<bool>) -> Option<&'static str> {
+        // TASK_DEAD, and one past the highest state.
+        let (dead, end) = if self.idle_shown {
+            (0x80, 0x1_0000)
+        } else {
+            (0x40, 0x1000)
+        };
+        // What a task waits for: at most one of these; the rest are marks.
+        let kinds = if self.idle_shown { 0xacf } else { 0xa4f };
+        if state >= end || (state & kinds).count_ones() > 1 {
+            Some("a state is one that the kernel has")
+        } else if !matches!(exit_state, 0 | 0x10 | 0x20 | 0x30) {
+            Some("an exit_state is EXIT_DEAD, EXIT_ZOMBIE or both")
+        } else if exit_state != 0 && exiting == Some(false) {
+            Some("a task that has exited is marked so (PF_EXITING)")
+        } else if exit_state == 0 && state & dead != 0 {
+            Some("a task that is dead has an exit_state")
+        } else {
+            None
+        }
+    }
+
     /// The letter that `/proc/PID/stat` shows.
     fn letter(self, state: u64, exit_state: u64) -> char {
         /// `TASK_UNINTERRUPTIBLE | TASK_NOLOAD`.
@@ -94,7 +124,7 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
     let mm = memory::mm_of(linux, task, &kernel_thread);
     let Table { pgd, asid } = memory::table(linux, &mm);
     let (create_time, start) = started(linux, task);
-    let exe = mm.clone().and_then(|mm| path::exe(linux, mm));
+    let exe = mm.clone().and_then(|mm| exe(linux, mm));
     let cmdline = mm.and_then(|mm| {
         let root = asid.clone();
         root.and_then(|root| user::cmdline(linux, mm, root))
@@ -102,7 +132,7 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
     let (uid, gid) = owner(linux, task);
     Process {
         taskd: task,
-        pid: pid(linux, task),
+        pid: leader_id(linux, task),
         ppid: parent(linux, task),
         name: name(linux, task),
         asid,
@@ -138,87 +168,300 @@ pub(crate) fn by_handle(linux: &Linux, taskd: VirtAddr) -> Seen<Process> {
     }
 }
 
-/// The id of the process that the task at `task` belongs to.
+/// The id of the process that the task at `task` belongs to: `tgid`, which is the number that the
+/// pid table has the group leader under.
 pub(crate) fn pid(linux: &Linux, task: VirtAddr) -> Seen<u32> {
-    id(linux, linux.tasks.tgid, task)
+    let tgid = linux.tasks.tgid;
+    id(linux, tgid, task).and_then(|pid| {
+        let field = linux.tasks.group_leader;
+        match field.read(&linux.guest.space, task) {
+            Ok(leader) if !linux.guest.can_be_object(leader) => {
+                let rule = "group_leader is an aligned address of the kernel";
+                Seen::implausible(leader.0, rule, Some(field.place(task)))
+            }
+            Ok(leader) => numbered(linux, pid, leader, tgid.place(task)),
+            Err(_) => Seen::Is(pid),
+        }
+    })
+}
+
+/// The same of a task that leads its process.
+fn leader_id(linux: &Linux, task: VirtAddr) -> Seen<u32> {
+    let field = linux.tasks.group_leader;
+    match field.read(&linux.guest.space, task) {
+        Ok(leader) if leader != task => {
+            let rule = "the first task of a process leads itself (group_leader)";
+            Seen::implausible(leader.0, rule, Some(field.place(task)))
+        }
+        _ => pid(linux, task),
+    }
+}
+
+/// The id of the thread at `task`: `pid`, which is the number that the pid table has it under.
+pub(crate) fn tid(linux: &Linux, task: VirtAddr) -> Seen<u32> {
+    let field = linux.tasks.pid;
+    id(linux, field, task).and_then(|tid| numbered(linux, tid, task, field.place(task)))
+}
+
+/// The group leader of the process that the task at `task` belongs to, which leads itself and has the
+/// same id.
+pub(crate) fn leader(linux: &Linux, task: VirtAddr) -> Seen<VirtAddr> {
+    let (space, layout) = (&linux.guest.space, &linux.tasks);
+    let field = layout.group_leader;
+    Seen::from(field.read(space, task)).and_then(|leader| {
+        let implausible = |rule| Seen::implausible(leader.0, rule, Some(field.place(task)));
+        if !linux.guest.can_be_object(leader) {
+            return implausible("group_leader is an aligned address of the kernel");
+        }
+        let ids = [leader, task].map(|task| layout.tgid.read(space, task));
+        match (field.read(space, leader), ids) {
+            (Ok(its_own), _) if its_own != leader => implausible("a group leader leads itself"),
+            (_, [Ok(its), Ok(own)]) if its != own => {
+                implausible("a group leader is of the same process (tgid)")
+            }
+            _ => Seen::Is(leader),
+        }
+    })
+}
+
+/// `id`, which stands at `at`, unless the `struct pid` of `task` holds another number.
+fn numbered(linux: &Linux, id: u32, task: VirtAddr, at: VirtAddr) -> Seen<u32> {
+    let number = if tasks::init_task(linux) == Some(task) {
+        Some(0)
+    } else {
+        let number = linux.number;
+        number.and_then(|number| number.of(&linux.guest, task))
+    };
+    match number {
+        Some(number) if number != u64::from(id) => {
+            let rule = "an id is the number of the task's struct pid";
+            Seen::implausible(id.into(), rule, Some(at))
+        }
+        _ => Seen::Is(id),
+    }
 }
 
 /// A process or thread id of the task at `task`.
-pub(crate) fn id(linux: &Linux, field: Field<SInt>, task: VirtAddr) -> Seen<u32> {
-    match field.read(&linux.guest.space, task) {
-        Ok(id) => u32::try_from(id).map_or_else(
-            |_| {
-                let rule = "an id is not negative";
-                Seen::implausible(id.cast_unsigned(), rule, Some(field.place(task)))
-            },
-            Seen::Is,
-        ),
-        Err(fault) => Seen::unreadable(fault),
-    }
+fn id(linux: &Linux, field: Field<SInt>, task: VirtAddr) -> Seen<u32> {
+    // `PID_MAX_LIMIT`.
+    let limit = if linux.guest.pointer_bytes() == 8 {
+        0x40_0000
+    } else {
+        0x8000
+    };
+    Seen::from(field.read(&linux.guest.space, task)).and_then(|id| match u32::try_from(id) {
+        Ok(known) if known < limit => Seen::Is(known),
+        _ => {
+            let rule = "an id is below PID_MAX_LIMIT, and not negative";
+            Seen::implausible(id.cast_unsigned(), rule, Some(field.place(task)))
+        }
+    })
 }
 
 /// The name of the task at `task`, as bytes.
 pub(crate) fn name(linux: &Linux, task: VirtAddr) -> Seen<Vec<u8>> {
+    let space = &linux.guest.space;
     let at = linux.tasks.comm.place(task);
-    Seen::from(linux.guest.space.read_cstr(at, COMM_BYTES))
+    let name = match space.read_cstr(at, COMM_BYTES) {
+        Ok(name) => name,
+        Err(fault) => return Seen::unreadable(fault),
+    };
+    let Some(rest) = COMM_BYTES.checked_sub(name.len()).filter(|rest| *rest > 0) else {
+        let rule = "comm ends with a NUL within its 16 bytes";
+        return Seen::implausible(COMM_BYTES as u64, rule, Some(at));
+    };
+    if name.is_empty() && memory::kernel_thread(linux, task).value() == Some(true) {
+        return Seen::implausible(0, "a thread of the kernel has a name", Some(at));
+    }
+    // Linux commit 06c5088aeeda ("fs/exec: replace strlcpy with `strscpy_pad` in `__set_task_comm`"),
+    // v5.17, fills the rest with NULs; `worker_private` is of the same release.
+    let mut padding = [0_u8; COMM_BYTES];
+    if let (Some(_), Some(padding)) = (linux.tasks.worker_private, padding.get_mut(..rest)) {
+        let end = at.plus(name.len() as u64);
+        if space.read(end, padding).is_ok() && padding.iter().any(|byte| *byte != 0) {
+            let rule = "comm is NUL behind its end";
+            return Seen::implausible(name.len() as u64, rule, Some(at));
+        }
+    }
+    Seen::Is(name)
 }
 
 /// The state of the task at `task`.
 pub(crate) fn state(linux: &Linux, task: VirtAddr) -> Seen<TaskState> {
-    let (Some(state), Some(exit_state)) = (linux.tasks.state, linux.tasks.exit_state) else {
+    let layout = &linux.tasks;
+    let (Some(state), Some(exit_state)) = (layout.state, layout.exit_state) else {
         return Seen::not_in_this_kernel();
     };
     let space = &linux.guest.space;
     let both = state
         .read(space, task)
         .and_then(|state| Ok((state, exit_state.read(space, task)?)));
-    Seen::from(both).map(|(state, exit)| TaskState(linux.state_bits.letter(state, exit)))
+    Seen::from(both).and_then(|(number, exit)| {
+        let flags = layout.flags.and_then(|field| field.read(space, task).ok());
+        let exiting = flags.map(|flags| flags & memory::PF_EXITING != 0);
+        let broken = linux.state_bits.broken(number, exit, exiting);
+        let off_queue = || (number | exit == 0 && !on_run_queue(linux, task)).then_some(OFF_QUEUE);
+        match broken.or_else(off_queue) {
+            Some(rule) => Seen::implausible(number, rule, Some(state.place(task))),
+            None => Seen::Is(TaskState(linux.state_bits.letter(number, exit))),
+        }
+    })
+}
+
+/// The rule of a task whose state is 0, running.
+const OFF_QUEUE: &str = "a task that can run is on a run queue";
+
+/// Whether the task is on a run queue, or nothing says that it is not. One that never gave its
+/// processor away may be about to be put on its first; idle tasks are on none.
+fn on_run_queue(linux: &Linux, task: VirtAddr) -> bool {
+    let layout = &linux.tasks;
+    let read = |field: Option<Field<UInt>>| field?.read(&linux.guest.space, task).ok();
+    memory::is_idle(linux, task)
+        || read(layout.on_rq) != Some(0)
+        || matches!(read(layout.nvcsw), None | Some(0))
+}
+
+/// The path of the executable of the memory at `mm`.
+fn exe(linux: &Linux, mm: VirtAddr) -> Seen<Vec<u8>> {
+    let layout = &linux.mm;
+    // Before Linux commit e9714acf8c43 ("mm: kill vma flag `VM_EXECUTABLE` and
+    // `mm->num_exe_file_vmas`"), v3.6, it went with the last mapping of it.
+    if let (Some(field), None) = (layout.exe_file, layout.num_exe_file_vmas)
+        && field
+            .read(&linux.guest.space, mm)
+            .is_ok_and(VirtAddr::is_null)
+    {
+        let rule = "the memory of a program names its file (exe_file)";
+        return Seen::implausible(0, rule, Some(field.place(mm)));
+    }
+    path::exe(linux, mm)
 }
 
 fn parent(linux: &Linux, task: VirtAddr) -> Seen<u32> {
-    let field = linux.tasks.real_parent;
-    match field.read(&linux.guest.space, task) {
-        Ok(parent) if linux.guest.is_kernel_address(parent) => id(linux, linux.tasks.tgid, parent),
-        Ok(other) => {
-            let rule = "real_parent is an address of the kernel";
-            Seen::implausible(other.0, rule, Some(field.place(task)))
+    let (space, layout) = (&linux.guest.space, &linux.tasks);
+    let field = layout.real_parent;
+    let implausible =
+        |parent: VirtAddr, rule| Seen::implausible(parent.0, rule, Some(field.place(task)));
+    match field.read(space, task) {
+        Ok(other) if !linux.guest.can_be_object(other) => {
+            implausible(other, "real_parent is an aligned address of the kernel")
+        }
+        Ok(real) => {
+            let parent = layout.parent.and_then(|field| field.read(space, task).ok());
+            let traced = layout.ptrace.and_then(|field| field.read(space, task).ok());
+            if parent.is_some_and(|parent| parent != real)
+                && traced == Some(0)
+                && !memory::is_idle(linux, task)
+            {
+                implausible(real, "real_parent and parent are one unless it is traced")
+            } else {
+                pid(linux, real)
+            }
         }
         Err(fault) => Seen::unreadable(fault),
     }
 }
 
+/// The user and the group.
 fn owner(linux: &Linux, task: VirtAddr) -> (Seen<u32>, Seen<u32>) {
     let space = &linux.guest.space;
-    let cred = match linux.tasks.real_cred {
-        Some(field) => Seen::from(field.read(space, task)),
-        None => Seen::not_in_this_kernel(),
+    let layout = &linux.cred;
+    let Some(field) = linux.tasks.real_cred else {
+        return (Seen::not_in_this_kernel(), Seen::not_in_this_kernel());
     };
+    let cred = Seen::from(field.read(space, task)).and_then(|cred| {
+        let implausible = |raw, rule, at| Seen::implausible(raw, rule, Some(at));
+        if !linux.guest.can_be_object(cred) {
+            let rule = "real_cred is an aligned address of the kernel";
+            return implausible(cred.0, rule, field.place(task));
+        }
+        match layout.usage.map(|usage| (usage, usage.read(space, cred))) {
+            Some((usage, Ok(0))) => implausible(
+                0,
+                "a cred that is in use is counted (usage)",
+                usage.place(cred),
+            ),
+            _ => Seen::Is(cred),
+        }
+    });
     let read = |field: Option<Field<UInt>>| match (field, &cred) {
-        (Some(field), Seen::Is(cred)) => Seen::from(field.read(space, *cred)).map(|id| id as u32),
+        (Some(field), Seen::Is(cred)) => {
+            Seen::from(field.read(space, *cred)).and_then(|id| match u32::try_from(id) {
+                Ok(id) if id != u32::MAX => Seen::Is(id),
+                _ => {
+                    let rule = "a user's or group's id is not -1";
+                    Seen::implausible(id, rule, Some(field.place(*cred)))
+                }
+            })
+        }
         (_, Seen::Not(absent)) => Seen::Not(absent.clone()),
         (None, _) => Seen::not_in_this_kernel(),
     };
-    (read(linux.cred.uid), read(linux.cred.gid))
+    let uid = read(layout.uid).and_then(|uid| match cred.value() {
+        Some(cred) if another_user(linux, cred, uid) => {
+            let rule = "user id 0 is that of the root user's user_struct, and no other is";
+            let at = layout.uid.map(|field| field.place(cred));
+            Seen::implausible(uid.into(), rule, at)
+        }
+        _ => Seen::Is(uid),
+    });
+    (uid, read(layout.gid))
 }
 
+/// Whether `uid` is 0 and the `user_struct` is not that of the swapper's root, or the other way round.
+fn another_user(linux: &Linux, cred: VirtAddr, uid: u32) -> bool {
+    let space = &linux.guest.space;
+    let user = |cred| linux.cred.user?.read(space, cred).ok();
+    let root = || {
+        let init = tasks::init_task(linux)?;
+        user(linux.tasks.real_cred?.read(space, init).ok()?)
+    };
+    let known = linux.cred.kuid.and_then(|_| user(cred).zip(root()));
+    known.is_some_and(|(user, root)| (user == root) != (uid == 0))
+}
+
+/// The number of threads, held against the two ends of their list.
 fn threads(linux: &Linux, task: VirtAddr) -> Seen<u32> {
-    let (Some(signal), Some(count)) = (linux.tasks.signal, linux.signal.nr_threads) else {
+    let space = &linux.guest.space;
+    let (Some(field), Some(count)) = (linux.tasks.signal, linux.signal.nr_threads) else {
         return Seen::not_in_this_kernel();
     };
-    match signal.read(&linux.guest.space, task) {
-        Ok(signal) => match count.read(&linux.guest.space, signal) {
-            Ok(threads) => u32::try_from(threads).map_or_else(
-                |_| {
-                    let rule = "a number of threads is not negative";
-                    let at = count.place(signal);
-                    Seen::implausible(threads.cast_unsigned(), rule, Some(at))
-                },
-                Seen::Is,
-            ),
-            Err(fault) => Seen::unreadable(fault),
-        },
-        Err(fault) => Seen::unreadable(fault),
-    }
+    let signal = match field.read(space, task) {
+        Ok(signal) if !linux.guest.can_be_object(signal) => {
+            let rule = "signal is an aligned address of the kernel";
+            return Seen::implausible(signal.0, rule, Some(field.place(task)));
+        }
+        Ok(signal) => signal,
+        Err(fault) => return Seen::unreadable(fault),
+    };
+    Seen::from(count.read(space, signal)).and_then(|threads| {
+        let implausible =
+            |rule| Seen::implausible(threads.cast_unsigned(), rule, Some(count.place(signal)));
+        let Some(known) = u32::try_from(threads).ok().filter(|known| *known > 0) else {
+            return implausible("a process has at least one thread");
+        };
+        let Some(ends) = ends_of_threads(linux, signal) else {
+            return Seen::Is(known);
+        };
+        if (ends.0 == ends.1) != (known == 1) {
+            return implausible("one thread is both ends of the list of threads, more are not");
+        }
+        let leader = linux.tasks.group_leader.read(space, ends.0);
+        if leader.is_ok_and(|leader| leader != task) {
+            let rule = "the threads of a process's signal_struct are its own";
+            return Seen::implausible(signal.0, rule, Some(field.place(task)));
+        }
+        Seen::Is(known)
+    })
+}
+
+/// The first and the last thread on the list of the `signal_struct` at `signal`.
+fn ends_of_threads(linux: &Linux, signal: VirtAddr) -> Option<(VirtAddr, VirtAddr)> {
+    let head = linux.signal.thread_head?.place(signal);
+    let node = linux.tasks.thread_node?;
+    let word = u64::from(linux.guest.pointer_bytes());
+    let end = |at| Some(node.container(linux.guest.space.read_pointer(at).ok()?));
+    end(head).zip(end(head.plus(word)))
 }
 
 /// PANDA's creation time (monotonic nanoseconds since boot), and the same moment on the wall clock.
@@ -239,22 +482,47 @@ fn started(linux: &Linux, task: VirtAddr) -> (Seen<u64>, Seen<i64>) {
             let parts = seconds
                 .read(space, task)
                 .and_then(|seconds| Ok((seconds, nanoseconds.read(space, task)?)));
-            Seen::from(parts).map(|(seconds, nanoseconds)| {
+            Seen::from(parts).and_then(|(seconds, nanoseconds)| {
                 let whole = seconds.cast_unsigned().wrapping_mul(SECOND);
-                whole.wrapping_add(nanoseconds.cast_unsigned())
+                let at = layout.start_seconds.map(|field| field.place(task));
+                if nanoseconds.cast_unsigned() >= SECOND {
+                    let rule = "the nanoseconds of a start are less than a second";
+                    return Seen::implausible(nanoseconds.cast_unsigned(), rule, at);
+                }
+                Seen::Is(whole.wrapping_add(nanoseconds.cast_unsigned()))
             })
         }
         (_, _, Some(field)) => Seen::from(field.read(space, task)),
         _ => Seen::not_in_this_kernel(),
     };
     let offsets = linux.offsets();
+    let at = layout.start_time.or(layout
+        .start_seconds
+        .map(|field| Field::at(field.offset, 8, None)));
+    let at = at.map(|field| field.place(task));
+    let create_time = create_time.and_then(|since| past(since, offsets.now, at));
     let start = match layout
         .start_boottime
         .filter(|_| layout.start_seconds.is_none())
     {
         Some(field) => Seen::from(field.read(space, task)).and_then(|since_boot| {
-            let offset = offsets.since_boot.clone();
-            offset.map(|offset| offset.wrapping_add(since_boot.cast_signed()))
+            let now = offsets.now.zip(offsets.suspended);
+            let now = now.map(|(now, suspended)| now.saturating_add(suspended));
+            let at = Some(field.place(task));
+            past(since_boot, now, at).and_then(|since_boot| {
+                // The two clocks are read one after the other, and differ by what was suspended.
+                let apart = create_time.value().zip(offsets.suspended);
+                let apart = apart.is_some_and(|(monotonic, suspended)| {
+                    let most = suspended.cast_unsigned().saturating_add(SECOND);
+                    since_boot.wrapping_sub(monotonic) > most
+                });
+                if apart {
+                    let rule = "start_boottime is start_time and the time of suspension before it";
+                    return Seen::implausible(since_boot, rule, at);
+                }
+                let offset = offsets.since_boot.clone();
+                offset.map(|offset| offset.wrapping_add(since_boot.cast_signed()))
+            })
         }),
         None => create_time.clone().and_then(|monotonic| {
             let offset = offsets.monotonic.clone();
@@ -262,6 +530,18 @@ fn started(linux: &Linux, task: VirtAddr) -> (Seen<u64>, Seen<i64>) {
         }),
     };
     (create_time, start)
+}
+
+/// `start`, nanoseconds since boot, unless it lies more than a minute after `now`: the clock is as of
+/// the last tick, which an idle machine puts off.
+fn past(start: u64, now: Option<i64>, at: Option<VirtAddr>) -> Seen<u64> {
+    const MINUTE: i64 = 60_000_000_000;
+    let latest = now.map_or(i64::MAX, |now| now.saturating_add(MINUTE));
+    if i64::try_from(start).is_ok_and(|start| start <= latest) {
+        Seen::Is(start)
+    } else {
+        Seen::implausible(start, "a process started after boot and before now", at)
+    }
 }
 
 #[cfg(test)]

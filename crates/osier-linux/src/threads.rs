@@ -5,8 +5,11 @@
 //! `thread_group` through the leader. The idle tasks of processors other than the first are on no
 //! list at all: they have no number, and only their processor's run queue names them. They share
 //! pid 0 with `init_task`, so they are its threads here.
+//!
+//! The list is held against the process's `nr_threads` and against the pid table, which names every
+//! thread but the idle tasks; a thread that only the table names is shown too.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
@@ -33,12 +36,15 @@ layout! {
 pub(crate) fn row(linux: &Linux, task: VirtAddr) -> Thread {
     Thread {
         pid: process::pid(linux, task),
-        tid: process::id(linux, linux.tasks.pid, task),
+        tid: process::tid(linux, task),
         name: process::name(linux, task),
         task,
         state: process::state(linux, task),
     }
 }
+
+/// The threads that the pid table names, by their group leaders.
+pub(crate) type Numbered = HashMap<VirtAddr, Vec<VirtAddr>>;
 
 pub(crate) fn threads(
     linux: &Linux,
@@ -46,18 +52,86 @@ pub(crate) fn threads(
     row: &mut dyn FnMut(Thread) -> ControlFlow<()>,
 ) -> WalkEnds {
     let (mut members, mut ends) = group(linux, taskd);
+    members.retain(|task| is_member(linux, *task, taskd, &mut ends));
+    // The leader is shown even when nothing leads to it.
+    if !members.contains(&taskd) {
+        members.insert(0, taskd);
+    }
     if tasks::init_task(linux) == Some(taskd) {
         members.extend(idle_tasks(linux, &mut ends));
+    } else {
+        compare(linux, taskd, &mut members, &mut ends);
     }
-    // The leader is shown even when nothing leads to it.
-    let leader = (!members.contains(&taskd)).then_some(taskd);
     let mut once = HashSet::new();
-    for task in leader.into_iter().chain(members) {
+    for task in members {
         if once.insert(task) && show(linux, task, row) {
             return WalkEnds::one(WALK, WalkEnd::Stopped);
         }
     }
     ends
+}
+
+/// Whether the task on the list of `leader` says that it is a thread of it, or cannot be asked.
+fn is_member(linux: &Linux, task: VirtAddr, leader: VirtAddr, ends: &mut WalkEnds) -> bool {
+    match linux.tasks.group_leader.read(&linux.guest.space, task) {
+        Ok(other) if other != leader => {
+            let end = WalkEnd::Inconsistent {
+                at: task,
+                back_link: other,
+                expected: leader,
+            };
+            ends.add(WALK, end);
+            task == leader
+        }
+        _ => true,
+    }
+}
+
+/// Holds the threads on the list of `leader` against its `nr_threads` and the pid table, and adds
+/// those that the table names alone.
+fn compare(linux: &Linux, leader: VirtAddr, members: &mut Vec<VirtAddr>, ends: &mut WalkEnds) {
+    let signal = linux.tasks.signal.zip(linux.signal.nr_threads);
+    let counted = signal.and_then(|(signal, count)| {
+        let signal = signal.read(&linux.guest.space, leader).ok()?;
+        count.read(&linux.guest.space, signal).ok()
+    });
+    if let Some(counted) = counted {
+        let counted = usize::try_from(counted).unwrap_or(usize::MAX);
+        tasks::differ(ends, "thread list and nr_threads", members.len(), counted);
+    }
+    let Some(numbered) = numbered(linux) else {
+        return;
+    };
+    let empty = Vec::new();
+    let numbered = numbered.get(&leader).unwrap_or(&empty);
+    let listed: HashSet<_> = members.iter().copied().collect();
+    let (mut only_list, mut only_table) = (listed.len(), 0_usize);
+    for task in numbered {
+        if listed.contains(task) {
+            only_list = only_list.saturating_sub(1);
+        } else {
+            only_table = only_table.saturating_add(1);
+            members.push(*task);
+        }
+    }
+    tasks::disagree(ends, "thread list and pid table", only_list, only_table);
+}
+
+/// The threads of the pid table; `None` when it is not known whole.
+fn numbered(linux: &Linux) -> Option<&Numbered> {
+    let read = || {
+        let table = linux.pids.as_ref()?.tasks(&linux.guest, &linux.tasks);
+        if !table.ends.is_complete() {
+            return None;
+        }
+        let mut by_leader = Numbered::new();
+        for task in table.threads {
+            let leader = linux.tasks.group_leader.read(&linux.guest.space, task);
+            by_leader.entry(leader.ok()?).or_default().push(task);
+        }
+        Some(by_leader)
+    };
+    linux.numbered.get_or_init(read).as_ref()
 }
 
 fn show(linux: &Linux, task: VirtAddr, to: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> bool {
@@ -88,7 +162,18 @@ fn group(linux: &Linux, leader: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
         let ends = no_start("thread_head and thread_group in the profile", None);
         return (Vec::new(), ends);
     };
-    let Walked { nodes, end } = list::ring(&linux.guest, link.place(leader));
+    let head = link.place(leader);
+    // Kernels until v3.x never made a ring of the boot processor's idle task.
+    if tasks::init_task(linux) == Some(leader)
+        && linux
+            .guest
+            .space
+            .read_pointer(head)
+            .is_ok_and(VirtAddr::is_null)
+    {
+        return (vec![leader], WalkEnds::one(WALK, WalkEnd::Closed));
+    }
+    let Walked { nodes, end } = list::ring(&linux.guest, head);
     let others = nodes.iter().map(|at| link.container(*at));
     let tasks = std::iter::once(leader).chain(others).collect();
     (tasks, WalkEnds::one(WALK, end))
@@ -108,7 +193,8 @@ fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
         let task = current::per_cpu(linux, cpu, queues)
             .and_then(|queue| idle.read(&linux.guest.space, queue));
         match task {
-            Ok(task) if list::plausible(&linux.guest, task).is_ok() => {
+            // Each processor has one of its own.
+            Ok(task) if may_idle(linux, task) && !found.contains(&task) => {
                 ends.join(foreign(linux, task));
                 found.push(task);
             }
@@ -122,6 +208,12 @@ fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
         }
     }
     found
+}
+
+/// Whether an idle task can lie at `task`: none says that it has a number.
+fn may_idle(linux: &Linux, task: VirtAddr) -> bool {
+    let pid = linux.tasks.pid.read(&linux.guest.space, task);
+    list::plausible(&linux.guest, task).is_ok() && pid.map_or(true, |pid| pid == 0)
 }
 
 /// The ending of an idle task that does not lead a group of its own, as each does.

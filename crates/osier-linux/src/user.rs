@@ -9,42 +9,105 @@ use crate::Linux;
 /// `_STK_LIM`, 6 MiB.
 const LIMIT: u64 = 8 << 20;
 /// What `/proc/PID/cmdline` shows at most of a title that a process wrote over its arguments.
-const TITLE_LIMIT: usize = 4096;
+const TITLE_LIMIT: u64 = 4096;
+
+/// Where the arguments lie, and how far a title may reach that was written over them.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    start: u64,
+    /// One past the arguments.
+    end: u64,
+    /// One past the environment when that follows them.
+    title_end: u64,
+}
 
 /// The arguments of the process whose `mm_struct` is at `mm` and whose page table's root is at
 /// `root`, byte for byte as `/proc/PID/cmdline` shows them: `mm->arg_start` to `mm->arg_end`, a NUL
 /// behind each. When the byte before `arg_end` is not NUL, the process wrote a title over them, and
-/// the text up to its NUL is shown instead, past `arg_end` too (Linux commit d26d0cd97c88
-/// ("`/proc/<pid>/cmdline`: add back the `setproctitle()` special case"), v5.3).
+/// the text up to its NUL is shown instead, past `arg_end` too, as far as the environment reaches
+/// that follows (Linux commits 5ab827189965 ("fs/proc: simplify and clarify `get_mm_cmdline()`
+/// function"), v4.18, and d26d0cd97c88 ("`/proc/<pid>/cmdline`: add back the `setproctitle()` special
+/// case"), v5.3; before, the environment was shown wherever it stood).
 ///
 /// Absent as unreadable when any byte of it is.
 pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, root: PhysAddr) -> Seen<Vec<u8>> {
-    let (Some(arg_start), Some(arg_end)) = (linux.mm.arg_start, linux.mm.arg_end) else {
+    let layout = &linux.mm;
+    let (Some(arg_start), Some(arg_end)) = (layout.arg_start, layout.arg_end) else {
         return Seen::not_in_this_kernel();
     };
     let kernel = &linux.guest.space;
-    let bounds = || Ok((arg_start.read(kernel, mm)?, arg_end.read(kernel, mm)?));
+    let bounds = || {
+        let start = arg_start.read(kernel, mm)?;
+        let end = arg_end.read(kernel, mm)?;
+        let environment = match layout.env_start.zip(layout.env_end) {
+            Some((start, end)) => Some((start.read(kernel, mm)?, end.read(kernel, mm)?)),
+            None => None,
+        };
+        Ok((start, end, environment))
+    };
     let bounds: Result<_, Fault> = bounds();
-    let (start, end) = match bounds {
+    let (start, end, environment) = match bounds {
         Ok(bounds) => bounds,
         Err(fault) => return Seen::unreadable(fault),
     };
+    let space = linux.guest.space_of(root);
     if start >= end {
-        return Seen::Is(Vec::new());
+        // Until the stack of a program that is being started is made, only the first is known.
+        let starting = end == 0 && matches!(environment, None | Some((0, 0)));
+        if starting || (start == end && !has_arguments(linux, mm, &space)) {
+            return Seen::Is(Vec::new());
+        }
+        let rule = "arguments end behind their start (arg_start, arg_end)";
+        return Seen::implausible(end, rule, Some(arg_end.place(mm)));
     }
     let len = end.wrapping_sub(start);
     if len > LIMIT {
         return Seen::implausible(len, "arguments take at most 8 MiB", Some(arg_end.place(mm)));
     }
-    let space = linux.guest.space_of(root);
-    read_arguments(&space, VirtAddr(start), len as usize).into()
+    let stack = linux.mm.start_stack;
+    let stack = stack.and_then(|field| field.read(kernel, mm).ok());
+    if let (Some(stack), Some((env_start, _))) = (stack, environment)
+        && stack < start
+        && start < env_start
+    {
+        // Where the program was started with them; `prctl` may have moved them elsewhere.
+        if end != env_start {
+            let rule = "arguments on the stack end where the environment starts";
+            return Seen::implausible(end, rule, Some(arg_end.place(mm)));
+        }
+        if matches!(space.read_uint(VirtAddr(start).minus(1), 1), Ok(byte) if byte != 0) {
+            let rule = "the first argument on the stack has a NUL before it";
+            return Seen::implausible(start, rule, Some(arg_start.place(mm)));
+        }
+    }
+    let title_end = match environment {
+        Some((env_start, env_end)) if env_start == end && env_end > end => env_end,
+        _ => end,
+    };
+    let room = Room {
+        start,
+        end,
+        title_end,
+    };
+    read_arguments(&space, room).into()
 }
 
-fn read_arguments(space: &AddressSpace, start: VirtAddr, len: usize) -> Result<Vec<u8>, Fault> {
-    let last = start.plus(len as u64).minus(1);
-    if space.read_uint(last, 1)? != 0 {
-        let mut title = space.read_cstr(start, TITLE_LIMIT)?;
-        if title.len() < TITLE_LIMIT {
+/// Whether the stack that the program was started with counts arguments: `argc` stands at
+/// `mm->start_stack`.
+fn has_arguments(linux: &Linux, mm: VirtAddr, space: &AddressSpace) -> bool {
+    let stack = linux.mm.start_stack;
+    let stack = stack.and_then(|field| field.read(&linux.guest.space, mm).ok());
+    let argc = stack.and_then(|stack| space.read_uint(VirtAddr(stack), 4).ok());
+    argc.is_some_and(|argc| argc != 0)
+}
+
+fn read_arguments(space: &AddressSpace, room: Room) -> Result<Vec<u8>, Fault> {
+    let (start, end) = (VirtAddr(room.start), VirtAddr(room.end));
+    let len = room.end.wrapping_sub(room.start) as usize;
+    if space.read_uint(end.minus(1), 1)? != 0 {
+        let most = room.title_end.wrapping_sub(room.start).min(TITLE_LIMIT) as usize;
+        let mut title = space.read_cstr(start, most)?;
+        if title.len() < most {
             title.push(0);
         }
         return Ok(title);
@@ -64,10 +127,20 @@ fn read_arguments(space: &AddressSpace, start: VirtAddr, len: usize) -> Result<V
 mod tests {
     use std::sync::Arc;
 
+    use osier_memory::VirtAddr;
     use osier_testkit::Knockout;
 
-    use super::read_arguments;
+    use super::{Room, read_arguments};
     use crate::toy::Toy;
+
+    /// `len` bytes of arguments at `at`, and as many as `title` that a title may take.
+    fn room(at: VirtAddr, len: u64, title: u64) -> Room {
+        Room {
+            start: at.0,
+            end: at.0 + len,
+            title_end: at.0 + title,
+        }
+    }
 
     #[test]
     fn arguments_are_shown_with_their_nuls_and_a_title_in_their_stead() {
@@ -78,11 +151,15 @@ mod tests {
         toy.memory.write_bytes(Toy::pa(endless), &[b'x'; 4096]);
         toy.page();
         let space = toy.guest().space;
-        let read = |at, len| read_arguments(&space, at, len).unwrap();
-        assert_eq!(read(plain, 15), b"prog\0two words\0");
+        let read = |at, len, title| read_arguments(&space, room(at, len, title)).unwrap();
+        assert_eq!(read(plain, 15, 40), b"prog\0two words\0");
         // The process wrote over the NUL at the end of its arguments, 10 bytes of them.
-        assert_eq!(read(title, 10), b"prog: idle and more\0");
-        assert_eq!(read(endless, 100), [b'x'; 4096]);
+        assert_eq!(read(title, 10, 40), b"prog: idle and more\0");
+        assert_eq!(read(title, 10, 20), b"prog: idle and more\0");
+        // It filled all that it may write over: what stands behind is no part of it.
+        assert_eq!(read(title, 10, 14), b"prog: idle and");
+        assert_eq!(read(title, 10, 10), b"prog: idle");
+        assert_eq!(read(endless, 100, 8192), [b'x'; 4096]);
     }
 
     #[test]
@@ -93,12 +170,12 @@ mod tests {
         toy.memory.write_bytes(Toy::pa(first), &[b'a'; 4096]);
         toy.memory.write_bytes(Toy::pa(second), b"b\0");
         let guest = toy.guest();
-        let whole = read_arguments(&guest.space, first, 4098);
+        let whole = read_arguments(&guest.space, room(first, 4098, 4098));
         assert_eq!(whole.unwrap().len(), 4098);
         for hidden in [first, second] {
             let memory = Knockout::new(toy.memory.clone(), Toy::pa(hidden));
             let guest = toy.guest_in(Arc::new(memory));
-            let fault = read_arguments(&guest.space, first, 4098).unwrap_err();
+            let fault = read_arguments(&guest.space, room(first, 4098, 4098)).unwrap_err();
             assert_eq!(fault.pa.unwrap().page(), Toy::pa(hidden));
         }
     }

@@ -22,8 +22,17 @@ pub enum FoundBy {
     List,
     /// The pid table only.
     PidTable,
+    /// Its parent's list of children only.
+    Children,
     /// The process list; the pid table was not asked or could not be read.
     ListUnchecked,
+}
+
+impl FoundBy {
+    /// Whether the process list does not name the process.
+    pub const fn is_off_the_list(self) -> bool {
+        matches!(self, Self::PidTable | Self::Children)
+    }
 }
 
 /// A process: PANDA's `OsiProc` and more.

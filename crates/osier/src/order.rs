@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use osier_memory::VirtAddr;
-use osier_osi::{FoundBy, Process, ProcessExtra};
+use osier_osi::{Process, ProcessExtra};
 
 /// An order of processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn arrange(processes: &mut [Process], order: Order, current: Option<VirtAddr
         }
         Order::Panda => {
             let windows = |process: &Process| matches!(process.extra, ProcessExtra::Windows(_));
-            let off = |process: &Process| process.found_by == FoundBy::PidTable;
+            let off = |process: &Process| process.found_by.is_off_the_list();
             let listed = processes.iter().position(off).unwrap_or(processes.len());
             let ring = processes.get_mut(..listed).unwrap_or_default();
             let at = if ring.first().is_some_and(windows) {
@@ -102,7 +102,7 @@ pub fn tree(processes: &[Process]) -> Vec<Leaf> {
 
 #[cfg(test)]
 mod tests {
-    use osier_osi::{LinuxProcess, Seen};
+    use osier_osi::{FoundBy, LinuxProcess, Seen};
 
     use super::*;
 

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Current, FoundBy, Mapping, Module, Osi, Process, ProcessExtra, Seen, WalkEnds};
+use osier_osi::{Current, Mapping, Module, Osi, Process, ProcessExtra, Seen, WalkEnds};
 use osier_profile::OsKind;
 
 use crate::order::{Order, arrange};
@@ -71,7 +71,7 @@ pub fn osi_test(
         ControlFlow::Continue(())
     }));
     // PANDA walks the list alone.
-    processes.retain(|row| row.found_by != FoundBy::PidTable);
+    processes.retain(|row| !row.found_by.is_off_the_list());
     if windows {
         // libosi leaves out what has no PEB, System excepted: processes that exited, and those
         // without a program.

@@ -209,6 +209,7 @@ const fn found_by(source: FoundBy) -> &'static str {
         FoundBy::Both => "both",
         FoundBy::List => "list",
         FoundBy::PidTable => "pid-table",
+        FoundBy::Children => "children",
         FoundBy::ListUnchecked => "list-unchecked",
     }
 }

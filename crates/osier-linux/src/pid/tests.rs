@@ -91,7 +91,8 @@ fn leaders(toy: &Toy, guest: &Guest) -> (Vec<VirtAddr>, osier_osi::WalkEnds) {
     let mut resolver = Resolver::new(&profile);
     let symbol = |name: &str| profile.symbol(name).map(VirtAddr);
     let table = PidTable::resolve(&mut resolver, &symbol).unwrap();
-    table.leaders(guest, &layout)
+    let found = table.tasks(guest, &layout);
+    (found.leaders, found.ends)
 }
 
 /// A tree of two levels: the root with two nodes, each with a process.

@@ -44,6 +44,14 @@ pub(super) fn write(
     }
     let ring: Vec<_> = crowd.iter().map(|t| w.at(t.taskd, TASK, "tasks")).collect();
     w.ring(&ring);
+    for parent in crowd.iter() {
+        let mut family = vec![w.at(parent.taskd, TASK, "children")];
+        let children = crowd.iter().filter(|t| t.ppid == parent.pid && t.pid != 0);
+        family.extend(children.map(|child| w.at(child.taskd, TASK, "sibling")));
+        w.ring(&family);
+    }
+    let threads = w.symbol("nr_threads", 4);
+    w.uint(threads, pids.len() as u64, 4);
     pid_table(w, namespace, &pids);
     w.set(namespace, "pid_namespace", "child_reaper", leaders[&1].0);
     let current = vec![100, 0];
@@ -81,6 +89,7 @@ fn process(
         task.threads.len() as u64,
     );
     let cred = w.object("cred");
+    w.set(cred, "cred", "usage", 2);
     w.set(cred, "cred", "uid.val", u64::from(task.uid));
     w.set(cred, "cred", "gid.val", u64::from(task.gid));
     let fs = w.object("fs_struct");
@@ -329,6 +338,7 @@ fn idle_of_the_second(w: &mut Writer, era: Era, files: &Files, init_task: VirtAd
     let signal = w.object("signal_struct");
     w.set(signal, "signal_struct", "nr_threads", 1);
     let cred = w.object("cred");
+    w.set(cred, "cred", "usage", 2);
     let node = w.at(at, TASK, "thread_node");
     let head = w.at(signal, "signal_struct", "thread_head");
     w.ring(&[head, node]);

@@ -1,0 +1,74 @@
+//! The family tree: the processes that parents list as their children.
+//!
+//! ```text
+//!   parent.children ──► child.sibling ──► child.sibling ──► parent.children
+//! ```
+//!
+//! It names every process but the boot processor's idle task a third time, beside the task list and
+//! the pid table. A parent is the thread that forked, so a list may hang on a task that leads no
+//! process.
+
+use std::collections::HashSet;
+
+use osier_memory::VirtAddr;
+use osier_osi::{WalkEnd, WalkEnds};
+
+use crate::{Linux, list};
+
+/// The walk's name in endings.
+const WALK: &str = "children";
+
+/// The children of all parents.
+pub(crate) struct Family {
+    /// Every child that is a process, each once.
+    pub(crate) children: Vec<VirtAddr>,
+    /// Whether each parent's list was read to its end.
+    pub(crate) whole: bool,
+    /// The endings of the lists that are damaged; a list that the snapshot does not hold is none.
+    pub(crate) ends: WalkEnds,
+}
+
+/// Walks the children of `known` processes, of the threads that forked some of them, and theirs.
+/// `None` when the profile does not tell where the lists are.
+pub(crate) fn family(linux: &Linux, known: &[VirtAddr]) -> Option<Family> {
+    let layout = &linux.tasks;
+    let (head, link) = layout.children.zip(layout.sibling)?;
+    let mut family = Family {
+        children: Vec::new(),
+        whole: true,
+        ends: WalkEnds::default(),
+    };
+    let mut parents: Vec<VirtAddr> = known.to_vec();
+    let mut asked: HashSet<VirtAddr> = known.iter().copied().collect();
+    for child in known {
+        let parent = layout.real_parent.read(&linux.guest.space, *child).ok();
+        let parent = parent.filter(|parent| linux.guest.can_be_object(*parent));
+        parents.extend(parent.filter(|parent| asked.insert(*parent)));
+    }
+    let mut met = HashSet::new();
+    while let Some(parent) = parents.pop() {
+        let walked = list::ring(&linux.guest, head.place(parent));
+        match walked.end {
+            WalkEnd::Closed => {}
+            WalkEnd::BrokenLink { to: None, .. } => family.whole = false,
+            end => {
+                family.whole = false;
+                family.ends.add(WALK, end);
+            }
+        }
+        for child in walked.nodes.iter().map(|node| link.container(*node)) {
+            if met.insert(child) && is_child(linux, child, parent) {
+                family.children.push(child);
+                parents.extend(Some(child).filter(|child| asked.insert(*child)));
+            }
+        }
+    }
+    Some(family)
+}
+
+/// Whether what is on a list of children says the same of itself.
+fn is_child(linux: &Linux, child: VirtAddr, parent: VirtAddr) -> bool {
+    let (space, layout) = (&linux.guest.space, &linux.tasks);
+    layout.group_leader.read(space, child) == Ok(child)
+        && layout.real_parent.read(space, child) == Ok(parent)
+}
