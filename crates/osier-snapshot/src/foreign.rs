@@ -31,7 +31,6 @@ const MARKS: &[Mark] = &[
     (0, b"USERDUMP", "a Windows crash dump of a process (32-bit)", DUMP),
     (0, b"USERDU64", "a Windows crash dump of a process (64-bit)", DUMP),
     (0, b"MDMP", "a Windows minidump of a process", DUMP),
-    (0, b"LibvirtQemudPart", "an unfinished libvirt save file", "save the machine again"),
     (0, b"\x7fVirtualBox SavedState", "a VirtualBox saved state", VIRTUALBOX),
     (0, b"Xen saved domain, xl format", "a Xen guest saved by xl", XEN),
     (0, b"\xff\xff\xff\xff\xff\xff\xff\xffXENF", "a Xen migration stream", XEN),

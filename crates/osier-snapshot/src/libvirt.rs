@@ -16,18 +16,25 @@
 //! Source: libvirt `src/qemu/qemu_saveimage.h` and `.c` (9.0), `src/qemu/qemu_saveimage_format.h`
 //! (11.x).
 
+use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
 use crate::open::{Input, Snapshot};
 use crate::{stream, wrapped};
 
-/// The first bytes of a whole file.
-pub(crate) const MAGIC: &[u8] = b"LibvirtQemudSave";
+/// The first bytes of a whole file, and of one that is being written or was left so.
+const MAGIC: &[u8] = b"LibvirtQemudSave";
+const UNFINISHED: &[u8] = b"LibvirtQemudPart";
 /// Bytes of the header.
 const HEADER: u64 = 92;
 /// The most bytes of XML that are looked at for facts.
 const XML: usize = 1 << 20;
+
+/// Whether a file is one, by its first bytes.
+pub(crate) fn recognises(head: &[u8]) -> bool {
+    head.starts_with(MAGIC) || head.starts_with(UNFINISHED)
+}
 
 /// Opens a saved machine.
 ///
@@ -53,12 +60,19 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         return Err(Malformed::new(start, "a QEMU stream").in_file(path));
     };
     facts.extend(unwrapped.facts);
+    let mut anomalies = unwrapped.anomalies;
+    if map.bytes().starts_with(UNFINISHED) {
+        anomalies.push(Anomaly::bytes(
+            "libvirt did not finish the file: it may end before the machine does",
+        ));
+    }
     let around = stream::Around {
         path,
         format: Format::Libvirt,
         file_bytes: map.len(),
         facts,
-        anomalies: unwrapped.anomalies,
+        anomalies,
+        plugged: plugged(data),
     };
     stream::open_inside(state, around, options)
 }
@@ -119,12 +133,42 @@ impl Header {
     }
 }
 
+/// The XML at the start of `data`.
+fn xml(data: &[u8]) -> &str {
+    let xml = data.split(|byte| *byte == 0).next().unwrap_or_default();
+    std::str::from_utf8(xml).unwrap_or_default()
+}
+
+/// Where DIMMs and NVDIMMs lie, by the XML at the start of `data`: `<memory model='dimm'>` with
+/// `<address type='dimm' slot='0' base='0x100000000'/>` in it is the block `memdimm0`.
+fn plugged(data: &[u8]) -> Vec<(String, u64)> {
+    fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+        let (_, after) = tag.split_once(&format!(" {name}="))?;
+        let quote = after.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+        after.get(1..)?.split(quote).next()
+    }
+    let device = |text: &str| {
+        let tag = text.split('>').next()?;
+        let model = attribute(tag, "model").filter(|model| model.ends_with("dimm"))?;
+        let inside = text.split("</memory>").next()?;
+        let address = inside.split("<address").nth(1)?.split('>').next()?;
+        let base = attribute(address, "base")?.strip_prefix("0x")?;
+        let slot: u32 = attribute(address, "slot")?.parse().ok()?;
+        Some((
+            format!("mem{model}{slot}"),
+            u64::from_str_radix(base, 16).ok()?,
+        ))
+    };
+    xml(data)
+        .split("<memory")
+        .skip(1)
+        .filter_map(device)
+        .collect()
+}
+
 /// Facts from the XML at the start of `data`.
 fn described(data: &[u8]) -> Vec<(&'static str, String)> {
-    let xml = data.split(|byte| *byte == 0).next().unwrap_or_default();
-    let Ok(xml) = std::str::from_utf8(xml) else {
-        return Vec::new();
-    };
+    let xml = xml(data);
     let element = |name: &str| {
         let (_, after) = xml.split_once(&format!("<{name}"))?;
         let (_, text) = after.split_once('>')?;

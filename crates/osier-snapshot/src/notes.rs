@@ -71,6 +71,16 @@ impl Notes {
     /// Says when a processor that has an `NT_PRSTATUS` note has none of QEMU's, while others do: QEMU
     /// writes both of each. To be called when all notes are parsed.
     pub(crate) fn compare(&mut self) {
+        if let Some(core) = self.vbox_core
+            && core.cpus as usize != self.vbox.len()
+            && !self.anomalies.iter().any(Anomaly::is_loss)
+        {
+            self.anomalies.push(Anomaly::processors(format!(
+                "VirtualBox's core says {} processors, and {} are described",
+                core.cpus,
+                self.vbox.len()
+            )));
+        }
         let lacking = self.prstatus.saturating_sub(self.qemu.len());
         let told = self.anomalies.iter().any(Anomaly::is_loss);
         if !self.qemu.is_empty() && lacking > 0 && !told {

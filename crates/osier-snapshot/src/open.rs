@@ -188,7 +188,7 @@ const READERS: &[Reader] = &[
         open: qcow2::open,
     },
     Reader {
-        recognises: |input| input.map.bytes().starts_with(libvirt::MAGIC),
+        recognises: |input| libvirt::recognises(input.map.bytes()),
         open: libvirt::open,
     },
     Reader {

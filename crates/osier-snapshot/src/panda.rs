@@ -143,6 +143,7 @@ pub(crate) fn open_archive(input: Input<'_>) -> Result<Snapshot, OpenError> {
         file_bytes: map.len(),
         facts: archive.facts,
         anomalies: archive.anomalies,
+        plugged: Vec::new(),
     };
     let mut snapshot = stream::open_inside(archive.map, around, options)?;
     snapshot.machine.hints.extend(archive.hints);
@@ -231,13 +232,12 @@ fn members(
                 });
             }
             if let Some(map) = plain {
-                let part = map.part(entry.raw_file_position(), entry.size());
-                found = Some(part.ok_or_else(|| {
-                    broken()(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "the archive ends inside its snapshot",
-                    ))
-                })?);
+                let (start, size) = (entry.raw_file_position(), entry.size());
+                let held = size.min(map.len().saturating_sub(start));
+                if held < size {
+                    anomalies.push(cut(held, size));
+                }
+                found = map.part(start, held);
                 continue;
             }
             if entry.size() > options.scratch_limit {
@@ -256,9 +256,7 @@ fn members(
                 io::copy(&mut entry, file)
             })?;
             if bytes < size {
-                anomalies.push(Anomaly::bytes(format!(
-                    "the archive ends inside its snapshot, of which it holds {bytes} of {size} bytes"
-                )));
+                anomalies.push(cut(bytes, size));
             }
             found = Some(map);
         } else if name == b"capture.cmd" {
@@ -297,6 +295,13 @@ fn members(
         hints,
         anomalies,
     })
+}
+
+/// What to say of a snapshot that is cut short with its archive.
+fn cut(held: u64, size: u64) -> Anomaly {
+    Anomaly::bytes(format!(
+        "the archive ends inside its snapshot, of which it holds {held} of {size} bytes"
+    ))
 }
 
 fn text(entry: impl Read) -> Option<String> {

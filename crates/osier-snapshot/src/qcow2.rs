@@ -84,6 +84,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         file_bytes: map.len(),
         facts,
         anomalies,
+        plugged: Vec::new(),
     };
     stream::open_inside(state, around, options)
 }

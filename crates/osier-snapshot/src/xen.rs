@@ -42,7 +42,7 @@ pub(crate) fn read(file: &[u8], wide: bool) -> Result<Option<XenCore>, Malformed
         Some(notes) => header(bytes(file, notes)),
         None => None,
     };
-    let (processors, page) = header.unwrap_or((0, 4096));
+    let (processors, promised, page) = header.unwrap_or((0, None, 4096));
     if !page.is_power_of_two() || page < 4096 {
         return Err(Malformed::new(
             pages.0,
@@ -67,6 +67,14 @@ pub(crate) fn read(file: &[u8], wide: bool) -> Result<Option<XenCore>, Malformed
         ));
     }
     let end = end.min(file.len() as u64);
+    let named = bytes(file, frames).chunks_exact(step).len() as u64;
+    let held = pages.1 >> page.trailing_zeros();
+    if named != held || promised.is_some_and(|promised| promised != held) {
+        anomalies.push(Anomaly::bytes(format!(
+            "the core has {held} pages, names {named} page frames, and its note says {} pages",
+            promised.unwrap_or(held)
+        )));
+    }
     if paravirtualised {
         anomalies.push(Anomaly::bytes("a paravirtualised guest: memory is by the guest's page frames, its page tables hold the \
              machine's"));
@@ -103,14 +111,14 @@ pub(crate) fn read(file: &[u8], wide: bool) -> Result<Option<XenCore>, Malformed
     }))
 }
 
-/// Processors and page size, out of the notes.
-fn header(notes: &[u8]) -> Option<(u64, u64)> {
+/// Processors, pages and page size, out of the notes.
+fn header(notes: &[u8]) -> Option<(u64, Option<u64>, u64)> {
     let at = memchr::memmem::find(notes, HEADER_NOTE)?;
     let mut cursor = Cursor::new(notes, at.checked_add(HEADER_NOTE.len())?);
     let _magic = cursor.le64("xch_magic").ok()?;
     let processors = cursor.le64("xch_nr_vcpus").ok()?;
-    let _pages = cursor.le64("xch_nr_pages").ok()?;
-    Some((processors, cursor.le64("xch_page_size").ok()?))
+    let pages = cursor.le64("xch_nr_pages").ok()?;
+    Some((processors, Some(pages), cursor.le64("xch_page_size").ok()?))
 }
 
 /// What the file holds of a section.

@@ -126,6 +126,18 @@ fn cores_of_xen_guests_are_read_by_their_frames() {
         assert_eq!(snapshot.info.anomalies.len(), 1 + usize::from(!own_tables));
         let processors = ("processors of the header", "2".to_owned());
         assert!(snapshot.info.facts.contains(&processors));
+        // One frame less than pages: the note's own count tells.
+        let mut less = file.clone();
+        let at = less
+            .windows(8)
+            .position(|w| w == (pages.len() as u64).to_le_bytes());
+        less[at.unwrap()] += 1;
+        let anomalies = opened(&less).info.anomalies;
+        assert!(
+            anomalies
+                .iter()
+                .any(|a| a.is_loss() && a.text.contains("its note says"))
+        );
         let small = xen::core(own_tables, 1, &pages[..2]);
         let tail = small.len() - 800;
         battle(&small, 600, &[64, 600, tail], 200, 800);

@@ -309,6 +309,16 @@ fn recordings_are_found_and_archives_unpacked() {
             let _ = try_open(&bytes[..len], &options);
         }
     }
+    // An archive that ends in its snapshot is read as far as that goes.
+    let inside = plain.windows(PAGE).position(|page| page == [2; PAGE]);
+    let snapshot = try_open(&plain[..inside.unwrap() + PAGE], &options).unwrap();
+    assert_eq!(filler(&snapshot, 2 * PAGE as u64), 2);
+    let said: Vec<_> = snapshot.info.anomalies.iter().map(|a| &a.text).collect();
+    assert!(said[0].contains("ends inside its snapshot"), "{said:?}");
+    assert!(
+        said.iter()
+            .any(|said| said.contains("the stream is cut short"))
+    );
     assert!(try_open(&tar(&[("a.txt", b"hello")]), &options).is_err());
 
     // Loose files: by name, by base name, by folder.

@@ -369,3 +369,23 @@ fn damaged_dumps_are_survived() {
     let flat = flattened(&small(PACKINGS[1], true), 3000);
     battle(&flat, 5000, &[4096, 4112, 4812, 4828], 100, 600);
 }
+
+#[test]
+fn a_bitmap_that_its_descriptors_contradict_is_told() {
+    let whole = dump().file();
+    let bitmap = 4 * 4096; // behind the header, two blocks of sub-header, and the first bitmap
+    for frame in [15, 50, 3000] {
+        let mut bad = whole.clone();
+        bad[bitmap + frame / 8] ^= 1 << (frame % 8);
+        let anomalies = opened(&bad).info.anomalies;
+        assert!(
+            anomalies
+                .iter()
+                .any(|a| a.is_loss() && a.text.contains("the bitmap counts")),
+            "{frame}: {anomalies:?}"
+        );
+    }
+    // A dump that is not flattened has no end mark; its last pages are missed all the same.
+    let anomalies = opened(&whole[..whole.len() - 5000]).info.anomalies;
+    assert!(anomalies[0].is_loss() && anomalies[0].text.contains("cut short"));
+}

@@ -104,6 +104,8 @@ fn makedumpfiles_own_dumps_hold_the_same_machine(real: &Real) {
         assert_eq!(snapshot.info.format, format, "{what}");
         assert_eq!(snapshot.machine.hints, by_qemu.machine.hints, "{what}");
         assert_eq!(snapshot.machine.cpus, by_qemu.machine.cpus, "{what}");
+        let losses = snapshot.info.anomalies.iter().filter(|a| a.is_loss());
+        assert_eq!(losses.count(), 0, "{what}: {:?}", snapshot.info.anomalies);
         compared(&raw, &snapshot, what)
     };
     let pages = raw.info.file_bytes / PAGE as u64 - 32;

@@ -193,7 +193,7 @@ fn compressed_pages_are_decoded_and_deltas_are_refused() {
     zlib.write_all(&page).unwrap();
     let zlib = zlib.finish().unwrap();
     let made = Made::default();
-    let mut out = made.head(&[("pc.ram", 3 * PAGE as u64)]);
+    let mut out = made.head(&[("pc.ram", 4 * PAGE as u64)]);
     made.part(&mut out, 3, |out| {
         be64(out, 0x100);
         name(out, "pc.ram");
@@ -202,6 +202,11 @@ fn compressed_pages_are_decoded_and_deltas_are_refused() {
         be64(out, 0x1000 | 0x120);
         be32(out, 4);
         out.extend([1, 2, 3, 4]);
+        // The page is all there, and its checksum is another's.
+        be64(out, 0x3000 | 0x120);
+        be32(out, zlib.len() as u32);
+        out.extend(&zlib);
+        *out.last_mut().unwrap() ^= 1;
         be64(out, 0x2000 | 0x60);
         out.extend([1, 0, 2, 9, 9]);
     });
@@ -211,13 +216,15 @@ fn compressed_pages_are_decoded_and_deltas_are_refused() {
     assert_eq!(memory.chunk(PhysAddr(0x10)).unwrap()[..], page[0x10..]);
     assert_eq!(memory.read_uint(PhysAddr(0x18), 2).unwrap(), 0x0101);
     let cause = |pa| memory.chunk(PhysAddr(pa)).unwrap_err().cause;
-    assert!(matches!(
-        cause(0x1000),
-        Cause::Decode {
-            codec: Codec::Zlib,
-            ..
-        }
-    ));
+    for pa in [0x1000, 0x3000] {
+        assert!(matches!(
+            cause(pa),
+            Cause::Decode {
+                codec: Codec::Zlib,
+                ..
+            }
+        ));
+    }
     assert!(matches!(
         cause(0x2000),
         Cause::Decode {

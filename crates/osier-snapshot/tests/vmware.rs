@@ -268,6 +268,42 @@ fn what_cannot_be_read_is_said() {
 }
 
 #[test]
+fn regions_that_are_not_as_many_as_are_said_are_told() {
+    for count in [0, 1, 3] {
+        let mut tags = regions();
+        tags[1] = word("regionsCount", &[], count);
+        let folder = made::folder("regions");
+        let groups = [("memory", tags), ("cpu", processors())];
+        write(&folder, "a.vmss", &state(MAGIC, &groups));
+        let file = write(&folder, "a.vmem", &memory());
+        let snapshot = open(&file, &OpenOptions::default()).unwrap();
+        assert!(snapshot.info.anomalies[0].is_loss(), "{count}");
+        assert_eq!(filler(&snapshot, 0), 1);
+        if count != 1 {
+            assert_eq!(filler(&snapshot, 1 << 32), 5);
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
+#[test]
+fn a_processor_that_is_said_and_not_there_is_missed() {
+    let mut tags = processors();
+    tags[0] = word("cpu:numVCPUs", &[], 3);
+    let mut held = regions();
+    held.push(("Memory", vec![0, 0], Value::Block(memory())));
+    let snapshot = opened(&state(MAGIC, &[("cpu", tags), ("memory", held)]));
+    assert_eq!(snapshot.machine.cpus.len(), 2);
+    let [said] = snapshot.info.anomalies.as_slice() else {
+        unreachable!("{:?}", snapshot.info.anomalies);
+    };
+    assert!(
+        said.is_loss() && said.text.starts_with("1 processors"),
+        "{said}"
+    );
+}
+
+#[test]
 fn damaged_files_are_survived() {
     let bytes = whole(MAGIC);
     let head = bytes.len() - 6 * PAGE;

@@ -133,6 +133,66 @@ impl KdumpMemory {
         None
     }
 
+    /// What the descriptors say against the bitmap and the file, in words: one bit too many or too few
+    /// gives every page behind it another's bytes.
+    ///
+    /// Writers put a page of zeros, or the first page, right behind the descriptors (makedumpfile,
+    /// QEMU), or at the next block.
+    pub(super) fn contradictions(&self) -> Vec<String> {
+        /// Descriptors at the end that are looked at for one of a page with bytes of its own.
+        const LAST: u64 = 4096;
+        let mut said = Vec::new();
+        for part in &self.parts {
+            let frames = &part.frames;
+            let end = frames.end.min(self.dumped.bits.frames());
+            let count = self
+                .dumped
+                .rank(end)
+                .saturating_sub(self.dumped.rank(frames.start));
+            let number = |index: u64| {
+                let at = part
+                    .descriptors
+                    .saturating_add(index.saturating_mul(DESCRIPTOR));
+                let bytes = part.view.bytes(at, DESCRIPTOR)?;
+                let mut cursor = Cursor::new(&bytes, 0);
+                let offset = cursor.le64("").ok()?;
+                Some((offset, u64::from(cursor.le32("").ok()?)))
+            };
+            let data = part
+                .descriptors
+                .saturating_add(count.saturating_mul(DESCRIPTOR));
+            let starts = [data, data.next_multiple_of(self.block)];
+            let good = |offset: u64| {
+                let first = |start: &u64| [0, self.block].contains(&offset.wrapping_sub(*start));
+                offset == 0 || starts.iter().any(first)
+            };
+            if count > 0
+                && let Some((offset, _)) = number(0)
+                && !good(offset)
+            {
+                said.push(format!(
+                    "the bitmap counts {count} pages, whose descriptors end at {data:#x}, and the first \
+                     page lies at {offset:#x}: pages may be taken for others"
+                ));
+            }
+            let last = (count.saturating_sub(LAST)..count)
+                .filter_map(number)
+                .map(|(offset, size)| offset.saturating_add(size))
+                .max();
+            let short = match last {
+                Some(last) => last > part.view.end(),
+                None => count > 0,
+            };
+            if (short || data > part.view.end()) && !part.view.cut_short {
+                said.push(format!(
+                    "the dump is cut short: its {} bytes end before its pages do",
+                    part.view.end()
+                ));
+            }
+        }
+        said
+    }
+
     /// Where the bytes of `frame` lie.
     fn place(&self, frame: u64) -> Result<Place, Cause> {
         if !self.dumped.bits.has(frame) {

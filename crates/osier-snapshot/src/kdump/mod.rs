@@ -114,6 +114,9 @@ pub(crate) fn of_view(
     if header.sub.split {
         all.extend(parts::others(path, &header, options)?);
         all = parts::in_order(all, &mut anomalies);
+        if all.iter().skip(1).any(|part| part.view.cut_short) {
+            anomalies.push(Anomaly::bytes(CUT_SHORT));
+        }
         facts.push(("files of the split dump", all.len().to_string()));
     }
     let cache = PageCache::new(options.cache_bytes);
@@ -128,6 +131,7 @@ pub(crate) fn of_view(
             way_out: "put all files of the dump into one folder, or name the others".to_owned(),
         });
     }
+    anomalies.extend(memory.contradictions().into_iter().map(Anomaly::bytes));
     let (in_machine, in_dump) = memory.counts();
     if let Some(in_machine) = in_machine {
         facts.push(("pages of the machine", in_machine.to_string()));

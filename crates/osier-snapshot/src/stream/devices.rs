@@ -173,13 +173,13 @@ fn end_of(at: Cursor<'_>, id: u32, may_end: bool) -> Option<usize> {
 /// The `cpu` sections and the clock's by their header, `04 id 03 "cpu" instance version`, wherever
 /// one stands from `at` on.
 pub(crate) fn by_name(at: &Cursor<'_>) -> Found {
+    /// The most processors that may be missing in a row.
+    const GAP: u32 = 256;
     let mut found = Found {
         sections: Vec::new(),
         end: None,
         anomalies: Vec::new(),
     };
-    /// The most processors that may be missing in a row.
-    const GAP: u32 = 256;
     let start = at.at();
     let mut cpus = 0_u32; // the least instance that may follow
     for name in [&b"\x03cpu"[..], b"\x0bmc146818rtc"] {

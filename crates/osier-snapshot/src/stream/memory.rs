@@ -1,10 +1,9 @@
 //! Physical memory behind a stream: pages where the stream sent them.
 
-use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use flate2::read::ZlibDecoder;
+use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory, ZERO_PAGE};
 
 use super::ram::{Block, Entry, PAGE};
@@ -154,8 +153,8 @@ impl Pages {
             usize::try_from(u32::from_be_bytes(len)).ok()?,
         )?;
         let mut page = [0; PAGE as usize];
-        ZlibDecoder::new(data).read_exact(&mut page).ok()?;
-        Some(Arc::from(page))
+        let len = decompress_slice_iter_to_slice(&mut page, std::iter::once(data), true, false);
+        (len == Ok(PAGE as usize)).then(|| Arc::from(page))
     }
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn open_file(input: Input<'_>) -> Result<Snapshot, OpenError> {
     let Input { path, map, options } = input;
     let file_bytes = map.len();
     let cache = options.index_dir.as_deref().map(|dir| (dir, path));
-    let stream = open(map, cache, options).map_err(|bad| bad.in_file(path))?;
+    let stream = open(map, cache, &[], options).map_err(|bad| bad.in_file(path))?;
     let mut facts = stream.facts;
     if let Some(count) = panda::instructions(path) {
         facts.push(("recorded instructions", count.to_string()));
@@ -127,6 +127,8 @@ pub(crate) struct Around<'a> {
     /// What is said before the stream's own facts.
     pub(crate) facts: Vec<(&'static str, String)>,
     pub(crate) anomalies: Vec<Anomaly>,
+    /// Where memory was plugged in, by the blocks' names, when that is known.
+    pub(crate) plugged: Vec<(String, u64)>,
 }
 
 /// Opens the stream in `map`, which came out of something else. No index is kept. Offsets in errors
@@ -151,7 +153,7 @@ pub(crate) fn open_inside(
             way_out: "take the snapshot again".to_owned(),
         });
     }
-    let stream = open(map, None, options).map_err(|bad| bad.in_file(path))?;
+    let stream = open(map, None, &around.plugged, options).map_err(|bad| bad.in_file(path))?;
     let mut facts = around.facts;
     facts.extend(stream.facts);
     let mut anomalies = around.anomalies;
@@ -174,11 +176,12 @@ pub(crate) fn open_inside(
 pub(crate) fn open(
     map: Map,
     cache: Option<(&Path, &Path)>,
+    plugged: &[(String, u64)],
     options: &OpenOptions,
 ) -> Result<Stream, Malformed> {
     let cached = cache.and_then(|(dir, path)| index::Place::of(dir, path, &map));
     if let Some((contents, entries)) = cached.as_ref().and_then(index::Place::load) {
-        return machine(map, contents, entries, options);
+        return machine(map, contents, entries, plugged, options);
     }
     let (contents, entries) = reader::read(map.bytes(), &mut |range| map.release(range))?;
     if let Some(place) = cached
@@ -187,15 +190,20 @@ pub(crate) fn open(
     {
         place.save(&contents, &entries);
     }
-    machine(map, contents, Entries::Owned(entries), options)
+    machine(map, contents, Entries::Owned(entries), plugged, options)
 }
 
 fn machine(
     map: Map,
-    contents: Contents,
+    mut contents: Contents,
     entries: Entries,
+    plugged: &[(String, u64)],
     options: &OpenOptions,
 ) -> Result<Stream, Malformed> {
+    for block in &mut contents.blocks {
+        let told = plugged.iter().find(|(name, _)| *name == block.name);
+        block.plugged = told.map(|(_, start)| *start).or(block.plugged);
+    }
     let mut anomalies = contents.anomalies.clone();
     let pages = Pages::new(map, entries, contents.deltas.clone(), options.cache_bytes);
     let ranges = affinities(&contents, &pages);
@@ -232,7 +240,7 @@ fn machine(
             .pieces
             .iter()
             .any(|piece| std::ptr::eq(piece.block, block));
-        if wanted && block.absent > 0 && block.plugged.is_none() {
+        if wanted && block.absent > 0 && !place::is_device(block) {
             anomalies.push(Anomaly::bytes(format!(
                 "{} pages of {} are not in the stream",
                 block.absent, block.name

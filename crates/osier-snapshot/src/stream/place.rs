@@ -257,7 +257,7 @@ fn of_nodes<'a>(sorted: &[&'a Block], ranges: &[Affinity]) -> Option<(Vec<&'a Bl
         let fits = |block: &&Block| block.bytes == bytes;
         let own = |block: &&Block| fits(block) && node(block) == Some(number.into());
         let own = left.iter().position(own);
-        sure &= own.is_some() || left.iter().copied().filter(|b| fits(&b)).count() == 1;
+        sure &= own.is_some() || left.iter().copied().filter(fits).count() == 1;
         found.push(left.remove(own.or_else(|| left.iter().position(fits))?));
     }
     (!found.is_empty()).then_some((found, sure))

@@ -75,8 +75,8 @@ pub(crate) struct Block {
     pub(crate) first: u64,
     /// How many of its pages the stream does not send; known after the pass.
     pub(crate) absent: u64,
-    /// Of memory that `virtio-mem` lends: where it starts in guest-physical memory, 0 when that could
-    /// not be read.
+    /// Of memory that was plugged in and whose place is told: where it starts in guest-physical memory.
+    /// 0 when `virtio-mem` lends it, and its place could not be read.
     pub(crate) plugged: Option<u64>,
 }
 

@@ -119,6 +119,7 @@ impl State {
         let mut inside = None;
         let mut packed = false;
         let mut more = 0_u32;
+        let mut stray = 0_u32;
         let mut count = None;
         let mut regions: Vec<[Option<u64>; 3]> = Vec::new();
         groups
@@ -146,6 +147,7 @@ impl State {
                     .first()
                     .and_then(|index| usize::try_from(*index).ok());
                 let Some(index) = index.filter(|index| *index < REGIONS) else {
+                    stray = stray.saturating_add(1);
                     return;
                 };
                 if regions.len() <= index {
@@ -169,16 +171,22 @@ impl State {
                 "{more} more blocks of memory are not read"
             )));
         }
+        if stray > 0 {
+            anomalies.push(Anomaly::bytes(format!(
+                "{stray} tags of regions without a number below {REGIONS} are not read"
+            )));
+        }
         let count = count
             .and_then(|count| usize::try_from(count).ok())
             .unwrap_or(0);
-        if count > regions.len() {
+        if count != regions.len() {
             anomalies.push(Anomaly::bytes(format!(
                 "{count} regions are said, {} are there",
                 regions.len()
             )));
         }
-        regions.truncate(count);
+        // (A count that is lost is no reason to lose the regions.)
+        regions.truncate(if count > 0 { count } else { REGIONS });
         Ok(Self {
             groups,
             inside,
@@ -201,8 +209,16 @@ impl State {
             let offset = base.checked_add(inside);
             match offset.filter(|_| start.checked_add(len).is_some()) {
                 Some(offset) if len > 0 => extents.push(Extent { start, len, offset }),
-                _ => {}
+                Some(_) => {}
+                None => self.anomalies.push(Anomaly::bytes(format!(
+                    "a region at {start:#x} of {len} bytes leaves the address space and is not read"
+                ))),
             }
+        }
+        if self.regions.is_empty() && len > HOLE {
+            self.anomalies.push(Anomaly::bytes(
+                "the state file has no regions: that all memory lies in one piece from 0 on is guessed",
+            ));
         }
         if self.regions.is_empty() && len > 0 {
             extents.push(Extent {

@@ -26,11 +26,15 @@ struct Draft {
     control: u32,
 }
 
-/// The processors whose registers are there, and how many have only some.
+/// The processors whose registers are there, and how many more there are by what is said of them.
 pub(super) fn read(file: &[u8], groups: &Groups) -> Result<(Vec<CpuState>, usize), Malformed> {
     const NEEDED: u32 = 1 | 1 << 3 | 1 << 4;
     let mut drafts: BTreeMap<u32, Draft> = BTreeMap::new();
+    let mut promised = 0;
     groups.tags(file, "cpu", |tag| {
+        if tag.name == b"cpu:numVCPUs" {
+            promised = tag.number().unwrap_or(0).min(PROCESSORS.into()) as usize;
+        }
         let Some(index) = tag.indices.first().filter(|index| **index < PROCESSORS) else {
             return;
         };
@@ -48,7 +52,8 @@ pub(super) fn read(file: &[u8], groups: &Groups) -> Result<(Vec<CpuState>, usize
             incomplete = incomplete.saturating_add(1);
         }
     }
-    Ok((cpus, incomplete))
+    let lacking = incomplete.max(promised.saturating_sub(cpus.len()));
+    Ok((cpus, lacking))
 }
 
 /// What follows from the registers.
