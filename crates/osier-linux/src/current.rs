@@ -338,8 +338,11 @@ fn areas(linux: &Linux, state: &CpuState) -> Vec<u64> {
         let base = state.segments.fs.base;
         [base.filter(|_| state.cpl == Some(0)), None]
     };
-    let in_kernel = |base: &u64| *base != 0 && guest.is_kernel_address(VirtAddr(*base));
-    bases.into_iter().flatten().filter(in_kernel).collect()
+    bases
+        .into_iter()
+        .flatten()
+        .filter(|base| *base != 0)
+        .collect()
 }
 
 /// The number of the processor whose per-CPU area the registers name.
@@ -355,7 +358,8 @@ fn number(linux: &Linux, state: &CpuState, ids: u32) -> Option<u32> {
 /// Whether a processor's registers name a per-CPU area that the kernel does not have.
 fn contradiction(linux: &Linux, state: &CpuState, cpus: &[u32]) -> Option<WalkEnd> {
     let table = linux.guest.symbol("__per_cpu_offset")?;
-    let named = areas(linux, state);
+    let mut named = areas(linux, state);
+    named.retain(|base| linux.guest.is_kernel_address(VirtAddr(*base)));
     let first = *named.first()?;
     let is_area = |base: &u64| cpus.iter().any(|cpu| offset(linux, *cpu) == Ok(*base));
     if named.iter().any(is_area) {

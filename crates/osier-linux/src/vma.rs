@@ -240,10 +240,12 @@ fn file_rule(reader: &Reader<'_>, at: VirtAddr, file: VirtAddr) -> Option<&'stat
 }
 
 /// The rule that `vm_flags` break: a right is one of those that the mapping may have, and
-/// `vm_page_prot` is made of them.
+/// `vm_page_prot` is made of them, but for what a driver maps in a way of its own.
 fn flags_rule(reader: &Reader<'_>, at: VirtAddr, flags: u64) -> Option<&'static str> {
     const RIGHTS: u64 = VM_READ | VM_WRITE | VM_EXEC;
     const VM_SHARED: u64 = 8;
+    /// `VM_PFNMAP`, `VM_IO`, `VM_MIXEDMAP`.
+    const OF_DRIVER: u64 = 0x400 | 0x4000 | 0x1000_0000;
     const PRESENT: u64 = 1;
     const NX: u64 = 1 << 63;
     let rights = flags & RIGHTS;
@@ -251,6 +253,9 @@ fn flags_rule(reader: &Reader<'_>, at: VirtAddr, flags: u64) -> Option<&'static 
         return Some("a mapping has no right that it may not have (VM_MAYREAD and so on)");
     }
     let field = reader.maps.vma.vm_page_prot?;
+    if flags & OF_DRIVER != 0 {
+        return None;
+    }
     let width = usize::try_from(field.bytes)
         .ok()
         .filter(|width| matches!(width, 4 | 8))?;

@@ -11,6 +11,8 @@
 
 #[allow(dead_code, reason = "other tests ask more of real machines")]
 mod real;
+#[allow(dead_code, reason = "other tests ask more of toys")]
+mod toys;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -19,8 +21,8 @@ use osier_linux::{Linux, Located};
 use osier_memory::{CpuState, Machine, VirtAddr};
 use osier_osi::{Current, Mapping, Module, Osi, PageRange, Process, Seen, WalkEnd, WalkEnds};
 use osier_profile::Profile;
-use osier_testkit::Patched;
 use osier_testkit::data::workspace;
+use osier_testkit::{Patched, ToyKernel};
 use real::{SNAPSHOTS, mappings, processes};
 
 /// A snapshot to change words of.
@@ -436,5 +438,54 @@ fn a_name_is_held_against_its_length_place_and_hash() {
             let (rows, ends) = mappings(&bench.with(&[lie]), &process);
             assert!(is_told(&rows, &ends), "{name} {lie:x?} of {:?}", row.file);
         }
+    }
+}
+
+/// The rows and endings of a toy kernel with a word of the mask of online processors or of their
+/// number changed, and with these registers.
+fn processors_of(toy: &ToyKernel, words: &[(&str, u64)], cpus: Vec<CpuState>) -> (Vec<u32>, bool) {
+    let linux = toys::attach(toy, toy.machine.memory.clone()).unwrap();
+    let slide = toy.text.0 - toy.profile.symbol("_text").unwrap();
+    let mut memory = Patched::new(toy.machine.memory.clone());
+    for (symbol, value) in words {
+        let at = VirtAddr(toy.profile.symbol(symbol).unwrap() + slide);
+        memory.write_uint(linux.kernel_space().translate(at).unwrap(), *value, 4);
+    }
+    let mut machine = toy.machine.clone();
+    machine.memory = Arc::new(memory);
+    machine.cpus = cpus;
+    let linux = Linux::attach(&machine, &toys::located(toy), toy.profile.clone()).unwrap();
+    let (rows, ends) = current(&linux);
+    let whole = ends.is_complete() && rows.iter().all(|row| !is_lost(&row.thread));
+    (rows.iter().map(|row| row.cpu).collect(), whole)
+}
+
+#[test]
+fn the_masks_say_which_processors_run() {
+    for (mode, era) in osier_testkit::TOYS {
+        let toy = ToyKernel::build(mode, era);
+        let own = toy.machine.cpus.clone();
+        let asked =
+            |words: &[(&str, u64)], cpus: &[CpuState]| processors_of(&toy, words, cpus.to_vec());
+        for cpus in [&own[..], &own[..1], &own[1..], &[]] {
+            assert_eq!(asked(&[], cpus), (vec![0, 1], true));
+        }
+        // A processor that was never started: its registers name no area.
+        let mut unstarted = own.clone();
+        unstarted[1].segments.gs.base = Some(0);
+        unstarted[1].segments.fs.base = Some(0);
+        for cpus in [&unstarted[..], &[]] {
+            assert_eq!(asked(&[("__cpu_online_mask", 1)], cpus), (vec![0], true));
+        }
+        // One that was taken offline is still where its registers are.
+        assert_eq!(asked(&[("__cpu_online_mask", 1)], &own), (vec![0, 1], true));
+        // A mask without processors, and a number of none.
+        assert_eq!(asked(&[("__cpu_online_mask", 0)], &[]), (vec![0, 1], false));
+        assert_eq!(asked(&[("nr_cpu_ids", 0)], &[]), (vec![0, 1], false));
+        assert_eq!(asked(&[("nr_cpu_ids", 1)], &[]), (vec![0, 1], false));
+        assert_eq!(
+            asked(&[("nr_cpu_ids", 0x7fff_ffff)], &own),
+            (vec![0, 1], false)
+        );
     }
 }

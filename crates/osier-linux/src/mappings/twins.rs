@@ -54,11 +54,9 @@ impl Walk<'_> {
             self.sum.heap_end |= !of_file && holds(heap.end.wrapping_sub(1));
             self.sum.heap_file |= of_file && start < heap.end && end > heap.start;
         }
-        if row
-            .flags
-            .value()
-            .is_some_and(|flags| flags & VM_GROWSDOWN != 0)
-        {
+        let grows_down = |flags| flags & VM_GROWSDOWN != 0;
+        let placed = matches!(self.process.start_stack, Ok(Some(stack)) if stack != 0);
+        if placed && row.flags.value().is_some_and(grows_down) {
             self.sum.grows_down = true;
             self.sum.stack |= self.process.is_stack(start, end) == Ok(true);
         }

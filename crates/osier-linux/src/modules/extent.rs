@@ -203,7 +203,9 @@ impl Extent {
         else {
             return Ok((Seen::not_in_this_kernel(), Seen::not_in_this_kernel()));
         };
-        let apart = part.is_rox.is_none();
+        // All kernels from v6.15 on may carve parts out of one; the symbol is theirs.
+        let later = linux.guest.profile.symbol("const_current_task").is_some();
+        let apart = part.is_rox.is_none() && !later;
         let at = |index: u64| first.place(modd).plus(index.wrapping_mul(part.size));
         let mut sum = 0_u64;
         let mut held = false;

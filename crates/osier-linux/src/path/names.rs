@@ -37,6 +37,8 @@ layout! {
         /// `task_struct`"), v4.9: the release after names were hashed with their parent's address,
         /// by 8387ff2577eb ("vfs: make the string hashes salt the hash"), v4.8.
         thread_info: Option<Field<Embed<()>>>,
+        /// A kernel that watches its reads of memory hashes byte for byte.
+        kmsan_ctx: Option<Field<Embed<()>>>,
     }
 }
 
@@ -48,7 +50,7 @@ pub(super) struct Names {
     /// Bytes of a `dentry`.
     dentry_bytes: u64,
     hash: Option<(Field<UInt>, Field<UInt>)>,
-    /// A name was met whose hash is what [`hash`] makes of it: this kernel hashes so.
+    /// This kernel hashes as [`hash`] does: it is known, or a name was met that shows it.
     hashes: Cell<bool>,
 }
 
@@ -56,14 +58,18 @@ impl Names {
     /// `None` when the profile lacks the members.
     pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Option<Self> {
         let dentry = Dentry::resolve(resolver);
-        let salted = Task::resolve(resolver).thread_info.is_some();
+        let task = Task::resolve(resolver);
+        let salted = task.thread_info.is_some() && task.kmsan_ctx.is_none();
+        // Kernels from v4.9 to v6.13 hash so. Later ones, whose room has another name, have to show it.
+        let ty = resolver.profile().find_type(Dentry::STRUCTURE);
+        let known = ty.is_some_and(|ty| ty.member("d_iname").is_some());
         Some(Self {
             name: dentry.name?,
             len: dentry.len?,
             inline: dentry.d_iname.filter(|room| room.bytes > 0),
             dentry_bytes: dentry.size,
             hash: dentry.hash.zip(dentry.d_flags).filter(|_| salted),
-            hashes: Cell::new(false),
+            hashes: Cell::new(known),
         })
     }
 

@@ -107,6 +107,10 @@ fn dentry(w: &mut Writer, name: &[u8], parent: Option<VirtAddr>, hashed: bool) -
     w.set(at, "dentry", "d_parent", parent.unwrap_or(at).0);
     w.set(at, "dentry", "d_name.name", text.0);
     w.set(at, "dentry", "d_name.len", name.len() as u64);
+    if let Some(parent) = parent {
+        let hash = full_name_hash(w.word(), parent.0, name);
+        w.set(at, "dentry", "d_name.hash", hash);
+    }
     if hashed && parent.is_some() {
         let bucket = w.room("dentry_hashtable", 8, 8);
         let node = w.at(at, "dentry", "d_hash");
@@ -114,6 +118,36 @@ fn dentry(w: &mut Writer, name: &[u8], parent: Option<VirtAddr>, hashed: bool) -
         w.set(at, "dentry", "d_hash.pprev", bucket.0);
     }
     at
+}
+
+/// The hash of a name in the directory at `salt`, of words with zeros behind the last.
+fn full_name_hash(word: usize, salt: u64, name: &[u8]) -> u64 {
+    let (bits, mask) = if word == 8 {
+        (64, u128::from(u64::MAX))
+    } else {
+        (32, u128::from(u32::MAX))
+    };
+    let rotated = |value: u128, by: u32| (value << by | value >> (bits - by)) & mask;
+    let (mut x, mut y) = (0_u128, u128::from(salt) & mask);
+    for piece in name.chunks(word) {
+        let mut bytes = [0; 16];
+        bytes[..piece.len()].copy_from_slice(piece);
+        x ^= u128::from_le_bytes(bytes);
+        if piece.len() == word {
+            y ^= x;
+            x = rotated(x, if word == 8 { 12 } else { 7 });
+            x = (x + y) & mask;
+            y = rotated(y, if word == 8 { 45 } else { 20 }) * 9 & mask;
+        }
+    }
+    let hash = if word == 8 {
+        const RATIO: u128 = 0x61c8_8646_80b5_83eb;
+        ((y ^ (x * RATIO & mask)) * RATIO & mask) >> 32
+    } else {
+        const RATIO: u128 = 0x61c8_8647;
+        (y ^ (x * RATIO & mask)) * RATIO & mask
+    };
+    hash as u64
 }
 
 fn unhash(w: &mut Writer, dentry: VirtAddr) {
