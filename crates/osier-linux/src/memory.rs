@@ -51,6 +51,9 @@ pub(crate) fn kernel_thread(linux: &Linux, task: VirtAddr) -> Seen<bool> {
         (_, true) if !is_idle(linux, task) && made_by_a_program(linux, task) => {
             Some("a thread of the kernel was made by another")
         }
+        (_, true) if borrows(linux, task) && is_idle_child(linux, task) => {
+            Some("the first processes of the kernel do not work in another's memory")
+        }
         _ => None,
     };
     match broken {
@@ -64,6 +67,18 @@ pub(crate) fn kernel_thread(linux: &Linux, task: VirtAddr) -> Seen<bool> {
 pub(crate) fn is_idle(linux: &Linux, task: VirtAddr) -> bool {
     let (space, layout) = (&linux.guest.space, &linux.tasks);
     layout.pid.read(space, task) == Ok(0) && layout.tgid.read(space, task) == Ok(0)
+}
+
+/// Whether the task has an `mm`, as a thread of the kernel has that works in a process's memory.
+fn borrows(linux: &Linux, task: VirtAddr) -> bool {
+    let mm = linux.tasks.mm.read(&linux.guest.space, task);
+    mm.is_ok_and(|mm| !mm.is_null())
+}
+
+/// Whether the task is process 1 or `kthreadd`, the children of the first processor's idle task.
+fn is_idle_child(linux: &Linux, task: VirtAddr) -> bool {
+    let parent = linux.tasks.real_parent.read(&linux.guest.space, task);
+    parent.is_ok_and(|parent| linux.guest.symbol("init_task") == Some(parent))
 }
 
 /// Whether the task has a `struct kthread`; `None` when the kernel or the snapshot does not tell.

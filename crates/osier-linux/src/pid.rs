@@ -38,6 +38,8 @@ layout! {
         /// The tree's root entry. Linux commit f8d5d0cc145c ("xarray: Add definition of struct
         /// xarray"), v4.20.
         head: Option<Field<Ptr<()>>> = ["idr_rt.xa_head", "idr_rt.rnode"],
+        /// One past the number that was given last.
+        next: Option<Field<UInt>> = ["idr_next"],
     }
 }
 
@@ -140,6 +142,18 @@ pub(crate) struct PidTable {
     own: List,
     /// The leader of the process whose number it is, in kernels that list it.
     leader: Option<List>,
+    /// What tells a number that nobody has and nobody is about to get.
+    strays: Option<Strays>,
+}
+
+/// How to tell a number that a task was taken away from.
+#[derive(Clone, Copy, Debug)]
+struct Strays {
+    /// Where the number after the last one given stands.
+    next: VirtAddr,
+    number: Number,
+    /// Lists of tasks in `struct pid`: also of the members of a group and of a session.
+    lists: u64,
 }
 
 /// The tasks that have a number.
@@ -149,6 +163,8 @@ pub(crate) struct Numbered {
     pub(crate) leaders: Vec<VirtAddr>,
     /// Every thread, leaders among them.
     pub(crate) threads: Vec<VirtAddr>,
+    /// Numbers in the table that no task has, although somebody should.
+    pub(crate) strays: usize,
     /// How the walk ended.
     pub(crate) ends: WalkEnds,
 }
@@ -224,7 +240,19 @@ impl PidTable {
         };
         let ns = symbol("init_pid_ns")?;
         let idr = Namespace::resolve(resolver).idr;
-        let table = if let Some((idr, head)) = idr.zip(Idr::resolve(resolver).head) {
+        let tree = Idr::resolve(resolver);
+        let lists = resolver
+            .profile()
+            .find_type(Pid::STRUCTURE)?
+            .member("tasks");
+        let lists = lists.map_or(0, |member| member.bytes.checked_div(word).unwrap_or(0));
+        let strays = idr.zip(tree.next).zip(Number::resolve(resolver));
+        let strays = strays.map(|((idr, next), number)| Strays {
+            next: next.place(idr.place(ns)),
+            number,
+            lists: lists.min(8),
+        });
+        let table = if let Some((idr, head)) = idr.zip(tree.head) {
             Table::Tree {
                 head: head.place(idr.place(ns)),
                 node: Node::resolve(resolver, word)?,
@@ -240,7 +268,12 @@ impl PidTable {
                 numbers: pid.numbers?,
             }
         };
-        Some(Self { table, own, leader })
+        Some(Self {
+            table,
+            own,
+            leader,
+            strays,
+        })
     }
 
     /// The `task_struct` of every thread that has a number, and how the walk ended.
@@ -252,6 +285,9 @@ impl PidTable {
         };
         for pid in pids {
             let own = first(guest, pid, self.own, &mut found.ends);
+            if own.is_none() && self.is_stray(guest, pid) {
+                found.strays = found.strays.saturating_add(1);
+            }
             found.threads.extend(own);
             let leader = match self.leader {
                 Some(list) => first(guest, pid, list, &mut found.ends),
@@ -261,6 +297,32 @@ impl PidTable {
         }
         found.ends.add(WALK, WalkEnd::Closed);
         found
+    }
+
+    /// Whether the `struct pid` at `pid`, which no task has as its own number, should not be there: a
+    /// number leaves the table with its last task, and the last ones given may wait for their first.
+    fn is_stray(&self, guest: &Guest, pid: VirtAddr) -> bool {
+        /// More processes than are being made at a time.
+        const MAKING: u64 = 32;
+        /// Numbers below are not given again (`RESERVED_PIDS`).
+        const RESERVED: u64 = 300;
+        let Some(strays) = self.strays else {
+            return false;
+        };
+        let word = u64::from(guest.pointer_bytes());
+        for list in 0..strays.lists {
+            let head = self.own.head.place(pid).plus(list.wrapping_mul(word));
+            if !matches!(guest.space.read_pointer(head), Ok(first) if first.is_null()) {
+                return false; // a group or a session is called by it
+            }
+        }
+        let next = guest.space.read_uint(strays.next, 4).ok();
+        let number = strays.number.nr.read(&guest.space, pid).ok();
+        next.zip(number).is_some_and(|(next, number)| {
+            let before = next.wrapping_sub(number);
+            let over_the_end = next < RESERVED.wrapping_add(MAKING) && number >= next;
+            before > MAKING && !over_the_end
+        })
     }
 
     /// Every `struct pid` of the hash table that has a number in the initial namespace.

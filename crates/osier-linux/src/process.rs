@@ -186,7 +186,7 @@ pub(crate) fn pid(linux: &Linux, task: VirtAddr) -> Seen<u32> {
 }
 
 /// The same of a task that leads its process.
-fn leader_id(linux: &Linux, task: VirtAddr) -> Seen<u32> {
+pub(crate) fn leader_id(linux: &Linux, task: VirtAddr) -> Seen<u32> {
     let field = linux.tasks.group_leader;
     match field.read(&linux.guest.space, task) {
         Ok(leader) if leader != task => {
@@ -471,6 +471,8 @@ fn ends_of_threads(linux: &Linux, signal: VirtAddr) -> Option<(VirtAddr, VirtAdd
 /// was suspended since.
 fn started(linux: &Linux, task: VirtAddr) -> (Seen<u64>, Seen<i64>) {
     const SECOND: u64 = 1_000_000_000;
+    /// What may pass between the readings of two clocks.
+    const APART: u64 = SECOND / 4;
     let space = &linux.guest.space;
     let layout = &linux.tasks;
     let create_time = match (
@@ -513,7 +515,7 @@ fn started(linux: &Linux, task: VirtAddr) -> (Seen<u64>, Seen<i64>) {
                 // The two clocks are read one after the other, and differ by what was suspended.
                 let apart = create_time.value().zip(offsets.suspended);
                 let apart = apart.is_some_and(|(monotonic, suspended)| {
-                    let most = suspended.cast_unsigned().saturating_add(SECOND);
+                    let most = suspended.cast_unsigned().saturating_add(APART);
                     since_boot.wrapping_sub(monotonic) > most
                 });
                 if apart {

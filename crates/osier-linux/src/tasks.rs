@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use osier_memory::{Cause, Fault, PhysAddr, VirtAddr};
-use osier_osi::{FoundBy, Handle, Process, ProcessExtra, Seen, WalkEnd, WalkEnds, Walked};
+use osier_osi::{FoundBy, Handle, Process, ProcessExtra, Seen, WalkEnd, WalkEnds, Walked, Why};
 use osier_profile::{Embed, Field, Ptr, SInt, UInt, layout};
 
 use crate::list;
@@ -230,6 +230,7 @@ fn named(linux: &Linux) -> Leaders {
     rows.extend(only_table.map(|task| (task, FoundBy::PidTable)));
     let only_table = rows.len().saturating_sub(listed_rows);
     disagree(&mut ends, "task list and pid table", only_list, only_table);
+    disagree(&mut ends, STRAYS, numbered.strays, 0);
     Leaders {
         rows,
         threads: whole.then_some(numbered.threads.len()),
@@ -261,6 +262,9 @@ fn relatives(linux: &Linux, leaders: &mut Leaders) {
     let between = "processes and parents' children";
     disagree(&mut leaders.ends, between, only_known, only_children);
 }
+
+/// What is compared when a number of the pid table has no task.
+pub(crate) const STRAYS: &str = "numbers and tasks";
 
 /// Says that two sources name different sets, when they do.
 pub(crate) fn disagree(
@@ -320,7 +324,13 @@ pub(crate) fn processes(
 pub(crate) fn handles(linux: &Linux, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
     let Leaders { rows, mut ends, .. } = leaders(linux);
     let mut spaces = Spaces::default();
+    let mut nameless = 0_usize;
     for (taskd, _) in rows {
+        let pid = process::leader_id(linux, taskd);
+        let implausible = pid
+            .absence()
+            .is_some_and(|absent| matches!(absent.why, Why::Implausible { .. }));
+        nameless = nameless.saturating_add(implausible.into());
         let asid = memory::table(linux, &memory::mm(linux, taskd)).asid;
         spaces.note(linux, taskd, &asid);
         if row(Handle { taskd, asid }).is_break() {
@@ -328,6 +338,7 @@ pub(crate) fn handles(linux: &Linux, row: &mut dyn FnMut(Handle) -> ControlFlow<
         }
     }
     spaces.compare(&mut ends);
+    disagree(&mut ends, "processes and their ids", nameless, 0);
     ends
 }
 

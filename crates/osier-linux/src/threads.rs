@@ -43,8 +43,12 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr) -> Thread {
     }
 }
 
-/// The threads that the pid table names, by their group leaders.
-pub(crate) type Numbered = HashMap<VirtAddr, Vec<VirtAddr>>;
+/// The threads that the pid table names.
+pub(crate) struct Numbered {
+    by_leader: HashMap<VirtAddr, Vec<VirtAddr>>,
+    /// Numbers that some task was taken away from.
+    strays: usize,
+}
 
 pub(crate) fn threads(
     linux: &Linux,
@@ -103,7 +107,8 @@ fn compare(linux: &Linux, leader: VirtAddr, members: &mut Vec<VirtAddr>, ends: &
         return;
     };
     let empty = Vec::new();
-    let numbered = numbered.get(&leader).unwrap_or(&empty);
+    tasks::disagree(ends, tasks::STRAYS, numbered.strays, 0);
+    let numbered = numbered.by_leader.get(&leader).unwrap_or(&empty);
     let listed: HashSet<_> = members.iter().copied().collect();
     let (mut only_list, mut only_table) = (listed.len(), 0_usize);
     for task in numbered {
@@ -124,12 +129,13 @@ fn numbered(linux: &Linux) -> Option<&Numbered> {
         if !table.ends.is_complete() {
             return None;
         }
-        let mut by_leader = Numbered::new();
+        let mut by_leader: HashMap<_, Vec<_>> = HashMap::new();
         for task in table.threads {
             let leader = linux.tasks.group_leader.read(&linux.guest.space, task);
             by_leader.entry(leader.ok()?).or_default().push(task);
         }
-        Some(by_leader)
+        let strays = table.strays;
+        Some(Numbered { by_leader, strays })
     };
     linux.numbered.get_or_init(read).as_ref()
 }

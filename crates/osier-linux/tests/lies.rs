@@ -457,6 +457,27 @@ fn a_thread_that_nothing_names_is_missed_by_the_kernels_count() {
 }
 
 #[test]
+fn a_process_that_nothing_names_leaves_its_number_behind() {
+    each(|golden| {
+        // Not the leader of a group or session, whose lists would name it still.
+        let hidden = golden.who(Who::Kernel);
+        let mut memory = golden.patched();
+        for member in ["tasks", "sibling"] {
+            let (node, _) = golden.place(hidden.taskd, &[(TASK, member)]).unwrap();
+            unlink(golden, &mut memory, node);
+        }
+        let pid = &[(TASK, "thread_pid"), ("pid", "tasks")];
+        let (heads, _) = golden.place(hidden.taskd, pid).unwrap();
+        let word = usize::from(golden.located.mode.pointer_bytes());
+        golden.write(&mut memory, heads, &[0; 16][..2 * word]);
+        let linux = golden.attach(memory).unwrap();
+        assert!(!processes(&linux).1.is_empty(), "{}", golden.name);
+        assert!(!handles(&linux).is_empty());
+        assert!(!threads(&linux, golden.who(Who::User).taskd).1.is_empty());
+    });
+}
+
+#[test]
 fn a_profile_with_its_ids_elsewhere_is_refused() {
     let golden = golden("deb12-6.1-amd64", "6.1.0-50-amd64");
     let mut wrong = ProfileBuilder::new(golden.profile.identity().clone());
