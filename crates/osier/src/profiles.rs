@@ -41,11 +41,11 @@ impl fmt::Display for ProfileSource {
                 write!(
                     f,
                     "{}; kept as {}",
-                    osier_text::path(&file),
+                    osier_text::path(file),
                     osier_text::path(path)
                 )
             }
-            Self::Imported(file, None) => write!(f, "{}; not kept", osier_text::path(&file)),
+            Self::Imported(file, None) => write!(f, "{}; not kept", osier_text::path(file)),
             Self::Snapshot(Some(path)) => {
                 write!(f, "the snapshot itself; kept as {}", osier_text::path(path))
             }

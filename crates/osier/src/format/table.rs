@@ -186,8 +186,7 @@ impl Style {
             return branch.to_owned();
         }
         let ascii = |c| match c {
-            '│' => '|',
-            '├' => '|',
+            '│' | '├' => '|',
             '└' => '`',
             '─' => '-',
             c => c,
