@@ -24,6 +24,7 @@ use osier::ask::{Question, by_pid};
 use osier::osier_memory::{PhysAddr, VirtAddr};
 use osier::osier_osi::WalkEnds;
 use osier::osier_profile::ProfileStore;
+use osier::osier_snapshot::Reading;
 use osier::symbol_path::local_folders;
 use osier::{Options, Session};
 
@@ -79,6 +80,7 @@ fn options(args: &KnownArgs) -> Options {
         parts: args.part.clone(),
         cache_bytes: args.cache_mib.map(|mib| u64::from(mib) << 20),
         scratch_limit: args.scratch_gib.map(|gib| u64::from(gib) << 30),
+        reading: Reading::Copy,
         progress: crate::progress::on_terminal(),
         no_shipped: args.no_shipped,
     }

@@ -50,6 +50,11 @@ pub enum Cause {
         /// The file offset of the byte.
         offset: u64,
     },
+    /// The system could not read the byte from the file.
+    ReadFailed {
+        /// The file offset of the byte.
+        offset: u64,
+    },
     /// A compressed page could not be decoded.
     Decode {
         /// The file offset of the compressed bytes.
@@ -184,6 +189,7 @@ impl Cause {
             Self::NotCaptured => "not-captured",
             Self::Excluded { .. } => "excluded",
             Self::FileShort { .. } => "file-short",
+            Self::ReadFailed { .. } => "read-failed",
             Self::Decode { .. } => "undecodable",
             Self::TableAgain => "table-again",
         }
@@ -216,6 +222,9 @@ impl fmt::Display for Fault {
                 Filter::Zeros => "left out by the writer of the dump: all zeros there, or no RAM",
             })?,
             Cause::FileShort { offset } => write!(f, "the file ends before offset {offset:#x}")?,
+            Cause::ReadFailed { offset } => {
+                write!(f, "the system cannot read the file at offset {offset:#x}")?;
+            }
             Cause::Decode { offset, codec } => {
                 write!(
                     f,

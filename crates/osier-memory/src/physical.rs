@@ -112,6 +112,15 @@ pub trait PhysicalMemory: Send + Sync {
     /// A [`Fault`] that names `pa` and says why the byte is not there.
     fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault>;
 
+    /// The whole page of 4 KiB that holds `pa`, of a memory that has its pages as units which whoever
+    /// asked may keep: copied out of the file, or decoded. `None` where the page is no such unit, and
+    /// of a memory that wants to see every read; [`chunk`](Self::chunk) then has the bytes, or says
+    /// why there are none.
+    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
+        let _ = pa;
+        None
+    }
+
     /// Shows every captured byte of `run` in ascending windows of at most `window` bytes, for
     /// searches. A window never crosses a hole; holes are passed over. A file-backed memory reads
     /// into a buffer here, so that a search does not map the whole file into the process.
@@ -156,29 +165,35 @@ pub trait PhysicalMemory: Send + Sync {
     /// As [`read`](Self::read).
     fn read_uint(&self, pa: PhysAddr, width: usize) -> Result<u64, Fault> {
         let chunk = self.chunk(pa)?;
-        // Copies of a known length are plain loads.
-        let whole = match width {
-            8 => chunk.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)),
-            4 => chunk
-                .first_chunk()
-                .map(|bytes| u64::from(u32::from_le_bytes(*bytes))),
-            2 => chunk
-                .first_chunk()
-                .map(|bytes| u64::from(u16::from_le_bytes(*bytes))),
-            1 => chunk.first().map(|&byte| u64::from(byte)),
-            _ => None,
-        };
-        if let Some(value) = whole {
+        if let Some(value) = uint(&chunk, width) {
             return Ok(value);
         }
         let mut raw = [0_u8; 8];
         let width = width.min(raw.len());
-        match (raw.get_mut(..width), chunk.get(..width)) {
-            (Some(into), Some(bytes)) => into.copy_from_slice(bytes),
-            (Some(into), None) => self.read(pa, into)?,
-            (None, _) => {}
-        }
+        self.read(pa, raw.get_mut(..width).unwrap_or_default())?;
         Ok(u64::from_le_bytes(raw))
+    }
+}
+
+/// The little-endian integer of `width` bytes (1 to 8) at the start of `bytes`; `None` when there are
+/// fewer.
+pub(crate) fn uint(bytes: &[u8], width: usize) -> Option<u64> {
+    // Copies of a known length are plain loads.
+    match width {
+        8 => bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)),
+        4 => bytes
+            .first_chunk()
+            .map(|bytes| u64::from(u32::from_le_bytes(*bytes))),
+        2 => bytes
+            .first_chunk()
+            .map(|bytes| u64::from(u16::from_le_bytes(*bytes))),
+        1 => bytes.first().map(|&byte| u64::from(byte)),
+        _ => {
+            let mut raw = [0_u8; 8];
+            let into = raw.get_mut(..width)?;
+            into.copy_from_slice(bytes.get(..width)?);
+            Some(u64::from_le_bytes(raw))
+        }
     }
 }
 
@@ -222,6 +237,10 @@ impl<M: PhysicalMemory + ?Sized> PhysicalMemory for Arc<M> {
 
     fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
         (**self).chunk(pa)
+    }
+
+    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
+        (**self).page(pa)
     }
 
     fn sweep(

@@ -1,9 +1,11 @@
-//! A virtual address space: a page-table root, a policy, and a translation cache of its own.
+//! A virtual address space: a page-table root, a policy, and a cache of its own: translations, and
+//! with each the page that it leads to, where the memory gives pages away.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::paging::{self, NotPresentPolicy, Paging, PolicyWords, Tables, Translation, Walk};
+use crate::physical::uint;
 use crate::{Cause, Chunk, Fault, Gap, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
 
 /// Entries of the translation cache; a power of two.
@@ -11,8 +13,8 @@ const CACHE_ENTRIES: usize = 256;
 
 /// A virtual address space of a stopped machine.
 ///
-/// It belongs to one task: the translation cache makes it `Send` but not `Sync`. Clones share the
-/// memory and start with an empty cache.
+/// It belongs to one task: the cache makes it `Send` but not `Sync`. Clones share the memory and
+/// start with an empty cache.
 pub struct AddressSpace {
     memory: Arc<dyn PhysicalMemory>,
     mode: Paging,
@@ -20,20 +22,27 @@ pub struct AddressSpace {
     a20_mask: u64,
     policy: NotPresentPolicy,
     words: PolicyWords,
-    cache: Box<[Cell<Cached>]>,
+    cache: RefCell<Box<[Cached]>>,
 }
 
 /// A cached translation of one 4 KiB page; `page` is all ones when the slot is empty.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Cached {
     page: u64,
     frame: u64,
+    /// What stands there, where the memory gives its pages away.
+    bytes: Option<Arc<[u8]>>,
 }
 
 const EMPTY: Cached = Cached {
     page: u64::MAX,
     frame: 0,
+    bytes: None,
 };
+
+fn empty_cache() -> RefCell<Box<[Cached]>> {
+    RefCell::new(vec![EMPTY; CACHE_ENTRIES].into_boxed_slice())
+}
 
 impl Clone for AddressSpace {
     fn clone(&self) -> Self {
@@ -53,7 +62,6 @@ impl AddressSpace {
         root: PhysAddr,
         policy: NotPresentPolicy,
     ) -> Self {
-        let cache = vec![Cell::new(EMPTY); CACHE_ENTRIES].into_boxed_slice();
         Self {
             memory,
             mode,
@@ -61,7 +69,7 @@ impl AddressSpace {
             a20_mask: u64::MAX,
             policy,
             words: PolicyWords::default(),
-            cache,
+            cache: empty_cache(),
         }
     }
 
@@ -69,7 +77,7 @@ impl AddressSpace {
     #[must_use]
     pub fn with_policy_words(mut self, words: PolicyWords) -> Self {
         self.words = words;
-        self.cache.fill(Cell::new(EMPTY));
+        self.cache = empty_cache();
         self
     }
 
@@ -77,7 +85,7 @@ impl AddressSpace {
     #[must_use]
     pub fn with_a20_mask(mut self, mask: u64) -> Self {
         self.a20_mask = mask;
-        self.cache.fill(Cell::new(EMPTY)); // what was translated before went through another mask
+        self.cache = empty_cache(); // what was translated before went through another mask
         self
     }
 
@@ -126,23 +134,37 @@ impl AddressSpace {
     ///
     /// The fault that ended the walk, with the level and the entry.
     pub fn translate(&self, va: VirtAddr) -> Result<PhysAddr, Fault> {
+        self.with_page(va, |pa, _| pa)
+    }
+
+    /// Shows `found` the physical address behind `va`, and the page that holds it where the memory
+    /// gives pages away.
+    fn with_page<T>(
+        &self,
+        va: VirtAddr,
+        found: impl FnOnce(PhysAddr, Option<&Arc<[u8]>>) -> T,
+    ) -> Result<T, Fault> {
         let page = va.page().0;
-        let slot = self
-            .cache
-            .get((page >> 12) as usize & CACHE_ENTRIES.wrapping_sub(1));
-        if let Some(hit) = slot.map(Cell::get)
+        let number = (page >> 12) as usize & CACHE_ENTRIES.wrapping_sub(1);
+        if let Some(hit) = self.cache.borrow().get(number)
             && hit.page == page
         {
-            return Ok(PhysAddr(hit.frame | va.in_page()));
+            return Ok(found(
+                PhysAddr(hit.frame | va.in_page()),
+                hit.bytes.as_ref(),
+            ));
         }
         let pa = self.lookup(va)?.pa;
-        if let Some(slot) = slot {
-            slot.set(Cached {
+        let bytes = self.memory.page(pa);
+        let shown = found(pa, bytes.as_ref());
+        if let Some(slot) = self.cache.borrow_mut().get_mut(number) {
+            *slot = Cached {
                 page,
                 frame: pa.page().0,
-            });
+                bytes,
+            };
         }
-        Ok(pa)
+        Ok(shown)
     }
 
     /// The translation of `va` with page size and rights, past the cache.
@@ -167,9 +189,11 @@ impl AddressSpace {
     ///
     /// The fault of the byte at `va`.
     pub fn chunk(&self, va: VirtAddr, max: usize) -> Result<Chunk<'_>, Fault> {
-        let pa = self.translate(va)?;
         let in_page = PAGE_BYTES.wrapping_sub(va.in_page()) as usize;
-        let chunk = self.memory.chunk(pa).map_err(|fault| fault.with_va(va))?;
+        let chunk = match self.with_page(va, |pa, page| (pa, page.cloned()))? {
+            (_, Some(page)) => Chunk::decoded(page, va.in_page() as usize),
+            (pa, None) => self.memory.chunk(pa).map_err(|fault| fault.with_va(va))?,
+        };
         Ok(chunk.truncated(in_page.min(max)))
     }
 
@@ -185,11 +209,20 @@ impl AddressSpace {
             let in_page = PAGE_BYTES.wrapping_sub(at.in_page()) as usize;
             let n = in_page.min(rest.len());
             let (head, tail) = rest.split_at_mut(n);
-            let pa = self.translate(at)?;
-            self.memory.read(pa, head).map_err(|fault| {
-                let done = fault.pa.map_or(0, |stopped| stopped.since(pa));
-                fault.with_va(at.plus(done))
+            let elsewhere = self.with_page(at, |pa, page| {
+                let from = at.in_page() as usize;
+                let held = page.and_then(|page| page.get(from..from.checked_add(n)?));
+                held.map_or(Some(pa), |held| {
+                    head.copy_from_slice(held);
+                    None
+                })
             })?;
+            if let Some(pa) = elsewhere {
+                self.memory.read(pa, head).map_err(|fault| {
+                    let done = fault.pa.map_or(0, |stopped| stopped.since(pa));
+                    fault.with_va(at.plus(done))
+                })?;
+            }
             rest = tail;
             at = self.next_address(at, n);
         }
@@ -243,20 +276,24 @@ impl AddressSpace {
     ///
     /// As [`read`](Self::read).
     pub fn read_uint(&self, va: VirtAddr, width: usize) -> Result<u64, Fault> {
-        let mut raw = [0_u8; 8];
-        let width = width.min(raw.len());
-        let Some(into) = raw.get_mut(..width) else {
-            return Ok(0);
-        };
-        let pa = self.translate(va)?;
-        if va.in_page().wrapping_add(width as u64) <= PAGE_BYTES {
-            return self
-                .memory
-                .read_uint(pa, width)
-                .map_err(|fault| fault.with_va(va));
+        let width = width.min(8);
+        if va.in_page().wrapping_add(width as u64) > PAGE_BYTES {
+            let mut raw = [0_u8; 8];
+            self.read(va, raw.get_mut(..width).unwrap_or_default())?;
+            return Ok(u64::from_le_bytes(raw));
         }
-        self.read(va, into)?;
-        Ok(u64::from_le_bytes(raw))
+        let (pa, held) = self.with_page(va, |pa, page| {
+            let from = va.in_page() as usize;
+            let held = page.and_then(|page| page.get(from..));
+            (pa, held.and_then(|held| uint(held, width)))
+        })?;
+        match held {
+            Some(value) => Ok(value),
+            None => {
+                let read = self.memory.read_uint(pa, width);
+                read.map_err(|fault| fault.with_va(va))
+            }
+        }
     }
 
     /// The pointer at `va`, of the width of this space's mode.

@@ -2,9 +2,13 @@
 
 use std::ops::{ControlFlow, Range};
 
-use osier_memory::{Cause, Chunk, Fault, Filter, PhysAddr, PhysRun, PhysicalMemory};
+use std::sync::Arc;
+
+use osier_memory::{Cause, Chunk, Fault, Filter, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory};
 
 use crate::bytes::Bytes;
+use crate::cache::PageCache;
+use crate::map::Map;
 use crate::sweep;
 
 /// A stretch of guest-physical memory and its place in the file.
@@ -127,6 +131,9 @@ impl Places {
     }
 }
 
+/// The most bytes of pages that are kept of what was copied out of the file, which has them again.
+const COPIED_BYTES: u64 = 16 << 20;
+
 /// File-backed memory made of extents.
 pub(crate) struct FlatMemory {
     bytes: Bytes,
@@ -134,6 +141,8 @@ pub(crate) struct FlatMemory {
     extents: Vec<Extent>,
     places: Places,
     runs: Vec<PhysRun>,
+    /// Pages copied out of the file, by their address; unused where bytes are borrowed or decoded.
+    pages: PageCache,
     /// What a byte outside all extents means.
     outside: Cause,
     /// What the writer left out on purpose.
@@ -154,6 +163,7 @@ impl FlatMemory {
             places: Places::of(&extents),
             extents,
             runs,
+            pages: PageCache::new(COPIED_BYTES),
             outside,
             left_out: Vec::new(),
         }
@@ -189,6 +199,29 @@ impl FlatMemory {
         let next = first.saturating_add(among.partition_point(|e| e.start <= pa.0));
         let extent = self.extents.get(next.checked_sub(1)?)?;
         (pa.0.wrapping_sub(extent.start) < extent.len).then_some(*extent)
+    }
+
+    /// The bytes of the page of `pa` that `extent` holds, copied out of the file, and the address of
+    /// the first. A file that is shorter by now gives fewer.
+    fn copied(&self, map: &Map, extent: Extent, pa: PhysAddr) -> Result<(u64, Arc<[u8]>), Cause> {
+        let page = pa.page().0;
+        let start = page.max(extent.start);
+        let end = page
+            .saturating_add(PAGE_BYTES)
+            .min(extent.start.saturating_add(extent.len));
+        let offset = extent
+            .offset
+            .saturating_add(start.saturating_sub(extent.start));
+        let bytes = self.pages.get_or_decode(start, || {
+            let mut page = [0; PAGE_BYTES as usize];
+            let room = usize::try_from(end.saturating_sub(start)).ok();
+            let room = room.and_then(|len| page.get_mut(..len)).unwrap_or_default();
+            match map.read_some(offset, room) {
+                Ok(n) => Ok(Arc::from(room.get(..n).unwrap_or_default())),
+                Err(_) => Err(Cause::ReadFailed { offset }),
+            }
+        })?;
+        Ok((start, bytes))
     }
 
     /// Fills `buf` from `pa` on, over neighbouring extents; returns the bytes filled.
@@ -227,9 +260,31 @@ impl PhysicalMemory for FlatMemory {
         let into = pa.0.wrapping_sub(extent.start);
         let offset = extent.offset.saturating_add(into);
         let len = extent.len.saturating_sub(into);
-        self.bytes
-            .chunk(offset, len)
-            .map_err(|cause| Fault::at_phys(cause, pa))
+        let chunk = match &self.bytes {
+            Bytes::Mapped(map) if map.copies() => {
+                self.copied(map, extent, pa).and_then(|(start, page)| {
+                    let into = usize::try_from(pa.0.saturating_sub(start)).unwrap_or(usize::MAX);
+                    let chunk = Chunk::decoded(page, into);
+                    let short = Cause::FileShort { offset };
+                    if chunk.is_empty() {
+                        Err(short)
+                    } else {
+                        Ok(chunk)
+                    }
+                })
+            }
+            bytes => bytes.chunk(offset, len),
+        };
+        chunk.map_err(|cause| Fault::at_phys(cause, pa))
+    }
+
+    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
+        let Bytes::Mapped(map) = &self.bytes else {
+            return None;
+        };
+        let extent = self.extent(pa).filter(|_| map.copies())?;
+        let (_, bytes) = self.copied(map, extent, pa).ok()?;
+        (bytes.len() as u64 == PAGE_BYTES).then_some(bytes)
     }
 
     fn sweep(

@@ -62,6 +62,7 @@ pub use absent::absent_registers;
 pub use anomaly::{Anomaly, Effect};
 pub use error::OpenError;
 pub use format::Format;
+pub use map::Reading;
 pub use open::{OpenOptions, Snapshot, SnapshotInfo, open, panda_checksum};
 pub use progress::Progress;
 

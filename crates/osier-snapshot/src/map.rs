@@ -24,6 +24,19 @@ pub(crate) struct Map {
     whole: Arc<Whole>,
     start: usize,
     len: usize,
+    reading: Reading,
+}
+
+/// How the bytes of guest memory come out of a file that holds them as they lay in the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// Page by page, copied into a bounded cache. A file that shrinks, or a disk that fails, while the
+    /// snapshot is open is a [`Fault`](osier_memory::Fault) at the addresses that are gone.
+    #[default]
+    Copy,
+    /// Through the file's map. For files that nobody writes and disks that do not fail: bytes that
+    /// vanish end the process with SIGBUS.
+    Map,
 }
 
 struct Whole {
@@ -74,7 +87,18 @@ impl Map {
             }),
             start: 0,
             len,
+            reading: Reading::default(),
         })
+    }
+
+    /// The same map, whose guest memory is read so.
+    pub(crate) fn reading(self, reading: Reading) -> Self {
+        Self { reading, ..self }
+    }
+
+    /// Whether guest memory is copied out of the file.
+    pub(crate) fn copies(&self) -> bool {
+        self.reading == Reading::Copy
     }
 
     /// The mapped bytes.
@@ -100,6 +124,7 @@ impl Map {
             whole: self.whole.clone(),
             start: self.start.checked_add(usize::try_from(start).ok()?)?,
             len: usize::try_from(len).ok()?,
+            reading: self.reading,
         })
     }
 
@@ -108,27 +133,44 @@ impl Map {
         &self.whole.file
     }
 
-    /// Copies bytes from `offset` on into `buf`, past the map.
+    /// Copies bytes from `offset` on into `buf`, past the map; all of them or none.
     pub(crate) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let end = offset.checked_add(buf.len() as u64);
         if end.is_none_or(|end| end > self.len()) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        match self.read_some(offset, buf)? {
+            n if n == buf.len() => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// Copies bytes from `offset` on into `buf`, past the map, up to the end of what the file holds
+    /// by now; returns how many there were.
+    pub(crate) fn read_some(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         #[cfg(unix)]
-        {
-            use std::os::unix::fs::FileExt;
-            let at = offset.saturating_add(self.start as u64);
-            self.whole.file.read_exact_at(buf, at)
+        use std::os::unix::fs::FileExt as _;
+        #[cfg(windows)]
+        use std::os::windows::fs::FileExt as _;
+        let left = usize::try_from(self.len().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut done = 0_usize;
+        while let Some(rest) = buf.get_mut(done..left.min(buf.len())) {
+            let at = offset
+                .saturating_add(self.start as u64)
+                .saturating_add(done as u64);
+            #[cfg(unix)]
+            let read = self.whole.file.read_at(rest, at);
+            #[cfg(windows)]
+            let read = self.whole.file.seek_read(rest, at);
+            match read {
+                Ok(0) => break,
+                Ok(n) => done = done.saturating_add(n),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break, // whoever asks for the rest is told
+            }
         }
-        #[cfg(not(unix))]
-        {
-            let bytes = usize::try_from(offset)
-                .ok()
-                .and_then(|at| self.bytes().get(at..at.checked_add(buf.len())?))
-                .ok_or(io::ErrorKind::UnexpectedEof)?;
-            buf.copy_from_slice(bytes);
-            Ok(())
-        }
+        Ok(done)
     }
 
     /// Tells the system that the bytes of `range` have been read and will hardly be read again.

@@ -11,7 +11,7 @@ use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::error::{OpenError, io_error};
 use crate::format::Format;
-use crate::map::Map;
+use crate::map::{Map, Reading};
 use crate::progress::Progress;
 use crate::{
     crash, elf, flattened, foreign, hiber, hyperv, kdump, libvirt, lime, panda, qcow2, raw,
@@ -44,6 +44,8 @@ pub struct OpenOptions {
     pub parts: Vec<PathBuf>,
     /// The most bytes of decoded pages that a compressed format keeps in memory.
     pub cache_bytes: u64,
+    /// How guest memory comes out of a file that holds it as it lay in the machine.
+    pub reading: Reading,
     /// Whom to tell how far a long step of opening has got.
     pub progress: Progress,
 }
@@ -58,6 +60,7 @@ impl Default for OpenOptions {
             scratch_limit: 64 << 30,
             parts: Vec::new(),
             cache_bytes: 64 << 20,
+            reading: Reading::default(),
             progress: Progress::default(),
         }
     }
@@ -132,14 +135,16 @@ impl Snapshot {
 /// Opens the snapshot at `path`: a file of any format, recognised by content; or a PANDA recording
 /// given by its base name or by the folder that holds it alone.
 ///
-/// The file must not be written while the snapshot is open.
+/// What the file holds is read as it is needed, so nobody should write to it meanwhile. One that shrinks
+/// gives faults ([`Reading::Copy`]).
 ///
 /// # Errors
 ///
 /// [`OpenError`] names the file, the offset, what was expected there and the way out.
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let path = &panda::resolve(path)?;
-    let map = Map::open(path).map_err(io_error(path, "cannot be mapped"))?;
+    let map = Map::open(path).map_err(io_error(path, "cannot be opened"))?;
+    let map = map.reading(options.reading);
     let mut snapshot = unwrapped(path, map, options)?;
     if let Some(file) = &options.registers {
         let (cpus, mut anomalies) = read_registers(file)?;

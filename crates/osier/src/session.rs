@@ -6,7 +6,7 @@ use std::sync::Arc;
 use osier_memory::{Machine, PhysAddr};
 use osier_osi::Osi;
 use osier_profile::Profile;
-use osier_snapshot::{OpenOptions, Progress, Snapshot, SnapshotInfo};
+use osier_snapshot::{OpenOptions, Progress, Reading, Snapshot, SnapshotInfo};
 
 use crate::Error;
 use crate::located::{Known, Last, Located, find};
@@ -48,6 +48,8 @@ pub struct Options {
     /// The most bytes that a compressed snapshot may be unpacked to; `None` leaves it to
     /// [`OpenOptions`].
     pub scratch_limit: Option<u64>,
+    /// How guest memory comes out of a file that holds it as it lay in the machine.
+    pub reading: Reading,
     /// Whom to tell how far a long step of opening has got.
     pub progress: Progress,
 }
@@ -86,6 +88,7 @@ pub fn open_snapshot(path: &Path, options: &Options) -> Result<Snapshot, Error> 
         parts: options.parts.clone(),
         cache_bytes: options.cache_bytes.unwrap_or(unsaid.cache_bytes),
         scratch_limit: options.scratch_limit.unwrap_or(unsaid.scratch_limit),
+        reading: options.reading,
         progress: options.progress.clone(),
     };
     Ok(osier_snapshot::open(path, &open_options)?)

@@ -175,7 +175,9 @@ fn fault_fields(fault: &Fault, into: &mut String) {
         Cause::NotPresent { entry } | Cause::Elsewhere { entry, .. } => {
             let _ = write!(into, ",\"entry\":\"{entry:#x}\"");
         }
-        Cause::FileShort { offset } | Cause::Decode { offset, .. } => {
+        Cause::FileShort { offset }
+        | Cause::ReadFailed { offset }
+        | Cause::Decode { offset, .. } => {
             let _ = write!(into, ",\"offset\":{offset}");
         }
         _ => {}
