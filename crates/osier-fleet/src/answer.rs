@@ -9,11 +9,11 @@ use osier::{Error, Last, ProfileSource, Session, Shared, open_snapshot};
 
 use crate::Asking;
 use crate::budget::Budget;
-use crate::fence::fence;
 use crate::inputs::Input;
 use crate::manifest::{Asked, Entry, Status};
 use crate::rows::{Piece, Rows};
 use crate::table::Table;
+use osier::osier_symbols::fence::fence;
 
 /// What one snapshot gave.
 pub(crate) struct Answer {

@@ -16,9 +16,9 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
 
 use crate::Asking;
-use crate::fence::fence;
 use crate::inputs::Input;
 use crate::manifest::Status;
+use osier::osier_symbols::fence::fence;
 
 /// Inputs that are identified at a time. What one block learns helps the next, so that what helps
 /// an input does not depend on the number of jobs.

@@ -16,7 +16,6 @@ mod arrow;
 mod budget;
 #[cfg(feature = "arrow")]
 mod columns;
-mod fence;
 mod file_format;
 mod fleet;
 mod identify;

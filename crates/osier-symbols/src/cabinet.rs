@@ -1,16 +1,16 @@
 //! A file in a cabinet, as symbol servers keep a compressed PDB: `ntkrnlmp.pd_`.
 
 use std::io::{self, Cursor, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::SymbolError;
+use crate::fence::fence;
 
 pub(crate) const MAGIC: &[u8] = b"MSCF";
 
 /// Unpacks the cabinet's only file, of at most `limit` bytes: MSZIP, LZX or stored.
 pub(crate) fn unpack(data: &[u8], limit: u64) -> Result<Vec<u8>, SymbolError> {
     // The decoders make no claim about damaged input.
-    let unpacked = catch_unwind(AssertUnwindSafe(|| first_file(data, limit)));
+    let unpacked = fence(|| first_file(data, limit));
     let unpacked = unpacked.unwrap_or_else(|_| Err(io::Error::other("its blocks are damaged")));
     unpacked.map_err(|error| SymbolError::Malformed {
         format: "cabinet",

@@ -9,6 +9,7 @@ mod dwarf_scan;
 mod dwarf_types;
 mod elf;
 mod error;
+pub mod fence;
 pub mod image;
 mod isf;
 pub mod kallsyms;

@@ -19,7 +19,6 @@ mod types;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use osier_profile::{BuildId, Identity, OsKind, ProfileBuilder, Wanted};
 use pdb2::{FallibleIterator, MachineType, PDB, StreamIndex, SymbolData};
@@ -28,6 +27,7 @@ use self::records::Records;
 use self::source::File;
 use self::types::Types;
 use crate::SymbolError;
+use crate::fence::fence;
 use crate::names::Names;
 
 /// How a file with pages of any size begins, and how one of Visual C++ 6 and older.
@@ -55,7 +55,7 @@ pub(crate) fn looks_like(data: &[u8]) -> bool {
 /// No PDB, a damaged one, one of another processor, or one that was stripped of its types.
 pub fn import_pdb(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, SymbolError> {
     // pdb2 panics where a damaged file makes an address overflow.
-    let read = catch_unwind(AssertUnwindSafe(|| read(data, wanted)));
+    let read = fence(|| read(data, wanted));
     read.unwrap_or_else(|_| Err(damaged("its debug information contradicts itself")))
 }
 

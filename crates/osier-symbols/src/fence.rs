@@ -1,4 +1,5 @@
-//! The fence around one snapshot: a panic in a reader is that snapshot's failure and nobody else's.
+//! The fence around work on damaged input by code that may panic: a panic is that input's failure and
+//! nobody else's, and nothing of it is written to standard error.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -12,20 +13,24 @@ thread_local! {
 
 /// Does `work`; if it panics, gives the message and the place in the source.
 ///
-/// What `work` borrows must not be used again after a panic if it was being changed; the fleet
-/// gives it nothing that outlives it but shared, immutable things.
-pub(crate) fn fence<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+/// What `work` borrows must not be used again after a panic if it was being changed. Fences may stand
+/// inside each other.
+///
+/// # Errors
+///
+/// What the panic said, and where in the source.
+pub fn fence<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     keep_quiet_inside();
-    INSIDE.set(true);
+    let outside = INSIDE.replace(true);
     let outcome = panic::catch_unwind(AssertUnwindSafe(work));
-    INSIDE.set(false);
+    INSIDE.set(outside);
     outcome.map_err(|payload| {
         let place = PLACE.take().unwrap_or_default();
         format!("the reader panicked: {}{place}", message(&*payload))
     })
 }
 
-/// Panics inside a fence are told by the manifest, not on standard error; all others as before.
+/// Panics inside a fence are its caller's to report; all others are reported as before.
 fn keep_quiet_inside() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -61,5 +66,11 @@ mod tests {
             "{told}"
         );
         assert_eq!(fence(|| 6), Ok(6));
+        let inner = fence(|| {
+            let inner = fence(|| -> u8 { panic!("inner") });
+            assert!(INSIDE.get());
+            inner
+        });
+        assert!(inner.unwrap().is_err() && !INSIDE.get());
     }
 }
