@@ -126,8 +126,14 @@ const JOBS: &[Job] = &[
     },
     Job {
         name: "deny",
-        about: "Checks licences, advisories and duplicate crates (needs cargo-deny)",
-        commands: &[&["cargo", "deny", "check"]],
+        about: "Checks licences, duplicates and sources of crates (needs cargo-deny)",
+        commands: &[&["cargo", "deny", "check", "bans", "licenses", "sources"]],
+        environment: &[],
+    },
+    Job {
+        name: "advisories",
+        about: "Checks the crates against RustSec's advisories (needs cargo-deny and the network)",
+        commands: &[&["cargo", "deny", "check", "advisories"]],
         environment: &[],
     },
 ];
