@@ -358,3 +358,43 @@ fn a_lost_processor_is_missed() {
         assert!(lost || damage > at + 1);
     }
 }
+
+/// Whether something says that processors may be lost or wrong.
+fn processors_doubted(bytes: &[u8]) -> bool {
+    let snapshot = opened(bytes);
+    let mut anomalies = snapshot.info.anomalies.iter();
+    anomalies.any(|anomaly| anomaly.effect == osier_snapshot::Effect::Processors)
+}
+
+#[test]
+fn what_the_stream_says_of_processors_twice_is_compared() {
+    let made = Made {
+        devices: true,
+        ..Made::default()
+    };
+    let whole = made.stream();
+    assert!(!processors_doubted(&whole));
+    let text = |what: &str| whole.windows(what.len()).position(|w| w == what.as_bytes());
+    let replaced = |at: usize, with: &[u8]| {
+        let mut bytes = whole.clone();
+        bytes[at..at + with.len()].copy_from_slice(with);
+        bytes
+    };
+    // A field's size in the description; both processors have it.
+    let size = text(r#"env.eip","type":"x","size":8"#).unwrap() + 27;
+    assert!(processors_doubted(&replaced(size, b"4")));
+    // A field that changes places with one of its size.
+    let name = text(r#""env.cr[3]""#).unwrap();
+    let name_of_next = text(r#""env.cr[4]""#).unwrap();
+    let mut swapped = replaced(name, br#""env.cr[4]""#);
+    swapped[name_of_next..name_of_next + 11].copy_from_slice(br#""env.cr[3]""#);
+    assert!(processors_doubted(&swapped));
+    // Long mode: hflags of the first processor.
+    let first = text("\x03cpu\0\0\0\0\0\0\0\x0c").unwrap() + 12;
+    assert!(processors_doubted(&replaced(first + 0x92, &[0])));
+    // The first section behind RAM becomes the stream's end.
+    let timer = text("\x05timer").unwrap() - 5;
+    assert_eq!(whole[timer], 4);
+    let lost = replaced(timer, &[0]);
+    assert!(processors_doubted(&lost) && opened(&lost).machine.cpus.is_empty());
+}

@@ -69,18 +69,12 @@ const FIELDS: &[(&str, [usize; 2], [usize; 2])] = &[
 /// Bytes of the whole payload of version 12 without subsections, on `x86_64` and on i386.
 const PAYLOAD: [usize; 2] = [0x719, 0x521];
 
-/// The fixed layout that fits `payload`: one after whose length the payload ends, or a subsection
-/// follows. With `open_end` the payload's end is not known, and what stands there must look like
-/// what follows a section.
+/// The fixed layout that fits `payload`, see [`ends`].
 pub(crate) fn fixed(payload: &[u8], version: u32, open_end: bool) -> Option<Layout> {
     if version != 12 {
         return None;
     }
-    let fits = |bytes: &usize| match payload.get(*bytes..) {
-        Some(rest) if open_end => devices::follows(rest),
-        Some(rest) => matches!(rest, [] | [super::reader::SUBSECTION, ..]),
-        None => false,
-    };
+    let fits = |bytes: &usize| ends(payload, *bytes, open_end);
     let target = match PAYLOAD.each_ref().map(fits) {
         [true, false] => 0,
         [false, true] => 1,
@@ -107,6 +101,17 @@ pub(crate) fn fixed(payload: &[u8], version: u32, open_end: bool) -> Option<Layo
         offset = offset.saturating_add(elements.saturating_mul(size));
     }
     Some(layout)
+}
+
+/// Whether the fields of a section can end after `bytes` of its `payload`: it ends there, or a
+/// subsection follows. With `open_end` the payload's end is not known, and what stands there must look
+/// like what follows a section.
+pub(crate) fn ends(payload: &[u8], bytes: usize, open_end: bool) -> bool {
+    match payload.get(bytes..) {
+        Some(rest) if open_end => devices::follows(rest),
+        Some(rest) => matches!(rest, [] | [super::reader::SUBSECTION, ..]),
+        None => false,
+    }
 }
 
 /// Reads processor `index` out of `payload`; `None` when a field that every version has is not

@@ -84,7 +84,14 @@ pub(crate) fn read(
         }
     }
     let description = match found.end {
-        Some(end) => description(file, end, &mut contents),
+        Some(end) => {
+            let cpus = found
+                .sections
+                .iter()
+                .filter(|section| section.name == "cpu");
+            let cpus: Vec<u32> = cpus.map(|section| section.instance).collect();
+            description(file, end, &cpus, &mut contents)
+        }
         None => None,
     };
     processors(file, &found.sections, description.as_ref(), &mut contents);
@@ -268,8 +275,14 @@ fn footer(at: &mut Cursor<'_>, footers: bool, id: Option<u32>) -> Result<(), Mal
     Ok(())
 }
 
-/// Takes the description after the stream's end at `end`, and counts what follows.
-fn description(file: &[u8], end: usize, contents: &mut Contents) -> Option<vmdesc::Description> {
+/// Takes the description after the stream's end at `end`, and counts what follows. `cpus`: the
+/// processors whose sections stand before it.
+fn description(
+    file: &[u8],
+    end: usize,
+    cpus: &[u32],
+    contents: &mut Contents,
+) -> Option<vmdesc::Description> {
     let mut at = Cursor::new(file, end);
     let mut found = None;
     if at.peek() == Some(VMDESCRIPTION) {
@@ -290,6 +303,15 @@ fn description(file: &[u8], end: usize, contents: &mut Contents) -> Option<vmdes
             )),
         }
     }
+    let behind = devices::by_name(&at).sections;
+    let mut behind = behind.iter().filter(|section| section.name == "cpu");
+    let known = |section: &&Section| cpus.contains(&section.instance);
+    if let Some(lost) = behind.find(|section| !known(section)) {
+        contents.anomalies.push(Anomaly::processors(format!(
+            "the section of processor {} lies behind the stream's end, which may be damage, and is not read",
+            lost.instance
+        )));
+    }
     if at.left() > 0 {
         contents.anomalies.push(Anomaly::harmless(format!(
             "{} bytes after the stream's end are ignored",
@@ -308,20 +330,43 @@ fn processors(
 ) {
     for section in sections.iter().filter(|section| section.name == "cpu") {
         let payload = file.get(section.payload.clone()).unwrap_or_default();
-        let described = description.and_then(|d| d.cpu(section.instance));
-        let decoded = described
-            .and_then(|layout| cpu::decode(payload, layout, section.instance))
-            .map(|cpu| (cpu, "from the stream's description".to_owned()))
-            .or_else(|| {
-                let layout = cpu::fixed(payload, section.version, section.open_end)?;
-                let from = format!(
-                    "fixed layout of version 12, {}-bit",
-                    layout.word.saturating_mul(8)
-                );
-                Some((cpu::decode(payload, &layout, section.instance)?, from))
-            });
+        let index = section.instance;
+        let fields = description.and_then(|d| d.cpu(index));
+        let (fits, described) = match fields {
+            Some(fields) => (
+                cpu::ends(payload, fields.bytes, section.open_end),
+                cpu::decode(payload, fields, index),
+            ),
+            None => (true, None),
+        };
+        let layout = cpu::fixed(payload, section.version, section.open_end);
+        let fixed = layout.as_ref().and_then(|layout| {
+            let bits = layout.word.saturating_mul(8);
+            let from = format!("fixed layout of version 12, {bits}-bit");
+            Some((cpu::decode(payload, layout, index)?, from))
+        });
+        let contradicted = match (&described, &fixed) {
+            (Some(described), Some((fixed, _))) => described != fixed,
+            _ => false,
+        };
+        if !fits || contradicted {
+            contents.anomalies.push(Anomaly::processors(format!(
+                "the state of processor {index} at file offset {:#x} is not as the stream describes it",
+                section.payload.start
+            )));
+        }
+        let described = described.filter(|_| fits && !contradicted);
+        let described = described.map(|cpu| (cpu, "from the stream's description".to_owned()));
+        let decoded = described.or(fixed);
         match decoded {
             Some((cpu, from)) => {
+                const LMA: u64 = 1 << 10;
+                let long = cpu.efer.map(|efer| efer & LMA != 0);
+                if long.is_some_and(|long| cpu.long_mode != Some(long)) {
+                    contents.anomalies.push(Anomaly::processors(format!(
+                        "processor {index} is in long mode by one of hflags and EFER, and not by the other"
+                    )));
+                }
                 if contents.cpus.iter().any(|known| known.index == cpu.index) {
                     contents.anomalies.push(Anomaly::processors(format!(
                         "processor {} is there twice; the first counts",

@@ -273,6 +273,12 @@ impl Made {
                 field(&format!("env.{register}"), 1, 8);
             }
         }
+        let (all, read) = if self.wide {
+            (0x719, 0x360)
+        } else {
+            (0x521, 0x1e8)
+        };
+        field("what is not read", 1, all - read);
         let fields = fields.join(",");
         let cpus: Vec<String> = (0..2)
             .map(|cpu| {
