@@ -45,6 +45,7 @@ struct Layout {
     /// Where `rb_subtree_last` lies behind the node's start.
     last: u64,
     f_mapping: Option<Field<Ptr<()>>>,
+    vm_pgoff: Field<UInt>,
 }
 
 /// How to read the trees. Remembers which file each tree is of.
@@ -73,6 +74,7 @@ impl FileTrees {
                 right: node.rb_right?,
                 last: node.size,
                 f_mapping: file.f_mapping,
+                vm_pgoff: vma.vm_pgoff?,
             })
         };
         Self {
@@ -83,8 +85,8 @@ impl FileTrees {
     }
 
     /// Whether the mapping at `at`, which starts with page `first` of its file, is noted to end at
-    /// another page. What cannot be read is believed.
-    pub(crate) fn ends_elsewhere(
+    /// another page, or is not in order with its neighbours. What cannot be read is believed.
+    pub(crate) fn lies_elsewhere(
         &self,
         guest: &Guest,
         at: VirtAddr,
@@ -113,7 +115,35 @@ impl FileTrees {
             }
             Ok(own != expected)
         };
-        compare().unwrap_or(false)
+        compare().unwrap_or(false) || self.is_out_of_order(guest, layout, node, first)
+    }
+
+    /// Whether the node above or one below starts on the wrong side of page `first`.
+    fn is_out_of_order(&self, guest: &Guest, layout: Layout, node: VirtAddr, first: u64) -> bool {
+        let space = &guest.space;
+        let start = |node: VirtAddr| {
+            let start = layout.vm_pgoff.read(space, layout.shared.container(node));
+            start.ok().filter(|_| !node.is_null())
+        };
+        let child = |field: Field<Ptr<()>>, of| field.read(space, of).ok();
+        let left = child(layout.left, node).and_then(start);
+        let right = child(layout.right, node).and_then(start);
+        let above = layout
+            .parent
+            .read(space, node)
+            .map(|parent| VirtAddr(parent & !3));
+        let above = above.ok().filter(|above| !above.is_null());
+        let wrong_side = |above: VirtAddr| {
+            let start = start(above)?;
+            if child(layout.left, above)? == node {
+                Some(first > start)
+            } else {
+                Some(first < start)
+            }
+        };
+        left.is_some_and(|left| left > first)
+            || right.is_some_and(|right| right < first)
+            || above.and_then(wrong_side) == Some(true)
     }
 
     /// Whether the tree that the mapping at `at` is in is one of another file than the file at `file`,

@@ -192,10 +192,10 @@ pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr, limit: u
                 let bytes = size.value();
                 let elsewhere = |bytes| {
                     let trees = &reader.maps.trees;
-                    trees.ends_elsewhere(reader.guest, at, pages, bytes)
+                    trees.lies_elsewhere(reader.guest, at, pages, bytes)
                 };
                 if bytes.is_some_and(elsewhere) {
-                    let rule = "the tree of the file's mappings has the same last page";
+                    let rule = "the tree of the file's mappings has the same pages";
                     return Seen::implausible(pages, rule, Some(vm_pgoff.place(at)));
                 }
                 Seen::Is(pages.wrapping_mul(PAGE_BYTES))
@@ -246,11 +246,21 @@ fn flags_rule(reader: &Reader<'_>, at: VirtAddr, flags: u64) -> Option<&'static 
     const VM_SHARED: u64 = 8;
     /// `VM_PFNMAP`, `VM_IO`, `VM_MIXEDMAP`.
     const OF_DRIVER: u64 = 0x400 | 0x4000 | 0x1000_0000;
+    /// No kernel has so many marks; `VM_SEALED` was the last bit for a while.
+    const UNUSED: u64 = 0x7fff << 48;
+    /// Memory that is promised, or need not be: `VM_ACCOUNT`, `VM_NORESERVE`, `VM_HUGETLB`.
+    const PROMISED: u64 = 0x10_0000 | 0x20_0000 | 0x40_0000;
     const PRESENT: u64 = 1;
     const NX: u64 = 1 << 63;
     let rights = flags & RIGHTS;
     if flags & (RIGHTS | VM_SHARED) & !(flags >> 4) != 0 {
         return Some("a mapping has no right that it may not have (VM_MAYREAD and so on)");
+    }
+    if flags & UNUSED != 0 {
+        return Some("a kernel has marks up to bit 47 of vm_flags");
+    }
+    if flags & (VM_WRITE | VM_SHARED | OF_DRIVER | PROMISED) == VM_WRITE {
+        return Some("private memory that may be written is promised (VM_ACCOUNT)");
     }
     let field = reader.maps.vma.vm_page_prot?;
     if flags & OF_DRIVER != 0 {
@@ -393,15 +403,16 @@ fn name_by_operations(
         )));
     }
     if name.read(space, operations)?.is_null() {
-        if special.is_some_and(|special| special != operations) {
-            let rule = "memory with operations of a file has a file";
-            return Ok(Some(Seen::implausible(
-                operations.0,
-                rule,
-                Some(vm_ops.place(at)),
-            )));
-        }
-        return Ok(None);
+        let Some(special) = special else {
+            return Ok(None);
+        };
+        let rule = if special == operations {
+            "the operations of special mappings give names"
+        } else {
+            "memory with operations of a file has a file"
+        };
+        let place = Some(vm_ops.place(at));
+        return Ok(Some(Seen::implausible(operations.0, rule, place)));
     }
     if special.is_some_and(|special| special != operations) {
         let rule = "the mapping's driver makes the name in a way of its own";

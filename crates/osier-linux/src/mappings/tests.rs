@@ -89,7 +89,7 @@ impl Listed {
             toy.put(at, NEXT, link(Some(index + 1)).unwrap_or_default().0);
             toy.put(at, PREV, link(index.checked_sub(1)).unwrap_or_default().0);
             toy.put(at, MM, mm.0);
-            toy.put(at, FLAGS, 0x73);
+            toy.put(at, FLAGS, 0x10_0073);
         }
         if let (Some(first), Some(last)) = (vmas.first(), vmas.last()) {
             toy.put(mm, 0, first.0);
@@ -144,7 +144,7 @@ fn a_list_is_shown_in_order_and_closes() {
     assert_eq!(row.pid, Seen::Is(7));
     assert_eq!(row.base, Seen::Is(VirtAddr(0x3000)));
     assert_eq!(row.size, Seen::Is(0x1000));
-    assert_eq!(row.flags, Seen::Is(0x73));
+    assert_eq!(row.flags, Seen::Is(0x10_0073));
     assert_eq!(row.kind, Seen::Is(MappingKind::Unknown));
     assert!(!row.name.absence().unwrap().is_loss());
     assert!(!row.offset.absence().unwrap().is_loss());

@@ -3,7 +3,7 @@
 use super::{Era, ToyMapping, ToyState, ToyTask};
 
 const READ: u64 = 0x71; // and may read, write, execute
-const WRITE: u64 = 0x2;
+const WRITE: u64 = 0x10_0002; // promised
 const EXECUTE: u64 = 0x4;
 const SHARED: u64 = 0x88;
 
@@ -70,7 +70,7 @@ pub(super) fn crowd(era: Era, stack_end: u64) -> Vec<ToyTask> {
     };
     let mut many = user(104, 1, b"many", b"/bin/many");
     let maps: Vec<_> = (0..48_u64)
-        .map(|n| mapping(0x2000_0000 + n * 0x3000, 1 + n % 3, READ | (n % 2) << 1))
+        .map(|n| mapping(0x2000_0000 + n * 0x3000, 1 + n % 3, READ | (n % 2) * WRITE))
         .collect();
     many.mappings.splice(3..3, maps);
 
