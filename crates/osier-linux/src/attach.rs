@@ -11,8 +11,9 @@ use osier_osi::{
 };
 use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
+use crate::Located;
 use crate::guest::{self, Guest};
-use crate::{Located, linux_policy};
+use crate::locate::bit_names;
 use crate::{clock, current, mappings, memory, modules, pages, pid, process, tasks, threads};
 
 /// Why a provider could not be made of a located kernel and a profile.
@@ -68,12 +69,7 @@ impl Linux {
     ) -> Result<Self, AttachError> {
         let text = profile.symbol("_text").or_else(|| profile.symbol("_stext"));
         let linked = text.ok_or(AttachError::NoSymbol("_text"))?;
-        let space = AddressSpace::new(
-            machine.memory.clone(),
-            located.mode,
-            located.root,
-            linux_policy,
-        );
+        let space = located.space(machine);
         let slide = located.text.0.wrapping_sub(linked);
         let mut resolver = Resolver::new(&profile);
         let tasks = tasks::Tasks::resolve(&mut resolver);
@@ -109,19 +105,30 @@ impl Linux {
             value: profile.identity().release.clone(),
             by: line.clone(),
         }));
-        let kernel = Kernel {
+        let mut kernel = Kernel {
             os: OsKind::Linux,
             banner: located.banner.clone(),
             build_id: located.build_id.as_ref().map(ToString::to_string),
             premises,
         };
-        let guest = Guest {
+        let mut guest = Guest {
             space,
             profile,
             slide,
             user_end: guest::user_end(located.mode, located.text, located.text_pa),
             cpus: machine.cpus.clone(),
         };
+        if let Some((bits, by)) = guest.encryption_told() {
+            guest.space = guest.space.with_encryption(bits);
+            kernel
+                .premises
+                .retain(|premise| premise.about != "encryption");
+            kernel.premises.push(Premise {
+                about: "encryption",
+                value: bit_names(bits),
+                by: by.to_owned(),
+            });
+        }
         let linux = Self {
             guest,
             tasks,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use osier_memory::{AddressSpace, CpuState, Paging, PhysAddr, VirtAddr};
+use osier_memory::{AddressSpace, CpuState, Paging, PhysAddr, VirtAddr, encryption_bits};
 use osier_profile::Profile;
 
 /// A Linux guest: the kernel's address space and the facts to read it by. It belongs to one task.
@@ -56,6 +56,32 @@ impl Guest {
     /// Whether an object with a pointer in it can lie at `address`: in the kernel half, and aligned.
     pub(crate) fn can_be_object(&self, address: VirtAddr) -> bool {
         self.is_kernel_address(address) && address.0.is_multiple_of(self.pointer_bytes().into())
+    }
+
+    /// The bits that mark encrypted memory as the kernel's own variables tell them, where these can be
+    /// read and say more than is known: AMD's C-bit, or what a TDX guest takes out of its addresses.
+    ///
+    /// Linux commit 21729f81ce8a ("x86/mm: Provide general kernel support for memory encryption"),
+    /// v4.14, has `sme_me_mask`; commit 94d49eb30e85 ("x86/mm: Decouple dynamic `__PHYSICAL_MASK` from
+    /// AMD SME"), v4.18, `physical_mask`.
+    pub(crate) fn encryption_told(&self) -> Option<(u64, &'static str)> {
+        let may_be = encryption_bits(&**self.space.memory());
+        if self.space.mode().pointer_bytes() != 8 || may_be == 0 {
+            return None;
+        }
+        let word = |name| self.space.read_uint(self.symbol(name)?, 8).ok();
+        let known = self.space.encryption();
+        // A page of zeros says nothing: every address has its low bits.
+        let address = |mask: &u64| mask.trailing_ones() >= 40;
+        let of_address = word("physical_mask").filter(address);
+        let told = [
+            (word("sme_me_mask"), "sme_me_mask"),
+            (of_address.map(|mask| !mask), "physical_mask"),
+        ];
+        told.into_iter().find_map(|(bits, by)| {
+            let bits = bits? & may_be;
+            (bits & !known != 0).then_some((bits | known, by))
+        })
     }
 
     /// The address space of the page-table root at `root` (`mm->pgd` made physical).

@@ -12,14 +12,18 @@ mod confirm;
 mod search;
 mod vmcoreinfo;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use osier_memory::{Hint, Machine, Paging, PhysAddr, VirtAddr};
+use osier_memory::{AddressSpace, Hint, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::Premise;
 use osier_profile::BuildId;
 
+pub(crate) use confirm::bits as bit_names;
 use confirm::{Candidate, Unknown};
 use vmcoreinfo::Vmcoreinfo;
+
+use crate::linux_policy;
 
 /// Where a Linux kernel lies in a machine, each part confirmed.
 #[derive(Clone, Debug)]
@@ -28,6 +32,9 @@ pub struct Located {
     pub mode: Paging,
     /// The root of a page table that maps the whole kernel half, physical.
     pub root: PhysAddr,
+    /// The bits of a page-table entry that mark encrypted memory and are no part of its address; 0
+    /// where it is plain.
+    pub encryption: u64,
     /// The running kernel's address of `_text` (KASLR included).
     pub text: VirtAddr,
     /// Its physical address.
@@ -58,12 +65,15 @@ pub struct Known {
     pub linux_banner: u64,
     /// The banner, without its newline.
     pub banner: Vec<u8>,
-    /// `init_top_pgt` or `swapper_pg_dir`.
+    /// `init_top_pgt` (`init_level4_pgt` before 4.13) or `swapper_pg_dir`.
     pub root: u64,
     /// Bytes of a pointer.
     pub pointer_bytes: u8,
     /// The build id.
     pub build_id: Option<BuildId>,
+    /// Somebody named this kernel: where VMCOREINFO names its build as well, a banner that cannot be
+    /// read is not missed.
+    pub named: bool,
 }
 
 /// Why no kernel was found.
@@ -74,10 +84,19 @@ pub enum LocateError {
     NotFound {
         /// What was tried, in words.
         tried: String,
+        /// What was seen of a kernel all the same, in words: VMCOREINFO, banners, an image without
+        /// one.
+        seen: Vec<String>,
     },
 }
 
 impl Located {
+    /// The address space of the table that the kernel is read by.
+    pub fn space(&self, machine: &Machine) -> AddressSpace {
+        AddressSpace::new(machine.memory.clone(), self.mode, self.root, linux_policy)
+            .with_encryption(self.encryption)
+    }
+
     /// The release that the banner names, such as `6.1.0-50-amd64`.
     pub fn release(&self) -> String {
         let words = self
@@ -103,82 +122,208 @@ impl Located {
 ///
 /// # Errors
 ///
-/// [`LocateError`] says what was tried.
+/// [`LocateError`] says what was tried, and what was seen.
 pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError> {
-    let mut tried = Vec::new();
-    let noted = machine.hints.iter().find_map(|hint| match hint {
-        Hint::Vmcoreinfo(text) => Vmcoreinfo::parse(text),
-        _ => None,
-    });
-    for hint in &machine.hints {
-        if let Hint::LastRoot(root) = hint {
-            let candidates = confirm::any_mode(*root, "the table root of the last time");
-            if let Some(found) = first_met(machine, &candidates, known, noted.as_ref()) {
-                return Ok(found);
+    let mut finder = Finder::new(machine, known);
+    match finder.glance().or_else(|| finder.everywhere()) {
+        Some(found) => Ok(found),
+        None => Err(finder.failed()),
+    }
+}
+
+/// As [`locate`], but only by what headers and registers say, and by kernels met before at the places
+/// that can hold one. A machine of another operating system is told at little cost.
+pub fn glance(machine: &Machine, known: &[Known]) -> Option<Located> {
+    Finder::new(machine, known).glance()
+}
+
+/// As [`locate`], but through the table at `root` alone, which somebody named: the kernel's own, a
+/// process's, or the user half of a pair; physical, or as CR3 holds it.
+///
+/// # Errors
+///
+/// [`LocateError`] says what was seen.
+pub fn locate_by(
+    machine: &Machine,
+    known: &[Known],
+    root: PhysAddr,
+) -> Result<Located, LocateError> {
+    let mut finder = Finder::new(machine, known);
+    let by = format!("the table root {root} that was named");
+    let candidates = confirm::any_mode(machine, root, &by);
+    finder.tried.push(by);
+    let noted = finder.noted.clone();
+    if let Some(found) = finder.first(&candidates, noted.as_ref()) {
+        return Ok(found);
+    }
+    let (found, _) = finder.pass(noted.as_ref(), |_| candidates.clone());
+    found.ok_or_else(|| finder.failed())
+}
+
+/// The state of one search.
+struct Finder<'a> {
+    machine: &'a Machine,
+    known: &'a [Known],
+    /// VMCOREINFO of a note.
+    noted: Option<Vmcoreinfo>,
+    /// What was tried, in words.
+    tried: Vec<String>,
+    /// What was seen of a kernel, in words.
+    seen: Vec<String>,
+}
+
+impl<'a> Finder<'a> {
+    fn new(machine: &'a Machine, known: &'a [Known]) -> Self {
+        let noted = machine.hints.iter().find_map(|hint| match hint {
+            Hint::Vmcoreinfo(text) => Vmcoreinfo::parse(text),
+            _ => None,
+        });
+        let seen = noted
+            .iter()
+            .map(|info| format!("a note, {}", info.describe()));
+        Self {
+            machine,
+            known,
+            seen: seen.collect(),
+            noted,
+            tried: Vec::new(),
+        }
+    }
+
+    fn failed(mut self) -> LocateError {
+        let mut roots = confirm::from_registers(self.machine);
+        let noted = self.noted.iter();
+        roots.extend(noted.flat_map(|info| info.candidates("the VMCOREINFO note")));
+        let image = roots
+            .iter()
+            .find_map(|root| confirm::bare_image(self.machine, root));
+        self.seen.extend(image);
+        LocateError::NotFound {
+            tried: self.tried.join("; "),
+            seen: self.seen,
+        }
+    }
+
+    /// By registers, headers, and kernels met before.
+    fn glance(&mut self) -> Option<Located> {
+        let machine = self.machine;
+        let noted = self.noted.clone();
+        for hint in &machine.hints {
+            if let Hint::LastRoot(root) = hint {
+                let candidates =
+                    confirm::any_mode(machine, *root, "the table root of the last time");
+                if let Some(found) = self.first_met(&candidates, noted.as_ref()) {
+                    return Some(found);
+                }
             }
         }
+        let mut candidates = confirm::from_registers(machine);
+        for hint in &machine.hints {
+            if let Hint::TableRoot(root) = hint {
+                let by = "the table root that the headers name";
+                candidates.extend(confirm::any_mode(machine, *root, by));
+            }
+        }
+        if let Some(info) = &noted {
+            candidates.extend(info.candidates("the VMCOREINFO note"));
+        }
+        let roots = candidates.len();
+        self.tried
+            .push(format!("{roots} table roots from registers and headers"));
+        if let Some(found) = self.first(&candidates, noted.as_ref()) {
+            return Some(found);
+        }
+        let candidates = search::known_kernels(machine, self.known);
+        let (places, kernels) = (candidates.len(), self.known.len());
+        self.tried
+            .push(format!("{places} places of {kernels} kernels met before"));
+        self.first_met(&candidates, noted.as_ref())
     }
-    let mut candidates = confirm::from_registers(machine);
-    for hint in &machine.hints {
-        if let Hint::TableRoot(root) = hint {
-            candidates.extend(confirm::any_mode(
-                *root,
-                "the table root that the headers name",
+
+    /// By a pass over all of memory.
+    fn everywhere(&mut self) -> Option<Located> {
+        // An i386 kernel says nothing of its own place; its VMCOREINFO does, and goes with a CR3.
+        let registers = confirm::from_registers(self.machine);
+        let roots = |info: &Vmcoreinfo| {
+            let mut roots = info.candidates("a VMCOREINFO page in memory");
+            roots.extend_from_slice(&registers);
+            roots
+        };
+        let (found, sweep) = self.pass(self.noted.clone().as_ref(), roots);
+        if found.is_some() {
+            return found;
+        }
+        if let Some(found) = self.first(&sweep.roots, None) {
+            // The kernel's own table lies in its image; any other is a process's.
+            let image = found.text_pa.0..found.text_pa.plus(found.end.since(found.text)).0;
+            let own = |root: &&Candidate| root.mode == found.mode && image.contains(&root.root.0);
+            let own: Vec<Candidate> = sweep.roots.iter().filter(own).cloned().collect();
+            return Some(self.first(&own, None).unwrap_or(found));
+        }
+        let banners = sweep.banners.iter();
+        let places = banners.flat_map(|(pa, line)| search::known_by_banner(self.known, *pa, line));
+        let places: Vec<Candidate> = places.collect();
+        self.first_met(&places, None)
+    }
+
+    /// Passes over memory. VMCOREINFO, that of the note `noted` or of each page that is met, is tried
+    /// with the `roots` that go with it.
+    fn pass(
+        &mut self,
+        noted: Option<&Vmcoreinfo>,
+        roots: impl Fn(&Vmcoreinfo) -> Vec<Candidate>,
+    ) -> (Option<Located>, search::Sweep) {
+        let mut found = None;
+        let mut seen = Vec::new();
+        let mut try_info = |info: &Vmcoreinfo| {
+            if noted.is_none() {
+                seen.push(format!("{} in memory", info.describe()));
+            }
+            found = self.first(&roots(info), Some(info));
+            match found {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
+        };
+        let sweep = match noted.map(&mut try_info) {
+            Some(ControlFlow::Break(())) => search::Sweep::default(),
+            _ => search::sweep(self.machine, &mut try_info),
+        };
+        if found.is_none() {
+            self.tried.push(format!(
+                "a pass over memory ({} VMCOREINFO pages, {} kernel page tables)",
+                sweep.vmcoreinfo,
+                sweep.roots.len()
             ));
+            self.seen.extend(seen);
+            let banner = |(pa, line): &(PhysAddr, Vec<u8>)| {
+                format!("at physical {pa}: {}", line.escape_ascii())
+            };
+            self.seen.extend(sweep.banners.iter().map(banner));
         }
+        (found, sweep)
     }
-    if let Some(info) = &noted {
-        candidates.extend(info.candidates("the VMCOREINFO note"));
+
+    /// The first candidate that maps a kernel met before, at the cost of a few reads each.
+    fn first_met(&self, candidates: &[Candidate], info: Option<&Vmcoreinfo>) -> Option<Located> {
+        let confirm = |c| confirm::confirm(self.machine, c, self.known, info, Unknown::Refused);
+        candidates.iter().find_map(confirm)
     }
-    tried.push(format!(
-        "{} table roots from registers and headers",
-        candidates.len()
-    ));
-    if let Some(found) = first(machine, &candidates, known, noted.as_ref()) {
-        return Ok(found);
+
+    /// The first candidate that maps a kernel, met before or not. Tables of processes map one image:
+    /// it is searched once.
+    fn first(&self, candidates: &[Candidate], info: Option<&Vmcoreinfo>) -> Option<Located> {
+        let mut searched = HashSet::new();
+        let mut confirm = |c: &Candidate| {
+            let image = c.image_entry(self.machine);
+            if image.is_some_and(|entry| !searched.insert((c.mode, entry))) {
+                return None;
+            }
+            confirm::confirm(self.machine, c, self.known, info, Unknown::Searched)
+        };
+        self.first_met(candidates, info)
+            .or_else(|| candidates.iter().find_map(&mut confirm))
     }
-    let candidates = search::known_kernels(machine, known);
-    tried.push(format!(
-        "{} places of {} kernels met before",
-        candidates.len(),
-        known.len()
-    ));
-    if let Some(found) = first_met(machine, &candidates, known, noted.as_ref()) {
-        return Ok(found);
-    }
-    // An i386 kernel says nothing of its own place; its VMCOREINFO does, and goes with a CR3.
-    let mut found = None;
-    let mut try_info = |info: &Vmcoreinfo| {
-        let mut candidates = info.candidates("a VMCOREINFO page in memory");
-        candidates.extend(confirm::from_registers(machine));
-        found = first(machine, &candidates, known, Some(info));
-        match found {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
-        }
-    };
-    let sweep = match noted.as_ref().map(&mut try_info) {
-        Some(ControlFlow::Break(())) => search::Sweep::default(),
-        _ => search::sweep(machine, &mut try_info),
-    };
-    if let Some(found) = found {
-        return Ok(found);
-    }
-    tried.push(format!(
-        "a pass over memory ({} VMCOREINFO pages, {} kernel page tables)",
-        sweep.vmcoreinfo,
-        sweep.roots.len()
-    ));
-    if let Some(found) = first(machine, &sweep.roots, known, None) {
-        // The kernel's own table lies in its image; any other is a process's.
-        let image = found.text_pa.0..found.text_pa.plus(found.end.since(found.text)).0;
-        let own = |root: &&Candidate| root.mode == found.mode && image.contains(&root.root.0);
-        let own: Vec<Candidate> = sweep.roots.iter().filter(own).cloned().collect();
-        return Ok(first(machine, &own, known, None).unwrap_or(found));
-    }
-    Err(LocateError::NotFound {
-        tried: tried.join("; "),
-    })
 }
 
 /// The VMCOREINFO text of a kernel that was found, looked for in all of memory: finding the kernel
@@ -194,26 +339,4 @@ pub fn find_vmcoreinfo(machine: &Machine, kernel: &Located) -> Option<Vec<u8>> {
         ControlFlow::Continue(())
     });
     found
-}
-
-/// The first candidate that maps a kernel met before, at the cost of a few reads each.
-fn first_met(
-    machine: &Machine,
-    candidates: &[Candidate],
-    known: &[Known],
-    info: Option<&Vmcoreinfo>,
-) -> Option<Located> {
-    let confirm = |c| confirm::confirm(machine, c, known, info, Unknown::Refused);
-    candidates.iter().find_map(confirm)
-}
-
-/// The first candidate that maps a kernel, met before or not.
-fn first(
-    machine: &Machine,
-    candidates: &[Candidate],
-    known: &[Known],
-    info: Option<&Vmcoreinfo>,
-) -> Option<Located> {
-    let confirm = |c| confirm::confirm(machine, c, known, info, Unknown::Searched);
-    first_met(machine, candidates, known, info).or_else(|| candidates.iter().find_map(confirm))
 }

@@ -11,6 +11,7 @@
 //! [`Fault`] that says why and where, never a zero.
 
 mod address;
+mod encryption;
 mod fault;
 mod machine;
 mod paging;
@@ -21,6 +22,7 @@ mod space;
 mod sweep;
 
 pub use address::{PAGE_BYTES, PhysAddr, VirtAddr};
+pub use encryption::encryption_bits;
 pub use fault::{Cause, Codec, Fault, Filter, Gap, Store};
 pub use machine::{CpuState, CrashDump, Driver, Hint, Machine, Segment, Segments};
 pub use paging::{
@@ -28,6 +30,6 @@ pub use paging::{
     hardware_policy,
 };
 pub use physical::{Chunk, PhysRun, PhysicalMemory, ZERO_PAGE};
-pub use ranges::{MappedRange, PageFlags};
+pub use ranges::{MappedRange, PageFlags, TablesMet};
 pub use record::Recorder;
 pub use space::AddressSpace;

@@ -10,7 +10,7 @@ use crate::{Cause, Fault, PAGE_BYTES, PhysAddr, PhysicalMemory, Store, VirtAddr}
 const PRESENT: u64 = 1;
 const PAGE_SIZE_BIT: u64 = 1 << 7;
 /// Bits 51:12 of an entry.
-const FRAME: u64 = 0x000f_ffff_ffff_f000;
+pub(crate) const FRAME: u64 = 0x000f_ffff_ffff_f000;
 
 /// A paging mode of an x86 processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -255,6 +255,8 @@ pub(crate) struct Tables<'a, M: ?Sized> {
     pub(crate) mode: Paging,
     pub(crate) root: PhysAddr,
     pub(crate) a20_mask: u64,
+    /// Bits of an entry that are no part of its frame.
+    pub(crate) encryption: u64,
     pub(crate) policy: NotPresentPolicy,
     pub(crate) words: PolicyWords,
     /// This walk looks for an entry that another one told to look at.
@@ -262,6 +264,11 @@ pub(crate) struct Tables<'a, M: ?Sized> {
 }
 
 impl<M: PhysicalMemory + ?Sized> Tables<'_, M> {
+    /// The physical address that an entry points to, for a page or table of `bytes`.
+    pub(crate) fn frame_of(&self, entry: u64, bytes: u64) -> u64 {
+        frame_of(self.mode, entry & !self.encryption, bytes)
+    }
+
     /// What the policy makes of an entry that is not present, met on the way to `va`: the entry as
     /// it would stand.
     pub(crate) fn resolve(&self, level: u8, entry: u64, va: VirtAddr) -> Result<u64, Fault> {
@@ -379,7 +386,7 @@ pub(crate) fn walk<M: PhysicalMemory + ?Sized>(
         }
         if page_here(entry) {
             let page_bytes = 1_u64 << level.shift;
-            let base = frame_of(mode, entry, page_bytes);
+            let base = tables.frame_of(entry, page_bytes);
             let pa = PhysAddr((base | (va.0 & page_bytes.wrapping_sub(1))) & a20_mask);
             return Ok(Translation {
                 pa,
@@ -388,13 +395,12 @@ pub(crate) fn walk<M: PhysicalMemory + ?Sized>(
                 rights,
             });
         }
-        table = PhysAddr(frame_of(mode, entry, 0x1000));
+        table = PhysAddr(tables.frame_of(entry, 0x1000));
     }
     Err(Fault::new(Cause::NonCanonical).with_va(va)) // no mode ends on a level without pages
 }
 
-/// The physical address that an entry points to, for a page or table of `bytes`.
-pub(crate) fn frame_of(mode: Paging, entry: u64, bytes: u64) -> u64 {
+fn frame_of(mode: Paging, entry: u64, bytes: u64) -> u64 {
     let base = entry & FRAME & !bytes.wrapping_sub(1);
     match mode {
         Paging::Legacy | Paging::LegacyNoPse if bytes > 0x1000 => {

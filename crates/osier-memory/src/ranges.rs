@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 
-use crate::paging::frame_of;
 use crate::{AddressSpace, Cause, Fault, Paging, PhysAddr, VirtAddr};
 
 /// Adjacent pages of one size and one set of rights that lie side by side in physical memory too.
@@ -70,19 +69,52 @@ impl OwnTables {
     }
 }
 
+/// The tables that descents met and need not enter again; see [`AddressSpace::mapped_where`].
+#[derive(Debug, Default)]
+pub struct TablesMet {
+    /// Tables (by mode and depth) that hold nothing that is wanted. Tables may share tables and point
+    /// at themselves; what is known to be empty is not entered again, so that each step of a descent
+    /// either finds something to show or is its last of that kind.
+    empty: HashSet<(Paging, usize, PhysAddr)>,
+    entered: u64,
+    limit: Option<u64>,
+}
+
+impl TablesMet {
+    /// None met yet; at most `limit` will be entered, one counted as often as it is entered.
+    pub fn with_limit(limit: u64) -> Self {
+        Self {
+            limit: Some(limit),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the limit ended a descent.
+    pub fn exhausted(&self) -> bool {
+        self.limit.is_some_and(|limit| self.entered > limit)
+    }
+
+    fn enter(&mut self) -> ControlFlow<()> {
+        self.entered = self.entered.saturating_add(1);
+        if self.exhausted() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
 /// The state of one descent.
 struct Descent<'a> {
     space: &'a AddressSpace,
     within: Range<u64>,
     pending: Option<MappedRange>,
-    /// Pages and faults met so far.
+    /// Pages and faults met so far that are wanted.
     met: u64,
-    /// Tables (by depth) that hold neither page nor fault. Tables may share tables and point at
-    /// themselves; what is known to be empty is not entered again, so that each step of a descent
-    /// either finds something to show or is its last of that kind.
-    empty: HashSet<(usize, PhysAddr)>,
     /// The tables met, when each may be met but once.
     own: Option<OwnTables>,
+    tables: &'a mut TablesMet,
+    want: &'a mut dyn FnMut(Result<&MappedRange, &Fault>) -> bool,
     visit: &'a mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
 }
 
@@ -119,7 +151,8 @@ impl AddressSpace {
         within: Range<VirtAddr>,
         visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
     ) {
-        self.descend(within, None, visit);
+        let tables = &mut TablesMet::default();
+        self.descend(within, None, tables, &mut |_| true, visit);
     }
 
     /// Like [`mapped`](Self::mapped), for the user half of a process, which has each of its tables
@@ -133,13 +166,34 @@ impl AddressSpace {
     ) {
         let mut own = OwnTables::default();
         own.depths.insert(self.root(), 0);
-        self.descend(within, Some(own), visit);
+        let tables = &mut TablesMet::default();
+        self.descend(within, Some(own), tables, &mut |_| true, visit);
+    }
+
+    /// As [`mapped`](Self::mapped), but only the pages that `want` says yes to: neither others nor
+    /// faults are shown. `tables` remembers which tables hold none, for this descent and for those of
+    /// other roots of the same memory that want the same, so that tables which alias large stretches
+    /// are gone through once.
+    pub fn mapped_where(
+        &self,
+        within: Range<VirtAddr>,
+        tables: &mut TablesMet,
+        want: &mut dyn FnMut(&MappedRange) -> bool,
+        visit: &mut dyn FnMut(MappedRange) -> ControlFlow<()>,
+    ) {
+        let mut want = |met: Result<&MappedRange, &Fault>| met.is_ok_and(&mut *want);
+        self.descend(within, None, tables, &mut want, &mut |range| match range {
+            Ok(range) => visit(range),
+            Err(_) => ControlFlow::Continue(()),
+        });
     }
 
     fn descend(
         &self,
         within: Range<VirtAddr>,
         own: Option<OwnTables>,
+        tables: &mut TablesMet,
+        want: &mut dyn FnMut(Result<&MappedRange, &Fault>) -> bool,
         visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
     ) {
         let within = within.start.0..within.end.0;
@@ -148,8 +202,9 @@ impl AddressSpace {
             within,
             pending: None,
             met: 0,
-            empty: HashSet::new(),
             own,
+            tables,
+            want,
             visit,
         };
         if descent
@@ -214,6 +269,7 @@ impl Descent<'_> {
         base: VirtAddr,
         rights: u64,
     ) -> ControlFlow<()> {
+        self.tables.enter()?;
         let mode = self.space.mode();
         let Some((bits, shift)) = mode.table_shape(depth) else {
             return ControlFlow::Continue(());
@@ -233,11 +289,12 @@ impl Descent<'_> {
             let stored = match self.space.memory().read_uint(pa, width) {
                 Ok(stored) => stored,
                 Err(fault) => {
-                    if !dark {
+                    let fault = fault.with_va(va).with_level(level);
+                    if !dark && (self.want)(Err(&fault)) {
                         dark = true; // one fault speaks for the stretch
                         self.met = self.met.wrapping_add(1);
                         self.flush()?;
-                        (self.visit)(Err(fault.with_va(va).with_level(level)))?;
+                        (self.visit)(Err(fault))?;
                     }
                     continue;
                 }
@@ -269,7 +326,7 @@ impl Descent<'_> {
                 (_, level) => level == 1,
             };
             if large {
-                let phys = PhysAddr(frame_of(mode, entry, span));
+                let phys = PhysAddr(self.space.tables().frame_of(entry, span));
                 let flags = PageFlags {
                     write: rights & 2 != 0,
                     user: rights & 4 != 0,
@@ -279,17 +336,20 @@ impl Descent<'_> {
                     dirty: entry & (1 << 6) != 0,
                     kept,
                 };
-                self.met = self.met.wrapping_add(1);
-                self.page(MappedRange {
+                let range = MappedRange {
                     start: va,
                     len: span,
                     phys,
                     page_bytes: span,
                     flags,
-                })?;
+                };
+                if (self.want)(Ok(&range)) {
+                    self.met = self.met.wrapping_add(1);
+                    self.page(range)?;
+                }
             } else {
                 let below = depth.saturating_add(1);
-                let next = PhysAddr(frame_of(mode, entry, 0x1000));
+                let next = PhysAddr(self.space.tables().frame_of(entry, 0x1000));
                 if let Some(own) = &mut self.own
                     && !own.enter(next, below, level.saturating_sub(1))
                 {
@@ -298,14 +358,14 @@ impl Descent<'_> {
                     (self.visit)(Err(fault.with_va(va).with_level(level)))?;
                     continue;
                 }
-                if self.empty.contains(&(below, next)) {
+                if self.tables.empty.contains(&(mode, below, next)) {
                     continue;
                 }
                 let before = self.met;
                 self.table(below, next, va, rights)?;
                 let whole = va.0 >= self.within.start && last < self.within.end;
                 if whole && self.met == before {
-                    self.empty.insert((below, next));
+                    self.tables.empty.insert((mode, below, next));
                 }
             }
         }

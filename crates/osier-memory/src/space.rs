@@ -20,6 +20,7 @@ pub struct AddressSpace {
     mode: Paging,
     root: PhysAddr,
     a20_mask: u64,
+    encryption: u64,
     policy: NotPresentPolicy,
     words: PolicyWords,
     cache: RefCell<Box<[Cached]>>,
@@ -48,6 +49,7 @@ impl Clone for AddressSpace {
     fn clone(&self) -> Self {
         let mut copy = Self::new(self.memory.clone(), self.mode, self.root, self.policy);
         copy.a20_mask = self.a20_mask;
+        copy.encryption = self.encryption;
         copy.words = self.words;
         copy
     }
@@ -67,6 +69,7 @@ impl AddressSpace {
             mode,
             root,
             a20_mask: u64::MAX,
+            encryption: 0,
             policy,
             words: PolicyWords::default(),
             cache: empty_cache(),
@@ -86,6 +89,16 @@ impl AddressSpace {
     pub fn with_a20_mask(mut self, mask: u64) -> Self {
         self.a20_mask = mask;
         self.cache = empty_cache(); // what was translated before went through another mask
+        self
+    }
+
+    /// The same space on a machine whose entries, and CR3, mark encrypted memory by these bits: they
+    /// are no part of an address.
+    #[must_use]
+    pub fn with_encryption(mut self, bits: u64) -> Self {
+        self.encryption = bits;
+        self.root = PhysAddr(self.root.0 & !bits);
+        self.cache.fill(Cell::new(EMPTY)); // what was translated before went through other frames
         self
     }
 
@@ -112,12 +125,24 @@ impl AddressSpace {
         self.root
     }
 
+    /// The bits of an entry that mark encrypted memory; 0 where it is plain.
+    pub fn encryption(&self) -> u64 {
+        self.encryption
+    }
+
+    /// The physical address of the root table that CR3 holds in this mode, on this machine; see
+    /// [`Paging::root_of_cr3`].
+    pub fn root_of_cr3(&self, cr3: u64) -> PhysAddr {
+        self.mode.root_of_cr3(cr3 & !self.encryption)
+    }
+
     pub(crate) fn tables(&self) -> Tables<'_, dyn PhysicalMemory> {
         Tables {
             memory: &*self.memory,
             mode: self.mode,
             root: self.root,
             a20_mask: self.a20_mask,
+            encryption: self.encryption,
             policy: self.policy,
             words: self.words,
             indirect: false,

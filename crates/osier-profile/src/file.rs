@@ -102,8 +102,8 @@ pub struct Card {
     pub fingerprint: u64,
     /// As [`Profile::text_head`].
     pub text_head: Vec<u8>,
-    /// Those of `_text`, `_stext`, `linux_banner`, `init_top_pgt`, `swapper_pg_dir`,
-    /// `initial_page_table`, `init_task` and `init_uts_ns` that the profile has, at their
+    /// Those of `_text`, `_stext`, `linux_banner`, `init_top_pgt`, `init_level4_pgt`,
+    /// `swapper_pg_dir`, `initial_page_table`, `init_task` and `init_uts_ns` that the profile has, at their
     /// link-time addresses.
     pub anchors: Vec<(String, u64)>,
 }

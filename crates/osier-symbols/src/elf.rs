@@ -309,40 +309,39 @@ fn bytes_at<'d, H: FileHeader>(file: &Elf<'d, H>, address: u64, count: usize) ->
     })
 }
 
-/// The bytes at `_text` up to the first that relocation changes when the kernel runs elsewhere
-/// than it was linked: none if the file keeps no relocations and is not position independent by
-/// nature there (i386). This early code holds no alternatives and no tracing calls.
+/// The bytes at `_text`, as many as a profile keeps. Relocation changes some of them when the kernel runs
+/// elsewhere than it was linked: where the file tells which, no more than a quarter of what is kept, for
+/// so many may differ where the head is looked for. This early code holds no alternatives and no
+/// tracing calls.
 fn head_of_text<H: FileHeader>(file: &Elf<'_, H>, text: u64) -> Vec<u8> {
     let section = file.sections().find(|section| {
         let offset = text.checked_sub(section.address());
         section.address() != 0 && offset.is_some_and(|offset| offset < section.size())
     });
-    let Some(section) = section else {
+    let (Some(section), Some(bytes)) = (section, bytes_at(file, text, HEAD_BYTES)) else {
         return Vec::new();
     };
-    let Some(bytes) = bytes_at(file, text, HEAD_BYTES) else {
-        return Vec::new();
-    };
-    let mut end = bytes.len();
-    let mut relocations = 0_usize;
+    let mut changed = [false; HEAD_BYTES];
     for (at, relocation) in section.relocations() {
-        relocations = relocations.saturating_add(1);
         let absolute = relocation.kind() == RelocationKind::Absolute
             || relocation.kind() == RelocationKind::Unknown;
         // Linked files name a relocation's place by its address.
-        if let Some(offset) = at.checked_sub(text)
+        if let Some(offset) = at.checked_sub(text).and_then(|at| usize::try_from(at).ok())
             && absolute
-            && offset < end as u64
         {
-            end = usize::try_from(offset).unwrap_or(end);
+            let width = usize::from(relocation.size()).div_ceil(8).max(4);
+            let bytes = changed.iter_mut().skip(offset).take(width);
+            bytes.for_each(|changed| *changed = true);
         }
     }
-    if relocations == 0 && !file.is_64() {
-        end = 0;
-    }
-    let head = bytes.get(..end).unwrap_or_default();
-    if head.len() < LEAST_HEAD_BYTES {
-        return Vec::new();
-    }
-    head.to_vec()
+    let few = |len: &usize| {
+        let changed = changed
+            .iter()
+            .take(*len)
+            .filter(|changed| **changed)
+            .count();
+        changed.saturating_mul(4) <= *len
+    };
+    let kept = (LEAST_HEAD_BYTES..=bytes.len()).rev().find(few);
+    bytes.get(..kept.unwrap_or(0)).unwrap_or_default().to_vec()
 }

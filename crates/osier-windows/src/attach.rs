@@ -10,9 +10,9 @@ use osier_osi::{
 };
 use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
+use crate::Located;
 use crate::guest::Guest;
 use crate::locate::{decode, premise};
-use crate::{Located, windows_policy};
 use crate::{
     cid, clock, current, entries, loader, mappings, modules, peb, process, processes, section,
     threads, vad,
@@ -91,8 +91,7 @@ impl Windows {
         let entries = entries::Layout::resolve(&mut resolver);
         resolver.finish()?;
 
-        let memory = machine.memory.clone();
-        let space = AddressSpace::new(memory, located.mode, located.root, windows_policy);
+        let space = located.space(machine);
         let mut guest = Guest {
             space,
             profile,

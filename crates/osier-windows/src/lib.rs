@@ -30,6 +30,6 @@ mod vad;
 mod wanted;
 
 pub use attach::{AttachError, Windows};
-pub use locate::{Known, LocateError, Located, glance, locate};
+pub use locate::{Known, LocateError, Located, glance, locate, locate_by};
 pub use policy::windows_policy;
 pub use wanted::WANTED;

@@ -13,6 +13,7 @@
 mod candidate;
 mod image;
 mod kdbg;
+mod pages;
 mod pointers;
 
 use osier_memory::{AddressSpace, Hint, Machine, Paging, PhysAddr, VirtAddr};
@@ -23,6 +24,7 @@ pub(crate) use candidate::kpcr32;
 use candidate::{Candidate, Clue};
 pub(crate) use image::Image;
 pub(crate) use kdbg::decode;
+use pages::Learnt;
 pub(crate) use pointers::Pointers;
 
 use crate::windows_policy;
@@ -36,6 +38,8 @@ pub struct Located {
     pub root: PhysAddr,
     /// The kernel's base address: that of its PE header.
     pub base: VirtAddr,
+    /// The bits of a page-table entry that mark encrypted memory; 0 where it is plain.
+    pub encryption: u64,
     /// `SizeOfImage`; `None` when the header was not captured.
     pub size: Option<u64>,
     /// GUID and age of the kernel's PDB.
@@ -96,6 +100,15 @@ impl Known {
     }
 }
 
+impl Located {
+    /// The address space of the table that the kernel was found by.
+    pub fn space(&self, machine: &Machine) -> AddressSpace {
+        let memory = machine.memory.clone();
+        AddressSpace::new(memory, self.mode, self.root, windows_policy)
+            .with_encryption(self.encryption)
+    }
+}
+
 /// Why no kernel was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no Windows kernel found: {tried}")]
@@ -111,26 +124,41 @@ pub struct LocateError {
 ///
 /// [`LocateError`] says what was tried.
 pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError> {
-    if let Some(found) = glance(machine, known) {
-        return Ok(found);
-    }
     let mut finder = Finder::new(machine, known);
-    let candidates = candidate::near(machine);
-    let near = candidates.len();
-    if let Some(found) = finder.first(&candidates, Effort::Everywhere) {
+    let near = candidate::near(machine);
+    for effort in [Effort::Clues, Effort::Everywhere] {
+        if let Some(found) = finder.first(&near, effort) {
+            return Ok(found);
+        }
+    }
+    let far = candidate::self_mapping(machine);
+    if let Some(found) = finder.first(&far, Effort::Everywhere) {
         return Ok(found);
     }
-    let candidates = candidate::self_mapping(machine);
-    finder.first(&candidates, Effort::Everywhere).ok_or_else(|| {
-        let far = candidates.len();
-        LocateError {
-            tried: format!(
-                "{near} table roots from headers, registers and the low stub; {far} page tables \
-                 that map themselves; {} images met, none of them the kernel",
-                finder.images
-            ),
-        }
-    })
+    let near = near.len();
+    let from = "table roots from headers, registers and the low stub";
+    Err(finder.failed(&format!(
+        "{near} {from}; {} page tables that map themselves",
+        far.len()
+    )))
+}
+
+/// As [`locate`], but through the table at `root` alone, which somebody named: a CR3, or a process's
+/// `DirectoryTableBase`, with its low bits or without.
+///
+/// # Errors
+///
+/// [`LocateError`] says what was met there.
+pub fn locate_by(
+    machine: &Machine,
+    known: &[Known],
+    root: PhysAddr,
+) -> Result<Located, LocateError> {
+    let mut finder = Finder::new(machine, known);
+    let by = format!("the table root {root} that was named");
+    let candidates = candidate::any_mode(root, &by);
+    let found = finder.first(&candidates, Effort::Everywhere);
+    found.ok_or_else(|| finder.failed(&by))
 }
 
 /// As [`locate`], but only where little is read: what headers, registers and the low stub point at.
@@ -154,6 +182,7 @@ struct Finder<'a> {
     known: &'a [Known],
     /// Images that were met and are not the kernel.
     images: usize,
+    learnt: Learnt,
 }
 
 impl<'a> Finder<'a> {
@@ -162,7 +191,19 @@ impl<'a> Finder<'a> {
             machine,
             known,
             images: 0,
+            learnt: Learnt::of(&*machine.memory),
         }
+    }
+
+    fn failed(&self, tried: &str) -> LocateError {
+        let mut tried = format!(
+            "{tried}; {} images met, none of them the kernel",
+            self.images
+        );
+        if self.learnt.tables.exhausted() {
+            tried.push_str("; the search ended at its limit of page tables");
+        }
+        LocateError { tried }
     }
 
     /// The first candidate that maps a kernel.
@@ -171,8 +212,7 @@ impl<'a> Finder<'a> {
     }
 
     fn confirm(&mut self, candidate: &Candidate, effort: Effort) -> Option<Located> {
-        let memory = self.machine.memory.clone();
-        let space = AddressSpace::new(memory, candidate.mode, candidate.root, windows_policy);
+        let space = candidate.space(self.machine);
         let clues = candidate.clues(self.machine, &space);
         for clue in &clues {
             if let Some(image) = image::below(&space, clue.at, &mut self.images) {
@@ -186,7 +226,7 @@ impl<'a> Finder<'a> {
         if !trusted || matches!(candidate.mode, Paging::Virtual | Paging::Flat) {
             return None;
         }
-        let image = image::anywhere(&space, &mut self.images)?;
+        let image = image::anywhere(&space, &mut self.learnt, &mut self.images)?;
         Some(self.located(candidate, &space, image, "a search of the kernel half"))
     }
 
@@ -200,7 +240,7 @@ impl<'a> Finder<'a> {
         let (known, base) = pointers.build(self.known)?;
         pointers.confirm(space, base, &self.machine.hints).then(|| {
             let by = "the distances between the pointers of the crash dump's header";
-            let mut found = bare(candidate, base);
+            let mut found = bare(candidate, space, base);
             found.build_id.clone_from(&known.build_id);
             found.take(&pointers);
             found
@@ -218,7 +258,7 @@ impl<'a> Finder<'a> {
         image: Image,
         by: &str,
     ) -> Located {
-        let mut found = bare(candidate, image.base);
+        let mut found = bare(candidate, space, image.base);
         found.size = Some(image.size);
         let base = image.base.to_string();
         let by = format!("the PE header below {by}");
@@ -263,16 +303,22 @@ impl Located {
     }
 }
 
-fn bare(candidate: &Candidate, base: VirtAddr) -> Located {
+fn bare(candidate: &Candidate, space: &AddressSpace, base: VirtAddr) -> Located {
     let mut premises = vec![premise("paging", candidate.mode.name(), &candidate.by)];
     if candidate.mode.entry_bytes() != 0 {
-        let root = candidate.root.to_string();
+        let root = space.root().to_string();
         premises.push(premise("table-root", &root, &candidate.by));
+    }
+    let encryption = space.encryption();
+    if encryption != 0 {
+        let by = "the entries of the table root have it, past the end of RAM";
+        premises.push(premise("encryption", &format!("{encryption:#x}"), by));
     }
     Located {
         mode: candidate.mode,
-        root: candidate.root,
+        root: space.root(),
         base,
+        encryption,
         size: None,
         build_id: None,
         pdb: None,

@@ -211,7 +211,7 @@ pub(crate) fn table_root(windows: &Windows, at: VirtAddr) -> Seen<PhysAddr> {
         }
         // A dump of virtual memory alone: there are no tables to find the root by.
         Ok(raw) if space.mode().entry_bytes() == 0 => Seen::Is(PhysAddr(raw.0 & !0xfff)),
-        Ok(raw) => Seen::Is(space.mode().root_of_cr3(raw.0)),
+        Ok(raw) => Seen::Is(space.root_of_cr3(raw.0)),
         Err(fault) => Seen::unreadable(fault),
     }
 }

@@ -1,5 +1,7 @@
 //! Why a session could not be had.
 
+use std::path::PathBuf;
+
 use osier_memory::{PhysAddr, VirtAddr};
 use osier_snapshot::OpenError;
 
@@ -7,6 +9,15 @@ use crate::import::ImportError;
 use crate::located::AttachError;
 use crate::missing::{MissingSymbols, NoKernel};
 use crate::os_name::OsNameError;
+
+/// ` (one; two)`, or nothing.
+fn in_brackets(facts: &[String]) -> String {
+    if facts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", facts.join("; "))
+    }
+}
 
 /// Why a session could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +40,56 @@ pub enum Error {
     /// No kernel was found.
     #[error(transparent)]
     Locate(#[from] Box<NoKernel>),
-    /// The page-table root that was named is not a kernel's.
-    #[error("no kernel is mapped by the page table at {0}; leave the root out to have it searched")]
-    NotARoot(PhysAddr),
+    /// The page-table root that was named maps no kernel.
+    #[error(
+        "no kernel is mapped by the page table at {root}{}; leave the root out to have it searched",
+        in_brackets(.seen)
+    )]
+    NotARoot {
+        /// The root, as it was given.
+        root: PhysAddr,
+        /// What was seen of a kernel elsewhere, in words.
+        seen: Vec<String>,
+    },
+    /// The registers that were named are another machine's.
+    #[error(
+        "{}: these registers are another machine's: CR3 {cr3:#x} of CPU {cpu} maps neither the kernel nor \
+         that processor's interrupt table, and the kernel was found by the page table at {root}; leave \
+         the registers out, or give those of this snapshot",
+        .file.display()
+    )]
+    ForeignRegisters {
+        /// The file with the registers.
+        file: PathBuf,
+        /// The processor.
+        cpu: u32,
+        /// Its CR3.
+        cr3: u64,
+        /// The table root that maps the kernel.
+        root: PhysAddr,
+    },
+    /// The RAM split that was named does not apply to the snapshot.
+    #[error("a RAM split at {split:#x} was named, but {why}; leave the split out")]
+    RamSplit {
+        /// The split.
+        split: u64,
+        /// Why it does not apply.
+        why: String,
+    },
+    /// The profile that was named is of another kernel.
+    #[error(
+        "{} is the profile of another kernel: it is of {profile}, and the snapshot holds {snapshot}; leave \
+         the profile out, or give that of this kernel",
+        .file.display()
+    )]
+    ForeignProfile {
+        /// The profile's file.
+        file: PathBuf,
+        /// What the profile is of: a build id, or a banner.
+        profile: String,
+        /// What the snapshot shows.
+        snapshot: String,
+    },
     /// The profile that was named could not be read.
     #[error(transparent)]
     Profile(#[from] ImportError),

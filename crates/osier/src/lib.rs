@@ -23,6 +23,7 @@ pub mod os_name;
 pub mod osi_test;
 mod place;
 mod profiles;
+mod registers;
 mod session;
 mod shipped;
 pub mod symbol_path;

@@ -1,7 +1,7 @@
 //! The kernel of a snapshot, found: of whichever operating system the evidence says.
 
 use osier_linux::Linux;
-use osier_memory::{Hint, Machine, Paging, PhysAddr, VirtAddr};
+use osier_memory::{AddressSpace, Cause, Hint, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{Osi, Premise};
 use osier_profile::{BuildId, OsKind, Profile};
 use osier_snapshot::Snapshot;
@@ -9,7 +9,7 @@ use osier_windows::Windows;
 
 use crate::missing::NoKernel;
 use crate::os_name::OsName;
-use crate::{Error, Options};
+use crate::{Error, Options, registers};
 
 /// Where a kernel lies in a machine.
 #[derive(Clone, Debug)]
@@ -82,6 +82,14 @@ impl Located {
         Last {
             os: self.os(),
             root: self.root(),
+        }
+    }
+
+    /// The address space of the table that the kernel was found by, or of the kernel's own.
+    pub fn space(&self, machine: &Machine) -> AddressSpace {
+        match self {
+            Self::Linux(found) => found.space(machine),
+            Self::Windows(found) => found.space(machine),
         }
     }
 
@@ -160,47 +168,25 @@ pub(crate) fn find(
         Some(name) => Some((name, OsName::parse(name)?)),
         None => None,
     };
-    let only = name.as_ref().map(|(_, named)| named.os);
-    let told;
-    let search = match options.table_root {
-        None => Search {
-            machine: &snapshot.machine,
-            known,
-            lasts,
-        },
-        Some(root) => {
-            let header = |hint: &&Hint| matches!(hint, Hint::CrashDump(_) | Hint::Driver(_));
-            let headers = snapshot.machine.hints.iter().filter(header).cloned();
-            told = Machine {
-                memory: snapshot.machine.memory.clone(),
-                cpus: Vec::new(),
-                hints: std::iter::once(Hint::TableRoot(root))
-                    .chain(headers)
-                    .collect(),
-            };
-            Search {
-                machine: &told,
-                known,
-                lasts: &[],
-            }
-        }
+    let search = Search {
+        machine: &snapshot.machine,
+        known,
+        lasts,
+        only: name.as_ref().map(|(_, named)| named.os),
     };
-    let located = match search.run(only) {
-        Ok(located) => located,
-        // The other system may be there: that is a contradiction, and better to know.
-        Err(tried) => match only.and_then(|_| search.run(None).ok()) {
-            Some(located) => located,
-            None if options.table_root.is_some() => {
-                return Err(Error::NotARoot(options.table_root.unwrap_or_default()));
-            }
-            None => return Err(Box::new(NoKernel::of(snapshot, tried)).into()),
+    let located = match options.table_root {
+        Some(root) => match search.through(root) {
+            Ok(located) => located,
+            Err(met) => search.beside(root).ok_or(Error::NotARoot {
+                root,
+                seen: met.seen,
+            })?,
+        },
+        None => match search.run() {
+            Ok(located) => located,
+            Err(met) => return Err(Box::new(NoKernel::of(snapshot, met)).into()),
         },
     };
-    if let Some(root) = options.table_root
-        && located.mode().root_of_cr3(root.0) != located.root()
-    {
-        return Err(Error::NotARoot(root));
-    }
     if let Some((given, named)) = name {
         let bytes = located.mode().pointer_bytes();
         if let Some(found) = named.contradiction(located.os(), bytes, &located.release()) {
@@ -208,7 +194,19 @@ pub(crate) fn find(
             return Err(Error::Contradiction { named, found });
         }
     }
+    if let Some(file) = &options.registers {
+        registers::held_against(&snapshot.machine, &located, file)?;
+    }
     Ok(located)
+}
+
+/// What a search met that found no kernel, in words.
+#[derive(Default)]
+pub(crate) struct Met {
+    /// Each search, and what came of it.
+    pub(crate) tried: Vec<String>,
+    /// What speaks of a kernel all the same.
+    pub(crate) seen: Vec<String>,
 }
 
 /// A search for a kernel of either system.
@@ -216,39 +214,105 @@ struct Search<'a> {
     machine: &'a Machine,
     known: &'a Known,
     lasts: &'a [Last],
+    /// The system that was named.
+    only: Option<OsKind>,
 }
 
 impl Search<'_> {
-    /// The kernel, of the system `only` when one is named. The error is what each search met, in words.
+    /// The kernel. The other system than the one that was named is looked for only where that costs
+    /// little: who names one knows better than a search does, and a contradiction is better known.
     ///
     /// What tells a Windows kernel at little cost is looked at first; then Linux is searched for,
     /// then Windows everywhere. A Windows crash dump holds Windows.
-    fn run(&self, only: Option<OsKind>) -> Result<Located, Vec<String>> {
-        let windows = only != Some(OsKind::Linux);
+    fn run(&self) -> Result<Located, Met> {
+        let mut met = Met::default();
+        if let Some(found) = self.windows_glance() {
+            return Ok(found);
+        }
         let dump = |hint: &Hint| matches!(hint, Hint::CrashDump(_));
-        let linux = only != Some(OsKind::Windows) && !self.machine.hints.iter().any(dump);
-        let mut tried = Vec::new();
-        if windows {
-            let machine = self.hinted(OsKind::Windows);
-            if let Some(found) = osier_windows::glance(&machine, &self.known.windows) {
-                return Ok(Located::Windows(found));
+        let linux = !self.machine.hints.iter().any(dump);
+        match self.only {
+            Some(OsKind::Windows) if linux => {
+                let machine = self.hinted(OsKind::Linux);
+                if let Some(found) = osier_linux::glance(&machine, &self.known.linux) {
+                    return Ok(Located::Linux(found));
+                }
             }
-        }
-        if linux {
-            let machine = self.hinted(OsKind::Linux);
-            match osier_linux::locate(&machine, &self.known.linux) {
-                Ok(found) => return Ok(Located::Linux(found)),
-                Err(error) => tried.push(error.to_string()),
+            _ if linux => {
+                let machine = self.hinted(OsKind::Linux);
+                match osier_linux::locate(&machine, &self.known.linux) {
+                    Ok(found) => return Ok(Located::Linux(found)),
+                    Err(error) => met.add_linux(error),
+                }
             }
+            _ => {}
         }
-        if windows {
+        if self.only != Some(OsKind::Linux) {
             let machine = self.hinted(OsKind::Windows);
             match osier_windows::locate(&machine, &self.known.windows) {
                 Ok(found) => return Ok(Located::Windows(found)),
-                Err(error) => tried.push(error.to_string()),
+                Err(error) => met.tried.push(error.to_string()),
             }
         }
-        Err(tried)
+        Err(met)
+    }
+
+    /// The kernel that the table at `root` maps, which may be any process's.
+    fn through(&self, root: PhysAddr) -> Result<Located, Met> {
+        let mut met = Met::default();
+        if self.only != Some(OsKind::Windows) {
+            match osier_linux::locate_by(self.machine, &self.known.linux, root) {
+                Ok(found) => return Ok(Located::Linux(found)),
+                Err(error) => met.add_linux(error),
+            }
+        }
+        if self.only != Some(OsKind::Linux) {
+            match osier_windows::locate_by(self.machine, &self.known.windows, root) {
+                Ok(found) => return Ok(Located::Windows(found)),
+                Err(error) => met.tried.push(error.to_string()),
+            }
+        }
+        Err(met)
+    }
+
+    /// The kernel as any other table maps it, when the one at `root` may map it too: the file does not
+    /// hold the tables that it leads to. A small snapshot lacks those of most processes.
+    fn beside(&self, root: PhysAddr) -> Option<Located> {
+        const USER_HALF: u64 = 0x1000;
+        let mut located = self.run().ok()?;
+        let kernel = located.space(self.machine);
+        let end = self.machine.memory.runs().last()?.end();
+        let undecided = |root: u64| {
+            let own = kernel.with_root(kernel.root_of_cr3(root));
+            let walk = own.walk(located.base());
+            let lost = walk.outcome.err().filter(|fault| {
+                let wrong = matches!(fault.cause, Cause::NotPresent { .. } | Cause::NonCanonical);
+                !wrong && fault.pa.is_some_and(|at| at < end)
+            });
+            lost.is_some() && !walk.steps.is_empty()
+        };
+        if !undecided(root.0) && !undecided(root.0 & !USER_HALF) {
+            return None;
+        }
+        let by = format!(
+            "the table root {root} that was named leads to a table that the file does not hold; the \
+             kernel was found without it"
+        );
+        let premises = match &mut located {
+            Located::Linux(found) => &mut found.premises,
+            Located::Windows(found) => &mut found.premises,
+        };
+        premises.push(Premise {
+            about: "named-root",
+            value: root.to_string(),
+            by,
+        });
+        Some(located)
+    }
+
+    fn windows_glance(&self) -> Option<Located> {
+        let machine = self.hinted(OsKind::Windows);
+        osier_windows::glance(&machine, &self.known.windows).map(Located::Windows)
     }
 
     /// The machine, with the roots of the last times that were kernels of `os`.
@@ -258,5 +322,13 @@ impl Search<'_> {
         let roots = lasts.map(|last| Hint::LastRoot(last.root));
         machine.hints.extend(roots);
         machine
+    }
+}
+
+impl Met {
+    fn add_linux(&mut self, error: osier_linux::LocateError) {
+        self.tried.push(error.to_string());
+        let osier_linux::LocateError::NotFound { seen, .. } = error;
+        self.seen.extend(seen);
     }
 }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use osier_snapshot::{Anomaly, Snapshot};
 use osier_symbols::image::Help;
 
+use crate::located::Met;
+
 /// A snapshot was opened, but no kernel was found in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoKernel {
@@ -14,6 +16,8 @@ pub struct NoKernel {
     pub file: PathBuf,
     /// Each search, and what it met.
     pub tried: Vec<String>,
+    /// What was seen of a kernel all the same: VMCOREINFO, banners, an image without one.
+    pub seen: Vec<String>,
     /// What is odd about the file: it may be cut short.
     pub anomalies: Vec<Anomaly>,
     /// Whether the file holds any processor's registers.
@@ -21,10 +25,11 @@ pub struct NoKernel {
 }
 
 impl NoKernel {
-    pub(crate) fn of(snapshot: &Snapshot, tried: Vec<String>) -> Self {
+    pub(crate) fn of(snapshot: &Snapshot, met: Met) -> Self {
         Self {
             file: snapshot.info.file.clone(),
-            tried,
+            tried: met.tried,
+            seen: met.seen,
             anomalies: snapshot.info.anomalies.clone(),
             has_cpus: !snapshot.machine.cpus.is_empty(),
         }
@@ -37,6 +42,9 @@ impl fmt::Display for NoKernel {
         for tried in &self.tried {
             writeln!(f, "  tried:    {tried}")?;
         }
+        for seen in &self.seen {
+            writeln!(f, "  seen:     {seen}")?;
+        }
         for anomaly in &self.anomalies {
             writeln!(f, "  the file: {anomaly}")?;
         }
@@ -46,9 +54,16 @@ impl fmt::Display for NoKernel {
                 "  it helps: the processors' registers, with --registers FILE"
             )?;
         }
+        if !self.seen.is_empty() {
+            writeln!(
+                f,
+                "  it helps: a profile of the kernel that was seen, with --profile FILE: the kernel's \
+                 place is then looked for by its own bytes"
+            )?;
+        }
         write!(
             f,
-            "  it helps: the address of the kernel's page table, with --dtb ADDR; `osier info` shows \
+            "  it helps: the address of a page table that maps the kernel (a CR3, or any process's), with --dtb ADDR; `osier info` shows \
              what the file was taken for"
         )
     }
@@ -96,6 +111,7 @@ mod tests {
         let mut none = NoKernel {
             file: "cut.elf".into(),
             tried: vec!["no Linux kernel found: 0 roots".to_owned()],
+            seen: vec!["a note, VMCOREINFO of Linux 6.1.0".to_owned()],
             anomalies: vec![Anomaly::bytes("the file is cut short")],
             has_cpus: true,
         };
@@ -104,6 +120,8 @@ mod tests {
             text.starts_with("cut.elf: no kernel was found\n  tried:    no Linux kernel found")
         );
         assert!(text.contains("\n  the file: the file is cut short\n"));
+        assert!(text.contains("\n  seen:     a note, VMCOREINFO of Linux 6.1.0\n"));
+        assert!(text.contains("with --profile FILE"));
         assert!(!text.contains("--registers"));
         none.has_cpus = false;
         assert!(none.to_string().contains("--registers FILE"));

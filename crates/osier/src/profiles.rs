@@ -4,9 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osier_linux::{Located, WANTED, linux_policy};
-use osier_memory::{AddressSpace, Machine};
-use osier_profile::{Card, Identity, OsKind, Profile, ProfileBuilder, ProfileStore, Source};
+use osier_linux::{Located, WANTED};
+use osier_memory::Machine;
+use osier_profile::{
+    BuildId, Card, Identity, OsKind, Profile, ProfileBuilder, ProfileStore, Source,
+};
 use osier_symbols::image::{self, Help, Image, ImageError};
 
 use crate::import;
@@ -102,6 +104,10 @@ impl Profiles {
             .named
             .as_ref()
             .map_or_else(Known::default, |(_, profile)| Known::of(profile));
+        known
+            .linux
+            .iter_mut()
+            .for_each(|kernel| kernel.named = true);
         for (card, _) in self.store.all().cards {
             known.windows.extend(osier_windows::Known::of_card(&card));
             known.linux.extend(known_by_card(card));
@@ -114,8 +120,8 @@ impl Profiles {
         &self,
         located: &osier_windows::Located,
     ) -> Result<(Arc<Profile>, ProfileSource), Error> {
-        if let Some((path, profile)) = &self.named {
-            return Ok((profile.clone(), ProfileSource::Named(path.clone())));
+        if let Some(named) = self.named_for(located.build_id.as_ref(), &[]) {
+            return named;
         }
         // Where the image's record was not captured but the build is known, any of its names will do.
         let name = located.pdb.as_deref().unwrap_or("ntkrnlmp.pdb");
@@ -132,8 +138,8 @@ impl Profiles {
         machine: &Machine,
         located: &Located,
     ) -> Result<(Arc<Profile>, ProfileSource), Error> {
-        if let Some((path, profile)) = &self.named {
-            return Ok((profile.clone(), ProfileSource::Named(path.clone())));
+        if let Some(named) = self.named_for(located.build_id.as_ref(), &located.banner) {
+            return named;
         }
         let fingerprint = WANTED.fingerprint();
         let by_id = located.build_id.as_ref();
@@ -157,11 +163,29 @@ impl Profiles {
         }
     }
 
+    /// The profile that was named, when one was, for the kernel with this build id and banner, as far
+    /// as they are known.
+    fn named_for(
+        &self,
+        build_id: Option<&BuildId>,
+        banner: &[u8],
+    ) -> Option<Result<(Arc<Profile>, ProfileSource), Error>> {
+        let (path, profile) = self.named.as_ref()?;
+        Some(match differs(profile.identity(), build_id, banner) {
+            None => Ok((profile.clone(), ProfileSource::Named(path.clone()))),
+            Some((profile, snapshot)) => Err(Error::ForeignProfile {
+                file: path.clone(),
+                profile,
+                snapshot,
+            }),
+        })
+    }
+
     /// The profile of the Windows kernel whose image names this PDB: the one that was named, one of
     /// the store, or the PDB itself out of a symbol folder.
     pub(crate) fn of_pdb(&self, pdb: &PdbFile) -> Result<(Arc<Profile>, ProfileSource), Error> {
-        if let Some((path, profile)) = &self.named {
-            return Ok((profile.clone(), ProfileSource::Named(path.clone())));
+        if let Some(named) = self.named_for(Some(pdb.id()), &[]) {
+            return named;
         }
         let fingerprint = import::fingerprint_of(OsKind::Windows);
         if let Some((profile, source)) = self.store.find(pdb.id(), fingerprint) {
@@ -242,6 +266,22 @@ pub fn profile_of_pdb(
     Profiles::new(options)?.of_pdb(pdb)
 }
 
+/// What a profile is of and what the snapshot shows, in words, when they are two kernels: by their build
+/// ids, or where one is not known by their banners.
+fn differs(
+    profile: &Identity,
+    build_id: Option<&BuildId>,
+    banner: &[u8],
+) -> Option<(String, String)> {
+    if let (Some(own), Some(found)) = (&profile.build_id, build_id) {
+        let words = |id: &BuildId| format!("build id {id}");
+        return (own != found).then(|| (words(own), words(found)));
+    }
+    let own = profile.banner.trim_ascii_end();
+    let words = |banner: &[u8]| banner.escape_ascii().to_string();
+    (!own.is_empty() && !banner.is_empty() && own != banner).then(|| (words(own), words(banner)))
+}
+
 fn identity(located: &Located) -> Identity {
     Identity {
         os: OsKind::Linux,
@@ -252,10 +292,12 @@ fn identity(located: &Located) -> Identity {
     }
 }
 
+/// What kernels call their own table: x86-64 since Linux commit 65ade2f872b4 ("x86/boot/64: Rename
+/// `init_level4_pgt` and `early_level4_pgt`"), v4.13, and before; i386.
+const ROOTS: [&str; 3] = ["init_top_pgt", "init_level4_pgt", "swapper_pg_dir"];
+
 fn known_by_card(card: Card) -> Option<osier_linux::Known> {
-    let root = card
-        .anchor("init_top_pgt")
-        .or_else(|| card.anchor("swapper_pg_dir"))?;
+    let root = ROOTS.iter().find_map(|name| card.anchor(name))?;
     Some(osier_linux::Known {
         text: card.anchor("_text").or_else(|| card.anchor("_stext"))?,
         linux_banner: card.anchor("linux_banner")?,
@@ -264,6 +306,7 @@ fn known_by_card(card: Card) -> Option<osier_linux::Known> {
         pointer_bytes: card.identity.pointer_bytes,
         build_id: card.identity.build_id,
         text_head: card.text_head,
+        named: false,
     })
 }
 
@@ -274,27 +317,23 @@ pub fn known(profile: &Profile) -> Option<osier_linux::Known> {
     if identity.os != OsKind::Linux {
         return None;
     }
-    let symbol = |names: [&str; 2]| names.iter().find_map(|name| profile.symbol(name));
+    let symbol = |names: &[&str]| names.iter().find_map(|name| profile.symbol(name));
     Some(osier_linux::Known {
-        text: symbol(["_text", "_stext"])?,
+        text: symbol(&["_text", "_stext"])?,
         linux_banner: profile.symbol("linux_banner")?,
-        root: symbol(["init_top_pgt", "swapper_pg_dir"])?,
+        root: symbol(&ROOTS)?,
         banner: identity.banner.trim_ascii_end().to_vec(),
         pointer_bytes: identity.pointer_bytes,
         build_id: identity.build_id.clone(),
         text_head: profile.text_head().to_vec(),
+        named: false,
     })
 }
 
 /// Reads the kernel's own types and symbols out of its memory. The error says in words what was
 /// missing.
 fn from_snapshot(machine: &Machine, located: &Located) -> Result<ProfileBuilder, String> {
-    let space = AddressSpace::new(
-        machine.memory.clone(),
-        located.mode,
-        located.root,
-        linux_policy,
-    );
+    let space = located.space(machine);
     let place = Image {
         text: located.text,
         end: located.end,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use osier_memory::{Machine, PhysAddr};
 use osier_osi::Osi;
 use osier_profile::Profile;
-use osier_snapshot::{OpenOptions, Progress, Reading, Snapshot, SnapshotInfo};
+use osier_snapshot::{Format, OpenOptions, Progress, Reading, Snapshot, SnapshotInfo};
 
 use crate::Error;
 use crate::located::{Known, Last, Located, find};
@@ -22,12 +22,12 @@ pub struct Options {
     /// Folders with PDBs, searched when the store has no profile of a Windows kernel; see
     /// [`symbol_path`](crate::symbol_path).
     pub symbol_folders: Vec<PathBuf>,
-    /// The profile to use, whatever the kernel is called: a profile file, or any symbol file that
-    /// can be imported.
+    /// The profile to use: a profile file, or any symbol file that can be imported. One that names its
+    /// build must be of the snapshot's.
     pub profile: Option<PathBuf>,
     /// The operating system: `linux`, `windows`, or a PANDA `-os` string.
     pub os: Option<String>,
-    /// The page-table root to read the kernel by, physical.
+    /// A page-table root that maps the kernel, physical or as CR3 holds it: any process's will do.
     pub table_root: Option<PhysAddr>,
     /// Leave out the profiles that ship with Osier.
     pub no_shipped: bool,
@@ -91,7 +91,37 @@ pub fn open_snapshot(path: &Path, options: &Options) -> Result<Snapshot, Error> 
         reading: options.reading,
         progress: options.progress.clone(),
     };
-    Ok(osier_snapshot::open(path, &open_options)?)
+    let snapshot = osier_snapshot::open(path, &open_options)?;
+    if let Some(split) = options.ram_split {
+        check_split(&snapshot.info, split)?;
+    }
+    Ok(snapshot)
+}
+
+/// Refuses a RAM split that the snapshot has no use for: it would be believed to be one.
+fn check_split(info: &SnapshotInfo, split: u64) -> Result<(), Error> {
+    let streams = [
+        Format::QemuStream,
+        Format::Qcow2,
+        Format::Libvirt,
+        Format::PandaRr,
+        Format::PandaRr2,
+    ];
+    let bytes = info
+        .ram
+        .iter()
+        .fold(0_u64, |sum, run| sum.saturating_add(run.len));
+    let why = if !streams.contains(&info.format)
+        && ![Format::Raw, Format::PcRam].contains(&info.format)
+    {
+        let format = info.format.name();
+        format!("the format {format} says of each page where it lies")
+    } else if split >= bytes {
+        format!("the snapshot has {bytes} bytes of RAM in all")
+    } else {
+        return Ok(());
+    };
+    Err(Error::RamSplit { split, why })
 }
 
 impl Session {

@@ -1,9 +1,10 @@
 //! Confirming a table root: it maps a kernel image, and the banner is read through it.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use memchr::memmem;
-use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
+use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr, encryption_bits};
 use osier_osi::Premise;
 use osier_profile::BuildId;
 
@@ -22,6 +23,17 @@ pub(super) struct Candidate {
     pub(super) kernel_half: bool,
 }
 
+impl Candidate {
+    /// The entry of the root that leads to the image of an x86-64 kernel: roots that have it in common
+    /// map the same image.
+    pub(super) fn image_entry(&self, machine: &Machine) -> Option<u64> {
+        const LAST: u64 = 511;
+        let long = self.mode.pointer_bytes() == 8;
+        let at = self.root.plus(LAST * 8);
+        long.then(|| machine.memory.read_uint(at, 8).ok()).flatten()
+    }
+}
+
 /// The addresses that an x86-64 kernel image is mapped at: `__START_KERNEL_map` and the 1 GiB after
 /// it (512 MiB without KASLR, where the modules begin at the half).
 const IMAGE: std::ops::Range<u64> = 0xffff_ffff_8000_0000..0xffff_ffff_c000_0000;
@@ -29,54 +41,71 @@ const IMAGE: std::ops::Range<u64> = 0xffff_ffff_8000_0000..0xffff_ffff_c000_0000
 const LARGEST_HOLE: u64 = 32 << 20;
 /// The largest i386 image looked at for a banner.
 const I386_IMAGE: u64 = 32 << 20;
-const BANNER: &[u8] = b"Linux version ";
+pub(super) const BANNER: &[u8; 14] = b"Linux version ";
 /// Longest banner: a page holds it.
-const BANNER_MAX: usize = 512;
+pub(super) const BANNER_MAX: usize = 512;
 
-/// The roots that the processors' registers give. A CR3 with bit 12 set may be the user half of a
-/// page-table pair (KPTI), so its kernel half is tried first.
+/// The roots that the processors' registers give.
 pub(super) fn from_registers(machine: &Machine) -> Vec<Candidate> {
     let mut all: Vec<Candidate> = Vec::new();
     for cpu in &machine.cpus {
-        for mode in cpu.modes() {
-            if mode == Paging::Flat {
-                continue;
-            }
-            let root = mode.root_of_cr3(cpu.cr3);
-            let mut roots = vec![(root, false)];
-            if matches!(mode, Paging::Long4 | Paging::Long5 | Paging::Pae) && root.0 & 0x1000 != 0 {
-                roots.insert(0, (PhysAddr(root.0 & !0x1000), true));
-            }
-            for (root, kernel_half) in roots {
-                let known = all
-                    .iter()
-                    .any(|known| known.mode == mode && known.root == root);
-                if !known {
-                    let half = if kernel_half { ", kernel half" } else { "" };
-                    let by = format!("CR3 {:#x} of CPU {}{half}", cpu.cr3, cpu.index);
-                    all.push(Candidate {
-                        mode,
-                        root,
-                        by,
-                        kernel_half,
-                    });
-                }
-            }
+        let mut modes = cpu.modes();
+        modes.retain(|mode| !matches!(mode, Paging::Flat | Paging::Virtual));
+        let by = format!("CR3 {:#x} of CPU {}", cpu.cr3, cpu.index);
+        all.extend(of_cr3(machine, &modes, cpu.cr3, &by));
+    }
+    let mut met = HashSet::new();
+    all.retain(|candidate| met.insert((candidate.mode, candidate.root)));
+    all
+}
+
+/// A root whose mode is not known: physical, or as CR3 holds it.
+pub(super) fn any_mode(machine: &Machine, root: PhysAddr, by: &str) -> Vec<Candidate> {
+    let modes = [Paging::Long4, Paging::Long5, Paging::Pae, Paging::Legacy];
+    of_cr3(machine, &modes, root.0, by)
+}
+
+/// The roots that a CR3 may mean. One with bit 12 set may be the user half of a page-table pair (KPTI),
+/// so its kernel half is tried first, if it can be one.
+fn of_cr3(machine: &Machine, modes: &[Paging], cr3: u64, by: &str) -> Vec<Candidate> {
+    const USER_HALF: u64 = 0x1000;
+    let encrypted = encryption_bits(&*machine.memory);
+    let mut all = Vec::new();
+    for &mode in modes {
+        let root = mode.root_of_cr3(cr3 & !encrypted);
+        let kernel = PhysAddr(root.0 & !USER_HALF);
+        if kernel != root && mode.entry_bytes() == 8 && are_halves(machine, mode, kernel, root) {
+            all.push(Candidate {
+                mode,
+                root: kernel,
+                by: format!("{by}, kernel half"),
+                kernel_half: true,
+            });
         }
+        all.push(Candidate {
+            mode,
+            root,
+            by: by.to_owned(),
+            kernel_half: false,
+        });
     }
     all
 }
 
-/// A root whose mode is not known.
-pub(super) fn any_mode(root: PhysAddr, by: &str) -> Vec<Candidate> {
-    let modes = [Paging::Long4, Paging::Long5, Paging::Pae, Paging::Legacy];
-    let candidate = |mode: Paging| Candidate {
-        mode,
-        root: mode.root_of_cr3(root.0),
-        by: by.into(),
-        kernel_half: false,
+/// Whether two tables may be the halves of a pair, which map the same user memory: no entry of the
+/// lower half that can be read in both says otherwise. The kernel's half forbids execution there.
+fn are_halves(machine: &Machine, mode: Paging, kernel: PhysAddr, user: PhysAddr) -> bool {
+    /// No execution, dirty, accessed.
+    const MAY_DIFFER: u64 = 1 << 63 | 0x60;
+    let entries = if mode == Paging::Pae { 2 } else { 256 };
+    let entry = |table: PhysAddr, index: u64| {
+        let at = table.plus(index.wrapping_mul(8));
+        machine.memory.read_uint(at, 8).ok()
     };
-    modes.map(candidate).to_vec()
+    (0..entries).all(|index| match (entry(kernel, index), entry(user, index)) {
+        (Some(kernel), Some(user)) => (kernel ^ user) & !MAY_DIFFER == 0,
+        _ => true,
+    })
 }
 
 /// The image that a root maps.
@@ -97,6 +126,40 @@ pub(super) enum Unknown {
     Searched,
 }
 
+/// The address space of a candidate, and what tells how its tables mark encrypted memory.
+fn space_of(
+    machine: &Machine,
+    candidate: &Candidate,
+    info: Option<&Vmcoreinfo>,
+) -> (AddressSpace, &'static str) {
+    let &Candidate { mode, root, .. } = candidate;
+    let memory = machine.memory.clone();
+    let told = info.and_then(Vmcoreinfo::encryption);
+    let (bits, by) = match told.filter(|_| mode.entry_bytes() == 8) {
+        Some(bits) => (bits, "VMCOREINFO (sme_mask)"),
+        None => (
+            mode.encryption_of_table(&*memory, root),
+            "the entries of the table root, which have it past the end of RAM",
+        ),
+    };
+    let space = AddressSpace::new(memory, mode, root, linux_policy);
+    (space.with_encryption(bits), by)
+}
+
+/// What looks like an image of an x86-64 kernel through `candidate`, in words: for a search that found
+/// no banner there.
+pub(super) fn bare_image(machine: &Machine, candidate: &Candidate) -> Option<String> {
+    if candidate.mode.pointer_bytes() != 8 {
+        return None;
+    }
+    let image = image64(&space_of(machine, candidate, None).0)?;
+    let Image { text, text_pa, .. } = image;
+    let by = &candidate.by;
+    Some(format!(
+        "what may be a kernel's image at {text}, physical {text_pa}, by {by}: no banner in it"
+    ))
+}
+
 /// Confirms `candidate`. `known` kernels are tried first, for their banner's place is known.
 pub(super) fn confirm(
     machine: &Machine,
@@ -105,8 +168,8 @@ pub(super) fn confirm(
     info: Option<&Vmcoreinfo>,
     unknown: Unknown,
 ) -> Option<Located> {
-    let memory = machine.memory.clone();
-    let space = AddressSpace::new(memory, candidate.mode, candidate.root, linux_policy);
+    let (space, encryption_by) = space_of(machine, candidate, info);
+    let encryption = space.encryption();
     let image = match candidate.mode.pointer_bytes() {
         8 => image64(&space)?,
         _ => image32(&space, known, info)?,
@@ -115,6 +178,9 @@ pub(super) fn confirm(
     let met = recognised.map(|(_, kernel)| kernel);
     let (banner_at, banner, build_id, how) = if let Some((at, kernel)) = recognised {
         let how = "a kernel met before, its banner at its place";
+        (at, kernel.banner.clone(), kernel.build_id.clone(), how)
+    } else if let Some((at, kernel)) = named_build(&space, &image, known, info) {
+        let how = "the profile that was named, whose build VMCOREINFO names; it could not be read";
         (at, kernel.banner.clone(), kernel.build_id.clone(), how)
     } else {
         if unknown == Unknown::Refused {
@@ -139,12 +205,18 @@ pub(super) fn confirm(
     };
     let reference = reference_root(&space, &image, banner_at, met, info);
     let (root, root_by) = match &reference {
-        Some((root, by)) => (*root, by.as_str()),
-        None => (candidate.root, candidate.by.as_str()),
+        Some((root, by)) => (
+            *root,
+            format!("{by}; it maps the image as {} does", candidate.by),
+        ),
+        None => (
+            candidate.root,
+            format!("{}; the banner is read through it", candidate.by),
+        ),
     };
     let mut premises = vec![
         premise("paging", candidate.mode.name(), &candidate.by),
-        premise("table-root", &root.to_string(), root_by),
+        premise("table-root", &root.to_string(), &root_by),
         premise(
             "kernel-base",
             &image.text.to_string(),
@@ -164,6 +236,9 @@ pub(super) fn confirm(
         );
         premises.push(premise("kpti", "on", &by));
     }
+    if encryption != 0 {
+        premises.push(premise("encryption", &bits(encryption), encryption_by));
+    }
     if let Some(id) = &build_id {
         premises.push(premise("build-id", &id.to_string(), id_by));
     }
@@ -177,6 +252,7 @@ pub(super) fn confirm(
     Some(Located {
         mode: candidate.mode,
         root,
+        encryption,
         text: image.text,
         text_pa: image.text_pa,
         end: image.end,
@@ -227,6 +303,15 @@ fn premise(about: &'static str, value: &str, by: &str) -> Premise {
     }
 }
 
+/// `bit 47`, of a mask of one bit; else the mask.
+pub(crate) fn bits(mask: u64) -> String {
+    if mask.is_power_of_two() {
+        format!("bit {}", mask.trailing_zeros())
+    } else {
+        format!("bits {mask:#x}")
+    }
+}
+
 fn text(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
@@ -265,8 +350,8 @@ fn image64(space: &AddressSpace) -> Option<Image> {
 }
 
 /// The image of an i386 kernel lies in the linear mapping of all low memory, so something must say
-/// where: VMCOREINFO, a kernel met before, or else the largest part that is write-protected, which
-/// is text and constants.
+/// where: VMCOREINFO, the banner of a kernel met before, or else the largest part that is
+/// write-protected, which is text and constants.
 fn image32(space: &AddressSpace, known: &[Known], info: Option<&Vmcoreinfo>) -> Option<Image> {
     let told = info
         .and_then(Vmcoreinfo::stext)
@@ -314,20 +399,26 @@ fn protected32(space: &AddressSpace) -> Option<VirtAddr> {
         .map(|(start, _)| start)
 }
 
-/// Where a known i386 kernel's `_text` runs: its first bytes at a 1 MiB-aligned virtual address.
+/// Where a known i386 kernel's `_text` runs: its banner stands where it was linked, or so many MiB on.
 fn text32(space: &AddressSpace, kernel: &Known) -> Option<VirtAddr> {
     const STEP: u64 = 1 << 20;
     const SLIDES: u64 = 512;
-    if kernel.text_head.is_empty() {
-        return None;
-    }
     let split = kernel.text & 0xc000_0000;
-    (0..SLIDES)
-        .map(|step| VirtAddr(split.wrapping_add(step.wrapping_mul(STEP))))
-        .find(|&text| {
-            let mut head = vec![0; kernel.text_head.len()];
-            space.read(text, &mut head).is_ok() && head == kernel.text_head
-        })
+    let linked = kernel.text.wrapping_sub(split) / STEP;
+    let slid = (0..SLIDES).map(|step| step.wrapping_sub(linked).wrapping_mul(STEP));
+    std::iter::once(0).chain(slid).find_map(|slide| {
+        let text = VirtAddr(kernel.text.wrapping_add(slide));
+        let fits = text.0 >= split && text.0 >> 32 == 0;
+        (fits && banner_at(space, text, kernel).is_some()).then_some(text)
+    })
+}
+
+/// Where the banner of a known kernel stands whose `_text` runs at `text`, if it does.
+fn banner_at(space: &AddressSpace, text: VirtAddr, kernel: &Known) -> Option<VirtAddr> {
+    let at = text.plus(kernel.linux_banner.wrapping_sub(kernel.text));
+    let mut found = vec![0; kernel.banner.len()];
+    let same = !found.is_empty() && space.read(at, &mut found).is_ok() && found == kernel.banner;
+    same.then_some(at)
 }
 
 /// The known kernel whose banner stands where it would.
@@ -337,15 +428,31 @@ fn known_banner<'k>(
     known: &'k [Known],
 ) -> Option<(VirtAddr, &'k Known)> {
     let fits = |kernel: &&Known| kernel.pointer_bytes == space.mode().pointer_bytes();
-    known.iter().filter(fits).find_map(|kernel| {
-        let at = image
-            .text
-            .plus(kernel.linux_banner.wrapping_sub(kernel.text));
-        let mut found = vec![0; kernel.banner.len()];
-        let same =
-            !found.is_empty() && space.read(at, &mut found).is_ok() && found == kernel.banner;
-        same.then_some((at, kernel))
-    })
+    known
+        .iter()
+        .filter(fits)
+        .find_map(|kernel| Some((banner_at(space, image.text, kernel)?, kernel)))
+}
+
+/// The known kernel that somebody named and whose build VMCOREINFO names, of an image that lies where
+/// VMCOREINFO says: its banner is lost, and no other stands there.
+fn named_build<'k>(
+    space: &AddressSpace,
+    image: &Image,
+    known: &'k [Known],
+    info: Option<&Vmcoreinfo>,
+) -> Option<(VirtAddr, &'k Known)> {
+    let info = info.filter(|info| info.stext() == Some(image.text.0))?;
+    let id = info.build_id()?;
+    let kernel = known
+        .iter()
+        .find(|kernel| kernel.named && kernel.build_id.as_ref() == Some(&id))?;
+    let at = image
+        .text
+        .plus(kernel.linux_banner.wrapping_sub(kernel.text));
+    let mut start = [0; BANNER.len()];
+    let other = space.read(at, &mut start).is_ok() && start == *BANNER;
+    (!other).then_some((at, kernel))
 }
 
 /// Searches the image's parts, those that can be read-only data first. A recorder sees none of it;
@@ -390,20 +497,25 @@ fn search_banner(
     let finder = memmem::Finder::new(BANNER);
     let (at, banner) = scan(space, image, BANNER_MAX, |start, window| {
         finder.find_iter(window).find_map(|hit| {
-            let rest = window.get(hit..)?;
-            let line = rest.get(..rest.iter().take(BANNER_MAX).position(|&b| b == b'\n')?)?;
-            let printable = line.iter().all(|&byte| (0x20..0x7f).contains(&byte));
+            let line = banner_line(window.get(hit..)?)?;
             let release = line.get(BANNER.len()..)?;
-            let named = release.first().is_some_and(u8::is_ascii_digit);
             let fits = info.is_none_or(|info| release.starts_with(info.release()));
-            (printable && named && fits && numbered(line))
-                .then(|| (start.plus(hit as u64), line.to_vec()))
+            fits.then(|| (start.plus(hit as u64), line.to_vec()))
         })
     })?;
     // Read it once more by itself, so that a recorder sees the page it stands on.
     let mut again = vec![0; banner.len()];
     space.read(at, &mut again).ok()?;
     (again == banner).then_some((at, banner))
+}
+
+/// The banner that `bytes` start with, without its newline.
+pub(super) fn banner_line(bytes: &[u8]) -> Option<&[u8]> {
+    let line = bytes.get(..bytes.iter().take(BANNER_MAX).position(|&b| b == b'\n')?)?;
+    let printable = line.iter().all(|&byte| (0x20..0x7f).contains(&byte));
+    let release = line.strip_prefix(BANNER.as_slice())?;
+    let named = release.first().is_some_and(u8::is_ascii_digit);
+    (printable && named && numbered(line)).then_some(line)
 }
 
 /// Whether a banner names its build, `#1 `: a second copy, made before the number was known, does

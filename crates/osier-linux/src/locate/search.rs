@@ -1,11 +1,13 @@
 //! Searching memory: cheap probes for kernels met before, then one pass for everything else.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use osier_memory::{Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun};
+use memchr::memmem;
+use osier_memory::{Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, ZERO_PAGE, encryption_bits};
 
 use super::Known;
-use super::confirm::Candidate;
+use super::confirm::{BANNER, BANNER_MAX, Candidate, banner_line};
 use super::vmcoreinfo::{self, Vmcoreinfo};
 
 /// Kernel images start at multiples of this (`CONFIG_PHYSICAL_ALIGN`, at least 2 MiB on x86-64).
@@ -23,28 +25,49 @@ pub(super) fn known_kernels(machine: &Machine, known: &[Known]) -> Vec<Candidate
     if longest == 0 {
         return found;
     }
+    let mut look = |at: PhysAddr| {
+        // A sweep does not map what it reads: of a large dump, every probe would otherwise
+        // leave its surroundings in this process's memory.
+        let head = PhysRun {
+            start: at,
+            len: longest as u64,
+        };
+        let _ = machine.memory.sweep(head, longest, &mut |_, bytes| {
+            for kernel in known {
+                let head = kernel.text_head.as_slice();
+                if resembles(bytes, head) && stands_at(machine, at, head) {
+                    let by = format!("the first bytes of a kernel met before, at physical {at}");
+                    found.extend(roots_of(kernel, at, &by));
+                }
+            }
+            ControlFlow::Break(())
+        });
+    };
     for run in machine.memory.runs() {
         let mut at = PhysAddr(run.start.0.next_multiple_of(IMAGE_ALIGN));
         while run.contains(at) {
-            // A sweep does not map what it reads: of a large dump, every probe would otherwise
-            // leave its surroundings in this process's memory.
-            let head = PhysRun {
-                start: at,
-                len: longest as u64,
-            };
-            let _ = machine.memory.sweep(head, longest, &mut |_, bytes| {
-                for kernel in known {
-                    let head = kernel.text_head.as_slice();
-                    if resembles(bytes, head) && stands_at(machine, at, head) {
-                        found.extend(roots_of(kernel, at));
-                    }
-                }
-                ControlFlow::Break(())
-            });
+            look(at);
             at = at.plus(IMAGE_ALIGN);
         }
     }
+    // An old i386 kernel may be aligned less; it then lies where it was linked.
+    let linked = known.iter().filter(|kernel| kernel.pointer_bytes == 4);
+    let linked = linked.map(|kernel| kernel.text & 0x3fff_ffff);
+    let odd: HashSet<u64> = linked.filter(|at| at % IMAGE_ALIGN != 0).collect();
+    odd.into_iter().for_each(|at| look(PhysAddr(at)));
     found
+}
+
+/// The roots of known kernels whose banner stands at `pa`.
+pub(super) fn known_by_banner(known: &[Known], pa: PhysAddr, banner: &[u8]) -> Vec<Candidate> {
+    let same = known.iter().filter(|kernel| kernel.banner == banner);
+    let roots = same.flat_map(|kernel| {
+        let text =
+            pa.0.wrapping_sub(kernel.linux_banner.wrapping_sub(kernel.text));
+        let by = format!("the banner of a kernel met before, at physical {pa}");
+        roots_of(kernel, PhysAddr(text), &by)
+    });
+    roots.collect()
 }
 
 /// Whether `bytes` start as a known kernel does. KASLR changes the addresses among its first
@@ -62,20 +85,19 @@ fn stands_at(machine: &Machine, at: PhysAddr, head: &[u8]) -> bool {
         .is_ok_and(|chunk| resembles(&chunk, head))
 }
 
-fn roots_of(kernel: &Known, text_pa: PhysAddr) -> Vec<Candidate> {
+fn roots_of(kernel: &Known, text_pa: PhysAddr, by: &str) -> Vec<Candidate> {
     let modes: &[Paging] = if kernel.pointer_bytes == 8 {
         &[Paging::Long4, Paging::Long5]
     } else {
         &[Paging::Pae, Paging::Legacy]
     };
     let root = text_pa.plus(kernel.root.wrapping_sub(kernel.text));
-    let by = format!("the first bytes of a kernel met before, at physical {text_pa}");
     modes
         .iter()
         .map(|&mode| Candidate {
             mode,
             root,
-            by: by.clone(),
+            by: by.to_owned(),
             kernel_half: false,
         })
         .collect()
@@ -88,6 +110,19 @@ pub(super) struct Sweep {
     pub(super) vmcoreinfo: usize,
     /// Roots of tables that map an x86-64 kernel image.
     pub(super) roots: Vec<Candidate>,
+    /// Banners, the first few, and where they stand.
+    pub(super) banners: Vec<(PhysAddr, Vec<u8>)>,
+}
+
+/// Banners that are kept: of a kernel, of what it unpacked itself from, of its log.
+const MAX_BANNERS: usize = 8;
+
+/// What a pass has met so far.
+#[derive(Default)]
+struct Met {
+    images: HashSet<u64>,
+    tails: Vec<Tail>,
+    banners: Vec<(PhysAddr, Vec<u8>)>,
 }
 
 /// The last two entries of a page, where it could be a page table of an x86-64 kernel.
@@ -112,12 +147,11 @@ pub(super) fn sweep(
     try_info: &mut dyn FnMut(&Vmcoreinfo) -> ControlFlow<()>,
 ) -> Sweep {
     let mut found = Sweep::default();
-    let mut images = Vec::new();
-    let mut tails: Vec<Tail> = Vec::new();
+    let mut met = Met::default();
     for run in machine.memory.runs() {
         let mut rest = *run;
         // The pass stops at a VMCOREINFO page, and goes on behind it.
-        while let ControlFlow::Break(pa) = sweep_run(machine, rest, &mut images, &mut tails) {
+        while let ControlFlow::Break(pa) = sweep_run(machine, rest, &mut met) {
             // Read by itself, so that a recorder sees it.
             let mut page = vec![0; PAGE_BYTES as usize];
             if machine.memory.read(pa, &mut page).is_ok()
@@ -133,37 +167,46 @@ pub(super) fn sweep(
             rest = PhysRun { start, len };
         }
     }
-    found.roots = roots(&images, &tails);
+    let frame = FRAME & !encryption_bits(&*machine.memory);
+    found.roots = roots(frame, &met.images, &met.tails);
+    found.banners = met.banners;
     found
 }
 
 /// Looks at each page of `run`; breaks at one that starts as VMCOREINFO does.
-fn sweep_run(
-    machine: &Machine,
-    run: PhysRun,
-    images: &mut Vec<u64>,
-    tails: &mut Vec<Tail>,
-) -> ControlFlow<PhysAddr> {
+fn sweep_run(machine: &Machine, run: PhysRun, met: &mut Met) -> ControlFlow<PhysAddr> {
+    let finder = memmem::Finder::new(BANNER);
     let mut stop = ControlFlow::Continue(());
     let _ = machine.memory.sweep(run, WINDOW, &mut |start, window| {
         let chunks = window.chunks_exact(PAGE_BYTES as usize);
         for (at, page) in (0_u64..).zip(chunks) {
+            if page == ZERO_PAGE {
+                continue;
+            }
             let pa = start.plus(at.wrapping_mul(PAGE_BYTES));
             if page.starts_with(vmcoreinfo::START) {
                 stop = ControlFlow::Break(pa);
                 return ControlFlow::Break(());
             }
             if maps_image(page) {
-                images.push(pa.0);
+                met.images.insert(pa.0);
             }
             let entries = [entry(page, 510), entry(page, 511)];
             if entries.iter().any(|entry| entry & PRESENT != 0) {
-                tails.push(Tail {
+                met.tails.push(Tail {
                     page: pa.0,
                     entries,
                     maps_memory: (256..504).any(|index| entry(page, index) & PRESENT != 0),
                     no_user: (0..256).all(|index| entry(page, index) == 0),
                 });
+            }
+        }
+        if met.banners.len() < MAX_BANNERS {
+            for at in finder.find_iter(window) {
+                let bytes = window.get(at..).unwrap_or_default();
+                let line = banner_line(bytes.get(..BANNER_MAX).unwrap_or(bytes));
+                met.banners
+                    .extend(line.map(|line| (start.plus(at as u64), line.to_vec())));
             }
         }
         ControlFlow::Continue(())
@@ -179,47 +222,28 @@ fn entry(page: &[u8], index: usize) -> u64 {
     bytes.map_or(0, u64::from_le_bytes)
 }
 
-/// Whether a page is a page directory that maps a kernel image: at least four large pages side by
-/// side, global or not, in consecutive frames, and small tables or nothing elsewhere.
+/// Whether a page is a page directory that maps a kernel image: large pages, global or not, that user
+/// mode has no right to, and small tables or nothing elsewhere. A small kernel fills but one.
 fn maps_image(page: &[u8]) -> bool {
     const LARGE: u64 = 1 << 7;
-    const LARGE_FRAME: u64 = 0x000f_ffff_ffe0_0000;
-    // Four side by side hold one whose index four divides.
-    let large = |index| entry(page, index) & (PRESENT | LARGE | 4) == PRESENT | LARGE;
-    if !(0..512).step_by(4).any(large) {
-        return false;
-    }
-    let mut run = 0_u32;
-    let mut last = 0_u64;
+    const USER: u64 = 1 << 2;
+    let mut large = false;
     for index in 0..512 {
         let entry = entry(page, index);
-        // User bit clear, present, large.
-        if entry & (PRESENT | LARGE | 4) != PRESENT | LARGE {
-            if entry != 0 && entry & PRESENT == 0 {
-                return false; // no kernel table holds anything else
-            }
-            run = 0;
-            continue;
+        if entry != 0 && entry & PRESENT == 0 {
+            return false; // no kernel table holds anything else
         }
-        let frame = entry & LARGE_FRAME;
-        run = if run > 0 && frame == last.wrapping_add(IMAGE_ALIGN) {
-            run.saturating_add(1)
-        } else {
-            1
-        };
-        last = frame;
-        if run >= 4 {
-            return true;
-        }
+        large |= entry & (PRESENT | LARGE | USER) == PRESENT | LARGE;
     }
-    false
+    large
 }
 
 /// Table roots whose last entries lead to one of `images`: the image lies in the last but one GiB
-/// of the address space.
-fn roots(images: &[u64], tails: &[Tail]) -> Vec<Candidate> {
-    let leads = |entry: u64, to: &[u64]| entry & PRESENT != 0 && to.contains(&(entry & FRAME));
-    let level = |slot: usize, to: &[u64]| -> Vec<&Tail> {
+/// of the address space. `frame` are the bits of an entry that tell an address.
+fn roots(frame: u64, images: &HashSet<u64>, tails: &[Tail]) -> Vec<Candidate> {
+    let leads =
+        |entry: u64, to: &HashSet<u64>| entry & PRESENT != 0 && to.contains(&(entry & frame));
+    let level = |slot: usize, to: &HashSet<u64>| -> Vec<&Tail> {
         let fits = |tail: &&Tail| {
             tail.entries
                 .get(slot)
@@ -227,7 +251,7 @@ fn roots(images: &[u64], tails: &[Tail]) -> Vec<Candidate> {
         };
         tails.iter().filter(fits).collect()
     };
-    let pages = |tails: &[&Tail]| -> Vec<u64> { tails.iter().map(|tail| tail.page).collect() };
+    let pages = |tails: &[&Tail]| -> HashSet<u64> { tails.iter().map(|tail| tail.page).collect() };
     let pointers = level(0, images);
     let four = level(1, &pages(&pointers));
     let five = level(1, &pages(&four));

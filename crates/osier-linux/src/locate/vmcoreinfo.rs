@@ -60,6 +60,23 @@ impl Vmcoreinfo {
             .ok()
     }
 
+    /// The bit by which page-table entries mark memory that is encrypted; `None` where none is.
+    ///
+    /// Linux commit 65f750e5457a ("x86/kdump: Export the SME mask to vmcoreinfo"), v5.1.
+    pub(super) fn encryption(&self) -> Option<u64> {
+        let mask = self.number("sme_mask")?.cast_unsigned();
+        (mask != 0).then_some(mask)
+    }
+
+    /// Which kernel it is of, in words.
+    pub(super) fn describe(&self) -> String {
+        let release = self.release().escape_ascii();
+        match self.build_id() {
+            Some(id) => format!("VMCOREINFO of Linux {release}, build id {id}"),
+            None => format!("VMCOREINFO of Linux {release}"),
+        }
+    }
+
     /// The running kernel's address of `_stext`, which is `_text` on x86.
     pub(super) fn stext(&self) -> Option<u64> {
         self.hex("SYMBOL(_stext)")

@@ -32,6 +32,7 @@ pub(crate) fn located(toy: &ToyKernel) -> Located {
     Located {
         mode: toy.mode,
         root: toy.root,
+        encryption: 0,
         text: toy.text,
         text_pa: toy.text_pa,
         end: toy.end,

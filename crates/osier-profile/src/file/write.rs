@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use crate::{Kind, OsKind, Profile, TypeKind};
 
 /// Symbols that confirm that a kernel lies where it is thought to.
-const ANCHORS: [&str; 11] = [
+const ANCHORS: [&str; 12] = [
     "_text",
     "_stext",
     "linux_banner",
     "init_top_pgt",
+    "init_level4_pgt",
     "swapper_pg_dir",
     "initial_page_table",
     "init_task",

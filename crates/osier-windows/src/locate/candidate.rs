@@ -2,7 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use osier_memory::{AddressSpace, CpuState, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
+use osier_memory::{
+    AddressSpace, CpuState, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, VirtAddr, ZERO_PAGE,
+    encryption_bits,
+};
+
+use crate::windows_policy;
 
 /// A table root to be confirmed.
 #[derive(Clone, Debug)]
@@ -41,7 +46,9 @@ pub(super) fn near(machine: &Machine) -> Vec<Candidate> {
             Hint::LastRoot(root) => {
                 all.extend(any_mode(*root, "the table root of the last time"));
             }
-            Hint::TableRoot(root) => all.extend(any_mode(*root, "the table root that was named")),
+            Hint::TableRoot(root) => {
+                all.extend(any_mode(*root, "the table root that the headers name"))
+            }
             Hint::CrashDump(dump) if virtual_blocks => all.push(Candidate {
                 mode: match dump.machine_type {
                     0x14c => Paging::Flat,
@@ -84,7 +91,7 @@ fn candidate(mode: Paging, cr3: u64, by: &str, trusted: bool) -> Candidate {
 }
 
 /// A root whose mode is not known.
-fn any_mode(root: PhysAddr, by: &str) -> [Candidate; 4] {
+pub(super) fn any_mode(root: PhysAddr, by: &str) -> [Candidate; 4] {
     let modes = [Paging::Long4, Paging::Long5, Paging::Pae, Paging::Legacy];
     modes.map(|mode| candidate(mode, root.0, by, true))
 }
@@ -133,6 +140,14 @@ fn low_stubs(machine: &Machine) -> Vec<Candidate> {
 }
 
 impl Candidate {
+    /// The address space to confirm: bits of the root that no RAM has say that it is encrypted.
+    pub(super) fn space(&self, machine: &Machine) -> AddressSpace {
+        let memory = machine.memory.clone();
+        let root = PhysAddr(self.root.0 & !encryption_bits(&*memory));
+        let encryption = self.mode.encryption_of_table(&*memory, root);
+        AddressSpace::new(memory, self.mode, root, windows_policy).with_encryption(encryption)
+    }
+
     /// Places that point into the kernel, if these are the kernel's tables.
     pub(super) fn clues(&self, machine: &Machine, space: &AddressSpace) -> Vec<Clue> {
         let mut clues = Vec::new();
@@ -196,14 +211,18 @@ pub(crate) fn kpcr32(cpu: &CpuState, space: &AddressSpace) -> Option<VirtAddr> {
 /// Windows 10 of August 2016. The first [`MAX_SELF_MAPPING`] are kept.
 pub(super) fn self_mapping(machine: &Machine) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = Vec::new();
+    let frame = FRAME & !encryption_bits(&*machine.memory);
     for run in machine.memory.runs() {
         let flow = machine.memory.sweep(*run, 1 << 20, &mut |at, bytes| {
             if at.in_page() != 0 {
                 return ControlFlow::Continue(());
             }
             for (nth, page) in bytes.chunks_exact(PAGE_BYTES as usize).enumerate() {
+                if page == ZERO_PAGE {
+                    continue;
+                }
                 let at = at.plus((nth as u64).saturating_mul(PAGE_BYTES));
-                roots_in(machine, at, page, &mut found);
+                roots_in(machine, frame, at, page, &mut found);
                 if found.len() >= MAX_SELF_MAPPING {
                     return ControlFlow::Break(());
                 }
@@ -217,23 +236,24 @@ pub(super) fn self_mapping(machine: &Machine) -> Vec<Candidate> {
     found
 }
 
-fn roots_in(machine: &Machine, at: PhysAddr, page: &[u8], found: &mut Vec<Candidate>) {
+/// Adds the roots that `page` at `at` holds; `frame` are the bits of an entry that tell an address.
+fn roots_in(machine: &Machine, frame: u64, at: PhysAddr, page: &[u8], found: &mut Vec<Candidate>) {
     const SELF32: usize = 0xc00;
-    let by = format!("the page table at {at} maps itself");
+    let by = || format!("the page table at {at} maps itself");
     if page
         .get(SELF32..)
         .and_then(word32)
         .is_some_and(|entry| entry & PRESENT != 0 && entry & 0xffff_f000 == at.0)
     {
-        found.push(candidate(Paging::Legacy, at.0, &by, false));
+        found.push(candidate(Paging::Legacy, at.0, &by(), false));
     }
     // The kernel half of a 64-bit root.
     let upper = page.get(0x800..).unwrap_or_default();
     let maps_itself =
-        |raw: &[u8]| word(raw).is_some_and(|entry| entry & PRESENT != 0 && entry & FRAME == at.0);
+        |raw: &[u8]| word(raw).is_some_and(|entry| entry & PRESENT != 0 && entry & frame == at.0);
     if upper.chunks_exact(8).any(maps_itself) {
-        found.push(candidate(Paging::Long4, at.0, &by, false));
-        found.push(candidate(Paging::Long5, at.0, &by, false));
+        found.push(candidate(Paging::Long4, at.0, &by(), false));
+        found.push(candidate(Paging::Long5, at.0, &by(), false));
     }
     // PAE: four directory pointers, whose last directory begins with the same four frames from
     // entry 0 on, its own among them.

@@ -2,18 +2,17 @@
 //!
 //! Source: Microsoft's PE format specification; the records `RSDS` (PDB 7.0) and `NB10` (PDB 2.0).
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use osier_memory::{AddressSpace, Fault, PAGE_BYTES, VirtAddr};
+use osier_memory::{AddressSpace, Fault, MappedRange, PAGE_BYTES, VirtAddr};
 use osier_profile::BuildId;
 
+use super::pages::Learnt;
 use crate::guest::is_kernel_address;
 
 /// How far below a place in the kernel its header is looked for: the largest kernels have 18 MiB.
 const REACH: u64 = 32 << 20;
-/// Pages of the kernel half that are looked at for a header. The kernel's own mappings of itself
-/// and the page tables' window on themselves make it look larger than it is.
-const MAX_PROBES: u64 = 1 << 22;
 /// Sizes of a kernel image, from Windows 2000's to several times the newest.
 const SIZES: std::ops::Range<u64> = 0x10_0000..0x1000_0000;
 /// Longest name of a PDB or an image.
@@ -53,9 +52,14 @@ pub(super) fn below(space: &AddressSpace, at: VirtAddr, others: &mut usize) -> O
     None
 }
 
-/// The kernel's image, looked for at every mapped page of the kernel half; on x86-64 first where the
-/// loader puts it.
-pub(super) fn anywhere(space: &AddressSpace, others: &mut usize) -> Option<Image> {
+/// The kernel's image, looked for at every page of the kernel half that starts as one; on x86-64 first
+/// where the loader puts it. The kernel's own mappings of itself and the page tables' window on
+/// themselves make the kernel half look larger than it is: `learnt` keeps what was looked at.
+pub(super) fn anywhere(
+    space: &AddressSpace,
+    learnt: &mut Learnt,
+    others: &mut usize,
+) -> Option<Image> {
     let ranges: &[(u64, u64)] = if space.mode().pointer_bytes() == 4 {
         &[(0x8000_0000, 0xffff_f000)]
     } else {
@@ -64,18 +68,20 @@ pub(super) fn anywhere(space: &AddressSpace, others: &mut usize) -> Option<Image
             (0xff00_0000_0000_0000, 0xffff_ffff_ffff_f000),
         ]
     };
+    let memory = &**space.memory();
+    let Learnt { pages, tables } = learnt;
+    let pages = RefCell::new(pages);
+    let image_in = |start, len| pages.borrow_mut().image_in(memory, start, len);
     ranges.iter().find_map(|&(start, end)| {
-        let mut probes = 0_u64;
         let mut found = None;
-        space.mapped(VirtAddr(start)..VirtAddr(end), &mut |range| {
-            let Ok(range) = range else {
-                return ControlFlow::Continue(());
-            };
+        let within = VirtAddr(start)..VirtAddr(end);
+        let mut want = |range: &MappedRange| image_in(range.phys, range.len).is_some();
+        space.mapped_where(within, tables, &mut want, &mut |range| {
             let mut by = 0;
-            while by < range.len {
+            while let Some(page) = image_in(range.phys.plus(by), range.len.saturating_sub(by)) {
+                by = page.since(range.phys);
                 found = kernel_at(space, range.start.plus(by), others);
-                probes = probes.saturating_add(1);
-                if found.is_some() || probes > MAX_PROBES {
+                if found.is_some() {
                     return ControlFlow::Break(());
                 }
                 by = by.saturating_add(PAGE_BYTES);
