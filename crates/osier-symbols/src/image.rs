@@ -170,18 +170,19 @@ pub fn import(
 ) -> Result<ProfileBuilder, ImageError> {
     let help = Box::new(Help::of(&identity));
     let found = Search::new(space, image).run(wanted);
-    let Some((btf_at, types)) = found.types else {
+    let Some(types) = found.types else {
         let reason = found.no_types;
         return Err(ImageError::NoTypes { reason, help });
     };
-    let Some((tokens_at, kallsyms)) = found.symbols else {
+    let Some(kallsyms) = found.symbols else {
         let reason = found.no_symbols;
         return Err(ImageError::NoSymbols { reason, help });
     };
     let mut builder = ProfileBuilder::new(identity);
-    builder.provenance(format!("BTF in the kernel's memory at {btf_at}"));
+    // Where they lay is that machine's own matter: the profile is read with others.
+    builder.provenance("the kernel's BTF, out of its memory".to_owned());
     builder.provenance(format!(
-        "kallsyms in the kernel's memory, token table near {tokens_at}, {} symbols, {:?} addresses",
+        "the kernel's kallsyms, out of its memory: {} symbols, {:?} addresses",
         kallsyms.len(),
         kallsyms.encoding()
     ));
@@ -203,7 +204,7 @@ pub fn import_symbols(
     identity: Identity,
 ) -> Result<ProfileBuilder, ImageError> {
     let found = Search::new(space, image).only_symbols().run(wanted);
-    let Some((tokens_at, kallsyms)) = found.symbols else {
+    let Some(kallsyms) = found.symbols else {
         return Err(ImageError::NoSymbols {
             reason: found.no_symbols,
             help: Box::new(Help::of(&identity)),
@@ -211,7 +212,7 @@ pub fn import_symbols(
     };
     let mut builder = ProfileBuilder::new(identity);
     builder.provenance(format!(
-        "kallsyms in the kernel's memory, token table near {tokens_at}, {} symbols",
+        "the kernel's kallsyms, out of its memory: {} symbols",
         kallsyms.len()
     ));
     add_symbols(&mut builder, &kallsyms, space, image, wanted);
@@ -225,7 +226,7 @@ pub fn import_symbols(
 /// Why there is none, in words.
 pub fn symbol_table(space: &AddressSpace, image: Image) -> Result<Kallsyms, String> {
     let found = Search::new(space, image).only_symbols().run(None);
-    found.symbols.map(|(_, s)| s).ok_or(found.no_symbols)
+    found.symbols.ok_or(found.no_symbols)
 }
 
 fn add_symbols(
@@ -269,10 +270,13 @@ struct Search<'a> {
     text: VirtAddr,
     end: VirtAddr,
     want_types: bool,
-    types: Option<(VirtAddr, btf::Types)>,
-    symbols: Option<(VirtAddr, Kallsyms)>,
+    types: Option<btf::Types>,
+    symbols: Option<Kallsyms>,
     no_types: String,
+    /// What was wrong with the place that most looked like a table of symbols.
     no_symbols: String,
+    /// How much of it did; `None` before any was met.
+    most_tables: Option<u8>,
 }
 
 impl<'a> Search<'a> {
@@ -288,6 +292,7 @@ impl<'a> Search<'a> {
             symbols: None,
             no_types: nothing.clone(),
             no_symbols: nothing,
+            most_tables: None,
         }
     }
 
@@ -362,8 +367,12 @@ impl<'a> Search<'a> {
             return;
         }
         match Kallsyms::read(self.space, at, self.text) {
-            Ok(symbols) => self.symbols = Some((at, symbols)),
-            Err(error) => self.no_symbols = error.to_string(),
+            Ok(symbols) => self.symbols = Some(symbols),
+            Err(error) if self.most_tables.is_none_or(|most| error.tables > most) => {
+                self.most_tables = Some(error.tables);
+                self.no_symbols = error.to_string();
+            }
+            Err(_) => {}
         }
     }
 
@@ -372,7 +381,7 @@ impl<'a> Search<'a> {
             return;
         }
         match self.read_types(at, wanted) {
-            Ok(types) => self.types = Some((at, types)),
+            Ok(types) => self.types = Some(types),
             Err(reason) => self.no_types = format!("{reason}, at {at}"),
         }
     }

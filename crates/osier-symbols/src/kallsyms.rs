@@ -11,9 +11,13 @@
 //! since 6.4   num_syms  names  markers  token_table  token_index  offsets  [relative_base]  seqs_of_names
 //! ```
 //!
-//! Source: the kernel's `scripts/kallsyms.c` and `kernel/kallsyms.c`. Linux commit a081b5789255
-//! ("kallsyms: Get rid of kallsyms relative base"), v7.0, made each offset relative to its own
-//! place.
+//! Tables start at multiples of a pointer's size, since 7.0 of 4; markers and the number of symbols are
+//! pointers' size until 4.19, 4 bytes since. None of it is asked by a version: what is found decides.
+//!
+//! Source: the kernel's `scripts/kallsyms.c` and `kernel/kallsyms.c`. Linux commit 80ffbaa5b1bd
+//! ("kallsyms: reduce size a little on 64-bit"), v4.20, made markers smaller; commit a081b5789255
+//! ("kallsyms: Get rid of kallsyms relative base"), v7.0, made each offset relative to its own place
+//! and aligned all tables to 4.
 
 use osier_memory::{AddressSpace, VirtAddr};
 
@@ -29,6 +33,10 @@ const PER_MARKER: usize = 256;
 const MAX_SYMBOLS: usize = 4 << 20;
 /// Bytes of the longest compressed name, its length included.
 const MAX_NAME: usize = 1026;
+/// Bytes of padding before a table: less than the most that tables were ever aligned to.
+const MAX_PADDING: usize = 16;
+/// Bytes of the token index.
+const INDEX: usize = 512;
 /// Bytes of names that are looked through before the markers.
 const MAX_NAMES: usize = 64 << 20;
 
@@ -40,6 +48,8 @@ pub struct KallsymsError {
     pub at: VirtAddr,
     /// What did not fit.
     pub problem: &'static str,
+    /// How many tables did: of several places the one where most did is the one to tell of.
+    pub tables: u8,
 }
 
 /// How addresses are stored.
@@ -251,10 +261,11 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn no(&self, problem: &'static str) -> KallsymsError {
+    fn no(&self, tables: u8, problem: &'static str) -> KallsymsError {
         KallsymsError {
             at: self.digits,
             problem,
+            tables,
         }
     }
 
@@ -277,7 +288,6 @@ impl Reader<'_> {
 
     /// The tokens, where their table starts, and where the index ends.
     fn tokens(&self) -> Result<(Tokens, VirtAddr, VirtAddr), KallsymsError> {
-        let pointer = self.space.mode().pointer_bytes();
         let mut rest = vec![0; MAX_TABLE];
         let gaps = self.space.read_partial(self.digits, &mut rest);
         if let Some(gap) = gaps.first() {
@@ -286,34 +296,33 @@ impl Reader<'_> {
         let after = memchr::memchr_iter(0, &rest)
             .nth(255_usize.wrapping_sub(DIGIT_ZERO))
             .map(|end| end.saturating_add(1))
-            .ok_or_else(|| self.no("fewer than 256 tokens"))?;
-        let index_at = VirtAddr(align(self.digits.plus(after as u64).0, pointer));
-        let at = usize::try_from(index_at.since(self.digits)).unwrap_or(usize::MAX);
-        let index = rest
-            .get(at..at.saturating_add(512))
-            .ok_or_else(|| self.no("the token index is cut short"))?;
-        let starts: Vec<u16> = index
-            .chunks_exact(2)
-            .filter_map(|pair| Some(u16::from_le_bytes(pair.try_into().ok()?)))
-            .collect();
+            .ok_or_else(|| self.no(0, "fewer than 256 tokens"))?;
+        let (at, starts) = (after..after.saturating_add(MAX_PADDING))
+            .take_while(|at| {
+                rest.get(after..*at)
+                    .is_some_and(|pad| pad.iter().all(|&b| b == 0))
+            })
+            .find_map(|at| Some((at, index_of(&rest, at)?)))
+            .ok_or_else(|| self.no(0, "no token index behind the tokens"))?;
         let zero = starts.get(DIGIT_ZERO).copied().unwrap_or(0);
         let table_at = self.digits.minus(u64::from(zero));
         let table = self
             .bytes(table_at, usize::from(zero).saturating_add(after))
-            .ok_or_else(|| self.no("the token table cannot be read"))?;
+            .ok_or_else(|| self.no(1, "the token table cannot be read"))?;
         let mut places = Vec::with_capacity(256);
         let mut expected = 0_usize;
         for start in starts {
             let from = usize::from(start);
             let len = table.get(from..).and_then(|rest| memchr::memchr(0, rest));
-            let len = len.ok_or_else(|| self.no("a token has no end"))?;
+            let len = len.ok_or_else(|| self.no(1, "a token has no end"))?;
             if from != expected {
-                return Err(self.no("the token index does not fit the token table"));
+                return Err(self.no(1, "the token index does not fit the token table"));
             }
             expected = from.saturating_add(len).saturating_add(1);
             places.push((start, u16::try_from(len).unwrap_or(0)));
         }
-        Ok((Tokens { table, places }, table_at, index_at.plus(512)))
+        let end = self.digits.plus(at.saturating_add(INDEX) as u64);
+        Ok((Tokens { table, places }, table_at, end))
     }
 
     /// Where the number of symbols stands before the names at `names_at`, when it is `count`. It
@@ -353,22 +362,27 @@ impl Reader<'_> {
     fn kallsyms(&self, text: VirtAddr) -> Result<Kallsyms, KallsymsError> {
         let pointer = self.space.mode().pointer_bytes();
         let (tokens, table_at, index_end) = self.tokens()?;
-        let markers_end = VirtAddr(table_at.0 & !3);
-        // First as near as markers lie, then past three bytes a symbol in between (6.2 and 6.3).
-        let (markers, markers_at) = [32_usize << 10, 4 << 20]
-            .into_iter()
-            .find_map(|reach| {
-                let before = self.bytes_before(markers_end, reach);
-                let (markers, at) = find_markers(&before)?;
-                let from_end = before.len().checked_sub(at)?;
-                Some((markers, markers_end.minus(from_end as u64)))
+        // First as near as markers lie, then past three bytes a symbol in between (6.2 and 6.3); of four
+        // bytes, then of a pointer's size.
+        let places = [32_usize << 10, 4 << 20].map(|reach| [(reach, 4), (reach, pointer)]);
+        let mut markers = places.into_iter().flatten().filter_map(|(reach, width)| {
+            let end = VirtAddr(table_at.0 & !(u64::from(width).wrapping_sub(1)));
+            let before = self.bytes_before(end, reach);
+            let (markers, at) = find_markers(&before, usize::from(width))?;
+            let from_end = before.len().checked_sub(at)?;
+            Some((markers, end.minus(from_end as u64)))
+        });
+        let mut problem = self.no(2, "no markers before the token table");
+        let (num_syms_at, names, count) = markers
+            .find_map(|(markers, markers_at)| {
+                let counted = "no names before the markers, counted as they are stored";
+                problem = self.no(3, counted);
+                // What follows the markers may go on like one more of them.
+                (0..3)
+                    .filter_map(|cut| markers.get(..markers.len().checked_sub(cut)?))
+                    .find_map(|markers| self.names(markers, markers_at))
             })
-            .ok_or_else(|| self.no("no markers before the token table"))?;
-        // What follows the markers may go on like one more of them.
-        let (num_syms_at, names, count) = (0..3)
-            .filter_map(|cut| markers.get(..markers.len().checked_sub(cut)?))
-            .find_map(|markers| self.names(markers, markers_at))
-            .ok_or_else(|| self.no("no names before the markers, counted as they are stored"))?;
+            .ok_or(problem)?;
         let mut symbols = Kallsyms {
             names,
             tokens,
@@ -383,7 +397,6 @@ impl Reader<'_> {
         let offsets = align((count as u64).saturating_mul(4), pointer);
         let pointers = (count as u64).saturating_mul(u64::from(pointer));
         let base_before = num_syms_at.minus(u64::from(pointer));
-        let after = VirtAddr(align(index_end.0, pointer));
         let by_offset: &[Encoding] = &[
             Encoding::RelativePerCpu,
             Encoding::PlaceRelative,
@@ -392,10 +405,16 @@ impl Reader<'_> {
         let by_pointer: &[Encoding] = &[Encoding::Absolute];
         // Where the addresses may start, their bytes, where the base then is, and the encodings.
         let near = VirtAddr(align(index_end.0, 4));
+        let after = VirtAddr(align(index_end.0, pointer));
+        let base_after = |start: VirtAddr| {
+            let end = start.plus((count as u64).saturating_mul(4));
+            VirtAddr(align(end.0, pointer))
+        };
         let shapes = [
-            (near, offsets, near.plus(offsets), by_offset),
-            (after, offsets, after.plus(offsets), by_offset),
+            (near, offsets, base_after(near), by_offset),
+            (after, offsets, base_after(after), by_offset),
             (base_before.minus(offsets), offsets, base_before, by_offset),
+            (near, pointers, near, by_pointer),
             (after, pointers, after, by_pointer),
             (num_syms_at.minus(pointers), pointers, after, by_pointer),
         ];
@@ -415,30 +434,62 @@ impl Reader<'_> {
                 }
             }
         }
-        Err(self.no("no table of addresses gives _text where the kernel runs"))
+        Err(self.no(4, "no table of addresses gives _text where the kernel runs"))
     }
 }
 
-/// The markers, one word for each 256 symbols, from 0 on: the last 0 in `before` that enough steps
-/// of a marker's size follow. Returned are the words and where they start.
-fn find_markers(before: &[u8]) -> Option<(Vec<u32>, usize)> {
-    let first = before.len() % 4;
-    let words: Vec<u32> = before
+/// The token index at `at` of the bytes from the token `0` on, if the tokens from there on lie where it
+/// says.
+fn index_of(tokens: &[u8], at: usize) -> Option<Vec<u16>> {
+    let index = tokens.get(at..at.checked_add(INDEX)?)?;
+    let starts: Vec<u16> = index
+        .chunks_exact(2)
+        .filter_map(|pair| Some(u16::from_le_bytes(pair.try_into().ok()?)))
+        .collect();
+    let zero = *starts.get(DIGIT_ZERO)?;
+    let mut expected = usize::from(zero);
+    let mut from = 0_usize;
+    for start in starts.get(DIGIT_ZERO..)? {
+        if usize::from(*start) != expected {
+            return None;
+        }
+        let len = memchr::memchr(0, tokens.get(from..)?)?.checked_add(1)?;
+        from = from.checked_add(len)?;
+        expected = expected.checked_add(len)?;
+    }
+    Some(starts)
+}
+
+/// The markers, one word of `width` bytes for each 256 symbols, from 0 on: the last 0 in `before`, which
+/// ends where the markers do, that enough steps of a marker's size follow. Returned are the words and
+/// where they start.
+fn find_markers(before: &[u8], width: usize) -> Option<(Vec<u32>, usize)> {
+    let first = before.len().checked_rem(width)?;
+    let words: Vec<u64> = before
         .get(first..)?
-        .chunks_exact(4)
-        .filter_map(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)))
+        .chunks_exact(width)
+        .map(|bytes| {
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte))
+        })
         .collect();
     // A step is 256 names of 2 bytes and more.
-    let step_fits = |pair: &[u32]| match pair {
-        [a, b] => (PER_MARKER * 2..PER_MARKER * MAX_NAME).contains(&(b.wrapping_sub(*a) as usize)),
+    let step_fits = |pair: &[u64]| match pair {
+        [a, b] => {
+            (PER_MARKER as u64 * 2..(PER_MARKER * MAX_NAME) as u64).contains(&b.wrapping_sub(*a))
+        }
         _ => false,
     };
     for (at, _) in words.iter().enumerate().rev().filter(|(_, w)| **w == 0) {
         let tail = words.get(at..)?;
         let run = tail.windows(2).take_while(|pair| step_fits(pair)).count();
         if run >= 4 {
-            let start = at.checked_mul(4)?.checked_add(first)?;
-            return Some((tail.get(..=run)?.to_vec(), start));
+            let start = at.checked_mul(width)?.checked_add(first)?;
+            let markers = tail.get(..=run)?.iter();
+            let markers: Option<Vec<u32>> = markers.map(|word| u32::try_from(*word).ok()).collect();
+            return Some((markers?, start));
         }
     }
     None
