@@ -94,7 +94,7 @@ pub(crate) struct KnownArgs {
     /// The operating system: linux, windows, or a PANDA -os string
     #[arg(long, value_name = "NAME")]
     pub(crate) os: Option<String>,
-    /// The page-table root, physical
+    /// A page table that maps the kernel: a CR3, or a process's root
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) dtb: Option<u64>,
     /// The processors' registers, as memsavep or `info registers -a` writes them

@@ -16,6 +16,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
 
 use crate::Asking;
+use crate::deadline::Deadline;
 use crate::inputs::Input;
 use crate::manifest::Status;
 use osier::osier_symbols::fence::fence;
@@ -83,7 +84,7 @@ pub(crate) fn identify(
     let mut count = 0_usize;
     for block in inputs.chunks(BLOCK) {
         let known: Vec<Last> = roots.iter().copied().collect();
-        let look = |input| look(input, shared, &known, asking.hash);
+        let look = |input| look(input, shared, &known, asking);
         let looked: Vec<(Facts, Look)> = pool.install(|| block.par_iter().map(look).collect());
         for (input, (facts, look)) in block.iter().zip(looked) {
             if let Look::Kernel(found) = &look {
@@ -114,13 +115,14 @@ enum Look {
     Other(String),
 }
 
-fn look(input: &Input, shared: &Shared, roots: &[Last], hash: bool) -> (Facts, Look) {
+fn look(input: &Input, shared: &Shared, roots: &[Last], asking: &Asking) -> (Facts, Look) {
+    let deadline = Deadline::new(asking.time_limit);
     let mut facts = Facts::default();
     if let Some(problem) = &input.problem {
         return (facts, Look::Failed(problem.clone()));
     }
     let looked = fence(|| {
-        let snapshot = match open_snapshot(&input.path, shared.options()) {
+        let mut snapshot = match open_snapshot(&input.path, shared.options()) {
             Ok(snapshot) => snapshot,
             Err(Error::Open(error @ OpenError::NotASnapshot { .. })) if input.path.exists() => {
                 return Look::Other(error.to_string());
@@ -129,13 +131,18 @@ fn look(input: &Input, shared: &Shared, roots: &[Last], hash: bool) -> (Facts, L
         };
         facts.format = Some(snapshot.info.format.name());
         facts.bytes = Some(snapshot.info.file_bytes);
-        match id(&snapshot.info.file, hash) {
+        match id(&snapshot.info.file, asking.hash) {
             Ok(id) => facts.id = Some(id),
             Err(error) => {
                 return Look::Failed(format!("{}: {error}", osier_text::path(&input.path)));
             }
         }
-        match shared.locate(&snapshot, roots) {
+        snapshot.machine.memory = deadline.bound(snapshot.machine.memory);
+        let located = shared.locate(&snapshot, roots);
+        if let Some(why) = deadline.over() {
+            return Look::Failed(why);
+        }
+        match located {
             Ok(located) => Look::Kernel(Box::new(located)),
             // Any file is raw memory to whoever looks at nothing but its length.
             Err(error @ Error::Locate(_)) if snapshot.info.format == Format::Raw => {

@@ -16,6 +16,7 @@ mod arrow;
 mod budget;
 #[cfg(feature = "arrow")]
 mod columns;
+mod deadline;
 mod file_format;
 mod fleet;
 mod identify;

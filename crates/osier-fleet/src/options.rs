@@ -74,7 +74,8 @@ pub struct Asking {
     pub questions: Vec<Question>,
     /// Number of snapshots that are read at the same time.
     pub jobs: usize,
-    /// The most time that reading one snapshot may take. It is looked at with every row.
+    /// The most time that finding the kernel of one snapshot may take, and that reading it may. The
+    /// search looks at it all the time, reading with every row.
     pub time_limit: Option<Duration>,
     /// The most bytes that the rows of one snapshot may take in memory.
     pub memory_limit: usize,

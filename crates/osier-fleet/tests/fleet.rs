@@ -273,12 +273,22 @@ fn limits_stop_a_snapshot_and_keep_what_there_is() {
     );
 
     let mut late = options(out.clone(), 1);
-    late.asking.time_limit = Some(Duration::from_millis(1));
+    late.asking.time_limit = Some(Duration::from_secs(1));
     late.asking.probe = Some(Probe(Arc::new(|_| {
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(1100));
     })));
     assert_eq!(quietly(&golden()[..1], &late).partial, 1);
-    assert!(reasons(&manifest(&out)[0]).contains("time limit of 1ms"));
+    assert!(reasons(&manifest(&out)[0]).contains("time limit of 1s"));
+
+    // The search for a kernel has no more time than reading has.
+    let mut late = options(out.clone(), 1);
+    late.asking.time_limit = Some(Duration::from_nanos(1));
+    assert_eq!(quietly(&golden()[..1], &late).failed, 1);
+    let why = reasons(&manifest(&out)[0]);
+    assert!(
+        why.contains("time limit of 1ns was over before a kernel was found"),
+        "{why}"
+    );
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl AddressSpace {
     pub fn with_encryption(mut self, bits: u64) -> Self {
         self.encryption = bits;
         self.root = PhysAddr(self.root.0 & !bits);
-        self.cache.fill(Cell::new(EMPTY)); // what was translated before went through other frames
+        self.cache = empty_cache(); // what was translated before went through other frames
         self
     }
 

@@ -334,14 +334,35 @@ fn head_of_text<H: FileHeader>(file: &Elf<'_, H>, text: u64) -> Vec<u8> {
             bytes.for_each(|changed| *changed = true);
         }
     }
+    let kept = longest_head(changed.get(..bytes.len()).unwrap_or_default());
+    bytes.get(..kept).unwrap_or_default().to_vec()
+}
+
+/// The longest head of which no more than a quarter is `changed`; 0 when none is long enough.
+fn longest_head(changed: &[bool]) -> usize {
     let few = |len: &usize| {
-        let changed = changed
-            .iter()
-            .take(*len)
-            .filter(|changed| **changed)
-            .count();
-        changed.saturating_mul(4) <= *len
+        let head = changed.iter().take(*len);
+        head.filter(|changed| **changed).count().saturating_mul(4) <= *len
     };
-    let kept = (LEAST_HEAD_BYTES..=bytes.len()).rev().find(few);
-    bytes.get(..kept.unwrap_or(0)).unwrap_or_default().to_vec()
+    let mut lengths = (LEAST_HEAD_BYTES..=changed.len()).rev();
+    lengths.find(few).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_kept_as_long_as_relocation_changes_little_of_it() {
+        let head = |changed: &[std::ops::Range<usize>]| {
+            let at = |at| changed.iter().any(|range| range.contains(&at));
+            longest_head(&(0..HEAD_BYTES).map(at).collect::<Vec<bool>>())
+        };
+        assert_eq!(head(&[]), HEAD_BYTES);
+        // A kernel linked with --emit-relocs: one address, 15 bytes in.
+        assert_eq!(head(&[15..19]), HEAD_BYTES);
+        assert_eq!(head(&[15..19, 30..34, 40..64]), 42);
+        assert_eq!(head(&[12..64]), 16);
+        assert_eq!(head(&[11..64]), 0);
+    }
 }

@@ -1,5 +1,7 @@
 //! The kernel of a snapshot, found: of whichever operating system the evidence says.
 
+use std::ops::{ControlFlow, Range};
+
 use osier_linux::Linux;
 use osier_memory::{AddressSpace, Cause, Hint, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{Osi, Premise};
@@ -50,6 +52,16 @@ impl Located {
         match self {
             Self::Linux(found) => found.text,
             Self::Windows(found) => found.base,
+        }
+    }
+
+    /// The addresses of the kernel's image, as far as they are known.
+    pub(crate) fn image(&self) -> Range<VirtAddr> {
+        /// The least that a Windows kernel whose header was not captured has.
+        const LEAST: u64 = 1 << 20;
+        match self {
+            Self::Linux(found) => found.text..found.end,
+            Self::Windows(found) => found.base..found.base.plus(found.size.unwrap_or(LEAST)),
         }
     }
 
@@ -275,8 +287,9 @@ impl Search<'_> {
         Err(met)
     }
 
-    /// The kernel as any other table maps it, when the one at `root` may map it too: the file does not
-    /// hold the tables that it leads to. A small snapshot lacks those of most processes.
+    /// The kernel as any other table maps it, when the one at `root` is a table of the same machine that
+    /// does not show it: it maps a part of the image and no more, as user mode's table does under KPTI
+    /// or KVA shadow, or it leads to tables that the file does not hold, as in a small snapshot.
     fn beside(&self, root: PhysAddr) -> Option<Located> {
         const USER_HALF: u64 = 0x1000;
         let mut located = self.run().ok()?;
@@ -291,13 +304,15 @@ impl Search<'_> {
             });
             lost.is_some() && !walk.steps.is_empty()
         };
-        if !undecided(root.0) && !undecided(root.0 & !USER_HALF) {
+        let met = if maps_part(&kernel, root, located.image()) {
+            "maps a part of the kernel's image, as user mode's table does"
+        } else if undecided(root.0) || undecided(root.0 & !USER_HALF) {
+            "leads to a table that the file does not hold"
+        } else {
             return None;
-        }
-        let by = format!(
-            "the table root {root} that was named leads to a table that the file does not hold; the \
-             kernel was found without it"
-        );
+        };
+        let by =
+            format!("the table root {root} that was named {met}; the kernel was found without it");
         let premises = match &mut located {
             Located::Linux(found) => &mut found.premises,
             Located::Windows(found) => &mut found.premises,
@@ -323,6 +338,20 @@ impl Search<'_> {
         machine.hints.extend(roots);
         machine
     }
+}
+
+/// Whether the table at `root` maps a part of the `image` as the table of `kernel` does.
+fn maps_part(kernel: &AddressSpace, root: PhysAddr, image: Range<VirtAddr>) -> bool {
+    let own = kernel.with_root(kernel.root_of_cr3(root.0));
+    let mut same = false;
+    own.mapped(image, &mut |range| {
+        let Ok(range) = range else {
+            return ControlFlow::Continue(());
+        };
+        same = kernel.translate(range.start) == Ok(range.phys);
+        ControlFlow::Break(())
+    });
+    same
 }
 
 impl Met {

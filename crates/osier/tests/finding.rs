@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use osier::osier_memory::{Hint, Paging, PhysAddr, PhysicalMemory};
+use osier::osier_profile::{Identity, OsKind, ProfileBuilder};
 use osier::osier_snapshot::Snapshot;
 use osier::{Error, Options, Session, open_snapshot};
-use osier_testkit::MemoryBuilder;
+use osier_testkit::{MemoryBuilder, Rights, TableBuilder};
 
 const LINUX: [&str; 5] = [
     "deb11-5.10-686",
@@ -112,7 +113,7 @@ fn a_root_that_maps_no_kernel_is_refused_with_what_was_seen() {
 
 /// The snapshot's memory, to be changed.
 fn copy(memory: &dyn PhysicalMemory) -> MemoryBuilder {
-    let mut copy = MemoryBuilder::new(PhysAddr(0));
+    let mut copy = MemoryBuilder::new(PhysAddr(0x4000_0000));
     for run in memory.runs() {
         let mut bytes = vec![0; run.len as usize];
         memory.read(run.start, &mut bytes).unwrap();
@@ -162,6 +163,29 @@ fn encrypted(name: &str, bit: u32, roots: &[PhysAddr], depth: usize) -> Snapshot
     }
     snapshot.machine.memory = Arc::new(memory);
     snapshot
+}
+
+#[test]
+fn the_table_of_user_mode_may_be_named() {
+    let path = golden("deb12-6.1-amd64");
+    let plain = Session::open(&path, &Options::default()).unwrap();
+    let mut snapshot = open_snapshot(&path, &Options::default()).unwrap();
+    let mut memory = copy(&*snapshot.machine.memory);
+    let tables = TableBuilder::new(plain.located.mode(), &mut memory);
+    let entry = plain.located.base().plus(0x20_0000);
+    let space = plain.located.space(&plain.machine);
+    let place = space.translate(entry).unwrap();
+    tables.map_run(&mut memory, entry, place, 2, Rights::KERNEL);
+    let root = tables.root();
+    snapshot.machine.memory = Arc::new(memory);
+    let options = Options {
+        table_root: Some(root),
+        ..Options::default()
+    };
+    let session = Session::attach(snapshot, &options).unwrap();
+    assert_eq!(processes(&session), processes(&plain));
+    let (_, by) = premise(&session, "named-root").unwrap();
+    assert!(by.contains("as user mode's table does"), "{by}");
 }
 
 #[test]
@@ -328,5 +352,23 @@ fn what_is_of_another_machine_is_refused() {
             ..Options::default()
         };
         assert_eq!(open_snapshot(file, &options).is_ok(), fits, "{split:#x}");
+    }
+}
+
+#[test]
+fn an_old_kernel_is_known_by_the_root_that_it_has() {
+    for root in ["init_top_pgt", "init_level4_pgt", "swapper_pg_dir"] {
+        let mut builder = ProfileBuilder::new(Identity {
+            os: OsKind::Linux,
+            pointer_bytes: 8,
+            build_id: None,
+            banner: b"Linux version 4.4.155 #1".to_vec(),
+            release: "4.4.155".to_owned(),
+        });
+        builder.add_symbol("_text", 0xffff_ffff_8100_0000);
+        builder.add_symbol("linux_banner", 0xffff_ffff_8180_0000);
+        builder.add_symbol(root, 0xffff_ffff_81c0_a000);
+        let known = osier::known(&builder.build()).unwrap();
+        assert_eq!(known.root, 0xffff_ffff_81c0_a000, "{root}");
     }
 }

@@ -223,19 +223,37 @@ fn entry(page: &[u8], index: usize) -> u64 {
 }
 
 /// Whether a page is a page directory that maps a kernel image: large pages, global or not, that user
-/// mode has no right to, and small tables or nothing elsewhere. A small kernel fills but one.
+/// mode has no right to. Four side by side in consecutive frames will do; a small kernel fills fewer, and
+/// its directory holds nothing else but small tables.
 fn maps_image(page: &[u8]) -> bool {
     const LARGE: u64 = 1 << 7;
     const USER: u64 = 1 << 2;
-    let mut large = false;
+    const LARGE_FRAME: u64 = 0x000f_ffff_ffe0_0000;
+    let mut run = 0_u32;
+    let mut last = 0_u64;
+    let mut any = false;
     for index in 0..512 {
         let entry = entry(page, index);
-        if entry != 0 && entry & PRESENT == 0 {
-            return false; // no kernel table holds anything else
+        if entry & (PRESENT | LARGE | USER) != PRESENT | LARGE {
+            if entry != 0 && entry & PRESENT == 0 {
+                return false; // no kernel table holds anything else
+            }
+            run = 0;
+            continue;
         }
-        large |= entry & (PRESENT | LARGE | USER) == PRESENT | LARGE;
+        let frame = entry & LARGE_FRAME;
+        run = if run > 0 && frame == last.wrapping_add(IMAGE_ALIGN) {
+            run.saturating_add(1)
+        } else {
+            1
+        };
+        last = frame;
+        any = true;
+        if run >= 4 {
+            return true;
+        }
     }
-    large
+    any
 }
 
 /// Table roots whose last entries lead to one of `images`: the image lies in the last but one GiB
