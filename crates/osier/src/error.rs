@@ -68,11 +68,11 @@ pub enum Error {
         /// The table root that maps the kernel.
         root: PhysAddr,
     },
-    /// The RAM split that was named does not apply to the snapshot.
-    #[error("a RAM split at {split:#x} was named, but {why}; leave the split out")]
-    RamSplit {
-        /// The split.
-        split: u64,
+    /// Something was named that the snapshot has no use for.
+    #[error("{named} was named, but {why}; leave it out")]
+    Unapplied {
+        /// What was named.
+        named: String,
         /// Why it does not apply.
         why: String,
     },

@@ -272,7 +272,9 @@ impl Search<'_> {
     /// The kernel that the table at `root` maps, which may be any process's.
     fn through(&self, root: PhysAddr) -> Result<Located, Met> {
         let mut met = Met::default();
-        if self.only != Some(OsKind::Windows) {
+        let dump = |hint: &Hint| matches!(hint, Hint::CrashDump(_));
+        let linux = !self.machine.hints.iter().any(dump);
+        if linux && self.only != Some(OsKind::Windows) {
             match osier_linux::locate_by(self.machine, &self.known.linux, root) {
                 Ok(found) => return Ok(Located::Linux(found)),
                 Err(error) => met.add_linux(error),

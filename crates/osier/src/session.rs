@@ -92,36 +92,63 @@ pub fn open_snapshot(path: &Path, options: &Options) -> Result<Snapshot, Error> 
         progress: options.progress.clone(),
     };
     let snapshot = osier_snapshot::open(path, &open_options)?;
-    if let Some(split) = options.ram_split {
-        check_split(&snapshot.info, split)?;
-    }
+    held_against(&snapshot.info, options)?;
     Ok(snapshot)
 }
 
-/// Refuses a RAM split that the snapshot has no use for: it would be believed to be one.
-fn check_split(info: &SnapshotInfo, split: u64) -> Result<(), Error> {
-    let streams = [
-        Format::QemuStream,
-        Format::Qcow2,
-        Format::Libvirt,
-        Format::PandaRr,
-        Format::PandaRr2,
-    ];
-    let bytes = info
-        .ram
-        .iter()
-        .fold(0_u64, |sum, run| sum.saturating_add(run.len));
-    let why = if !streams.contains(&info.format)
-        && ![Format::Raw, Format::PcRam].contains(&info.format)
+/// Refuses what was named and the snapshot has no use for: it would be believed to count.
+fn held_against(info: &SnapshotInfo, options: &Options) -> Result<(), Error> {
+    let format = info.format;
+    let unapplied = |named: String, why: String| Err(Error::Unapplied { named, why });
+    if let Some(split) = options.ram_split {
+        let bytes = info
+            .ram
+            .iter()
+            .fold(0_u64, |sum, run| sum.saturating_add(run.len));
+        let named = format!("a RAM split at {split:#x}");
+        match format {
+            Format::Raw
+            | Format::PcRam
+            | Format::QemuStream
+            | Format::Qcow2
+            | Format::Libvirt
+            | Format::PandaRr
+            | Format::PandaRr2
+                if split < bytes => {}
+            Format::ElfCore
+            | Format::Lime
+            | Format::Avml
+            | Format::Kdump
+            | Format::Diskdump
+            | Format::CrashDump
+            | Format::Hibernation
+            | Format::Vmware => {
+                let name = format.name();
+                return unapplied(named, format!("{name} says of each page where it lies"));
+            }
+            _ => {
+                return unapplied(
+                    named,
+                    format!("the snapshot has {bytes} bytes of RAM in all"),
+                );
+            }
+        }
+    }
+    if let Some(internal) = &options.internal
+        && format != Format::Qcow2
     {
-        let format = info.format.name();
-        format!("the format {format} says of each page where it lies")
-    } else if split >= bytes {
-        format!("the snapshot has {bytes} bytes of RAM in all")
-    } else {
-        return Ok(());
-    };
-    Err(Error::RamSplit { split, why })
+        let name = format.name();
+        let why = format!("the file is no disk image with several (it is {name})");
+        return unapplied(format!("the internal snapshot {internal}"), why);
+    }
+    if let Some(part) = options.parts.first()
+        && !matches!(format, Format::Kdump | Format::Diskdump)
+    {
+        let name = format.name();
+        let why = format!("the file is no kdump in several (it is {name})");
+        return unapplied(format!("the part {}", part.display()), why);
+    }
+    Ok(())
 }
 
 impl Session {

@@ -353,6 +353,19 @@ fn what_is_of_another_machine_is_refused() {
         };
         assert_eq!(open_snapshot(file, &options).is_ok(), fits, "{split:#x}");
     }
+    for options in [
+        Options {
+            internal: Some("1".to_owned()),
+            ..Options::default()
+        },
+        Options {
+            parts: vec![raw.clone()],
+            ..Options::default()
+        },
+    ] {
+        let refused = open_snapshot(&path, &options).err().unwrap();
+        assert!(matches!(refused, Error::Unapplied { .. }), "{refused}");
+    }
 }
 
 #[test]
