@@ -10,7 +10,7 @@ pub(crate) enum Bytes {
     /// The file itself.
     Mapped(Map),
     /// What a compressed file holds.
-    Packed(Packed),
+    Packed(Box<Packed>),
 }
 
 impl Bytes {

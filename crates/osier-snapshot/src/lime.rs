@@ -219,10 +219,10 @@ fn tear(at: usize, next: usize, ranges: &mut Ranges) -> String {
     let start = last.start;
     ranges.plain.retain(|extent| extent.len > 0);
     format!(
-        "; the range at {start:#x} before it has {} bytes too {}, and from somewhere in it on its bytes \
+        "; the range at {start:#x} before it is {} bytes too {}, and from somewhere in it on its bytes \
          may be as many off",
         next.abs_diff(at),
-        if next < at { "few" } else { "many" }
+        if next < at { "short" } else { "long" }
     )
 }
 

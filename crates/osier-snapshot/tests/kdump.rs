@@ -389,3 +389,29 @@ fn a_bitmap_that_its_descriptors_contradict_is_told() {
     let anomalies = opened(&whole[..whole.len() - 5000]).info.anomalies;
     assert!(anomalies[0].is_loss() && anomalies[0].text.contains("cut short"));
 }
+
+/// A bit of the bitmap more or less, and every page behind it would be another's.
+#[test]
+fn the_bitmap_is_held_against_the_descriptors() {
+    for packing in PACKINGS {
+        let dump = Kdump { packing, ..dump() };
+        let file = dump.file();
+        assert!(opened(&file).info.anomalies.is_empty());
+        let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+        let (block, sub, blocks) = (word(428), word(432), word(436));
+        let bitmaps = (1 + sub) * block;
+        let second = bitmaps + blocks * block / 2;
+        // Frames of the middle, of an excluded stretch, and of no RAM.
+        for frame in [3, 105, 129, 25, 130, 60] {
+            let mut bad = file.clone();
+            bad[second + frame / 8] ^= 1 << (frame % 8);
+            let anomalies = opened(&bad).info.anomalies;
+            assert!(
+                anomalies
+                    .iter()
+                    .any(|anomaly| anomaly.text.contains("bitmap")),
+                "{frame}: {anomalies:?}"
+            );
+        }
+    }
+}

@@ -35,6 +35,12 @@ impl Bitmap {
         frame < self.frames && byte.is_some_and(|byte| byte >> (frame % 8) & 1 == 1)
     }
 
+    /// Whether all its set bits are set in `other` too.
+    pub(super) fn within(&self, other: &Self) -> bool {
+        let pairs = self.held.bytes().iter().zip(other.held.bytes());
+        pairs.into_iter().all(|(these, those)| these & !those == 0)
+    }
+
     /// The stretches of set bits, as `(first, end)`, in order.
     pub(super) fn stretches(&self) -> impl Iterator<Item = (u64, u64)> {
         let mut at = 0;

@@ -187,7 +187,13 @@ fn bitmaps(
         Ok(Bitmap::new(held, header.max_mapnr))
     };
     if two {
-        Ok((Some(bitmap(at)?), bitmap(at.saturating_add(one))?))
+        let (present, dumped) = (bitmap(at)?, bitmap(at.saturating_add(one))?);
+        if !dumped.within(&present) {
+            anomalies.push(Anomaly::bytes(
+                "the bitmap of the dump has page frames that the machine's bitmap has not",
+            ));
+        }
+        Ok((Some(present), dumped))
     } else {
         Ok((None, bitmap(at)?))
     }

@@ -35,10 +35,10 @@ pub(super) struct Extent {
 /// The header of a frame.
 struct Header {
     bytes: usize,
+    /// Whether each block decodes by itself, without another or a dictionary.
     independent: bool,
     block_sums: bool,
     content_sum: bool,
-    dictionary: bool,
     total: Option<u64>,
     block_max: u64,
 }
@@ -69,10 +69,9 @@ impl Header {
         }
         Some(Self {
             bytes,
-            independent,
+            independent: independent && !dictionary,
             block_sums,
             content_sum,
-            dictionary,
             total,
             block_max,
         })
@@ -174,17 +173,16 @@ pub(super) fn blocks(
             let crcs: Vec<u32> = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
             (crcs.len() == how.len() && rest.is_empty()).then_some(crcs)
         });
-        let crcs = match known {
-            Some(crcs) => crcs,
-            None => {
-                let crcs = verify(file, &blocks, &how, &contents, progress)?;
-                let kept = place.save(KEPT, |out| {
-                    crcs.iter()
-                        .try_for_each(|crc| out.write_all(&crc.to_le_bytes()))
-                });
-                drop(kept); // it costs time, not answers
-                crcs
-            }
+        let crcs = if let Some(crcs) = known {
+            crcs
+        } else {
+            let crcs = verify(file, &blocks, &how, &contents, progress)?;
+            let kept = place.save(KEPT, |out| {
+                crcs.iter()
+                    .try_for_each(|crc| out.write_all(&crc.to_le_bytes()))
+            });
+            drop(kept); // it costs time, not answers
+            crcs
         };
         for (how, crc) in how.iter_mut().zip(crcs) {
             how.crc = Some(crc);
@@ -208,7 +206,7 @@ fn find(file: &[u8]) -> Option<Found> {
             continue;
         }
         let header = Header::read(rest)?;
-        if !header.independent || header.dictionary {
+        if !header.independent {
             return None;
         }
         let end = start.checked_add(header.total?)?;

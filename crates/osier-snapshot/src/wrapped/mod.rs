@@ -127,7 +127,7 @@ pub(crate) enum Inside {
     /// As a file: the file itself, a part of it, or what it was unpacked to.
     File(Map),
     /// Raw memory, read in place.
-    Raw(Packed),
+    Raw(Box<Packed>),
 }
 
 /// What the first bytes inside a compression are, for the reader of formats to say.
@@ -178,7 +178,7 @@ pub(crate) fn unwrap(
                     if let Some(packed) = in_place(path, &map, wrapping, options) {
                         facts.push(("read", "in place, block by block".to_owned()));
                         return Ok(Unwrapped {
-                            inside: Inside::Raw(packed),
+                            inside: Inside::Raw(Box::new(packed)),
                             facts,
                             anomalies,
                         });

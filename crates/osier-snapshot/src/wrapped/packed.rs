@@ -64,10 +64,10 @@ impl Packed {
         let damaged = blocks.iter().map(|_| AtomicBool::new(false)).collect();
         Some(Self {
             map,
-            damaged,
             blocks,
             decoder,
             cache,
+            damaged,
         })
     }
 
