@@ -33,6 +33,10 @@ pub enum AttachError {
 /// The Linux provider.
 pub struct Linux {
     pub(crate) guest: Guest,
+    /// The first processor's idle task, which heads the task list.
+    pub(crate) init_task: Option<VirtAddr>,
+    /// The root user's `user_struct`; read once.
+    pub(crate) root_user: OnceCell<Option<VirtAddr>>,
     pub(crate) tasks: tasks::Tasks,
     pub(crate) mm: mappings::Mm,
     pub(crate) maps: mappings::Maps,
@@ -130,6 +134,8 @@ impl Linux {
             });
         }
         let linux = Self {
+            init_task: guest.symbol("init_task"),
+            root_user: OnceCell::new(),
             guest,
             tasks,
             mm,

@@ -8,7 +8,7 @@
 //! the pid table. A parent is the thread that forked, so a list may hang on a task that leads no
 //! process.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use osier_memory::VirtAddr;
 use osier_osi::{WalkEnd, WalkEnds};
@@ -26,6 +26,39 @@ pub(crate) struct Family {
     pub(crate) whole: bool,
     /// The endings of the lists that are damaged; a list that the snapshot does not hold is none.
     pub(crate) ends: WalkEnds,
+}
+
+/// Whether the lists of children name the `known` processes and no others; `None` when that takes
+/// [`family`] to tell.
+///
+/// This reads two links for each process, which is most of what it costs to ask twice.
+pub(crate) fn is_closed(linux: &Linux, known: &[VirtAddr]) -> Option<bool> {
+    let layout = &linux.tasks;
+    let (head, link) = layout.children.zip(layout.sibling)?;
+    let space = &linux.guest.space;
+    let mut parents: HashSet<VirtAddr> = known.iter().copied().collect();
+    // By the place of its link: where it leads, and whose child the process says that it is.
+    let mut children = HashMap::with_capacity(known.len());
+    for child in known.iter().filter(|task| Some(**task) != linux.init_task) {
+        let parent = layout.real_parent.read(space, *child).ok()?;
+        let at = link.place(*child);
+        children.insert(at, (space.read_pointer(at).ok()?, parent));
+        parents.insert(parent);
+    }
+    let mut met = 0_usize;
+    for parent in parents {
+        let head = head.place(parent);
+        let mut at = space.read_pointer(head).ok()?;
+        while at != head {
+            let (next, of) = *children.get(&at)?;
+            if of != parent || met >= children.len() {
+                return Some(false);
+            }
+            met = met.saturating_add(1);
+            at = next;
+        }
+    }
+    Some(met == children.len())
 }
 
 /// Walks the children of `known` processes, of the threads that forked some of them, and theirs.

@@ -25,6 +25,8 @@ pub(crate) struct Table {
     pub(crate) pgd: Seen<VirtAddr>,
     /// The same, physical.
     pub(crate) asid: Seen<PhysAddr>,
+    /// What it maps, when it is known.
+    pub(crate) space: Option<AddressSpace>,
 }
 
 /// Whether the task is a thread of the kernel: `PF_KTHREAD`.
@@ -48,12 +50,7 @@ pub(crate) fn kernel_thread(linux: &Linux, task: VirtAddr) -> Seen<bool> {
         (Some(true), false) if flags & PF_IO_WORKER == 0 => {
             Some("what has a struct kthread is marked as a thread of the kernel")
         }
-        (_, true) if !is_idle(linux, task) && made_by_a_program(linux, task) => {
-            Some("a thread of the kernel was made by another")
-        }
-        (_, true) if borrows(linux, task) && is_idle_child(linux, task) => {
-            Some("the first processes of the kernel do not work in another's memory")
-        }
+        (_, true) => foreign_parent(linux, task),
         _ => None,
     };
     match broken {
@@ -69,16 +66,17 @@ pub(crate) fn is_idle(linux: &Linux, task: VirtAddr) -> bool {
     layout.pid.read(space, task) == Ok(0) && layout.tgid.read(space, task) == Ok(0)
 }
 
-/// Whether the task has an `mm`, as a thread of the kernel has that works in a process's memory.
-fn borrows(linux: &Linux, task: VirtAddr) -> bool {
-    let mm = linux.tasks.mm.read(&linux.guest.space, task);
-    mm.is_ok_and(|mm| !mm.is_null())
-}
-
-/// Whether the task is process 1 or `kthreadd`, the children of the first processor's idle task.
-fn is_idle_child(linux: &Linux, task: VirtAddr) -> bool {
-    let parent = linux.tasks.real_parent.read(&linux.guest.space, task);
-    parent.is_ok_and(|parent| linux.guest.symbol("init_task") == Some(parent))
+/// The rule that the parent of a thread of the kernel breaks, if any.
+fn foreign_parent(linux: &Linux, task: VirtAddr) -> Option<&'static str> {
+    let (space, layout) = (&linux.guest.space, &linux.tasks);
+    let parent = layout.real_parent.read(space, task).ok()?;
+    if Some(parent) == linux.init_task {
+        // Process 1 before it runs a program, kthreadd, and the idle task itself.
+        let borrows = layout.mm.read(space, task).is_ok_and(|mm| !mm.is_null());
+        return borrows.then_some("the first tasks of the kernel do not work in another's memory");
+    }
+    let made_by_a_program = runs_a_program(linux, parent) && !is_idle(linux, task);
+    made_by_a_program.then_some("a thread of the kernel was made by another")
 }
 
 /// Whether the task has a `struct kthread`; `None` when the kernel or the snapshot does not tell.
@@ -86,9 +84,11 @@ fn structure(linux: &Linux, task: VirtAddr) -> Option<bool> {
     let (guest, layout) = (&linux.guest, &linux.tasks);
     if let Some(field) = layout.worker_private {
         // The boot processor's idle task gets its own early in the boot.
-        let told = linux.guest.symbol("init_task") != Some(task);
-        let told = told.then(|| field.read(&guest.space, task).ok()).flatten();
-        return told.map(|structure| !structure.is_null());
+        if linux.init_task == Some(task) {
+            return None;
+        }
+        let structure = field.read(&guest.space, task).ok()?;
+        return Some(!structure.is_null());
     }
     // In a task of a program it is null or an address of the program.
     let field = layout
@@ -100,12 +100,17 @@ fn structure(linux: &Linux, task: VirtAddr) -> Option<bool> {
 
 /// Whether the task's parent runs a program.
 fn made_by_a_program(linux: &Linux, task: VirtAddr) -> bool {
-    let space = &linux.guest.space;
-    let parent = linux.tasks.real_parent.read(space, task).ok();
-    let parent = parent.filter(|parent| linux.guest.can_be_object(*parent));
-    let flags = parent
-        .zip(linux.tasks.flags)
-        .and_then(|(parent, flags)| flags.read(space, parent).ok());
+    let parent = linux.tasks.real_parent.read(&linux.guest.space, task);
+    parent.is_ok_and(|parent| runs_a_program(linux, parent))
+}
+
+/// Whether there is a task at `task` that is no thread of the kernel.
+fn runs_a_program(linux: &Linux, task: VirtAddr) -> bool {
+    let flags = linux
+        .tasks
+        .flags
+        .filter(|_| linux.guest.can_be_object(task));
+    let flags = flags.and_then(|flags| flags.read(&linux.guest.space, task).ok());
     flags.is_some_and(|flags| flags & PF_KTHREAD == 0)
 }
 
@@ -198,32 +203,35 @@ pub(crate) fn table(linux: &Linux, mm: &Seen<VirtAddr>) -> Table {
             outcome => outcome.into(),
         }
     });
+    let mut space = None;
     let asid = pgd.clone().and_then(|pgd| {
         let root = match guest.space.translate(pgd) {
             Ok(root) => root,
             Err(fault) => return Seen::unreadable(fault),
         };
-        if maps_the_kernel(linux, root) {
+        let own = guest.space_of(root);
+        if maps_the_kernel(linux, &own) {
+            space = Some(own);
             Seen::Is(root)
         } else {
             let rule = "a process's table maps the kernel where the kernel's own does";
             Seen::implausible(root.0, rule, Some(pgd))
         }
     });
-    Table { pgd, asid }
+    Table { pgd, asid, space }
 }
 
-/// Whether the table at `root` maps the kernel's data where the kernel's own table does. A table of
+/// Whether the table of `space` maps the kernel's data where the kernel's own table does. A table of
 /// which the snapshot does not hold enough is believed.
-fn maps_the_kernel(linux: &Linux, root: PhysAddr) -> bool {
+fn maps_the_kernel(linux: &Linux, space: &AddressSpace) -> bool {
     let guest = &linux.guest;
-    let Some(place) = guest.symbol("init_task") else {
+    let Some(place) = linux.init_task else {
         return true;
     };
     let Ok(expected) = guest.space.translate(place) else {
         return true;
     };
-    match guest.space_of(root).translate(place) {
+    match space.translate(place) {
         Ok(found) => found == expected,
         Err(fault) => !matches!(
             fault.cause,
@@ -234,6 +242,9 @@ fn maps_the_kernel(linux: &Linux, root: PhysAddr) -> bool {
 
 /// The address space of the process at `task`: its own `mm->pgd`.
 pub(crate) fn address_space(linux: &Linux, task: VirtAddr) -> Seen<AddressSpace> {
-    let asid = table(linux, &mm(linux, task)).asid;
-    asid.map(|root| linux.guest.space_of(root))
+    let Table { asid, space, .. } = table(linux, &mm(linux, task));
+    match space {
+        Some(space) => Seen::Is(space),
+        None => asid.map(|root| linux.guest.space_of(root)),
+    }
 }

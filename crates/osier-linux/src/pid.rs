@@ -284,13 +284,13 @@ impl PidTable {
             Table::Hash { .. } => self.hash(guest, &mut found.ends),
         };
         for pid in pids {
-            let own = first(guest, pid, self.own, &mut found.ends);
+            let own = first(guest, pid, self.own, None, &mut found.ends);
             if own.is_none() && self.is_stray(guest, pid) {
                 found.strays = found.strays.saturating_add(1);
             }
             found.threads.extend(own);
             let leader = match self.leader {
-                Some(list) => first(guest, pid, list, &mut found.ends),
+                Some(list) => first(guest, pid, list, own, &mut found.ends),
                 None => own.filter(|task| is_leader(guest, layout, *task)),
             };
             found.leaders.extend(leader);
@@ -483,10 +483,17 @@ fn tree(guest: &Guest, head: VirtAddr, node: &Node, ends: &mut WalkEnds) -> Vec<
     entries
 }
 
-/// The first task of `list` in the `struct pid` at `pid`.
-fn first(guest: &Guest, pid: VirtAddr, list: List, ends: &mut WalkEnds) -> Option<VirtAddr> {
+/// The first task of `list` in the `struct pid` at `pid`; `known` is a task that was met before.
+fn first(
+    guest: &Guest,
+    pid: VirtAddr,
+    list: List,
+    known: Option<VirtAddr>,
+    ends: &mut WalkEnds,
+) -> Option<VirtAddr> {
     let link = match guest.space.read_pointer(list.head.place(pid)) {
         Ok(link) if link.is_null() => return None,
+        Ok(link) if known == Some(list.link.container(link)) => return known,
         Ok(link) => link,
         Err(fault) => {
             ends.add(WALK, broken(pid, None, fault));

@@ -122,13 +122,14 @@ impl StateBits {
 pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
     let kernel_thread = memory::kernel_thread(linux, task);
     let mm = memory::mm_of(linux, task, &kernel_thread);
-    let Table { pgd, asid } = memory::table(linux, &mm);
+    let Table { pgd, asid, space } = memory::table(linux, &mm);
     let (create_time, start) = started(linux, task);
     let exe = mm.clone().and_then(|mm| exe(linux, mm));
-    let cmdline = mm.and_then(|mm| {
-        let root = asid.clone();
-        root.and_then(|root| user::cmdline(linux, mm, root))
-    });
+    let cmdline = match (mm, space) {
+        (Seen::Is(mm), Some(space)) => user::cmdline(linux, mm, &space),
+        (Seen::Not(absent), _) => Seen::Not(absent),
+        (_, None) => asid.clone().and_then(|_| Seen::not_in_this_kernel()),
+    };
     let (uid, gid) = owner(linux, task);
     Process {
         taskd: task,
@@ -416,7 +417,8 @@ fn another_user(linux: &Linux, cred: VirtAddr, uid: u32) -> bool {
         let init = tasks::init_task(linux)?;
         user(linux.tasks.real_cred?.read(space, init).ok()?)
     };
-    let known = linux.cred.kuid.and_then(|_| user(cred).zip(root()));
+    let root = *linux.root_user.get_or_init(root);
+    let known = linux.cred.kuid.and_then(|_| user(cred).zip(root));
     known.is_some_and(|(user, root)| (user == root) != (uid == 0))
 }
 

@@ -147,7 +147,7 @@ fn ids(linux: &Linux, task: VirtAddr) -> Option<(i64, i64)> {
 
 /// The swapper: pid 0.
 pub(crate) fn init_task(linux: &Linux) -> Option<VirtAddr> {
-    linux.guest.symbol("init_task")
+    linux.init_task
 }
 
 /// The thread-group leaders.
@@ -241,6 +241,9 @@ fn named(linux: &Linux) -> Leaders {
 /// Adds the leaders that only their parent names, and says when a parent does not name one.
 fn relatives(linux: &Linux, leaders: &mut Leaders) {
     let known: Vec<VirtAddr> = leaders.rows.iter().map(|(task, _)| *task).collect();
+    if family::is_closed(linux, &known) == Some(true) {
+        return;
+    }
     let Some(family) = family::family(linux, &known) else {
         return;
     };

@@ -1,6 +1,6 @@
 //! What a process's own memory tells: its arguments.
 
-use osier_memory::{AddressSpace, Fault, PhysAddr, VirtAddr};
+use osier_memory::{AddressSpace, Fault, VirtAddr};
 use osier_osi::Seen;
 
 use crate::Linux;
@@ -21,8 +21,7 @@ struct Room {
     title_end: u64,
 }
 
-/// The arguments of the process whose `mm_struct` is at `mm` and whose page table's root is at
-/// `root`, byte for byte as `/proc/PID/cmdline` shows them: `mm->arg_start` to `mm->arg_end`, a NUL
+/// The arguments of the process whose `mm_struct` is at `mm` and whose memory is `space`, byte for byte as `/proc/PID/cmdline` shows them: `mm->arg_start` to `mm->arg_end`, a NUL
 /// behind each. When the byte before `arg_end` is not NUL, the process wrote a title over them, and
 /// the text up to its NUL is shown instead, past `arg_end` too, as far as the environment reaches
 /// that follows (Linux commits 5ab827189965 ("fs/proc: simplify and clarify `get_mm_cmdline()`
@@ -30,7 +29,7 @@ struct Room {
 /// case"), v5.3; before, the environment was shown wherever it stood).
 ///
 /// Absent as unreadable when any byte of it is.
-pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, root: PhysAddr) -> Seen<Vec<u8>> {
+pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, space: &AddressSpace) -> Seen<Vec<u8>> {
     let layout = &linux.mm;
     let (Some(arg_start), Some(arg_end)) = (layout.arg_start, layout.arg_end) else {
         return Seen::not_in_this_kernel();
@@ -50,11 +49,10 @@ pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, root: PhysAddr) -> Seen<Vec<u
         Ok(bounds) => bounds,
         Err(fault) => return Seen::unreadable(fault),
     };
-    let space = linux.guest.space_of(root);
     if start >= end {
         // Until the stack of a program that is being started is made, only the first is known.
         let starting = end == 0 && matches!(environment, None | Some((0, 0)));
-        if starting || (start == end && !has_arguments(linux, mm, &space)) {
+        if starting || (start == end && !has_arguments(linux, mm, space)) {
             return Seen::Is(Vec::new());
         }
         let rule = "arguments end behind their start (arg_start, arg_end)";
@@ -89,7 +87,7 @@ pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, root: PhysAddr) -> Seen<Vec<u
         end,
         title_end,
     };
-    read_arguments(&space, room).into()
+    read_arguments(space, room).into()
 }
 
 /// Whether the stack that the program was started with counts arguments: `argc` stands at
@@ -137,8 +135,8 @@ mod tests {
     fn room(at: VirtAddr, len: u64, title: u64) -> Room {
         Room {
             start: at.0,
-            end: at.0 + len,
-            title_end: at.0 + title,
+            end: at.plus(len).0,
+            title_end: at.plus(title).0,
         }
     }
 

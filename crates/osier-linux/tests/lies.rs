@@ -107,11 +107,7 @@ impl Golden {
     }
 
     /// The place and width of the last member of `way`, starting from the task at `from`.
-    fn place(
-        &self,
-        from: VirtAddr,
-        way: &[(&'static str, &'static str)],
-    ) -> Option<(VirtAddr, usize)> {
+    fn place(&self, from: VirtAddr, way: &Way) -> Option<(VirtAddr, usize)> {
         let ((structure, member), before) = way.split_last().unwrap();
         let mut at = from;
         for (structure, member) in before {
@@ -226,6 +222,9 @@ enum To {
     That(Who),
 }
 
+/// Structures and their members, each but the last a pointer to the next.
+type Way = [(&'static str, &'static str)];
+
 /// Who has to tell of it.
 const PS: &str = "ps";
 const HANDLES: &str = "ps handles";
@@ -233,7 +232,7 @@ const THREADS: &str = "threads";
 const BOTH: &str = "ps threads";
 
 #[rustfmt::skip]
-const LIES: &[(Who, &[(&'static str, &'static str)], &[To], &str)] = {
+const LIES: &[(Who, &Way, &[To], &str)] = {
     use To::{Is, Plus, That, With, Without};
     use Who::{Kernel, Other, Owned, User};
     &[
