@@ -47,7 +47,7 @@ fn what_cannot_be_memory_is_said() {
     let error = |bytes: &[u8]| try_open(bytes, &OpenOptions::default()).err().unwrap();
     assert!(error(b"").to_string().contains("empty"));
     assert!(
-        error(b"hello, world\n")
+        error(b"hello,\0world\n")
             .to_string()
             .contains("no known format")
     );

@@ -309,7 +309,7 @@ fn known_formats_that_are_not_read_say_so() {
         assert!(error.contains(word), "{error}");
     }
     assert!(
-        open_bytes("tiny", b"short")
+        open_bytes("tiny", b"sho\0t")
             .err()
             .unwrap()
             .to_string()

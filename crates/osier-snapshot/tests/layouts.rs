@@ -9,7 +9,6 @@
     reason = "small files made here; a test fails by panicking"
 )]
 
-#[allow(dead_code, reason = "other tests need more")]
 mod made;
 
 use made::{Made, PAGE, be64, filler, name, opened, try_open};

@@ -11,7 +11,6 @@
     reason = "a test fails by panicking"
 )]
 
-#[allow(dead_code, reason = "other tests need more")]
 mod made;
 
 use std::path::Path;
@@ -26,16 +25,13 @@ osier_testkit::trials! {
         nodes, nodes_by_any_name, plugged_in, lent, plugged_in_elsewhere, cut_short;
 }
 
-/// The stream of the machine that `arguments` say, with a marker of 8 bytes at each address of
-/// `ranges`' borders. `None` where this QEMU has no such machine.
+/// The stream of the machine that `arguments` say, with a marker of 8 bytes at both ends of
+/// every stretch of RAM, and their addresses. `None` where this QEMU has no such machine (any more).
 fn stream(folder: &Path, arguments: &str) -> Option<(Vec<u64>, Snapshot)> {
     let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
     let mut qemu = match Qemu::frozen(folder, &arguments) {
         Ok(qemu) => qemu,
-        Err(said) if said.contains("unsupported machine type") => {
-            eprintln!("{arguments:?}: {said}");
-            return None;
-        }
+        Err(said) if said.contains("unsupported machine type") => return None,
         Err(said) => panic!("{arguments:?}: {said}"),
     };
     let ranges = qemu.ram();
@@ -150,13 +146,13 @@ fn a_split_that_was_asked_for() {
 /// Nodes of their own memory, each of a name and a size in MiB.
 fn with_nodes(machine: &str, nodes: &[(&str, u64)]) -> String {
     let total: u64 = nodes.iter().map(|node| node.1).sum();
-    let mut arguments = format!("{machine} -m {total}M");
-    for (number, (name, size)) in nodes.iter().enumerate() {
-        arguments += &format!(
+    let nodes = nodes.iter().enumerate().map(|(number, (name, size))| {
+        format!(
             " -object memory-backend-ram,id={name},size={size}M -numa node,nodeid={number},memdev={name}"
-        );
-    }
-    arguments
+        )
+    });
+    let nodes: String = nodes.collect();
+    format!("{machine} -m {total}M{nodes}")
 }
 
 fn nodes() {
