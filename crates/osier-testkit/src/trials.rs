@@ -167,3 +167,54 @@ fn ignored(payload: Box<dyn Any + Send>) -> Option<Completion> {
     let Ignored(reason) = *payload.downcast().ok()?;
     Some(Completion::ignored_with(reason))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::need;
+
+    #[test]
+    fn what_cannot_run_is_ignored_and_what_panics_fails_with_its_place() {
+        keep_messages();
+        assert!(matches!(
+            outcome(Box::new(|| {})),
+            Ok(Completion::Completed)
+        ));
+        let ignored = outcome(Box::new(|| ignore!("no disk of {} bytes\n", 7)));
+        let Ok(Completion::Ignored { reason }) = ignored else {
+            panic!("not ignored");
+        };
+        assert_eq!(reason.as_deref(), Some("no disk of 7 bytes"));
+        let failed = outcome(Box::new(|| {
+            // A panic that the test expects is not what it fails of.
+            assert!(catch_unwind(|| panic!("expected")).is_err());
+            panic!("seven is {}", 7)
+        }));
+        let said = failed.err().expect("a failure");
+        let said = said.message().expect("words");
+        assert!(said.contains("trials.rs:") && said.contains("seven is 7"));
+        assert!(!said.contains("expected"), "{said}");
+    }
+
+    #[test]
+    fn a_test_runs_once_with_each_need_and_knows_what_is_missing() {
+        let mut trials = Trials::default();
+        let names = ["no-such-program", "cargo"];
+        trials.add("packs", need::each(need::program, &names), || {});
+        let both = need::program("cargo").and(need::snapshot("no-such-snapshot"));
+        trials.add("both", both, |_: &Real| {});
+        let known = trials.0.iter().map(|(name, missing, _)| {
+            let missing = missing.as_deref().unwrap_or_default();
+            (name.as_str(), missing.split(' ').nth(1).unwrap_or_default())
+        });
+        let known: Vec<_> = known.collect();
+        assert_eq!(
+            known,
+            [
+                ("packs::no-such-program", "no-such-program"),
+                ("packs::cargo", ""),
+                ("both", "no-such-snapshot.tar.zst")
+            ]
+        );
+    }
+}
