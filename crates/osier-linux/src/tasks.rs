@@ -167,7 +167,9 @@ pub(crate) fn leaders(linux: &Linux) -> Leaders {
     if let Some((at, threads)) = linux.guest.symbol("nr_threads").zip(leaders.threads) {
         let counted = linux.guest.space.read_uint(at, 4);
         let counted = counted.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
-        if let Ok(counted) = counted {
+        // A kernel that runs counts itself. None at all are a page that some writer filled with zeros
+        // because it did not have it: no witness, and not a contradiction.
+        if let Ok(counted @ 1..) = counted {
             differ(
                 &mut leaders.ends,
                 "nr_threads and pid table",
