@@ -48,6 +48,36 @@ struct Layout {
     vm_pgoff: Field<UInt>,
 }
 
+impl Layout {
+    /// Whether the node above or one below starts on the wrong side of page `first`.
+    fn is_out_of_order(&self, guest: &Guest, node: VirtAddr, first: u64) -> bool {
+        let space = &guest.space;
+        let start = |node: VirtAddr| {
+            let start = self.vm_pgoff.read(space, self.shared.container(node));
+            start.ok().filter(|_| !node.is_null())
+        };
+        let child = |field: Field<Ptr<()>>, of| field.read(space, of).ok();
+        let left = child(self.left, node).and_then(start);
+        let right = child(self.right, node).and_then(start);
+        let above = self
+            .parent
+            .read(space, node)
+            .map(|parent| VirtAddr(parent & !3));
+        let above = above.ok().filter(|above| !above.is_null());
+        let wrong_side = |above: VirtAddr| {
+            let start = start(above)?;
+            if child(self.left, above)? == node {
+                Some(first > start)
+            } else {
+                Some(first < start)
+            }
+        };
+        left.is_some_and(|left| left > first)
+            || right.is_some_and(|right| right < first)
+            || above.and_then(wrong_side) == Some(true)
+    }
+}
+
 /// How to read the trees. Remembers which file each tree is of.
 pub(crate) struct FileTrees {
     layout: Option<Layout>,
@@ -115,35 +145,7 @@ impl FileTrees {
             }
             Ok(own != expected)
         };
-        compare().unwrap_or(false) || self.is_out_of_order(guest, layout, node, first)
-    }
-
-    /// Whether the node above or one below starts on the wrong side of page `first`.
-    fn is_out_of_order(&self, guest: &Guest, layout: Layout, node: VirtAddr, first: u64) -> bool {
-        let space = &guest.space;
-        let start = |node: VirtAddr| {
-            let start = layout.vm_pgoff.read(space, layout.shared.container(node));
-            start.ok().filter(|_| !node.is_null())
-        };
-        let child = |field: Field<Ptr<()>>, of| field.read(space, of).ok();
-        let left = child(layout.left, node).and_then(start);
-        let right = child(layout.right, node).and_then(start);
-        let above = layout
-            .parent
-            .read(space, node)
-            .map(|parent| VirtAddr(parent & !3));
-        let above = above.ok().filter(|above| !above.is_null());
-        let wrong_side = |above: VirtAddr| {
-            let start = start(above)?;
-            if child(layout.left, above)? == node {
-                Some(first > start)
-            } else {
-                Some(first < start)
-            }
-        };
-        left.is_some_and(|left| left > first)
-            || right.is_some_and(|right| right < first)
-            || above.and_then(wrong_side) == Some(true)
+        compare().unwrap_or(false) || layout.is_out_of_order(guest, node, first)
     }
 
     /// Whether the tree that the mapping at `at` is in is one of another file than the file at `file`,

@@ -12,6 +12,7 @@ pub(crate) const VM_READ: u64 = 1;
 const VM_WRITE: u64 = 2;
 const VM_EXEC: u64 = 4;
 const VM_MAYSHARE: u64 = 0x80;
+pub(crate) const VM_GROWSDOWN: u64 = 0x100;
 /// More than any vDSO has.
 const VDSO_BYTES: u64 = 0x1_0000;
 /// Longest name that the kernel gives to memory without a file.
@@ -258,6 +259,9 @@ fn flags_rule(reader: &Reader<'_>, at: VirtAddr, flags: u64) -> Option<&'static 
     }
     if flags & UNUSED != 0 {
         return Some("a kernel has marks up to bit 47 of vm_flags");
+    }
+    if flags & VM_GROWSDOWN != 0 && flags & (VM_SHARED | OF_DRIVER) != 0 {
+        return Some("what grows down is private memory");
     }
     if flags & (VM_WRITE | VM_SHARED | OF_DRIVER | PROMISED) == VM_WRITE {
         return Some("private memory that may be written is promised (VM_ACCOUNT)");

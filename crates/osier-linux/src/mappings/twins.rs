@@ -6,6 +6,7 @@ use osier_memory::{Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Mapping, MappingKind, WalkEnd};
 
 use super::{TREE_DEPTH, Walk};
+use crate::vma::VM_GROWSDOWN;
 
 /// What the rows say together.
 #[derive(Default)]
@@ -16,18 +17,21 @@ pub(super) struct Sum {
     unknown: bool,
     /// One past the last byte of the mapping shown last.
     end: u64,
-    /// The heap's first and last page are of mappings without a file.
-    heap_start: bool,
-    heap_end: bool,
-    /// A mapping of a file lies in the heap.
-    heap_file: bool,
-    /// A mapping grows down, and one that does is the stack.
-    grows_down: bool,
-    stack: bool,
+    heap: Heap,
+    /// Whether one of the mappings that grow down is the stack; `None` when none grows.
+    stack: Option<bool>,
 }
 
-/// `VM_GROWSDOWN`.
-const VM_GROWSDOWN: u64 = 0x100;
+/// What of the heap was met.
+#[derive(Default)]
+struct Heap {
+    /// Its first page, in a mapping without a file.
+    start: bool,
+    /// Its last page, likewise.
+    end: bool,
+    /// A mapping of a file.
+    file: bool,
+}
 
 impl Walk<'_> {
     /// Adds the row of the mapping at `at`. Rows ascend, and no two mappings share an address.
@@ -50,15 +54,15 @@ impl Walk<'_> {
         if let Some(heap) = self.heap() {
             let of_file = row.kind.value() == Some(MappingKind::File);
             let holds = |at: u64| start <= at && at < end;
-            self.sum.heap_start |= !of_file && holds(heap.start);
-            self.sum.heap_end |= !of_file && holds(heap.end.wrapping_sub(1));
-            self.sum.heap_file |= of_file && start < heap.end && end > heap.start;
+            self.sum.heap.start |= !of_file && holds(heap.start);
+            self.sum.heap.end |= !of_file && holds(heap.end.wrapping_sub(1));
+            self.sum.heap.file |= of_file && start < heap.end && end > heap.start;
         }
         let grows_down = |flags| flags & VM_GROWSDOWN != 0;
         let placed = matches!(self.process.start_stack, Ok(Some(stack)) if stack != 0);
         if placed && row.flags.value().is_some_and(grows_down) {
-            self.sum.grows_down = true;
-            self.sum.stack |= self.process.is_stack(start, end) == Ok(true);
+            let stack = self.process.is_stack(start, end) == Ok(true);
+            self.sum.stack = Some(stack || self.sum.stack == Some(true));
         }
     }
 
@@ -88,11 +92,11 @@ impl Walk<'_> {
             self.no_start("a mapping: a process that has memory has one", None);
         }
         self.pages();
-        let heap = self.sum.heap_start && self.sum.heap_end && !self.sum.heap_file;
+        let heap = self.sum.heap.start && self.sum.heap.end && !self.sum.heap.file;
         if !self.sum.unknown && !heap && self.heap().is_some() {
             self.compare("start_brk..brk and the mappings", 1, 0);
         }
-        if !self.sum.unknown && self.sum.grows_down && !self.sum.stack {
+        if !self.sum.unknown && self.sum.stack == Some(false) {
             self.compare("start_stack and the mapping that grows down", 1, 0);
         }
     }

@@ -70,7 +70,13 @@ pub(super) fn crowd(era: Era, stack_end: u64) -> Vec<ToyTask> {
     };
     let mut many = user(104, 1, b"many", b"/bin/many");
     let maps: Vec<_> = (0..48_u64)
-        .map(|n| mapping(0x2000_0000 + n * 0x3000, 1 + n % 3, READ | (n % 2) * WRITE))
+        .map(|n| {
+            mapping(
+                0x2000_0000 + n * 0x3000,
+                1 + n % 3,
+                READ | ((n % 2) * WRITE),
+            )
+        })
         .collect();
     many.mappings.splice(3..3, maps);
 

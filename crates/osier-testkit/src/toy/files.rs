@@ -137,17 +137,16 @@ fn full_name_hash(word: usize, salt: u64, name: &[u8]) -> u64 {
             y ^= x;
             x = rotated(x, if word == 8 { 12 } else { 7 });
             x = (x + y) & mask;
-            y = rotated(y, if word == 8 { 45 } else { 20 }) * 9 & mask;
+            y = (rotated(y, if word == 8 { 45 } else { 20 }) * 9) & mask;
         }
     }
-    let hash = if word == 8 {
-        const RATIO: u128 = 0x61c8_8646_80b5_83eb;
-        ((y ^ (x * RATIO & mask)) * RATIO & mask) >> 32
+    let (ratio, unused) = if word == 8 {
+        (0x61c8_8646_80b5_83eb, 32)
     } else {
-        const RATIO: u128 = 0x61c8_8647;
-        (y ^ (x * RATIO & mask)) * RATIO & mask
+        (0x61c8_8647, 0)
     };
-    hash as u64
+    let times = |value: u128| (value * ratio) & mask;
+    (times(y ^ times(x)) >> unused) as u64
 }
 
 fn unhash(w: &mut Writer, dentry: VirtAddr) {
