@@ -77,11 +77,6 @@ pub(crate) fn current(linux: &Linux, row: &mut dyn FnMut(Current) -> ControlFlow
             return WalkEnds::one(WALK, WalkEnd::Stopped);
         }
     }
-    for state in &linux.guest.cpus {
-        if let Some(end) = contradiction(linux, state, &cpus) {
-            ends.add(WALK, end);
-        }
-    }
     ends
 }
 
@@ -219,8 +214,18 @@ impl Mask {
 /// masks, those that the registers or the areas themselves tell of.
 ///
 /// A mask that is contradicted, by `nr_cpu_ids` or by the run queues, is an ending, and so is that
-/// nothing tells.
+/// nothing tells, or that registers name an area that is none of theirs.
 pub(crate) fn processors(linux: &Linux, ends: &mut WalkEnds) -> Vec<u32> {
+    let cpus = told(linux, ends);
+    for state in &linux.guest.cpus {
+        if let Some(end) = contradiction(linux, state, &cpus) {
+            ends.add(WALK, end);
+        }
+    }
+    cpus
+}
+
+fn told(linux: &Linux, ends: &mut WalkEnds) -> Vec<u32> {
     let ids = match ids(linux) {
         Ok(ids) => ids,
         Err(end) => {

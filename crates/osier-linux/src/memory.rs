@@ -210,15 +210,30 @@ pub(crate) fn table(linux: &Linux, mm: &Seen<VirtAddr>) -> Table {
             Err(fault) => return Seen::unreadable(fault),
         };
         let own = guest.space_of(root);
-        if maps_the_kernel(linux, &own) {
-            space = Some(own);
-            Seen::Is(root)
+        let rule = if !directly_mapped(linux, mm, pgd, root) {
+            "mm and pgd are as far from their physical addresses, in the direct map"
+        } else if !maps_the_kernel(linux, &own) {
+            "a process's table maps the kernel where the kernel's own does"
         } else {
-            let rule = "a process's table maps the kernel where the kernel's own does";
-            Seen::implausible(root.0, rule, Some(pgd))
-        }
+            space = Some(own);
+            return Seen::Is(root);
+        };
+        Seen::implausible(root.0, rule, Some(pgd))
     });
     Table { pgd, asid, space }
+}
+
+/// Whether `pgd` is as far from its physical address `root` as `mm` is from its own: both lie in the
+/// direct map, which is one stretch and starts at a round address. A guest that sees no such stretch
+/// (Xen's paravirtual ones) is believed.
+fn directly_mapped(linux: &Linux, mm: &Seen<VirtAddr>, pgd: VirtAddr, root: PhysAddr) -> bool {
+    const ROUND: u64 = 1 << 27;
+    let place = mm.value().map(|mm| (mm, linux.guest.space.translate(mm)));
+    let Some((mm, Ok(at))) = place else {
+        return true;
+    };
+    let offset = mm.0.wrapping_sub(at.0);
+    !offset.is_multiple_of(ROUND) || offset == pgd.0.wrapping_sub(root.0)
 }
 
 /// Whether the table of `space` maps the kernel's data where the kernel's own table does. A table of

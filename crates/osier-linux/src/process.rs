@@ -347,6 +347,9 @@ fn parent(linux: &Linux, task: VirtAddr) -> Seen<u32> {
         Ok(other) if !linux.guest.can_be_object(other) => {
             implausible(other, "real_parent is an aligned address of the kernel")
         }
+        Ok(real) if real != task && linux.init_task == Some(task) => {
+            implausible(real, "the first task is its own parent")
+        }
         Ok(real) => {
             let parent = layout.parent.and_then(|field| field.read(space, task).ok());
             let traced = layout.ptrace.and_then(|field| field.read(space, task).ok());

@@ -56,6 +56,23 @@ const JOBS: &[Job] = &[
         environment: &[("OSIER_WRITE_VALIDATION", "1")],
     },
     Job {
+        name: "campaign",
+        about: "Damages every golden snapshot in every way and holds the answers to their claim",
+        commands: &[&[
+            "cargo",
+            "test",
+            "--release",
+            "-p",
+            "osier",
+            "--test",
+            "campaign",
+            "--",
+            "--nocapture",
+            "--test-threads=1",
+        ]],
+        environment: &[("OSIER_CAMPAIGN", "1")],
+    },
+    Job {
         name: "symbols",
         about: "Makes the Windows profiles of symbols/ anew from their sources",
         commands: &[&[

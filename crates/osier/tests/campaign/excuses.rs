@@ -1,0 +1,219 @@
+//! What cannot be known from inside: a consistent lie in the only source.
+
+use crate::verdict::Silent;
+
+/// A kind of lie that an answer may rest on without a word.
+pub(crate) struct Excuse {
+    /// The campaign that needs it.
+    pub(crate) campaign: &'static str,
+    /// How the names of the places begin.
+    places: &'static [&'static str],
+    /// What is done there; empty: anything.
+    ways: &'static [&'static str],
+    /// The fields that may change.
+    fields: &'static [&'static str],
+    /// Whether another source is in the machine and a distilled snapshot does not hold it.
+    distilled: bool,
+    /// Why nothing else in the snapshot says otherwise.
+    pub(crate) why: &'static str,
+}
+
+const ANY: Excuse = Excuse {
+    campaign: "words",
+    places: &[],
+    ways: &[],
+    fields: &[],
+    distilled: false,
+    why: "",
+};
+
+/// The kinds; `docs/validation.md` has the same list.
+pub(crate) const EXCUSES: &[Excuse] = &[
+    Excuse {
+        places: &["task_struct.comm"],
+        fields: &["name", "name_hex", "process_name", "process_name_hex"],
+        why: "the letters of a task's name: `comm` alone has them",
+        ..ANY
+    },
+    Excuse {
+        places: &["dentry.d_iname", "dentry.d_hash", "qstr"],
+        fields: &["file", "file_hex", "name", "name_hex", "exe", "exe_hex"],
+        why: "the letters of a file's name, and whether it was deleted: its dentry alone has them",
+        ..ANY
+    },
+    Excuse {
+        places: &["module.name"],
+        fields: &["name", "name_hex"],
+        distilled: true,
+        why: "the letters of a module's name: its directory of `/sys/module` has them too, where the snapshot holds it",
+        ..ANY
+    },
+    Excuse {
+        places: &["argument vector", "page of argument vector"],
+        fields: &["cmdline", "cmdline_hex"],
+        why: "the arguments: a process may write over its own",
+        ..ANY
+    },
+    Excuse {
+        places: &["page table of a process"],
+        fields: &["cmdline", "cmdline_hex"],
+        why: "which page holds the arguments: the process's page table alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["cred."],
+        fields: &["uid", "gid"],
+        why: "whose a process is: but for root and -1, one number is as good as another",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "task_struct.__state",
+            "task_struct.state",
+            "task_struct.exit_state",
+        ],
+        fields: &["state"],
+        why: "which of its states a task is in that is on no run queue",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "task_struct.start_time",
+            "task_struct.start_boottime",
+            "task_struct.real_start_time",
+        ],
+        fields: &["create_time", "start"],
+        why: "when a task started, by less than the two clocks may differ",
+        ..ANY
+    },
+    Excuse {
+        places: &["vm_area_struct.vm_flags", "vm_area_struct.__vm_flags"],
+        fields: &["flags", "perms"],
+        why: "those flags of a mapping that its page protection does not repeat",
+        ..ANY
+    },
+    Excuse {
+        places: &["vm_area_struct.vm_pgoff"],
+        fields: &["offset"],
+        distilled: true,
+        why: "where in its file a mapping starts: the tree of the file's mappings has it too, where the snapshot holds it",
+        ..ANY
+    },
+    Excuse {
+        places: &["vfsmount.mnt_root"],
+        ways: &["another's"],
+        fields: &["file", "name", "exe"],
+        why: "which directory of its file system a mount shows: a bind mount shows any",
+        ..ANY
+    },
+    Excuse {
+        places: &["mm_struct.pgd"],
+        ways: &["another's"],
+        fields: &["asid", "pgd"],
+        why: "which of the page tables in use is a process's",
+        ..ANY
+    },
+    Excuse {
+        places: &["module.mem", "module.core_layout"],
+        ways: &["another's"],
+        fields: &["base", "size"],
+        distilled: true,
+        why: "where a module's memory is: the module tree has it too, where the snapshot holds it",
+        ..ANY
+    },
+    Excuse {
+        places: &["mm_struct.exe_file"],
+        ways: &["another's"],
+        fields: &["exe"],
+        why: "which of the files in use is the program",
+        ..ANY
+    },
+    Excuse {
+        places: &["symbol vsyscall_mode"],
+        fields: &["+row", "-row"],
+        why: "whether the kernel shows the page of vsyscalls: one variable says it",
+        ..ANY
+    },
+    Excuse {
+        campaign: "links",
+        places: &["a task"],
+        ways: &[
+            "out of the task list, children, its number and the count of threads",
+            "out of the task list, children and its number",
+        ],
+        fields: &["-row"],
+        why: "a process that was taken out of every list that names it",
+        ..ANY
+    },
+    Excuse {
+        campaign: "links",
+        places: &["a thread"],
+        ways: &["out of its list and its number, count lessened"],
+        fields: &["-row", "threads"],
+        why: "a thread that was taken out of every list that names it",
+        ..ANY
+    },
+    Excuse {
+        campaign: "files",
+        places: &["elf"],
+        fields: &[
+            "name",
+            "name_hex",
+            "file",
+            "file_hex",
+            "exe",
+            "exe_hex",
+            "cmdline",
+            "cmdline_hex",
+            "uid",
+            "gid",
+            "state",
+            "flags",
+            "perms",
+            "offset",
+            "create_time",
+            "start",
+        ],
+        why: "the same, of a file without checksums that was damaged at random",
+        ..ANY
+    },
+    Excuse {
+        campaign: "compressions",
+        places: &["kdump of LZO pages", "kdump of Snappy pages"],
+        fields: &[
+            "name",
+            "name_hex",
+            "file",
+            "file_hex",
+            "exe",
+            "exe_hex",
+            "cmdline",
+            "cmdline_hex",
+            "uid",
+            "gid",
+            "state",
+            "flags",
+            "perms",
+            "offset",
+            "create_time",
+            "start",
+        ],
+        why: "the same, of a page that is compressed by LZO or Snappy, which have no checksum in a kdump",
+        ..ANY
+    },
+];
+
+/// The excuse of `silent`, if there is one.
+pub(crate) fn of(silent: &Silent) -> Option<&'static Excuse> {
+    let named = |among: &[&str], name: &str| among.is_empty() || among.contains(&name);
+    EXCUSES.iter().find(|excuse| {
+        let mut fields = silent.fields.iter();
+        excuse
+            .places
+            .iter()
+            .any(|place| silent.place.starts_with(place))
+            && named(excuse.ways, &silent.how)
+            && fields.all(|field| excuse.fields.contains(&field.as_str()))
+            && (silent.distilled || !excuse.distilled)
+    })
+}

@@ -1,0 +1,305 @@
+//! Campaigns: a snapshot damaged in every way that one can think of, one damage at a time. None may
+//! panic or take long, and no row or field may change while the answer claims to be complete.
+//!
+//! `cargo test` runs a part of each; `cargo xtask campaign` runs them whole, over every golden
+//! snapshot.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails"
+)]
+
+mod editor;
+mod excuses;
+mod files;
+mod links;
+mod names;
+mod subject;
+mod verdict;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use osier::osier_memory::{PAGE_BYTES, PhysAddr, PhysicalMemory};
+use osier_testkit::Patched;
+use rayon::prelude::*;
+
+use names::Names;
+use subject::{Answer, Part, Subject, WORD};
+use verdict::{Outcome, Silent, judge};
+
+/// The golden snapshots, the smallest first.
+const GOLDEN: [&str; 7] = [
+    "deb12-6.1-amd64-events-a",
+    "deb12-6.1-amd64-events-b",
+    "deb11-5.10-686",
+    "deb11-5.10-686-pae",
+    "deb11-5.10-amd64",
+    "deb12-6.1-amd64",
+    "deb13-6.12-amd64",
+];
+
+/// A damage: bytes written over those at physical addresses.
+#[derive(Clone, Debug)]
+pub(crate) struct Damage {
+    /// What is done, such as `zero`.
+    pub(crate) how: String,
+    /// Where, such as `task_struct.tasks.next`.
+    pub(crate) place: String,
+    pub(crate) writes: Vec<(PhysAddr, Vec<u8>)>,
+}
+
+/// Whether everything is to be run.
+fn whole() -> bool {
+    std::env::var_os("OSIER_CAMPAIGN").is_some()
+}
+
+/// The files to damage: one, or all golden ones; `OSIER_CAMPAIGN_ONLY` names others, or files.
+fn snapshots() -> Vec<(String, PathBuf)> {
+    let only = std::env::var("OSIER_CAMPAIGN_ONLY").unwrap_or_default();
+    let names: Vec<&str> = match &only[..] {
+        "" if whole() => GOLDEN.to_vec(),
+        "" => vec![GOLDEN[0]],
+        only => only.split(',').collect(),
+    };
+    let file = |name: &str| match name.contains('/') {
+        true => PathBuf::from(name),
+        false => osier_testkit::data::workspace().join(format!("snapshots/{name}.elf")),
+    };
+    names
+        .into_iter()
+        .map(|name| (name.to_owned(), file(name)))
+        .collect()
+}
+
+/// Every damage, or one of `every` when not everything is to be run; `OSIER_CAMPAIGN_EVERY` decides too.
+fn some<T>(all: Vec<T>, every: usize) -> Vec<T> {
+    let said = std::env::var("OSIER_CAMPAIGN_EVERY").ok();
+    let every = said.map_or(if whole() { 1 } else { every }, |said| {
+        said.parse().unwrap()
+    });
+    all.into_iter().step_by(every).collect()
+}
+
+/// Runs all damages of a memory.
+fn run(subject: &Subject, damages: Vec<Damage>) -> Outcome {
+    damages
+        .into_par_iter()
+        .map(|damage| judge(&format!("{damage:x?}"), || ask(subject, &damage)))
+        .reduce(Outcome::default, Outcome::join)
+}
+
+fn ask(subject: &Subject, damage: &Damage) -> Option<(Vec<Silent>, bool)> {
+    let mut memory = Patched::new(subject.memory.clone());
+    let mut words = BTreeSet::new();
+    for (pa, bytes) in &damage.writes {
+        memory.write_bytes(*pa, bytes);
+        let last = pa.0 + bytes.len() as u64;
+        words.extend((pa.0 / WORD * WORD..last).step_by(WORD as usize));
+    }
+    let memory: Arc<dyn PhysicalMemory> = Arc::new(memory);
+    // To look for the kernel anew is dear: where a word alone is changed, the kernel stays where it was.
+    let page = damage
+        .writes
+        .iter()
+        .any(|(_, bytes)| bytes.len() as u64 == PAGE_BYTES);
+    let find = whole() && page && words.iter().any(|word| subject.found_by.contains(word));
+    let after = subject.ask(&memory, &subject.parts_of(words.into_iter()), find)?;
+    let told = after.values().any(|answer| !answer.complete);
+    Some((silent(subject, &after, damage), told))
+}
+
+/// The questions whose rows changed without a word.
+fn silent(subject: &Subject, after: &BTreeMap<Part, Answer>, damage: &Damage) -> Vec<Silent> {
+    let mut told = BTreeSet::new();
+    for (part, answer) in after.iter().filter(|(_, answer)| !answer.complete) {
+        told.insert(part.question().word());
+        if part.question().word() == "handles" {
+            // Questions about every process go through the handles.
+            told.extend(["threads", "maps", "pages"]);
+        }
+        let _ = answer;
+    }
+    let mut found: BTreeMap<&'static str, Silent> = BTreeMap::new();
+    for (part, new) in after {
+        let question = part.question().word();
+        let Some(old) = subject.answers.get(part) else {
+            continue;
+        };
+        if told.contains(question) || old.rows == new.rows {
+            continue;
+        }
+        let one = Silent::of(question, &damage.how, &damage.place, old, new);
+        match found.get_mut(question) {
+            Some(first) => first.fields.extend(one.fields),
+            None => {
+                let example = example(subject, damage);
+                let distilled = subject.distilled;
+                found.insert(
+                    question,
+                    Silent {
+                        example,
+                        distilled,
+                        ..one
+                    },
+                );
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+/// The first bytes of a damage, in words.
+fn example(subject: &Subject, damage: &Damage) -> String {
+    let Some((at, bytes)) = damage.writes.first() else {
+        return String::new();
+    };
+    let new = &bytes[..bytes.len().min(8)];
+    let mut old = vec![0; new.len()];
+    let _ = subject.memory.read(*at, &mut old);
+    format!("pa {:#x} {} {old:02x?} -> {new:02x?}", at.0, damage.how)
+}
+
+/// Every page that answers rest on, zeroed.
+fn pages(subject: &Subject, names: &Names) -> Vec<Damage> {
+    let words = subject.read_by.keys().chain(&subject.found_by);
+    let pages: BTreeSet<_> = words.map(|word| PhysAddr(*word).page()).collect();
+    let zero = |pa: PhysAddr| {
+        let within = subject.read_by.range(pa.0..pa.0 + PAGE_BYTES);
+        let named = within.map(|(word, _)| names.name(PhysAddr(*word)));
+        let named = named.map(|name| name.split('.').next().unwrap_or_default().to_owned());
+        let what: BTreeSet<_> = named.filter(|name| name != "(unnamed)").collect();
+        Damage {
+            how: "zero page".to_owned(),
+            place: format!("page of {}", Vec::from_iter(what).join(", ")),
+            writes: vec![(pa, vec![0; PAGE_BYTES as usize])],
+        }
+    };
+    pages.into_iter().map(zero).collect()
+}
+
+/// Writes down what was found and fails when something is silent, has panicked or took long.
+fn conclude(title: &str, outcomes: Vec<(String, Outcome)>) {
+    let mut text = String::new();
+    let mut used = BTreeSet::new();
+    let mut bad = 0;
+    for (name, outcome) in &outcomes {
+        let silent = outcome.unexcused(&mut used);
+        bad += silent.len() + outcome.wrong.len();
+        text += &format!("## {name} {title}: {}\n", outcome.numbers());
+        eprint!(
+            "{text}",
+            text = text
+                .lines()
+                .last()
+                .map(|line| format!("{line}\n"))
+                .unwrap_or_default()
+        );
+        for line in outcome
+            .wrong
+            .iter()
+            .map(|wrong| format!("WRONG {wrong}"))
+            .chain(silent)
+        {
+            text += &line;
+            text.push('\n');
+        }
+    }
+    if whole() && std::env::var_os("OSIER_CAMPAIGN_ONLY").is_none() {
+        let expected = excuses::EXCUSES
+            .iter()
+            .filter(|excuse| excuse.campaign == title);
+        for excuse in expected.filter(|excuse| !used.contains(excuse.why)) {
+            bad += 1;
+            text += &format!("WRONG an excuse that nothing needs: {}\n", excuse.why);
+        }
+    }
+    if let Some(folder) = std::env::var_os("OSIER_CAMPAIGN_REPORT") {
+        std::fs::write(PathBuf::from(folder).join(format!("{title}.txt")), &text).unwrap();
+    }
+    let shown: Vec<_> = text.lines().take(60).collect();
+    assert!(bad == 0, "{title}: {bad} kinds\n{}", shown.join("\n"));
+}
+
+/// What the excuses say stands in the documentation.
+#[test]
+fn excuses_are_written_down() {
+    let file = osier_testkit::data::workspace().join("docs/validation.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    for excuse in excuses::EXCUSES {
+        assert!(
+            text.contains(&format!("- {}", excuse.why)),
+            "{}",
+            excuse.why
+        );
+    }
+}
+
+/// Runs what `damages` makes of each snapshot.
+fn campaign(title: &str, damages: impl Fn(&Subject, &Names) -> Vec<Damage>) {
+    let mut outcomes = Vec::new();
+    for (name, file) in snapshots() {
+        let began = Instant::now();
+        let subject = Subject::of(&name, &file);
+        let names = Names::of(&subject, &*subject.open().osi);
+        let mut outcome = run(&subject, damages(&subject, &names));
+        outcome.wrong.extend(subject.lossy);
+        eprintln!(
+            "{title} {name}: {}, {:.0?}",
+            outcome.numbers(),
+            began.elapsed()
+        );
+        outcomes.push((name, outcome));
+    }
+    conclude(title, outcomes);
+}
+
+#[test]
+fn pages_zeroed() {
+    campaign("pages", |subject, names| some(pages(subject, names), 1));
+}
+
+#[test]
+fn words_replaced() {
+    campaign("words", |subject, names| {
+        some(words::damages(subject, names), 13)
+    });
+}
+
+#[test]
+fn links_forged() {
+    campaign("links", |subject, names| {
+        some(links::damages(subject, names), 3)
+    });
+}
+
+#[test]
+fn files_damaged() {
+    let mut outcomes = Vec::new();
+    for (name, file) in snapshots() {
+        let bytes = std::fs::read(file).unwrap();
+        let container = files::Container { name: "elf", bytes };
+        let harms = files::random(&container.bytes, if whole() { 2_000 } else { 100 });
+        outcomes.push((name, files::run(&container, harms)));
+    }
+    conclude("files", outcomes);
+}
+
+#[test]
+fn compressions_damaged() {
+    let (name, file) = snapshots().remove(0);
+    let subject = Subject::of(&name, &file);
+    let run = |container: &files::Container| {
+        let harms = files::flips(&container.bytes, if whole() { 1_000 } else { 20 });
+        (container.name.to_owned(), files::run(container, harms))
+    };
+    let all = files::compressed(&file, &*subject.memory);
+    conclude("compressions", all.iter().map(run).collect());
+}

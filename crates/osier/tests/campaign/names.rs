@@ -1,0 +1,236 @@
+//! What stands at a word of memory: the structure and the member, told by the profile. Objects are
+//! found from the rows along the pointers that the answers read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use osier::osier_memory::{AddressSpace, PAGE_BYTES, PhysAddr, VirtAddr};
+use osier::osier_osi::Osi;
+use osier::osier_profile::{Kind, OsKind, Profile};
+
+use crate::editor::Editor;
+use crate::subject::{Subject, WORD};
+
+/// Every word that has a name, and the objects.
+#[derive(Default)]
+pub(crate) struct Names {
+    /// The name, and the bytes from the object's start: of two objects that seem to hold a word, it is
+    /// the nearer one's, for a `task_struct` is shorter than its type says.
+    places: BTreeMap<u64, (String, u64)>,
+    /// Objects by the type's name.
+    pub(crate) objects: BTreeMap<String, BTreeSet<VirtAddr>>,
+    tables: BTreeSet<u64>,
+    process_tables: BTreeSet<u64>,
+    symbols: BTreeMap<u64, String>,
+}
+
+impl Names {
+    pub(crate) fn of(subject: &Subject, osi: &dyn Osi) -> Self {
+        let mut names = Self::default();
+        if subject.located.os() != OsKind::Linux {
+            return names;
+        }
+        let editor = Editor::of(subject);
+        let space = subject.space();
+        let profile = &*subject.profile;
+        for (name, _) in profile.symbols() {
+            let va = editor.symbol(name).unwrap_or_default();
+            if let Ok(pa) = space.translate(va) {
+                names.symbols.insert(pa.0, name.clone());
+            }
+            if name == "init_task" {
+                names.follow(subject, profile, &space, "task_struct", va);
+            }
+        }
+        let mut found: Vec<(&str, VirtAddr)> = Vec::new();
+        let mut taskds = Vec::new();
+        let _ = osi.process_handles(&mut |row| {
+            taskds.push(row.taskd);
+            ControlFlow::Continue(())
+        });
+        let _ = osi.modules(&mut |row| {
+            found.push(("module", row.modd));
+            ControlFlow::Continue(())
+        });
+        for taskd in taskds {
+            found.push(("task_struct", taskd));
+            names.arguments(subject, osi, &editor, taskd);
+            let _ = osi.threads(taskd, &mut |row| {
+                found.push(("task_struct", row.task));
+                ControlFlow::Continue(())
+            });
+            let _ = osi.mappings(taskd, &mut |row| {
+                found.push(("vm_area_struct", row.modd));
+                ControlFlow::Continue(())
+            });
+        }
+        for (ty, at) in found {
+            names.follow(subject, profile, &space, ty, at);
+        }
+        names
+    }
+
+    /// Names the words of the object at `at`, and those of what its members point to.
+    fn follow(
+        &mut self,
+        subject: &Subject,
+        profile: &Profile,
+        space: &AddressSpace,
+        ty: &str,
+        at: VirtAddr,
+    ) {
+        let mut todo = vec![(ty.to_owned(), at)];
+        while let Some((ty, at)) = todo.pop() {
+            let Some(found) = profile.find_type(&ty) else {
+                continue;
+            };
+            if !self.objects.entry(ty.clone()).or_default().insert(at) {
+                continue;
+            }
+            self.tables
+                .extend(space.walk(at).steps.iter().map(|step| step.at.page().0));
+            let bytes = found.bytes.max(8);
+            let mut offset = 0;
+            while offset < bytes {
+                let va = at.plus(offset);
+                let in_page = PAGE_BYTES - va.in_page();
+                let Ok(pa) = space.translate(va) else {
+                    offset += in_page;
+                    continue;
+                };
+                let end = (bytes - offset).min(in_page);
+                for (word, _) in subject.read_by.range(pa.0 / WORD * WORD..pa.0 + end) {
+                    let member = offset + (word.wrapping_sub(pa.0));
+                    let Some((name, begin, kind)) = member_at(profile, &ty, member) else {
+                        continue;
+                    };
+                    self.put(*word, format!("{ty}.{name}"), member);
+                    if begin != member {
+                        continue;
+                    }
+                    let Ok(value) = space.read_pointer(at.plus(member)) else {
+                        continue;
+                    };
+                    if let Kind::Pointer { to } = &kind
+                        && value.0 != 0
+                        && !to.is_empty()
+                    {
+                        todo.push((to.clone(), value));
+                    }
+                    if ty == "maple_tree" || name.ends_with("ma_root") {
+                        self.maple(subject, space, value);
+                    }
+                }
+                offset += end;
+            }
+        }
+    }
+
+    fn put(&mut self, word: u64, name: String, from_start: u64) {
+        let nearer = |(_, old): &(String, u64)| from_start < *old;
+        if self.places.get(&word).is_none_or(nearer) {
+            self.places.insert(word, (name, from_start));
+        }
+    }
+
+    /// Names the words of a process's argument vector, and of the tables that lead to it.
+    fn arguments(&mut self, subject: &Subject, osi: &dyn Osi, editor: &Editor<'_>, task: VirtAddr) {
+        let mm = editor.place("task_struct", task, "mm");
+        let mm = mm.and_then(|at| editor.pointer(at)).unwrap_or_default();
+        let bound = |path| {
+            editor
+                .place("mm_struct", mm, path)
+                .and_then(|at| editor.pointer(at))
+        };
+        let (Some(start), Some(end)) = (bound("arg_start"), bound("arg_end")) else {
+            return;
+        };
+        let Some(space) = osi.address_space(task).get().cloned() else {
+            return;
+        };
+        let steps = space.walk(start).steps;
+        self.process_tables
+            .extend(steps.iter().map(|step| step.at.page().0));
+        for at in (start.0 / WORD * WORD..end.0)
+            .step_by(WORD as usize)
+            .take(1 << 16)
+        {
+            if let Ok(pa) = space.translate(VirtAddr(at))
+                && subject.read_by.contains_key(&pa.0)
+            {
+                self.put(pa.0, "argument vector".to_owned(), 0);
+            }
+        }
+    }
+
+    /// Names the words of a maple tree's nodes.
+    fn maple(&mut self, subject: &Subject, space: &AddressSpace, root: VirtAddr) {
+        let mut todo = vec![root];
+        while let Some(tagged) = todo.pop() {
+            let node = VirtAddr(tagged.0 & !0xff);
+            let Ok(pa) = space.translate(node) else {
+                continue;
+            };
+            if tagged.0 & 2 == 0
+                || !self
+                    .objects
+                    .entry("maple_node".to_owned())
+                    .or_default()
+                    .insert(node)
+            {
+                continue;
+            }
+            for (word, _) in subject.read_by.range(pa.0..pa.0 + 256) {
+                let offset = word - pa.0;
+                self.put(*word, "maple_node".to_owned(), offset);
+                if offset % 8 == 0
+                    && let Ok(value) = space.read_pointer(node.plus(offset))
+                    && value.0 & 0xff != 0
+                    && value.0 >> 56 == 0xff
+                {
+                    todo.push(value);
+                }
+            }
+        }
+    }
+
+    /// What to call the word at `pa`.
+    pub(crate) fn name(&self, pa: PhysAddr) -> String {
+        if let Some((name, _)) = self.places.get(&pa.0) {
+            return name.clone();
+        }
+        if self.tables.contains(&pa.page().0) {
+            return "page table of the kernel".to_owned();
+        }
+        if self.process_tables.contains(&pa.page().0) {
+            return "page table of a process".to_owned();
+        }
+        match self.symbols.range(..=pa.0).next_back() {
+            Some((at, name)) if pa.0 - at < 0x800 => {
+                format!("symbol {name}")
+            }
+            _ => "(unnamed)".to_owned(),
+        }
+    }
+}
+
+/// The name, start, kind and size of the member of `ty` at `offset`, structures inside looked into.
+fn member_at(profile: &Profile, ty: &str, offset: u64) -> Option<(String, u64, Kind)> {
+    let found = profile.find_type(ty)?;
+    let covers = |member: &&osier::osier_profile::Member| {
+        u64::try_from(member.offset)
+            .is_ok_and(|from| from <= offset && offset < from + member.bytes.max(1))
+    };
+    let member = found
+        .members()
+        .iter()
+        .filter(covers)
+        .min_by_key(|member| member.bytes)?;
+    let begin = u64::try_from(member.offset).ok()?;
+    if let Kind::Embedded { name } = &member.kind
+        && let Some((inner, at, kind)) = member_at(profile, name, offset - begin)
+    {
+        return Some((format!("{}.{inner}", member.name), begin + at, kind));
+    }
+    Some((member.name.clone(), begin, member.kind.clone()))
+}

@@ -1,0 +1,286 @@
+//! A snapshot to damage: its answers while whole, and which words each answer rests on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use osier::ask::{Question, ask, ask_process};
+use osier::format::json_row;
+use osier::osier_memory::{
+    AddressSpace, Chunk, Fault, Machine, PhysAddr, PhysRun, PhysicalMemory, VirtAddr,
+};
+use osier::osier_osi::WalkEnds;
+use osier::osier_profile::Profile;
+use osier::osier_snapshot::{Snapshot, SnapshotInfo};
+use osier::tables::Row;
+use osier::{Located, Options, ProfileSource, Session, Shared, open_snapshot};
+
+/// Bytes of the words that reads are recorded by.
+pub(crate) const WORD: u64 = 4;
+
+/// A part of an answer that is asked for on its own: what one process says of a question about every
+/// process, or a question whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    Whole(usize),
+    Of(usize, VirtAddr),
+}
+
+impl Part {
+    pub(crate) fn question(self) -> Question {
+        let (Self::Whole(at) | Self::Of(at, _)) = self;
+        Question::ALL[at]
+    }
+}
+
+/// What a question was answered, rows in the order of their text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) rows: Vec<String>,
+    /// Whether it claims that every value was read and every walk closed.
+    pub(crate) complete: bool,
+}
+
+/// Which words were read, for each run of [`WORD`] bytes.
+struct WordRecorder {
+    inner: Arc<dyn PhysicalMemory>,
+    words: Mutex<BTreeSet<u64>>,
+}
+
+impl WordRecorder {
+    fn new(inner: &Arc<dyn PhysicalMemory>) -> Arc<Self> {
+        Arc::new(Self {
+            inner: inner.clone(),
+            words: Mutex::default(),
+        })
+    }
+
+    fn take(&self) -> BTreeSet<u64> {
+        std::mem::take(&mut self.words.lock().unwrap())
+    }
+}
+
+impl PhysicalMemory for WordRecorder {
+    fn runs(&self) -> &[PhysRun] {
+        self.inner.runs()
+    }
+
+    fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
+        let chunk = self.inner.chunk(pa)?;
+        self.words.lock().unwrap().insert(pa.0 / WORD * WORD);
+        // Cut at the word's end, so that each word read is asked for.
+        Ok(chunk.truncated((WORD - pa.0 % WORD) as usize))
+    }
+
+    fn sweep(
+        &self,
+        run: PhysRun,
+        window: usize,
+        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        self.inner.sweep(run, window, visit)
+    }
+}
+
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    pub(crate) memory: Arc<dyn PhysicalMemory>,
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) located: Located,
+    pub(crate) answers: BTreeMap<Part, Answer>,
+    /// Words by the parts of answers that read them.
+    pub(crate) read_by: BTreeMap<u64, Vec<Part>>,
+    /// Words that finding the kernel read.
+    pub(crate) found_by: BTreeSet<u64>,
+    /// Whether it holds only the pages that were asked for when it was made: less than 16 MiB.
+    pub(crate) distilled: bool,
+    /// Parts of answers that are lossy while nothing is damaged; there are none.
+    pub(crate) lossy: Vec<String>,
+    machine: Machine,
+    info: SnapshotInfo,
+    shared: Shared,
+}
+
+impl Subject {
+    /// Opens `file` and asks everything of it.
+    pub(crate) fn of(name: &str, file: &Path) -> Self {
+        let options = Options::default();
+        let Snapshot { machine, info } = open_snapshot(file, &options).unwrap();
+        let shared = Shared::new(&options).unwrap();
+        let memory = machine.memory.clone();
+        let recorder = WordRecorder::new(&memory);
+        let seen = Snapshot {
+            machine: Machine {
+                memory: recorder.clone(),
+                ..machine.clone()
+            },
+            info: info.clone(),
+        };
+        let located = shared.locate(&seen, &[]).unwrap();
+        let (profile, _) = shared.profile(&seen, &located).unwrap();
+        let found_by = recorder.take();
+        let mut subject = Self {
+            name: name.to_owned(),
+            memory,
+            profile,
+            located,
+            answers: BTreeMap::new(),
+            read_by: BTreeMap::new(),
+            found_by,
+            distilled: info.file_bytes < 16 << 20,
+            lossy: Vec::new(),
+            machine,
+            info,
+            shared,
+        };
+        subject.record();
+        subject
+    }
+
+    /// Asks each part of each answer of a session of its own.
+    fn record(&mut self) {
+        let session = self.attach(self.memory.clone(), &self.located).unwrap();
+        let mut taskds = Vec::new();
+        let ends = session.osi.process_handles(&mut |handle| {
+            taskds.push(handle.taskd);
+            ControlFlow::Continue(())
+        });
+        if !ends.is_complete() {
+            self.lossy.push(format!("handles: {ends:x?}"));
+        }
+        let parts = Question::ALL
+            .iter()
+            .enumerate()
+            .flat_map(|(at, question)| match question {
+                Question::Threads | Question::Mappings | Question::Pages => taskds
+                    .iter()
+                    .map(|taskd| Part::Of(at, *taskd))
+                    .collect::<Vec<_>>(),
+                _ => vec![Part::Whole(at)],
+            });
+        for part in parts {
+            let recorder = WordRecorder::new(&self.memory);
+            let session = self.attach(recorder.clone(), &self.located).unwrap();
+            let answer = answer(&session, part);
+            if !answer.complete {
+                // A distilled snapshot does not hold the tables of processes.
+                if part.question() != Question::Pages {
+                    self.lossy.push(format!(
+                        "lossy while whole: {part:?} {:.300}",
+                        answer.rows.concat()
+                    ));
+                }
+                continue;
+            }
+            self.answers.insert(part, answer);
+            for word in recorder.take() {
+                self.read_by.entry(word).or_default().push(part);
+            }
+        }
+    }
+
+    fn snapshot(&self, memory: Arc<dyn PhysicalMemory>) -> Snapshot {
+        Snapshot {
+            machine: Machine {
+                memory,
+                ..self.machine.clone()
+            },
+            info: self.info.clone(),
+        }
+    }
+
+    fn attach(
+        &self,
+        memory: Arc<dyn PhysicalMemory>,
+        located: &Located,
+    ) -> Result<Session, osier::Error> {
+        Session::with(
+            self.snapshot(memory),
+            located.clone(),
+            self.profile.clone(),
+            ProfileSource::Given,
+        )
+    }
+
+    /// A session of the whole snapshot.
+    pub(crate) fn open(&self) -> Session {
+        self.attach(self.memory.clone(), &self.located).unwrap()
+    }
+
+    /// The kernel's address space, whole.
+    pub(crate) fn space(&self) -> AddressSpace {
+        self.open().osi.kernel_space().clone()
+    }
+
+    /// The parts of answers that rest on any of `words`.
+    pub(crate) fn parts_of(&self, words: impl Iterator<Item = u64>) -> BTreeSet<Part> {
+        words
+            .filter_map(|word| self.read_by.get(&word))
+            .flatten()
+            .copied()
+            .collect()
+    }
+
+    /// Asks `parts` of the snapshot with `memory`; `find` also looks for the kernel anew. `None` is a
+    /// refusal in words, which is an answer too.
+    pub(crate) fn ask(
+        &self,
+        memory: &Arc<dyn PhysicalMemory>,
+        parts: &BTreeSet<Part>,
+        find: bool,
+    ) -> Option<BTreeMap<Part, Answer>> {
+        let mut all: Option<BTreeSet<Part>> = None;
+        let mut located = self.located.clone();
+        if find {
+            located = self
+                .shared
+                .locate(&self.snapshot(memory.clone()), &[])
+                .ok()?;
+            let same = located.root() == self.located.root()
+                && located.base() == self.located.base()
+                && located.mode() == self.located.mode();
+            if !same {
+                all = Some(self.answers.keys().copied().collect());
+            }
+            if located.build_id() != self.located.build_id() {
+                return None;
+            }
+        }
+        let parts = all.as_ref().unwrap_or(parts);
+        let session = self.attach(memory.clone(), &located).ok()?;
+        Some(
+            parts
+                .iter()
+                .map(|part| (*part, answer(&session, *part)))
+                .collect(),
+        )
+    }
+}
+
+/// Rows that one part may have before it counts as endless.
+const ROW_LIMIT: usize = 20_000;
+
+fn answer(session: &Session, part: Part) -> Answer {
+    let mut rows = Vec::new();
+    let mut lost = 0;
+    let mut row = |row: &dyn Row| {
+        let mut line = String::new();
+        json_row(row, &mut line);
+        // What was not held against the pid table is as right as it was.
+        rows.push(line.replace("\"list-unchecked\"", "\"both\""));
+        lost += row.losses();
+        assert!(rows.len() < ROW_LIMIT, "{part:?} does not end");
+        ControlFlow::Continue(())
+    };
+    let osi = &*session.osi;
+    let ends: WalkEnds = match part {
+        Part::Whole(_) => ask(osi, part.question(), &mut row),
+        Part::Of(_, taskd) => ask_process(osi, part.question(), taskd, &mut row),
+    };
+    rows.sort();
+    Answer {
+        rows,
+        complete: lost == 0 && ends.is_complete(),
+    }
+}
