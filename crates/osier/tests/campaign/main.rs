@@ -110,7 +110,7 @@ fn ask(subject: &Subject, damage: &Damage) -> Option<(Vec<Silent>, bool)> {
         .writes
         .iter()
         .any(|(_, bytes)| bytes.len() as u64 == PAGE_BYTES);
-    let find = whole() && page && words.iter().any(|word| subject.found_by.contains(word));
+    let find = page && words.iter().any(|word| subject.found_by.contains(word));
     let after = subject.ask(&memory, &subject.parts_of(words.into_iter()), find)?;
     let told = after.values().any(|answer| !answer.complete);
     Some((silent(subject, &after, damage), told))
