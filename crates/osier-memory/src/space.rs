@@ -8,8 +8,10 @@ use crate::paging::{self, NotPresentPolicy, Paging, PolicyWords, Tables, Transla
 use crate::physical::uint;
 use crate::{Cause, Chunk, Fault, Gap, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
 
-/// Entries of the translation cache; a power of two.
+/// Entries of the cache; a power of two.
 const CACHE_ENTRIES: usize = 256;
+/// Entries of the cache of another root, by which little is read: a process's arguments.
+const OTHER_ENTRIES: usize = 16;
 
 /// A virtual address space of a stopped machine.
 ///
@@ -41,17 +43,17 @@ const EMPTY: Cached = Cached {
     bytes: None,
 };
 
-fn empty_cache() -> RefCell<Box<[Cached]>> {
-    RefCell::new(vec![EMPTY; CACHE_ENTRIES].into_boxed_slice())
+fn empty_cache(entries: usize) -> RefCell<Box<[Cached]>> {
+    RefCell::new(vec![EMPTY; entries].into_boxed_slice())
 }
 
 impl Clone for AddressSpace {
     fn clone(&self) -> Self {
-        let mut copy = Self::new(self.memory.clone(), self.mode, self.root, self.policy);
-        copy.a20_mask = self.a20_mask;
-        copy.encryption = self.encryption;
-        copy.words = self.words;
-        copy
+        Self {
+            memory: self.memory.clone(),
+            cache: empty_cache(CACHE_ENTRIES),
+            ..*self
+        }
     }
 }
 
@@ -72,7 +74,7 @@ impl AddressSpace {
             encryption: 0,
             policy,
             words: PolicyWords::default(),
-            cache: empty_cache(),
+            cache: empty_cache(CACHE_ENTRIES),
         }
     }
 
@@ -80,7 +82,7 @@ impl AddressSpace {
     #[must_use]
     pub fn with_policy_words(mut self, words: PolicyWords) -> Self {
         self.words = words;
-        self.cache = empty_cache();
+        self.cache = empty_cache(CACHE_ENTRIES);
         self
     }
 
@@ -88,7 +90,7 @@ impl AddressSpace {
     #[must_use]
     pub fn with_a20_mask(mut self, mask: u64) -> Self {
         self.a20_mask = mask;
-        self.cache = empty_cache(); // what was translated before went through another mask
+        self.cache = empty_cache(CACHE_ENTRIES); // what was translated before went through another mask
         self
     }
 
@@ -98,16 +100,19 @@ impl AddressSpace {
     pub fn with_encryption(mut self, bits: u64) -> Self {
         self.encryption = bits;
         self.root = PhysAddr(self.root.0 & !bits);
-        self.cache = empty_cache(); // what was translated before went through other frames
+        self.cache = empty_cache(CACHE_ENTRIES); // what was translated before went through other frames
         self
     }
 
     /// The space of another root of the same machine, with the same mode and policy.
     #[must_use]
     pub fn with_root(&self, root: PhysAddr) -> Self {
-        let mut other = self.clone();
-        other.root = root;
-        other
+        Self {
+            memory: self.memory.clone(),
+            root,
+            cache: empty_cache(OTHER_ENTRIES),
+            ..*self
+        }
     }
 
     /// The memory behind the tables.
@@ -170,15 +175,17 @@ impl AddressSpace {
         found: impl FnOnce(PhysAddr, Option<&Arc<[u8]>>) -> T,
     ) -> Result<T, Fault> {
         let page = va.page().0;
-        let number = (page >> 12) as usize & CACHE_ENTRIES.wrapping_sub(1);
-        if let Some(hit) = self.cache.borrow().get(number)
-            && hit.page == page
-        {
-            return Ok(found(
-                PhysAddr(hit.frame | va.in_page()),
-                hit.bytes.as_ref(),
-            ));
-        }
+        let number = {
+            let cache = self.cache.borrow();
+            let number = (page >> 12) as usize & cache.len().wrapping_sub(1);
+            if let Some(hit) = cache.get(number)
+                && hit.page == page
+            {
+                let pa = PhysAddr(hit.frame | va.in_page());
+                return Ok(found(pa, hit.bytes.as_ref()));
+            }
+            number
+        };
         let pa = self.lookup(va)?.pa;
         let bytes = self.memory.page(pa);
         let shown = found(pa, bytes.as_ref());
@@ -312,13 +319,11 @@ impl AddressSpace {
             let held = page.and_then(|page| page.get(from..));
             (pa, held.and_then(|held| uint(held, width)))
         })?;
-        match held {
-            Some(value) => Ok(value),
-            None => {
-                let read = self.memory.read_uint(pa, width);
-                read.map_err(|fault| fault.with_va(va))
-            }
+        if let Some(value) = held {
+            return Ok(value);
         }
+        let read = self.memory.read_uint(pa, width);
+        read.map_err(|fault| fault.with_va(va))
     }
 
     /// The pointer at `va`, of the width of this space's mode.
