@@ -227,9 +227,7 @@ pub(crate) fn run(container: &Container, harms: Vec<Harm>) -> Outcome {
         .map(|(number, harm)| {
             let file = Scratch::of(&harm.of(&container.bytes), &format!("{letters}-{number}"));
             judge(&format!("{} {harm:x?}", container.name), || {
-                let Some(after) = said(&file.0) else {
-                    return None;
-                };
+                let after = said(&file.0)?;
                 let told = after.anomalies != before.anomalies;
                 let mut silent = Vec::new();
                 let mut any = told;

@@ -12,11 +12,7 @@ use crate::subject::Subject;
 const NODES: usize = 4_096;
 
 impl Editor<'_> {
-    /// The forward link of a list's node.
-    fn next(&self, node: VirtAddr) -> VirtAddr {
-        node
-    }
-
+    /// The place of a node's backward link; the forward one is the node's first word.
     fn prev(&self, node: VirtAddr) -> VirtAddr {
         node.plus(self.width as u64)
     }
@@ -25,7 +21,7 @@ impl Editor<'_> {
     fn nodes(&self, head: VirtAddr) -> Vec<VirtAddr> {
         let mut nodes = Vec::new();
         let mut at = head;
-        while let Some(next) = self.pointer(self.next(at))
+        while let Some(next) = self.pointer(at)
             && next != head
             && next.0 != 0
             && nodes.len() < NODES
@@ -38,17 +34,11 @@ impl Editor<'_> {
 
     /// Takes `node` out as the kernel would.
     fn unlink(&self, node: VirtAddr) -> Writes {
-        let links = self
-            .pointer(self.next(node))
-            .zip(self.pointer(self.prev(node)));
+        let links = self.pointer(node).zip(self.pointer(self.prev(node)));
         let Some((next, prev)) = links else {
             return Vec::new();
         };
-        [
-            self.put(self.next(prev), next),
-            self.put(self.prev(next), prev),
-        ]
-        .concat()
+        [self.put(prev, next), self.put(self.prev(next), prev)].concat()
     }
 
     /// Every lie about the circular list at `head`.
@@ -75,11 +65,11 @@ impl Editor<'_> {
         );
         let step = nodes.len().div_ceil(most).max(1);
         for (at, &node) in nodes.iter().enumerate().step_by(step) {
-            let (next, prev) = (self.next(node), self.prev(node));
+            let (next, prev) = (node, self.prev(node));
             say("one unlinked", self.unlink(node));
             if let Some(after) = self.pointer(next) {
                 let before = self.pointer(prev).unwrap_or(head);
-                say("one unlinked forwards", self.put(self.next(before), after));
+                say("one unlinked forwards", self.put(before, after));
                 say("one unlinked backwards", self.put(self.prev(after), before));
             }
             say("a loop to itself", self.put(next, node));
@@ -122,10 +112,9 @@ pub(crate) fn damages(subject: &Subject, names: &Names) -> Vec<Damage> {
     let editor = Editor::of(subject);
     let objects = |ty: &str| names.objects.get(ty).into_iter().flatten().copied();
     let mut all = Vec::new();
-    if let Some(init) = editor.symbol("init_task") {
-        if let Some(head) = editor.place("task_struct", init, "tasks") {
-            all.extend(editor.list("task list", head, 80));
-        }
+    let init = editor.symbol("init_task").unwrap_or_default();
+    if let Some(head) = editor.place("task_struct", init, "tasks") {
+        all.extend(editor.list("task list", head, 80));
     }
     if let Some(head) = editor.symbol("modules") {
         all.extend(editor.list("module list", head, 80));

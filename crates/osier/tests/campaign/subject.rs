@@ -84,7 +84,6 @@ impl PhysicalMemory for WordRecorder {
 }
 
 pub(crate) struct Subject {
-    pub(crate) name: String,
     pub(crate) memory: Arc<dyn PhysicalMemory>,
     pub(crate) profile: Arc<Profile>,
     pub(crate) located: Located,
@@ -104,7 +103,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Opens `file` and asks everything of it.
-    pub(crate) fn of(name: &str, file: &Path) -> Self {
+    pub(crate) fn of(file: &Path) -> Self {
         let options = Options::default();
         let Snapshot { machine, info } = open_snapshot(file, &options).unwrap();
         let shared = Shared::new(&options).unwrap();
@@ -121,7 +120,6 @@ impl Subject {
         let (profile, _) = shared.profile(&seen, &located).unwrap();
         let found_by = recorder.take();
         let mut subject = Self {
-            name: name.to_owned(),
             memory,
             profile,
             located,
