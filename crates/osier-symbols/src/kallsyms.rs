@@ -33,6 +33,8 @@ const PER_MARKER: usize = 256;
 const MAX_SYMBOLS: usize = 4 << 20;
 /// Bytes of the longest compressed name, its length included.
 const MAX_NAME: usize = 1026;
+/// Bytes between two markers: 256 names of 2 bytes and more.
+const MARKER_STEPS: std::ops::Range<u64> = 512..(PER_MARKER * MAX_NAME) as u64;
 /// Bytes of padding before a table: less than the most that tables were ever aligned to.
 const MAX_PADDING: usize = 16;
 /// Bytes of the token index.
@@ -475,11 +477,8 @@ fn find_markers(before: &[u8], width: usize) -> Option<(Vec<u32>, usize)> {
                 .fold(0, |word, byte| word << 8 | u64::from(*byte))
         })
         .collect();
-    // A step is 256 names of 2 bytes and more.
     let step_fits = |pair: &[u64]| match pair {
-        [a, b] => {
-            (PER_MARKER as u64 * 2..(PER_MARKER * MAX_NAME) as u64).contains(&b.wrapping_sub(*a))
-        }
+        [a, b] => MARKER_STEPS.contains(&b.wrapping_sub(*a)),
         _ => false,
     };
     for (at, _) in words.iter().enumerate().rev().filter(|(_, w)| **w == 0) {

@@ -54,7 +54,9 @@ pub(super) fn known_kernels(machine: &Machine, known: &[Known]) -> Vec<Candidate
     let linked = known.iter().filter(|kernel| kernel.pointer_bytes == 4);
     let linked = linked.map(|kernel| kernel.text & 0x3fff_ffff);
     let odd: HashSet<u64> = linked.filter(|at| at % IMAGE_ALIGN != 0).collect();
-    odd.into_iter().for_each(|at| look(PhysAddr(at)));
+    for at in odd {
+        look(PhysAddr(at));
+    }
     found
 }
 

@@ -47,7 +47,7 @@ pub(super) fn near(machine: &Machine) -> Vec<Candidate> {
                 all.extend(any_mode(*root, "the table root of the last time"));
             }
             Hint::TableRoot(root) => {
-                all.extend(any_mode(*root, "the table root that the headers name"))
+                all.extend(any_mode(*root, "the table root that the headers name"));
             }
             Hint::CrashDump(dump) if virtual_blocks => all.push(Candidate {
                 mode: match dump.machine_type {

@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_page_is_looked_at_once_and_what_the_file_lacks_not_at_all() {
         let mut memory = MemoryBuilder::new(PhysAddr(0));
-        memory.write_bytes(PhysAddr(0x10_0000), &[0; 0x8000]);
+        memory.write_bytes(PhysAddr(0x10_0000), &vec![0; 0x8000]);
         memory.write_bytes(PhysAddr(0x10_5000), b"MZ");
         let memory = Counted(memory, AtomicUsize::new(0));
         let mut pages = Pages::default();
