@@ -194,7 +194,7 @@ fn each_failure_is_one_row_and_everything_else_is_complete() {
             "the reader panicked: a reader gave up",
         ),
         ("e-good.elf", Status::Complete, ""),
-        ("notes.txt", Status::Skipped, "no known format"),
+        ("notes.txt", Status::Skipped, "a text file"),
         ("missing.elf", Status::Failed, "No such file"),
     ];
     let names: Vec<(String, Status)> = wanted.iter().map(|w| (w.0.to_owned(), w.1)).collect();

@@ -21,6 +21,11 @@ const HYPER_V: &str =
     "convert the saved machine to a crash dump with Microsoft's vm2dmp or with LiveCloudKd";
 const BESIDE: &str = "it holds no memory: give the file beside it that does";
 
+/// Whether this way out is that of a file which is no dump of anything, such as a document.
+pub(crate) fn is_no_dump(way_out: &str) -> bool {
+    way_out.starts_with(NO_DUMP)
+}
+
 /// A mark: its place in the file, its bytes, the format's name and the way out.
 type Mark = (usize, &'static [u8], &'static str, &'static str);
 

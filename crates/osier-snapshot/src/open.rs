@@ -285,8 +285,16 @@ fn by_content(input: Input<'_>) -> Result<Snapshot, OpenError> {
         return (reader.open)(input);
     }
     if let Some((format, way_out)) = foreign::recognise(head) {
+        let path = input.path.to_owned();
+        if foreign::is_no_dump(way_out) {
+            return Err(OpenError::NotASnapshot {
+                path,
+                found: format.to_owned(),
+                way_out: way_out.to_owned(),
+            });
+        }
         return Err(OpenError::Unsupported {
-            path: input.path.to_owned(),
+            path,
             format,
             way_out,
         });
