@@ -1,7 +1,7 @@
 //! A test program whose tests need what not every clone has: such a test is *ignored*, with the
 //! reason, where it cannot run. Rust's own harness decides that when it compiles.
 //!
-//! The program has `harness = false` in its crate's manifest, and [`trials!`] in place of `#[test]`:
+//! The program has `harness = false` in its crate's manifest, and [`trials!`](macro@crate::trials) in place of `#[test]`:
 //!
 //! ```no_run
 //! use osier_testkit::need::{self, Real};
@@ -45,7 +45,7 @@ macro_rules! trials {
     };
 }
 
-/// Ends a test of [`trials!`] that finds out as it runs that it cannot: it is ignored.
+/// Ends a test of [`trials!`](macro@crate::trials) that finds out as it runs that it cannot: it is ignored.
 #[macro_export]
 macro_rules! ignore {
     ($($reason:tt)+) => {
@@ -79,7 +79,7 @@ impl<F: FnOnce(&Real) + Send + 'static> Test<Real> for F {
     }
 }
 
-/// The tests of a program; [`trials!`] fills it.
+/// The tests of a program; [`trials!`](macro@crate::trials) fills it.
 #[derive(Default)]
 pub struct Trials(Vec<(String, Option<String>, Body)>);
 
