@@ -105,13 +105,13 @@ fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(Session, Ou
     Ok((session, out))
 }
 
-/// The process with this pid: its `taskd`.
-fn process(session: &Session, pid: u32) -> anyhow::Result<(VirtAddr, WalkEnds)> {
+/// The processes with this pid, by `taskd`: at least one, and several only when a pid lies.
+fn processes(session: &Session, pid: u32) -> anyhow::Result<(Vec<VirtAddr>, WalkEnds)> {
     let (found, ends) = by_pid(&*session.osi, pid);
-    match found.first() {
-        Some(&taskd) => Ok((taskd, ends)),
-        None if ends.is_complete() => anyhow::bail!("no process has pid {pid}"),
-        None => anyhow::bail!("no process with pid {pid} was found, and the list is incomplete"),
+    match found.len() {
+        1.. => Ok((found, ends)),
+        _ if ends.is_complete() => anyhow::bail!("no process has pid {pid}"),
+        _ => anyhow::bail!("no process with pid {pid} was found, and the list is incomplete"),
     }
 }
 

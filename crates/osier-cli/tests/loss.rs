@@ -13,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use command::lie::Lie;
 use command::run;
 
 const NOTE: &str = "a QEMU note is not a processor's state of version 1";
@@ -137,6 +138,36 @@ fn the_manifest_says_what_the_file_lacks() {
     let entry: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!(entry["status"], "partial");
     assert_eq!(entry["why"][0], format!("the file: {NOTE}"));
+}
+
+/// One loss, the same exit status: a process that says of itself what cannot be.
+#[test]
+fn commands_agree_about_one_loss() {
+    let folder = folder("agree");
+    let lies: [(&str, &[u8]); 2] = [("real_parent", &[0; 8]), ("tgid", &[0xff; 4])];
+    let through_processes = [
+        "handles SNAP",
+        "threads SNAP",
+        "maps SNAP",
+        "maps SNAP --pid 1",
+    ];
+    for (member, value) in lies {
+        let mut lie = Lie::of("deb12-6.1-amd64-events-a");
+        let task = lie.task(100);
+        lie.poke(task, ("task_struct", member), value);
+        let snapshot = lie.write(&folder.join(format!("{member}.elf")));
+        check(&["ps SNAP", "osi-test SNAP"], &snapshot, "incomplete: ");
+        for line in through_processes {
+            let said = run(words(line, &snapshot), CACHE);
+            assert_eq!(said.status.code(), Some(3), "{line}: {}", errors(&said));
+        }
+        // The bytes of `osi-test` are PANDA's.
+        let printed = run(words("osi-test SNAP", &snapshot), CACHE).stdout;
+        let text = String::from_utf8(printed).unwrap();
+        assert!(text.ends_with(
+            "No mapped kernel modules.\n\n-------------------------------------------------\n\n"
+        ));
+    }
 }
 
 /// What no answer suffers from is told by `info` alone.

@@ -51,6 +51,13 @@ pub enum WalkEnd {
         /// Rows that only the second names.
         only_second: usize,
     },
+    /// What was walked says of itself what cannot be, in values that the answer does not show.
+    Implausible {
+        /// The first node that does.
+        at: VirtAddr,
+        /// How many values of all nodes.
+        values: usize,
+    },
     /// The walk could not start: its head or a value it needs is not to be had.
     NoStart {
         /// What was missing, in words.
@@ -76,6 +83,7 @@ impl WalkEnd {
             Self::Limit { .. } => "limit",
             Self::Stopped => "stopped",
             Self::Disagreement { .. } => "disagreement",
+            Self::Implausible { .. } => "implausible",
             Self::NoStart { .. } => "no-start",
         }
     }

@@ -4,10 +4,10 @@ use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Osi, WalkEnds};
+use osier_osi::{Absent, Handle, Osi, Process, WalkEnd, WalkEnds, Why};
 
 use crate::format::{json_end, json_row};
-use crate::tables::Row;
+use crate::tables::{Cell, Row};
 
 /// A question that has rows for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,64 @@ pub fn ask(
 /// through, is walked once.
 pub struct Asker<'a> {
     osi: &'a dyn Osi,
-    processes: OnceCell<(Vec<VirtAddr>, WalkEnds)>,
+    processes: OnceCell<Listed>,
+}
+
+/// The processes, for answers that go through them and do not show their rows.
+#[derive(Default)]
+pub(crate) struct Listed {
+    handles: Vec<Handle>,
+    ends: WalkEnds,
+    /// The first process with a value that cannot be right, and how many there are of all.
+    implausible: Option<(VirtAddr, usize)>,
+}
+
+impl Listed {
+    /// Walks the processes. With `row` each is shown, which may end the walk early.
+    pub(crate) fn of(osi: &dyn Osi, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> Self {
+        let mut listed = Self::default();
+        listed.ends = osi.processes(&mut |process| {
+            let taskd = process.taskd;
+            let (first, before) = listed.implausible.unwrap_or((taskd, 0));
+            match implausible(&process) {
+                0 => {}
+                values => listed.implausible = Some((first, before.saturating_add(values))),
+            }
+            listed.handles.push(Handle {
+                taskd,
+                asid: process.asid.clone(),
+            });
+            row(process)
+        });
+        listed
+    }
+
+    /// How the walk ended, for an answer that does not show the processes' values: that one of them
+    /// cannot be right is an ending, so that every answer over one loss is as incomplete as `ps`.
+    pub(crate) fn ends(&self) -> WalkEnds {
+        let mut ends = self.ends.clone();
+        if let Some((at, values)) = self.implausible {
+            ends.add(PROCESSES, WalkEnd::Implausible { at, values });
+        }
+        ends
+    }
+}
+
+/// The name, in endings, of what is walked for answers that do not show processes.
+const PROCESSES: &str = "processes";
+
+/// Number of values of a process that cannot be right.
+fn implausible(process: &Process) -> usize {
+    let is = |cell: &Cell<'_>| {
+        matches!(
+            cell,
+            Cell::Absent(Absent {
+                why: Why::Implausible { .. },
+                ..
+            })
+        )
+    };
+    process.cells().iter().filter(|cell| is(cell)).count()
 }
 
 impl<'a> Asker<'a> {
@@ -105,8 +162,28 @@ impl<'a> Asker<'a> {
         row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
     ) -> WalkEnds {
         match question {
-            Question::Processes => self.osi.processes(&mut |process| row(&process)),
-            Question::Handles => self.osi.process_handles(&mut |handle| row(&handle)),
+            Question::Processes => {
+                let mut stopped = false;
+                let listed = Listed::of(self.osi, &mut |process| {
+                    let flow = row(&process);
+                    stopped = flow.is_break();
+                    flow
+                });
+                let ends = listed.ends.clone();
+                if !stopped {
+                    // Another question about the processes need not walk again.
+                    let _ = self.processes.set(listed);
+                }
+                ends
+            }
+            Question::Handles => {
+                let listed = self.listed();
+                let mut handles = listed.handles.iter();
+                match handles.try_for_each(|handle| row(handle)) {
+                    ControlFlow::Continue(()) => listed.ends(),
+                    ControlFlow::Break(()) => stopped(&listed.ends()),
+                }
+            }
             Question::Current => self.osi.current(&mut |current| row(&current)),
             Question::Modules => self.osi.modules(&mut |module| row(&module)),
             Question::Threads | Question::Mappings | Question::Pages => {
@@ -115,16 +192,21 @@ impl<'a> Asker<'a> {
         }
     }
 
+    fn listed(&self) -> &Listed {
+        let walk = || Listed::of(self.osi, &mut |_| ControlFlow::Continue(()));
+        self.processes.get_or_init(walk)
+    }
+
     fn of_every_process(
         &self,
         question: Question,
         row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
     ) -> WalkEnds {
-        let (taskds, ends) = self.processes.get_or_init(|| taskds(self.osi));
-        let mut ends = ends.clone();
+        let listed = self.listed();
+        let mut ends = listed.ends();
         let mut stopped = false;
-        for &taskd in taskds {
-            ends.join(ask_process(self.osi, question, taskd, &mut |one| {
+        for handle in &listed.handles {
+            ends.join(ask_process(self.osi, question, handle.taskd, &mut |one| {
                 let flow = row(one);
                 stopped = flow.is_break();
                 flow
@@ -189,24 +271,34 @@ pub fn ask_process(
     }
 }
 
-/// Every process's `taskd`, in the list's order.
-fn taskds(osi: &dyn Osi) -> (Vec<VirtAddr>, WalkEnds) {
-    let mut found = Vec::new();
-    let ends = osi.process_handles(&mut |handle| {
-        found.push(handle.taskd);
-        ControlFlow::Continue(())
-    });
-    (found, ends)
+/// The endings of a walk whose rows the caller did not want all of.
+fn stopped(ends: &WalkEnds) -> WalkEnds {
+    let mut all = WalkEnds::one(PROCESSES, WalkEnd::Stopped);
+    for (walk, end) in ends.bad() {
+        all.add(walk, end.clone());
+    }
+    all
+}
+
+/// The `taskd` of every process, in the list's order, and how the walk of them ended; see
+/// [`WalkEnd::Implausible`].
+pub fn taskds(osi: &dyn Osi) -> (Vec<VirtAddr>, WalkEnds) {
+    let listed = Listed::of(osi, &mut |_| ControlFlow::Continue(()));
+    let ends = listed.ends();
+    (
+        listed.handles.iter().map(|handle| handle.taskd).collect(),
+        ends,
+    )
 }
 
 /// The processes with this pid (several only when the list is damaged), by `taskd`.
 pub fn by_pid(osi: &dyn Osi, pid: u32) -> (Vec<VirtAddr>, WalkEnds) {
     let mut found = Vec::new();
-    let ends = osi.processes(&mut |process| {
+    let listed = Listed::of(osi, &mut |process| {
         if process.pid.value() == Some(pid) {
             found.push(process.taskd);
         }
         ControlFlow::Continue(())
     });
-    (found, ends)
+    (found, listed.ends())
 }

@@ -8,9 +8,10 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Current, Mapping, Module, Osi, Process, ProcessExtra, Seen, WalkEnds};
+use osier_osi::{Absent, Current, Mapping, Module, Osi, Process, ProcessExtra, Seen, WalkEnds};
 use osier_profile::OsKind;
 
+use crate::ask::Listed;
 use crate::order::{Order, arrange};
 
 const RULE: &str = "-------------------------------------------------";
@@ -26,8 +27,25 @@ pub enum Sentinel {
     LeftOut,
 }
 
-/// Prints what PANDA would at this instant: both parts. Returns how the walks ended, for PANDA's
-/// text has no place to say it.
+/// How complete the text is, for PANDA's has no place to say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// How the walks ended.
+    pub ends: WalkEnds,
+    /// Number of values that the text should show and that were lost on the way.
+    pub lost: usize,
+}
+
+impl Printed {
+    /// Notes whether a value that is shown was lost.
+    fn note<T>(&mut self, value: &Seen<T>) {
+        if value.absence().is_some_and(Absent::is_loss) {
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+}
+
+/// Prints what PANDA would at this instant: both parts. Returns how complete that is.
 ///
 /// # Errors
 ///
@@ -37,17 +55,20 @@ pub fn osi_test(
     pointer_bytes: u8,
     sentinel: Sentinel,
     out: &mut dyn Write,
-) -> io::Result<WalkEnds> {
+) -> io::Result<Printed> {
     let windows = osi.kernel().os == OsKind::Windows;
-    let mut ends = WalkEnds::default();
+    let mut printed = Printed::default();
     let mut current: Option<Current> = None;
-    ends.join(osi.current(&mut |row| {
+    printed.ends.join(osi.current(&mut |row| {
         current = Some(row);
         ControlFlow::Break(())
     }));
     let process = current.as_ref().and_then(|row| row.process.get());
     let thread = current.as_ref().and_then(|row| row.thread.get());
 
+    if let Some(row) = &current {
+        printed.note(&row.process);
+    }
     match process {
         Some(process) => {
             // PANDA names the running thread of Linux, and names nothing when the pid is 0.
@@ -55,6 +76,9 @@ pub fn osi_test(
                 Some(thread) if !windows => &thread.name,
                 _ => &process.name,
             };
+            printed.note(name);
+            printed.note(&process.pid);
+            printed.note(&process.ppid);
             let pid = process.pid.value().unwrap_or(0);
             out.write_all(b"Current process: ")?;
             let shown = called(name, windows);
@@ -66,10 +90,11 @@ pub fn osi_test(
     writeln!(out)?;
 
     let mut processes = Vec::new();
-    ends.join(osi.processes(&mut |row| {
+    let listed = Listed::of(osi, &mut |row| {
         processes.push(row);
         ControlFlow::Continue(())
-    }));
+    });
+    printed.ends.join(listed.ends());
     // PANDA walks the list alone.
     processes.retain(|row| !row.found_by.is_off_the_list());
     if windows {
@@ -84,6 +109,9 @@ pub fn osi_test(
     } else {
         writeln!(out, "Process list ({} procs):", processes.len())?;
         for process in &processes {
+            printed.note(&process.name);
+            printed.note(&process.pid);
+            printed.note(&process.ppid);
             out.write_all(b"  ")?;
             padded(&called(&process.name, windows), 16, out)?;
             let (pid, parent) = (process.pid.value(), process.ppid.value());
@@ -94,10 +122,12 @@ pub fn osi_test(
 
     let mut libraries = Vec::new();
     if let Some(process) = process {
-        ends.join(osi.panda_mappings(process.taskd, &mut |row| {
-            libraries.push(row);
-            ControlFlow::Continue(())
-        }));
+        printed
+            .ends
+            .join(osi.panda_mappings(process.taskd, &mut |row| {
+                libraries.push(row);
+                ControlFlow::Continue(())
+            }));
     }
     // The gate page is no mapping of the process's own, and PANDA lists those only.
     libraries.retain(|row| !row.modd.is_null());
@@ -105,17 +135,25 @@ pub fn osi_test(
         writeln!(out, "No mapped dynamic libraries.")?;
     } else {
         let heap = process.map(|process| osi.heap_bounds(process.taskd));
+        if let Some(heap) = &heap {
+            printed.note(heap);
+        }
         let heap = heap.and_then(|bounds| bounds.value());
         writeln!(out, "Dynamic libraries list ({} libs):", libraries.len())?;
         for library in &libraries {
             let (base, size) = (library.base.value(), library.size.value());
+            printed.note(&library.base);
+            printed.note(&library.size);
             if windows {
+                printed.note(&library.name);
+                printed.note(&library.file);
                 // What is paged out is an empty string.
                 let or_empty = |name: &'_ Seen<Vec<u8>>| name.get().cloned().unwrap_or_default();
                 let (name, file) = (or_empty(&library.name), or_empty(&library.file));
                 write_image(base, size, (&name, &file), pointer_bytes, out)?;
             } else {
                 let file = osi.panda_file(library.modd);
+                printed.note(&file);
                 let names = panda_name(library, file.get().map(Vec::as_slice), heap);
                 write_image(base, size, names, pointer_bytes, out)?;
             }
@@ -123,13 +161,13 @@ pub fn osi_test(
     }
     writeln!(out)?;
     if windows {
-        ends.join(write_modules(osi, pointer_bytes, sentinel, out)?);
+        write_modules(osi, pointer_bytes, sentinel, out, &mut printed)?;
     } else {
         // osi_linux registers no answer for modules.
         writeln!(out, "No mapped kernel modules.")?;
     }
     write!(out, "\n{RULE}\n\n")?;
-    Ok(ends)
+    Ok(printed)
 }
 
 /// The kernel modules of Windows, the head of their list as the last of them.
@@ -138,12 +176,18 @@ fn write_modules(
     pointer_bytes: u8,
     sentinel: Sentinel,
     out: &mut dyn Write,
-) -> io::Result<WalkEnds> {
+    printed: &mut Printed,
+) -> io::Result<()> {
     let mut modules: Vec<Module> = Vec::new();
     let ends = osi.modules(&mut |row| {
+        printed.note(&row.name);
+        printed.note(&row.file);
+        printed.note(&row.base);
+        printed.note(&row.size);
         modules.push(row);
         ControlFlow::Continue(())
     });
+    printed.ends.join(ends);
     if sentinel == Sentinel::Shown
         && let Seen::Is(mut last) = osi.panda_last_module()
     {
@@ -156,8 +200,7 @@ fn write_modules(
         modules.push(last);
     }
     if modules.is_empty() {
-        writeln!(out, "No mapped kernel modules.")?;
-        return Ok(ends);
+        return writeln!(out, "No mapped kernel modules.");
     }
     writeln!(out, "Kernel module list ({} modules):", modules.len())?;
     for module in &modules {
@@ -166,7 +209,7 @@ fn write_modules(
         let (base, size) = (module.base.value(), module.size.value());
         write_image(base, size, (&name, &file), pointer_bytes, out)?;
     }
-    Ok(ends)
+    Ok(())
 }
 
 fn has_peb(process: &Process) -> bool {

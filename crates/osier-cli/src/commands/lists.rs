@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use osier::Session;
-use osier::ask::{Question, ask, ask_process};
+use osier::ask::{Question, ask, ask_process, taskds};
 use osier::osier_memory::VirtAddr;
 use osier::osier_osi::{Mapping, MappingKind, WalkEnds};
 
-use super::{flow, open, process};
+use super::{flow, open, processes};
 use crate::args::{KindArg, MapsArgs, OutputArgs, SnapshotArgs};
 use crate::failure::Outcome;
 use crate::output::Output;
@@ -25,10 +25,12 @@ pub(super) fn run(
             flow(out.row(row), &mut written)
         }),
         Some(pid) => {
-            let (taskd, mut ends) = process(&session, pid)?;
-            ends.join(ask_process(&*session.osi, question, taskd, &mut |row| {
-                flow(out.row(row), &mut written)
-            }));
+            let (taskds, mut ends) = processes(&session, pid)?;
+            for taskd in taskds {
+                ends.join(ask_process(&*session.osi, question, taskd, &mut |row| {
+                    flow(out.row(row), &mut written)
+                }));
+            }
             ends
         }
     };
@@ -53,24 +55,16 @@ pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outco
         kind && args.at.is_none_or(|at| may_hold(row, at))
     };
     let mut written = Ok(());
-    let ends = if let Some(pid) = args.pid {
-        let (taskd, mut ends) = process(&session, pid)?;
-        ends.join(maps_of(&session, taskd, &wanted, &mut out, &mut written));
-        ends
-    } else {
-        let mut taskds = Vec::new();
-        let mut ends = session.osi.process_handles(&mut |handle| {
-            taskds.push(handle.taskd);
-            ControlFlow::Continue(())
-        });
-        for taskd in taskds {
-            ends.join(maps_of(&session, taskd, &wanted, &mut out, &mut written));
-            if written.is_err() {
-                break;
-            }
-        }
-        ends
+    let (asked, mut ends) = match args.pid {
+        Some(pid) => processes(&session, pid)?,
+        None => taskds(&*session.osi),
     };
+    for taskd in asked {
+        ends.join(maps_of(&session, taskd, &wanted, &mut out, &mut written));
+        if written.is_err() {
+            break;
+        }
+    }
     written?;
     Ok(out.finish(&ends)?)
 }

@@ -13,11 +13,12 @@ pub(super) fn run(args: &OsiTestArgs, output: &OutputArgs) -> anyhow::Result<Out
     } else {
         Sentinel::Shown
     };
-    let ends = osi_test(
+    let printed = osi_test(
         &*session.osi,
         session.pointer_bytes(),
         sentinel,
         out.writer(),
     )?;
-    Ok(out.conclude(&ends)?)
+    out.lose(printed.lost);
+    Ok(out.conclude(&printed.ends)?)
 }

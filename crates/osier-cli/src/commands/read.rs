@@ -8,7 +8,7 @@ use osier::osier_memory::{AddressSpace, Gap, PhysAddr, VirtAddr};
 use osier::osier_osi::{Seen, WalkEnds};
 use osier::{Session, format::describe_absence};
 
-use super::{open, process};
+use super::{open, processes};
 use crate::args::{Format, OutputArgs, ReadArgs};
 use crate::failure::Outcome;
 
@@ -25,10 +25,11 @@ enum From {
 
 pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let (session, mut out) = open(&args.snapshot, output)?;
-    let from = if args.phys {
-        From::Physical
+    let (from, ends) = if args.phys {
+        (From::Physical, WalkEnds::default())
     } else {
-        From::Virtual(space(&session, args.pid)?)
+        let (space, ends) = space(&session, args.pid)?;
+        (From::Virtual(space), ends)
     };
     // A dump when it is asked for by --format table, or for a terminal.
     let dump = match output.format {
@@ -64,7 +65,7 @@ pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcom
         }
         done = done.wrapping_add(n);
     }
-    Ok(out.conclude(&WalkEnds::default())?)
+    Ok(out.conclude(&ends)?)
 }
 
 /// Writes a line to standard error. Nobody is left to tell when it is closed.
@@ -73,14 +74,23 @@ fn eprintln_quiet(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The address space of a process, or of the kernel.
-pub(super) fn space(session: &Session, pid: Option<u32>) -> anyhow::Result<AddressSpace> {
+/// The address space of a process, or of the kernel, and how the walk ended that found the process.
+pub(super) fn space(
+    session: &Session,
+    pid: Option<u32>,
+) -> anyhow::Result<(AddressSpace, WalkEnds)> {
     let Some(pid) = pid else {
-        return Ok(session.osi.kernel_space().clone());
+        return Ok((session.osi.kernel_space().clone(), WalkEnds::default()));
     };
-    let (taskd, _) = process(session, pid)?;
-    match session.osi.address_space(taskd) {
-        Seen::Is(space) => Ok(space),
+    let (taskds, ends) = processes(session, pid)?;
+    let [taskd] = taskds.as_slice() else {
+        bail!(
+            "{} processes have pid {pid}: it is not known which one is meant",
+            taskds.len()
+        );
+    };
+    match session.osi.address_space(*taskd) {
+        Seen::Is(space) => Ok((space, ends)),
         Seen::Not(absent) => bail!(
             "process {pid} has no address space to read by: {}",
             describe_absence(&absent)

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use osier::osier_memory::{VirtAddr, Walk};
-use osier::osier_osi::WalkEnds;
 
 use super::open;
 use super::read::space;
@@ -12,7 +11,7 @@ use crate::failure::Outcome;
 
 pub(super) fn run(args: &TranslateArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let (session, mut out) = open(&args.snapshot, output)?;
-    let space = space(&session, args.pid)?;
+    let (space, ends) = space(&session, args.pid)?;
     let (format, digits) = (
         out.format(),
         usize::from(session.pointer_bytes()).saturating_mul(2),
@@ -44,7 +43,7 @@ pub(super) fn run(args: &TranslateArgs, output: &OutputArgs) -> anyhow::Result<O
         text.push_str("\n]\n");
     }
     out.text(text.as_bytes())?;
-    Ok(out.conclude(&WalkEnds::default())?)
+    Ok(out.conclude(&ends)?)
 }
 
 /// What the paging level is called.

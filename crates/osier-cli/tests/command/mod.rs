@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses what it needs")]
 
+pub(crate) mod lie;
+
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -236,6 +236,9 @@ pub fn json_ending(walk: &str, end: &WalkEnd, into: &mut String) {
                 ",\"only_first\":{only_first},\"only_second\":{only_second}"
             );
         }
+        WalkEnd::Implausible { at, values } => {
+            let _ = write!(into, ",\"at\":\"{at}\",\"values\":{values}");
+        }
         WalkEnd::NoStart { missing, fault } => {
             into.push_str(",\"missing\":");
             json_string(missing, into);

@@ -36,6 +36,16 @@ pub fn describe_end(walk: &str, end: &WalkEnd) -> String {
         } => format!(
             "disagrees: {between}; {only_first} only in the first, {only_second} only in the second"
         ),
+        WalkEnd::Implausible { at, values } => {
+            let values = if *values == 1 {
+                "1 value"
+            } else {
+                &format!("{values} values")
+            };
+            format!(
+                "cannot be trusted: {values} cannot be right, the first of {at} (`ps` shows them)"
+            )
+        }
         WalkEnd::NoStart { missing, fault } => match fault {
             Some(fault) => format!("cannot start: {missing}: {fault}"),
             None => format!("cannot start: {missing}"),

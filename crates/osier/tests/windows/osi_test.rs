@@ -85,8 +85,8 @@ fn check(layout: &Layout, plan: Plan, what: &str) {
     let bytes = machine.plan.paging.pointer_bytes();
     for (sentinel, shown) in [(Sentinel::Shown, true), (Sentinel::LeftOut, false)] {
         let mut out = Vec::new();
-        let ends = osi_test(&osi, bytes, sentinel, &mut out).unwrap();
-        assert!(ends.is_complete(), "{what}: {ends:?}");
+        let printed = osi_test(&osi, bytes, sentinel, &mut out).unwrap();
+        assert!(printed.ends.is_complete(), "{what}: {printed:?}");
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out, expected(&machine.plan, shown), "{what}");
     }
@@ -127,8 +127,8 @@ fn of_a_process_that_is_on_no_list() {
     let machine = plan.write(&layout.profile);
     let osi = attach(layout, &machine.machine());
     let mut out = Vec::new();
-    let ends = osi_test(&osi, 4, Sentinel::LeftOut, &mut out).unwrap();
-    assert!(!ends.is_complete(), "the table of ids disagrees");
+    let printed = osi_test(&osi, 4, Sentinel::LeftOut, &mut out).unwrap();
+    assert!(!printed.ends.is_complete(), "the table of ids disagrees");
     let mut listed = machine.plan.clone();
     listed
         .processes
