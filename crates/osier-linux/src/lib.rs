@@ -36,6 +36,6 @@ mod vma;
 mod wanted;
 
 pub use attach::{AttachError, Linux};
-pub use locate::{Known, LocateError, Located, find_vmcoreinfo, glance, locate, locate_by};
+pub use locate::{Known, LocateError, Located, again, find_vmcoreinfo, glance, locate, locate_by};
 pub use policy::linux_policy;
 pub use wanted::WANTED;

@@ -131,6 +131,12 @@ pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError
     }
 }
 
+/// As [`locate`], but only a kernel met before, through the table root of the last time: a few reads
+/// decide.
+pub fn again(machine: &Machine, known: &[Known]) -> Option<Located> {
+    Finder::new(machine, known).last()
+}
+
 /// As [`locate`], but only by what headers and registers say, and by kernels met before at the places
 /// that can hold one. A machine of another operating system is told at little cost.
 pub fn glance(machine: &Machine, known: &[Known]) -> Option<Located> {
@@ -204,18 +210,24 @@ impl<'a> Finder<'a> {
         }
     }
 
+    /// A kernel met before, by the table root of the last time.
+    fn last(&self) -> Option<Located> {
+        let roots = self.machine.hints.iter().filter_map(|hint| match hint {
+            Hint::LastRoot(root) => Some(*root),
+            _ => None,
+        });
+        let by = "the table root of the last time";
+        roots
+            .map(|root| confirm::any_mode(self.machine, root, by))
+            .find_map(|candidates| self.first_met(&candidates, self.noted.as_ref()))
+    }
+
     /// By registers, headers, and kernels met before.
     fn glance(&mut self) -> Option<Located> {
         let machine = self.machine;
         let noted = self.noted.clone();
-        for hint in &machine.hints {
-            if let Hint::LastRoot(root) = hint {
-                let candidates =
-                    confirm::any_mode(machine, *root, "the table root of the last time");
-                if let Some(found) = self.first_met(&candidates, noted.as_ref()) {
-                    return Some(found);
-                }
-            }
+        if let Some(found) = self.last() {
+            return Some(found);
         }
         let mut candidates = confirm::from_registers(machine);
         for hint in &machine.hints {

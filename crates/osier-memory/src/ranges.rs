@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 
+use crate::physical::uint;
 use crate::{AddressSpace, Cause, Fault, Paging, PhysAddr, VirtAddr};
 
 /// Adjacent pages of one size and one set of rights that lie side by side in physical memory too.
@@ -277,6 +278,12 @@ impl Descent<'_> {
         let span = 1_u64 << shift;
         let level = u8::try_from(mode.depth().saturating_sub(depth)).unwrap_or(0);
         let width = mode.entry_bytes();
+        // A table lies in one page. Where the memory gives pages away, one is had for all entries.
+        let page = self
+            .space
+            .memory()
+            .page(PhysAddr(at.0 & self.space.a20_mask()));
+        let held = |pa: PhysAddr| uint(page.as_ref()?.get(pa.in_page() as usize..)?, width);
         let mut dark = false;
         for index in 0..1_u64 << bits {
             let va = mode.canonicalise(base.plus(index.wrapping_shl(shift)));
@@ -286,7 +293,8 @@ impl Descent<'_> {
             }
             let pa = at.plus(index.wrapping_mul(width as u64));
             let pa = PhysAddr(pa.0 & self.space.a20_mask());
-            let stored = match self.space.memory().read_uint(pa, width) {
+            let stored = match held(pa).map_or_else(|| self.space.memory().read_uint(pa, width), Ok)
+            {
                 Ok(stored) => stored,
                 Err(fault) => {
                     let fault = fault.with_va(va).with_level(level);

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
+
 /// What a kept unit costs beside its bytes: the `Arc`'s counts, and its places in map and queue.
 const OVERHEAD: usize = 96;
 
@@ -19,7 +21,7 @@ pub(crate) struct PageCache {
 
 #[derive(Default)]
 struct Kept {
-    units: HashMap<u64, Unit>,
+    units: HashMap<u64, Unit, RandomState>,
     /// Keys of `units`, the oldest first.
     queue: VecDeque<u64>,
     /// What `units` cost.
@@ -72,6 +74,25 @@ impl PageCache {
             kept.put(key, bytes.clone(), self.budget);
         }
         decoded
+    }
+
+    /// The unit `key`: kept, or read now. It costs so little that two threads which ask for it at once
+    /// may both read it.
+    ///
+    /// # Errors
+    ///
+    /// What `read` says; failures are not kept.
+    pub(crate) fn get_or_read<E>(
+        &self,
+        key: u64,
+        read: impl FnOnce() -> Result<Arc<[u8]>, E>,
+    ) -> Result<Arc<[u8]>, E> {
+        if let Some(bytes) = self.lock().get(key) {
+            return Ok(bytes);
+        }
+        let bytes = read()?;
+        self.lock().put(key, bytes.clone(), self.budget);
+        Ok(bytes)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

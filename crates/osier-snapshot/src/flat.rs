@@ -131,8 +131,10 @@ impl Places {
     }
 }
 
-/// The most bytes of pages that are kept of what was copied out of the file, which has them again.
-const COPIED_BYTES: u64 = 16 << 20;
+/// The most bytes of pages that are kept of what was copied out of the file, which has them again. A
+/// page that is copied once more costs about what the first touch of another buffer costs, so more
+/// is not faster.
+const COPIED_BYTES: u64 = 1 << 20;
 
 /// File-backed memory made of extents.
 pub(crate) struct FlatMemory {
@@ -212,11 +214,13 @@ impl FlatMemory {
         let offset = extent
             .offset
             .saturating_add(start.saturating_sub(extent.start));
-        let bytes = self.pages.get_or_decode(start, || {
-            let mut page = [0; PAGE_BYTES as usize];
+        let bytes = self.pages.get_or_read(start, || {
+            let mut page = Arc::new([0; PAGE_BYTES as usize]);
             let room = usize::try_from(end.saturating_sub(start)).ok();
-            let room = room.and_then(|len| page.get_mut(..len)).unwrap_or_default();
+            let room = Arc::get_mut(&mut page).and_then(|page| page.get_mut(..room?));
+            let room = room.unwrap_or_default();
             match map.read_some(offset, room) {
+                Ok(n) if n as u64 == PAGE_BYTES => Ok(page as Arc<[u8]>),
                 Ok(n) => Ok(Arc::from(room.get(..n).unwrap_or_default())),
                 Err(_) => Err(Cause::ReadFailed { offset }),
             }

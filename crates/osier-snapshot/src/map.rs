@@ -153,8 +153,12 @@ impl Map {
         #[cfg(windows)]
         use std::os::windows::fs::FileExt as _;
         let left = usize::try_from(self.len().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let wanted = left.min(buf.len());
         let mut done = 0_usize;
-        while let Some(rest) = buf.get_mut(done..left.min(buf.len())) {
+        while done < wanted {
+            let Some(rest) = buf.get_mut(done..wanted) else {
+                break;
+            };
             let at = offset
                 .saturating_add(self.start as u64)
                 .saturating_add(done as u64);

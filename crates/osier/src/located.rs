@@ -234,15 +234,22 @@ impl Search<'_> {
     /// The kernel. The other system than the one that was named is looked for only where that costs
     /// little: who names one knows better than a search does, and a contradiction is better known.
     ///
-    /// What tells a Windows kernel at little cost is looked at first; then Linux is searched for,
-    /// then Windows everywhere. A Windows crash dump holds Windows.
+    /// A Linux kernel of the last time is looked at first, for a few reads decide; then what tells a
+    /// Windows kernel at little cost; then Linux is searched for, then Windows everywhere. A Windows
+    /// crash dump holds Windows.
     fn run(&self) -> Result<Located, Met> {
         let mut met = Met::default();
+        let dump = |hint: &Hint| matches!(hint, Hint::CrashDump(_));
+        let linux = !self.machine.hints.iter().any(dump);
+        if linux && self.only != Some(OsKind::Windows) {
+            let machine = self.hinted(OsKind::Linux);
+            if let Some(found) = osier_linux::again(&machine, &self.known.linux) {
+                return Ok(Located::Linux(found));
+            }
+        }
         if let Some(found) = self.windows_glance() {
             return Ok(found);
         }
-        let dump = |hint: &Hint| matches!(hint, Hint::CrashDump(_));
-        let linux = !self.machine.hints.iter().any(dump);
         match self.only {
             Some(OsKind::Windows) if linux => {
                 let machine = self.hinted(OsKind::Linux);
