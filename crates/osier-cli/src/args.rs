@@ -72,7 +72,7 @@ pub(crate) enum Colour {
     Never,
 }
 
-/// The snapshot, and what is known of it.
+// The snapshot, and what is known of it.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SnapshotArgs {
     /// The snapshot: a memory dump, an ELF core, a QEMU stream, or a PANDA recording
@@ -82,7 +82,7 @@ pub(crate) struct SnapshotArgs {
     pub(crate) known: KnownArgs,
 }
 
-/// What is known of a snapshot, or of each of several.
+// What is known of a snapshot, or of each of several.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct KnownArgs {
     /// The kernel profile to use
@@ -124,6 +124,9 @@ pub(crate) struct KnownArgs {
 }
 
 #[derive(Subcommand)]
+// Only the arguments of the command that is given are made. Whatever documents their structure would
+// then be shown as what the command does, so the structures have plain comments.
+#[command(defer = true)]
 pub(crate) enum Command {
     /// Show what the snapshot is, which kernel it holds, and how that was decided
     Info(InfoArgs),
