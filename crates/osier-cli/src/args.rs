@@ -25,24 +25,31 @@ const AFTER: &str = "Exit status: 0 complete, 1 could not be done, 2 wrong usage
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch")]
 pub(crate) struct OutputArgs {
     /// How rows are written [default: a table on a terminal, JSON lines otherwise]
-    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        display_order = 900
+    )]
     pub(crate) format: Option<Format>,
     /// Exit with 1, not 3, when something could not be read
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) strict: bool,
     /// Every column in tables
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 900)]
     pub(crate) wide: bool,
     /// No messages but errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 900)]
     pub(crate) quiet: bool,
     /// Say how complete the answer is, and where values are missing
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 900)]
     pub(crate) verbose: bool,
     /// Colours in tables
     #[arg(
         long,
         global = true,
+        display_order = 900,
         value_enum,
         value_name = "WHEN",
         default_value = "auto"
