@@ -27,6 +27,9 @@ pub use junit::{Case, Suite, junit};
 /// The golden files of one snapshot.
 #[derive(Clone, Debug)]
 pub struct Golden {
+    /// The folder of all golden files.
+    root: PathBuf,
+    /// The snapshot's own in it.
     folder: PathBuf,
 }
 
@@ -52,6 +55,24 @@ pub enum GoldenError {
         /// Why.
         source: serde_json::Error,
     },
+    /// The snapshot's name cannot be a folder's in the golden one.
+    #[error(
+        "{snapshot}: {name:?} cannot be the name of a folder of golden rows; give the snapshot a name \
+         that does not begin with a dot",
+        snapshot = osier_text::path(snapshot)
+    )]
+    Name {
+        /// The snapshot.
+        snapshot: PathBuf,
+        /// Its name without the extension.
+        name: String,
+    },
+    /// The golden file lies behind a link that leads out of the golden folder.
+    #[error("{file}: it lies outside of the golden folder; nothing is written there", file = osier_text::path(file))]
+    Outside {
+        /// The file.
+        file: PathBuf,
+    },
     /// The list is empty, which means that it was not found.
     #[error("the {0} list is empty, which no running system's is")]
     Empty(&'static str),
@@ -75,9 +96,23 @@ pub enum Verdict {
 
 impl Golden {
     /// The golden files of the snapshot at `path`, below `golden`.
-    pub fn of(golden: &Path, path: &Path) -> Self {
-        let folder = golden.join(path.file_stem().unwrap_or(path.as_os_str()));
-        Self { folder }
+    ///
+    /// # Errors
+    ///
+    /// [`GoldenError::Name`]: the snapshot's name is none for a folder, as of `...elf`, which would
+    /// be the one above.
+    pub fn of(golden: &Path, path: &Path) -> Result<Self, GoldenError> {
+        let name = path.file_stem().unwrap_or_default();
+        if name.is_empty() || name.as_encoded_bytes().starts_with(b".") {
+            return Err(GoldenError::Name {
+                snapshot: path.to_owned(),
+                name: name.to_string_lossy().into_owned(),
+            });
+        }
+        Ok(Self {
+            root: golden.to_owned(),
+            folder: golden.join(name),
+        })
     }
 
     /// The folder of the files.
@@ -125,29 +160,41 @@ impl Golden {
         })
     }
 
-    /// Writes `answer` as the golden file of `question`: the whole file or nothing of it. Says
-    /// whether the file had to change.
+    /// Writes `answer` as the golden file of `question`: the whole file or nothing of it, and never
+    /// one outside of the golden folder. Says whether the file had to change.
     ///
     /// # Errors
     ///
-    /// [`GoldenError::File`].
+    /// [`GoldenError::File`], [`GoldenError::Outside`].
     pub fn update(&self, question: Question, answer: &Transcript) -> Result<bool, GoldenError> {
         let file = self.file(question);
         let text: String = answer.lines.iter().flat_map(|line| [line, "\n"]).collect();
-        let partial = file.with_extension("jsonl.partial");
         let write = || {
             if fs::read(&file).is_ok_and(|old| old == text.as_bytes()) {
-                return Ok(false);
+                return Ok(Some(false));
             }
             fs::create_dir_all(&self.folder)?;
-            fs::write(&partial, &text)?;
-            fs::rename(&partial, &file)?;
-            Ok(true)
+            if !self.holds(&file)? {
+                return Ok(None);
+            }
+            osier_file::write(&file, &text)?;
+            Ok(Some(true))
         };
-        write().map_err(|source| {
-            let _: io::Result<()> = fs::remove_file(&partial);
-            GoldenError::File { file, source }
-        })
+        match write() {
+            Ok(Some(changed)) => Ok(changed),
+            Ok(None) => Err(GoldenError::Outside { file }),
+            Err(source) => Err(GoldenError::File { file, source }),
+        }
+    }
+
+    /// Whether what would be written as `file` lies in the golden folder, wherever links lead.
+    fn holds(&self, file: &Path) -> io::Result<bool> {
+        let root = fs::canonicalize(&self.root)?;
+        let place = fs::canonicalize(&self.folder)?;
+        let inside = |place: &Path| place.starts_with(&root);
+        // A link that leads nowhere yet would lead there then.
+        let led = !file.is_symlink() || fs::canonicalize(file).is_ok_and(|place| inside(&place));
+        Ok(led && inside(&place))
     }
 }
 

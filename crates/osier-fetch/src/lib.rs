@@ -6,11 +6,12 @@
 //! "HTTP-based symbol stores".
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use osier_file::Output;
 use ureq::Agent;
 use ureq::http::StatusCode;
 
@@ -167,23 +168,16 @@ fn download(
         return Err(failed(url, &problem));
     }
     let folder = to.parent().unwrap_or(Path::new("."));
-    let partial = folder.join(format!(".{}.{}.part", wish.name, std::process::id()));
-    let whole = fs::create_dir_all(folder)
-        .map_err(|source| in_file(folder, source))
-        .and_then(|()| save(url, &head, body, &partial))
-        .and_then(|()| fs::rename(&partial, to).map_err(|source| in_file(to, source)));
-    if let Err(error) = whole {
-        let _ = fs::remove_file(&partial);
-        return Err(error);
-    }
+    fs::create_dir_all(folder).map_err(|source| in_file(folder, source))?;
+    save(url, &head, body, to)?;
     Ok(Some(to.to_owned()))
 }
 
 /// Writes the beginning and the rest of an answer to a file.
 fn save(url: &str, head: &[u8], mut body: impl Read, to: &Path) -> Result<(), FetchError> {
     let io = |source| in_file(to, source);
-    let mut file = File::create(to).map_err(io)?;
-    file.write_all(head).map_err(io)?;
+    let mut output = Output::create(to).map_err(io)?;
+    output.file().write_all(head).map_err(io)?;
     let mut total = head.len() as u64;
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -191,13 +185,13 @@ fn save(url: &str, head: &[u8], mut body: impl Read, to: &Path) -> Result<(), Fe
             .read(&mut buffer)
             .map_err(|error| failed(url, &error))?;
         let Some(part @ [_, ..]) = buffer.get(..count) else {
-            return Ok(());
+            return output.finish().map(drop).map_err(io);
         };
         total = total.saturating_add(count as u64);
         if total > MAX_FILE_BYTES {
             return Err(failed(url, &"more than 1 GiB"));
         }
-        file.write_all(part).map_err(io)?;
+        output.file().write_all(part).map_err(io)?;
     }
 }
 

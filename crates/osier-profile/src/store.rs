@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -181,27 +181,16 @@ impl Profile {
         Self::from_bytes(&data).map_err(|source| in_file(path, source))
     }
 
-    /// Writes the profile to a file, through a temporary name in the same folder, so that nobody
-    /// sees half of it.
+    /// Writes the profile to a file, so that nobody sees half of it.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
     pub fn write_file(&self, path: &Path, fingerprint: u64) -> Result<(), ProfileError> {
-        let data = self.to_bytes(fingerprint);
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}.tmp", std::process::id()));
-        let partial = path.with_file_name(name);
-        let written = File::create(&partial)
-            .and_then(|mut file| file.write_all(&data))
-            .and_then(|()| fs::rename(&partial, path));
-        written.map_err(|source| {
-            let _ = fs::remove_file(&partial);
-            ProfileError::Io {
-                path: path.to_owned(),
-                source,
-            }
+        let written = osier_file::write(path, self.to_bytes(fingerprint));
+        written.map_err(|source| ProfileError::Io {
+            path: path.to_owned(),
+            source,
         })
     }
 }

@@ -72,14 +72,11 @@ impl Place {
         else {
             return;
         };
-        let temporary = file.with_extension(format!("{identity}-{}", std::process::id()));
         if let Some(folder) = file.parent() {
             let _ = fs::create_dir_all(folder);
         }
         let text = format!("{identity} {}", last.text());
-        if fs::write(&temporary, text).is_err() || fs::rename(&temporary, file).is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
+        let _ = osier_file::write(file, text);
     }
 }
 
