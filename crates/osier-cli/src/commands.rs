@@ -35,6 +35,10 @@ use crate::output::Output;
 /// Does what the arguments say.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     let output = &cli.output;
+    #[cfg(unix)]
+    if cli.command.writes_files() {
+        crate::signals::leave_nothing();
+    }
     match &cli.command {
         Command::Info(args) => info::run(args, output),
         Command::Ps(args) => ps::run(args, output),
@@ -71,6 +75,7 @@ fn options(args: &KnownArgs) -> Options {
         profiles,
         symbol_folders: local_folders(&symbol_path),
         profile: args.profile.clone(),
+        group: args.group.clone(),
         os: args.os.clone(),
         table_root: args.dtb.map(PhysAddr),
         cache: (!args.no_cache).then(ProfileStore::user_cache).flatten(),
@@ -78,8 +83,8 @@ fn options(args: &KnownArgs) -> Options {
         ram_split: args.ram_split,
         internal: args.internal.clone(),
         parts: args.part.clone(),
-        cache_bytes: args.cache_mib.map(|mib| u64::from(mib) << 20),
-        scratch_limit: args.scratch_gib.map(|gib| u64::from(gib) << 30),
+        cache_bytes: args.cache_mib,
+        scratch_limit: args.scratch_gib,
         reading: Reading::Copy,
         progress: crate::progress::on_terminal(),
         no_shipped: args.no_shipped,

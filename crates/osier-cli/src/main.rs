@@ -5,6 +5,8 @@ mod commands;
 mod failure;
 mod output;
 mod progress;
+#[cfg(unix)]
+mod signals;
 
 use std::process::ExitCode;
 

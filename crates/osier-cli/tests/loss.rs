@@ -170,6 +170,76 @@ fn commands_agree_about_one_loss() {
     }
 }
 
+/// What is made of a damaged file says that it is, and answers as the file does.
+#[test]
+fn distilled_and_exported_files_keep_what_was_lost() {
+    let folder = folder("kept");
+    let of = |name: &str, len: usize| {
+        let path = folder.join(name);
+        fs::write(&path, &golden()[..len]).unwrap();
+        path
+    };
+    let whole = golden().len();
+    // At the last page, inside of it, and at half.
+    for (name, len) in [
+        ("page.elf", whole - 4096),
+        ("within.elf", whole - 1234),
+        ("half.elf", whole / 2),
+    ] {
+        let snapshot = of(name, len);
+        let rows = run(words("ps SNAP", &snapshot), CACHE);
+        assert_eq!(rows.status.code(), Some(3), "{name}: {}", errors(&rows));
+        for (how, made) in [
+            ("distill --ask ps,maps,current", "d"),
+            ("export --to elf", "x"),
+        ] {
+            let made = folder.join(format!("{made}-{name}"));
+            let line = format!("{how} SNAP -o {}", made.display());
+            check(&[&line], &snapshot, CUT);
+            let after = run(words("ps SNAP", &made), CACHE);
+            let text = errors(&after);
+            assert_eq!(after.status.code(), Some(3), "{line}: {text}");
+            assert!(
+                text.contains("the snapshot that this was made from: the file is cut short"),
+                "{text}"
+            );
+            assert!(after.stdout == rows.stdout, "{line}: other rows");
+            // And what is made of that.
+            let line = format!(
+                "distill SNAP --ask ps -o {}",
+                folder.join("again.elf").display()
+            );
+            check(
+                &[&line],
+                &made,
+                "the snapshot that this was made from: the file is cut short",
+            );
+        }
+    }
+}
+
+/// A container without words for it is made all the same, and the command says so.
+#[test]
+fn raw_memory_cut_at_half_can_be_distilled() {
+    let folder = folder("raw");
+    let raw = folder.join("whole.raw");
+    let source = osier_testkit::data::workspace().join("snapshots/deb12-6.1-amd64-events-a.elf");
+    let line = format!("export --to raw SNAP -o {}", raw.display());
+    assert_eq!(run(words(&line, &source), CACHE).status.code(), Some(0));
+    let bytes = fs::read(&raw).unwrap();
+    let half = folder.join("half.raw");
+    fs::write(&half, &bytes[..(bytes.len() / 2) & !4095]).unwrap();
+    let rows = run(words("ps SNAP", &half), CACHE);
+    assert_eq!(rows.status.code(), Some(3), "{}", errors(&rows));
+    let made = folder.join("d.elf");
+    let line = format!("distill SNAP --ask ps -o {}", made.display());
+    let said = run(words(&line, &half), CACHE);
+    assert_eq!(said.status.code(), Some(3), "{}", errors(&said));
+    let after = run(words("ps SNAP", &made), CACHE);
+    assert!(after.stdout == rows.stdout);
+    fs::remove_file(raw).unwrap();
+}
+
 /// What no answer suffers from is told by `info` alone.
 #[test]
 fn a_harmless_oddity_is_no_loss() {

@@ -121,6 +121,12 @@ pub trait PhysicalMemory: Send + Sync {
         None
     }
 
+    /// Stretches that the file should hold and does not, and why, as far as that is known without
+    /// reading: for whoever writes the memory down somewhere else.
+    fn lost(&self) -> Vec<(PhysRun, Cause)> {
+        Vec::new()
+    }
+
     /// Shows every captured byte of `run` in ascending windows of at most `window` bytes, for
     /// searches. A window never crosses a hole; holes are passed over. A file-backed memory reads
     /// into a buffer here, so that a search does not map the whole file into the process.

@@ -19,6 +19,7 @@ use crate::format::Format;
 use crate::notes::{self, Notes};
 use crate::open::{Input, Snapshot, SnapshotInfo};
 use crate::paging_dump;
+use crate::source::{self, Lost};
 use crate::xen;
 
 pub(crate) const MAGIC: &[u8] = b"\x7fELF";
@@ -36,6 +37,8 @@ struct ElfCore {
     extents: Vec<Extent>,
     /// Stretches that the writer left out: `p_memsz` beyond `p_filesz`.
     left_out: Vec<(u64, u64)>,
+    /// Stretches that the snapshot lacked that the core was made from.
+    lost: Vec<Lost>,
     cpus: Vec<CpuState>,
     hints: Vec<Hint>,
     facts: Vec<(&'static str, String)>,
@@ -89,7 +92,8 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
     })?;
     let file_bytes = map.len();
     let memory = FlatMemory::new(Bytes::Mapped(map), core.extents, Cause::NotCaptured)
-        .leaving_out(core.left_out);
+        .leaving_out(core.left_out)
+        .lacking(core.lost);
     Ok(Snapshot {
         machine: Machine {
             memory: Arc::new(memory),
@@ -173,6 +177,8 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
     } else {
         extents
     };
+    let lost = std::mem::take(&mut notes.source.lost);
+    let extents = source::without(extents, &lost);
     let captured = extents
         .iter()
         .fold(0_u64, |sum, e| sum.saturating_add(e.len));
@@ -214,6 +220,7 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
     Ok(ElfCore {
         extents,
         left_out,
+        lost,
         cpus,
         hints,
         facts,
@@ -244,6 +251,7 @@ fn xen_core(file: &[u8], wide: bool) -> Result<Option<ElfCore>, Malformed> {
     Ok(Some(ElfCore {
         extents,
         left_out: Vec::new(),
+        lost: Vec::new(),
         cpus: Vec::new(),
         hints: Vec::new(),
         facts: vec![

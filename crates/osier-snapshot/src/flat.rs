@@ -9,6 +9,7 @@ use osier_memory::{Cause, Chunk, Fault, Filter, PAGE_BYTES, PhysAddr, PhysRun, P
 use crate::bytes::Bytes;
 use crate::cache::PageCache;
 use crate::map::Map;
+use crate::source::Lost;
 use crate::sweep;
 
 /// A stretch of guest-physical memory and its place in the file.
@@ -149,6 +150,8 @@ pub(crate) struct FlatMemory {
     outside: Cause,
     /// What the writer left out on purpose.
     left_out: Vec<PhysRun>,
+    /// What was lost before the file was written; sorted, and no extent holds any of it.
+    lost: Vec<Lost>,
 }
 
 impl FlatMemory {
@@ -168,7 +171,13 @@ impl FlatMemory {
             pages: PageCache::new(COPIED_BYTES),
             outside,
             left_out: Vec::new(),
+            lost: Vec::new(),
         }
+    }
+
+    /// The same memory, whose bytes in `lost`, sorted, are missing for the reason given.
+    pub(crate) fn lacking(self, lost: Vec<Lost>) -> Self {
+        Self { lost, ..self }
     }
 
     /// The same memory, whose bytes in `stretches` are excluded where no extent holds them.
@@ -183,7 +192,11 @@ impl FlatMemory {
     fn absent(&self, pa: PhysAddr) -> Fault {
         let next = self.left_out.partition_point(|run| run.end() <= pa);
         let run = self.left_out.get(next);
-        let cause = if run.is_some_and(|run| run.contains(pa)) {
+        let near = self.lost.partition_point(|lost| lost.run.start <= pa);
+        let lost = near.checked_sub(1).and_then(|last| self.lost.get(last));
+        let cause = if let Some(lost) = lost.filter(|lost| lost.run.contains(pa)) {
+            lost.cause_at(pa)
+        } else if run.is_some_and(|run| run.contains(pa)) {
             Cause::Excluded {
                 filter: Filter::DumpLevel,
             }
@@ -289,6 +302,21 @@ impl PhysicalMemory for FlatMemory {
         let extent = self.extent(pa).filter(|_| map.copies())?;
         let (_, bytes) = self.copied(map, extent, pa).ok()?;
         (bytes.len() as u64 == PAGE_BYTES).then_some(bytes)
+    }
+
+    fn lost(&self) -> Vec<(PhysRun, Cause)> {
+        let end = self.bytes.len();
+        let short = self.extents.iter().filter_map(|extent| {
+            let held = extent.len.min(end.saturating_sub(extent.offset));
+            let run = PhysRun {
+                start: PhysAddr(extent.start.saturating_add(held)),
+                len: extent.len.saturating_sub(held),
+            };
+            let offset = extent.offset.saturating_add(held);
+            (run.len > 0).then_some((run, Cause::FileShort { offset }))
+        });
+        let before = self.lost.iter().map(|lost| (lost.run, lost.cause));
+        short.chain(before).collect()
     }
 
     fn sweep(

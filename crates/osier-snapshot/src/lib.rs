@@ -50,6 +50,7 @@ mod qcow2;
 mod raw;
 mod registers;
 mod scratch;
+mod source;
 mod stream;
 mod sweep;
 mod vbox;
@@ -65,6 +66,7 @@ pub use format::Format;
 pub use map::Reading;
 pub use open::{OpenOptions, Snapshot, SnapshotInfo, open, panda_checksum};
 pub use progress::Progress;
+pub use source::{Lost, source_note};
 
 /// A file mapped for reading, for whoever reads something else than a snapshot: symbol files.
 pub struct MappedFile(map::Map);

@@ -11,6 +11,7 @@ use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 use crate::registers::ATTRIBUTES;
+use crate::source::{self, Source};
 use crate::vbox;
 
 /// `struct elf_prstatus` of x86-64.
@@ -33,6 +34,8 @@ pub(crate) struct Notes {
     prstatus_bytes: usize,
     /// The text of the `VMCOREINFO` note.
     pub(crate) vmcoreinfo: Option<Vec<u8>>,
+    /// What the snapshot lacked that the core was made from.
+    pub(crate) source: Source,
     /// Oddities that were survived.
     pub(crate) anomalies: Vec<Anomaly>,
     other: usize,
@@ -164,6 +167,10 @@ fn note(cursor: &mut Cursor<'_>, notes: &mut Notes) -> Result<(), Malformed> {
         (b"OSIER", absent::ABSENT) => {
             let (words, _) = data.as_chunks();
             notes.absent = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        }
+        (b"OSIER", source::SOURCE) => {
+            notes.source = Source::read(data);
+            notes.anomalies.append(&mut notes.source.anomalies);
         }
         (b"VMCOREINFO", _) => notes.vmcoreinfo = Some(data.to_vec()),
         _ => notes.other = notes.other.saturating_add(1),

@@ -63,7 +63,14 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
                 }
             }
         }
-        Ok(_) => Err(not("no regular file".to_owned(), "give a file")),
+        Ok(_) => Err(not(
+            "a pipe or device, and a snapshot is random access".to_owned(),
+            "write it to a file and give that",
+        )),
+        Err(_) if path == Path::new("-") => Err(not(
+            "standard input, and a snapshot is random access".to_owned(),
+            "write it to a file and give that",
+        )),
         Err(error) => {
             let mut name = path.as_os_str().to_owned();
             name.push(SNAPSHOT);

@@ -1,13 +1,14 @@
 //! Distilling: a small snapshot with only the pages that some questions need.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use osier_memory::{Hint, Machine, PhysicalMemory, Recorder};
+use osier_file::Output;
+use osier_memory::{Cause, Hint, Machine, PhysRun, PhysicalMemory, Recorder};
 use osier_profile::{OsKind, Profile};
-use osier_snapshot::{Anomaly, Snapshot};
+use osier_snapshot::{Anomaly, Lost, Snapshot};
 
 use crate::ask::{Question, Transcript, transcript};
 use crate::elf_core::{Core, CoreError, write_core};
@@ -44,6 +45,9 @@ pub enum DistillError {
         /// Why.
         source: CoreError,
     },
+    /// The file to write is the snapshot.
+    #[error("{file}: this is the snapshot itself; name another file", file = osier_text::path(.0))]
+    Same(PathBuf),
     /// The distilled snapshot answers something else.
     #[error(
         "the distilled snapshot answers otherwise, from row {row} of {question} on: {before} \
@@ -66,7 +70,7 @@ pub enum DistillError {
 ///
 /// # Errors
 ///
-/// [`DistillError`]; the file is removed when it answers otherwise than the whole snapshot.
+/// [`DistillError`]; what was there stays when the core answers otherwise than the whole snapshot.
 pub fn distill(
     path: &Path,
     options: &Options,
@@ -76,6 +80,9 @@ pub fn distill(
     // Once unrecorded, so that the profile is had, then with a recorder between: what reading
     // types and symbols out of the snapshot touches need not be kept.
     let session = Session::open(path, options)?;
+    if osier_file::same(&session.info.file, out) {
+        return Err(DistillError::Same(out.to_owned()));
+    }
     let profile = session.profile.clone();
     let located = session.located.clone();
     let vmcoreinfo = match &located {
@@ -86,7 +93,7 @@ pub fn distill(
     drop(session);
 
     let mut snapshot = open_snapshot(path, options)?;
-    let doubts = snapshot.info.doubts().cloned().collect();
+    let doubts: Vec<Anomaly> = snapshot.info.doubts().cloned().collect();
     let whole = snapshot.machine.memory.clone();
     let recorder = Arc::new(Recorder::new(whole.clone()));
     snapshot.machine.memory = recorder.clone();
@@ -106,8 +113,14 @@ pub fn distill(
         OsKind::Windows => drop(osier_windows::locate(&bare, &[])),
     }
     let session = Session::attach_with(snapshot, options, profile.clone())?;
+    // What the search missed is not missed again, but for what the file should have.
+    let of_file = |cause: &Cause| matches!(cause, Cause::FileShort { .. } | Cause::Decode { .. });
+    let mut missed = recorder.take_missed();
+    missed.retain(|(_, cause)| of_file(cause));
     let before = answers(&session, questions);
     drop(session);
+    missed.extend(recorder.take_missed());
+    let lost = lost(&*whole, missed);
 
     let pages = recorder.touched();
     let core = Core {
@@ -117,16 +130,31 @@ pub fn distill(
         cpus: &cpus,
         vmcoreinfo: noted.as_deref().or(vmcoreinfo.as_deref()),
         pointer_bytes,
+        doubts: &doubts,
+        lost: &lost,
     };
-    let written = write_file(out, &core);
-    let bytes = written.map_err(|source| DistillError::Write {
+    let in_file = |source: CoreError| DistillError::Write {
         file: out.to_owned(),
         source,
-    })?;
-    if let Err(error) = verify(out, options, profile, questions, &before) {
-        let _ = std::fs::remove_file(out);
-        return Err(error);
+    };
+    let mut output = Output::create(out).map_err(|error| in_file(error.into()))?;
+    // What is written through cannot be read again: it is written elsewhere first.
+    let mut scratch = match output.written() {
+        Some(_) => None,
+        None => Some(Output::scratch().map_err(|error| in_file(error.into()))?),
+    };
+    let core_file = scratch.as_mut().unwrap_or(&mut output);
+    write_file(&core, core_file.file()).map_err(in_file)?;
+    if let Some(written) = core_file.written() {
+        verify(written, options, profile, questions, &before)?;
     }
+    let mut bytes = 0;
+    if let Some(mut scratch) = scratch {
+        let copied = scratch.copy_to(&mut output);
+        bytes = copied.map_err(|error| in_file(error.into()))?;
+    }
+    let length = output.finish().map_err(|error| in_file(error.into()))?;
+    let bytes = length.max(bytes);
     Ok(Distilled {
         pages: pages.len(),
         rows: before.iter().map(|answer| answer.lines.len()).sum(),
@@ -136,21 +164,28 @@ pub fn distill(
     })
 }
 
-fn write_file(out: &Path, core: &Core<'_>) -> Result<u64, CoreError> {
-    let mut partial = out.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let write = || -> Result<u64, CoreError> {
-        let mut file = BufWriter::new(File::create(&partial)?);
-        write_core(core, &mut file)?;
-        file.flush()?;
-        let bytes = file.get_ref().metadata()?.len();
-        std::fs::rename(&partial, out)?;
-        Ok(bytes)
-    };
-    write().inspect_err(|_| {
-        let _: io::Result<()> = std::fs::remove_file(&partial);
-    })
+/// What could not be read, without what a core says of itself of memory that it does not hold.
+fn lost(memory: &dyn PhysicalMemory, missed: Vec<(PhysRun, Cause)>) -> Vec<Lost> {
+    let mut lost: Vec<Lost> = Vec::new();
+    let mut missed = missed;
+    missed.retain(|(_, cause)| *cause != Cause::NotCaptured);
+    missed.sort_by_key(|(run, _)| run.start);
+    for (run, cause) in missed {
+        match lost.last_mut() {
+            Some(last) if last.run.end() > run.start => {}
+            Some(last) if last.run.end() == run.start && last.cause == cause => {
+                last.run.len = last.run.len.saturating_add(run.len);
+            }
+            _ => lost.push(Lost::of(memory, run, cause)),
+        }
+    }
+    lost
+}
+
+fn write_file(core: &Core<'_>, file: &mut File) -> Result<(), CoreError> {
+    let mut file = BufWriter::new(file);
+    write_core(core, &mut file)?;
+    Ok(file.flush()?)
 }
 
 /// Every answer.

@@ -4,14 +4,14 @@
 //! `CORE` and one note `QEMU` (a `QEMUCPUState`, version 1) for each processor, and `VMCOREINFO`.
 //! These have a place for every register. In the place of one that is not known stands 0, or of CR0
 //! and CR4 what tells the paging mode, and a note `OSIER` says which are not known, so that Osier
-//! does not take them for values.
+//! does not take them for values. Another one says what was wrong with the snapshot.
 
 use std::io::{self, Write};
 
 use osier_memory::{
     CpuState, Fault, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory, Segment,
 };
-use osier_snapshot::absent_registers;
+use osier_snapshot::{Anomaly, Lost, absent_registers, source_note};
 
 const HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
@@ -21,6 +21,8 @@ const EM_X86_64: u16 = 62;
 const NT_PRSTATUS: u32 = 1;
 /// The note of registers that are not known; its data is [`absent_registers`] of each processor.
 const NT_ABSENT: u32 = 1;
+/// The note of what the snapshot lacked; its data is [`source_note`]'s.
+const NT_SOURCE: u32 = 2;
 /// Segments that the 16-bit count of the header can tell; the value after it says that section 0
 /// holds the count.
 const PN_XNUM: usize = 0xffff;
@@ -39,6 +41,11 @@ pub struct Core<'a> {
     pub vmcoreinfo: Option<&'a [u8]>,
     /// Bytes of the guest's pointers: 4 or 8.
     pub pointer_bytes: u8,
+    /// What is odd about the snapshot's file and may make the memory wrong or short.
+    pub doubts: &'a [Anomaly],
+    /// What the snapshot should hold and does not. Of a page that it holds in part the rest is zeros
+    /// in the core, and is not believed.
+    pub lost: &'a [Lost],
 }
 
 /// Why a core could not be written.
@@ -179,9 +186,14 @@ pub fn write_core(core: &Core<'_>, out: &mut dyn Write) -> Result<(), CoreError>
     head.resize(pages_at, 0);
     out.write_all(&head)?;
 
-    let mut page = [0_u8; PAGE_BYTES as usize];
+    let is_lost = |pa| core.lost.iter().any(|lost| lost.run.contains(pa));
     for &at in core.pages {
-        core.memory.read(at, &mut page)?;
+        let mut page = [0_u8; PAGE_BYTES as usize];
+        if let Err(fault) = core.memory.read(at, &mut page)
+            && !fault.pa.is_some_and(is_lost)
+        {
+            return Err(fault.into());
+        }
         out.write_all(&page)?;
     }
     out.flush()?;
@@ -213,6 +225,9 @@ fn notes(core: &Core<'_>) -> Vec<u8> {
     if absent.iter().any(|registers| *registers != 0) {
         let words: Vec<u8> = absent.iter().flat_map(|word| word.to_le_bytes()).collect();
         note(&mut notes, b"OSIER\0", NT_ABSENT, &words);
+    }
+    if let Some(text) = source_note(core.doubts, core.lost) {
+        note(&mut notes, b"OSIER\0", NT_SOURCE, &text);
     }
     if let Some(text) = core.vmcoreinfo {
         note(&mut notes, b"VMCOREINFO\0", 0, text);

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use osier_linux::{find_vmcoreinfo, locate};
 use osier_memory::{Fault, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory};
 
-use osier_snapshot::Anomaly;
+use osier_file::Output;
+use osier_snapshot::{Anomaly, Lost};
 
 use crate::elf_core::{Core, CoreError, write_core};
 use crate::{Error, Options, open_snapshot};
@@ -30,9 +31,9 @@ pub enum Container {
 pub struct Exported {
     /// Bytes of memory in the file.
     pub memory: u64,
-    /// Bytes between the lowest and the highest that the snapshot holds as RAM but could not read.
+    /// Bytes that the snapshot should hold and that could not be read.
     pub unread: u64,
-    /// The first fault met, when there was one.
+    /// Why, of the first of them.
     pub fault: Option<Fault>,
     /// What is odd about the snapshot's file and may make the memory wrong or short.
     pub doubts: Vec<Anomaly>,
@@ -55,6 +56,9 @@ pub enum ExportError {
         /// Why.
         source: CoreError,
     },
+    /// The file to write is the snapshot.
+    #[error("{file}: this is the snapshot itself; name another file", file = osier_text::path(.0))]
+    Same(PathBuf),
     /// The snapshot holds virtual memory, which these containers cannot hold.
     #[error(
         "the snapshot holds blocks of virtual memory and no physical memory: there is nothing to \
@@ -65,8 +69,9 @@ pub enum ExportError {
 
 /// Writes the memory of the snapshot at `path` to `out`, in the container `to`.
 ///
-/// The file appears under its name when it is whole. Pages are read twice: once to see which can
-/// be, once to be written.
+/// The file appears under its name when it is whole, unless it is a device or a pipe
+/// ([`osier_file`]). Pages are read twice: once to see which can be, once to be written. An ELF core
+/// keeps in a note what was odd about the snapshot and which memory it lacked.
 ///
 /// # Errors
 ///
@@ -78,30 +83,30 @@ pub fn export(
     out: &Path,
 ) -> Result<Exported, ExportError> {
     let snapshot = open_snapshot(path, options)?;
+    if osier_file::same(&snapshot.info.file, out) {
+        return Err(ExportError::Same(out.to_owned()));
+    }
     let machine = &snapshot.machine;
     if machine.hints.contains(&Hint::VirtualBlocks) {
         return Err(ExportError::NoPhysicalMemory);
     }
-    let readable = Readable::of(&*machine.memory);
-    let mut partial = out.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let write = || -> Result<u64, CoreError> {
-        let mut file = BufWriter::with_capacity(1 << 20, File::create(&partial)?);
+    let doubts: Vec<Anomaly> = snapshot.info.doubts().cloned().collect();
+    let write = || -> Result<(Readable, u64), CoreError> {
+        // First of all, for reading takes time and whoever cannot write need not begin.
+        let mut output = Output::create(out)?;
+        let sparse = output.written().is_some();
+        let readable = Readable::of(&*machine.memory);
+        let mut file = BufWriter::with_capacity(1 << 20, output.file());
         match to {
-            Container::Raw => raw(&*machine.memory, &readable.ranges, &mut file)?,
+            Container::Raw => raw(&*machine.memory, &readable.ranges, sparse, &mut file)?,
             Container::Lime => lime(&*machine.memory, &readable.ranges, &mut file)?,
-            Container::Elf => elf(machine, &readable.ranges, &mut file)?,
+            Container::Elf => elf(machine, &readable, &doubts, &mut file)?,
         }
         file.flush()?;
-        let bytes = file.get_ref().metadata()?.len();
-        std::fs::rename(&partial, out)?;
-        Ok(bytes)
+        drop(file);
+        Ok((readable, output.finish()?))
     };
-    let written = write().inspect_err(|_| {
-        let _: io::Result<()> = std::fs::remove_file(&partial);
-    });
-    let bytes = written.map_err(|source| ExportError::Write {
+    let (readable, bytes) = write().map_err(|source| ExportError::Write {
         file: out.to_owned(),
         source,
     })?;
@@ -109,7 +114,7 @@ pub fn export(
         memory: readable.ranges.iter().map(|range| range.len).sum(),
         unread: readable.unread,
         fault: readable.fault,
-        doubts: snapshot.info.doubts().cloned().collect(),
+        doubts,
         bytes,
     })
 }
@@ -117,6 +122,8 @@ pub fn export(
 /// The pages of a memory that can be read, as ranges.
 struct Readable {
     ranges: Vec<PhysRun>,
+    /// What cannot, by address.
+    lost: Vec<Lost>,
     unread: u64,
     fault: Option<Fault>,
 }
@@ -125,9 +132,13 @@ impl Readable {
     fn of(memory: &dyn PhysicalMemory) -> Self {
         let mut found = Self {
             ranges: Vec::new(),
+            lost: Vec::new(),
             unread: 0,
             fault: None,
         };
+        for (run, cause) in memory.lost() {
+            found.lose(memory, run, Fault::at_phys(cause, run.start));
+        }
         for run in memory.runs() {
             let mut at = run.start;
             while at < run.end() {
@@ -140,14 +151,30 @@ impl Readable {
                     }
                     Err(fault) => {
                         let page = left.min(PAGE_BYTES.wrapping_sub(at.in_page()));
-                        found.fault = found.fault.or(Some(fault));
-                        found.unread = found.unread.saturating_add(page);
+                        let run = PhysRun {
+                            start: at,
+                            len: page,
+                        };
+                        found.lose(memory, run, fault);
                         at = at.plus(page);
                     }
                 }
             }
         }
+        found.lost.sort_by_key(|lost| lost.run.start);
         found
+    }
+
+    fn lose(&mut self, memory: &dyn PhysicalMemory, run: PhysRun, fault: Fault) {
+        self.fault = self.fault.or(Some(fault));
+        self.unread = self.unread.saturating_add(run.len);
+        let cause = fault.cause;
+        match self.lost.last_mut() {
+            Some(last) if last.run.end() == run.start && last.cause == cause => {
+                last.run.len = last.run.len.saturating_add(run.len);
+            }
+            _ => self.lost.push(Lost::of(memory, run, cause)),
+        }
     }
 
     fn push(&mut self, start: PhysAddr, len: u64) {
@@ -158,13 +185,15 @@ impl Readable {
     }
 }
 
+/// Bytes that are read and written at once.
+const PIECE: usize = 1 << 20;
+
 /// Shows the bytes of `range` piece by piece.
 fn pieces(
     memory: &dyn PhysicalMemory,
     range: PhysRun,
     mut write: impl FnMut(PhysAddr, &[u8]) -> io::Result<()>,
 ) -> Result<(), CoreError> {
-    const PIECE: usize = 1 << 20;
     let mut at = range.start;
     while at < range.end() {
         let left = usize::try_from(range.end().since(at)).unwrap_or(PIECE);
@@ -178,8 +207,25 @@ fn pieces(
 fn raw(
     memory: &dyn PhysicalMemory,
     ranges: &[PhysRun],
-    file: &mut BufWriter<File>,
+    sparse: bool,
+    file: &mut BufWriter<&mut File>,
 ) -> Result<(), CoreError> {
+    if !sparse {
+        // A device or a pipe takes every byte in its turn.
+        let zeros = vec![0; PIECE];
+        let mut end = 0_u64;
+        for &range in ranges {
+            while end < range.start.0 {
+                let left = range.start.0.saturating_sub(end);
+                let n = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+                file.write_all(zeros.get(..n).unwrap_or_default())?;
+                end = end.saturating_add(n as u64);
+            }
+            pieces(memory, range, |_, bytes| file.write_all(bytes))?;
+            end = range.end().0;
+        }
+        return Ok(file.flush()?);
+    }
     for &range in ranges {
         pieces(memory, range, |at, bytes| {
             // Pages of zeros are left to the file system, which reads them back as such.
@@ -204,7 +250,7 @@ fn raw(
 fn lime(
     memory: &dyn PhysicalMemory,
     ranges: &[PhysRun],
-    file: &mut BufWriter<File>,
+    file: &mut dyn Write,
 ) -> Result<(), CoreError> {
     for &range in ranges {
         file.write_all(b"EMiL")?;
@@ -218,12 +264,27 @@ fn lime(
     Ok(())
 }
 
-fn elf(machine: &Machine, ranges: &[PhysRun], file: &mut BufWriter<File>) -> Result<(), CoreError> {
+fn elf(
+    machine: &Machine,
+    readable: &Readable,
+    doubts: &[Anomaly],
+    file: &mut dyn Write,
+) -> Result<(), CoreError> {
+    // A page that can be read in part is one of the core's: the note says which part.
+    let ranges = &readable.ranges;
     let whole_pages = |range: &PhysRun| {
+        let partly = |pa: PhysAddr| {
+            let mut lost = readable.lost.iter();
+            lost.any(|lost| lost.run.start == pa && pa.in_page() > 0)
+        };
         let first = range.start.plus(PAGE_BYTES.wrapping_sub(1)).page().0;
-        (first..range.end().page().0)
-            .step_by(PAGE_BYTES as usize)
-            .map(PhysAddr)
+        let end = range.end();
+        let end = if partly(end) {
+            end.page().plus(PAGE_BYTES)
+        } else {
+            end.page()
+        };
+        (first..end.0).step_by(PAGE_BYTES as usize).map(PhysAddr)
     };
     let pages: Vec<PhysAddr> = ranges.iter().flat_map(whole_pages).collect();
     let noted = machine.hints.iter().find_map(|hint| match hint {
@@ -256,6 +317,8 @@ fn elf(machine: &Machine, ranges: &[PhysRun], file: &mut BufWriter<File>) -> Res
         cpus: &machine.cpus,
         vmcoreinfo: vmcoreinfo.as_deref(),
         pointer_bytes: pointer_bytes.unwrap_or(8),
+        doubts,
+        lost: &readable.lost,
     };
     write_core(&core, file)
 }

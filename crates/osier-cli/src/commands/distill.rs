@@ -22,13 +22,13 @@ pub(super) fn run(args: &DistillArgs, output: &OutputArgs) -> anyhow::Result<Out
         writeln!(
             std::io::stderr(),
             "osier: {}: {} pages, {} bytes; {} rows answer as before",
-            args.out.display(),
+            osier_text::path(&args.out),
             done.pages,
             done.bytes,
             done.rows
         )?;
     }
-    let (file, lost) = (args.out.display(), done.lost);
+    let (file, lost) = (osier_text::path(&args.out), done.lost);
     if !output.quiet {
         for doubt in &done.doubts {
             writeln!(std::io::stderr(), "osier: {file}: {MAY_SUFFER}: {doubt}")?;

@@ -17,7 +17,7 @@ pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outc
     let snapshot = &args.snapshot;
     let done = export(&snapshot.snapshot, &options(&snapshot.known), to, &args.out)?;
     let mut errors = std::io::stderr();
-    let file = args.out.display();
+    let file = osier_text::path(&args.out);
     if !output.quiet {
         writeln!(
             errors,
@@ -47,10 +47,12 @@ pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outc
         Container::Raw => "stand as zeros, for raw memory has no words for them",
         Container::Elf | Container::Lime => "are left out",
     };
-    writeln!(
-        errors,
-        "osier: {file}: {} bytes could not be read and {how}; the first: {fault}",
-        done.unread
-    )?;
+    if !output.quiet {
+        writeln!(
+            errors,
+            "osier: {file}: {} bytes could not be read and {how}; the first: {fault}",
+            done.unread
+        )?;
+    }
     Ok(partial)
 }

@@ -32,6 +32,10 @@ impl<M: PhysicalMemory> PhysicalMemory for Excluding<M> {
         })
     }
 
+    fn lost(&self) -> Vec<(PhysRun, Cause)> {
+        self.held.lost()
+    }
+
     fn sweep(
         &self,
         run: PhysRun,

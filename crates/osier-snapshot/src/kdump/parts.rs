@@ -34,7 +34,7 @@ pub(super) fn others(
         if same_file(file, path) {
             continue;
         }
-        let map = Map::open(file).map_err(io_error(file, "cannot be mapped"))?;
+        let map = Map::open(file).map_err(io_error(file, "cannot be opened"))?;
         let part = part(map, header).ok_or_else(|| OpenError::NotASnapshot {
             path: file.clone(),
             found: format!("no part of the split dump {}", osier_text::path(path)),

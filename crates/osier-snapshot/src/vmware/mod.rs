@@ -83,7 +83,7 @@ pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
             way_out: format!("put {} beside it", memory.display()),
         });
     }
-    let bytes = Map::open(&memory).map_err(io_error(&memory, "cannot be mapped"))?;
+    let bytes = Map::open(&memory).map_err(io_error(&memory, "cannot be opened"))?;
     snapshot(&memory, bytes, path, &map, state)
 }
 

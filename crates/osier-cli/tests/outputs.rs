@@ -1,0 +1,213 @@
+//! `-o` does what `cp` would, and leaves nothing else behind.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(unix)]
+
+mod command;
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use command::run;
+
+const CACHE: &str = "outputs";
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("output-{name}"));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn golden() -> PathBuf {
+    osier_testkit::data::workspace().join("snapshots/deb12-6.1-amd64-events-a.elf")
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// `osier WORDS SNAPSHOT -o OUT`.
+fn write(words: &str, out: &Path) -> Output {
+    let golden = golden();
+    let words: Vec<&str> = words.split(' ').collect();
+    let paths = [golden.to_str().unwrap(), "-o", out.to_str().unwrap()];
+    run(words.into_iter().chain(paths), CACHE)
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+const HOW: [&str; 4] = [
+    "export --to elf",
+    "export --to raw",
+    "export --to lime",
+    "distill --ask ps",
+];
+
+#[test]
+fn pipes_links_and_devices_take_what_a_file_does() {
+    let folder = folder("kinds");
+    for how in HOW {
+        let plain = folder.join("plain");
+        assert!(write(how, &plain).status.success());
+        let expected = fs::read(&plain).unwrap();
+
+        assert!(write(how, Path::new("/dev/null")).status.success(), "{how}");
+        assert!(
+            fs::metadata("/dev/null")
+                .unwrap()
+                .file_type()
+                .is_char_device()
+        );
+        let full = write(how, Path::new("/dev/full"));
+        assert_eq!(full.status.code(), Some(1), "{how}");
+        let text = errors(&full);
+        assert!(
+            text.starts_with("osier: /dev/full: No space left on device"),
+            "{text}"
+        );
+
+        let stdout = write(how, Path::new("/dev/stdout"));
+        assert!(
+            stdout.status.success() && stdout.stdout == expected,
+            "{how}"
+        );
+
+        symlink("target", folder.join("link")).unwrap();
+        assert!(write(how, &folder.join("link")).status.success());
+        assert!(folder.join("link").is_symlink());
+        assert!(
+            fs::read(folder.join("target")).unwrap() == expected,
+            "{how}"
+        );
+
+        fs::set_permissions(&plain, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(write(how, &plain).status.success());
+        let mode = fs::metadata(&plain).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{how}");
+        assert_eq!(names(&folder), ["link", "plain", "target"]);
+        for name in names(&folder) {
+            fs::remove_file(folder.join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_written_says_why_once() {
+    let folder = folder("refused");
+    for how in HOW {
+        for (out, why) in [
+            ("no/file", "No such file or directory"),
+            ("", "is a directory"),
+        ] {
+            let out = folder.join(out);
+            let said = write(how, &out);
+            assert_eq!(said.status.code(), Some(1));
+            let text = errors(&said);
+            let begins = format!("osier: {}: ", out.display());
+            assert!(text.starts_with(&begins), "{text}");
+            assert!(text.to_lowercase().contains(&why.to_lowercase()), "{text}");
+            assert_eq!(text.matches(out.to_str().unwrap()).count(), 1, "{text}");
+        }
+    }
+    // A verdict that cannot be written is no empty file for whoever collects them.
+    let golden = osier_testkit::data::workspace().join("snapshots");
+    let check = ["check", "--ask", "ps", "--golden"].map(std::ffi::OsStr::new);
+    let junit = folder.join("no/j.xml");
+    let paths = [golden.as_os_str(), self::golden().leak().as_os_str()];
+    let said = run(
+        check
+            .into_iter()
+            .chain(paths)
+            .chain(["--junit".as_ref(), junit.as_os_str()]),
+        CACHE,
+    );
+    assert_eq!(said.status.code(), Some(1));
+    let text = errors(&said);
+    assert!(text.contains("j.xml: No such file or directory"), "{text}");
+    assert_eq!(names(&folder), [""; 0]);
+}
+
+/// By none of its names.
+#[test]
+fn a_snapshot_is_not_written_over_itself() {
+    let folder = folder("same");
+    let snapshot = folder.join("a.elf");
+    fs::copy(golden(), &snapshot).unwrap();
+    fs::hard_link(&snapshot, folder.join("hard.elf")).unwrap();
+    symlink("a.elf", folder.join("soft.elf")).unwrap();
+    let bytes = fs::read(&snapshot).unwrap();
+    for how in HOW {
+        for out in ["a.elf", "hard.elf", "soft.elf"] {
+            let words: Vec<&str> = how.split(' ').collect();
+            let out = folder.join(out);
+            let paths = [snapshot.to_str().unwrap(), "-o", out.to_str().unwrap()];
+            let said = run(words.into_iter().chain(paths), CACHE);
+            assert_eq!(said.status.code(), Some(1));
+            assert!(
+                errors(&said).contains("this is the snapshot itself"),
+                "{how}"
+            );
+        }
+    }
+    assert!(fs::read(&snapshot).unwrap() == bytes);
+}
+
+/// Ended by a signal, a command leaves neither a partial file nor half of one under its name.
+#[test]
+fn a_signal_leaves_nothing() {
+    let folder = folder("signal");
+    let fifo = folder.join("in");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for signal in ["-INT", "-TERM", "-KILL"] {
+        // A large sparse memory takes a while to be written.
+        let raw = folder.join("large.raw");
+        let file = fs::File::create(&raw).unwrap();
+        file.set_len(40 << 30).unwrap();
+        let out = folder.join("out.lime");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_osier"))
+            .args(["export", "--to", "lime"])
+            .args([&raw, Path::new("-o"), &out])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while names(&folder).len() < 3 && begun.elapsed() < Duration::from_secs(20) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(names(&folder).len(), 3, "a partial file beside the others");
+        let id = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(!child.wait().unwrap().success());
+        if signal == "-KILL" {
+            // Whoever writes the same file next cleans up.
+            assert!(write("export --to lime", &out).status.success());
+            fs::remove_file(&out).unwrap();
+        }
+        assert_eq!(names(&folder), ["in", "large.raw"], "{signal}");
+    }
+    fs::remove_file(folder.join("large.raw")).unwrap();
+}
