@@ -41,7 +41,7 @@ impl<'a> Fleet<'a> {
     ) -> Result<Self, RunError> {
         let shared = Shared::new(&asking.sessions)?;
         let pool = ThreadPoolBuilder::new()
-            .num_threads(asking.jobs)
+            .num_threads(asking.jobs.min(Asking::most_jobs()))
             .stack_size(STACK)
             .thread_name(|number| format!("job {number}"))
             .build()?;

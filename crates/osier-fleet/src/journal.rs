@@ -1,10 +1,12 @@
 //! What is finished, so that an interrupted run goes on where it was.
 //!
-//! The first line is the run's fingerprint. Each further line is one snapshot: how long every
-//! table is with its rows, a tab, and its entry in the manifest. Of snapshots whose rows were
-//! written together only the last one says lengths, and the lines before it count with it. A line
-//! counts once its newline is there, and only as far as the tables are as long as it says. The line
-//! `finish` means that all snapshots are done and that files are being given their names.
+//! The first line is the run's fingerprint. Each further line is one snapshot: the CRC-32 of the rest
+//! of the line, a tab, how long every table is with its rows and the CRC-32 of what it got since the
+//! last such line (`LENGTH:CRC`, with commas between), a tab, and its entry in the manifest. Of
+//! snapshots whose rows were written together only the last one says lengths, and the lines before it
+//! count with it. A line counts once its newline is there, and only as far as the tables are what it
+//! says. The line `finish` means that all snapshots are done and that files are being given their
+//! names.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -27,13 +29,22 @@ pub(crate) struct Journal {
     finishing: bool,
 }
 
+/// What a table got with some snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// The length of the table with it.
+    pub(crate) end: u64,
+    /// The CRC-32 of its bytes.
+    pub(crate) crc: u32,
+}
+
 /// A snapshot that is finished.
 pub(crate) struct Done {
     pub(crate) snapshot: String,
     pub(crate) id: Option<String>,
     pub(crate) status: Status,
-    /// The length of every table with its rows; `None` when a later line says it.
-    pub(crate) lengths: Option<Vec<u64>>,
+    /// What every table got with its rows and those before; `None` when a later line says it.
+    pub(crate) parts: Option<Vec<Part>>,
     /// Where its line ends.
     end: u64,
 }
@@ -115,16 +126,19 @@ impl Journal {
     }
 
     /// Notes finished snapshots whose rows were written together.
-    pub(crate) fn note(&mut self, lengths: &[u64], entries: &[String]) -> io::Result<()> {
+    pub(crate) fn note(&mut self, parts: &[Part], entries: &[String]) -> io::Result<()> {
         let Some((last, before)) = entries.split_last() else {
             return Ok(());
         };
         let mut lines = String::new();
         for entry in before {
-            let _ = writeln!(lines, "\t{entry}");
+            let _ = writeln!(lines, "{}", summed(&format!("\t{entry}")));
         }
-        let lengths: Vec<String> = lengths.iter().map(u64::to_string).collect();
-        let _ = write!(lines, "{}\t{last}", lengths.join(","));
+        let parts: Vec<String> = parts
+            .iter()
+            .map(|part| format!("{}:{:08x}", part.end, part.crc))
+            .collect();
+        lines.push_str(&summed(&format!("{}\t{last}", parts.join(","))));
         self.line(&lines)
     }
 
@@ -153,8 +167,7 @@ impl Journal {
         let mut out = io::BufWriter::new(File::create(path)?);
         for line in BufReader::new(File::open(&self.path)?).split(b'\n') {
             let line = line?;
-            let tab = line.iter().position(|&byte| byte == b'\t');
-            if let Some(entry) = tab.and_then(|tab| line.get(tab.checked_add(1)?..)) {
+            if let Some(entry) = line.splitn(3, |&byte| byte == b'\t').nth(2) {
                 out.write_all(entry)?;
                 out.write_all(b"\n")?;
             }
@@ -169,20 +182,33 @@ impl Journal {
 }
 
 fn parse(line: &[u8], end: u64) -> Option<Done> {
-    let (lengths, entry) = std::str::from_utf8(line).ok()?.split_once('\t')?;
+    let (crc, rest) = std::str::from_utf8(line).ok()?.split_once('\t')?;
+    if u32::from_str_radix(crc, 16).ok()? != crc32fast::hash(rest.as_bytes()) {
+        return None;
+    }
+    let (parts, entry) = rest.split_once('\t')?;
     let entry: Value = serde_json::from_str(entry).ok()?;
     Some(Done {
         snapshot: entry.get("snapshot")?.as_str()?.to_owned(),
         id: entry.get("id")?.as_str().map(str::to_owned),
         status: Status::of_word(entry.get("status")?.as_str()?)?,
-        lengths: match lengths {
+        parts: match parts {
             "" => None,
-            lengths => Some(numbers(lengths)?),
+            parts => Some(parts.split(',').map(part).collect::<Option<_>>()?),
         },
         end,
     })
 }
 
-fn numbers(text: &str) -> Option<Vec<u64>> {
-    text.split(',').map(|number| number.parse().ok()).collect()
+fn part(text: &str) -> Option<Part> {
+    let (end, crc) = text.split_once(':')?;
+    Some(Part {
+        end: end.parse().ok()?,
+        crc: u32::from_str_radix(crc, 16).ok()?,
+    })
+}
+
+/// A line with its checksum before it.
+fn summed(line: &str) -> String {
+    format!("{:08x}\t{line}", crc32fast::hash(line.as_bytes()))
 }

@@ -19,6 +19,7 @@ mod columns;
 mod deadline;
 mod file_format;
 mod fleet;
+mod held;
 mod identify;
 mod inputs;
 mod journal;

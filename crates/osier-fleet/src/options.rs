@@ -1,6 +1,7 @@
 //! What a run is told.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +73,7 @@ pub struct Asking {
     pub sessions: Options,
     /// The questions; each makes a table of the command's name, such as `ps`.
     pub questions: Vec<Question>,
-    /// Number of snapshots that are read at the same time.
+    /// Number of snapshots that are read at the same time: at most [`most_jobs`](Self::most_jobs).
     pub jobs: usize,
     /// The most time that finding the kernel of one snapshot may take, and that reading it may. The
     /// search looks at it all the time, reading with every row.
@@ -88,6 +89,13 @@ pub struct Asking {
 impl Asking {
     /// The bytes that the rows of one snapshot may take unless something else is said.
     pub const MEMORY_LIMIT: usize = 256 << 20;
+
+    /// The most snapshots that are read at the same time, whatever is asked for: more only get in each
+    /// other's way. Eight for each processor, and 64 at least.
+    pub fn most_jobs() -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        processors.saturating_mul(8).max(64)
+    }
 
     /// The usual questions ([`Question::USUAL`]).
     pub fn new(sessions: Options, jobs: usize) -> Self {

@@ -1,7 +1,7 @@
 //! Where answers go: the tables and the journal, in the order of the inputs.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::mem;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use crate::answer::Answer;
 use crate::file_format::FileFormat;
 use crate::identify::Subject;
-use crate::journal::{Done, Journal, Refused};
+use crate::journal::{Done, Journal, Part, Refused};
 use crate::manifest::{Entry, Status};
 use crate::rows::Piece;
 use crate::{RunError, RunOptions};
@@ -54,6 +54,8 @@ struct TableFile {
     path: PathBuf,
     file: File,
     len: u64,
+    /// Of what was added since something was last noted as finished.
+    crc: crc32fast::Hasher,
 }
 
 impl<'a> Output<'a> {
@@ -68,10 +70,14 @@ impl<'a> Output<'a> {
         let out = options.out.clone();
         let work = out.join(WORK);
         let failed = |source| write_error(&work, source);
+        let not_begun = |source| RunError::Begin {
+            path: work.clone(),
+            source,
+        };
         if options.fresh && work.exists() {
-            fs::remove_dir_all(&work).map_err(failed)?;
+            fs::remove_dir_all(&work).map_err(not_begun)?;
         }
-        fs::create_dir_all(&work).map_err(failed)?;
+        fs::create_dir_all(&work).map_err(not_begun)?;
         let opened = Journal::open(&work.join(JOURNAL), &options.fingerprint());
         let (journal, mut done) = opened.map_err(|refused| match refused {
             Refused::Other => RunError::OtherRun(out.clone()),
@@ -92,7 +98,9 @@ impl<'a> Output<'a> {
             waiting: Vec::new(),
             rows: 0,
         };
-        let finishing = output.journal.is_finishing() && done.len() == subjects.len();
+        let finishing = output.journal.is_finishing()
+            && done.len() == subjects.len()
+            && output.unnamed_are_whole(&done);
         if !finishing {
             output.go_on(&mut done).map_err(failed)?;
         }
@@ -105,26 +113,33 @@ impl<'a> Output<'a> {
             let path = self.work.join(format.file());
             self.files.push(TableFile::open(path)?);
         }
-        let whole = |lengths: &Vec<u64>| {
-            let mut pairs = self.files.iter().zip(lengths);
-            lengths.len() == self.files.len() && pairs.all(|(file, len)| *len <= file.len)
-        };
-        let broken = |done: &Done| done.lengths.as_ref().is_some_and(|lengths| !whole(lengths));
-        done.truncate(done.iter().position(broken).unwrap_or(done.len()));
-        while done.last().is_some_and(|last| last.lengths.is_none()) {
+        for (number, file) in self.files.iter().enumerate() {
+            let whole = whole_parts(&file.path, done, number)?;
+            done.truncate(whole);
+        }
+        while done.last().is_some_and(|last| last.parts.is_none()) {
             done.pop();
         }
         self.journal.keep(done.last())?;
-        let kept = done.last().and_then(|last| last.lengths.as_ref());
+        let kept = done.last().and_then(|last| last.parts.as_ref());
         for (number, (file, format)) in self.files.iter_mut().zip(self.formats).enumerate() {
-            if let Some(&len) = kept.and_then(|lengths| lengths.get(number)) {
-                file.cut(len)?;
+            if let Some(part) = kept.and_then(|parts| parts.get(number)) {
+                file.cut(part.end)?;
             } else {
                 file.cut(0)?;
                 file.append(format.header().as_bytes())?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the tables that have no name yet hold what the journal says of them.
+    fn unnamed_are_whole(&self, done: &[Done]) -> bool {
+        self.formats.iter().enumerate().all(|(number, format)| {
+            let path = self.work.join(format.file());
+            !path.exists()
+                || whole_parts(&path, done, number).is_ok_and(|whole| whole == done.len())
+        })
     }
 
     /// Takes what one snapshot gave, and writes it when enough waits to be written together. Gives
@@ -148,21 +163,26 @@ impl<'a> Output<'a> {
             .into_iter()
             .map(|answer| (answer.entry, answer.rows))
             .unzip();
-        let before: Vec<u64> = self.files.iter().map(|file| file.len).collect();
+        let before: Vec<_> = self
+            .files
+            .iter()
+            .map(|file| (file.len, file.crc.clone()))
+            .collect();
         let appended = self.append(rows);
         if let Err(error) = &appended {
-            for (file, &len) in self.files.iter_mut().zip(&before) {
+            for (file, (len, crc)) in self.files.iter_mut().zip(before) {
                 file.cut(len)
                     .map_err(|source| write_error(&file.path, source))?;
+                file.crc = crc;
             }
             let _ = fs::remove_file(self.work.join(RESERVE));
             for entry in entries.iter_mut().filter(|entry| entry.rows() > 0) {
                 entry.fail(format!("its rows could not be written: {error}"));
             }
         }
-        let lengths: Vec<u64> = self.files.iter().map(|file| file.len).collect();
+        let parts: Vec<Part> = self.files.iter_mut().map(TableFile::part).collect();
         let lines: Vec<String> = entries.iter().map(Entry::json).collect();
-        let noted = self.journal.note(&lengths, &lines);
+        let noted = self.journal.note(&parts, &lines);
         noted.map_err(|source| write_error(&self.work.join(JOURNAL), source))?;
         if appended.is_err() {
             // What the journal left of it is still needed at the end: no rows may take it.
@@ -248,7 +268,21 @@ impl TableFile {
             .truncate(false)
             .open(&path)?;
         let len = file.metadata()?.len();
-        Ok(Self { path, file, len })
+        let crc = crc32fast::Hasher::new();
+        Ok(Self {
+            path,
+            file,
+            len,
+            crc,
+        })
+    }
+
+    /// What was added since this was asked before.
+    fn part(&mut self) -> Part {
+        Part {
+            end: self.len,
+            crc: mem::take(&mut self.crc).finalize(),
+        }
     }
 
     fn cut(&mut self, len: u64) -> io::Result<()> {
@@ -259,9 +293,41 @@ impl TableFile {
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
+        self.crc.update(bytes);
         self.len = self.len.saturating_add(bytes.len() as u64);
         Ok(())
     }
+}
+
+/// How many of the finished snapshots, from the first on, have in the table at `path`, the one of
+/// this number, the bytes that were written.
+fn whole_parts(path: &Path, done: &[Done], number: usize) -> io::Result<usize> {
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let mut at = 0_u64;
+    let mut buffer = vec![0; 1 << 16];
+    for (nth, one) in done.iter().enumerate() {
+        let Some(parts) = &one.parts else { continue };
+        let Some(part) = parts.get(number) else {
+            return Ok(nth);
+        };
+        let mut left = part.end.saturating_sub(at);
+        let mut crc = crc32fast::Hasher::new();
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(buffer.len());
+            let piece = buffer.len().min(most);
+            let n = file.read(buffer.get_mut(..piece).unwrap_or_default())?;
+            if n == 0 {
+                return Ok(nth);
+            }
+            crc.update(buffer.get(..n).unwrap_or_default());
+            left = left.saturating_sub(n as u64);
+        }
+        if part.end < at || crc.finalize() != part.crc {
+            return Ok(nth);
+        }
+        at = part.end;
+    }
+    Ok(done.len())
 }
 
 /// How many of the finished snapshots, from the first on, are the inputs of now.

@@ -9,6 +9,7 @@ use rayon::ThreadPoolBuildError;
 use crate::RunOptions;
 use crate::file_format::FileFormat;
 use crate::fleet::Fleet;
+use crate::held::Held;
 use crate::manifest::Status;
 use crate::output::Output;
 
@@ -32,6 +33,17 @@ pub enum RunError {
         folder = osier_text::path(.0)
     )]
     OtherRun(PathBuf),
+    /// Another run writes into the folder.
+    #[error("{folder}: another run is writing here; wait until it ends, or name another folder", folder = osier_text::path(.0))]
+    Busy(PathBuf),
+    /// The run could not begin to write.
+    #[error("{path}: {source}; nothing was begun", path = osier_text::path(path))]
+    Begin {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// Something could not be written that the run cannot do without.
     #[error(
         "{path}: {source}; what is finished is kept, and the same command goes on from there",
@@ -138,6 +150,7 @@ pub fn run(
     options: &RunOptions,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, RunError> {
+    let mut held = Held::of(&options.out)?;
     let fleet = Fleet::identify(paths, &options.asking, options.to.shape(), watch)?;
     let formats: Vec<FileFormat<'_>> = fleet
         .tables()
@@ -145,6 +158,7 @@ pub fn run(
         .map(|table| FileFormat::new(table, options.to))
         .collect::<io::Result<_>>()
         .map_err(RunError::Schema)?;
+    held.keep();
     let (mut output, done) = Output::open(options, fleet.pool(), &formats, fleet.subjects())?;
     let mut summary = fleet.summary();
     let of = fleet.subjects().len();

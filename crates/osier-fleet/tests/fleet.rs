@@ -310,6 +310,80 @@ fn an_interrupted_run_of_another_kind_is_not_gone_on_with() {
 }
 
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the two runs stand for two processes"
+)]
+fn two_runs_into_one_folder_are_kept_apart() {
+    let scratch = Scratch::new("busy");
+    let out = scratch.join("out");
+    let (begun, wait) = std::sync::mpsc::channel();
+    let (go_on, paused) = std::sync::mpsc::channel::<()>();
+    let (begun, paused) = (std::sync::Mutex::new(begun), std::sync::Mutex::new(paused));
+    let mut first = options(out.clone(), 1);
+    first.asking.probe = Some(Probe(Arc::new(move |_| {
+        begun.lock().unwrap().send(()).unwrap();
+        paused.lock().unwrap().recv().unwrap();
+    })));
+    let running = std::thread::spawn(move || quietly(&golden()[..1], &first));
+    wait.recv().unwrap();
+    // By whatever path.
+    let path = scratch.join("out/../out");
+    let second = run(&golden()[1..2], &options(path, 1), &mut |_| {});
+    assert!(matches!(second, Err(RunError::Busy(_))), "{second:?}");
+    go_on.send(()).unwrap();
+    assert_eq!(running.join().unwrap().complete, 1);
+    assert_eq!(manifest(&out)[0]["snapshot"], "deb11-5.10-686.elf");
+    // And the lock goes with its run.
+    assert_eq!(quietly(&golden()[1..2], &options(out, 1)).complete, 1);
+}
+
+#[test]
+fn what_was_damaged_meanwhile_is_read_again() {
+    let scratch = Scratch::new("damaged");
+    let expected = scratch.join("expected");
+    quietly(&golden(), &options(expected.clone(), 1));
+    // Somewhere in each table, and in the journal.
+    let damaged = [("ps.jsonl", 10), ("maps.jsonl", 50_000), ("journal", 700)];
+    for (name, at) in damaged {
+        let out = scratch.join(&format!("out-{name}"));
+        let stopped = std::panic::catch_unwind(|| {
+            run(&golden(), &options(out.clone(), 1), &mut |event| {
+                if let Event::Finished { done: 3, .. } = event {
+                    std::panic::resume_unwind(Box::new("interrupted"));
+                }
+            })
+        });
+        assert!(stopped.is_err());
+        let file = out.join(".osier-run").join(name);
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let mut resumed = 0;
+        let summary = run(&golden(), &options(out.clone(), 1), &mut |event| {
+            if let Event::Resumed { done, .. } = event {
+                resumed = done;
+            }
+        });
+        assert_eq!(summary.unwrap().complete, 5, "{name}");
+        assert!(resumed < 3, "{name}: {resumed} were believed");
+        for table in TABLES {
+            let file = format!("{table}.jsonl");
+            let same =
+                fs::read(out.join(&file)).unwrap() == fs::read(expected.join(&file)).unwrap();
+            assert!(same, "{name} was damaged, and {table} differs");
+        }
+    }
+}
+
+#[test]
+fn jobs_are_as_many_as_help() {
+    let scratch = Scratch::new("jobs");
+    let summary = quietly(&golden()[..2], &options(scratch.join("out"), 1_000_000));
+    assert_eq!(summary.complete, 2);
+}
+
+#[test]
 fn the_id_is_of_the_contents_when_they_are_hashed() {
     let scratch = Scratch::new("hash");
     let out = scratch.join("out");
