@@ -92,23 +92,26 @@ pub(crate) struct SnapshotArgs {
 // What is known of a snapshot, or of each of several.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct KnownArgs {
-    /// The kernel profile to use
+    /// The kernel profile to use, or a symbol file to make it of
     #[arg(long, value_name = "FILE")]
     pub(crate) profile: Option<PathBuf>,
+    /// The group of a kernelinfo.conf that --profile names
+    #[arg(long, value_name = "NAME", requires = "profile")]
+    pub(crate) group: Option<String>,
     /// A folder of kernel profiles; may be repeated [env: `OSIER_PROFILES`, a list of folders]
     #[arg(long, value_name = "DIR")]
     pub(crate) profiles: Vec<PathBuf>,
     /// The operating system: linux, windows, or a PANDA -os string
     #[arg(long, value_name = "NAME")]
     pub(crate) os: Option<String>,
-    /// A page table that maps the kernel: a CR3, or a process's root
+    /// A page table that maps the kernel, hexadecimal: a CR3, or a process's root
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) dtb: Option<u64>,
     /// The processors' registers, as memsavep or `info registers -a` writes them
     #[arg(long, value_name = "FILE")]
     pub(crate) registers: Option<PathBuf>,
     /// Where the RAM below 4 GiB ends, when the file is a bare pc.ram block
-    #[arg(long, value_name = "BYTES", value_parser = address)]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) ram_split: Option<u64>,
     /// The internal snapshot to read, by number or name, when the file is a qcow2 image with several
     #[arg(long, value_name = "NAME")]
@@ -116,12 +119,12 @@ pub(crate) struct KnownArgs {
     /// Another file of a split dump; may be repeated [default: those beside SNAP]
     #[arg(long, value_name = "FILE")]
     pub(crate) part: Vec<PathBuf>,
-    /// The most decoded memory to keep of a compressed snapshot, in MiB [default: 64]
-    #[arg(long, value_name = "N")]
-    pub(crate) cache_mib: Option<u32>,
-    /// The most that a compressed snapshot may be unpacked to, in GiB [default: 64]
-    #[arg(long, value_name = "N")]
-    pub(crate) scratch_gib: Option<u32>,
+    /// The most decoded memory to keep of a compressed snapshot, in MiB, or as 512K, 1G [default: 64]
+    #[arg(long, value_name = "N", value_parser = mib)]
+    pub(crate) cache_mib: Option<u64>,
+    /// The most that a compressed snapshot may be unpacked to, in GiB, or as 512M [default: 64]
+    #[arg(long, value_name = "N", value_parser = gib)]
+    pub(crate) scratch_gib: Option<u64>,
     /// Neither read nor write the cache of profiles and indexes
     #[arg(long)]
     pub(crate) no_cache: bool,
@@ -187,6 +190,21 @@ pub(crate) enum Command {
     },
 }
 
+#[cfg(unix)]
+impl Command {
+    /// Whether the command may write a file that is not whole before its end.
+    pub(crate) const fn writes_files(&self) -> bool {
+        matches!(
+            self,
+            Self::Distill(_)
+                | Self::Export(_)
+                | Self::Check(_)
+                | Self::Timeline(_)
+                | Self::Profile(_)
+        )
+    }
+}
+
 #[derive(Args)]
 pub(crate) struct InfoArgs {
     #[command(flatten)]
@@ -246,7 +264,7 @@ pub(crate) struct MapsArgs {
     /// Of this kind only
     #[arg(long, value_enum)]
     pub(crate) kind: Option<KindArg>,
-    /// Only those that hold this address
+    /// Only those that hold this address, hexadecimal with or without 0x
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) at: Option<u64>,
 }
@@ -286,11 +304,11 @@ pub(crate) struct ReadArgs {
     /// The address is physical
     #[arg(long)]
     pub(crate) phys: bool,
-    /// The address
+    /// The address, hexadecimal with or without 0x
     #[arg(value_parser = address)]
     pub(crate) addr: u64,
-    /// Number of bytes
-    #[arg(value_parser = address)]
+    /// Number of bytes: decimal, or hexadecimal with 0x; K, M and G multiply by 1024
+    #[arg(value_parser = size)]
     pub(crate) len: u64,
 }
 
@@ -301,7 +319,7 @@ pub(crate) struct TranslateArgs {
     /// In this process's address space [default: the kernel's]
     #[arg(long, value_name = "N")]
     pub(crate) pid: Option<u32>,
-    /// The addresses
+    /// The addresses, hexadecimal with or without 0x
     #[arg(required = true, value_parser = address)]
     pub(crate) addr: Vec<u64>,
 }
@@ -460,9 +478,9 @@ pub(crate) struct RunArgs {
     /// The most seconds that one snapshot may take
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) time_limit: Option<Duration>,
-    /// The most MiB that the rows of one snapshot may take in memory
-    #[arg(long, value_name = "MIB", default_value = "256")]
-    pub(crate) memory_limit: u32,
+    /// The most that the rows of one snapshot may take in memory, in MiB, or as 512K, 1G
+    #[arg(long, value_name = "MIB", default_value = "256", value_parser = mib)]
+    pub(crate) memory_limit: u64,
     /// Tell snapshots apart by all their bytes, not by size and time
     #[arg(long)]
     pub(crate) hash: bool,
@@ -559,13 +577,54 @@ pub(crate) enum ExportFormat {
     Isf,
 }
 
-/// A number, decimal or hexadecimal with `0x`.
+/// An address: hexadecimal, with `0x` or without.
 fn address(text: &str) -> Result<u64, String> {
-    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    hexadecimal(digits.unwrap_or(text)).ok_or_else(|| {
+        format!("`{text}` is no address; write it in hexadecimal, such as 0x400000 or 400000")
+    })
+}
+
+/// Hexadecimal digits, and nothing but those.
+fn hexadecimal(digits: &str) -> Option<u64> {
+    let all = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    all.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+}
+
+/// A number of bytes: decimal, or hexadecimal with `0x`; K, M, G and T multiply by 1024.
+fn size(text: &str) -> Result<u64, String> {
+    sized(text, 0)
+}
+
+/// A number of MiB, or of what it says.
+fn mib(text: &str) -> Result<u64, String> {
+    sized(text, 20)
+}
+
+/// A number of GiB, or of what it says.
+fn gib(text: &str) -> Result<u64, String> {
+    sized(text, 30)
+}
+
+/// A number of bytes. Without a letter it counts units of 2 to the power of `unit` bytes.
+fn sized(text: &str, unit: u32) -> Result<u64, String> {
+    let upper = text.to_ascii_uppercase();
+    let number = upper.strip_suffix("IB").unwrap_or(&upper);
+    let letter = ["K", "M", "G", "T"].iter().zip([10, 20, 30, 40]);
+    let suffixed = letter.into_iter().find_map(|(letter, shift)| {
+        let number = number.strip_suffix(letter)?;
+        Some((number, shift))
+    });
+    // `4IB` is nothing: the letter before it counts.
+    let (number, shift) = suffixed.unwrap_or((&upper, unit));
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = match number.strip_prefix("0X") {
+        Some(number) => hexadecimal(number),
+        None => number.parse().ok().filter(|_| digits),
     };
-    parsed.map_err(|_| format!("`{text}` is no number; write 4096 or 0x1000"))
+    parsed
+        .and_then(|number: u64| number.checked_mul(1_u64.checked_shl(shift)?))
+        .ok_or_else(|| format!("`{text}` is no size; write 4096, 0x1000 or 4K"))
 }
 
 /// A number of seconds, with a fraction perhaps.
@@ -576,5 +635,53 @@ fn seconds(text: &str) -> Result<Duration, String> {
         _ => Err(format!(
             "`{text}` is no time; write seconds, such as 10 or 0.5"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_hexadecimal_with_0x_and_without() {
+        for text in ["400000", "0x400000", "0X400000"] {
+            assert_eq!(address(text), Ok(0x40_0000), "{text}");
+        }
+        assert_eq!(address("ffffFFFF81000000"), Ok(0xffff_ffff_8100_0000));
+        for text in ["", "0x", "+1", "-1", "1g", "0x1_0", "10000000000000000"] {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_takes_letters() {
+        for (text, bytes) in [
+            ("4096", 4096),
+            ("0x1000", 4096),
+            ("4K", 4096),
+            ("4k", 4096),
+            ("4KiB", 4096),
+            ("0x4k", 4096),
+            ("1M", 1 << 20),
+            ("3G", 3 << 30),
+            ("1T", 1 << 40),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "K",
+            "4iB",
+            "0x",
+            "1.5M",
+            "+1",
+            "16777216T",
+            "4KK",
+            "abc",
+        ] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert_eq!((mib("64"), mib("1G")), (Ok(64 << 20), Ok(1 << 30)));
+        assert_eq!((gib("2"), gib("512M")), (Ok(2 << 30), Ok(512 << 20)));
     }
 }

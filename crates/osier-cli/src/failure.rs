@@ -1,6 +1,7 @@
 //! How a command ends: exit status and the message on standard error.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// How a command that did its work ended.
@@ -14,13 +15,15 @@ pub(crate) enum Outcome {
     PartialIsFailure,
     /// What was compared differs.
     Different,
+    /// No snapshot could be read.
+    NothingDone,
 }
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         Self::from(match outcome {
             Outcome::Complete => 0,
-            Outcome::PartialIsFailure | Outcome::Different => 1,
+            Outcome::PartialIsFailure | Outcome::Different | Outcome::NothingDone => 1,
             Outcome::Partial => 3,
         })
     }
@@ -37,6 +40,11 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// Puts a file's name before what the system says of it.
+pub(crate) fn in_file(path: &Path) -> impl FnOnce(io::Error) -> anyhow::Error {
+    move |error| anyhow::anyhow!("{}: {error}", osier_text::path(path))
+}
 
 /// Writes the message of a failure and gives its exit status. Whoever closed the pipe has read
 /// enough.

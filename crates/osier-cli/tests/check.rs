@@ -186,7 +186,7 @@ fn losses_make_the_status_3_and_a_snapshot_that_does_not_open_fails_alone() {
     let broken = copied.check(&["--ask", "ps"]);
     assert_eq!(broken.status, 1);
     assert!(
-        broken.out.contains("broken.elf: open is not as"),
+        broken.out.contains("broken.elf: at file offset 0x4: "),
         "{}",
         broken.out
     );
@@ -215,4 +215,57 @@ fn the_junit_file_counts_what_it_tells() {
         xml.contains(r#"tests="1" failures="0" errors="1""#),
         "{xml}"
     );
+}
+
+/// Golden rows lie in their folder, whatever a snapshot is called and wherever links lead.
+#[test]
+#[cfg(unix)]
+fn nothing_is_written_outside_of_the_golden_folder() {
+    let copied = Copied::new("outside");
+    let folder = &copied.folder;
+    let core = folder.join(format!("{NAME}.elf"));
+    let inner = folder.join("inner");
+    for name in ["...elf", "..elf", ".hidden.elf", ".elf"] {
+        let snapshot = folder.join(name);
+        fs::copy(&core, &snapshot).unwrap();
+        let words = [
+            "check",
+            snapshot.to_str().unwrap(),
+            "--golden",
+            inner.to_str().unwrap(),
+        ];
+        let output = command::run(
+            words.iter().chain(&["--update", "--ask", "ps"]),
+            "check-cache",
+        );
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        fs::remove_file(snapshot).unwrap();
+    }
+    assert!(!inner.exists() && !folder.join("ps.jsonl").exists());
+    // A link out of the folder, for the rows of a snapshot or for one table.
+    let outside = folder.join("outside");
+    fs::create_dir_all(&outside).unwrap();
+    fs::create_dir_all(inner.join(NAME)).unwrap();
+    let words = [
+        "check",
+        core.to_str().unwrap(),
+        "--golden",
+        inner.to_str().unwrap(),
+    ];
+    let update = || {
+        command::run(
+            words.iter().chain(&["--update", "--ask", "ps"]),
+            "check-cache",
+        )
+    };
+    std::os::unix::fs::symlink(outside.join("ps.jsonl"), inner.join(NAME).join("ps.jsonl"))
+        .unwrap();
+    assert_eq!(update().status.code(), Some(1));
+    fs::remove_dir_all(inner.join(NAME)).unwrap();
+    std::os::unix::fs::symlink(&outside, inner.join(NAME)).unwrap();
+    assert_eq!(update().status.code(), Some(1));
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    fs::remove_file(inner.join(NAME)).unwrap();
+    assert_eq!(update().status.code(), Some(0));
+    assert!(inner.join(NAME).join("ps.jsonl").is_file());
 }

@@ -39,7 +39,7 @@ fn wrong_usage_is_two() {
     check(&[], 2, "Usage");
     check(&["ps"], 2, "SNAP");
     check(&["ps", "--order", "size", "x"], 2, "possible values");
-    check(&["read", "x", "zero", "1"], 2, "is no number");
+    check(&["read", "x", "zero", "1"], 2, "is no address");
     check(
         &["distill", "x", "--ask", "all", "-o", "y"],
         2,
@@ -90,4 +90,173 @@ fn the_shell_gets_its_scripts() {
         assert_eq!(output.status.code(), Some(0), "osier {args:?}");
         assert!(!output.stdout.is_empty(), "osier {args:?}");
     }
+}
+
+fn golden() -> String {
+    let path = osier_testkit::data::workspace().join("snapshots/deb12-6.1-amd64.elf");
+    path.to_str().unwrap().to_owned()
+}
+
+fn rows(args: &[&str]) -> Vec<u8> {
+    let output = osier(args);
+    assert!(output.status.success(), "osier {args:?}");
+    assert!(!output.stdout.is_empty(), "osier {args:?}");
+    output.stdout
+}
+
+/// An address is hexadecimal, however it is written; a length takes letters.
+#[test]
+fn addresses_and_sizes_are_as_people_paste_them() {
+    let snap = golden();
+    for at in ["400000", "0X400000"] {
+        let maps = |at: &str| rows(&["maps", &snap, "--pid", "1", "--at", at]);
+        assert_eq!(maps(at), maps("0x400000"));
+    }
+    let text = rows(&["info", &snap]);
+    let info: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let base = info["kernel"]["text"].as_str().unwrap();
+    let bare = base.trim_start_matches("0x");
+    assert_eq!(
+        rows(&["translate", &snap, bare]),
+        rows(&["translate", &snap, base])
+    );
+    let text = rows(&["handles", &snap]);
+    let first = text.split(|&byte| byte == b'\n').next().unwrap();
+    let handle: serde_json::Value = serde_json::from_slice(first).unwrap();
+    let task = handle["taskd"].as_str().unwrap().trim_start_matches("0x");
+    // Its page is among those that the snapshot holds.
+    let page = format!("{}000", &task[..13]);
+    let read = |len: &str| rows(&["read", &snap, &page, len]);
+    assert_eq!(read("4K"), read("4096"));
+    assert_eq!(read("0x1000"), read("4096"));
+    check(&["read", &snap, "xyz", "1"], 2, "hexadecimal");
+    check(&["read", &snap, bare, "1Q"], 2, "is no size");
+    let root = info["kernel"]["root"].as_str().unwrap();
+    let plain = root.trim_start_matches("0x");
+    assert_eq!(rows(&["ps", &snap, "--dtb", plain]), rows(&["ps", &snap]));
+}
+
+#[test]
+fn what_there_is_not_is_said_in_one_sentence() {
+    let snap = golden();
+    check(
+        &["ps", "-"],
+        1,
+        "-: standard input, and a snapshot is random access",
+    );
+    check(
+        &["maps", &snap, "--pid", "999999"],
+        1,
+        "no process has pid 999999",
+    );
+    check(
+        &["read", &snap, "0", "1", "--format", "json"],
+        2,
+        "read writes bytes",
+    );
+    let said = osier(&["check", &snap, "--golden", "no/such/folder"]);
+    let text = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(
+        text.contains("there is no such folder of golden rows"),
+        "{text}"
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_is_no_snapshot() {
+    let fifo = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-fifo");
+    let _ = std::fs::remove_file(&fifo);
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    check(
+        &["ps", fifo.to_str().unwrap()],
+        1,
+        "a pipe or device, and a snapshot is random access",
+    );
+}
+
+#[test]
+fn a_run_without_a_snapshot_is_a_failure() {
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-run");
+    let _ = std::fs::remove_dir_all(&out);
+    let said = osier(&["run", "no/such.elf", "-o", out.to_str().unwrap()]);
+    let text = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(1), "{text}");
+    assert!(text.contains("1 snapshot: 1 failed"), "{text}");
+    assert_eq!(text.matches("such.elf").count(), 1, "{text}");
+    let taken = file("cli-taken.pdf", b"x");
+    let said = osier(&["run", &golden(), "-o", taken.to_str().unwrap()]);
+    let text = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    assert!(text.contains("nothing was begun"), "{text}");
+}
+
+/// A profile without anything that Osier reads does not take the place of one.
+#[test]
+fn an_empty_import_is_an_error() {
+    let kept = file("cli-kept.osp", b"what was there");
+    let out = kept.to_str().unwrap();
+    let map = file(
+        "cli-other.map",
+        b"ffffffff81000000 T nothing_wanted\nffffffff81000010 T nor_this\n",
+    );
+    let import = ["profile", "import", map.to_str().unwrap(), "-o", out];
+    check(&import, 1, "no type and no symbol that Osier reads");
+    let isf = br#"{"metadata": {"format": "6.2.0", "linux": {}}, "base_types": {}, "enums": {}, "symbols": {},
+        "user_types": {"task_struct": {"kind": "struct", "size": 9000, "fields": {
+            "pid": {"offset": -1, "type": {"kind": "base", "name": "int"}}}}}}"#;
+    let isf = file("cli-unknown.json", isf);
+    let import = ["profile", "import", isf.to_str().unwrap(), "-o", out];
+    check(&import, 1, "task_struct.pid is at -1");
+    assert_eq!(std::fs::read(&kept).unwrap(), b"what was there");
+}
+
+/// PANDA takes any name of a group.
+#[test]
+fn a_group_may_be_called_anything() {
+    let group = |name: &str, init: &str| {
+        format!("[{name}]\nname = x\ntask.init_addr = {init}\ntask.size = 9000\n")
+    };
+    let text = [
+        group("debian:5.10.0-46-amd64:64", "18446744071599112000"),
+        group("debian:5.10.0-46-amd64:64:rt", "18446744071599112000"),
+        group("mine", "3240000000"),
+    ];
+    let conf = file("cli-kernelinfo.conf", text.concat().as_bytes());
+    let conf = conf.to_str().unwrap();
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-group.osp");
+    let out = out.to_str().unwrap();
+    check(
+        &["profile", "import", conf, "-o", out],
+        1,
+        "3 kernels are described there; name one with --group: debian:5.10.0-46-amd64:64, debian:5.10.0-46-amd64:64:rt, mine",
+    );
+    for (name, width) in [
+        ("debian:5.10.0-46-amd64:64", 64),
+        ("debian:5.10.0-46-amd64:64:rt", 64),
+        ("mine", 32),
+    ] {
+        let said = osier(&["profile", "import", conf, "--group", name, "-o", out]);
+        assert!(
+            said.status.success(),
+            "{name}: {}",
+            String::from_utf8(said.stderr).unwrap()
+        );
+        let shown = String::from_utf8(rows(&["profile", "show", out])).unwrap();
+        assert!(shown.contains(&format!("{width} bits")), "{name}: {shown}");
+    }
+    check(
+        &["ps", &golden(), "--profile", conf, "--group", "nobody"],
+        1,
+        "0 kernels of that name are described there",
+    );
+    check(&["ps", &golden(), "--group", "mine"], 2, "--profile");
 }

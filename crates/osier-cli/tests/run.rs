@@ -147,7 +147,7 @@ fn wrong_use_is_told() {
         "no question is called `pss`",
     );
     check(&["run", "-o", "out"], 2, "PATH");
-    check(&["run", "*.none", "-o", "out"], 3, "1 failed");
+    check(&["run", "*.none", "-o", "out"], 1, "1 failed");
     check(
         &["run", "links", "-o", "out", "--time-limit", "soon"],
         2,

@@ -191,6 +191,13 @@ impl Isf<'_> {
             let Some(offset) = value.get("offset").and_then(Value::as_i64) else {
                 continue;
             };
+            // What stands before the place that a structure is known by has a negative offset.
+            if offset == -1 {
+                let problem = format!(
+                    "ISF: {name}.{field} is at {offset}; whoever wrote it did not know the offset"
+                );
+                return Err(SymbolError::Unusable(problem));
+            }
             let offset = base.wrapping_add(offset);
             let held = value.get("type").unwrap_or(&Value::Null);
             if value.get("anonymous") == Some(&Value::Bool(true))

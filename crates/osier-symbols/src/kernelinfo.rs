@@ -1,6 +1,6 @@
 //! PANDA's `kernelinfo.conf`: one group of members' offsets and symbols' addresses per kernel.
 //!
-//! A `GLib` key file. A group is `DISTRIBUTION:RELEASE:BITS`; numbers are decimal, offsets signed
+//! A `GLib` key file. A group is `DISTRIBUTION:RELEASE:BITS`, or what somebody called it; numbers are decimal, offsets signed
 //! and addresses unsigned; lines that start with `#` are comments. Source: the reader in PANDA's
 //! plugin `osi_linux` and the tools that print such groups.
 //!
@@ -87,24 +87,15 @@ pub fn parse_kernelinfo(data: &[u8]) -> Result<Vec<KernelinfoGroup>, SymbolError
 ///
 /// # Errors
 ///
-/// A number that is none, or a group that does not say how wide its pointers are.
+/// A number that is none, or a group that tells in no way how wide its pointers are.
 pub fn import_kernelinfo(group: &KernelinfoGroup) -> Result<ProfileBuilder, SymbolError> {
-    let pointer_bytes = match group.name.rsplit(':').next() {
-        Some("32") => 4,
-        Some("64") => 8,
-        _ => {
-            return Err(SymbolError::Unusable(format!(
-                "kernelinfo.conf: the group's name {} does not end in :32 or :64",
-                group.name
-            )));
-        }
-    };
+    let pointer_bytes = pointer_bytes(group)?;
     let mut builder = ProfileBuilder::new(Identity {
         os: OsKind::Linux,
         pointer_bytes,
         build_id: None,
         banner: Vec::new(),
-        release: release_of(&group.name),
+        release: kernelinfo_release(&group.name),
     });
     let mut types = Types {
         pointer: u64::from(pointer_bytes),
@@ -135,8 +126,27 @@ pub fn import_kernelinfo(group: &KernelinfoGroup) -> Result<ProfileBuilder, Symb
     Ok(builder)
 }
 
-/// `debian:5.10.0-46-amd64:64` and `debian-3.2.65:32` both name a release.
-fn release_of(group: &str) -> String {
+/// How wide pointers are: as a part of the name says, or else as the address of `init_task` needs.
+fn pointer_bytes(group: &KernelinfoGroup) -> Result<u8, SymbolError> {
+    let said = group.name.rsplit(':').find_map(|part| match part {
+        "32" => Some(4),
+        "64" => Some(8),
+        _ => None,
+    });
+    let init = group.integer("task.init_addr")?.map(i64::cast_unsigned);
+    let needed = init.map(|at| if at > u32::MAX.into() { 8 } else { 4 });
+    said.or(needed).ok_or_else(|| {
+        SymbolError::Unusable(format!(
+            "kernelinfo.conf: no part of the group's name {} is 32 or 64, and it has no task.init_addr \
+             to tell by",
+            group.name
+        ))
+    })
+}
+
+/// The release in the name of a group: `debian:5.10.0-46-amd64:64` and `debian-3.2.65:32` both name
+/// one.
+pub fn kernelinfo_release(group: &str) -> String {
     let mut parts = group.split(':');
     let (first, second) = (parts.next().unwrap_or_default(), parts.next());
     let release = match (second, parts.next()) {

@@ -24,7 +24,9 @@ mod system_map;
 pub use elf::import_elf;
 pub use error::SymbolError;
 pub use isf::{export_isf, import_isf};
-pub use kernelinfo::{KernelinfoGroup, export_kernelinfo, import_kernelinfo, parse_kernelinfo};
+pub use kernelinfo::{
+    KernelinfoGroup, export_kernelinfo, import_kernelinfo, kernelinfo_release, parse_kernelinfo,
+};
 pub use pdb::import_pdb;
 pub use rekall::set_age_by_name;
 pub use source::{SymbolFile, WantedOf, everything, import_symbols, merge};

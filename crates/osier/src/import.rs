@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use osier_profile::{OsKind, Profile, ProfileBuilder, ProfileStore, Wanted};
 use osier_snapshot::MappedFile;
-use osier_symbols::{SymbolError, SymbolFile, WantedOf, import_symbols, merge, set_age_by_name};
+use osier_symbols::{
+    KernelinfoGroup, SymbolError, SymbolFile, WantedOf, import_kernelinfo, import_symbols,
+    kernelinfo_release, merge, parse_kernelinfo, set_age_by_name,
+};
 
 /// The folder of the cache that keeps PDBs themselves, laid out as a symbol server. A profile that
 /// was made for another list of wanted facts is made anew of them.
@@ -42,6 +45,15 @@ pub enum ImportError {
         /// What the file's kernels are called.
         groups: String,
     },
+    /// The files name nothing that is read of a kernel.
+    #[error(
+        "{files}: no type and no symbol that Osier reads is named there; it may describe something else \
+         than a kernel"
+    )]
+    Unwanted {
+        /// The files.
+        files: String,
+    },
     /// No file was given.
     #[error("no symbol file was given")]
     Nothing,
@@ -54,7 +66,17 @@ pub enum ImportError {
 ///
 /// [`ImportError`] names the file.
 pub fn import(files: &[PathBuf], group: Option<&str>) -> Result<Profile, ImportError> {
-    import_kept(files, group, wanted)
+    let profile = import_kept(files, group, wanted)?;
+    if profile.types().is_empty() && profile.symbols().is_empty() {
+        let files: Vec<String> = files
+            .iter()
+            .map(|file| osier_text::path(file).to_string())
+            .collect();
+        return Err(ImportError::Unwanted {
+            files: files.join(", "),
+        });
+    }
+    Ok(profile)
 }
 
 /// As [`import`], but every type, symbol and enumerator is kept: what another tool may ask for,
@@ -92,37 +114,56 @@ fn import_one(
         file: file.to_owned(),
         source,
     })?;
-    let mut found =
-        import_symbols(mapped.bytes(), wanted).map_err(|source| ImportError::Symbols {
-            file: file.to_owned(),
-            source,
-        })?;
-    if SymbolFile::detect(mapped.bytes()) == Some(SymbolFile::Rekall)
+    let wrong = |source| ImportError::Symbols {
+        file: file.to_owned(),
+        source,
+    };
+    let kind = SymbolFile::detect(mapped.bytes());
+    if kind == Some(SymbolFile::Kernelinfo) {
+        let groups = parse_kernelinfo(mapped.bytes()).map_err(wrong)?;
+        let chosen = one_group(file, &groups, group)?;
+        return import_kernelinfo(chosen).map_err(wrong);
+    }
+    let mut found = import_symbols(mapped.bytes(), wanted).map_err(wrong)?;
+    if kind == Some(SymbolFile::Rekall)
         && let Some(name) = file.file_name().and_then(|name| name.to_str())
     {
         for builder in &mut found {
             set_age_by_name(builder, name);
         }
     }
-    // A group's name is what the importer calls the release of its kernel.
-    let names: Vec<String> = found
-        .iter()
-        .map(|builder| builder.identity().release.clone())
-        .collect();
-    let mut what = "are described there";
-    if let Some(group) = group.filter(|_| found.len() > 1) {
-        found.retain(|builder| builder.identity().release == group);
-        what = "of that name are described there";
+    // Only a kernelinfo.conf describes several kernels.
+    found.pop().ok_or(ImportError::Nothing)
+}
+
+/// The group of a `kernelinfo.conf` that is meant: the only one, or the one that is called so or
+/// describes the kernel of that release.
+fn one_group<'a>(
+    file: &Path,
+    groups: &'a [KernelinfoGroup],
+    name: Option<&str>,
+) -> Result<&'a KernelinfoGroup, ImportError> {
+    let called = |group: &&KernelinfoGroup| name.is_none_or(|name| group.name == name);
+    let of_release =
+        |group: &&KernelinfoGroup| name.is_none_or(|name| kernelinfo_release(&group.name) == name);
+    let mut found: Vec<&KernelinfoGroup> = groups.iter().filter(called).collect();
+    if found.is_empty() {
+        found = groups.iter().filter(of_release).collect();
     }
-    match found.pop() {
-        Some(builder) if found.is_empty() => Ok(builder),
-        last => Err(ImportError::Group {
-            file: file.to_owned(),
-            count: found.len().saturating_add(usize::from(last.is_some())),
-            what,
-            groups: names.join(", "),
-        }),
+    if let [one] = found.as_slice() {
+        return Ok(one);
     }
+    let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+    Err(ImportError::Group {
+        file: file.to_owned(),
+        count: found.len(),
+        what: if name.is_some() {
+            "of that name are described there"
+        } else {
+            "are described there"
+        },
+        groups: names.join(", "),
+    })
 }
 
 /// Keeps an imported profile in the cache at `cache`, where every later session finds it. `None`

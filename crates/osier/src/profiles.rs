@@ -69,7 +69,7 @@ impl Profiles {
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         let named = match &options.profile {
             Some(path) => {
-                let profile = import::import(std::slice::from_ref(path), None)?;
+                let profile = import::import(std::slice::from_ref(path), options.group.as_deref())?;
                 Some((path.clone(), Arc::new(profile)))
             }
             None => None,

@@ -25,6 +25,9 @@ pub struct Options {
     /// The profile to use: a profile file, or any symbol file that can be imported. One that names its
     /// build must be of the snapshot's.
     pub profile: Option<PathBuf>,
+    /// Which kernel of a `kernelinfo.conf` that is given as the profile: the name of its group, or the
+    /// release in it.
+    pub group: Option<String>,
     /// The operating system: `linux`, `windows`, or a PANDA `-os` string.
     pub os: Option<String>,
     /// A page-table root that maps the kernel, physical or as CR3 holds it: any process's will do.

@@ -7,14 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use osier::Session;
 use osier::ask::Question;
 use osier_compare::golden::{Case, Golden, GoldenError, Ignore, Suite, Verdict, answer, junit};
 
 use super::{options, questions};
 use crate::args::{CheckArgs, OutputArgs};
-use crate::failure::{Outcome, Usage};
+use crate::failure::{Outcome, Usage, in_file};
 use crate::output::{MAY_SUFFER, plural};
 use report::Report;
 
@@ -31,12 +30,22 @@ pub(super) fn run(args: &CheckArgs, output: &OutputArgs) -> anyhow::Result<Outco
         incomplete: false,
     };
     let paths = inputs(&args.paths)?;
+    if !args.update && !args.golden.is_dir() {
+        let golden = osier_text::path(&args.golden);
+        anyhow::bail!("{golden}: there is no such folder of golden rows; --update makes it");
+    }
+    let named: Vec<Golden> = paths
+        .iter()
+        .map(|path| Golden::of(&args.golden, path))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Usage(error.to_string()))?;
     let suites: Vec<Suite> = paths
         .iter()
-        .map(|path| check.snapshot(path))
+        .zip(&named)
+        .map(|(path, golden)| check.snapshot(path, golden))
         .collect::<anyhow::Result<_>>()?;
     if let Some(file) = &args.junit {
-        fs::write(file, junit(&suites)).with_context(|| file.display().to_string())?;
+        osier_file::write(file, junit(&suites)).map_err(in_file(file))?;
     }
     check.conclude(&suites, output.strict)
 }
@@ -46,7 +55,7 @@ fn inputs(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let cores = cores(path).with_context(|| path.display().to_string())?;
+            let cores = cores(path).map_err(in_file(path))?;
             if cores.is_empty() {
                 anyhow::bail!("{} holds no distilled snapshot (*.elf)", path.display());
             }
@@ -88,14 +97,13 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// Asks one snapshot everything.
-    fn snapshot(&mut self, path: &Path) -> anyhow::Result<Suite> {
+    fn snapshot(&mut self, path: &Path, golden: &Golden) -> anyhow::Result<Suite> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let mut suite = Suite {
             snapshot: path.display().to_string(),
             begun: i64::try_from(now.as_nanos())?,
             cases: Vec::new(),
         };
-        let golden = Golden::of(&self.args.golden, path);
         let begun = Instant::now();
         let session = match Session::open(path, &options(&self.args.known)) {
             Ok(session) => session,
@@ -118,7 +126,7 @@ impl Check<'_> {
         }
         for question in self.asked.clone().unwrap_or_else(|| golden.questions()) {
             let begun = Instant::now();
-            let verdict = self.question(&session, &golden, question);
+            let verdict = self.question(&session, golden, question);
             let verdict = verdict.unwrap_or_else(|error| Verdict::Failed(error.to_string()));
             let advice = match &verdict {
                 Verdict::Differs(_) | Verdict::Missing => self.update_command(path, question),

@@ -14,7 +14,7 @@ use osier_fetch::Wish;
 use osier_text::visible_bytes;
 
 use crate::args::{ExportFormat, OutputArgs, ProfileCommand};
-use crate::failure::{Outcome, Usage};
+use crate::failure::{Outcome, Usage, in_file};
 
 pub(super) fn run(command: &ProfileCommand, output: &OutputArgs) -> anyhow::Result<Outcome> {
     match command {
@@ -128,7 +128,7 @@ fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<O
         ExportFormat::Isf => export_isf(&profile),
     };
     match out {
-        Some(out) => std::fs::write(out, text)?,
+        Some(out) => osier_file::write(out, text).map_err(in_file(out))?,
         None => io::stdout().write_all(text.as_bytes())?,
     }
     Ok(Outcome::Complete)

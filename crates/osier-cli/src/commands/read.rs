@@ -10,7 +10,7 @@ use osier::{Session, format::describe_absence};
 
 use super::{open, processes};
 use crate::args::{Format, OutputArgs, ReadArgs};
-use crate::failure::Outcome;
+use crate::failure::{Outcome, Usage};
 
 /// Bytes that are read at a time.
 const WINDOW: u64 = 1 << 16;
@@ -24,6 +24,11 @@ enum From {
 }
 
 pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    if let Some(Format::Json | Format::Jsonl | Format::Csv) = output.format {
+        let wrong = "read writes bytes, which are no rows: --format table shows them, and without \
+                     --format they go raw to a file or pipe";
+        return Err(Usage(wrong.to_owned()).into());
+    }
     let (session, mut out) = open(&args.snapshot, output)?;
     let (from, ends) = if args.phys {
         (From::Physical, WalkEnds::default())

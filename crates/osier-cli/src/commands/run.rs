@@ -12,6 +12,7 @@ use osier_fleet::{Asking, RunOptions, Summary, TableFormat};
 use super::{options, questions};
 use crate::args::{KnownArgs, OutputArgs, RunArgs, TableFormatArg};
 use crate::failure::Outcome;
+use crate::output::plural;
 use progress::Progress;
 
 pub(super) fn run(args: &RunArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
@@ -25,7 +26,7 @@ pub(super) fn run(args: &RunArgs, output: &OutputArgs) -> anyhow::Result<Outcome
         },
         row_group: args.row_group,
         fresh: args.fresh,
-        ..RunOptions::new(asking(args)?, args.out.clone())
+        ..RunOptions::new(asking(args, output.quiet)?, args.out.clone())
     };
     let mut progress = Progress::new(output.quiet);
     let ran = osier_fleet::run(&paths, &options, &mut |event| progress.show(&event));
@@ -37,13 +38,17 @@ pub(super) fn run(args: &RunArgs, output: &OutputArgs) -> anyhow::Result<Outcome
     Ok(outcome(&summary, output))
 }
 
-/// Whether every snapshot was read whole.
+/// Whether every snapshot was read whole, or any at all.
 pub(super) fn outcome(summary: &Summary, output: &OutputArgs) -> Outcome {
-    let whole = summary.complete == summary.snapshots();
-    match (whole, output.strict) {
-        (true, _) => Outcome::Complete,
-        (false, false) => Outcome::Partial,
-        (false, true) => Outcome::PartialIsFailure,
+    let read = summary.complete.saturating_add(summary.partial);
+    if summary.complete == summary.snapshots() {
+        Outcome::Complete
+    } else if output.strict {
+        Outcome::PartialIsFailure
+    } else if read == 0 {
+        Outcome::NothingDone
+    } else {
+        Outcome::Partial
     }
 }
 
@@ -56,19 +61,26 @@ pub(super) fn named(paths: &[PathBuf], list: Option<&Path>) -> anyhow::Result<Ve
     Ok(all)
 }
 
-fn asking(args: &RunArgs) -> anyhow::Result<Asking> {
-    let mib = u64::from(args.memory_limit);
+fn asking(args: &RunArgs, quiet: bool) -> anyhow::Result<Asking> {
     Ok(Asking {
         questions: questions(&args.tables)?,
         time_limit: args.time_limit,
-        memory_limit: usize::try_from(mib << 20).unwrap_or(usize::MAX),
+        memory_limit: usize::try_from(args.memory_limit).unwrap_or(usize::MAX),
         hash: args.hash,
-        ..of_many(&args.known, args.jobs)
+        ..of_many(&args.known, args.jobs, quiet)
     })
 }
 
 /// How each of many snapshots is opened, and how many at the same time.
-pub(super) fn of_many(known: &KnownArgs, jobs: Option<NonZeroUsize>) -> Asking {
+pub(super) fn of_many(known: &KnownArgs, jobs: Option<NonZeroUsize>, quiet: bool) -> Asking {
+    let most = Asking::most_jobs();
+    if let Some(jobs) = jobs.filter(|jobs| jobs.get() > most && !quiet) {
+        // Nobody is left to tell when standard error is closed.
+        let _ = writeln!(
+            io::stderr(),
+            "osier: --jobs {jobs} is more than this machine can use; {most} snapshots are read at the same time"
+        );
+    }
     let one_each = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let sessions = Options {
         // Many snapshots are opened at once; the whole has a bar of its own.
@@ -120,10 +132,12 @@ fn conclude(summary: &Summary, out: &Path, verbose: bool) -> io::Result<()> {
     if !summary.others.is_empty() {
         let hint = if verbose { "" } else { "; -v names them" };
         let count = summary.others.len();
-        writeln!(
-            err,
-            "osier: {count} files in folders are no snapshots{hint}"
-        )?;
+        let files = if count == 1 {
+            "1 file in folders is no snapshot".to_owned()
+        } else {
+            format!("{count} files in folders are no snapshots")
+        };
+        writeln!(err, "osier: {files}{hint}")?;
     }
     for other in summary.others.iter().filter(|_| verbose) {
         writeln!(err, "osier: {}: no snapshot", other.display())?;
@@ -144,5 +158,6 @@ pub(super) fn counts(summary: &Summary) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
-    format!("{} snapshots: {}", summary.snapshots(), counts.join(", "))
+    let snapshots = plural(summary.snapshots(), "snapshot");
+    format!("{snapshots}: {}", counts.join(", "))
 }

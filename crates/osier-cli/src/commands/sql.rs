@@ -24,7 +24,7 @@ pub(super) fn run(args: &SqlArgs, output: &OutputArgs) -> anyhow::Result<Outcome
         .into());
     }
     let mut progress = Progress::new(output.quiet);
-    let asking = of_many(&args.known, args.jobs);
+    let asking = of_many(&args.known, args.jobs, output.quiet);
     let answered = query.answer(&paths, asking, &mut |event| progress.show(&event));
     progress.end();
     let (answer, summary) = answered?;

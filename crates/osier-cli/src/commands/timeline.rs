@@ -1,9 +1,7 @@
 //! `osier timeline`: processes through a series of snapshots.
 
-use std::fs;
 use std::io::{self, Write};
 
-use anyhow::Context as _;
 use osier::ask::Question;
 use osier::osier_osi::WalkEnds;
 use osier_compare::timeline::{Glyphs, Timeline, by_clock, drawing, svg};
@@ -11,7 +9,7 @@ use osier_compare::{View, premises};
 
 use super::diff::view;
 use crate::args::{Format, OutputArgs, SeriesArg, TimelineArgs};
-use crate::failure::Outcome;
+use crate::failure::{Outcome, in_file};
 use crate::output::{Output, colours, terminal_width, utf8_locale};
 
 /// Columns of the drawing when no terminal says: PANDA's `asidstory`'s.
@@ -41,7 +39,7 @@ pub(super) fn run(args: &TimelineArgs, output: &OutputArgs) -> anyhow::Result<Ou
     }
     let timeline = Timeline::of(&views);
     if let Some(file) = &args.svg {
-        fs::write(file, svg(&timeline)).with_context(|| file.display().to_string())?;
+        osier_file::write(file, svg(&timeline)).map_err(in_file(file))?;
     }
     tell(&timeline, &views, args, output)
 }

@@ -50,6 +50,14 @@ impl Report {
         let Some(rows) = &mut self.rows else {
             let (name, golden) = (case.name, golden.display());
             let text = text.replace('\n', "\n  ");
+            if let Verdict::Failed(why) = &case.verdict {
+                // Most reasons begin with the file.
+                return if why.starts_with(&snapshot) {
+                    writeln!(io::stdout(), "{text}")
+                } else {
+                    writeln!(io::stdout(), "{snapshot}: {name}: {text}")
+                };
+            }
             return writeln!(
                 io::stdout(),
                 "{snapshot}: {name} is not as in {golden}:\n  {text}"

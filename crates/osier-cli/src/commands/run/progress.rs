@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use osier_fleet::{Event, Status};
 
-use crate::output::MAY_SUFFER;
+use crate::output::{MAY_SUFFER, plural};
 
 /// Time between two lines where there is no terminal.
 const PACE: Duration = Duration::from_secs(5);
@@ -40,7 +40,8 @@ impl Progress {
         match *event {
             Event::Identified { done, of } => self.step(done, of, "looked at"),
             Event::Missing { why, snapshots } => {
-                self.say(&format!("{snapshots} snapshots will fail: {why}"));
+                let snapshots = plural(snapshots, "snapshot");
+                self.say(&format!("{snapshots} will fail: {why}"));
             }
             Event::Resumed { done, of } => {
                 self.say(&format!(
@@ -59,7 +60,14 @@ impl Progress {
                 self.begin_asking(done.saturating_sub(1));
                 if matches!(status, Status::Failed | Status::Skipped) {
                     self.unread = self.unread.saturating_add(1);
-                    self.say(&format!("{name}: {}: {}", status.word(), why.join("; ")));
+                    let (word, why) = (status.word(), why.join("; "));
+                    // Most reasons begin with the file's path, which says more than its name.
+                    let path = why.split(": ").next().unwrap_or_default();
+                    if path.ends_with(name) {
+                        self.say(&format!("{word}: {why}"));
+                    } else {
+                        self.say(&format!("{name}: {word}: {why}"));
+                    }
                 }
                 if status == Status::Partial {
                     for doubt in doubts {
