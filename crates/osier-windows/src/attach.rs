@@ -1,5 +1,7 @@
 //! Attaching: a located kernel and its profile become a provider.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use crate::guest::Guest;
 use crate::locate::{decode, premise};
 use crate::{
     cid, clock, current, entries, loader, mappings, modules, peb, process, processes, section,
-    threads, vad,
+    threads, twins, vad,
 };
 
 /// Longest `NtBuildLab`.
@@ -53,6 +55,9 @@ pub struct Windows {
     pub(crate) current: current::Layout,
     pub(crate) vad: vad::Layout,
     pub(crate) section: section::Layout,
+    pub(crate) twins: twins::Layout,
+    /// How many processes that run have each table root, once asked for.
+    pub(crate) roots: OnceCell<HashMap<u64, u32>>,
     /// The drivers that a triage dump lists outside its blocks of memory.
     pub(crate) drivers: Vec<Driver>,
     /// The number of processors that a crash dump's header names.
@@ -88,6 +93,7 @@ impl Windows {
         let current = current::Layout::resolve(&mut resolver);
         let vad = vad::Layout::resolve(&mut resolver);
         let section = section::Layout::resolve(&mut resolver);
+        let twins = twins::Layout::resolve(&mut resolver);
         let entries = entries::Layout::resolve(&mut resolver);
         resolver.finish()?;
 
@@ -148,6 +154,8 @@ impl Windows {
             current,
             vad,
             section,
+            twins,
+            roots: OnceCell::new(),
             drivers: drivers.cloned().collect(),
             processors,
             kernel,
@@ -191,7 +199,7 @@ impl Windows {
         let Some(system) = self.system() else {
             return;
         };
-        let Seen::Is(root) = process::table_root(self, system) else {
+        let Seen::Is(root) = process::root_word(self, system) else {
             return;
         };
         let space = self.guest.space.with_root(root);
@@ -303,7 +311,7 @@ impl Osi for Windows {
 
     fn panda_last_module(&self) -> Seen<Module> {
         match self.modules_at {
-            Some(head) => Seen::Is(modules::module(self, head)),
+            Some(head) => Seen::Is(modules::as_it_stands(self, head)),
             None => Seen::not_in_this_kernel(),
         }
     }

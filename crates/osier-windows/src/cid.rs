@@ -135,12 +135,7 @@ pub(crate) fn processes(
     windows: &Windows,
     listed: &HashSet<VirtAddr>,
 ) -> Option<(Vec<VirtAddr>, WalkEnds)> {
-    let mut walk = Walk {
-        windows,
-        layout: windows.cid?,
-        ends: WalkEnds::default(),
-        met: Guard::new(PAGES),
-    };
+    let mut walk = Walk::new(windows, windows.cid?);
     let place = windows.guest.symbol("PspCidTable")?;
     let mut found = Vec::new();
     for leaf in walk.leaves(place) {
@@ -150,7 +145,16 @@ pub(crate) fn processes(
     Some((found, walk.ends))
 }
 
-impl Walk<'_> {
+impl<'w> Walk<'w> {
+    fn new(windows: &'w Windows, layout: Layout) -> Self {
+        Self {
+            windows,
+            layout,
+            ends: WalkEnds::default(),
+            met: Guard::new(PAGES),
+        }
+    }
+
     fn word(&self) -> usize {
         usize::from(self.windows.guest.pointer_bytes())
     }
@@ -312,6 +316,82 @@ impl Walk<'_> {
         let own = own.read(&guest.space, object)?;
         Ok((kind == PROCESS && own.0 == id).then_some(true))
     }
+}
+
+/// The threads of the process at `process` that the table has, for where their list is not whole.
+pub(crate) fn threads(windows: &Windows, process: VirtAddr) -> Vec<VirtAddr> {
+    let parts = windows.cid.zip(windows.guest.symbol("PspCidTable"));
+    let Some((layout, place)) = parts else {
+        return Vec::new();
+    };
+    let (space, owner) = (&windows.guest.space, windows.threads.fields.owner);
+    let mut walk = Walk::new(windows, layout);
+    let mut found = Vec::new();
+    for leaf in walk.leaves(place) {
+        let mut raw = [0; PAGE];
+        if space.read(leaf.at, &mut raw).is_err() {
+            continue;
+        }
+        let entries = raw.chunks_exact(layout.entry_bytes).skip(1);
+        found.extend(entries.filter_map(|entry| walk.object(entry)).filter(|at| {
+            let kind = layout.kind.read(space, *at);
+            kind.is_ok_and(|kind| kind & !LOCKED == THREAD)
+                && owner.is_some_and(|owner| owner.read(space, *at) == Ok(process))
+        }));
+    }
+    found
+}
+
+/// Whether ids are given so: multiples of 4, as many as the table may have.
+pub(crate) fn is_id(id: u32) -> bool {
+    id.is_multiple_of(4) && (id / 4) < MOST as u32
+}
+
+/// Whether the entry of `id` leads to the object at `object`; `None` when the table cannot be read.
+pub(crate) fn leads_to(windows: &Windows, id: u32, object: VirtAddr) -> Option<bool> {
+    let layout = windows.cid?;
+    let space = &windows.guest.space;
+    let table = space
+        .read_pointer(windows.guest.symbol("PspCidTable")?)
+        .ok()?;
+    let code = layout.table_code.read(space, table).ok()?;
+    if u64::from(id) >= layout.end.read(space, table).ok()? {
+        return Some(false);
+    }
+    if code & 3 == 3 {
+        return None;
+    }
+    let word = u64::from(windows.guest.pointer_bytes());
+    let per_page = PAGE_BYTES.checked_div(word)?;
+    let of_page = PAGE_BYTES.checked_div(layout.entry_bytes as u64)?;
+    let (mut at, levels) = (VirtAddr(code & !3), code & 3);
+    let nth = u64::from(id / 4);
+    let leaf = nth.checked_div(of_page)?;
+    for level in (0..levels).rev() {
+        let place = match level {
+            0 => leaf.checked_rem(per_page)?,
+            _ => leaf.checked_div(per_page)?,
+        };
+        at = space.read_pointer(at.plus(place.checked_mul(word)?)).ok()?;
+    }
+    let place = nth.checked_rem(of_page)?;
+    if place == 0 {
+        return Some(false);
+    }
+    let bytes = layout.entry_bytes;
+    let mut entry = [0; PAGE];
+    let entry = entry.get_mut(..bytes)?;
+    space
+        .read(at.plus(place.checked_mul(bytes as u64)?), entry)
+        .ok()?;
+    let walk = Walk::new(windows, layout);
+    Some(walk.object(entry) == Some(object))
+}
+
+/// Whether the table has the process at `at`, under whatever id.
+pub(crate) fn names(windows: &Windows, at: VirtAddr) -> bool {
+    let found = processes(windows, &HashSet::from([at]));
+    found.is_some_and(|(found, _)| found.contains(&at))
 }
 
 /// Whether the table has the process at `at` under its id.

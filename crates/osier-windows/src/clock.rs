@@ -3,6 +3,7 @@
 use osier_memory::VirtAddr;
 use osier_osi::Seen;
 
+use crate::Windows;
 use crate::guest::Guest;
 
 /// A FILETIME counts from 1601, Unix from 1970; in units of 100 ns.
@@ -15,6 +16,17 @@ const SHARED_32: VirtAddr = VirtAddr(0xffdf_0000);
 
 /// `_KUSER_SHARED_DATA.SystemTime`, a `_KSYSTEM_TIME`: `LowPart`, `High1Time`, `High2Time`.
 const SYSTEM_TIME: u64 = 0x14;
+
+/// A day of FILETIME.
+pub(crate) const DAY: u64 = 24 * 60 * 60 * 10_000_000;
+
+/// Whether a FILETIME lies more than a day behind what the clock shows. A clock that cannot be read
+/// shows nothing.
+pub(crate) fn is_future(windows: &Windows, time: u64) -> bool {
+    let now = now(&windows.guest).value();
+    let day = i64::try_from(DAY.saturating_mul(100)).unwrap_or(i64::MAX);
+    now.is_some_and(|now| since_1970(time).is_none_or(|time| time > now.saturating_add(day)))
+}
 
 /// What the wall clock shows: nanoseconds since 1970-01-01 UTC.
 pub(crate) fn now(guest: &Guest) -> Seen<i64> {

@@ -25,6 +25,7 @@ mod process;
 mod processes;
 mod section;
 mod threads;
+mod twins;
 mod unicode;
 mod vad;
 mod wanted;

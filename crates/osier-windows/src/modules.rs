@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use osier_memory::{Driver, VirtAddr};
-use osier_osi::{Module, Seen, WalkEnd, WalkEnds, Walked};
+use osier_memory::{Driver, PAGE_BYTES, VirtAddr};
+use osier_osi::{Module, Seen, WalkEnd, WalkEnds, Walked, Why};
 
 use crate::Windows;
 use crate::unicode::{self, base_name};
 
 /// The walk's name in endings.
 const WALK: &str = "modules";
+/// More bytes than any module has.
+const MOST: u64 = 1 << 30;
 
 pub(crate) fn modules(
     windows: &Windows,
@@ -28,12 +30,32 @@ pub(crate) fn modules(
         let met = |row: &Module| row.base.value().is_some_and(|base| known.contains(&base));
         rows.extend(of_header(windows).into_iter().filter(|row| !met(row)));
     }
+    let end = match end {
+        WalkEnd::Closed => with_the_kernel(windows, &rows),
+        end => end,
+    };
     for one in rows {
         if row(one).is_break() {
             return WalkEnds::one(WALK, WalkEnd::Stopped);
         }
     }
     WalkEnds::one(WALK, end)
+}
+
+/// The ending of a list that closed: the kernel's own image is on it.
+fn with_the_kernel(windows: &Windows, rows: &[Module]) -> WalkEnd {
+    let may_be = |row: &Module| {
+        row.base.value() == Some(windows.guest.base)
+            || matches!(&row.base, Seen::Not(absent) if matches!(absent.why, Why::Unreadable(_)))
+    };
+    if rows.iter().any(may_be) {
+        return WalkEnd::Closed;
+    }
+    WalkEnd::Disagreement {
+        between: "module list and the kernel's image",
+        only_first: 0,
+        only_second: 1,
+    }
 }
 
 /// The drivers that a triage dump lists beside its memory, in the list's order. The dump keeps a copy
@@ -71,9 +93,9 @@ fn number(raw: &[u8], offset: u64, bytes: u8) -> Option<u64> {
     )
 }
 
-/// The row of the loader entry at `at`. Its link in the order of loading is its first member in every
-/// Windows.
-pub(crate) fn module(windows: &Windows, at: VirtAddr) -> Module {
+/// What stands where the loader entry at `at` would, believed as it is. Its link in the order of
+/// loading is its first member in every Windows.
+pub(crate) fn as_it_stands(windows: &Windows, at: VirtAddr) -> Module {
     let space = &windows.guest.space;
     let entry = &windows.loader.kernel;
     let width = entry.pointer_bytes;
@@ -86,4 +108,65 @@ pub(crate) fn module(windows: &Windows, at: VirtAddr) -> Module {
         file: unicode::read(space, at.plus(entry.full_dll_name), width),
         modd: at,
     }
+}
+
+/// The row of the loader entry at `at`.
+fn module(windows: &Windows, at: VirtAddr) -> Module {
+    let entry = &windows.loader.kernel;
+    let row = as_it_stands(windows, at);
+    let base = row.base.and_then(|base| {
+        if windows.guest.is_kernel_address(base) && base.in_page() == 0 {
+            return Seen::Is(base);
+        }
+        let rule = "a module begins on a page of the kernel's half";
+        Seen::implausible(base.0, rule, Some(at.plus(entry.dll_base)))
+    });
+    let size = row.size.and_then(|size| {
+        let place = Some(at.plus(entry.size_of_image));
+        if size == 0 || size > MOST {
+            return Seen::implausible(size, "a module has 1 byte to 1 GiB", place);
+        }
+        match base.value().and_then(|base| of_image(windows, base)) {
+            Some(own) if own.next_multiple_of(PAGE_BYTES) != size.next_multiple_of(PAGE_BYTES) => {
+                let rule = "a module has the size that its image's header names, in pages";
+                Seen::implausible(size, rule, place)
+            }
+            _ => Seen::Is(size),
+        }
+    });
+    Module {
+        name: with_letters(row.name, at.plus(entry.base_dll_name)),
+        base,
+        size,
+        file: with_letters(row.file, at.plus(entry.full_dll_name)),
+        modd: at,
+    }
+}
+
+/// A module's name or path, which stands at `at`: the kernel has both, and a NUL in neither.
+fn with_letters(text: Seen<Vec<u8>>, at: VirtAddr) -> Seen<Vec<u8>> {
+    text.and_then(|text| {
+        if text.is_empty() || text.contains(&0) {
+            let rule = "a module's name and path have letters, and no NUL";
+            return Seen::implausible(text.len() as u64, rule, Some(at));
+        }
+        Seen::Is(text)
+    })
+}
+
+/// `SizeOfImage` as the header of the image at `base` has it; `None` where there is no such header.
+fn of_image(windows: &Windows, base: VirtAddr) -> Option<u64> {
+    /// `IMAGE_DOS_HEADER.e_magic` and `e_lfanew`; `IMAGE_NT_HEADERS.Signature` and
+    /// `OptionalHeader.SizeOfImage`, of either width.
+    const MZ: u64 = 0x5a4d;
+    const E_LFANEW: u64 = 0x3c;
+    const PE: u64 = 0x4550;
+    const SIZE_OF_IMAGE: u64 = 0x50;
+    let read = |at: VirtAddr, bytes| windows.guest.space.read_uint(at, bytes).ok();
+    read(base, 2).filter(|magic| *magic == MZ)?;
+    let header = read(base.plus(E_LFANEW), 4)?;
+    let fits = header <= PAGE_BYTES.saturating_sub(SIZE_OF_IMAGE).saturating_sub(4);
+    let header = base.plus(fits.then_some(header)?);
+    read(header, 4).filter(|magic| *magic == PE)?;
+    read(header.plus(SIZE_OF_IMAGE), 4)
 }

@@ -1,10 +1,10 @@
 //! One process: from its `_EPROCESS` to a row.
 
 use osier_memory::{AddressSpace, PhysAddr, VirtAddr};
-use osier_osi::{FoundBy, Process, ProcessExtra, Seen, WindowsProcess};
+use osier_osi::{FoundBy, Process, ProcessExtra, Seen, Why, WindowsProcess};
 use osier_profile::{Bits, Embed, Field, Ptr, Resolver, UInt, layout};
 
-use crate::{Windows, cid, clock, peb, unicode};
+use crate::{Windows, cid, clock, peb, twins, unicode};
 
 /// Longest `ImageFileName`; 15 bytes since Windows 7, of which the last may be no NUL.
 const NAME_BYTES: u64 = 16;
@@ -93,12 +93,7 @@ impl Layout {
 pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process {
     let space = &windows.guest.space;
     let fields = &windows.process.fields;
-    let create_time = time(
-        windows,
-        fields.create_time,
-        at,
-        "the kernel did not note it",
-    );
+    let create_time = created(windows, at);
     let start = create_time
         .clone()
         .and_then(|time| wall_clock(windows, time, at));
@@ -120,7 +115,7 @@ pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process
         start,
         found_by,
         extra: ProcessExtra::Windows(WindowsProcess {
-            exit_time: time(windows, fields.exit_time, at, "the process runs"),
+            exit_time: exited(windows, at),
             session,
             wow64: wow64.map(|peb| peb.is_some()),
             peb,
@@ -161,26 +156,36 @@ pub(crate) fn by_handle(windows: &Windows, taskd: VirtAddr) -> Seen<Process> {
 }
 
 /// The idle process, which is on no list: what `PsIdleProcess` points to.
-fn current_idle(windows: &Windows) -> Option<VirtAddr> {
+pub(crate) fn current_idle(windows: &Windows) -> Option<VirtAddr> {
     let at = windows.guest.symbol("PsIdleProcess")?;
     windows.guest.space.read_pointer(at).ok()
 }
 
-/// The process's id.
+/// The process's id, by which the table of ids has it, if it has it at all.
 pub(crate) fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
-    id(windows, Some(windows.process.fields.unique_process_id), at)
+    let field = windows.process.fields.unique_process_id;
+    id(windows, Some(field), at).and_then(|pid| {
+        if cid::leads_to(windows, pid, at) == Some(false) && cid::names(windows, at) {
+            let rule = "an id is that of the process's entry in PspCidTable";
+            return Seen::implausible(pid.into(), rule, Some(field.place(at)));
+        }
+        Seen::Is(pid)
+    })
 }
 
-/// An id, which the kernel keeps in a pointer.
-fn id(windows: &Windows, field: Option<Field<Ptr<()>>>, at: VirtAddr) -> Seen<u32> {
+/// An id of a process or thread, which the kernel keeps in a pointer.
+pub(crate) fn id(windows: &Windows, field: Option<Field<Ptr<()>>>, at: VirtAddr) -> Seen<u32> {
     let Some(field) = field else {
         return Seen::not_in_this_kernel();
     };
     match field.read(&windows.guest.space, at) {
-        Ok(id) => u32::try_from(id.0).map_or_else(
-            |_| Seen::implausible(id.0, "an id has 32 bits", Some(field.place(at))),
-            Seen::Is,
-        ),
+        Ok(id) => match u32::try_from(id.0) {
+            Ok(known) if cid::is_id(known) => Seen::Is(known),
+            _ => {
+                let rule = "an id is a multiple of 4, below those that PspCidTable has room for";
+                Seen::implausible(id.0, rule, Some(field.place(at)))
+            }
+        },
         Err(fault) => Seen::unreadable(fault),
     }
 }
@@ -192,28 +197,65 @@ pub(crate) fn name(windows: &Windows, at: VirtAddr) -> Seen<Vec<u8>> {
         0 => NAME_BYTES,
         bytes => bytes.min(NAME_BYTES),
     };
-    Seen::from(
-        windows
-            .guest
-            .space
-            .read_cstr(field.place(at), bytes as usize),
-    )
+    let place = field.place(at);
+    let name = windows.guest.space.read_cstr(place, bytes as usize);
+    Seen::from(name).and_then(|name| {
+        let length = name.len() as u64;
+        if length == 0 {
+            Seen::implausible(0, "a process has a name", Some(place))
+        } else if length == NAME_BYTES {
+            let rule = "ImageFileName ends with a NUL within its 16 bytes";
+            Seen::implausible(length, rule, Some(place))
+        } else {
+            Seen::Is(name)
+        }
+    })
 }
 
 /// The physical address of the process's table root, low bits of CR3 taken off.
 pub(crate) fn table_root(windows: &Windows, at: VirtAddr) -> Seen<PhysAddr> {
+    root_word(windows, at).and_then(|root| {
+        let mode = windows.guest.space.mode();
+        let broken = || twins::broken_root(windows, at, root);
+        match (mode.entry_bytes() != 0).then(broken).flatten() {
+            Some(rule) => {
+                let place = windows.process.fields.directory_table_base.place(at);
+                Seen::implausible(root.0, rule, Some(place))
+            }
+            None => Seen::Is(root),
+        }
+    })
+}
+
+/// The table root as the process alone has it.
+pub(crate) fn root_word(windows: &Windows, at: VirtAddr) -> Seen<PhysAddr> {
+    /// `PWT` and `PCD`, which a 32-bit CR3 may have.
+    const CACHED: u64 = 0x18;
     let place = windows.process.fields.directory_table_base.place(at);
     let space = &windows.guest.space;
-    match space.read_pointer(place) {
-        Ok(raw) if raw.is_null() => Seen::not_applicable("the process has no page table any more"),
-        Ok(raw) if raw.0 >> 52 != 0 => {
-            Seen::implausible(raw.0, "a table root is a physical address", Some(place))
-        }
-        // A dump of virtual memory alone: there are no tables to find the root by.
-        Ok(raw) if space.mode().entry_bytes() == 0 => Seen::Is(PhysAddr(raw.0 & !0xfff)),
-        Ok(raw) => Seen::Is(space.root_of_cr3(raw.0)),
-        Err(fault) => Seen::unreadable(fault),
+    let raw = match space.read_pointer(place) {
+        Ok(raw) => raw,
+        Err(fault) => return Seen::unreadable(fault),
+    };
+    if raw.is_null() {
+        return if twins::runs(windows, at) && !twins::is_away(windows, at) {
+            Seen::implausible(0, "a process that runs has a page table", Some(place))
+        } else {
+            Seen::not_applicable("the process has no page table any more")
+        };
     }
+    if raw.0 >> 52 != 0 {
+        return Seen::implausible(raw.0, "a table root is a physical address", Some(place));
+    }
+    // A dump of virtual memory alone: there are no tables to find the root by.
+    if space.mode().entry_bytes() == 0 {
+        return Seen::Is(PhysAddr(raw.0 & !0xfff));
+    }
+    let root = space.root_of_cr3(raw.0);
+    if space.mode().pointer_bytes() == 4 && root.0 != raw.0 & !CACHED {
+        return Seen::implausible(raw.0, "a table root is aligned", Some(place));
+    }
+    Seen::Is(root)
 }
 
 /// The address space of the process at `at`.
@@ -252,6 +294,10 @@ fn no_peb<T>(windows: &Windows, at: VirtAddr) -> Seen<T> {
     let minimal = fields
         .minimal
         .is_some_and(|field| field.read(space, at).is_ok_and(|bit| bit != 0));
+    if !(exited || pico || minimal) && twins::is_program(windows, at) {
+        let place = fields.peb.map(|field| field.place(at));
+        return Seen::implausible(0, "a process that runs a program has a PEB", place);
+    }
     Seen::not_applicable(match (exited, pico, minimal) {
         (true, _, _) => "the process has exited",
         (_, true, _) => "a pico process",
@@ -314,6 +360,69 @@ fn session(windows: &Windows, at: VirtAddr, own: Option<&AddressSpace>) -> Seen<
         }
         Ok(session) => number(id.read(own.unwrap_or(space), session)),
         Err(fault) => Seen::unreadable(fault),
+    }
+}
+
+/// When the process was created. The kernel does not note it of the idle process and, until Vista,
+/// of System. Clocks are set: what is wrong by a day and more is told.
+fn created(windows: &Windows, at: VirtAddr) -> Seen<u64> {
+    let field = windows.process.fields.create_time;
+    let place = field.map(|field| field.place(at));
+    let system = windows.system();
+    match time(windows, field, at, "the kernel did not note it") {
+        Seen::Is(time) => {
+            let booted = field
+                .zip(system)
+                .and_then(|(field, system)| field.read(&windows.guest.space, system).ok());
+            let rule = if clock::is_future(windows, time) {
+                "a process was created before the clock's time, to a day"
+            } else if booted.is_some_and(|booted| time.saturating_add(clock::DAY) < booted) {
+                "a process was created after System, to a day"
+            } else {
+                return Seen::Is(time);
+            };
+            Seen::implausible(time, rule, place)
+        }
+        Seen::Not(absent)
+            if matches!(absent.why, Why::NotApplicable(_))
+                && system.is_some_and(|system| system != at)
+                && current_idle(windows) != Some(at)
+                && windows.guest.symbol("PsIdleProcess").is_some() =>
+        {
+            Seen::implausible(0, "the kernel notes when a process is created", place)
+        }
+        absent @ Seen::Not(_) => absent,
+    }
+}
+
+/// When the process exited.
+fn exited(windows: &Windows, at: VirtAddr) -> Seen<u64> {
+    let fields = &windows.process.fields;
+    let place = fields.exit_time.map(|field| field.place(at));
+    match time(windows, fields.exit_time, at, "the process runs") {
+        Seen::Is(time) => {
+            let created = fields
+                .create_time
+                .and_then(|field| field.read(&windows.guest.space, at).ok());
+            let rule = if clock::is_future(windows, time) {
+                "a process exited before the clock's time, to a day"
+            } else if created.is_some_and(|created| time.saturating_add(clock::DAY) < created) {
+                "a process exited after it was created, to a day"
+            } else if twins::active_threads(windows, at).is_some_and(|threads| threads > 0) {
+                "a process that has exited has no thread that runs (ActiveThreads)"
+            } else {
+                return Seen::Is(time);
+            };
+            Seen::implausible(time, rule, place)
+        }
+        Seen::Not(absent)
+            if matches!(absent.why, Why::NotApplicable(_))
+                && twins::signalled(windows, at) == Some(true) =>
+        {
+            let rule = "a process that has ended (SignalState) has an ExitTime";
+            Seen::implausible(0, rule, place)
+        }
+        absent @ Seen::Not(_) => absent,
     }
 }
 

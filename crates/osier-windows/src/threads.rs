@@ -6,7 +6,7 @@ use osier_memory::{AddressSpace, Fault, VirtAddr};
 use osier_osi::{Seen, TaskState, Thread, WalkEnd, WalkEnds, Walked, Why};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
-use crate::{Windows, process, unicode};
+use crate::{Windows, cid, process, twins, unicode};
 
 /// The walk's name in endings.
 const WALK: &str = "threads";
@@ -29,6 +29,8 @@ layout! {
             "ThreadsProcess",
             "Tcb.ApcState.Process",
         ],
+        /// The same where the kernel says which owns it.
+        owner: Option<Field<Ptr<()>>> = ["Tcb.Process", "ThreadsProcess"],
         state: Option<Field<UInt>> = ["Tcb.State"],
         teb: Option<Field<Ptr<()>>> = ["Tcb.Teb"],
         /// A `_UNICODE_STRING`; Windows 10 of August 2016 on.
@@ -73,10 +75,28 @@ pub(crate) fn listed(windows: &Windows, process: VirtAddr) -> (Vec<VirtAddr>, Wa
         return (Vec::new(), WalkEnd::NoStart { missing, fault });
     };
     let Walked { nodes, end } = windows.guest.ring(head.place(process));
-    (
-        nodes.iter().map(|node| link.container(*node)).collect(),
-        end,
-    )
+    let mut found: Vec<VirtAddr> = nodes.iter().map(|node| link.container(*node)).collect();
+    let active = twins::active_threads(windows, process);
+    let active = active.map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX));
+    if end.is_closed() && active <= found.len() {
+        return (found, end);
+    }
+    // One that has ended stays on the list while it is held: the list may be longer than the count.
+    let listed = found.len();
+    let more = cid::threads(windows, process);
+    found.extend(
+        more.into_iter()
+            .filter(|thread| !nodes.contains(&link.place(*thread))),
+    );
+    let end = match end {
+        WalkEnd::Closed => WalkEnd::Disagreement {
+            between: "list of threads and ActiveThreads",
+            only_first: 0,
+            only_second: active.saturating_sub(listed),
+        },
+        end => end,
+    };
+    (found, end)
 }
 
 pub(crate) fn threads(
@@ -95,14 +115,52 @@ pub(crate) fn threads(
 
 /// The row of the `_ETHREAD` at `at`.
 pub(crate) fn thread(windows: &Windows, at: VirtAddr) -> Thread {
-    let fields = &windows.threads.fields;
     Thread {
-        pid: id(windows, fields.unique_process, at),
-        tid: id(windows, fields.unique_thread, at),
+        pid: pid(windows, at),
+        tid: tid(windows, at),
         name: name(windows, at),
         task: at,
         state: state(windows, at),
     }
+}
+
+/// `Cid.UniqueProcess`, which is the id of the process that owns the thread.
+fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
+    let field = windows.threads.fields.unique_process;
+    process::id(windows, field, at).and_then(|pid| {
+        let owner = windows.threads.fields.owner;
+        let owner = owner.and_then(|field| field.read(&windows.guest.space, at).ok());
+        let own = windows.process.fields.unique_process_id;
+        let its = owner.and_then(|owner| own.read(&windows.guest.space, owner).ok());
+        if its.is_some_and(|its| its.0 != u64::from(pid)) {
+            let rule = "a thread's Cid.UniqueProcess is the id of its process";
+            return Seen::implausible(pid.into(), rule, field.map(|field| field.place(at)));
+        }
+        Seen::Is(pid)
+    })
+}
+
+/// `Cid.UniqueThread`, by which the table of ids has the thread until it has ended. Threads that idle
+/// are in no table.
+fn tid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
+    /// `Terminated`.
+    const TERMINATED: u64 = 4;
+    let fields = &windows.threads.fields;
+    let space = &windows.guest.space;
+    process::id(windows, fields.unique_thread, at).and_then(|tid| {
+        let state = fields.state.and_then(|field| field.read(space, at).ok());
+        let of_idle = || {
+            let pid = fields.unique_process.map(|field| field.read(space, at));
+            pid.is_none_or(|pid| pid.is_ok_and(VirtAddr::is_null))
+        };
+        let named = cid::leads_to(windows, tid, at) != Some(false);
+        if named || state == Some(TERMINATED) || of_idle() {
+            return Seen::Is(tid);
+        }
+        let rule = "an id is that of the thread's entry in PspCidTable";
+        let place = fields.unique_thread.map(|field| field.place(at));
+        Seen::implausible(tid.into(), rule, place)
+    })
 }
 
 /// The process that owns the thread at `at`.
@@ -116,19 +174,6 @@ pub(crate) fn owner(windows: &Windows, at: VirtAddr) -> Seen<VirtAddr> {
             let rule = "a thread's process is a mapped address of the kernel";
             Seen::implausible(other.0, rule, Some(field.place(at)))
         }
-        Err(fault) => Seen::unreadable(fault),
-    }
-}
-
-fn id(windows: &Windows, field: Option<Field<Ptr<()>>>, at: VirtAddr) -> Seen<u32> {
-    let Some(field) = field else {
-        return Seen::not_in_this_kernel();
-    };
-    match field.read(&windows.guest.space, at) {
-        Ok(id) => u32::try_from(id.0).map_or_else(
-            |_| Seen::implausible(id.0, "an id has 32 bits", Some(field.place(at))),
-            Seen::Is,
-        ),
         Err(fault) => Seen::unreadable(fault),
     }
 }

@@ -8,13 +8,14 @@
 //! ```
 //!
 //! The tree is ordered by address, so that a child that lies outside its parent's bounds is told; and
-//! the kernel counts the descriptors, so that a branch that was cut off is told, too.
+//! the kernel counts the descriptors, so that a branch that was cut off is told, too. Each child leads
+//! back to its parent, and a process with a PEB has a descriptor of it.
 
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Guard, WalkEnd};
 use osier_profile::{Bits, Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
-use crate::Windows;
+use crate::{Windows, process, twins};
 
 /// More mappings than any process has.
 const LIMIT: usize = 1 << 22;
@@ -26,6 +27,10 @@ layout! {
         vad_node: Option<Field<Embed<()>>> = ["VadNode"],
         left: Option<Field<Ptr<()>>> = ["VadNode.Left", "VadNode.LeftChild", "LeftChild"],
         right: Option<Field<Ptr<()>>> = ["VadNode.Right", "VadNode.RightChild", "RightChild"],
+        /// The parent, the balance in its low bits. Since 8.1; before; XP.
+        parent_value: Option<Field<UInt>> = ["VadNode.ParentValue"],
+        parent_union: Option<Field<Embed<()>>> = ["VadNode.u1", "u1"],
+        parent: Option<Field<Ptr<()>>> = ["Parent"],
         /// Number of the first page.
         starting_vpn: Option<Field<UInt>> = ["StartingVpn"],
         /// Number of the last page.
@@ -143,7 +148,7 @@ pub(crate) fn tree(windows: &Windows, process: VirtAddr) -> (Vec<Vad>, WalkEnd) 
     };
     let place = field.place(process).plus(inner);
     let root = match windows.guest.space.read_pointer(place) {
-        Ok(root) if root.is_null() => return (Vec::new(), counted(windows, process, 0)),
+        Ok(root) if root.is_null() => return (Vec::new(), empty(windows, process)),
         Ok(root) => root,
         Err(fault) => {
             let missing = format!("the root of the VAD tree at {place}");
@@ -168,6 +173,19 @@ pub(crate) fn tree(windows: &Windows, process: VirtAddr) -> (Vec<Vad>, WalkEnd) 
     (found, end)
 }
 
+/// The ending of a tree without a descriptor: a process that runs has one of its PEB at least.
+fn empty(windows: &Windows, process: VirtAddr) -> WalkEnd {
+    let has_peb = twins::runs(windows, process) && process::peb(windows, process).get().is_some();
+    match counted(windows, process, 0) {
+        WalkEnd::Closed if has_peb => WalkEnd::Disagreement {
+            between: "VAD tree and the PEB",
+            only_first: 0,
+            only_second: 1,
+        },
+        end => end,
+    }
+}
+
 /// Holds the number of descriptors that were found against the kernel's own count.
 fn counted(windows: &Windows, process: VirtAddr, found: usize) -> WalkEnd {
     let count = windows.vad.count;
@@ -188,6 +206,8 @@ struct Visit {
     /// Where the link to it stands.
     from: VirtAddr,
     node: VirtAddr,
+    /// The node that it is a child of.
+    parent: Option<VirtAddr>,
     /// What its addresses must lie in: first to last.
     within: (u64, u64),
 }
@@ -207,6 +227,7 @@ impl Descent<'_> {
         let mut stack = vec![Visit {
             from,
             node: root,
+            parent: None,
             within: all,
         }];
         while let Some(visit) = stack.pop() {
@@ -253,6 +274,7 @@ impl Descent<'_> {
             }
             Err(_) => visit.within,
         };
+        self.leads_back(visit, at);
         self.found.push(Vad { at, span });
         let below = (
             visit.within.0,
@@ -273,6 +295,7 @@ impl Descent<'_> {
                 Ok(child) => stack.push(Visit {
                     from: field.place(at),
                     node: child,
+                    parent: Some(visit.node),
                     within,
                 }),
                 Err(fault) => self.note(WalkEnd::BrokenLink {
@@ -281,6 +304,29 @@ impl Descent<'_> {
                     fault,
                 }),
             }
+        }
+    }
+
+    /// Holds the descriptor's link to its parent against the parent's to it.
+    fn leads_back(&mut self, visit: &Visit, at: VirtAddr) {
+        /// What is no address: the balance.
+        const LOW: u64 = 7;
+        let short = &self.windows.vad.short;
+        let place = match (short.parent_value, short.parent_union, short.parent) {
+            (Some(field), ..) => field.place(at),
+            (_, Some(field), _) => field.place(at),
+            (_, _, Some(field)) => field.place(at),
+            _ => return,
+        };
+        if let Some(expected) = visit.parent
+            && let Ok(back_link) = self.windows.guest.space.read_pointer(place)
+            && back_link.0 & !LOW != expected.0
+        {
+            self.note(WalkEnd::Inconsistent {
+                at,
+                back_link,
+                expected,
+            });
         }
     }
 

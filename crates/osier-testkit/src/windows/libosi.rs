@@ -3,6 +3,8 @@
 //! Source: the tests of libosi (MIT Lincoln Laboratory), as `facts/` lists them: 37 and 31
 //! processes, 403 and 1,391 modules, six 32-bit module lists.
 
+use std::collections::HashSet;
+
 use osier_memory::{PhysAddr, VirtAddr};
 use osier_profile::Profile;
 
@@ -70,8 +72,9 @@ impl Libosi {
             let process = plan.processes.iter_mut().find(|p| p.pid == current);
             process.expect("the current process").root = root;
         }
+        let process = plan.processes.iter().find(|p| p.pid == current);
         plan.processors[0] = Processor {
-            tid: Some(current + 4),
+            tid: process.map(|process| process.threads[0].tid),
             user: true,
         };
         plan
@@ -94,7 +97,15 @@ impl Libosi {
             }
             process
         });
-        processes.collect()
+        let mut processes: Vec<Process> = processes.collect();
+        // Processes and threads have their ids out of one table.
+        let mut taken: HashSet<u64> = processes.iter().map(|process| process.pid).collect();
+        for thread in processes.iter_mut().flat_map(|p| &mut p.threads) {
+            while !taken.insert(thread.tid) {
+                thread.tid += 0x1000;
+            }
+        }
+        processes
     }
 
     fn fill(self, process: &mut Process, wow64: bool) {

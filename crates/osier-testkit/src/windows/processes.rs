@@ -86,6 +86,7 @@ fn common(w: &mut Writer<'_>, object: Object, process: &Process) {
     w.set_long(object, "ExitTime", process.exit_time.unwrap_or(0));
     name(w, object, &process.name);
     if process.exit_time.is_some() {
+        w.set_if(object, "Pcb.Header.SignalState", 1);
         w.set_if(object, "ProcessExiting", 1);
         w.set_if(object, "ExitStatus", 0);
     } else {

@@ -79,6 +79,12 @@ pub(crate) fn found(osi: &dyn Osi) -> (Rows, Vec<String>) {
     let mut unread = Vec::new();
     let go = ControlFlow::<()>::Continue(());
     ends.join(osi.processes(&mut |row| {
+        if let ProcessExtra::Windows(more) = &row.extra
+            && let Seen::Not(absent) = &more.exit_time
+            && absent.is_loss()
+        {
+            unread.push(format!("the exit of {}: {absent:?}", row.taskd));
+        }
         rows.processes.push(found_process(&row));
         go
     }));

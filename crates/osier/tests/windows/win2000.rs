@@ -41,7 +41,7 @@ fn machine(layout: &Layout, mode: Paging) -> WindowsMachine {
     plan.processes.push(shell);
     let gone = Process::new(700, "gone.exe").child_of(648);
     plan.processes
-        .push(gone.exited(0x01c0_3000_0000_0000).in_session(0));
+        .push(gone.exited(0x01cb_3000_0000_0000).in_session(0));
     plan.run(652);
     plan.write(&layout.profile)
 }

@@ -1,0 +1,250 @@
+//! Words that were zeroed or replaced by others that might be right: what the kernel says a second
+//! time gives them away. Each lie is one word, and the answer that rests on it is no plain value.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails"
+)]
+
+mod answers;
+#[path = "../../osier-testkit/tests/windows/layouts.rs"]
+#[allow(dead_code, reason = "other tests ask for more layouts")]
+mod layouts;
+
+use std::sync::Arc;
+
+use osier_memory::VirtAddr;
+use osier_osi::{Osi, Why};
+use osier_profile::{Kind, Profile};
+use osier_testkit::Patched;
+use osier_testkit::windows::WindowsMachine;
+use osier_windows::{Known, Located, Windows, locate};
+
+use answers::{Answers, attach, machine};
+
+struct Bench {
+    name: String,
+    written: WindowsMachine,
+    profile: Arc<Profile>,
+    located: Located,
+    handles: Vec<VirtAddr>,
+    before: Answers,
+}
+
+impl Bench {
+    fn new(layout: &layouts::Layout) -> Self {
+        let written = machine(&layout.profile);
+        let profile = Arc::new(layout.profile.clone());
+        let whole = written.machine();
+        let known: Vec<Known> = Known::of_profile(&profile).into_iter().collect();
+        let located = locate(&whole, &known).expect("the kernel is found");
+        let plan = &written.plan;
+        let handles: Vec<_> = plan.processes.iter().filter_map(|p| p.eprocess).collect();
+        let windows = attach(&whole, &located, &profile, whole.memory.clone()).unwrap();
+        let before = Answers::ask(&windows, &handles, 1);
+        Self {
+            name: layout.name.clone(),
+            written,
+            profile,
+            located,
+            handles,
+            before,
+        }
+    }
+
+    fn windows(&self, words: &[(VirtAddr, u64, usize)]) -> Windows {
+        let whole = self.written.machine();
+        let windows = attach(&whole, &self.located, &self.profile, whole.memory.clone()).unwrap();
+        let mut memory = Patched::new(whole.memory.clone());
+        for (at, value, bytes) in words {
+            let pa = windows.kernel_space().translate(*at).unwrap();
+            memory.write_uint(pa, *value, *bytes);
+        }
+        attach(&whole, &self.located, &self.profile, Arc::new(memory)).unwrap()
+    }
+
+    fn word(&self) -> usize {
+        self.profile.identity().pointer_bytes.into()
+    }
+
+    fn process(&self, pid: u64) -> VirtAddr {
+        self.written.process(pid).eprocess.unwrap()
+    }
+
+    fn thread(&self, pid: u64, nth: usize) -> VirtAddr {
+        self.written.process(pid).threads[nth].ethread.unwrap()
+    }
+
+    /// Where `path` stands in the structure `ty` at `at`, and its bytes; `None` when there is no such.
+    fn place(&self, ty: &str, path: &str, at: VirtAddr) -> Option<(VirtAddr, usize)> {
+        let (mut at, mut ty, mut bytes) = (at, ty.to_owned(), 0);
+        for part in path.split('.') {
+            let member = self.profile.find_type(&ty)?.member(part)?;
+            at = at.plus(u64::try_from(member.offset).unwrap());
+            bytes = usize::try_from(member.bytes).unwrap().min(8);
+            if let Kind::Embedded { name } = &member.kind {
+                ty.clone_from(name);
+            }
+        }
+        Some((at, bytes))
+    }
+
+    /// That a lie about one member is told: in the field of the row at `key`, or in an ending of the
+    /// table. Says whether the layout has the member.
+    fn told(
+        &self,
+        (ty, path, at): (&str, &str, VirtAddr),
+        value: u64,
+        (table, key, field): (&str, VirtAddr, &'static str),
+    ) -> bool {
+        let Some((place, bytes)) = self.place(ty, path, at) else {
+            return false;
+        };
+        let what = format!("{}: {ty}.{path} made {value:#x}", self.name);
+        let after = Answers::ask(&self.windows(&[(place, value, bytes)]), &self.handles, 1);
+        let row = after.rows.get(&(table.to_owned(), key.0));
+        let word = row.and_then(|row| row.get(field));
+        let implausible = matches!(word, Some(Err(Why::Implausible { .. })));
+        let ended = after
+            .ends
+            .get(table)
+            .is_some_and(|ends| !ends.is_complete());
+        assert!(implausible || ended, "{what}: {word:?}");
+        true
+    }
+}
+
+fn benches() -> Vec<Bench> {
+    let later = ["3844dbb9", "c78ab9db", "2e6deb6c", "5278aff8", "fdcba251"].map(layouts::of);
+    let own = layouts::own();
+    own.iter().chain(later).map(Bench::new).collect()
+}
+
+#[test]
+fn words_of_a_process() {
+    const DAY: u64 = 24 * 60 * 60 * 10_000_000;
+    for bench in benches() {
+        let shell = bench.process(1012);
+        let system = bench.process(4);
+        let other = bench.written.process(4).root.unwrap().0;
+        let lies = [
+            ("Pcb.DirectoryTableBase", 0, "asid"),
+            ("Pcb.DirectoryTableBase", other, "asid"),
+            ("Pcb.DirectoryTableBase", other + 0x1000, "asid"),
+            ("UniqueProcessId", 0, "pid"),
+            ("UniqueProcessId", 4, "pid"),
+            ("UniqueProcessId", 1014, "pid"),
+            ("UniqueProcessId", 0x7fff_fff0, "pid"),
+            ("InheritedFromUniqueProcessId", 0x7fff_fff0, "ppid"),
+            ("ImageFileName", 0, "name"),
+            ("CreateTime", 0, "create_time"),
+            ("CreateTime", 0x01cb_2c3d_4e5f_6000 - 2 * DAY, "create_time"),
+            ("ExitTime", 0x01cb_3000_0000_0000, "exit_time"),
+            ("Peb", 0, "peb"),
+        ];
+        for (path, value, field) in lies {
+            let row = ("process", shell, field);
+            assert!(bench.told(("_EPROCESS", path, shell), value, row), "{path}");
+        }
+        // What was a lie of another is none of System's.
+        let row = &bench.before.rows[&("process".to_owned(), system.0)];
+        assert!(matches!(row["peb"], Err(Why::NotApplicable(_))), "{row:?}");
+        let gone = bench.process(1400);
+        let row = ("process", gone, "exit_time");
+        assert!(bench.told(("_EPROCESS", "ExitTime", gone), 0, row));
+    }
+}
+
+#[test]
+fn threads_and_their_list() {
+    for bench in benches() {
+        let shell = bench.process(1012);
+        let table = format!("thread of {shell}");
+        let thread = bench.thread(1012, 0);
+        let lies = [
+            ("Cid.UniqueProcess", 4, "pid"),
+            ("Cid.UniqueThread", 2000, "tid"),
+            ("Cid.UniqueThread", 0, "tid"),
+        ];
+        for (path, value, field) in lies {
+            let row = (table.as_str(), thread, field);
+            assert!(bench.told(("_ETHREAD", path, thread), value, row));
+        }
+        // The list's head leads to itself: its threads are found in the table of ids.
+        let parts = ["ThreadListHead", "Pcb.ThreadListHead"];
+        let head = parts
+            .iter()
+            .find_map(|path| bench.place("_EPROCESS", path, shell));
+        let (head, word) = (head.unwrap().0, bench.word());
+        let emptied = [(head, head.0, word), (head.plus(word as u64), head.0, word)];
+        let after = Answers::ask(&bench.windows(&emptied), &bench.handles, 1);
+        let of = |all: &Answers| all.rows.keys().filter(|key| key.0 == table).count();
+        let ends = &after.ends[&table];
+        assert!(!ends.is_complete(), "{}: {ends:?}", bench.name);
+        assert_eq!(of(&after), of(&bench.before), "{}", bench.name);
+    }
+}
+
+#[test]
+fn modules_and_their_list() {
+    for bench in benches() {
+        let entry = bench.written.plan.drivers[1].entry.unwrap();
+        let kernel = bench.written.plan.drivers[0].entry.unwrap();
+        let ty = ["_KLDR_DATA_TABLE_ENTRY", "_LDR_DATA_TABLE_ENTRY"];
+        let ty = ty
+            .into_iter()
+            .find(|ty| bench.profile.find_type(ty).is_some())
+            .unwrap();
+        let lies = [
+            ("DllBase", 0, "base"),
+            ("DllBase", 0x40_0000, "base"),
+            ("SizeOfImage", 0, "size"),
+            ("SizeOfImage", 0x1000, "size"),
+            ("BaseDllName", 0, "name"),
+            ("FullDllName", 0, "file"),
+        ];
+        for (path, value, field) in lies {
+            let row = ("module", entry, field);
+            assert!(bench.told((ty, path, entry), value, row), "{path}");
+        }
+        let base = bench.written.plan.drivers[1].base;
+        let row = ("module", kernel, "size");
+        assert!(bench.told((ty, "DllBase", kernel), base, row));
+        let head = bench.profile.symbol("PsLoadedModuleList").unwrap();
+        let head = bench.written.plan.kernel_base.plus(head);
+        let word = bench.word();
+        let emptied = [(head, head.0, word), (head.plus(word as u64), head.0, word)];
+        let after = Answers::ask(&bench.windows(&emptied), &bench.handles, 1);
+        let ends = &after.ends["module"];
+        assert!(!ends.is_complete(), "{}: {ends:?}", bench.name);
+    }
+}
+
+#[test]
+fn an_emptied_tree_of_mappings() {
+    for bench in benches() {
+        let shell = bench.process(1012);
+        if bench.profile.find_type("_MMVAD").is_none() {
+            continue;
+        }
+        let roots = ["VadRoot.BalancedRoot.RightChild", "VadRoot.Root", "VadRoot"];
+        let root = roots
+            .iter()
+            .find_map(|path| bench.place("_EPROCESS", path, shell));
+        let counts = ["VadCount", "VadRoot.NumberGenericTableElements"];
+        let count = counts
+            .iter()
+            .find_map(|path| bench.place("_EPROCESS", path, shell));
+        let (root, word) = (root.unwrap().0, bench.word());
+        let mut words = vec![(root, 0, word)];
+        // The count of Windows 7 is bits beside others that nothing here reads.
+        words.extend(count.map(|(at, bytes)| (at, 0, bytes)));
+        let after = Answers::ask(&bench.windows(&words), &bench.handles, 1);
+        let table = format!("mapping of {shell}");
+        let ends = &after.ends[&table];
+        assert!(!ends.is_complete(), "{}: {ends:?}", bench.name);
+    }
+}
