@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use criterion::{Criterion, Throughput};
 use osier::osier_linux::{WANTED, linux_policy};
 use osier::osier_memory::{AddressSpace, VirtAddr};
-use osier::osier_snapshot::MappedFile;
 use osier::osier_symbols::image::{Image, symbol_table};
 use osier::osier_symbols::{btf, import_elf};
 use osier::{Located, Options, Session};
@@ -79,10 +78,10 @@ fn dwarf(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("DWARF");
     group.sample_size(10);
     for (name, path) in files {
-        let file = MappedFile::open(&path).expect("a file with DWARF");
-        group.throughput(Throughput::Bytes(file.bytes().len() as u64));
+        let file = std::fs::read(&path).expect("a file with DWARF");
+        group.throughput(Throughput::Bytes(file.len() as u64));
         group.bench_function(name, |bencher| {
-            bencher.iter(|| import_elf(black_box(file.bytes()), Some(&WANTED)));
+            bencher.iter(|| import_elf(black_box(file.as_slice()), Some(&WANTED)));
         });
     }
     group.finish();

@@ -1,14 +1,22 @@
-//! The bounded cache of decoded pages that every compressed format reads through.
+//! The bounded cache that every format reads through: pages copied out of the file, and decoded ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
+use osier_memory::{Cause, PAGE_BYTES};
+
+use crate::data::{self, Data};
 
 /// What a kept unit costs beside its bytes: the `Arc`'s counts, and its places in map and queue.
 const OVERHEAD: usize = 96;
 
-/// Units of decoded bytes (pages, frames, blocks) by key, within a budget of bytes.
+/// The most bytes of pages that are kept of what was copied out of the file, which has them again. A
+/// page that is copied once more costs about what the first touch of another buffer costs, so more
+/// is not faster.
+pub(crate) const COPIED_BYTES: u64 = 1 << 20;
+
+/// Units of bytes (pages, frames, blocks) by key, within a budget of bytes.
 ///
 /// A unit that is kept is never decoded again, not even when threads ask for it at once: the second
 /// waits for the first. When the budget is spent, units leave by the second-chance rule: the oldest
@@ -76,22 +84,34 @@ impl PageCache {
         decoded
     }
 
-    /// The unit `key`: kept, or read now. It costs so little that two threads which ask for it at once
-    /// may both read it.
+    /// The unit `key`, which is the `len` bytes at `offset` of `data` as they lie there: at most a
+    /// page. A file that is shorter by now gives fewer. It costs so little that two threads which ask
+    /// for it at once may both read it.
     ///
     /// # Errors
     ///
-    /// What `read` says; failures are not kept.
-    pub(crate) fn get_or_read<E>(
+    /// [`Cause::FileShort`] where it gives none, [`Cause::ReadFailed`] where the system says so.
+    pub(crate) fn get_or_copy(
         &self,
         key: u64,
-        read: impl FnOnce() -> Result<Arc<[u8]>, E>,
-    ) -> Result<Arc<[u8]>, E> {
+        data: &Data,
+        offset: u64,
+        len: u64,
+    ) -> Result<Arc<[u8]>, Cause> {
         if let Some(bytes) = self.lock().get(key) {
             return Ok(bytes);
         }
-        let bytes = read()?;
-        self.lock().put(key, bytes.clone(), self.budget);
+        let mut page = Arc::new([0; PAGE_BYTES as usize]);
+        let room =
+            Arc::get_mut(&mut page).and_then(|page| page.get_mut(..usize::try_from(len).ok()?));
+        let room = room.unwrap_or_default();
+        let bytes = match data.read_some(offset, room) {
+            Ok(0) => return Err(Cause::FileShort { offset }),
+            Ok(n) if n as u64 == PAGE_BYTES => page as Arc<[u8]>,
+            Ok(n) => Arc::from(room.get(..n).unwrap_or_default()),
+            Err(error) => return Err(data::cause(&error, offset)),
+        };
+        self.lock().put(key, Arc::clone(&bytes), self.budget);
         Ok(bytes)
     }
 

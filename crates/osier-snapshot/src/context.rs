@@ -4,6 +4,7 @@ use osier_memory::{CpuState, Segment};
 
 use crate::cursor::Cursor;
 use crate::error::Malformed;
+use crate::look::Look;
 
 /// `CONTEXT_i386` and `CONTEXT_AMD64`: the architecture bit of `ContextFlags`.
 const CONTEXT_I386: u32 = 0x1_0000;
@@ -48,7 +49,11 @@ const AMD64: Places = Places {
 /// `at`; `Err` of its `ContextFlags` when it does not hold them.
 ///
 /// A record has no control registers and no segment bases.
-pub(crate) fn read(file: &[u8], at: usize, wide: bool) -> Result<Result<CpuState, u32>, Malformed> {
+pub(crate) fn read(
+    file: Look<'_>,
+    at: usize,
+    wide: bool,
+) -> Result<Result<CpuState, u32>, Malformed> {
     let places = if wide { &AMD64 } else { &I386 };
     let place = |offset: usize| at.saturating_add(offset);
     let flags = Cursor::new(file, place(places.flags)).le32("ContextFlags")?;

@@ -16,6 +16,7 @@ use crate::cursor::Cursor;
 use crate::error::{Malformed, OpenError};
 use crate::flat::{self, Extent, FlatMemory};
 use crate::format::Format;
+use crate::look::Look;
 use crate::notes::{self, Notes};
 use crate::open::{Input, Snapshot, SnapshotInfo};
 use crate::paging_dump;
@@ -31,6 +32,8 @@ const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 /// `e_phnum` when the true count stands in the first section header's `sh_info`.
 const PN_XNUM: u16 = 0xffff;
+/// The most bytes of a segment of notes that are read; 4,096 processors have less.
+const NOTES_MAX: usize = 64 << 20;
 
 /// What an ELF core says.
 struct ElfCore {
@@ -81,8 +84,8 @@ impl Segment {
 ///
 /// The file is another kind of ELF file, or contradicts itself.
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, .. } = input;
-    let core = parse(map.bytes()).map_err(|error| match error {
+    let Input { path, data, .. } = input;
+    let core = parse(data.look()).map_err(|error| match error {
         NotACore::Malformed(malformed) => malformed.in_file(path),
         NotACore::Other(format, way_out) => OpenError::Unsupported {
             path: path.to_owned(),
@@ -90,8 +93,8 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             way_out,
         },
     })?;
-    let file_bytes = map.len();
-    let memory = FlatMemory::new(Bytes::Mapped(map), core.extents, Cause::NotCaptured)
+    let file_bytes = data.len();
+    let memory = FlatMemory::new(Bytes::File(data), core.extents, Cause::NotCaptured)
         .leaving_out(core.left_out)
         .lacking(core.lost);
     Ok(Snapshot {
@@ -112,7 +115,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
 }
 
 /// Reads the headers and notes of `file`.
-fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
+fn parse(file: Look<'_>) -> Result<ElfCore, NotACore> {
     let mut head = Cursor::new(file, MAGIC.len());
     let wide = match head.u8("the ELF class")? {
         1 => false,
@@ -160,13 +163,12 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
     let mut notes = Notes::default();
     for segment in segments.iter().filter(|s| s.kind == PT_NOTE) {
         let at = usize::try_from(segment.offset).unwrap_or(usize::MAX);
-        let rest = file.get(at..).unwrap_or_default();
         let len = usize::try_from(segment.filesz).unwrap_or(usize::MAX);
-        if len > rest.len() {
+        let bytes = file.some(at, len.min(NOTES_MAX));
+        if len > bytes.len() {
             anomalies.push(Anomaly::processors("the file ends inside its notes"));
         }
-        let bytes = rest.get(..len).unwrap_or(rest);
-        notes::parse(bytes, segment.offset, &mut notes);
+        notes::parse(&bytes, segment.offset, &mut notes);
     }
     notes.compare();
     anomalies.append(&mut notes.anomalies);
@@ -229,7 +231,7 @@ fn parse(file: &[u8]) -> Result<ElfCore, NotACore> {
 }
 
 /// The core of a Xen guest, when the file is one.
-fn xen_core(file: &[u8], wide: bool) -> Result<Option<ElfCore>, Malformed> {
+fn xen_core(file: Look<'_>, wide: bool) -> Result<Option<ElfCore>, Malformed> {
     let Some(core) = xen::read(file, wide)? else {
         return Ok(None);
     };
@@ -265,7 +267,7 @@ fn xen_core(file: &[u8], wide: bool) -> Result<Option<ElfCore>, Malformed> {
 }
 
 /// The program headers.
-fn segments(file: &[u8], wide: bool) -> Result<Vec<Segment>, Malformed> {
+fn segments(file: Look<'_>, wide: bool) -> Result<Vec<Segment>, Malformed> {
     let (phoff, shoff) = if wide {
         let mut head = Cursor::new(file, 32);
         (head.le64("e_phoff")?, head.le64("e_shoff")?)

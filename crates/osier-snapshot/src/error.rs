@@ -18,6 +18,20 @@ pub enum OpenError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The file could not be read where its format has something to say: the disk failed, or the file
+    /// became shorter meanwhile.
+    #[error(
+        "{}: at file offset {offset:#x}: cannot be read: {source}; copy the file to a good disk, and open it when nobody writes it",
+        osier_text::path(path)
+    )]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Where, in bytes from the start of the file.
+        offset: u64,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The path names nothing that could be opened as a snapshot.
     #[error("{}: {found}; {way_out}", osier_text::path(path))]
     NotASnapshot {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use osier_memory::{Cause, Chunk, Fault, Filter, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory};
 
 use crate::bytes::Bytes;
-use crate::cache::PageCache;
-use crate::map::Map;
+use crate::cache::{COPIED_BYTES, PageCache};
+use crate::data::Data;
 use crate::source::Lost;
 use crate::sweep;
 
@@ -132,11 +132,6 @@ impl Places {
     }
 }
 
-/// The most bytes of pages that are kept of what was copied out of the file, which has them again. A
-/// page that is copied once more costs about what the first touch of another buffer costs, so more
-/// is not faster.
-const COPIED_BYTES: u64 = 1 << 20;
-
 /// File-backed memory made of extents.
 pub(crate) struct FlatMemory {
     bytes: Bytes,
@@ -218,7 +213,7 @@ impl FlatMemory {
 
     /// The bytes of the page of `pa` that `extent` holds, copied out of the file, and the address of
     /// the first. A file that is shorter by now gives fewer.
-    fn copied(&self, map: &Map, extent: Extent, pa: PhysAddr) -> Result<(u64, Arc<[u8]>), Cause> {
+    fn copied(&self, data: &Data, extent: Extent, pa: PhysAddr) -> Result<(u64, Arc<[u8]>), Cause> {
         let page = pa.page().0;
         let start = page.max(extent.start);
         let end = page
@@ -227,17 +222,8 @@ impl FlatMemory {
         let offset = extent
             .offset
             .saturating_add(start.saturating_sub(extent.start));
-        let bytes = self.pages.get_or_read(start, || {
-            let mut page = Arc::new([0; PAGE_BYTES as usize]);
-            let room = usize::try_from(end.saturating_sub(start)).ok();
-            let room = Arc::get_mut(&mut page).and_then(|page| page.get_mut(..room?));
-            let room = room.unwrap_or_default();
-            match map.read_some(offset, room) {
-                Ok(n) if n as u64 == PAGE_BYTES => Ok(page as Arc<[u8]>),
-                Ok(n) => Ok(Arc::from(room.get(..n).unwrap_or_default())),
-                Err(_) => Err(Cause::ReadFailed { offset }),
-            }
-        })?;
+        let len = end.saturating_sub(start);
+        let bytes = self.pages.get_or_copy(start, data, offset, len)?;
         Ok((start, bytes))
     }
 
@@ -277,30 +263,27 @@ impl PhysicalMemory for FlatMemory {
         let into = pa.0.wrapping_sub(extent.start);
         let offset = extent.offset.saturating_add(into);
         let len = extent.len.saturating_sub(into);
-        let chunk = match &self.bytes {
-            Bytes::Mapped(map) if map.copies() => {
-                self.copied(map, extent, pa).and_then(|(start, page)| {
-                    let into = usize::try_from(pa.0.saturating_sub(start)).unwrap_or(usize::MAX);
-                    let chunk = Chunk::decoded(page, into);
-                    let short = Cause::FileShort { offset };
-                    if chunk.is_empty() {
-                        Err(short)
-                    } else {
-                        Ok(chunk)
-                    }
-                })
-            }
-            bytes => bytes.chunk(offset, len),
+        let chunk = match (self.bytes.chunk(offset, len), &self.bytes) {
+            (None, Bytes::File(data)) => self.copied(data, extent, pa).and_then(|(start, page)| {
+                let into = usize::try_from(pa.0.saturating_sub(start)).unwrap_or(usize::MAX);
+                let chunk = Chunk::decoded(page, into);
+                if chunk.is_empty() {
+                    Err(Cause::FileShort { offset })
+                } else {
+                    Ok(chunk)
+                }
+            }),
+            (chunk, _) => chunk.unwrap_or(Err(Cause::FileShort { offset })),
         };
         chunk.map_err(|cause| Fault::at_phys(cause, pa))
     }
 
     fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
-        let Bytes::Mapped(map) = &self.bytes else {
+        let Bytes::File(data) = &self.bytes else {
             return None;
         };
-        let extent = self.extent(pa).filter(|_| map.copies())?;
-        let (_, bytes) = self.copied(map, extent, pa).ok()?;
+        let extent = self.extent(pa).filter(|_| data.mapped().is_none())?;
+        let (_, bytes) = self.copied(data, extent, pa).ok()?;
         (bytes.len() as u64 == PAGE_BYTES).then_some(bytes)
     }
 

@@ -8,15 +8,17 @@
 //! Source: makedumpfile 1.7 `makedumpfile.h` (`struct makedumpfile_header`,
 //! `struct makedumpfile_data_header`).
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Read};
 use std::path::Path;
+
+use osier_memory::Cause;
 
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
+use crate::data::{self, Data};
 use crate::error::{Malformed, OpenError};
-use crate::map::Map;
+use crate::look::Look;
 use crate::open::{Input, OpenOptions, Snapshot};
 use crate::{elf, kdump, scratch};
 
@@ -30,14 +32,24 @@ const HEADER: usize = 4096;
 ///
 /// The flattened form contradicts itself, or what it holds does.
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, options } = input;
-    let file_bytes = map.len();
-    let view = View::new(map).map_err(|bad| bad.in_file(path))?;
-    let head = view.bytes(0, 8).unwrap_or_default();
+    let Input {
+        path,
+        data,
+        options,
+    } = input;
+    let file_bytes = data.len();
+    let view = View::new(data).map_err(|bad| bad.in_file(path))?;
+    let head = view.header(0, 8).unwrap_or_default();
     if head.starts_with(elf::MAGIC) {
-        drop(head);
-        let map = rearranged(&view, path, options)?;
-        let mut snapshot = elf::open(Input { path, map, options })?;
+        let data = rearranged(&view, path, options)?;
+        let core = data.clone();
+        let opened = elf::open(Input {
+            path,
+            data,
+            options,
+        });
+        core.whole(path)?;
+        let mut snapshot = opened?;
         snapshot.info.file_bytes = file_bytes;
         snapshot
             .info
@@ -49,8 +61,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         }
         return Ok(snapshot);
     }
-    if kdump::recognises(&head) {
-        drop(head);
+    if kdump::recognises(Look::from(&head)) {
         return kdump::of_view(path, view, options);
     }
     Err(OpenError::NotASnapshot {
@@ -62,22 +73,22 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
 }
 
 /// The dump as it was before it was flattened, in a scratch file.
-fn rearranged(view: &View, path: &Path, options: &OpenOptions) -> Result<Map, OpenError> {
+fn rearranged(view: &View, path: &Path, options: &OpenOptions) -> Result<Data, OpenError> {
     if view.end() > options.scratch_limit {
         return Err(OpenError::ScratchLimit {
             path: path.to_owned(),
             limit: options.scratch_limit,
         });
     }
-    let (map, ()) = scratch::filled(options, |file| {
+    let (data, ()) = scratch::filled(options, |file| {
         for (start, piece) in view.pieces.iter().flatten() {
             file.zeros_up_to(*start);
-            let bytes = view.mapped(piece.offset, piece.len).unwrap_or_default();
-            file.write_all(bytes)?;
+            let mut bytes = view.data.reader(piece.offset).take(piece.len);
+            io::copy(&mut bytes, file)?;
         }
         Ok(())
     })?;
-    Ok(map)
+    Ok(data)
 }
 
 /// What to say of a flattened dump without its end mark.
@@ -86,7 +97,7 @@ pub(crate) const CUT_SHORT: &str =
 
 /// A dump's bytes by their offset in the dump, whether it is flattened or not.
 pub(crate) struct View {
-    map: Map,
+    data: Data,
     /// Of a flattened dump: by offset in the dump, disjoint.
     pieces: Option<BTreeMap<u64, Piece>>,
     /// Whether the pieces of a flattened dump do not lead to the mark at its end.
@@ -100,37 +111,21 @@ struct Piece {
     offset: u64,
 }
 
-/// Bytes that are kept: where they lie in the file, or put together out of several pieces.
-pub(crate) enum Held {
-    Mapped(Map),
-    Joined(Vec<u8>),
-}
-
-impl Held {
-    /// The bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map.bytes(),
-            Self::Joined(bytes) => bytes,
-        }
-    }
-}
-
 impl View {
     /// The view of a dump, flattened or not.
     ///
     /// # Errors
     ///
     /// The flattened form is of another type or version than 1.
-    pub(crate) fn new(map: Map) -> Result<Self, Malformed> {
-        if !map.bytes().starts_with(MAGIC) {
+    pub(crate) fn new(data: Data) -> Result<Self, Malformed> {
+        if !data.look().starts_with(MAGIC) {
             return Ok(Self {
-                map,
+                data,
                 pieces: None,
                 cut_short: false,
             });
         }
-        let mut cursor = Cursor::new(map.bytes(), MAGIC.len());
+        let mut cursor = Cursor::new(data.look(), MAGIC.len());
         let kind = cursor.be64("the type of the flattened form")?;
         let version = cursor.be64("the version of the flattened form")?;
         if (kind, version) != (1, 1) {
@@ -140,7 +135,7 @@ impl View {
             ));
         }
         let mut pieces = BTreeMap::new();
-        let mut cursor = Cursor::new(map.bytes(), HEADER);
+        let mut cursor = Cursor::new(data.look(), HEADER);
         let cut_short = loop {
             let (Ok(start), Ok(len)) = (cursor.be64(""), cursor.be64("")) else {
                 break true;
@@ -157,12 +152,12 @@ impl View {
             let offset = cursor.at() as u64;
             let held = len.min(cursor.left() as u64);
             put(&mut pieces, start, Piece { len: held, offset });
-            if cursor.take(held as usize, "a piece").is_err() || held < len {
+            if cursor.pass(held as usize, "a piece").is_err() || held < len {
                 break true;
             }
         };
         Ok(Self {
-            map,
+            data,
             pieces: Some(pieces),
             cut_short,
         })
@@ -175,13 +170,13 @@ impl View {
 
     /// Length of the file in bytes.
     pub(crate) fn file_bytes(&self) -> u64 {
-        self.map.len()
+        self.data.len()
     }
 
     /// The offset past the dump's last byte.
     pub(crate) fn end(&self) -> u64 {
         match &self.pieces {
-            None => self.map.len(),
+            None => self.data.len(),
             Some(pieces) => pieces
                 .last_key_value()
                 .map_or(0, |(start, piece)| start.saturating_add(piece.len)),
@@ -194,7 +189,7 @@ impl View {
             None => (
                 0,
                 Piece {
-                    len: self.map.len(),
+                    len: self.data.len(),
                     offset: 0,
                 },
             ),
@@ -212,42 +207,53 @@ impl View {
     pub(crate) fn file_offset(&self, offset: u64) -> u64 {
         match self.stretch(offset) {
             Some((at, _)) => at,
-            None if self.is_flattened() => self.map.len(),
+            None if self.is_flattened() => self.data.len(),
             None => offset,
         }
     }
 
-    /// The file's bytes `[at, at + len)`.
-    fn mapped(&self, at: u64, len: u64) -> Option<&[u8]> {
-        let at = usize::try_from(at).ok()?;
-        let end = at.checked_add(usize::try_from(len).ok()?)?;
-        self.map.bytes().get(at..end)
+    /// The `len` bytes of guest memory, packed or not, at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Data::read`].
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, Cause> {
+        self.gather(offset, len as u64, |at, buf| {
+            let read = self.data.read_at(at, buf);
+            read.map_err(|error| data::cause(&error, at))
+        })
     }
 
-    /// The `len` bytes at `offset`; `None` when one of them is not there.
-    pub(crate) fn bytes(&self, offset: u64, len: u64) -> Option<Cow<'_, [u8]>> {
-        let (at, left) = self.stretch(offset)?;
-        if len <= left {
-            return self.mapped(at, len).map(Cow::Borrowed);
-        }
+    /// The `len` bytes at `offset`, for whoever opens the dump; `None` when one of them is not there.
+    pub(crate) fn header(&self, offset: u64, len: u64) -> Option<Vec<u8>> {
+        let peek = |at, buf: &mut [u8]| self.data.peek(at, buf).ok_or(Cause::ReadFailed { offset });
+        self.gather(offset, len, peek).ok()
+    }
+
+    /// The `len` bytes at `offset`, each stretch of them as `read` reads it at its file offset.
+    fn gather(
+        &self,
+        offset: u64,
+        len: u64,
+        read: impl Fn(u64, &mut [u8]) -> Result<(), Cause>,
+    ) -> Result<Vec<u8>, Cause> {
+        let short = || Cause::FileShort {
+            offset: self.file_offset(offset),
+        };
         let mut bytes = Vec::new(); // grows by what is there, not by what is asked
         while (bytes.len() as u64) < len {
-            let done = bytes.len() as u64;
-            let (at, left) = self.stretch(offset.checked_add(done)?)?;
-            let now = left.min(len.saturating_sub(done));
-            bytes.extend_from_slice(self.mapped(at, now)?);
+            let done = bytes.len();
+            let from = offset.checked_add(done as u64);
+            let stretch = from.and_then(|from| self.stretch(from));
+            let (at, left) = stretch.ok_or_else(short)?;
+            let now = left.min(len.saturating_sub(done as u64));
+            let end = usize::try_from(now)
+                .ok()
+                .and_then(|now| done.checked_add(now));
+            bytes.resize(end.ok_or_else(short)?, 0);
+            read(at, bytes.get_mut(done..).unwrap_or_default())?;
         }
-        Some(Cow::Owned(bytes))
-    }
-
-    /// The `len` bytes at `offset`, to keep.
-    pub(crate) fn held(&self, offset: u64, len: u64) -> Option<Held> {
-        let (at, left) = self.stretch(offset)?;
-        if len <= left {
-            return self.map.part(at, len).map(Held::Mapped);
-        }
-        self.bytes(offset, len)
-            .map(|bytes| Held::Joined(bytes.into_owned()))
+        Ok(bytes)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Formats that are known by what they hold and not read here, so that none of them is taken for raw
 //! memory: each with a name, and a way to something that is read.
 
+use crate::look::Look;
+
 /// Take a dump of another kind.
 const DUMP: &str = "take the dump as raw, ELF (`dump-guest-memory`) or a migration stream";
 const UNPACK: &str = "unpack it first";
@@ -109,11 +111,8 @@ const MARKS: &[Mark] = &[
 ];
 
 /// The name of the format that `file` is of, and a way out.
-pub(crate) fn recognise(file: &[u8]) -> Option<(&'static str, &'static str)> {
-    let marked = |(at, magic, ..): &&Mark| {
-        file.get(*at..)
-            .is_some_and(|behind| behind.starts_with(magic))
-    };
+pub(crate) fn recognise(file: Look<'_>) -> Option<(&'static str, &'static str)> {
+    let marked = |(at, magic, ..): &&Mark| file.has(*at, magic);
     if let Some(&(_, _, name, way_out)) = MARKS.iter().find(marked) {
         return Some((name, way_out));
     }
@@ -129,15 +128,13 @@ pub(crate) fn recognise(file: &[u8]) -> Option<(&'static str, &'static str)> {
 
 /// A ZIP archive, which may be evidence in AFF4: its first member or those after it are named by what
 /// AFF4 keeps.
-fn zip(file: &[u8]) -> Option<(&'static str, &'static str)> {
+fn zip(file: Look<'_>) -> Option<(&'static str, &'static str)> {
     const HEAD: usize = 4096;
     if !file.starts_with(b"PK\x03\x04") {
         return None;
     }
-    let head = file.get(..HEAD.min(file.len())).unwrap_or_default();
-    let tail = file
-        .get(file.len().saturating_sub(HEAD)..)
-        .unwrap_or_default();
+    let head = file.some(0, HEAD);
+    let tail = file.some(file.len().saturating_sub(HEAD), HEAD);
     let aff4 = |bytes: &[u8]| {
         [
             &b"container.description"[..],
@@ -148,7 +145,7 @@ fn zip(file: &[u8]) -> Option<(&'static str, &'static str)> {
         .iter()
         .any(|name| memchr::memmem::find(bytes, name).is_some())
     };
-    Some(if aff4(head) || aff4(tail) {
+    Some(if aff4(&head) || aff4(&tail) {
         (
             "evidence in AFF4",
             "export the memory in it as raw or ELF, with WinPmem (`winpmem --export`) or `aff4imager -e`",
@@ -159,13 +156,13 @@ fn zip(file: &[u8]) -> Option<(&'static str, &'static str)> {
 }
 
 /// Mach-O, as macOS's memory readers and kernel cores have it.
-fn mach_o(file: &[u8]) -> Option<(&'static str, &'static str)> {
+fn mach_o(file: Look<'_>) -> Option<(&'static str, &'static str)> {
     const CORE: u32 = 4;
-    let magic: [u8; 4] = *file.first_chunk()?;
-    let kind = file.get(12..)?.first_chunk()?;
+    let magic: [u8; 4] = file.array(0)?;
+    let kind = file.array(12)?;
     let kind = match magic {
-        [0xce | 0xcf, 0xfa, 0xed, 0xfe] => u32::from_le_bytes(*kind),
-        [0xfe, 0xed, 0xfa, 0xce | 0xcf] => u32::from_be_bytes(*kind),
+        [0xce | 0xcf, 0xfa, 0xed, 0xfe] => u32::from_le_bytes(kind),
+        [0xfe, 0xed, 0xfa, 0xce | 0xcf] => u32::from_be_bytes(kind),
         _ => return None,
     };
     Some(if kind == CORE {
@@ -177,11 +174,11 @@ fn mach_o(file: &[u8]) -> Option<(&'static str, &'static str)> {
 
 /// LZMA without a container: properties as `xz --format=lzma` writes them, the dictionary's size, and
 /// the unpacked length or all ones.
-fn lzma(file: &[u8]) -> Option<(&'static str, &'static str)> {
-    let dictionary = file.strip_prefix(b"\x5d")?.first_chunk()?;
-    let len = file.get(5..)?.first_chunk()?;
-    let len = u64::from_le_bytes(*len);
-    let is = u32::from_le_bytes(*dictionary).is_power_of_two()
+fn lzma(file: Look<'_>) -> Option<(&'static str, &'static str)> {
+    let dictionary = u32::from_le_bytes(file.array(1)?);
+    let len = u64::from_le_bytes(file.array(5)?);
+    let is = file.starts_with(b"\x5d")
+        && dictionary.is_power_of_two()
         && (len == u64::MAX || (1..1 << 48).contains(&len));
     is.then_some((
         "an LZMA file",
@@ -190,48 +187,50 @@ fn lzma(file: &[u8]) -> Option<(&'static str, &'static str)> {
 }
 
 /// `.vmrs`: both copies of the header have its signature.
-fn hyper_v(file: &[u8]) -> Option<(&'static str, &'static str)> {
+fn hyper_v(file: Look<'_>) -> Option<(&'static str, &'static str)> {
     const SIGNATURE: &[u8] = b"\x14\x20\x28\x01";
-    let is = file.starts_with(SIGNATURE) && file.get(4096..)?.starts_with(SIGNATURE);
+    let is = file.starts_with(SIGNATURE) && file.has(4096, SIGNATURE);
     is.then_some(("a Hyper-V saved machine (.vmrs)", HYPER_V))
 }
 
 /// What a machine boots from: the mark of a boot sector, and what tells which kind it is. Memory of a
 /// booted machine may hold the latter alone, where its firmware put it.
-fn booted(file: &[u8]) -> Option<(&'static str, &'static str)> {
-    let has = |at: usize, magic: &[u8]| file.get(at..).is_some_and(|rest| rest.starts_with(magic));
+fn booted(file: Look<'_>) -> Option<(&'static str, &'static str)> {
     let empty = || {
-        file.get(..4096)
+        file.get(0, 4096)
             .is_some_and(|head| head.iter().all(|byte| *byte == 0))
     };
-    let sector = has(0x1fe, b"\x55\xaa");
-    if sector && has(0x202, b"HdrS") {
+    let sector = file.has(0x1fe, b"\x55\xaa");
+    if sector && file.has(0x202, b"HdrS") {
         return Some((
             "a Linux kernel image (bzImage)",
             "give the memory dump; `extract-vmlinux` makes a vmlinux of it for `osier profile import`",
         ));
     }
-    if (sector || empty()) && has(0x8001, b"CD001") {
+    if (sector || empty()) && file.has(0x8001, b"CD001") {
         return Some(("a CD image (ISO 9660)", DISK));
     }
-    (sector && has(0x200, b"EFI PART")).then_some(("a disk with a partition table (GPT)", DISK))
+    (sector && file.has(0x200, b"EFI PART"))
+        .then_some(("a disk with a partition table (GPT)", DISK))
 }
 
 /// Disks that have their mark in the last 512 bytes.
-fn at_the_end(file: &[u8]) -> Option<(&'static str, &'static str)> {
-    let tail = file.get(file.len().checked_sub(512)?..)?;
-    if tail.starts_with(b"conectix") {
+fn at_the_end(file: Look<'_>) -> Option<(&'static str, &'static str)> {
+    let tail = file.len().checked_sub(512)?;
+    if file.has(tail, b"conectix") {
         return Some(("a Virtual PC disk (VHD)", WINDOWS_DISK));
     }
-    tail.starts_with(b"koly\0\0\0\x04")
+    file.has(tail, b"koly\0\0\0\x04")
         .then_some(("an Apple disk image (DMG)", DISK))
 }
 
 /// A Windows program or driver: `MZ`, and the header that it points to.
-fn program(file: &[u8]) -> Option<(&'static str, &'static str)> {
-    let at = file.get(0x3c..)?.first_chunk()?;
-    let at = usize::try_from(u32::from_le_bytes(*at)).ok()?;
-    let is = file.starts_with(b"MZ") && file.get(at..)?.starts_with(b"PE\0\0");
+fn program(file: Look<'_>) -> Option<(&'static str, &'static str)> {
+    if !file.starts_with(b"MZ") {
+        return None;
+    }
+    let at = usize::try_from(u32::from_le_bytes(file.array(0x3c)?)).ok()?;
+    let is = file.has(at, b"PE\0\0");
     is.then_some((
         "a Windows program, library or driver",
         "give the memory dump",
@@ -239,13 +238,13 @@ fn program(file: &[u8]) -> Option<(&'static str, &'static str)> {
 }
 
 /// Text: no page of a machine's memory reads as nothing but.
-fn text(file: &[u8]) -> Option<(&'static str, &'static str)> {
+fn text(file: Look<'_>) -> Option<(&'static str, &'static str)> {
     const HEAD: usize = 4096;
-    let head = file.get(..HEAD.min(file.len()))?;
+    let head = file.some(0, HEAD);
     let plain = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x1b | 0x20..=0x7e | 0x80..);
     let utf8 = || {
         let whole = |error: std::str::Utf8Error| error.error_len().is_none();
-        std::str::from_utf8(head).map_or_else(whole, |_| true)
+        std::str::from_utf8(&head).map_or_else(whole, |_| true)
     };
     let utf16 = head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff");
     let utf16 = utf16
@@ -267,6 +266,10 @@ fn text(file: &[u8]) -> Option<(&'static str, &'static str)> {
 )]
 mod tests {
     use super::*;
+
+    fn recognise(file: &[u8]) -> Option<(&'static str, &'static str)> {
+        super::recognise(file.into())
+    }
 
     #[test]
     fn every_mark_is_met_by_itself_and_none_by_memory() {

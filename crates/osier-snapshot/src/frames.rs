@@ -14,7 +14,8 @@ use std::sync::Arc;
 use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory};
 
 use crate::cache::PageCache;
-use crate::map::Map;
+use crate::data::{self, Data};
+use crate::look::Look;
 use crate::sweep;
 
 /// The chunk that names the format.
@@ -35,15 +36,15 @@ pub(crate) struct Frame {
     pub(crate) skip: u32,
 }
 
-/// Whether `file` starts with the chunk that names the format.
-pub(crate) fn starts(file: &[u8]) -> bool {
-    file.starts_with(IDENTIFIER)
+/// Whether the chunk that names the format lies at `at`.
+pub(crate) fn starts(file: Look<'_>, at: usize) -> bool {
+    file.has(at, IDENTIFIER)
 }
 
 /// Walks the chunks at `at` in `file` until they hold `len` bytes: the memory from `start` on.
 /// Returns the frames, the bytes that they hold (less than `len` when the chunks end or make no
 /// sense before), and the offset behind the last.
-pub(crate) fn walk(file: &[u8], at: usize, start: u64, len: u64) -> (Vec<Frame>, u64, usize) {
+pub(crate) fn walk(file: Look<'_>, at: usize, start: u64, len: u64) -> (Vec<Frame>, u64, usize) {
     let mut frames = Vec::new();
     let mut at = at;
     let mut held = 0_u64;
@@ -67,14 +68,22 @@ pub(crate) fn walk(file: &[u8], at: usize, start: u64, len: u64) -> (Vec<Frame>,
 }
 
 /// The chunk at `at`: the bytes that it unpacks to, and the offset of the next.
-fn chunk(file: &[u8], at: usize) -> Option<(u32, usize)> {
-    let &[kind, a, b, c] = file.get(at..)?.first_chunk()?;
+fn chunk(file: Look<'_>, at: usize) -> Option<(u32, usize)> {
+    /// Bytes of the length that a Snappy block starts with.
+    const LENGTH: usize = 5;
+    let [kind, a, b, c] = file.array(at)?;
+    let len = u32::from_le_bytes([a, b, c, 0]) as usize;
     let body = at.checked_add(4)?;
-    let next = body.checked_add(u32::from_le_bytes([a, b, c, 0]) as usize)?;
-    let body = file.get(body..next)?;
+    let next = body.checked_add(len)?;
+    if next > file.len() {
+        return None;
+    }
     let unpacked = match kind {
-        0 => u32::try_from(snap::raw::decompress_len(body.get(4..)?).ok()?).ok()?,
-        1 => u32::try_from(body.len().checked_sub(4)?).ok()?,
+        0 => {
+            let block = file.get(body.checked_add(4)?, len.checked_sub(4)?.min(LENGTH))?;
+            u32::try_from(snap::raw::decompress_len(&block).ok()?).ok()?
+        }
+        1 => u32::try_from(len.checked_sub(4)?).ok()?,
         0x80..=0xff => 0,
         _ => return None, // reserved, and not to be passed over
     };
@@ -104,7 +113,7 @@ pub(crate) fn disjoint(mut ranges: Vec<Vec<Frame>>) -> (Vec<Frame>, u64) {
 
 /// The memory of framed streams.
 pub(crate) struct FramedMemory {
-    map: Map,
+    data: Data,
     /// Sorted, disjoint.
     frames: Vec<Frame>,
     runs: Vec<PhysRun>,
@@ -116,11 +125,11 @@ pub(crate) struct FramedMemory {
 impl FramedMemory {
     /// The memory of `frames`, which must be sorted and disjoint. Bytes outside of them fault with
     /// `outside`.
-    pub(crate) fn new(map: Map, frames: Vec<Frame>, outside: Cause, decoded: PageCache) -> Self {
+    pub(crate) fn new(data: Data, frames: Vec<Frame>, outside: Cause, decoded: PageCache) -> Self {
         let held = |frame: &Frame| (frame.start, u64::from(frame.len));
         let runs = sweep::join(frames.iter().map(held).collect());
         Self {
-            map,
+            data,
             frames,
             runs,
             outside,
@@ -149,11 +158,13 @@ impl FramedMemory {
     /// Decodes the first bytes of `frame` into `buf`.
     fn decode(&self, frame: &Frame, buf: &mut [u8]) -> Result<(), Cause> {
         let offset = frame.offset;
-        let chunk = usize::try_from(offset)
-            .ok()
-            .and_then(|at| self.map.bytes().get(at..))
-            .unwrap_or_default();
-        snap::read::FrameDecoder::new(IDENTIFIER.chain(chunk))
+        let mut head = [0; 4];
+        let failed = |error| data::cause(&error, offset);
+        self.data.read_at(offset, &mut head).map_err(failed)?;
+        let [_, a, b, c] = head;
+        let body = u32::from_le_bytes([a, b, c, 0]) as usize;
+        let chunk = self.data.read(offset, body.saturating_add(head.len()))?;
+        snap::read::FrameDecoder::new(IDENTIFIER.chain(chunk.as_slice()))
             .read_exact(buf)
             .map_err(|_| Cause::Decode {
                 offset,

@@ -11,13 +11,13 @@
 //! than [`MAX_FILES`] of them and [`MAX_BYTES`].
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osier_memory::PAGE_BYTES;
 
-use crate::map::Map;
+use crate::data::Data;
 use crate::scratch;
 
 /// Bytes before what is kept: the magic and four words of identity. A multiple of eight.
@@ -42,20 +42,20 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The place `NAME-HASH.EXTENSION` in `dir` for the snapshot at `path`, mapped as `map`; `None`
+    /// The place `NAME-HASH.EXTENSION` in `dir` for the snapshot at `path`, whose bytes are `data`; `None`
     /// when the file does not tell when it was written.
-    pub(crate) fn of(dir: &Path, path: &Path, map: &Map, extension: &str) -> Option<Self> {
-        let metadata = map.file().metadata().ok()?;
+    pub(crate) fn of(dir: &Path, path: &Path, data: &Data, extension: &str) -> Option<Self> {
+        let metadata = data.file().metadata().ok()?;
         let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
         #[cfg(unix)]
         let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
         #[cfg(not(unix))]
         let inode = 0;
         let identity = [
-            map.len(),
+            data.len(),
             u64::try_from(modified.as_nanos()).ok()?,
             inode,
-            u64::from(sample(map)?),
+            u64::from(sample(data)?),
         ];
         let whole = std::path::absolute(path).ok()?;
         let hash = crc32fast::hash(whole.as_os_str().as_encoded_bytes());
@@ -67,20 +67,43 @@ impl Kept {
         })
     }
 
-    /// What is kept, when it is there, whole, and belongs to the snapshot.
-    pub(crate) fn load(&self, magic: [u8; 8]) -> Option<Map> {
-        let map = Map::open(&self.file).ok()?;
-        if map.bytes().get(..HEADER)? != self.header(magic) {
+    /// What is kept, when it is there, whole, and belongs to the snapshot. All of it is read, and
+    /// summed as it was read: what is used is what was checked.
+    pub(crate) fn load(&self, magic: [u8; 8]) -> Option<Vec<u8>> {
+        let (kept, sum) = self.found(magic)?;
+        let mut bytes = vec![0; usize::try_from(kept.len()).ok()?];
+        kept.read_at(0, &mut bytes).ok()?;
+        (crc32fast::hash(&bytes) == sum).then_some(bytes)
+    }
+
+    /// As [`load`](Self::load), to be read again where it lies, for what has checksums of its own.
+    pub(crate) fn open(&self, magic: [u8; 8]) -> Option<Data> {
+        let (kept, sum) = self.found(magic)?;
+        let mut crc = crc32fast::Hasher::new();
+        let mut rest = kept.reader(0);
+        loop {
+            let bytes = rest.fill_buf().ok()?;
+            let len = bytes.len();
+            if len == 0 {
+                break;
+            }
+            crc.update(bytes);
+            rest.consume(len);
+        }
+        (crc.finalize() == sum).then_some(kept)
+    }
+
+    /// What is kept of the snapshot, and the CRC-32 that it should have.
+    fn found(&self, magic: [u8; 8]) -> Option<(Data, u32)> {
+        let data = Data::open(&self.file).ok()?;
+        if *data.look().get(0, HEADER)? != self.header(magic) {
             return None;
         }
-        let len = map
-            .bytes()
-            .len()
-            .checked_sub(HEADER)?
-            .checked_sub(TRAILER)?;
-        let kept = map.part(HEADER as u64, len as u64)?;
-        let crc = u64::from(crc32fast::hash(kept.bytes())).to_le_bytes();
-        map.bytes().ends_with(&crc).then_some(kept)
+        let len = data.len().checked_sub((HEADER + TRAILER) as u64)?;
+        let end = usize::try_from(len).ok()?.checked_add(HEADER)?;
+        let sum = u64::from_le_bytes(data.look().array(end)?);
+        let kept = data.part(HEADER as u64, len)?;
+        Some((kept, u32::try_from(sum).ok()?))
     }
 
     /// Writes what `body` writes, and makes room for it among what was kept before.
@@ -179,18 +202,18 @@ fn prune(dir: &Path, new: &Path, files: usize, bytes: u64) {
 }
 
 /// A CRC-32 over the first and last page and some between.
-fn sample(map: &Map) -> Option<u32> {
-    let last = map.len().saturating_sub(PAGE_BYTES);
+fn sample(data: &Data) -> Option<u32> {
+    let last = data.len().saturating_sub(PAGE_BYTES);
     let mut crc = crc32fast::Hasher::new();
     let mut page = [0; PAGE_BYTES as usize];
-    let len = usize::try_from(map.len().min(PAGE_BYTES)).ok()?;
+    let len = usize::try_from(data.len().min(PAGE_BYTES)).ok()?;
     let page = page.get_mut(..len)?;
     for step in 0..STEPS {
         let offset = (last / STEPS).saturating_mul(step);
-        map.read_at(offset, page).ok()?;
+        data.read_at(offset, page).ok()?;
         crc.update(page);
     }
-    map.read_at(last, page).ok()?;
+    data.read_at(last, page).ok()?;
     crc.update(page);
     Some(crc.finalize())
 }
@@ -217,11 +240,11 @@ mod tests {
         let dir = folder("whole");
         let snapshot = dir.join("memory.raw");
         fs::write(&snapshot, [7; 8192]).unwrap();
-        let map = Map::open(&snapshot).unwrap();
-        let kept = Kept::of(&dir, &snapshot, &map, "osx").unwrap();
+        let data = Data::open(&snapshot).unwrap();
+        let kept = Kept::of(&dir, &snapshot, &data, "osx").unwrap();
         let magic = *b"OSIERTS\x01";
         kept.save(magic, |out| out.write_all(&[3; 100])).unwrap();
-        assert_eq!(kept.load(magic).unwrap().bytes(), [3; 100]);
+        assert_eq!(kept.load(magic).unwrap(), [3; 100]);
         let good = fs::read(&kept.file).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();

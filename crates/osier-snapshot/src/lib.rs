@@ -26,6 +26,7 @@ mod cache;
 mod context;
 mod crash;
 mod cursor;
+mod data;
 mod elf;
 mod error;
 mod flat;
@@ -40,6 +41,7 @@ mod kept;
 mod layout;
 mod libvirt;
 mod lime;
+mod look;
 mod map;
 mod notes;
 mod open;
@@ -67,22 +69,3 @@ pub use map::Reading;
 pub use open::{OpenOptions, Snapshot, SnapshotInfo, open, panda_checksum};
 pub use progress::Progress;
 pub use source::{Lost, source_note};
-
-/// A file mapped for reading, for whoever reads something else than a snapshot: symbol files.
-pub struct MappedFile(map::Map);
-
-impl MappedFile {
-    /// Maps the whole file.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's.
-    pub fn open(path: &std::path::Path) -> std::io::Result<Self> {
-        map::Map::open(path).map(Self)
-    }
-
-    /// The file's bytes.
-    pub fn bytes(&self) -> &[u8] {
-        self.0.bytes()
-    }
-}

@@ -20,6 +20,7 @@ use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
+use crate::look::Look;
 use crate::open::{Input, Snapshot};
 use crate::{stream, wrapped};
 
@@ -32,7 +33,7 @@ const HEADER: u64 = 92;
 const XML: usize = 1 << 20;
 
 /// Whether a file is one, by its first bytes.
-pub(crate) fn recognises(head: &[u8]) -> bool {
+pub(crate) fn recognises(head: Look<'_>) -> bool {
     head.starts_with(MAGIC) || head.starts_with(UNFINISHED)
 }
 
@@ -43,25 +44,32 @@ pub(crate) fn recognises(head: &[u8]) -> bool {
 /// The header contradicts the file, what is packed cannot be unpacked or is too much, or the stream
 /// contradicts itself; offsets in the stream count from its own start.
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, options } = input;
-    let header = Header::read(map.bytes()).map_err(|bad| bad.in_file(path))?;
+    let Input {
+        path,
+        data,
+        options,
+    } = input;
+    let header = Header::read(data.look()).map_err(|bad| bad.in_file(path))?;
     let start = HEADER.saturating_add(header.data.into());
-    let left = map.len().checked_sub(start);
-    let rest = left.and_then(|left| map.part(start, left)).ok_or_else(|| {
-        let expected = format!("{} bytes of the machine's description", header.data);
-        Malformed::new(HEADER, expected).in_file(path)
-    })?;
+    let left = data.len().checked_sub(start);
+    let rest = left
+        .and_then(|left| data.part(start, left))
+        .ok_or_else(|| {
+            let expected = format!("{} bytes of the machine's description", header.data);
+            Malformed::new(HEADER, expected).in_file(path)
+        })?;
     let mut facts = header.facts();
-    let end = usize::try_from(start).unwrap_or(usize::MAX).min(XML);
-    let data = map.bytes().get(HEADER as usize..end).unwrap_or_default();
-    facts.extend(described(data));
+    let xml = data
+        .look()
+        .some(HEADER as usize, XML.min(header.data as usize));
+    facts.extend(described(&xml));
     let unwrapped = wrapped::unwrap(path, rest, options, |_| wrapped::Head::Known)?;
     let wrapped::Inside::File(state) = unwrapped.inside else {
         return Err(Malformed::new(start, "a QEMU stream").in_file(path));
     };
     facts.extend(unwrapped.facts);
     let mut anomalies = unwrapped.anomalies;
-    if map.bytes().starts_with(UNFINISHED) {
+    if data.look().starts_with(UNFINISHED) {
         anomalies.push(Anomaly::bytes(
             "libvirt did not finish the file: it may end before the machine does",
         ));
@@ -69,12 +77,12 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
     let around = stream::Around {
         path,
         format: Format::Libvirt,
-        file_bytes: map.len(),
+        file_bytes: data.len(),
         facts,
         anomalies,
-        plugged: plugged(data),
+        plugged: plugged(&xml),
     };
-    stream::open_inside(state, around, options)
+    stream::open_inside(&state, around, options)
 }
 
 struct Header {
@@ -85,7 +93,7 @@ struct Header {
 }
 
 impl Header {
-    fn read(file: &[u8]) -> Result<Self, Malformed> {
+    fn read(file: Look<'_>) -> Result<Self, Malformed> {
         let mut at = Cursor::new(file, MAGIC.len());
         let little = at.le32("the version")?;
         let big = little.swap_bytes();
@@ -107,7 +115,7 @@ impl Header {
             ran: word("whether the machine ran")? != 0,
             packing: word("the packing")?,
         };
-        at.take(60, "the rest of the header")?;
+        at.pass(60, "the rest of the header")?;
         Ok(header)
     }
 

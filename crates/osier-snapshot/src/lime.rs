@@ -20,6 +20,7 @@ use crate::error::{Malformed, OpenError};
 use crate::flat::{self, Extent, FlatMemory};
 use crate::format::Format;
 use crate::frames::{self, Frame, FramedMemory};
+use crate::look::Look;
 use crate::open::{Input, Snapshot, SnapshotInfo};
 
 const LIME: &[u8] = b"EMiL";
@@ -28,7 +29,7 @@ const AVML: &[u8] = b"AVML";
 const HEADER: usize = 32;
 
 /// Whether `file` starts with a range's header.
-pub(crate) fn recognises(file: &[u8]) -> bool {
+pub(crate) fn recognises(file: Look<'_>) -> bool {
     file.starts_with(LIME) || file.starts_with(AVML)
 }
 
@@ -61,9 +62,13 @@ struct Header {
 ///
 /// The first header is none that is known.
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, options } = input;
-    let file_bytes = map.len();
-    let mut ranges = ranges(map.bytes()).map_err(|bad| bad.in_file(path))?;
+    let Input {
+        path,
+        data,
+        options,
+    } = input;
+    let file_bytes = data.len();
+    let mut ranges = ranges(data.look()).map_err(|bad| bad.in_file(path))?;
     let compressed = ranges.compressed;
     let captured;
     let mut facts = Vec::new();
@@ -76,7 +81,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             filter: Filter::Zeros,
         };
         let cache = PageCache::new(options.cache_bytes);
-        Arc::new(FramedMemory::new(map, frames, outside, cache))
+        Arc::new(FramedMemory::new(data, frames, outside, cache))
     } else {
         let (extents, twice) = flat::disjoint(ranges.plain);
         held_twice(twice, &mut ranges.anomalies);
@@ -84,7 +89,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             .iter()
             .fold(0_u64, |sum, extent| sum.saturating_add(extent.len));
         Arc::new(FlatMemory::new(
-            Bytes::Mapped(map),
+            Bytes::File(data),
             extents,
             Cause::NotCaptured,
         ))
@@ -122,7 +127,7 @@ fn held_twice(bytes: u64, anomalies: &mut Vec<Anomaly>) {
 
 /// Walks the headers of `file`. Where one is not in its place, the next is looked for: what it
 /// describes is in the file all the same.
-fn ranges(file: &[u8]) -> Result<Ranges, Malformed> {
+fn ranges(file: Look<'_>) -> Result<Ranges, Malformed> {
     let mut ranges = Ranges {
         compressed: file.starts_with(AVML),
         ..Ranges::default()
@@ -150,7 +155,7 @@ fn ranges(file: &[u8]) -> Result<Ranges, Malformed> {
 
 /// Takes the range whose header lies at `at`; returns where the next one should be, which may be past
 /// the file's end.
-fn take(file: &[u8], at: usize, header: &Header, ranges: &mut Ranges) -> usize {
+fn take(file: Look<'_>, at: usize, header: &Header, ranges: &mut Ranges) -> usize {
     ranges.compressed = header.compressed;
     ranges.count = ranges.count.saturating_add(1);
     ranges.end = ranges.end.max(header.start.saturating_add(header.len));
@@ -166,7 +171,7 @@ fn take(file: &[u8], at: usize, header: &Header, ranges: &mut Ranges) -> usize {
 /// Goes on where the header at `at` is not what was `expected`: with that header itself, when all but
 /// its magic is right, or with the next one that is found. `LiME` promises a range's length and then
 /// writes fewer or more bytes when a page cannot be read, so the next header may lie before `at` too.
-fn go_on(file: &[u8], at: usize, expected: &str, ranges: &mut Ranges) -> usize {
+fn go_on(file: Look<'_>, at: usize, expected: &str, ranges: &mut Ranges) -> usize {
     if let Some(header) = without_magic(file, at, ranges) {
         ranges.anomalies.push(Anomaly::bytes(format!(
             "at file offset {at:#x}: expected {expected}; its range is read all the same, as another \
@@ -191,7 +196,7 @@ fn go_on(file: &[u8], at: usize, expected: &str, ranges: &mut Ranges) -> usize {
 
 /// The range that was read last would end at `end`, past the file's end. Either the file is cut short,
 /// or the range: then another header lies in it. Returns where reading goes on.
-fn overrun(file: &[u8], end: usize, ranges: &mut Ranges) -> usize {
+fn overrun(file: Look<'_>, end: usize, ranges: &mut Ranges) -> usize {
     let start = ranges.plain.last().map_or(0, |last| last.start);
     let Some(next) = search(file, ranges, |_| false) else {
         ranges.anomalies.push(Anomaly::bytes(format!(
@@ -228,7 +233,7 @@ fn tear(at: usize, next: usize, ranges: &mut Ranges) -> String {
 
 /// The header at `at`, of which all but the magic and the version is right: another lies where its
 /// range ends, or the file's end.
-fn without_magic(file: &[u8], at: usize, ranges: &Ranges) -> Option<Header> {
+fn without_magic(file: Look<'_>, at: usize, ranges: &Ranges) -> Option<Header> {
     if ranges.compressed {
         return None;
     }
@@ -245,7 +250,7 @@ fn without_magic(file: &[u8], at: usize, ranges: &Ranges) -> Option<Header> {
 }
 
 /// Whether the range of the header at `at` ends where another header or the file's end is.
-fn fits(file: &[u8], at: usize, header: &Header) -> bool {
+fn fits(file: Look<'_>, at: usize, header: &Header) -> bool {
     let body = at.saturating_add(HEADER);
     let end = usize::try_from(header.len).map_or(usize::MAX, |len| body.saturating_add(len));
     end == file.len() || self::header(file, end).is_ok()
@@ -254,31 +259,29 @@ fn fits(file: &[u8], at: usize, header: &Header) -> bool {
 /// The next header behind the one that was read last: its reserved bytes are 0, and its range ends
 /// where another header or the file's end is (an AVML range begins with the name of its format), or it
 /// is `likely`.
-fn search(file: &[u8], ranges: &Ranges, likely: impl Fn(&Header) -> bool) -> Option<usize> {
+fn search(file: Look<'_>, ranges: &Ranges, likely: impl Fn(&Header) -> bool) -> Option<usize> {
     let magic = if ranges.compressed { AVML } else { LIME };
-    memchr::memmem::find_iter(file.get(ranges.body..)?, magic)
-        .filter_map(|found| ranges.body.checked_add(found))
-        .find(|&at| {
-            let Ok(header) = header(file, at) else {
-                return false;
-            };
-            let body = at.saturating_add(HEADER);
-            let reserved = file.get(body.saturating_sub(8)..body);
-            let sure = if ranges.compressed {
-                file.get(body..).is_some_and(frames::starts)
-            } else {
-                fits(file, at, &header)
-            };
-            reserved == Some(&[0; 8]) && (sure || likely(&header))
-        })
+    file.find(ranges.body, magic).find(|&at| {
+        let Ok(header) = header(file, at) else {
+            return false;
+        };
+        let body = at.saturating_add(HEADER);
+        let reserved = file.array(body.saturating_sub(8));
+        let sure = if ranges.compressed {
+            frames::starts(file, body)
+        } else {
+            fits(file, at, &header)
+        };
+        reserved == Some([0; 8]) && (sure || likely(&header))
+    })
 }
 
 /// The header at `at`.
-fn header(file: &[u8], at: usize) -> Result<Header, Malformed> {
+fn header(file: Look<'_>, at: usize) -> Result<Header, Malformed> {
     let mut cursor = Cursor::new(file, at);
     let magic = cursor.take(LIME.len(), "the header of a range")?;
     let version = cursor.le32("the version of a range")?;
-    let compressed = match (magic, version) {
+    let compressed = match (&*magic, version) {
         (LIME, 1) => false,
         (AVML, 2) => true,
         _ => {
@@ -316,7 +319,7 @@ fn plain(body: usize, header: &Header, ranges: &mut Ranges) -> usize {
 
 /// Takes the range whose frames lie at `body`; returns the offset behind it, or that of the next
 /// range where its frames do not lead there.
-fn compressed(file: &[u8], body: usize, header: &Header, ranges: &mut Ranges) -> usize {
+fn compressed(file: Look<'_>, body: usize, header: &Header, ranges: &mut Ranges) -> usize {
     let (frames, held, end) = frames::walk(file, body, header.start, header.len);
     ranges.frames.push(frames);
     // The trailer counts the stream's bytes.

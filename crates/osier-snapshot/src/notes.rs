@@ -142,6 +142,7 @@ fn note(cursor: &mut Cursor<'_>, notes: &mut Notes) -> Result<(), Malformed> {
     align(cursor);
     let data = cursor.take(data_bytes, "a note's data")?;
     align(cursor);
+    let (name, data) = (&*name, &*data);
     let name = name.strip_suffix(b"\0").unwrap_or(name);
     match (name, kind) {
         (b"CORE", 1) => {
@@ -184,7 +185,7 @@ fn align(cursor: &mut Cursor<'_>) {
     let at = cursor.at();
     let pad = at.wrapping_neg() & 3;
     let pad = pad.min(cursor.left());
-    let skipped = cursor.take(pad, "padding");
+    let skipped = cursor.pass(pad, "padding");
     debug_assert!(skipped.is_ok(), "the padding is inside");
 }
 

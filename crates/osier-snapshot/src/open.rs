@@ -9,9 +9,10 @@ use osier_memory::{Cause, CpuState, Fault, Machine, PhysRun};
 
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
+use crate::data::Data;
 use crate::error::{OpenError, io_error};
 use crate::format::Format;
-use crate::map::{Map, Reading};
+use crate::map::Reading;
 use crate::progress::Progress;
 use crate::{
     crash, elf, flattened, foreign, hiber, hyperv, kdump, libvirt, lime, panda, qcow2, raw,
@@ -143,9 +144,8 @@ impl Snapshot {
 /// [`OpenError`] names the file, the offset, what was expected there and the way out.
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let path = &panda::resolve(path)?;
-    let map = Map::open(path).map_err(io_error(path, "cannot be opened"))?;
-    let map = map.reading(options.reading);
-    let mut snapshot = unwrapped(path, map, options)?;
+    let data = Data::open_for(path, options.reading).map_err(io_error(path, "cannot be opened"))?;
+    let mut snapshot = unwrapped(path, &data, options)?;
     if let Some(file) = &options.registers {
         let (cpus, mut anomalies) = read_registers(file)?;
         if !snapshot.machine.cpus.is_empty() {
@@ -166,7 +166,7 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Snapshot, OpenError> {
 /// A file on its way to the reader of its format.
 pub(crate) struct Input<'a> {
     pub(crate) path: &'a Path,
-    pub(crate) map: Map,
+    pub(crate) data: Data,
     pub(crate) options: &'a OpenOptions,
 }
 
@@ -181,23 +181,23 @@ struct Reader {
 /// is left.
 const READERS: &[Reader] = &[
     Reader {
-        recognises: |input| input.map.bytes().starts_with(stream::MAGIC),
+        recognises: |input| input.data.look().starts_with(stream::MAGIC),
         open: stream::open_file,
     },
     Reader {
-        recognises: |input| input.map.bytes().starts_with(elf::MAGIC),
+        recognises: |input| input.data.look().starts_with(elf::MAGIC),
         open: elf::open,
     },
     Reader {
-        recognises: |input| input.map.bytes().starts_with(qcow2::MAGIC),
+        recognises: |input| input.data.look().starts_with(qcow2::MAGIC),
         open: qcow2::open,
     },
     Reader {
-        recognises: |input| libvirt::recognises(input.map.bytes()),
+        recognises: |input| libvirt::recognises(input.data.look()),
         open: libvirt::open,
     },
     Reader {
-        recognises: |input| lime::recognises(input.map.bytes()),
+        recognises: |input| lime::recognises(input.data.look()),
         open: lime::open,
     },
     Reader {
@@ -209,15 +209,15 @@ const READERS: &[Reader] = &[
         open: hiber::open,
     },
     Reader {
-        recognises: |input| kdump::recognises(input.map.bytes()),
+        recognises: |input| kdump::recognises(input.data.look()),
         open: kdump::open,
     },
     Reader {
-        recognises: |input| input.map.bytes().starts_with(flattened::MAGIC),
+        recognises: |input| input.data.look().starts_with(flattened::MAGIC),
         open: flattened::open,
     },
     Reader {
-        recognises: |input| panda::is_archive(&input.map),
+        recognises: |input| panda::is_archive(&input.data),
         open: panda::open_archive,
     },
     Reader {
@@ -232,26 +232,28 @@ const READERS: &[Reader] = &[
 ];
 
 /// Opens a file by its content, out of what it is wrapped in.
-fn unwrapped(path: &Path, map: Map, options: &OpenOptions) -> Result<Snapshot, OpenError> {
-    let file_bytes = map.len();
-    let look = |map: &Map| {
+fn unwrapped(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot, OpenError> {
+    let file_bytes = data.len();
+    let look = |data: &Data| {
         let input = Input {
             path,
-            map: map.clone(),
+            data: data.clone(),
             options,
         };
         if READERS.iter().any(|reader| (reader.recognises)(&input)) {
             return wrapped::Head::Known;
         }
-        foreign::recognise(map.bytes()).map_or(wrapped::Head::Raw, |(format, way_out)| {
+        foreign::recognise(data.look()).map_or(wrapped::Head::Raw, |(format, way_out)| {
             wrapped::Head::Foreign(format, way_out)
         })
     };
+    let unwrapped = wrapped::unwrap(path, data.clone(), options, look);
+    data.whole(path)?;
     let wrapped::Unwrapped {
         inside,
         facts,
         anomalies,
-    } = wrapped::unwrap(path, map, options, look)?;
+    } = unwrapped?;
     // What is unpacked anew for each opening has no lasting place to keep an index for.
     let nowhere = OpenOptions {
         index_dir: None,
@@ -259,7 +261,11 @@ fn unwrapped(path: &Path, map: Map, options: &OpenOptions) -> Result<Snapshot, O
     };
     let options = if facts.is_empty() { options } else { &nowhere };
     let mut snapshot = match inside {
-        wrapped::Inside::File(map) => by_content(Input { path, map, options })?,
+        wrapped::Inside::File(data) => by_content(Input {
+            path,
+            data,
+            options,
+        })?,
         wrapped::Inside::Raw(packed) => raw::of_bytes(path, Bytes::Packed(packed), options)?,
     };
     if !facts.is_empty() {
@@ -273,8 +279,14 @@ fn unwrapped(path: &Path, map: Map, options: &OpenOptions) -> Result<Snapshot, O
 
 /// Opens a file by its content.
 fn by_content(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let head = input.map.bytes();
-    if head.is_empty() {
+    let (path, data) = (input.path, input.data.clone());
+    let opened = recognised(input);
+    data.whole(path)?; // what could not be read is no reason to say anything else
+    opened
+}
+
+fn recognised(input: Input<'_>) -> Result<Snapshot, OpenError> {
+    if input.data.len() == 0 {
         return Err(OpenError::NotASnapshot {
             path: input.path.to_owned(),
             found: "an empty file".to_owned(),
@@ -284,7 +296,7 @@ fn by_content(input: Input<'_>) -> Result<Snapshot, OpenError> {
     if let Some(reader) = READERS.iter().find(|reader| (reader.recognises)(&input)) {
         return (reader.open)(input);
     }
-    if let Some((format, way_out)) = foreign::recognise(head) {
+    if let Some((format, way_out)) = foreign::recognise(input.data.look()) {
         let path = input.path.to_owned();
         if foreign::is_no_dump(way_out) {
             return Err(OpenError::NotASnapshot {

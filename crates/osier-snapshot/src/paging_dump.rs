@@ -9,6 +9,7 @@ use osier_memory::PAGE_BYTES;
 
 use crate::anomaly::Anomaly;
 use crate::flat::Extent;
+use crate::look::Look;
 
 const MIB: u64 = 1 << 20;
 /// The far jump at the reset vector of `SeaBIOS`, 16 bytes before the BIOS's end.
@@ -18,7 +19,7 @@ const BIOS_BYTES: [u64; 4] = [0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000];
 /// The whole RAM of a dump whose headers give `headed`, or `headed` when there is no more.
 pub(crate) fn complete(
     headed: Vec<Extent>,
-    file: &[u8],
+    file: Look<'_>,
     anomalies: &mut Vec<Anomaly>,
 ) -> Vec<Extent> {
     let distance = |extent: &Extent| extent.offset.checked_sub(extent.start);
@@ -37,8 +38,7 @@ pub(crate) fn complete(
     let vector = shift.saturating_add(written).saturating_sub(16);
     let has_vector = usize::try_from(vector)
         .ok()
-        .and_then(|at| file.get(at..))
-        .is_some_and(|rest| rest.starts_with(&RESET_VECTOR));
+        .is_some_and(|at| file.has(at, &RESET_VECTOR));
     let bios = BIOS_BYTES
         .into_iter()
         .find(|&bios| has_vector && written.saturating_sub(bios).is_multiple_of(MIB));

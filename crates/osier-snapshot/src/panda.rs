@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use osier_memory::Hint;
 
 use crate::anomaly::Anomaly;
+use crate::data::Data;
 use crate::error::{OpenError, io_error};
 use crate::format::Format;
-use crate::map::Map;
 use crate::open::{Input, OpenOptions, Snapshot};
 use crate::wrapped::{Unpacker, Wrapping};
 use crate::{scratch, stream};
@@ -22,7 +22,9 @@ const LOG: &str = "-rr-nondet.log";
 const GZIP: &[u8] = b"\x1f\x8b";
 const RR: &[u8] = b"PANDA_RR";
 /// Magic, instruction count, MD5.
-const RR_HEADER: usize = 32;
+const RR_HEADER: u64 = 32;
+/// Bytes of a tar's header.
+const HEAD: usize = 512;
 /// The most bytes of a text member.
 const TEXT: u64 = 1 << 20;
 
@@ -100,7 +102,7 @@ fn count(mut log: impl Read) -> Option<u64> {
 /// A stream out of an archive.
 struct Unpacked {
     format: Format,
-    map: Map,
+    data: Data,
     facts: Vec<(&'static str, String)>,
     hints: Vec<Hint>,
     anomalies: Vec<Anomaly>,
@@ -108,14 +110,14 @@ struct Unpacked {
 
 /// Whether the file is one of PANDA's archives: `.rr`, or a tar, gzip-compressed or not, whose
 /// first member is one of a recording's.
-pub(crate) fn is_archive(map: &Map) -> bool {
-    let file = map.bytes();
+pub(crate) fn is_archive(data: &Data) -> bool {
+    let file = data.look();
     if file.starts_with(GZIP) {
-        let mut head = [0; 512];
-        let mut peek = flate2::read::MultiGzDecoder::new(file);
+        let mut head = [0; HEAD];
+        let mut peek = flate2::bufread::MultiGzDecoder::new(data.reader(0));
         return peek.read_exact(&mut head).is_ok() && starts_recording(&head);
     }
-    file.starts_with(RR) || starts_recording(file)
+    file.starts_with(RR) || starts_recording(&file.some(0, HEAD))
 }
 
 /// Whether a tar's first header names a file of a recording; an extended header's own name tells
@@ -142,28 +144,33 @@ fn starts_recording(head: &[u8]) -> bool {
 ///
 /// The archive holds no stream or several, unpacks to too much, or its stream contradicts itself.
 pub(crate) fn open_archive(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, options } = input;
-    let archive = unpack(path, &map, options)?;
+    let Input {
+        path,
+        data,
+        options,
+    } = input;
+    let archive = unpack(path, &data, options)?;
     let around = stream::Around {
         path,
         format: archive.format,
-        file_bytes: map.len(),
+        file_bytes: data.len(),
         facts: archive.facts,
         anomalies: archive.anomalies,
         plugged: Vec::new(),
     };
-    let mut snapshot = stream::open_inside(archive.map, around, options)?;
+    let mut snapshot = stream::open_inside(&archive.data, around, options)?;
     snapshot.machine.hints.extend(archive.hints);
     Ok(snapshot)
 }
 
-fn unpack(path: &Path, map: &Map, options: &OpenOptions) -> Result<Unpacked, OpenError> {
-    let file = map.bytes();
+fn unpack(path: &Path, data: &Data, options: &OpenOptions) -> Result<Unpacked, OpenError> {
+    let file = data.look();
     if file.starts_with(RR) {
-        let packed = file.get(RR_HEADER..).unwrap_or_default();
+        let left = data.len().saturating_sub(RR_HEADER);
+        let packed = data.part(RR_HEADER, left).unwrap_or_else(|| data.clone());
         let reader = Unpacker::new(Wrapping::Xz, packed);
         let mut unpacked = packed_members(path, Format::PandaRr, reader, options)?;
-        let instructions = file.get(8..16).and_then(count);
+        let instructions = file.array::<8>(8).map(u64::from_le_bytes);
         if let Some(count) = instructions {
             unpacked
                 .facts
@@ -172,17 +179,17 @@ fn unpack(path: &Path, map: &Map, options: &OpenOptions) -> Result<Unpacked, Ope
         return Ok(unpacked);
     }
     if file.starts_with(GZIP) {
-        let reader = Unpacker::new(Wrapping::Gzip, file);
+        let reader = Unpacker::new(Wrapping::Gzip, data.clone());
         return packed_members(path, Format::PandaRr2, reader, options);
     }
-    members(path, Format::PandaRr2, file, Some(map), options)
+    members(path, Format::PandaRr2, data.reader(0), Some(data), options)
 }
 
 /// As [`members`], of a compressed archive, which is read to its end: its checksum stands there.
 fn packed_members(
     path: &Path,
     format: Format,
-    mut reader: Unpacker<'_>,
+    mut reader: Unpacker,
     options: &OpenOptions,
 ) -> Result<Unpacked, OpenError> {
     let mut unpacked = members(path, format, &mut reader, None, options)?;
@@ -208,7 +215,7 @@ fn members(
     path: &Path,
     format: Format,
     reader: impl Read,
-    plain: Option<&Map>,
+    plain: Option<&Data>,
     options: &OpenOptions,
 ) -> Result<Unpacked, OpenError> {
     let broken = || io_error(path, "cannot be unpacked");
@@ -238,13 +245,13 @@ fn members(
                     way_out: "unpack it and give one of them".to_owned(),
                 });
             }
-            if let Some(map) = plain {
+            if let Some(data) = plain {
                 let (start, size) = (entry.raw_file_position(), entry.size());
-                let held = size.min(map.len().saturating_sub(start));
+                let held = size.min(data.len().saturating_sub(start));
                 if held < size {
                     anomalies.push(cut(held, size));
                 }
-                found = map.part(start, held);
+                found = data.part(start, held);
                 continue;
             }
             if entry.size() > options.scratch_limit {
@@ -255,7 +262,7 @@ fn members(
             }
             let size = entry.size();
             let mut begun = false;
-            let (map, bytes) = scratch::filled(options, |file| {
+            let (data, bytes) = scratch::filled(options, |file| {
                 if std::mem::replace(&mut begun, true) {
                     // Another folder could not hold it, and what was read is gone.
                     return Err(io::ErrorKind::StorageFull.into());
@@ -265,7 +272,7 @@ fn members(
             if bytes < size {
                 anomalies.push(cut(bytes, size));
             }
-            found = Some(map);
+            found = Some(data);
         } else if name == b"capture.cmd" {
             if let Some(text) = text(entry) {
                 facts.push(("command line", text.trim().to_owned()));
@@ -283,12 +290,12 @@ fn members(
             facts.push(("recorded instructions", count.to_string()));
         }
     }
-    let map = found.ok_or_else(|| OpenError::NotASnapshot {
+    let data = found.ok_or_else(|| OpenError::NotASnapshot {
         path: path.to_owned(),
         found: "an archive without a PANDA snapshot in it".to_owned(),
         way_out: "unpack it first".to_owned(),
     })?;
-    if !map.bytes().starts_with(stream::MAGIC) {
+    if !data.look().starts_with(stream::MAGIC) {
         return Err(OpenError::NotASnapshot {
             path: path.to_owned(),
             found: "an archive whose snapshot is no QEMU stream".to_owned(),
@@ -297,7 +304,7 @@ fn members(
     }
     Ok(Unpacked {
         format,
-        map,
+        data,
         facts,
         hints,
         anomalies,

@@ -14,9 +14,9 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::anomaly::Anomaly;
+use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
-use crate::map::Map;
 use crate::open::{Input, OpenOptions, Snapshot};
 use crate::{scratch, stream};
 use clusters::Extent;
@@ -32,9 +32,13 @@ pub(crate) const MAGIC: &[u8] = b"QFI\xfb";
 /// The image holds no such snapshot, or several and the options name none; it keeps its contents
 /// somewhere else or encrypted; it contradicts itself.
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, options } = input;
+    let Input {
+        path,
+        data,
+        options,
+    } = input;
     let bad = |bad: Malformed| bad.in_file(path);
-    let image = Image::read(map.bytes()).map_err(bad)?;
+    let image = Image::read(data.look()).map_err(bad)?;
     if let Some((format, way_out)) = image.elsewhere() {
         return Err(OpenError::Unsupported {
             path: path.to_owned(),
@@ -42,9 +46,9 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             way_out,
         });
     }
-    let internal = table::read(map.bytes(), &image).map_err(bad)?;
+    let internal = table::read(data.look(), &image).map_err(bad)?;
     let chosen = choose(path, &internal, options.internal.as_deref())?;
-    let (extents, short) = clusters::of_state(map.bytes(), &image, chosen).map_err(bad)?;
+    let (extents, short) = clusters::of_state(data.look(), &image, chosen).map_err(bad)?;
     let mut anomalies = Vec::new();
     if let Some(short) = short {
         anomalies.push(Anomaly::bytes(format!(
@@ -57,7 +61,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             "QEMU marked the image as corrupt: its tables may be wrong",
         ));
     }
-    let (state, place) = gather(path, &map, &extents, chosen.state_bytes, options)?;
+    let (state, place) = gather(path, &data, &extents, chosen.state_bytes, options)?;
     let all: Vec<String> = internal.iter().map(Internal::label).collect();
     let facts = vec![
         (
@@ -81,12 +85,12 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
     let around = stream::Around {
         path,
         format: Format::Qcow2,
-        file_bytes: map.len(),
+        file_bytes: data.len(),
         facts,
         anomalies,
         plugged: Vec::new(),
     };
-    stream::open_inside(state, around, options)
+    stream::open_inside(&state, around, options)
 }
 
 /// The snapshot called `name`, by its identifier or else its name; without a name, the only one
@@ -146,18 +150,18 @@ fn choose<'a>(
 /// The bytes of `extents` as one map, and where they are now.
 fn gather(
     path: &Path,
-    map: &Map,
+    data: &Data,
     extents: &[Extent],
     bytes: u64,
     options: &OpenOptions,
-) -> Result<(Map, &'static str), OpenError> {
+) -> Result<(Data, &'static str), OpenError> {
     if let [
         Extent {
             offset: Some(offset),
             len,
         },
     ] = extents
-        && let Some(part) = map.part(*offset, *len)
+        && let Some(part) = data.part(*offset, *len)
     {
         return Ok((part, "read in place"));
     }
@@ -177,7 +181,7 @@ fn gather(
                 buffer.clear();
                 buffer.resize(n as usize, 0);
                 if let Some(offset) = extent.offset {
-                    map.read_at(offset.saturating_add(at), &mut buffer)?;
+                    data.read_at(offset.saturating_add(at), &mut buffer)?;
                 }
                 file.write_all(&buffer)?;
                 at = at.saturating_add(n);

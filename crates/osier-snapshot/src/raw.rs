@@ -22,7 +22,7 @@ const RAW_MIN: u64 = 1 << 20;
 ///
 /// A short file that is not whole pages is no dump.
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    of_bytes(input.path, Bytes::Mapped(input.map), input.options)
+    of_bytes(input.path, Bytes::File(input.data), input.options)
 }
 
 /// The raw memory that `bytes` are.

@@ -5,8 +5,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::data::Data;
 use crate::error::{OpenError, io_error};
-use crate::map::Map;
 
 /// What a disk keeps free, at most: a twentieth of it when that is less.
 const RESERVE: u64 = 1 << 30;
@@ -43,14 +43,14 @@ pub(crate) fn create(dir: &Path, what: &str) -> io::Result<(PathBuf, File)> {
 pub(crate) fn filled<T>(
     options: &crate::OpenOptions,
     mut fill: impl FnMut(&mut Writer) -> io::Result<T>,
-) -> Result<(Map, T), OpenError> {
+) -> Result<(Data, T), OpenError> {
     let system = std::env::temp_dir();
     let first = options.index_dir.as_deref().unwrap_or(&system);
-    let mut try_in = |dir: &Path| -> io::Result<(Map, T)> {
+    let mut try_in = |dir: &Path| -> io::Result<(Data, T)> {
         let (held, file) = Scratch::create(dir)?;
         let mut writer = Writer::new(file, dir);
         let filled = fill(&mut writer)?;
-        Ok((Map::of_scratch(writer.finish()?, held)?, filled))
+        Ok((Data::of_scratch(writer.finish()?, held)?, filled))
     };
     let failed = match try_in(first) {
         Ok(filled) => return Ok(filled),

@@ -91,10 +91,10 @@ pub(crate) fn cpu(data: &[u8]) -> Result<CpuState, Malformed> {
     let (fs, gs, ss) = (segment(&mut at)?, segment(&mut at)?, segment(&mut at)?);
     let mut reg = || at.le64("a control register");
     let (cr0, cr2, cr3, cr4) = (reg()?, reg()?, reg()?, reg()?);
-    at.take(64, "debug registers")?;
+    at.pass(64, "debug registers")?;
     let (gdt, idt) = (table(&mut at)?, table(&mut at)?);
     let (ldt, tr) = (segment(&mut at)?, segment(&mut at)?);
-    at.take(24, "SYSENTER registers")?;
+    at.pass(24, "SYSENTER registers")?;
     let mut msr = || at.le64("an MSR");
     let (efer, _star, _pat, lstar) = (msr()?, msr()?, msr()?, msr()?);
     let (_cstar, _sfmask, kernel_gs_base) = (msr()?, msr()?, msr()?);
@@ -135,7 +135,7 @@ fn segment(at: &mut Cursor<'_>) -> Result<Segment, Malformed> {
     let limit = at.le32("a segment's limit")?;
     let attributes = at.le32("a segment's attributes")?;
     let selector = at.le16("a segment's selector")?;
-    at.take(6, "padding")?;
+    at.pass(6, "padding")?;
     Ok(Segment {
         selector: Some(selector),
         base: Some(base),
@@ -148,7 +148,7 @@ fn segment(at: &mut Cursor<'_>) -> Result<Segment, Malformed> {
 fn table(at: &mut Cursor<'_>) -> Result<Segment, Malformed> {
     let base = at.le64("a table's base")?;
     let limit = at.le32("a table's limit")?;
-    at.take(4, "padding")?;
+    at.pass(4, "padding")?;
     Ok(Segment {
         base: Some(base),
         limit: Some(limit),

@@ -8,10 +8,13 @@
 //!
 //! Source: Xen `docs/misc/dump-core-format.txt`, `tools/include/xenctrl.h` (4.17).
 
+use std::borrow::Cow;
+
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 use crate::flat::Extent;
+use crate::look::Look;
 
 /// `XEN_ELFNOTE_DUMPCORE_HEADER`.
 const HEADER_NOTE: &[u8] = b"\x04\0\0\0\x20\0\0\0\x01\0\0\x02Xen\0";
@@ -34,12 +37,12 @@ pub(crate) struct XenCore {
 type Place = (u64, u64);
 
 /// Reads the sections of `file`; `None` when none of them is Xen's.
-pub(crate) fn read(file: &[u8], wide: bool) -> Result<Option<XenCore>, Malformed> {
+pub(crate) fn read(file: Look<'_>, wide: bool) -> Result<Option<XenCore>, Malformed> {
     let Some(pages) = section(file, wide, b".xen_pages")? else {
         return Ok(None);
     };
     let header = match section(file, wide, b".note.Xen")? {
-        Some(notes) => header(bytes(file, notes)),
+        Some(notes) => header(&bytes(file, notes)),
         None => None,
     };
     let (processors, promised, page) = header.unwrap_or((0, None, 4096));
@@ -67,7 +70,8 @@ pub(crate) fn read(file: &[u8], wide: bool) -> Result<Option<XenCore>, Malformed
         ));
     }
     let end = end.min(file.len() as u64);
-    let named = bytes(file, frames).chunks_exact(step).len() as u64;
+    let frames = bytes(file, frames);
+    let named = frames.chunks_exact(step).len() as u64;
     let held = pages.1 >> page.trailing_zeros();
     if named != held || promised.is_some_and(|promised| promised != held) {
         anomalies.push(Anomaly::bytes(format!(
@@ -79,7 +83,7 @@ pub(crate) fn read(file: &[u8], wide: bool) -> Result<Option<XenCore>, Malformed
         anomalies.push(Anomaly::bytes("a paravirtualised guest: memory is by the guest's page frames, its page tables hold the \
              machine's"));
     }
-    for entry in bytes(file, frames).chunks_exact(step) {
+    for entry in frames.chunks_exact(step) {
         let frame = entry
             .first_chunk()
             .map_or(INVALID, |frame| u64::from_le_bytes(*frame));
@@ -122,17 +126,13 @@ fn header(notes: &[u8]) -> Option<(u64, Option<u64>, u64)> {
 }
 
 /// What the file holds of a section.
-fn bytes(file: &[u8], (offset, len): Place) -> &[u8] {
-    let rest = usize::try_from(offset)
-        .ok()
-        .and_then(|at| file.get(at..))
-        .unwrap_or_default();
-    let len = usize::try_from(len).unwrap_or(usize::MAX);
-    rest.get(..len).unwrap_or(rest)
+fn bytes(file: Look<'_>, (offset, len): Place) -> Cow<'_, [u8]> {
+    let at = usize::try_from(offset).unwrap_or(usize::MAX);
+    file.some(at, usize::try_from(len).unwrap_or(usize::MAX))
 }
 
 /// The section called `name`.
-fn section(file: &[u8], wide: bool, name: &[u8]) -> Result<Option<Place>, Malformed> {
+fn section(file: Look<'_>, wide: bool, name: &[u8]) -> Result<Option<Place>, Malformed> {
     let mut head = Cursor::new(file, if wide { 40 } else { 32 });
     let table = if wide {
         head.le64("e_shoff")?

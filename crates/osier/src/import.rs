@@ -1,9 +1,10 @@
 //! Symbol files into a profile, and a profile into other tools' formats.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use osier_profile::{OsKind, Profile, ProfileBuilder, ProfileStore, Wanted};
-use osier_snapshot::MappedFile;
 use osier_symbols::{
     KernelinfoGroup, SymbolError, SymbolFile, WantedOf, import_kernelinfo, import_symbols,
     kernelinfo_release, merge, parse_kernelinfo, set_age_by_name,
@@ -12,6 +13,9 @@ use osier_symbols::{
 /// The folder of the cache that keeps PDBs themselves, laid out as a symbol server. A profile that
 /// was made for another list of wanted facts is made anew of them.
 pub const SYMBOLS: &str = "symbols";
+
+/// Bytes of a file that tell whether it is a symbol file.
+const HEAD: u64 = 16 << 20;
 
 /// Why symbol files could not be imported.
 #[derive(Debug, thiserror::Error)]
@@ -105,12 +109,34 @@ fn import_kept(
     all.map(ProfileBuilder::build).ok_or(ImportError::Nothing)
 }
 
+/// Whether the file at `file` is one that symbols can be imported from.
+///
+/// # Errors
+///
+/// The operating system's.
+pub fn is_symbol_file(file: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(file)?.take(HEAD).read_to_end(&mut head)?;
+    Ok(SymbolFile::detect(&head).is_some())
+}
+
+/// The bytes of a symbol file; of another no more than it takes to see that it is none.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(file)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(HEAD).read_to_end(&mut bytes)?;
+    if SymbolFile::detect(&bytes).is_some() {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 fn import_one(
     file: &Path,
     group: Option<&str>,
     wanted: WantedOf,
 ) -> Result<ProfileBuilder, ImportError> {
-    let mapped = MappedFile::open(file).map_err(|source| ImportError::Io {
+    let bytes = read(file).map_err(|source| ImportError::Io {
         file: file.to_owned(),
         source,
     })?;
@@ -118,13 +144,13 @@ fn import_one(
         file: file.to_owned(),
         source,
     };
-    let kind = SymbolFile::detect(mapped.bytes());
+    let kind = SymbolFile::detect(&bytes);
     if kind == Some(SymbolFile::Kernelinfo) {
-        let groups = parse_kernelinfo(mapped.bytes()).map_err(wrong)?;
+        let groups = parse_kernelinfo(&bytes).map_err(wrong)?;
         let chosen = one_group(file, &groups, group)?;
         return import_kernelinfo(chosen).map_err(wrong);
     }
-    let mut found = import_symbols(mapped.bytes(), wanted).map_err(wrong)?;
+    let mut found = import_symbols(&bytes, wanted).map_err(wrong)?;
     if kind == Some(SymbolFile::Rekall)
         && let Some(name) = file.file_name().and_then(|name| name.to_str())
     {

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use osier::import;
 use osier::osier_profile::{BuildId, Kind, Profile, ProfileStore};
-use osier::osier_snapshot::MappedFile;
 use osier::osier_symbols::{SymbolFile, export_isf, export_kernelinfo};
 use osier::symbol_path::PdbFile;
 use osier_fetch::Wish;
@@ -120,7 +119,7 @@ fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<O
     // A symbol file has everything that the other tool may ask for; a profile has what Osier reads.
     let profile = match Profile::read_file(file) {
         Ok((profile, _)) => profile,
-        Err(_) if is_symbol_file(file)? => import::import_whole(&[file.to_owned()], None)?,
+        Err(_) if import::is_symbol_file(file)? => import::import_whole(&[file.to_owned()], None)?,
         Err(error) => return Err(error.into()),
     };
     let text = match to {
@@ -132,11 +131,6 @@ fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<O
         None => io::stdout().write_all(text.as_bytes())?,
     }
     Ok(Outcome::Complete)
-}
-
-fn is_symbol_file(file: &Path) -> io::Result<bool> {
-    let file = MappedFile::open(file)?;
-    Ok(SymbolFile::detect(file.bytes()).is_some())
 }
 
 fn show(file: &Path, structure: Option<&str>) -> anyhow::Result<Outcome> {

@@ -2,10 +2,12 @@
 //! another in the file.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use osier_memory::{Cause, Chunk, Fault, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory};
 
-use crate::map::Map;
+use crate::cache::{COPIED_BYTES, PageCache};
+use crate::data::Data;
 use crate::sweep;
 
 /// Bits of one word of the bitmap.
@@ -15,12 +17,11 @@ const STRIDE: u64 = 64;
 /// The most pages of one chunk.
 const CHUNK_PAGES: u64 = 1 << 16;
 
-/// Memory by a bitmap. The bitmap stays in the file; what is kept of it is a count for each 512 of
-/// its bytes.
+/// Memory by a bitmap, with a count for each 512 of its bytes.
 pub(super) struct BitmapMemory {
-    map: Map,
-    /// File offset of the bitmap: bit 0 of byte 0 is page 0.
-    bits_at: u64,
+    data: Data,
+    /// The bitmap: bit 0 of byte 0 is page 0.
+    map: Vec<u8>,
     /// Bits of the bitmap.
     bits: u64,
     /// File offset of the first page.
@@ -30,20 +31,22 @@ pub(super) struct BitmapMemory {
     /// Set bits in all.
     set: u64,
     runs: Vec<PhysRun>,
+    /// Pages copied out of the file, by their address.
+    pages: PageCache,
 }
 
 impl BitmapMemory {
-    /// Memory by the `bits` bits at file offset `bits_at`, its pages from `first` on. The caller
-    /// has made sure that the bitmap lies in the file.
-    pub(super) fn new(map: Map, bits_at: u64, bits: u64, first: u64) -> Self {
+    /// Memory by the first `bits` bits of `map`, its pages from `first` of the file on.
+    pub(super) fn new(data: Data, map: Vec<u8>, bits: u64, first: u64) -> Self {
         let mut memory = Self {
+            data,
             map,
-            bits_at,
             bits,
             first,
             before: Vec::new(),
             set: 0,
             runs: Vec::new(),
+            pages: PageCache::new(COPIED_BYTES),
         };
         for index in 0..bits.div_ceil(WORD) {
             if index.is_multiple_of(STRIDE) {
@@ -64,7 +67,7 @@ impl BitmapMemory {
     /// The stretches of set bits, as far as the file goes.
     fn held(&self) -> Vec<PhysRun> {
         let mut runs = Vec::new();
-        let mut left = self.map.len().saturating_sub(self.first);
+        let mut left = self.data.len().saturating_sub(self.first);
         let mut page = self.run_end(0, false, self.bits);
         while left > 0 && page < self.bits {
             let end = self.run_end(page, true, self.bits);
@@ -84,10 +87,9 @@ impl BitmapMemory {
 
     /// Word `index` of the bitmap; bits past its end are clear.
     fn word(&self, index: u64) -> u64 {
-        let at = self.bits_at.saturating_add(index.saturating_mul(8));
-        let bytes = usize::try_from(at)
+        let bytes = usize::try_from(index.saturating_mul(8))
             .ok()
-            .and_then(|at| self.map.bytes().get(at..))
+            .and_then(|at| self.map.get(at..))
             .unwrap_or_default();
         let mut raw = [0; 8];
         for (into, byte) in raw.iter_mut().zip(bytes) {
@@ -147,14 +149,22 @@ impl BitmapMemory {
         Some((offset, len))
     }
 
+    /// The page of `pa`, copied out of the file. A file that is shorter by now gives less of it.
+    fn copied(&self, pa: PhysAddr) -> Result<Arc<[u8]>, Cause> {
+        let start = pa.page();
+        let (offset, _) = self.place(start).ok_or(Cause::NotCaptured)?;
+        self.pages
+            .get_or_copy(start.0, &self.data, offset, PAGE_BYTES)
+    }
+
     /// Fills `buf` from `pa` on; returns the bytes filled.
     fn fill(&self, pa: PhysAddr, buf: &mut [u8]) -> usize {
         let Some((offset, len)) = self.place(pa) else {
             return 0;
         };
-        let left = len.min(self.map.len().saturating_sub(offset));
+        let left = len.min(self.data.len().saturating_sub(offset));
         let n = usize::try_from(left).unwrap_or(buf.len()).min(buf.len());
-        match buf.get_mut(..n).map(|buf| self.map.read_at(offset, buf)) {
+        match buf.get_mut(..n).map(|buf| self.data.read_at(offset, buf)) {
             Some(Ok(())) => n,
             _ => 0,
         }
@@ -167,17 +177,19 @@ impl PhysicalMemory for BitmapMemory {
     }
 
     fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
-        let place = self.place(pa);
-        let (offset, len) = place.ok_or(Fault::at_phys(Cause::NotCaptured, pa))?;
-        let bytes = usize::try_from(offset)
-            .ok()
-            .and_then(|offset| self.map.bytes().get(offset..))
-            .unwrap_or_default();
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len());
-        match bytes.get(..len) {
-            Some(bytes) if !bytes.is_empty() => Ok(Chunk::borrowed(bytes)),
-            _ => Err(Fault::at_phys(Cause::FileShort { offset }, pa)),
+        let page = self.copied(pa);
+        let page = page.map_err(|cause| Fault::at_phys(cause, pa))?;
+        let chunk = Chunk::decoded(page, pa.in_page() as usize);
+        if chunk.is_empty() {
+            let offset = self.place(pa).map_or(0, |(offset, _)| offset);
+            return Err(Fault::at_phys(Cause::FileShort { offset }, pa));
         }
+        Ok(chunk)
+    }
+
+    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
+        let page = self.copied(pa).ok()?;
+        (page.len() as u64 == PAGE_BYTES).then_some(page)
     }
 
     fn sweep(

@@ -1,6 +1,7 @@
 //! Memory of which the writer left pages out, and said so.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use osier_memory::{Cause, Chunk, Fault, Filter, PhysAddr, PhysRun, PhysicalMemory};
 
@@ -34,6 +35,10 @@ impl<M: PhysicalMemory> PhysicalMemory for Excluding<M> {
 
     fn lost(&self) -> Vec<(PhysRun, Cause)> {
         self.held.lost()
+    }
+
+    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
+        self.held.page(pa)
     }
 
     fn sweep(

@@ -8,6 +8,7 @@ use super::{MAGIC64, NotRead};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
+use crate::look::Look;
 
 /// The word that fills every header before fields are set.
 const FILLER: u32 = u32::from_le_bytes(*b"PAGE");
@@ -157,11 +158,11 @@ pub(super) struct Runs {
 
 /// Reads fields of either width at offsets in a whole header.
 struct Fields<'a> {
-    file: &'a [u8],
+    file: Look<'a>,
     wide: bool,
 }
 
-impl<'a> Fields<'a> {
+impl Fields<'_> {
     fn u32(&self, at: usize, name: &str) -> Result<u32, Malformed> {
         Cursor::new(self.file, at).le32(name)
     }
@@ -195,7 +196,7 @@ impl<'a> Fields<'a> {
 
     /// The text at `at`, up to its first NUL; `None` when it is empty or the filler.
     fn text(&self, at: usize, len: usize, name: &str) -> Result<Option<String>, Malformed> {
-        let bytes: &'a [u8] = Cursor::new(self.file, at).take(len, name)?;
+        let bytes = Cursor::new(self.file, at).take(len, name)?;
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         let blank = text.is_empty()
             || b"PAGE"
@@ -209,7 +210,7 @@ impl<'a> Fields<'a> {
 
 impl Header {
     /// Reads the header at the start of `file`.
-    pub(super) fn parse(file: &[u8]) -> Result<Self, NotRead> {
+    pub(super) fn parse(file: Look<'_>) -> Result<Self, NotRead> {
         let wide = file.starts_with(MAGIC64);
         let at = if wide { &WIDE } else { &NARROW };
         if file.len() < at.bytes {

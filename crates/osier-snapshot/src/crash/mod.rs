@@ -24,9 +24,10 @@ use osier_memory::{CpuState, Hint, Machine, Paging, PhysicalMemory};
 use self::header::{Header, Kind};
 use crate::anomaly::Anomaly;
 use crate::context;
+use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
-use crate::map::Map;
+use crate::look::Look;
 use crate::open::{Input, Snapshot, SnapshotInfo};
 
 /// What a 32-bit dump starts with.
@@ -36,7 +37,7 @@ pub(crate) const MAGIC64: &[u8] = b"PAGEDU64";
 
 /// Whether the file is a crash dump.
 pub(crate) fn recognise(input: &Input<'_>) -> bool {
-    let head = input.map.bytes();
+    let head = input.data.look();
     head.starts_with(MAGIC32) || head.starts_with(MAGIC64)
 }
 
@@ -69,9 +70,9 @@ struct Body {
 /// The header or the body's own header is cut short or contradicts itself, no page of what is
 /// promised is in the file, the machine is no x86, or the dump holds no memory by its kind.
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, .. } = input;
-    let file_bytes = map.len();
-    let read = parse(map).map_err(|error| match error {
+    let Input { path, data, .. } = input;
+    let file_bytes = data.len();
+    let read = parse(data).map_err(|error| match error {
         NotRead::Malformed(malformed) => malformed.in_file(path),
         NotRead::Other(format, way_out) => OpenError::Unsupported {
             path: path.to_owned(),
@@ -103,15 +104,15 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
     })
 }
 
-fn parse(map: Map) -> Result<(Header, Vec<CpuState>, Body), NotRead> {
-    let mut header = Header::parse(map.bytes())?;
-    let (cpu, said) = processor(map.bytes(), &header)?;
+fn parse(data: Data) -> Result<(Header, Vec<CpuState>, Body), NotRead> {
+    let mut header = Header::parse(data.look())?;
+    let (cpu, said) = processor(data.look(), &header)?;
     header.facts.push(("context record", said));
     let body = match header.kind {
-        Kind::Full => physical::full(map, &header)?,
-        Kind::Summary | Kind::Bitmap => physical::by_bitmap(&map, &header)?,
-        Kind::Ranges => physical::by_ranges(map, &header)?,
-        Kind::Triage => triage::read(map, &header)?,
+        Kind::Full => physical::full(data, &header)?,
+        Kind::Summary | Kind::Bitmap => physical::by_bitmap(&data, &header)?,
+        Kind::Ranges => physical::by_ranges(data, &header)?,
+        Kind::Triage => triage::read(data, &header)?,
         Kind::HeaderOnly => {
             return Err(NotRead::Other(
                 "a Windows crash dump that is a header only (DumpType 3)",
@@ -137,7 +138,7 @@ fn parse(map: Map) -> Result<(Header, Vec<CpuState>, Body), NotRead> {
 /// CR3 is the header's `DirectoryTableBase`; CR0 and CR4 are not there, and of the paging a 64-bit
 /// header tells no more than the width. The record does not say which processor it is of: the
 /// one that crashed, or of a live dump the one whose thread wrote it.
-fn processor(file: &[u8], header: &Header) -> Result<(Option<CpuState>, String), Malformed> {
+fn processor(file: Look<'_>, header: &Header) -> Result<(Option<CpuState>, String), Malformed> {
     let mut cpu = match context::read(file, header.context_at, header.wide)? {
         Ok(cpu) => cpu,
         Err(flags) => return Ok((None, format!("not used: ContextFlags {flags:#x}"))),

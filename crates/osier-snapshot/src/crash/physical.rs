@@ -11,13 +11,14 @@ use super::header::{Header, Kind, run_of_pages};
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
+use crate::data::Data;
 use crate::error::Malformed;
 use crate::flat::{self, Extent, FlatMemory};
-use crate::map::Map;
+use crate::look::Look;
 use crate::sweep;
 
 /// A full dump: after the header, the pages of each run in the header's order.
-pub(super) fn full(map: Map, header: &Header) -> Result<Body, Malformed> {
+pub(super) fn full(data: Data, header: &Header) -> Result<Body, Malformed> {
     let runs = header.runs.as_ref().ok_or_else(|| {
         Malformed::new(
             if header.wide { 0x88 } else { 0x64 },
@@ -39,13 +40,13 @@ pub(super) fn full(map: Map, header: &Header) -> Result<Body, Malformed> {
             )
         })?;
     }
-    of_extents(map, extents, header.bytes, offset, Vec::new())
+    of_extents(data, extents, header.bytes, offset, Vec::new())
 }
 
 /// A dump by a list of page ranges (`RDMP`), as the debugger and `LiveKD` write today.
-pub(super) fn by_ranges(map: Map, header: &Header) -> Result<Body, Malformed> {
+pub(super) fn by_ranges(data: Data, header: &Header) -> Result<Body, Malformed> {
     let at = header.bytes;
-    let mut head = Cursor::new(map.bytes(), at as usize);
+    let mut head = Cursor::new(data.look(), at as usize);
     head.le32("the range header")?;
     signature(&mut head, &[b"RDMP"])?;
     signature(&mut head, &[b"DUMP"])?;
@@ -87,7 +88,13 @@ pub(super) fn by_ranges(map: Map, header: &Header) -> Result<Body, Malformed> {
         offset = end;
     }
     let list_end = head.at();
-    let mut body = of_extents(map, extents, first, offset, ram(header).unwrap_or_default())?;
+    let mut body = of_extents(
+        data,
+        extents,
+        first,
+        offset,
+        ram(header).unwrap_or_default(),
+    )?;
     body.facts
         .push(("page ranges end", format!("{list_end:#x}")));
     Ok(body)
@@ -102,7 +109,7 @@ fn ram(header: &Header) -> Option<Vec<PhysRun>> {
 
 /// The memory of `extents`, whose pages lie in the file from `first` up to `end`.
 fn of_extents(
-    map: Map,
+    data: Data,
     extents: Vec<Extent>,
     first: u64,
     end: u64,
@@ -110,14 +117,14 @@ fn of_extents(
 ) -> Result<Body, Malformed> {
     let mut anomalies = Vec::new();
     let mut facts = Vec::new();
-    measure(&map, first, end, &mut facts, &mut anomalies)?;
+    measure(&data, first, end, &mut facts, &mut anomalies)?;
     let (extents, twice) = flat::disjoint(extents);
     if twice > 0 {
         anomalies.push(Anomaly::bytes(format!(
             "{twice} bytes of memory are held more than once"
         )));
     }
-    let held = FlatMemory::new(Bytes::Mapped(map), extents, Cause::NotCaptured);
+    let held = FlatMemory::new(Bytes::File(data), extents, Cause::NotCaptured);
     Ok(Body {
         memory: Arc::new(Excluding { held, ram }),
         hints: Vec::new(),
@@ -128,14 +135,14 @@ fn of_extents(
 
 /// Compares what is promised between `first` and `end` with the file's length.
 fn measure(
-    map: &Map,
+    data: &Data,
     first: u64,
     end: u64,
     facts: &mut Vec<(&'static str, String)>,
     anomalies: &mut Vec<Anomaly>,
 ) -> Result<(), Malformed> {
     let promised = end.saturating_sub(first);
-    let len = map.len();
+    let len = data.len();
     if promised == 0 {
         return Err(Malformed::new(
             first,
@@ -167,7 +174,7 @@ fn measure(
 fn signature(head: &mut Cursor<'_>, any_of: &[&[u8; 4]]) -> Result<(), Malformed> {
     let at = head.at() as u64;
     let found = head.take(4, "a signature")?;
-    if any_of.iter().any(|known| known.as_slice() == found) {
+    if any_of.iter().any(|known| known.as_slice() == &*found) {
         return Ok(());
     }
     let names: Vec<String> = any_of
@@ -189,8 +196,8 @@ struct BitmapHeader {
 }
 
 /// A summary or bitmap dump: a header of its own, a bit for each page, the pages whose bit is set.
-pub(super) fn by_bitmap(map: &Map, header: &Header) -> Result<Body, Malformed> {
-    let found = bitmap_header(map.bytes(), header)?;
+pub(super) fn by_bitmap(data: &Data, header: &Header) -> Result<Body, Malformed> {
+    let found = bitmap_header(data.look(), header)?;
     let BitmapHeader {
         bits_at,
         bits,
@@ -198,12 +205,12 @@ pub(super) fn by_bitmap(map: &Map, header: &Header) -> Result<Body, Malformed> {
         pages,
     } = found;
     let bitmap_end = bits_at.saturating_add(bits.div_ceil(8));
-    if bitmap_end > map.len() {
+    if bitmap_end > data.len() {
         return Err(Malformed::new(
             bits_at,
             format!(
                 "a bitmap of {bits} bits up to {bitmap_end:#x}; the file ends at {:#x}",
-                map.len()
+                data.len()
             ),
         ));
     }
@@ -214,7 +221,9 @@ pub(super) fn by_bitmap(map: &Map, header: &Header) -> Result<Body, Malformed> {
         ));
     }
     let mut anomalies = Vec::new();
-    let held = BitmapMemory::new(map.clone(), bits_at, bits, first);
+    let bytes = usize::try_from(bits.div_ceil(8)).unwrap_or(usize::MAX);
+    let map = Cursor::new(data.look(), bits_at as usize).take(bytes, "the bitmap")?;
+    let held = BitmapMemory::new(data.clone(), map.into_owned(), bits, first);
     let set = held.set();
     let mut facts = vec![("bitmap", format!("{bits} pages, {set} of them in the dump"))];
     if set != pages {
@@ -226,7 +235,7 @@ pub(super) fn by_bitmap(map: &Map, header: &Header) -> Result<Body, Malformed> {
         .checked_mul(PAGE_BYTES)
         .and_then(|bytes| first.checked_add(bytes))
         .ok_or_else(|| Malformed::new(header.bytes, "pages that a file can hold"))?;
-    measure(map, first, end, &mut facts, &mut anomalies)?;
+    measure(data, first, end, &mut facts, &mut anomalies)?;
     let all = || run_of_pages(0, bits).into_iter().collect();
     Ok(Body {
         memory: Arc::new(Excluding {
@@ -240,7 +249,7 @@ pub(super) fn by_bitmap(map: &Map, header: &Header) -> Result<Body, Malformed> {
 }
 
 /// The header of a bitmap, in the form that the dump's type has.
-fn bitmap_header(file: &[u8], header: &Header) -> Result<BitmapHeader, Malformed> {
+fn bitmap_header(file: Look<'_>, header: &Header) -> Result<BitmapHeader, Malformed> {
     let at = header.bytes as usize;
     let mut head = Cursor::new(file, at);
     signature(&mut head, &[b"SDMP", b"FDMP"])?;

@@ -15,9 +15,10 @@ use super::{Body, NotRead};
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
+use crate::data::Data;
 use crate::error::Malformed;
 use crate::flat::{self, Extent, FlatMemory};
-use crate::map::Map;
+use crate::look::Look;
 
 /// `TRIAGE_DUMP_VALID`, at `ValidOffset`: the writer came to its end.
 const VALID: &[u8] = b"TRGD";
@@ -65,7 +66,7 @@ struct Triage {
 }
 
 impl Triage {
-    fn parse(file: &[u8], header: &Header) -> Result<Self, Malformed> {
+    fn parse(file: Look<'_>, header: &Header) -> Result<Self, Malformed> {
         let mut head = Cursor::new(file, header.bytes as usize);
         let mut next = |name: &str| head.le32(name);
         let service_pack = next("ServicePackBuild")?;
@@ -88,7 +89,7 @@ impl Triage {
         let options = next("TriageOptions")?;
         let (top_of_stack, page_address) = if header.wide {
             let top = head.le64("TopOfStack")?;
-            head.take(16, "the fields of other processors")?;
+            head.pass(16, "the fields of other processors")?;
             (top, head.le64("DataPageAddress")?)
         } else {
             let top = head.le32("TopOfStack")?.into();
@@ -150,7 +151,7 @@ impl Triage {
 
 /// The blocks that a triage dump is made of.
 struct Blocks<'a> {
-    file: &'a [u8],
+    file: Look<'a>,
     wide: bool,
     extents: Vec<Extent>,
     anomalies: Vec<Anomaly>,
@@ -253,8 +254,8 @@ impl Blocks<'_> {
 }
 
 /// Reads a triage dump.
-pub(super) fn read(map: Map, header: &Header) -> Result<Body, NotRead> {
-    let file = map.bytes();
+pub(super) fn read(data: Data, header: &Header) -> Result<Body, NotRead> {
+    let file = data.look();
     let triage = Triage::parse(file, header)?;
     let mut blocks = Blocks {
         file,
@@ -313,11 +314,12 @@ pub(super) fn read(map: Map, header: &Header) -> Result<Body, NotRead> {
     if let Some(unloaded) = unloaded(file, header.wide, &triage) {
         facts.push(("unloaded drivers", unloaded));
     }
-    let after = map.len().saturating_sub(triage.size.into());
+    let after = data.len().saturating_sub(triage.size.into());
     if triage.size > 0 && after > 0 {
-        let text = match Cursor::new(file, triage.size as usize).take(8, "secondary data") {
-            Ok(b"DumpBlob") => " (secondary data)",
-            _ => "",
+        let text = if file.has(triage.size as usize, b"DumpBlob") {
+            " (secondary data)"
+        } else {
+            ""
         };
         facts.push(("bytes after the dump", format!("{after}{text}")));
     }
@@ -347,7 +349,7 @@ pub(super) fn read(map: Map, header: &Header) -> Result<Body, NotRead> {
     }
     Ok(Body {
         memory: Arc::new(FlatMemory::new(
-            Bytes::Mapped(map),
+            Bytes::File(data),
             extents,
             Cause::NotCaptured,
         )),
@@ -383,9 +385,8 @@ fn said(triage: &Triage) -> Vec<(&'static str, String)> {
 }
 
 /// Says so when the mark at the dump's end is not there.
-fn valid(file: &[u8], triage: &Triage, anomalies: &mut Vec<Anomaly>) {
-    let mark = Cursor::new(file, triage.valid as usize).take(VALID.len(), "the mark of the end");
-    if !mark.is_ok_and(|mark| mark == VALID) {
+fn valid(file: Look<'_>, triage: &Triage, anomalies: &mut Vec<Anomaly>) {
+    if !file.has(triage.valid as usize, VALID) {
         anomalies.push(Anomaly::bytes(format!(
             "at file offset {:#x}: expected TRGD, the end of a triage dump of {} bytes; the dump was not \
              finished, or is cut short",
@@ -395,7 +396,12 @@ fn valid(file: &[u8], triage: &Triage, anomalies: &mut Vec<Anomaly>) {
 }
 
 /// The driver list, as far as the file holds it.
-fn drivers(file: &[u8], wide: bool, triage: &Triage, anomalies: &mut Vec<Anomaly>) -> Vec<Driver> {
+fn drivers(
+    file: Look<'_>,
+    wide: bool,
+    triage: &Triage,
+    anomalies: &mut Vec<Anomaly>,
+) -> Vec<Driver> {
     let (each, before) = if wide { DRIVER64 } else { DRIVER32 };
     let mut list = Vec::new();
     let mut head = Cursor::new(file, triage.drivers as usize);
@@ -407,7 +413,7 @@ fn drivers(file: &[u8], wide: bool, triage: &Triage, anomalies: &mut Vec<Anomaly
             break;
         };
         let offset = (head.at() as u64).saturating_sub(each.saturating_sub(before).into());
-        let name = Cursor::new(entry, 0).le32("a driver's name").ok();
+        let name = Cursor::new(&*entry, 0).le32("a driver's name").ok();
         let name = name.and_then(|at| dump_string(file, at, room));
         room = room.saturating_sub(name.as_ref().map_or(0, |name| name.len().saturating_mul(2)));
         nameless = nameless.saturating_add(name.is_none().into());
@@ -434,7 +440,7 @@ fn drivers(file: &[u8], wide: bool, triage: &Triage, anomalies: &mut Vec<Anomaly
 }
 
 /// A `DUMP_STRING` of at most `most` bytes: its length in UTF-16 units, then the units.
-fn dump_string(file: &[u8], at: u32, most: usize) -> Option<Vec<u16>> {
+fn dump_string(file: Look<'_>, at: u32, most: usize) -> Option<Vec<u16>> {
     let mut head = Cursor::new(file, at as usize);
     let units = head.le32("a string's length").ok()?;
     if at == 0 || units == 0 || units > NAME_MAX {
@@ -444,7 +450,7 @@ fn dump_string(file: &[u8], at: u32, most: usize) -> Option<Vec<u16>> {
         .checked_mul(2)
         .filter(|bytes| *bytes <= most)?;
     let bytes = head.take(bytes, "a string").ok()?;
-    Some(utf16(bytes))
+    Some(utf16(&bytes))
 }
 
 fn utf16(bytes: &[u8]) -> Vec<u16> {
@@ -455,7 +461,7 @@ fn utf16(bytes: &[u8]) -> Vec<u16> {
 }
 
 /// The unloaded drivers in words, as far as the file holds them.
-fn unloaded(file: &[u8], wide: bool, triage: &Triage) -> Option<String> {
+fn unloaded(file: Look<'_>, wide: bool, triage: &Triage) -> Option<String> {
     if triage.unloaded == 0 {
         return None;
     }
@@ -472,10 +478,10 @@ fn unloaded(file: &[u8], wide: bool, triage: &Triage) -> Option<String> {
         let Ok(entry) = head.take(each, "an unloaded driver") else {
             break;
         };
-        let mut entry = Cursor::new(entry, 0);
+        let mut entry = Cursor::new(&*entry, 0);
         let len = usize::from(entry.le16("Length").ok()?).min(UNLOADED_NAME);
         entry
-            .take(if wide { 14 } else { 6 }, "the rest of the string")
+            .pass(if wide { 14 } else { 6 }, "the rest of the string")
             .ok()?;
         let name = entry.take(UNLOADED_NAME, "DriverName").ok()?;
         let name: String = char::decode_utf16(utf16(name.get(..len)?))

@@ -8,6 +8,7 @@ use super::{NotRead, tables};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
+use crate::look::Look;
 
 /// Bytes that a header may take.
 const HEADER_BYTES: usize = 0x1000;
@@ -117,7 +118,7 @@ const fn old(wide: bool, length: u32, first_table: usize, form: &'static Form) -
 const WINDOWS_2000: u32 = 96;
 
 impl Header {
-    pub(super) fn parse(file: &[u8]) -> Result<Self, NotRead> {
+    pub(super) fn parse(file: Look<'_>) -> Result<Self, NotRead> {
         if file.len() < HEADER_BYTES {
             return Err(Malformed::new(
                 file.len() as u64,
@@ -150,7 +151,7 @@ impl Header {
             ("LengthSelf", length.to_string()),
             ("PageSelf", format!("{:#x}", word(0x10, "PageSelf")?)),
         ];
-        match signature {
+        match &*signature {
             b"wake" | b"WAKE" => anomalies.push(Anomaly::harmless(
                 "the machine has resumed from this file since: its memory is as it was before",
             )),
@@ -253,7 +254,7 @@ fn unknown(length: u32) -> Malformed {
 }
 
 /// The width, by where the page size stands.
-fn width(file: &[u8]) -> Result<bool, Malformed> {
+fn width(file: Look<'_>) -> Result<bool, Malformed> {
     const PAGE_SIZE: u32 = 0x1000;
     let narrow = Cursor::new(file, 0x14).le32("PageSize")?;
     let wide = Cursor::new(file, 0x18).le32("PageSize")?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use osier_memory::{Cause, Chunk, Codec, Fault, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory};
 
 use crate::cache::PageCache;
-use crate::map::Map;
+use crate::data::Data;
 use crate::sweep;
 use crate::xpress::Method;
 
@@ -67,7 +67,7 @@ struct Packed {
 
 /// Memory of a hibernation file.
 pub(super) struct HiberMemory {
-    map: Map,
+    data: Data,
     units: Vec<Packed>,
     /// Sorted by page, disjoint.
     placed: Vec<Placed>,
@@ -78,7 +78,7 @@ pub(super) struct HiberMemory {
 impl HiberMemory {
     /// The memory of `units`, and how many pages are in more than one of them. Of those the unit
     /// that is restored later counts.
-    pub(super) fn new(map: Map, units: Vec<Unit>, cache: PageCache) -> (Self, u64) {
+    pub(super) fn new(data: Data, units: Vec<Unit>, cache: PageCache) -> (Self, u64) {
         let mut packed = Vec::with_capacity(units.len());
         let mut placed = Vec::new();
         for unit in units {
@@ -109,7 +109,7 @@ impl HiberMemory {
             (start, u64::from(placed.count).saturating_mul(PAGE_BYTES))
         });
         let memory = Self {
-            map,
+            data,
             units: packed,
             runs: sweep::join(stretches.collect()),
             placed,
@@ -127,24 +127,19 @@ impl HiberMemory {
     /// The decoded bytes of a unit, from byte `start` on.
     fn unit(&self, unit: &Packed, start: usize) -> Result<Chunk<'_>, Cause> {
         let offset = unit.offset;
-        let short = Cause::FileShort { offset };
-        let from = usize::try_from(offset).map_err(|_| short)?;
-        let bytes = self.map.bytes().get(from..).unwrap_or_default();
-        let bytes = bytes.get(..unit.bytes as usize).ok_or(short)?;
-        match unit.coding {
-            Coding::Stored => Ok(Chunk::borrowed(bytes).advanced(start)),
-            Coding::Xpress(method) => {
-                let codec = Codec::Xpress;
-                let page = self.cache.get_or_decode(offset, || {
-                    let len = usize::from(unit.pages).saturating_mul(PAGE_BYTES as usize);
-                    let mut out = vec![0; len];
-                    let decoded = method.decode(bytes, &mut out);
-                    decoded.ok_or(Cause::Decode { offset, codec })?;
-                    Ok(Arc::from(out))
-                })?;
-                Ok(Chunk::decoded(page, start))
-            }
-        }
+        let pages = self.cache.get_or_decode(offset, || {
+            let bytes = self.data.read(offset, unit.bytes as usize)?;
+            let Coding::Xpress(method) = unit.coding else {
+                return Ok(Arc::from(bytes));
+            };
+            let codec = Codec::Xpress;
+            let len = usize::from(unit.pages).saturating_mul(PAGE_BYTES as usize);
+            let mut out = vec![0; len];
+            let decoded = method.decode(&bytes, &mut out);
+            decoded.ok_or(Cause::Decode { offset, codec })?;
+            Ok(Arc::from(out))
+        })?;
+        Ok(Chunk::decoded(pages, start))
     }
 }
 

@@ -25,9 +25,9 @@ use self::header::{Header, Layout};
 use self::memory::{HiberMemory, Unit};
 use crate::anomaly::Anomaly;
 use crate::cache::PageCache;
+use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
-use crate::map::Map;
 use crate::open::{Input, Snapshot, SnapshotInfo};
 
 /// The most pages of a unit.
@@ -41,7 +41,7 @@ const SIGNATURES: [&[u8; 4]; 7] = [
 
 /// Whether the file is a hibernation file.
 pub(crate) fn recognise(input: &Input<'_>) -> bool {
-    let head = input.map.bytes();
+    let head = input.data.look();
     SIGNATURES.iter().any(|known| head.starts_with(*known))
 }
 
@@ -73,10 +73,14 @@ struct Found {
 ///
 /// The header is cut short or of no known form, or no unit of memory is where it says.
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, options } = input;
-    let file_bytes = map.len();
+    let Input {
+        path,
+        data,
+        options,
+    } = input;
+    let file_bytes = data.len();
     let cache = PageCache::new(options.cache_bytes);
-    let (machine, facts, anomalies) = parse(map, cache).map_err(|error| match error {
+    let (machine, facts, anomalies) = parse(data, cache).map_err(|error| match error {
         NotRead::Malformed(malformed) => malformed.in_file(path),
         NotRead::Other(format, way_out) => OpenError::Unsupported {
             path: path.to_owned(),
@@ -99,8 +103,8 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
 
 type Parsed = (Machine, Vec<(&'static str, String)>, Vec<Anomaly>);
 
-fn parse(map: Map, cache: PageCache) -> Result<Parsed, NotRead> {
-    let file = map.bytes();
+fn parse(data: Data, cache: PageCache) -> Result<Parsed, NotRead> {
+    let file = data.look();
     let header = Header::parse(file)?;
     let (found, first) = match &header.layout {
         Layout::Sets(sections) => (sets::read(file, header.wide, sections), sections.boot),
@@ -109,10 +113,10 @@ fn parse(map: Map, cache: PageCache) -> Result<Parsed, NotRead> {
     let first = first.saturating_mul(PAGE_BYTES);
     if found.units.is_empty() {
         return Err(Malformed::new(
-            first.min(map.len()),
+            first.min(data.len()),
             format!(
                 "compressed memory, the first of it at {first:#x}; a file of {:#x} bytes has none there",
-                map.len()
+                data.len()
             ),
         )
         .into());
@@ -131,7 +135,7 @@ fn parse(map: Map, cache: PageCache) -> Result<Parsed, NotRead> {
         }
         None => anomalies.push(Anomaly::processors("no processor state behind the header")),
     }
-    let (memory, twice) = HiberMemory::new(map, found.units, cache);
+    let (memory, twice) = HiberMemory::new(data, found.units, cache);
     facts.push(("pages of memory", memory.pages().to_string()));
     if twice > 0 {
         anomalies.push(Anomaly::bytes(format!(

@@ -13,10 +13,11 @@ use super::memory::{Coding, Range, Unit};
 use super::{Found, UNIT_PAGES};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
+use crate::look::Look;
 use crate::xpress::Method;
 
 /// Reads both sections. What a section's count promises and its sets do not hold is said.
-pub(super) fn read(file: &[u8], wide: bool, sections: &Sections) -> Found {
+pub(super) fn read(file: Look<'_>, wide: bool, sections: &Sections) -> Found {
     let mut found = Found::default();
     let Sections {
         boot,
@@ -34,7 +35,7 @@ pub(super) fn read(file: &[u8], wide: bool, sections: &Sections) -> Found {
     found
 }
 
-fn section(file: &[u8], wide: bool, what: (&'static str, u64, u64), found: &mut Found) {
+fn section(file: Look<'_>, wide: bool, what: (&'static str, u64, u64), found: &mut Found) {
     let (name, page, promised) = what;
     let start = page.saturating_mul(PAGE_BYTES);
     let Ok(at) = usize::try_from(start) else {
@@ -102,7 +103,7 @@ fn set(head: &mut Cursor<'_>, wide: bool) -> Option<Unit> {
     if pages == 0 || bytes == 0 || u64::from(bytes) > whole {
         return None;
     }
-    head.take(bytes as usize, "a set's bytes").ok()?;
+    head.pass(bytes as usize, "a set's bytes").ok()?;
     let coding = if u64::from(bytes) == whole {
         Coding::Stored
     } else {

@@ -7,6 +7,7 @@ use osier_memory::{CpuState, PAGE_BYTES, Segment};
 
 use crate::context;
 use crate::cursor::Cursor;
+use crate::look::Look;
 
 const CR0_PE_PG: u64 = 1 | 1 << 31;
 const CR4_PAE: u64 = 1 << 5;
@@ -58,14 +59,14 @@ const LSTAR: usize = 0xc0;
 const FS_BASE: usize = 0xe0;
 
 /// The processor's state; `None` when neither page holds one.
-pub(super) fn read(file: &[u8], wide: bool) -> Option<State> {
+pub(super) fn read(file: Look<'_>, wide: bool) -> Option<State> {
     [1, 2].into_iter().find_map(|page: u64| {
         let at = usize::try_from(page.checked_mul(PAGE_BYTES)?).ok()?;
         of_page(file, at, wide)
     })
 }
 
-fn of_page(file: &[u8], page: usize, wide: bool) -> Option<State> {
+fn of_page(file: Look<'_>, page: usize, wide: bool) -> Option<State> {
     let places = if wide { &WIDE } else { &NARROW };
     let special = page.checked_add(if wide { 0 } else { SPECIAL32 })?;
     let word = |at: usize| {

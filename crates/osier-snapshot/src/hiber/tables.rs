@@ -5,12 +5,15 @@
 //! and the compressed bytes less one (bits 10 to 31). The bytes are padded to eight. The pages of a
 //! table's ranges, in order, fill its blocks.
 
+use std::ops::Range;
+
 use osier_memory::PAGE_BYTES;
 
-use super::memory::{Coding, Range, Unit};
+use super::memory::{self, Coding, Unit};
 use super::{Found, UNIT_PAGES};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
+use crate::look::Look;
 use crate::xpress::Method;
 
 const XPRESS: &[u8] = b"\x81\x81xpress";
@@ -76,10 +79,11 @@ impl Form {
     }
 
     /// The table at file offset `at`; `None` when there is none.
-    fn table(&self, file: &[u8], at: usize) -> Option<Table> {
+    fn table(&self, file: Look<'_>, at: usize) -> Option<Table> {
         let page = Cursor::new(file, at)
             .take(PAGE_BYTES as usize, "a table")
             .ok()?;
+        let page = &*page;
         let count = Cursor::new(page, self.count).le32("EntryCount").ok()? as usize;
         let mut ranges = Vec::new();
         for index in 0..count {
@@ -101,7 +105,7 @@ impl Form {
 }
 
 /// Whether a table of this form, with memory behind it, lies at page `first`.
-pub(super) fn starts(file: &[u8], first: u64, form: &Form) -> bool {
+pub(super) fn starts(file: Look<'_>, first: u64, form: &Form) -> bool {
     let at = first
         .checked_mul(PAGE_BYTES)
         .and_then(|at| usize::try_from(at).ok());
@@ -110,14 +114,12 @@ pub(super) fn starts(file: &[u8], first: u64, form: &Form) -> bool {
             let behind = at.saturating_add(PAGE_BYTES as usize);
             form.table(file, at)
                 .is_some_and(|table| !table.ranges.is_empty())
-                && file
-                    .get(behind..)
-                    .is_some_and(|rest| rest.starts_with(XPRESS))
+                && file.has(behind, XPRESS)
         })
 }
 
 /// Reads all tables from page `first` on.
-pub(super) fn read(file: &[u8], first: u64, form: &Form) -> Found {
+pub(super) fn read(file: Look<'_>, first: u64, form: &Form) -> Found {
     let mut found = Found::default();
     let mut page = first;
     let mut tables = 0_u64;
@@ -136,8 +138,7 @@ pub(super) fn read(file: &[u8], first: u64, form: &Form) -> Found {
             next if next <= page => file.len(),
             next => usize::try_from(next.saturating_mul(PAGE_BYTES)).unwrap_or(usize::MAX),
         };
-        let held = file.get(..end.min(file.len())).unwrap_or_default();
-        blocks(held, behind, &table, &mut found);
+        blocks(file, behind..end.min(file.len()), &table, &mut found);
         // Tables lie in ascending order: one that points back would go round for ever.
         if table.next != 0 && table.next <= page {
             found.anomalies.push(Anomaly::bytes(format!(
@@ -152,9 +153,9 @@ pub(super) fn read(file: &[u8], first: u64, form: &Form) -> Found {
     found
 }
 
-/// The blocks of one table, the first at `at`, the last before the end of `file`.
-fn blocks(file: &[u8], at: usize, table: &Table, found: &mut Found) {
-    let mut at = at;
+/// The blocks of one table, which lie in the bytes `lie` of `file`.
+fn blocks(file: Look<'_>, lie: Range<usize>, table: &Table, found: &mut Found) {
+    let Range { start: mut at, end } = lie;
     let mut ranges = table.ranges.iter().copied();
     let mut open = (0, 0);
     loop {
@@ -164,7 +165,7 @@ fn blocks(file: &[u8], at: usize, table: &Table, found: &mut Found) {
                 None => return,
             }
         }
-        let Some((mut unit, pages, end)) = block(file, at) else {
+        let Some((mut unit, pages, next)) = block(file, at..end) else {
             let left = ranges.fold(open.1.saturating_sub(open.0), |sum, (start, end)| {
                 sum.saturating_add(end.saturating_sub(start))
             });
@@ -183,7 +184,7 @@ fn blocks(file: &[u8], at: usize, table: &Table, found: &mut Found) {
                 continue;
             }
             let count = room.min(open.1.saturating_sub(open.0));
-            unit.ranges.push(Range {
+            unit.ranges.push(memory::Range {
                 page: open.0,
                 count,
             });
@@ -197,14 +198,19 @@ fn blocks(file: &[u8], at: usize, table: &Table, found: &mut Found) {
             unit.unnamed = room;
         }
         found.units.push(unit);
-        at = end;
+        at = next;
     }
 }
 
-/// The block at `at` or a little behind it, its pages, and where the next one may start.
-fn block(file: &[u8], at: usize) -> Option<(Unit, u64, usize)> {
-    let window = file.get(at..at.checked_add(SLACK)?.min(file.len()))?;
-    let at = at.checked_add(memchr::memmem::find(window, XPRESS)?)?;
+/// The block at the start of `lie` or a little behind it, its pages, and where the next one may start.
+fn block(file: Look<'_>, lie: Range<usize>) -> Option<(Unit, u64, usize)> {
+    let at = lie.start;
+    let at = if file.has(at, XPRESS) {
+        at
+    } else {
+        let window = file.some(at, lie.end.checked_sub(at)?.min(SLACK));
+        at.checked_add(memchr::memmem::find(&window, XPRESS)?)?
+    };
     let word = Cursor::new(file, at.checked_add(XPRESS.len())?)
         .le32("a block's sizes")
         .ok()?;
@@ -213,7 +219,7 @@ fn block(file: &[u8], at: usize) -> Option<(Unit, u64, usize)> {
     let offset = at.checked_add(BLOCK_HEADER)?;
     let end = offset.checked_add((bytes as usize).next_multiple_of(8))?;
     let whole = pages.saturating_mul(PAGE_BYTES);
-    let held = offset.checked_add(bytes as usize)? <= file.len();
+    let held = offset.checked_add(bytes as usize)? <= lie.end;
     if pages > UNIT_PAGES || u64::from(bytes) > whole || !held {
         return None;
     }

@@ -1,23 +1,21 @@
 //! Bitmaps of page frames, and how many bits stand before one.
 
-use crate::flattened::Held;
-
 /// Bytes of a bitmap between two entries of the rank index.
 const SPAN: usize = 512;
 
 /// A bitmap with one bit for each page frame, the lowest bit of a byte first.
 pub(super) struct Bitmap {
-    held: Held,
+    bytes: Vec<u8>,
     /// The number of frames.
     frames: u64,
 }
 
 impl Bitmap {
-    /// The bitmap in `held`, of at most `frames` frames.
-    pub(super) fn new(held: Held, frames: u64) -> Self {
-        let bits = (held.bytes().len() as u64).saturating_mul(8);
+    /// The bitmap in `bytes`, of at most `frames` frames.
+    pub(super) fn new(bytes: Vec<u8>, frames: u64) -> Self {
+        let bits = (bytes.len() as u64).saturating_mul(8);
         Self {
-            held,
+            bytes,
             frames: frames.min(bits),
         }
     }
@@ -31,13 +29,13 @@ impl Bitmap {
     pub(super) fn has(&self, frame: u64) -> bool {
         let byte = usize::try_from(frame / 8)
             .ok()
-            .and_then(|at| self.held.bytes().get(at));
+            .and_then(|at| self.bytes.get(at));
         frame < self.frames && byte.is_some_and(|byte| byte >> (frame % 8) & 1 == 1)
     }
 
     /// Whether all its set bits are set in `other` too.
     pub(super) fn within(&self, other: &Self) -> bool {
-        let pairs = self.held.bytes().iter().zip(other.held.bytes());
+        let pairs = self.bytes.iter().zip(&other.bytes);
         pairs.into_iter().all(|(these, those)| these & !those == 0)
     }
 
@@ -55,7 +53,7 @@ impl Bitmap {
     /// The first frame from `from` on whose bit is `set`.
     fn next(&self, from: u64, set: bool) -> Option<u64> {
         let skip = if set { 0 } else { u8::MAX };
-        let bytes = self.held.bytes();
+        let bytes = &self.bytes;
         let mut at = from;
         while at < self.frames {
             let byte = *bytes.get(usize::try_from(at / 8).ok()?)?;
@@ -83,7 +81,7 @@ impl Ranked {
     pub(super) fn new(bits: Bitmap) -> Self {
         let mut before = Vec::new();
         let mut sum = 0_u64;
-        for span in bits.held.bytes().chunks(SPAN) {
+        for span in bits.bytes.chunks(SPAN) {
             before.push(sum);
             sum = sum.saturating_add(ones(span));
         }
@@ -93,7 +91,7 @@ impl Ranked {
 
     /// The number of set bits before `frame`.
     pub(super) fn rank(&self, frame: u64) -> u64 {
-        let bytes = self.bits.held.bytes();
+        let bytes = &self.bits.bytes;
         let byte = usize::try_from(frame / 8)
             .unwrap_or(usize::MAX)
             .min(bytes.len());
@@ -142,7 +140,7 @@ mod tests {
         let plain: Vec<bool> = (0..frames)
             .map(|at| bytes[at as usize / 8] >> (at % 8) & 1 == 1)
             .collect();
-        let ranked = Ranked::new(Bitmap::new(Held::Joined(bytes), frames));
+        let ranked = Ranked::new(Bitmap::new(bytes, frames));
         let mut rank = 0;
         for (frame, set) in plain.iter().enumerate() {
             assert_eq!(ranked.rank(frame as u64), rank);

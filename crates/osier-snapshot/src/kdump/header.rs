@@ -97,7 +97,7 @@ impl Header {
 /// Reads the headers.
 pub(super) fn read(view: &View) -> Result<Header, Malformed> {
     let short = || Malformed::new(view.file_bytes(), "the dump's header (464 bytes)");
-    let bytes = view.bytes(0, HEADER).ok_or_else(short)?;
+    let bytes = view.header(0, HEADER).ok_or_else(short)?;
     let mut header = main(&bytes)?;
     if !header.diskdump {
         let (sub, max_mapnr) = sub(view, &header)?;
@@ -131,7 +131,7 @@ fn main(bytes: &[u8]) -> Result<Header, Malformed> {
     let sub_blocks = cursor.le32("sub_hdr_size")?.into();
     let bitmap_blocks = cursor.le32("bitmap_blocks")?.into();
     let max_mapnr = cursor.le32("max_mapnr")?.into();
-    cursor.take(16, "total_ram_blocks to current_cpu")?;
+    cursor.pass(16, "total_ram_blocks to current_cpu")?;
     let cpus = cursor.le32("nr_cpus")?;
     Ok(Header {
         diskdump,
@@ -197,7 +197,7 @@ fn sub(view: &View, header: &Header) -> Result<(Sub, Option<u64>), Malformed> {
     let (version, wide) = (header.version, header.wide);
     let at = header.block;
     let len = sub_bytes(version, wide);
-    let bytes = view.bytes(at, len).ok_or_else(|| {
+    let bytes = view.header(at, len).ok_or_else(|| {
         Malformed::new(
             view.file_offset(at),
             format!("the sub-header ({len} bytes)"),

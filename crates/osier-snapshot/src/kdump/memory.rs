@@ -1,6 +1,5 @@
 //! Physical memory behind page descriptors.
 
-use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
@@ -8,13 +7,15 @@ use osier_memory::{Cause, Chunk, Codec, Fault, Filter, PhysAddr, PhysRun, Physic
 
 use super::bitmap::{Bitmap, Ranked};
 use super::pages;
-use crate::cache::PageCache;
+use crate::cache::{COPIED_BYTES, PageCache};
 use crate::cursor::Cursor;
 use crate::flattened::View;
 use crate::sweep;
 
 /// Bytes of a page descriptor: offset, size, flags, `page_flags`.
 const DESCRIPTOR: u64 = 24;
+/// Descriptors that are read at once.
+const TOGETHER: u64 = 128;
 
 /// One file of a dump.
 pub(super) struct Part {
@@ -55,7 +56,10 @@ pub(super) struct KdumpMemory {
     /// Bytes of a page; a power of two.
     block: u64,
     runs: Vec<PhysRun>,
+    /// Pages, by part and file offset.
     decoded: PageCache,
+    /// Descriptors, [`TOGETHER`] by [`TOGETHER`].
+    descriptors: PageCache,
 }
 
 impl KdumpMemory {
@@ -76,6 +80,7 @@ impl KdumpMemory {
             block,
             runs: Vec::new(),
             decoded,
+            descriptors: PageCache::new(COPIED_BYTES),
         };
         memory.runs = memory.held();
         memory
@@ -153,7 +158,7 @@ impl KdumpMemory {
                 let at = part
                     .descriptors
                     .saturating_add(index.saturating_mul(DESCRIPTOR));
-                let bytes = part.view.bytes(at, DESCRIPTOR)?;
+                let bytes = part.view.header(at, DESCRIPTOR)?;
                 let mut cursor = Cursor::new(&bytes, 0);
                 let offset = cursor.le64("").ok()?;
                 Some((offset, u64::from(cursor.le32("").ok()?)))
@@ -221,8 +226,22 @@ impl KdumpMemory {
         let short = || Cause::FileShort {
             offset: part.view.file_offset(at),
         };
-        let bytes = part.view.bytes(at, DESCRIPTOR).ok_or_else(short)?;
-        let mut cursor = Cursor::new(&bytes, 0);
+        let (group, into) = (index / TOGETHER, index % TOGETHER);
+        let first = group.saturating_mul(TOGETHER);
+        let key = (number as u64).rotate_right(16) ^ group;
+        let together = self.descriptors.get_or_decode(key, || {
+            let at = part
+                .descriptors
+                .saturating_add(first.saturating_mul(DESCRIPTOR));
+            let left = part.view.end().saturating_sub(at);
+            let len = TOGETHER.saturating_mul(DESCRIPTOR).min(left);
+            part.view.read(at, len as usize).map(Arc::from)
+        });
+        let (bytes, into) = match together {
+            Ok(bytes) => (bytes, into.saturating_mul(DESCRIPTOR)),
+            Err(_) => (Arc::from(part.view.read(at, DESCRIPTOR as usize)?), 0),
+        };
+        let mut cursor = Cursor::new(&*bytes, into as usize);
         let (Ok(offset), Ok(size), Ok(flags)) = (cursor.le64(""), cursor.le32(""), cursor.le32(""))
         else {
             return Err(short());
@@ -247,31 +266,24 @@ impl KdumpMemory {
         let place = self.place(frame)?;
         let view = &self.parts.get(place.part).ok_or(Cause::NotCaptured)?.view;
         let file_offset = || view.file_offset(place.offset);
-        let packed = || {
-            view.bytes(place.offset, place.size)
-                .ok_or_else(|| Cause::FileShort {
-                    offset: file_offset(),
-                })
-        };
+        let packed = || view.read(place.offset, place.size as usize);
         let undecodable = |codec| Cause::Decode {
             offset: file_offset(),
             codec,
         };
         let codec = place.codec;
-        if codec == Codec::Stored {
-            if place.size != self.block {
-                return Err(undecodable(codec));
-            }
-            return packed().map(|page| match page {
-                Cow::Borrowed(page) => Chunk::borrowed(page),
-                Cow::Owned(page) => Chunk::decoded(Arc::from(page), 0),
-            });
-        }
         // No compression makes a page twice as long.
-        if place.size > self.block.saturating_mul(2) {
+        let most = match codec {
+            Codec::Stored => self.block,
+            _ => self.block.saturating_mul(2),
+        };
+        if place.size > most || codec == Codec::Stored && place.size != self.block {
             return Err(undecodable(codec));
         }
         let decode = || {
+            if codec == Codec::Stored {
+                return packed().map(Arc::from);
+            }
             pages::decode(codec, &packed()?, self.block as usize).ok_or_else(|| undecodable(codec))
         };
         let page = if keep {

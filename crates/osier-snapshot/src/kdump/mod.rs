@@ -31,6 +31,7 @@ use crate::cache::PageCache;
 use crate::error::{Malformed, OpenError};
 use crate::flattened::{CUT_SHORT, View};
 use crate::format::Format;
+use crate::look::Look;
 use crate::notes::{self, Notes};
 use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
 use bitmap::Bitmap;
@@ -43,11 +44,13 @@ const DISKDUMP: &[u8] = b"DISKDUMP";
 const TEXT_MAX: u64 = 1 << 20;
 /// The longest notes that are taken.
 const NOTES_MAX: u64 = 64 << 20;
+/// The longest bitmap that is taken, of 32 TiB in pages of 4 KiB.
+const BITMAP_MAX: u64 = 1 << 30;
 /// The most of an erase info that is shown.
 const SHOWN: usize = 400;
 
 /// Whether a dump starts with `head`.
-pub(crate) fn recognises(head: &[u8]) -> bool {
+pub(crate) fn recognises(head: Look<'_>) -> bool {
     head.starts_with(KDUMP) || head.starts_with(DISKDUMP)
 }
 
@@ -57,8 +60,12 @@ pub(crate) fn recognises(head: &[u8]) -> bool {
 ///
 /// The headers contradict themselves, or a part of a split dump is missing.
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, options } = input;
-    let view = View::new(map).map_err(|bad| bad.in_file(path))?;
+    let Input {
+        path,
+        data,
+        options,
+    } = input;
+    let view = View::new(data).map_err(|bad| bad.in_file(path))?;
     of_view(path, view, options)
 }
 
@@ -85,7 +92,7 @@ pub(crate) fn of_view(
     let mut notes = Notes::default();
     let (at, len) = header.sub.notes;
     if len > 0 {
-        match view.bytes(at, len.min(NOTES_MAX)) {
+        match view.header(at, len.min(NOTES_MAX)) {
             Some(bytes) => notes::parse(&bytes, view.file_offset(at), &mut notes),
             None => anomalies.push(Anomaly::processors(format!(
                 "the notes at {at:#x} are not in the file"
@@ -180,11 +187,13 @@ fn bitmaps(
     }
     let used = header.max_mapnr.div_ceil(8);
     let bitmap = |at: u64| {
-        let held = view.held(at, used).ok_or_else(|| {
+        let used = used.min(BITMAP_MAX);
+        let bits = view.header(at, used);
+        let bits = bits.ok_or_else(|| {
             let at = view.file_offset(at);
             Malformed::new(at, format!("a bitmap of {used} bytes"))
         })?;
-        Ok(Bitmap::new(held, header.max_mapnr))
+        Ok(Bitmap::new(bits, header.max_mapnr))
     };
     if two {
         let (present, dumped) = (bitmap(at)?, bitmap(at.saturating_add(one))?);
@@ -204,7 +213,7 @@ fn text(view: &View, (at, len): (u64, u64)) -> Option<Vec<u8>> {
     if len == 0 || len > TEXT_MAX {
         return None;
     }
-    view.bytes(at, len).map(std::borrow::Cow::into_owned)
+    view.header(at, len)
 }
 
 fn facts(view: &View, header: &Header) -> Vec<(&'static str, String)> {

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use super::header::{self, Header};
 use super::memory::Part;
 use crate::anomaly::Anomaly;
+use crate::data::Data;
 use crate::error::{OpenError, io_error};
 use crate::flattened::{self, View};
-use crate::map::Map;
+use crate::look::Look;
 use crate::open::OpenOptions;
 
 /// The most files of a folder that are looked at.
@@ -26,7 +27,11 @@ pub(super) fn others(
     let mut parts = Vec::new();
     if options.parts.is_empty() {
         for file in siblings(path)? {
-            parts.extend(Map::open(&file).ok().and_then(|map| part(map, header)));
+            let Ok(data) = Data::open(&file) else {
+                continue;
+            };
+            parts.extend(part(data.clone(), header));
+            data.whole(&file)?;
         }
         return Ok(parts);
     }
@@ -34,8 +39,10 @@ pub(super) fn others(
         if same_file(file, path) {
             continue;
         }
-        let map = Map::open(file).map_err(io_error(file, "cannot be opened"))?;
-        let part = part(map, header).ok_or_else(|| OpenError::NotASnapshot {
+        let data = Data::open(file).map_err(io_error(file, "cannot be opened"))?;
+        let part = part(data.clone(), header);
+        data.whole(file)?;
+        let part = part.ok_or_else(|| OpenError::NotASnapshot {
             path: file.clone(),
             found: format!("no part of the split dump {}", osier_text::path(path)),
             way_out: "name the files that makedumpfile --split wrote at once".to_owned(),
@@ -70,8 +77,8 @@ pub(super) fn in_order(mut parts: Vec<Part>, anomalies: &mut Vec<Anomaly>) -> Ve
 }
 
 /// The file as a part, when its header is of the same dump.
-fn part(map: Map, header: &Header) -> Option<Part> {
-    let view = View::new(map).ok()?;
+fn part(data: Data, header: &Header) -> Option<Part> {
+    let view = View::new(data).ok()?;
     let theirs = header::read(&view).ok()?;
     let same = theirs.sub.split
         && theirs.names == header.names
@@ -105,7 +112,7 @@ fn siblings(path: &Path) -> Result<Vec<PathBuf>, OpenError> {
 fn starts_as_a_dump(file: &Path) -> bool {
     let mut head = [0; 16];
     let read = File::open(file).and_then(|mut file| file.read_exact(&mut head));
-    read.is_ok() && (super::recognises(&head) || head.starts_with(flattened::MAGIC))
+    read.is_ok() && (super::recognises(Look::from(&head[..])) || head.starts_with(flattened::MAGIC))
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -3,6 +3,7 @@
 use super::table::{Image, Internal, PARTS};
 use crate::cursor::Cursor;
 use crate::error::Malformed;
+use crate::look::Look;
 
 /// The place in an entry of either table.
 const PLACE: u64 = 0x00ff_ffff_ffff_fe00;
@@ -22,7 +23,7 @@ pub(super) struct Extent {
 /// The stretches of the state of `internal`, in order; and why they end before the state does, when
 /// the file or its tables do so.
 pub(super) fn of_state(
-    file: &[u8],
+    file: Look<'_>,
     image: &Image,
     internal: &Internal,
 ) -> Result<(Vec<Extent>, Option<Malformed>), Malformed> {
@@ -79,7 +80,7 @@ struct L2 {
 
 /// The L2 entry of the cluster at `at` of the snapshot.
 fn l2_entry(
-    file: &[u8],
+    file: Look<'_>,
     image: &Image,
     internal: &Internal,
     at: u64,
@@ -117,7 +118,7 @@ fn missing(l2: &L2) -> Malformed {
 
 /// The parts of an entry's cluster from its start on, up to the first that was never written: file
 /// offsets, `None` for zeros.
-fn parts(file: &[u8], image: &Image, l2: &L2) -> Result<Vec<Option<u64>>, Malformed> {
+fn parts(file: Look<'_>, image: &Image, l2: &L2) -> Result<Vec<Option<u64>>, Malformed> {
     if l2.entry & COMPRESSED != 0 {
         return Err(Malformed::new(
             l2.at,
@@ -174,7 +175,7 @@ fn push(extents: &mut Vec<Extent>, next: Extent) {
 }
 
 /// The stretches up to the first that the file does not hold whole, and why they end there.
-fn held(file: &[u8], mut extents: Vec<Extent>) -> (Vec<Extent>, Option<Malformed>) {
+fn held(file: Look<'_>, mut extents: Vec<Extent>) -> (Vec<Extent>, Option<Malformed>) {
     let len = file.len() as u64;
     let over = |extent: &Extent| {
         let end = extent.offset.map(|at| at.saturating_add(extent.len));
@@ -200,6 +201,6 @@ fn held(file: &[u8], mut extents: Vec<Extent>) -> (Vec<Extent>, Option<Malformed
     (extents, why)
 }
 
-fn cursor(file: &[u8], at: u64) -> Cursor<'_> {
+fn cursor(file: Look<'_>, at: u64) -> Cursor<'_> {
     Cursor::new(file, usize::try_from(at).unwrap_or(usize::MAX))
 }

@@ -3,6 +3,7 @@
 use super::MAGIC;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
+use crate::look::Look;
 
 /// Incompatible features, by bit.
 const EXTERNAL_DATA: u64 = 1 << 2;
@@ -48,7 +49,7 @@ pub(super) struct Internal {
 
 impl Image {
     /// Reads the header.
-    pub(super) fn read(file: &[u8]) -> Result<Self, Malformed> {
+    pub(super) fn read(file: Look<'_>) -> Result<Self, Malformed> {
         let mut at = Cursor::new(file, MAGIC.len());
         let version = at.be32("the version")?;
         if !(2..=3).contains(&version) {
@@ -57,7 +58,7 @@ impl Image {
                 format!("qcow2 in version 2 or 3, not {version}"),
             ));
         }
-        at.take(12, "a backing file's name")?;
+        at.pass(12, "a backing file's name")?;
         let cluster_bits = at.be32("the clusters' size")?;
         if !(9..=21).contains(&cluster_bits) {
             return Err(Malformed::new(
@@ -67,7 +68,7 @@ impl Image {
         }
         let disk_bytes = at.be64("the disk's size")?;
         let encryption = at.be32("the encryption")?;
-        at.take(24, "the tables' places")?;
+        at.pass(24, "the tables' places")?;
         let snapshots = at.be32("the number of snapshots")?;
         if snapshots > SNAPSHOTS {
             return Err(Malformed::new(
@@ -147,7 +148,7 @@ impl Internal {
 }
 
 /// Reads the table of snapshots.
-pub(super) fn read(file: &[u8], image: &Image) -> Result<Vec<Internal>, Malformed> {
+pub(super) fn read(file: Look<'_>, image: &Image) -> Result<Vec<Internal>, Malformed> {
     let mut all = Vec::new();
     let mut at = Cursor::new(
         file,
@@ -157,7 +158,7 @@ pub(super) fn read(file: &[u8], image: &Image) -> Result<Vec<Internal>, Malforme
         all.push(entry(&mut at, image)?);
         let padding = at.at().wrapping_neg() & 7;
         // The last one's may lie past the end.
-        at.take(padding.min(at.left()), "padding")?;
+        at.pass(padding.min(at.left()), "padding")?;
     }
     Ok(all)
 }
@@ -193,8 +194,8 @@ fn entry(at: &mut Cursor<'_>, image: &Image) -> Result<Internal, Malformed> {
         Err(_) => bytes.escape_ascii().to_string(),
     };
     Ok(Internal {
-        id: text(at.take(usize::from(id_bytes), "a snapshot's identifier")?),
-        name: text(at.take(usize::from(name_bytes), "a snapshot's name")?),
+        id: text(&at.take(usize::from(id_bytes), "a snapshot's identifier")?),
+        name: text(&at.take(usize::from(name_bytes), "a snapshot's name")?),
         l1,
         l1_entries,
         disk_bytes: word(1).unwrap_or(image.disk_bytes),

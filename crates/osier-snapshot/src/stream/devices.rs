@@ -72,7 +72,7 @@ pub(crate) fn pass(at: &mut Cursor<'_>, start: u64) -> Result<Section, Malformed
     section.payload.end = end_of(*at, section.id, false)
         .ok_or_else(|| Malformed::new(start, format!("the end of section {:?}", section.name)))?;
     let bytes = section.payload.len().saturating_add(5);
-    at.take(bytes, "a section's payload")?;
+    at.pass(bytes, "a section's payload")?;
     Ok(section)
 }
 
@@ -144,7 +144,7 @@ fn with_footers(at: &mut Cursor<'_>) -> Found {
             .end
             .saturating_sub(at.at())
             .saturating_add(5);
-        if at.take(after, "a section's payload").is_err() {
+        if at.pass(after, "a section's payload").is_err() {
             return found;
         }
         found.sections.push(section);
@@ -156,11 +156,8 @@ fn with_footers(at: &mut Cursor<'_>) -> Found {
 fn end_of(at: Cursor<'_>, id: u32, may_end: bool) -> Option<usize> {
     let [a, b, c, d] = id.to_be_bytes();
     let mark = [FOOTER, a, b, c, d];
-    let rest = at.rest();
-    memchr::memmem::find_iter(rest, &mark).find_map(|hit| {
-        let footer = at.at().checked_add(hit)?;
-        let mut after = at;
-        after.take(hit.checked_add(mark.len())?, "a footer").ok()?;
+    at.look().find(at.at(), &mark).find_map(|footer| {
+        let mut after = Cursor::new(at.look(), footer.checked_add(mark.len())?);
         let follows = match after.u8("what follows").ok()? {
             EOF => may_end,
             FULL | START => header(&mut after).is_ok_and(|next| next.version <= 1024),
@@ -180,16 +177,15 @@ pub(crate) fn by_name(at: &Cursor<'_>) -> Found {
         end: None,
         anomalies: Vec::new(),
     };
-    let start = at.at();
+    let look = at.look();
     let mut cpus = 0_u32; // the least instance that may follow
     for name in [&b"\x03cpu"[..], b"\x0bmc146818rtc"] {
-        for hit in memchr::memmem::find_iter(at.rest(), name) {
-            let Some(kind) = hit.checked_sub(5) else {
+        for hit in look.find(at.at(), name) {
+            let Some(kind) = hit.checked_sub(5).filter(|kind| *kind >= at.at()) else {
                 continue;
             };
-            let mut here = *at;
-            let opens =
-                here.take(kind, "a section").is_ok() && here.u8("a section").ok() == Some(FULL);
+            let mut here = Cursor::new(look, kind);
+            let opens = here.u8("a section").ok() == Some(FULL);
             let Some(mut section) = header(&mut here).ok().filter(|_| opens) else {
                 continue;
             };
@@ -203,7 +199,7 @@ pub(crate) fn by_name(at: &Cursor<'_>) -> Found {
                 if section.name == "cpu" {
                     cpus = section.instance.saturating_add(1);
                 }
-                section.payload = here.at()..start.saturating_add(at.rest().len());
+                section.payload = here.at()..look.len();
                 section.open_end = true;
                 found.sections.push(section);
             }

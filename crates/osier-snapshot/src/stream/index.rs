@@ -1,8 +1,8 @@
 //! A stream's index in a file, so that a second opening costs no pass: `NAME-HASH.osx`.
 //!
 //! After the header of every kept file, little-endian: the length of the contents and their CRC-32;
-//! the contents; padding to eight bytes; the page entries, eight bytes each. The entries are used
-//! where they lie in the mapped file.
+//! the contents; padding to eight bytes; the page entries, eight bytes each. The entries are kept
+//! in memory as they lie in the file.
 
 use std::path::Path;
 
@@ -15,9 +15,9 @@ use super::xbzrle::Delta;
 use super::{Broken, Contents};
 use crate::anomaly::{Anomaly, Effect};
 use crate::cursor::Cursor;
+use crate::data::Data;
 use crate::error::Malformed;
 use crate::kept::Kept;
-use crate::map::Map;
 
 /// The last byte is the version: raise it with every change to this file's layout or to what the
 /// pass makes of a stream.
@@ -30,18 +30,18 @@ pub(crate) struct Place {
 
 impl Place {
     /// The place in `dir` for the stream at `path`, mapped as `map`.
-    pub(crate) fn of(dir: &Path, path: &Path, map: &Map) -> Option<Self> {
+    pub(crate) fn of(dir: &Path, path: &Path, data: &Data) -> Option<Self> {
         Some(Self {
-            kept: Kept::of(dir, path, map, "osx")?,
-            stream_bytes: map.len(),
+            kept: Kept::of(dir, path, data, "osx")?,
+            stream_bytes: data.len(),
         })
     }
 
     /// The index, when it is there and belongs to the stream.
     pub(crate) fn load(&self) -> Option<(Contents, Entries)> {
-        let map = self.kept.load(MAGIC)?;
-        let (contents, at) = self.parse(map.bytes()).ok()??;
-        Some((contents, Entries::Mapped(map, at)))
+        let kept = self.kept.load(MAGIC)?;
+        let (contents, at) = self.parse(&kept).ok()??;
+        Some((contents, Entries::Kept(kept, at)))
     }
 
     fn parse(&self, file: &[u8]) -> Result<Option<(Contents, usize)>, Malformed> {
@@ -49,12 +49,12 @@ impl Place {
         let len = usize::try_from(at.le64("a length")?).unwrap_or(usize::MAX);
         let crc = at.le64("a checksum")?;
         let mut body = at;
-        if u64::from(crc32fast::hash(at.take(len, "the contents")?)) != crc {
+        if u64::from(crc32fast::hash(&at.take(len, "the contents")?)) != crc {
             return Ok(None);
         }
         let contents = decode(&mut body)?;
         let padding = at.at().wrapping_neg() & 7;
-        at.take(padding, "padding")?;
+        at.pass(padding, "padding")?;
         let pages = contents
             .blocks
             .iter()

@@ -12,13 +12,15 @@
 //! Source: QEMU `migration/ram.c` (`mapped_ram_setup_ramblock`, `parse_ramblock_mapped_ram`) and
 //! `docs/devel/migration/mapped-ram.rst`, 9.0 to 10.0.
 
+use std::borrow::Cow;
+
 use super::ram::{Entry, PAGE, Sent};
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 
 /// One block's pages.
 pub(super) struct Mapped<'a> {
-    bitmap: &'a [u8],
+    bitmap: Cow<'a, [u8]>,
     /// The offset of the first page.
     pages: u64,
     count: u64,
@@ -66,7 +68,7 @@ pub(super) fn take<'a>(at: &mut Cursor<'a>, bytes: u64) -> Result<Option<Mapped<
         ))
     })?;
     let whole = gap.saturating_add(bytes).min(at.left() as u64);
-    at.take(whole as usize, "the pages of mapped-ram")?;
+    at.pass(whole as usize, "the pages of mapped-ram")?;
     Ok(Some(Mapped {
         bitmap,
         pages,

@@ -8,20 +8,22 @@ use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory
 
 use super::ram::{Block, Entry, PAGE};
 use super::xbzrle::{self, Delta};
-use crate::cache::PageCache;
-use crate::map::Map;
+use crate::cache::{COPIED_BYTES, PageCache};
+use crate::data::{self, Data};
 use crate::sweep;
 
 /// The longest file span that a sweep reads at once.
 const SPAN: u64 = 1 << 20;
+/// The longest record of a compressed page: its length, and at most two pages.
+const ZLIB_MAX: usize = 4 + 2 * PAGE as usize;
 /// Page records between two raw pages that a sweep reads along rather than starting anew.
 const GAP: u64 = 1 << 10;
 
-/// The page entries: from the pass, or in a mapped index file.
+/// The page entries: from the pass, or from a kept index.
 pub(crate) enum Entries {
     Owned(Vec<u64>),
     /// Eight little-endian bytes each, from this offset on.
-    Mapped(Map, usize),
+    Kept(Vec<u8>, usize),
 }
 
 impl Entries {
@@ -30,10 +32,10 @@ impl Entries {
             Self::Owned(entries) => usize::try_from(index)
                 .ok()
                 .and_then(|index| entries.get(index).copied()),
-            Self::Mapped(map, start) => usize::try_from(index)
+            Self::Kept(bytes, start) => usize::try_from(index)
                 .ok()
                 .and_then(|index| index.checked_mul(8)?.checked_add(*start))
-                .and_then(|at| map.bytes().get(at..)?.first_chunk())
+                .and_then(|at| bytes.get(at..)?.first_chunk())
                 .map(|bytes| u64::from_le_bytes(*bytes)),
         };
         word.map_or(Entry::Absent, Entry::decode)
@@ -53,20 +55,22 @@ pub(crate) struct Placed {
 
 /// The pages of a stream, by the number of their entry.
 pub(crate) struct Pages {
-    map: Map,
+    data: Data,
     entries: Entries,
     deltas: Vec<Delta>,
-    /// Decoded pages by the file offset of their bytes.
+    /// Pages by the file offset of their bytes: copied, and decoded.
+    copied: PageCache,
     kept: PageCache,
 }
 
 impl Pages {
     /// The pages that `entries` tell of in `map`; at most `cache_bytes` of decoded ones are kept.
-    pub(crate) fn new(map: Map, entries: Entries, deltas: Vec<Delta>, cache_bytes: u64) -> Self {
+    pub(crate) fn new(data: Data, entries: Entries, deltas: Vec<Delta>, cache_bytes: u64) -> Self {
         Self {
-            map,
+            data,
             entries,
             deltas,
+            copied: PageCache::new(COPIED_BYTES),
             kept: PageCache::new(cache_bytes),
         }
     }
@@ -86,10 +90,7 @@ impl Pages {
     fn page(&self, entry: Entry) -> Result<Chunk<'_>, Cause> {
         match entry {
             Entry::Absent => Err(Cause::NotCaptured),
-            Entry::Raw(offset) => self
-                .bytes(offset, PAGE as usize)
-                .map(Chunk::borrowed)
-                .ok_or(Cause::FileShort { offset }),
+            Entry::Raw(offset) => self.raw(offset).map(|page| Chunk::decoded(page, 0)),
             Entry::Fill(0) => Ok(Chunk::borrowed(&ZERO_PAGE)),
             Entry::Fill(byte) => Ok(Chunk::decoded(Arc::from([byte; PAGE as usize]), 0)),
             Entry::Zlib(offset) => self.decoded(offset, Codec::Zlib, || self.inflate(offset)),
@@ -100,9 +101,14 @@ impl Pages {
         }
     }
 
-    fn bytes(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        let from = usize::try_from(offset).ok()?;
-        self.map.bytes().get(from..from.checked_add(len)?)
+    /// The page that lies at `offset` as it is.
+    fn raw(&self, offset: u64) -> Result<Arc<[u8]>, Cause> {
+        let page = self.copied.get_or_copy(offset, &self.data, offset, PAGE)?;
+        if page.len() as u64 == PAGE {
+            Ok(page)
+        } else {
+            Err(Cause::FileShort { offset })
+        }
     }
 
     /// The page whose bytes start at `offset`: kept, or decoded now.
@@ -110,9 +116,9 @@ impl Pages {
         &self,
         offset: u64,
         codec: Codec,
-        decode: impl FnOnce() -> Option<Arc<[u8]>>,
+        decode: impl FnOnce() -> Result<Option<Arc<[u8]>>, Cause>,
     ) -> Result<Chunk<'_>, Cause> {
-        let decode = || decode().ok_or(Cause::Decode { offset, codec });
+        let decode = || decode()?.ok_or(Cause::Decode { offset, codec });
         let page = self.kept.get_or_decode(offset, decode)?;
         Ok(Chunk::decoded(page, 0))
     }
@@ -123,38 +129,61 @@ impl Pages {
 
     /// The page of delta `number`: the last whole sending, and the deltas after it. `None` when
     /// there was no whole sending, or one of them cannot be decoded.
-    fn undo_deltas(&self, mut number: u64) -> Option<Arc<[u8]>> {
+    fn undo_deltas(&self, mut number: u64) -> Result<Option<Arc<[u8]>>, Cause> {
         let mut chain = Vec::new();
         let whole = loop {
-            let delta = self.delta(number)?;
+            let Some(delta) = self.delta(number) else {
+                return Ok(None);
+            };
             chain.push(delta.data);
             match Entry::decode(delta.base) {
                 // A base was sent before, so the chain ends.
                 Entry::Xbzrle(base) if base < number => number = base,
-                Entry::Xbzrle(_) => return None,
+                Entry::Xbzrle(_) | Entry::Absent => return Ok(None),
                 whole => break whole,
             }
         };
         let mut page = [0; PAGE as usize];
-        page.copy_from_slice(self.page(whole).ok()?.get(..PAGE as usize)?);
-        for data in chain.into_iter().rev() {
-            xbzrle::apply(
-                self.map.bytes().get(usize::try_from(data).ok()?..)?,
-                &mut page,
-            )?;
+        let whole = self.page(whole)?;
+        let Some(whole) = whole.get(..PAGE as usize) else {
+            return Ok(None);
+        };
+        page.copy_from_slice(whole);
+        for offset in chain.into_iter().rev() {
+            let data = self.record(offset, xbzrle::HEADER.saturating_add(PAGE as usize))?;
+            if xbzrle::apply(&data, &mut page).is_none() {
+                return Ok(None);
+            }
         }
-        Some(Arc::from(page))
+        Ok(Some(Arc::from(page)))
     }
 
-    fn inflate(&self, offset: u64) -> Option<Arc<[u8]>> {
-        let len = self.bytes(offset, 4)?.first_chunk().copied()?;
-        let data = self.bytes(
-            offset.checked_add(4)?,
-            usize::try_from(u32::from_be_bytes(len)).ok()?,
-        )?;
+    /// The bytes from `offset` on: `most`, or fewer at the end of the file.
+    fn record(&self, offset: u64, most: usize) -> Result<Vec<u8>, Cause> {
+        let left = self.data.len().saturating_sub(offset);
+        let mut bytes = vec![0; most];
+        match self.data.read_some(offset, &mut bytes) {
+            Ok(n) if n > 0 && n as u64 >= left.min(most as u64) => {
+                bytes.truncate(n);
+                Ok(bytes)
+            }
+            Ok(_) => Err(Cause::FileShort { offset }),
+            Err(error) => Err(data::cause(&error, offset)),
+        }
+    }
+
+    fn inflate(&self, offset: u64) -> Result<Option<Arc<[u8]>>, Cause> {
+        let record = self.record(offset, ZLIB_MAX)?;
+        let packed = record.split_first_chunk().and_then(|(len, rest)| {
+            let len = usize::try_from(u32::from_be_bytes(*len)).ok()?;
+            rest.get(..len)
+        });
+        let Some(packed) = packed else {
+            return Ok(None);
+        };
         let mut page = [0; PAGE as usize];
-        let len = decompress_slice_iter_to_slice(&mut page, std::iter::once(data), true, false);
-        (len == Ok(PAGE as usize)).then(|| Arc::from(page))
+        let len = decompress_slice_iter_to_slice(&mut page, std::iter::once(packed), true, false);
+        Ok((len == Ok(PAGE as usize)).then(|| Arc::from(page)))
     }
 }
 
@@ -293,7 +322,7 @@ impl StreamMemory {
         let Some(read) = scratch.get_mut(..span) else {
             return 0;
         };
-        if self.pages.map.read_at(offset, read).is_err() {
+        if self.pages.data.read_at(offset, read).is_err() {
             return 0;
         }
         let mut done = 0_usize;
@@ -337,6 +366,14 @@ impl PhysicalMemory for StreamMemory {
         };
         let page = page.map_err(|cause| Fault::at_phys(cause, pa))?;
         Ok(page.advanced(pa.in_page() as usize))
+    }
+
+    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
+        let (number, _) = self.number(pa)?;
+        match self.pages.entries.get(number) {
+            Entry::Raw(offset) => self.pages.raw(offset).ok(),
+            _ => None,
+        }
     }
 
     fn sweep(

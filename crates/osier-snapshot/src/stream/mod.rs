@@ -1,7 +1,7 @@
 //! QEMU's migration stream, version 3: `migrate`, `savevm`, and PANDA's `NAME-rr-snp`.
 //!
-//! An index pass over the `ram` sections notes where each page's bytes lie; after it, reads borrow
-//! from the map. The `cpu` sections are decoded through the stream's own description (vmdesc) when
+//! An index pass over the `ram` sections notes where each page's bytes lie; after it, a page is copied
+//! or decoded from there. The `cpu` sections are decoded through the stream's own description (vmdesc) when
 //! there is one, else by the fixed layouts of version 12. Byte tables are in `docs/formats.md`.
 //!
 //! Sources: QEMU `migration/savevm.c`, `migration/ram.c`, `target/i386/machine.c` (2.9.1 and 7.2);
@@ -25,10 +25,10 @@ use std::sync::Arc;
 use osier_memory::{Cause, CpuState, Hint, Machine, PhysRun};
 
 use crate::anomaly::Anomaly;
+use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
 use crate::layout::{self, Kind};
-use crate::map::Map;
 use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
 use crate::panda;
 use memory::{Causes, Entries, Pages, Placed, StreamMemory};
@@ -98,10 +98,14 @@ pub(crate) struct Stream {
 ///
 /// The stream contradicts itself, with the offset.
 pub(crate) fn open_file(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, options } = input;
-    let file_bytes = map.len();
+    let Input {
+        path,
+        data,
+        options,
+    } = input;
+    let file_bytes = data.len();
     let cache = options.index_dir.as_deref().map(|dir| (dir, path));
-    let stream = open(map, cache, &[], options).map_err(|bad| bad.in_file(path))?;
+    let stream = open(data, cache, &[], options).map_err(|bad| bad.in_file(path))?;
     let mut facts = stream.facts;
     if let Some(count) = panda::instructions(path) {
         facts.push(("recorded instructions", count.to_string()));
@@ -138,12 +142,12 @@ pub(crate) struct Around<'a> {
 ///
 /// The stream contradicts itself, with the offset.
 pub(crate) fn open_inside(
-    map: Map,
+    data: &Data,
     around: Around<'_>,
     options: &OpenOptions,
 ) -> Result<Snapshot, OpenError> {
     let path = around.path;
-    if !map.bytes().starts_with(MAGIC) {
+    if !data.look().starts_with(MAGIC) {
         return Err(OpenError::NotASnapshot {
             path: path.to_owned(),
             found: format!(
@@ -153,7 +157,9 @@ pub(crate) fn open_inside(
             way_out: "take the snapshot again".to_owned(),
         });
     }
-    let stream = open(map, None, &around.plugged, options).map_err(|bad| bad.in_file(path))?;
+    let stream = open(data.clone(), None, &around.plugged, options);
+    data.whole(path)?;
+    let stream = stream.map_err(|bad| bad.in_file(path))?;
     let mut facts = around.facts;
     facts.extend(stream.facts);
     let mut anomalies = around.anomalies;
@@ -174,27 +180,28 @@ pub(crate) fn open_inside(
 /// Opens the stream in `map`. With `cache`, a folder and the stream's path, the index is taken from
 /// there or left there.
 pub(crate) fn open(
-    map: Map,
+    data: Data,
     cache: Option<(&Path, &Path)>,
     plugged: &[(String, u64)],
     options: &OpenOptions,
 ) -> Result<Stream, Malformed> {
-    let cached = cache.and_then(|(dir, path)| index::Place::of(dir, path, &map));
+    let cached = cache.and_then(|(dir, path)| index::Place::of(dir, path, &data));
     if let Some((contents, entries)) = cached.as_ref().and_then(index::Place::load) {
-        return machine(map, contents, entries, plugged, options);
+        return machine(data, contents, entries, plugged, options);
     }
-    let (contents, entries) = reader::read(map.bytes(), &mut |range| map.release(range))?;
+    let (contents, entries) = reader::read(data.look())?;
+    // What could not be read whole is not kept.
     if let Some(place) = cached
         .as_ref()
-        .filter(|_| entries.len() as u64 <= map.len())
+        .filter(|_| entries.len() as u64 <= data.len() && !data.has_lost())
     {
         place.save(&contents, &entries);
     }
-    machine(map, contents, Entries::Owned(entries), plugged, options)
+    machine(data, contents, Entries::Owned(entries), plugged, options)
 }
 
 fn machine(
-    map: Map,
+    data: Data,
     mut contents: Contents,
     entries: Entries,
     plugged: &[(String, u64)],
@@ -205,7 +212,7 @@ fn machine(
         block.plugged = told.map(|(_, start)| *start).or(block.plugged);
     }
     let mut anomalies = contents.anomalies.clone();
-    let pages = Pages::new(map, entries, contents.deltas.clone(), options.cache_bytes);
+    let pages = Pages::new(data, entries, contents.deltas.clone(), options.cache_bytes);
     let ranges = affinities(&contents, &pages);
     let clues = Clues {
         kind: kind(&contents),

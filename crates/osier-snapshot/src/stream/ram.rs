@@ -136,13 +136,8 @@ impl Ram {
         }
     }
 
-    /// Takes one section's payload, up to and with its end mark. `passed` is told offsets as they
-    /// are passed.
-    pub(crate) fn payload(
-        &mut self,
-        at: &mut Cursor<'_>,
-        passed: &mut dyn FnMut(usize),
-    ) -> Result<(), Malformed> {
+    /// Takes one section's payload, up to and with its end mark.
+    pub(crate) fn payload(&mut self, at: &mut Cursor<'_>) -> Result<(), Malformed> {
         loop {
             let start = at.at() as u64;
             let word = at.be64("a page record")?;
@@ -165,7 +160,6 @@ impl Ram {
                         let again = u64::from(before != 0);
                         self.sent.repeated = self.sent.repeated.saturating_add(again);
                     }
-                    passed(at.at());
                 }
                 _ => {
                     return Err(Malformed::new(
@@ -183,7 +177,7 @@ impl Ram {
         let here = at.at() as u64;
         match kind {
             RAW => {
-                at.take(PAGE as usize, "a page")?;
+                at.pass(PAGE as usize, "a page")?;
                 sent.raw = sent.raw.saturating_add(1);
                 Ok(Entry::Raw(here))
             }
@@ -199,7 +193,7 @@ impl Ram {
                         "a compressed page of at most 8192 bytes",
                     ));
                 }
-                at.take(len as usize, "a compressed page")?;
+                at.pass(len as usize, "a compressed page")?;
                 sent.compressed = sent.compressed.saturating_add(1);
                 Ok(Entry::Zlib(here))
             }
@@ -233,7 +227,7 @@ impl Ram {
         while sum < total {
             let here = at.at() as u64;
             let entry = self.block(at);
-            let (name, bytes, map) = match entry {
+            let (name, bytes, data) = match entry {
                 // Its pages follow each block of the list, so the blocks before are of use.
                 Err(bad) if bad.ended && self.capabilities.mapped_ram && sum > 0 => {
                     ended = Some(bad);
@@ -255,8 +249,8 @@ impl Ram {
             if self.blocks.len() >= 4096 {
                 return Err(Malformed::new(here, "at most 4096 RAM blocks"));
             }
-            sent = sent.saturating_add(if map.is_some() { 0 } else { bytes });
-            maps.push(map);
+            sent = sent.saturating_add(if data.is_some() { 0 } else { bytes });
+            maps.push(data);
             self.blocks.push(Block {
                 name,
                 bytes,
@@ -274,9 +268,9 @@ impl Ram {
                 format!("RAM of at most {most} pages in a file of this length, not {sent} bytes"),
             ));
         }
-        for (block, map) in self.blocks.iter().zip(maps) {
-            if let Some(map) = map {
-                map.entries(&mut self.entries, &mut self.sent);
+        for (block, data) in self.blocks.iter().zip(maps) {
+            if let Some(data) = data {
+                data.entries(&mut self.entries, &mut self.sent);
             } else {
                 let pages = usize::try_from(block.bytes / PAGE).unwrap_or(0);
                 let pages = self.entries.len().saturating_add(pages);
@@ -296,12 +290,12 @@ impl Ram {
         if self.capabilities.ignore_shared {
             at.be64("a RAM block's address")?;
         }
-        let map = if self.capabilities.mapped_ram {
+        let data = if self.capabilities.mapped_ram {
             mapped::take(at, bytes)?
         } else {
             None
         };
-        Ok((name, bytes, map))
+        Ok((name, bytes, data))
     }
 
     /// Lays a delta on what the page was before.
@@ -349,7 +343,7 @@ pub(crate) fn name(at: &mut Cursor<'_>, what: &str) -> Result<String, Malformed>
     let start = at.at() as u64;
     let len = at.u8(what)?;
     let bytes = at.take(usize::from(len), what)?;
-    match std::str::from_utf8(bytes) {
+    match std::str::from_utf8(&bytes) {
         Ok(name) if !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() || b == b' ') => {
             Ok(name.to_owned())
         }

@@ -1,7 +1,5 @@
 //! The stream's frame: magic, configuration, sections, end, description.
 
-use std::ops::Range;
-
 use super::devices::{self, Section};
 use super::place::Clock;
 use super::ram::{self, Block, Capabilities, Ram};
@@ -9,6 +7,7 @@ use super::{Broken, Contents, cpu, vmdesc};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
+use crate::look::Look;
 
 /// The first bytes of a stream.
 pub(crate) const MAGIC: &[u8] = b"QEVM";
@@ -24,15 +23,13 @@ pub(super) const CONFIGURATION: u8 = 0x07;
 pub(super) const COMMAND: u8 = 0x08;
 pub(super) const FOOTER: u8 = 0x7e;
 
-/// How many bytes are passed before they are given back to the system.
-const RELEASE: usize = 2 << 20;
+/// The most bytes of a section, and of a `virtio-mem` section, which has a bit for each of its units,
+/// that are looked at.
+const PAYLOAD: usize = 1 << 20;
+const LENT: usize = 16 << 20;
 
-/// Reads all of `file`; returns its contents and its page entries. `release` is told stretches of
-/// the file that were passed and are not needed again.
-pub(crate) fn read(
-    file: &[u8],
-    release: &mut dyn FnMut(Range<usize>),
-) -> Result<(Contents, Vec<u64>), Malformed> {
+/// Reads all of `file`; returns its contents and its page entries.
+pub(crate) fn read(file: Look<'_>) -> Result<(Contents, Vec<u64>), Malformed> {
     let mut at = Cursor::new(file, MAGIC.len());
     let version = at.be32("the stream's version")?;
     if version != 3 {
@@ -43,16 +40,9 @@ pub(crate) fn read(
     }
     let mut contents = Contents::default();
     let capabilities = configuration(&mut at, &mut contents)?;
-    let mut released = 0_usize;
-    let mut passed = |offset: usize| {
-        if offset.saturating_sub(released) >= RELEASE {
-            release(released..offset);
-            released = offset;
-        }
-    };
     let mut ram = Ram::new(capabilities);
     let mut early = Vec::new();
-    let read = ram_sections(&mut at, &mut contents, &mut ram, &mut early, &mut passed);
+    let read = ram_sections(&mut at, &mut contents, &mut ram, &mut early);
     ram.count_absent();
     if let Err(bad) = read {
         // What was read up to there is good, if it is anything.
@@ -113,7 +103,7 @@ fn configuration(at: &mut Cursor<'_>, contents: &mut Contents) -> Result<Capabil
         return Err(Malformed::new(start, "a machine type of at most 256 bytes"));
     }
     let name = at.take(len as usize, "the machine type")?;
-    let name = std::str::from_utf8(name)
+    let name = std::str::from_utf8(&name)
         .map_err(|_| Malformed::new(start, "a machine type of printable characters"))?;
     contents.machine = Some(name.to_owned());
     while at.peek() == Some(SUBSECTION) {
@@ -126,7 +116,7 @@ fn configuration(at: &mut Cursor<'_>, contents: &mut Contents) -> Result<Capabil
                 at.be32("the page bits")?;
             }
             "configuration/uuid" => {
-                at.take(16, "the machine's UUID")?;
+                at.pass(16, "the machine's UUID")?;
             }
             "configuration/capabilities" => {
                 let count = at.be32("the number of capabilities")?;
@@ -155,7 +145,6 @@ fn ram_sections(
     contents: &mut Contents,
     ram: &mut Ram,
     early: &mut Vec<Section>,
-    passed: &mut dyn FnMut(usize),
 ) -> Result<(), Malformed> {
     let mut id = None;
     loop {
@@ -169,7 +158,7 @@ fn ram_sections(
             COMMAND => {
                 at.be16("a command")?;
                 let len = at.be16("a command's length")?;
-                at.take(usize::from(len), "a command's data")?;
+                at.pass(usize::from(len), "a command's data")?;
             }
             START if id.is_none() => {
                 let section = devices::header(at)?;
@@ -187,7 +176,7 @@ fn ram_sections(
                 }
                 id = Some(section.id);
                 contents.sections.push(section.name);
-                ram.payload(at, passed)?;
+                ram.payload(at)?;
                 contents.footers = at.peek() == Some(FOOTER);
                 footer(at, contents.footers, id)?;
             }
@@ -196,7 +185,7 @@ fn ram_sections(
                 if Some(here) != id {
                     return Err(Malformed::new(start, "a part of the section \"ram\""));
                 }
-                ram.payload(at, passed)?;
+                ram.payload(at)?;
                 footer(at, contents.footers, id)?;
                 if kind == END {
                     return Ok(());
@@ -214,7 +203,7 @@ fn ram_sections(
 }
 
 /// Says how far the stream could be read: up to `bad`.
-fn broken(bad: &Malformed, file: &[u8], ram: &Ram, anomalies: &mut Vec<Anomaly>) -> Broken {
+fn broken(bad: &Malformed, file: Look<'_>, ram: &Ram, anomalies: &mut Vec<Anomaly>) -> Broken {
     let cut = bad.ended;
     let left: u64 = ram.blocks.iter().map(|block| block.absent).sum();
     anomalies.push(Anomaly::bytes(if cut {
@@ -242,11 +231,13 @@ fn broken(bad: &Malformed, file: &[u8], ram: &Ram, anomalies: &mut Vec<Anomaly>)
 }
 
 /// Takes from the sections what they say of where RAM lies.
-fn memory_clues(file: &[u8], sections: &[Section], contents: &mut Contents) {
+fn memory_clues(file: Look<'_>, sections: &[Section], contents: &mut Contents) {
     for section in sections {
-        let payload = file.get(section.payload.clone()).unwrap_or_default();
         if section.name == "mc146818rtc" {
-            contents.clock = payload.get(..128).and_then(Clock::read).or(contents.clock);
+            let cmos = file.get(section.payload.start, 128.min(section.payload.len()));
+            let cmos = cmos.filter(|cmos| cmos.len() == 128);
+            let clock = cmos.and_then(|cmos| Clock::read(&cmos));
+            contents.clock = clock.or(contents.clock);
         }
         let Some((device, "virtio-mem" | "virtio-mem-device-early")) =
             section.name.rsplit_once('/')
@@ -257,8 +248,9 @@ fn memory_clues(file: &[u8], sections: &[Section], contents: &mut Contents) {
             let name = block.name.strip_prefix(device);
             name.is_some_and(|name| name.starts_with('/'))
         };
+        let payload = file.some(section.payload.start, LENT.min(section.payload.len()));
         for block in contents.blocks.iter_mut().filter(of_device) {
-            let start = devices::lent(payload, block.bytes);
+            let start = devices::lent(&payload, block.bytes);
             block.plugged = start.or(block.plugged).or(Some(0));
         }
     }
@@ -278,7 +270,7 @@ fn footer(at: &mut Cursor<'_>, footers: bool, id: Option<u32>) -> Result<(), Mal
 /// Takes the description after the stream's end at `end`, and counts what follows. `cpus`: the
 /// processors whose sections stand before it.
 fn description(
-    file: &[u8],
+    file: Look<'_>,
     end: usize,
     cpus: &[u32],
     contents: &mut Contents,
@@ -292,7 +284,7 @@ fn description(
             .and_then(|_| inside.be32("the description's length"))
             .and_then(|len| inside.take(len as usize, "the description"))
             .ok();
-        found = text.and_then(vmdesc::parse);
+        found = text.as_deref().and_then(vmdesc::parse);
         match (&found, text) {
             (Some(_), Some(text)) => {
                 contents.vmdesc_bytes = text.len() as u64;
@@ -323,13 +315,14 @@ fn description(
 
 /// Decodes the `cpu` sections.
 fn processors(
-    file: &[u8],
+    file: Look<'_>,
     sections: &[Section],
     description: Option<&vmdesc::Description>,
     contents: &mut Contents,
 ) {
     for section in sections.iter().filter(|section| section.name == "cpu") {
-        let payload = file.get(section.payload.clone()).unwrap_or_default();
+        let payload = file.some(section.payload.start, PAYLOAD.min(section.payload.len()));
+        let payload = &*payload;
         let index = section.instance;
         let fields = description.and_then(|d| d.cpu(index));
         let (fits, described) = match fields {

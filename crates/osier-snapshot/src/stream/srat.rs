@@ -62,10 +62,10 @@ fn ranges(table: &[u8]) -> Option<Vec<Affinity>> {
             continue;
         }
         let range = Affinity {
-            node: Cursor::new(bytes, 2).le32("a node").ok()?,
-            start: Cursor::new(bytes, 8).le64("a start").ok()?,
-            len: Cursor::new(bytes, 16).le64("a length").ok()?,
-            flags: Cursor::new(bytes, 28).le32("flags").ok()?,
+            node: Cursor::new(&*bytes, 2).le32("a node").ok()?,
+            start: Cursor::new(&*bytes, 8).le64("a start").ok()?,
+            len: Cursor::new(&*bytes, 16).le64("a length").ok()?,
+            flags: Cursor::new(&*bytes, 28).le32("flags").ok()?,
         };
         if range.flags & 1 != 0 && range.len > 0 {
             ranges.push(range);

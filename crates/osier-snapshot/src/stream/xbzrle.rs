@@ -12,7 +12,7 @@ use crate::cursor::Cursor;
 use crate::error::Malformed;
 
 /// Bytes of the header before the pairs: the flag and the length.
-const HEADER: usize = 3;
+pub(super) const HEADER: usize = 3;
 
 /// One delta of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) fn take(at: &mut Cursor<'_>) -> Result<u64, Malformed> {
     if u64::from(len) > PAGE {
         return Err(Malformed::new(here, "an XBZRLE page of at most 4096 bytes"));
     }
-    at.take(usize::from(len), "an XBZRLE page")?;
+    at.pass(usize::from(len), "an XBZRLE page")?;
     Ok(here)
 }
 

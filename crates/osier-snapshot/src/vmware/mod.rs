@@ -16,10 +16,10 @@ use osier_memory::{Cause, Machine, PAGE_BYTES, PhysAddr, PhysRun};
 
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
+use crate::data::Data;
 use crate::error::{Malformed, OpenError, io_error};
 use crate::flat::{self, Extent, FlatMemory};
 use crate::format::Format;
-use crate::map::Map;
 use crate::open::{Input, Snapshot, SnapshotInfo};
 use tags::Groups;
 
@@ -30,7 +30,7 @@ const HOLE: u64 = 3 << 30;
 
 /// Whether the file is a state file, by its first bytes.
 pub(crate) fn is_state(input: &Input<'_>) -> bool {
-    tags::recognises(input.map.bytes())
+    tags::recognises(input.data.look())
 }
 
 /// Whether the file is a `.vmem` with its state file beside it.
@@ -44,14 +44,14 @@ fn is_vmem(path: &Path) -> bool {
 }
 
 /// The state file beside the `.vmem` at `path`.
-fn state_beside(path: &Path) -> Option<(PathBuf, Map)> {
+fn state_beside(path: &Path) -> Option<(PathBuf, Data)> {
     let beside = ["vmss", "vmsn"].map(|extension| path.with_extension(extension));
     beside
         .into_iter()
         .filter(|_| is_vmem(path))
         .find_map(|path| {
-            let map = Map::open(&path).ok()?;
-            tags::recognises(map.bytes()).then_some((path, map))
+            let data = Data::open(&path).ok()?;
+            tags::recognises(data.look()).then_some((path, data))
         })
 }
 
@@ -70,10 +70,14 @@ pub(crate) fn hint(path: &Path, len: u64) -> Option<String> {
 ///
 /// The memory is not there, or packed; the file contradicts itself.
 pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, map, .. } = input;
-    let state = State::read(path, &map)?;
+    let Input {
+        path,
+        data,
+        options,
+    } = input;
+    let state = State::read(path, &data)?;
     if state.inside.is_some() {
-        return snapshot(path, map.clone(), path, &map, state);
+        return snapshot(path, data.clone(), path, &data, state);
     }
     let memory = path.with_extension("vmem");
     if !memory.is_file() {
@@ -83,8 +87,9 @@ pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
             way_out: format!("put {} beside it", memory.display()),
         });
     }
-    let bytes = Map::open(&memory).map_err(io_error(&memory, "cannot be opened"))?;
-    snapshot(&memory, bytes, path, &map, state)
+    let bytes =
+        Data::open_for(&memory, options.reading).map_err(io_error(&memory, "cannot be opened"))?;
+    snapshot(&memory, bytes, path, &data, state)
 }
 
 /// Opens a `.vmem` by the state file beside it.
@@ -93,12 +98,12 @@ pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
 ///
 /// The state file contradicts itself.
 pub(crate) fn open_memory(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Some((path, map)) = state_beside(input.path) else {
+    let Some((path, data)) = state_beside(input.path) else {
         return crate::raw::open(input);
     };
-    let mut state = State::read(&path, &map)?;
+    let mut state = State::read(&path, &data)?;
     state.inside = None; // the file that was given counts
-    snapshot(input.path, input.map, &path, &map, state)
+    snapshot(input.path, input.data, &path, &data, state)
 }
 
 /// What a state file says.
@@ -112,9 +117,9 @@ struct State {
 }
 
 impl State {
-    fn read(path: &Path, map: &Map) -> Result<Self, OpenError> {
+    fn read(path: &Path, data: &Data) -> Result<Self, OpenError> {
         let bad = |bad: Malformed| bad.in_file(path);
-        let file = map.bytes();
+        let file = data.look();
         let groups = Groups::read(file).map_err(bad)?;
         let mut inside = None;
         let mut packed = false;
@@ -124,7 +129,7 @@ impl State {
         let mut regions: Vec<[Option<u64>; 3]> = Vec::new();
         groups
             .tags(file, "memory", |tag| {
-                let part = match tag.name {
+                let part = match &*tag.name {
                     b"Memory" => {
                         packed |= tag.packed;
                         match inside {
@@ -240,13 +245,14 @@ impl State {
 /// The snapshot of the memory in `bytes`, described by the state file at `path`.
 fn snapshot(
     memory: &Path,
-    bytes: Map,
+    bytes: Data,
     path: &Path,
-    map: &Map,
+    data: &Data,
     mut state: State,
 ) -> Result<Snapshot, OpenError> {
-    let (cpus, incomplete) =
-        registers::read(map.bytes(), &state.groups).map_err(|bad| bad.in_file(path))?;
+    let read = registers::read(data.look(), &state.groups);
+    data.whole(path)?;
+    let (cpus, incomplete) = read.map_err(|bad| bad.in_file(path))?;
     let file_bytes = bytes.len();
     let (base, len) = state.inside.unwrap_or((0, file_bytes));
     let extents = state.extents(base, len);
@@ -299,7 +305,7 @@ fn snapshot(
     let ram = ram.collect();
     Ok(Snapshot {
         machine: Machine {
-            memory: Arc::new(FlatMemory::new(Bytes::Mapped(bytes), extents, Cause::NoRam)),
+            memory: Arc::new(FlatMemory::new(Bytes::File(bytes), extents, Cause::NoRam)),
             cpus,
             hints: Vec::new(),
         },

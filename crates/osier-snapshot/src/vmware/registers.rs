@@ -6,6 +6,7 @@ use osier_memory::CpuState;
 
 use super::tags::{Groups, Tag};
 use crate::error::Malformed;
+use crate::look::Look;
 
 /// The most processors; VMware's limit is lower.
 const PROCESSORS: u32 = 4096;
@@ -27,12 +28,12 @@ struct Draft {
 }
 
 /// The processors whose registers are there, and how many more there are by what is said of them.
-pub(super) fn read(file: &[u8], groups: &Groups) -> Result<(Vec<CpuState>, usize), Malformed> {
+pub(super) fn read(file: Look<'_>, groups: &Groups) -> Result<(Vec<CpuState>, usize), Malformed> {
     const NEEDED: u32 = 1 | 1 << 3 | 1 << 4;
     let mut drafts: BTreeMap<u32, Draft> = BTreeMap::new();
     let mut promised = 0;
     groups.tags(file, "cpu", |tag| {
-        if tag.name == b"cpu:numVCPUs" {
+        if *tag.name == *b"cpu:numVCPUs" {
             promised = tag.number().unwrap_or(0).min(PROCESSORS.into()) as usize;
         }
         let Some(index) = tag.indices.first().filter(|index| **index < PROCESSORS) else {
@@ -84,7 +85,7 @@ fn take(draft: &mut Draft, tag: &Tag<'_>) {
     let cpu = &mut draft.cpu;
     let part = tag.indices.get(1).copied();
     let number = tag.number();
-    match (tag.name, number) {
+    match (&*tag.name, number) {
         (b"gpregs", _) => {
             for (word, slot) in words(tag).into_iter().zip(GPREGS) {
                 general(draft, slot, word);
@@ -108,12 +109,12 @@ fn take(draft: &mut Draft, tag: &Tag<'_>) {
         }
         (b"EFER", Some(value)) => cpu.efer = Some(value),
         (b"GDTR" | b"IDTR", _) => {
-            let table = if tag.name == b"GDTR" {
+            let table = if *tag.name == *b"GDTR" {
                 &mut cpu.segments.gdt
             } else {
                 &mut cpu.segments.idt
             };
-            match (part, number, tag.value()) {
+            match (part, number, tag.value().as_deref()) {
                 (Some(0), Some(value), _) => table.limit = Some(value as u32 & 0xffff),
                 (Some(1), Some(value), _) => {
                     table.base = Some(table.base.unwrap_or(0) | value & 0xffff_ffff);
@@ -170,6 +171,7 @@ fn control(draft: &mut Draft, which: u32, value: u64) {
 
 /// The value as little-endian words of eight bytes.
 fn words(tag: &Tag<'_>) -> Vec<u64> {
-    let (words, _) = tag.value().unwrap_or_default().as_chunks();
+    let value = tag.value().unwrap_or_default();
+    let (words, _) = value.as_chunks();
     words.iter().map(|word| u64::from_le_bytes(*word)).collect()
 }

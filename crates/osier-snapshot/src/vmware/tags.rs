@@ -1,7 +1,10 @@
 //! A VMware state file's groups and their tags.
 
+use std::borrow::Cow;
+
 use crate::cursor::Cursor;
 use crate::error::Malformed;
+use crate::look::Look;
 
 /// The magics, as little-endian words; the low digit is the version.
 const MAGICS: [u32; 6] = [
@@ -19,10 +22,12 @@ const NAME: usize = 64;
 /// A size in a tag that means a block, and one packed.
 const BLOCK: u16 = 63;
 const PACKED: u16 = 62;
+/// The most bytes of a value that is read; the longest are the general registers.
+const VALUE: u64 = 1 << 16;
 
 /// Whether a file is a state file, by its first bytes.
-pub(super) fn recognises(file: &[u8]) -> bool {
-    let magic = file.first_chunk().map(|word| u32::from_le_bytes(*word));
+pub(super) fn recognises(file: Look<'_>) -> bool {
+    let magic = file.array(0).map(u32::from_le_bytes);
     magic.is_some_and(|magic| MAGICS.contains(&magic))
 }
 
@@ -37,19 +42,19 @@ pub(super) struct Groups {
 
 /// A tag and the place of its value.
 pub(super) struct Tag<'a> {
-    pub(super) name: &'a [u8],
+    pub(super) name: Cow<'a, [u8]>,
     pub(super) indices: Vec<u32>,
     /// File offset and bytes of the value as it lies in the file.
     pub(super) offset: u64,
     pub(super) bytes: u64,
     /// Whether the value is a block of packed bytes.
     pub(super) packed: bool,
-    file: &'a [u8],
+    file: Look<'a>,
 }
 
 impl Groups {
     /// Reads the list of groups.
-    pub(super) fn read(file: &[u8]) -> Result<Self, Malformed> {
+    pub(super) fn read(file: Look<'_>) -> Result<Self, Malformed> {
         let mut at = Cursor::new(file, 0);
         let magic = at.le32("the magic")?;
         at.le32("the version")?;
@@ -78,7 +83,7 @@ impl Groups {
     /// Shows the tags of the group `name` in their order; none when there is no such group.
     pub(super) fn tags<'a>(
         &self,
-        file: &'a [u8],
+        file: Look<'a>,
         name: &str,
         mut visit: impl FnMut(Tag<'a>),
     ) -> Result<(), Malformed> {
@@ -92,7 +97,7 @@ impl Groups {
                 .unwrap_or(usize::MAX)
                 .min(at.left());
             let cut = (whole as u64) < tag.bytes;
-            at.take(whole, "a value")?;
+            at.pass(whole, "a value")?;
             visit(tag);
             if cut {
                 break;
@@ -102,7 +107,7 @@ impl Groups {
     }
 
     /// Takes a tag up to its value; `None` at the end of its group.
-    fn tag<'a>(&self, file: &'a [u8], at: &mut Cursor<'a>) -> Result<Option<Tag<'a>>, Malformed> {
+    fn tag<'a>(&self, file: Look<'a>, at: &mut Cursor<'a>) -> Result<Option<Tag<'a>>, Malformed> {
         let word = at.le16("a tag")?;
         if word == 0 {
             return Ok(None);
@@ -124,7 +129,7 @@ impl Groups {
             bytes = word()?;
             word()?; // unpacked
             let padding = at.le16("a block's padding")?;
-            at.take(usize::from(padding), "a block's padding")?;
+            at.pass(usize::from(padding), "a block's padding")?;
         }
         Ok(Some(Tag {
             name,
@@ -139,13 +144,12 @@ impl Groups {
 
 impl<'a> Tag<'a> {
     /// The value, when it is not packed and all there.
-    pub(super) fn value(&self) -> Option<&'a [u8]> {
-        if self.packed {
+    pub(super) fn value(&self) -> Option<Cow<'a, [u8]>> {
+        if self.packed || self.bytes > VALUE {
             return None;
         }
         let from = usize::try_from(self.offset).ok()?;
-        let to = from.checked_add(usize::try_from(self.bytes).ok()?)?;
-        self.file.get(from..to)
+        self.file.get(from, usize::try_from(self.bytes).ok()?)
     }
 
     /// The value as a little-endian number of at most eight bytes.

@@ -7,18 +7,23 @@
 //!
 //! Sources: RFC 1951, RFC 1952; the idea is that of zlib's `examples/zran.c`.
 
+use std::io::BufRead;
+
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::{
-    TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
+    TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY,
+    TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
 };
 use miniz_oxide::inflate::core::{BlockBoundaryState, DecompressorOxide, decompress};
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use osier_memory::Codec;
 
 use super::packed::{BLOCK_MAX, Block, Decoder};
+use crate::cursor::Cursor;
+use crate::data::{Data, Reader};
 use crate::kept::Kept;
-use crate::map::Map;
+use crate::look::Look;
 
 pub(super) const MAGIC: &[u8] = b"\x1f\x8b\x08";
 /// The last byte is the version: raise it with every change to the layout.
@@ -49,21 +54,21 @@ struct Point {
 /// Decodes stretches, with the kept index behind.
 pub(super) struct Points {
     table: Vec<Point>,
-    kept: Map,
+    kept: Data,
     /// Offset of the windows in the kept index.
-    windows: usize,
+    windows: u64,
 }
 
-/// The stretches of the file mapped as `map`, from the index kept at `place`, which is made when it
+/// The stretches of a file, from the index kept at `place`, which is made when it
 /// is not there. `None` when the file is not one that an index serves, or the index cannot be kept.
 pub(super) fn blocks(
-    map: &Map,
+    data: &Data,
     place: &Kept,
     progress: &mut dyn FnMut(u64),
 ) -> Option<(Vec<Block>, Points)> {
-    let mut known = place.load(KEPT).and_then(read);
+    let mut known = place.open(KEPT).and_then(read);
     if known.is_none() {
-        let (points, windows) = index(map.bytes(), progress)?;
+        let (points, windows) = index(data, progress)?;
         let table: Vec<u8> = points.iter().flat_map(encode).collect();
         let saved = place.save(KEPT, |out| {
             out.write_all(&(points.len() as u64).to_le_bytes())?;
@@ -71,7 +76,7 @@ pub(super) fn blocks(
             out.write_all(&windows)
         });
         saved.ok()?;
-        known = place.load(KEPT).and_then(read);
+        known = place.open(KEPT).and_then(read);
     }
     let points = known?;
     let blocks = points.table.iter().map(|point| point.block).collect();
@@ -106,32 +111,25 @@ impl Points {
         if len == 0 {
             return Some(Vec::new());
         }
-        let start = self.windows.checked_add(usize::try_from(offset).ok()?)?;
-        let end = start.checked_add(usize::try_from(len).ok()?)?;
-        let deflated = self.kept.bytes().get(start..end)?;
-        decompress_to_vec_with_limit(deflated, WINDOW).ok()
+        let start = self.windows.checked_add(offset)?;
+        let len = usize::try_from(len).ok().filter(|len| *len <= 2 * WINDOW)?;
+        let deflated = self.kept.read(start, len).ok()?;
+        decompress_to_vec_with_limit(&deflated, WINDOW).ok()
     }
 }
 
 /// Reads a kept index.
-fn read(kept: Map) -> Option<Points> {
-    let mut rest = kept.bytes();
-    let mut word = || -> Option<u64> {
-        let (word, tail) = rest.split_first_chunk()?;
-        rest = tail;
-        Some(u64::from_le_bytes(*word))
-    };
-    let count = usize::try_from(word()?).ok()?;
-    let table = rest.get(..count.checked_mul(8 * WORDS)?)?;
+fn read(kept: Data) -> Option<Points> {
+    const COUNT: usize = 8;
+    let count = u64::from_le_bytes(kept.look().array(0)?);
+    let bytes = usize::try_from(count).ok()?.checked_mul(8 * WORDS)?;
+    let table = kept.look().get(COUNT, bytes)?;
     let points = table
         .chunks_exact(8 * WORDS)
         .map(decode)
         .collect::<Option<_>>()?;
-    let windows = kept
-        .bytes()
-        .len()
-        .checked_sub(rest.len())?
-        .checked_add(table.len())?;
+    let windows = COUNT.checked_add(table.len())? as u64;
+    drop(table);
     Some(Points {
         table: points,
         kept,
@@ -183,35 +181,43 @@ fn decode(bytes: &[u8]) -> Option<Point> {
     })
 }
 
-/// Decodes `file` once and returns its points and their windows; `None` when it is damaged, when
+/// Decodes a file once and returns its points and their windows; `None` when it is damaged, when
 /// something follows its members, or when a stretch between boundaries is too long.
-fn index(file: &[u8], progress: &mut dyn FnMut(u64)) -> Option<(Vec<Point>, Vec<u8>)> {
+fn index(data: &Data, progress: &mut dyn FnMut(u64)) -> Option<(Vec<Point>, Vec<u8>)> {
     let mut points = Vec::new();
     let mut windows = Vec::new();
     let mut at = 0;
     let mut start = 0;
-    while at < file.len() {
-        at = at.checked_add(header_bytes(file.get(at..)?)?)?;
-        at = member(file, at, &mut start, &mut points, &mut windows, progress)?;
+    while at < data.len() {
+        let header = header_bytes(data.look(), usize::try_from(at).ok()?)?;
+        let packed = data.reader(at.checked_add(header as u64)?);
+        at = member(
+            data,
+            packed,
+            &mut start,
+            &mut points,
+            &mut windows,
+            progress,
+        )?;
     }
     Some((points, windows))
 }
 
-/// Decodes one member, whose data starts at `at`; returns the offset behind its trailer.
+/// Decodes one member, whose data is `packed`; returns the offset behind its trailer.
 fn member(
-    file: &[u8],
-    mut at: usize,
+    data: &Data,
+    mut packed: Reader,
     start: &mut u64,
     points: &mut Vec<Point>,
     windows: &mut Vec<u8>,
     progress: &mut dyn FnMut(u64),
-) -> Option<usize> {
+) -> Option<u64> {
     let first = *start;
-    let begin = |start: u64, at: usize| Point {
+    let begin = |start: u64, at: u64| Point {
         block: Block {
             start,
             len: 0,
-            at: at as u64,
+            at,
             packed: 0,
         },
         bits: 0,
@@ -224,12 +230,16 @@ fn member(
     let mut out_at = 0;
     let mut whole = crc32fast::Hasher::new();
     let mut part = crc32fast::Hasher::new();
-    let mut point = begin(*start, at);
+    let mut point = begin(*start, packed.offset());
     loop {
-        let flags = TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
-        let (status, read, written) =
-            decompress(&mut state, file.get(at..)?, &mut buffer, out_at, flags);
-        at = at.checked_add(read)?;
+        let here = packed.offset();
+        let input = packed.fill_buf().ok()?;
+        let more = here.checked_add(input.len() as u64)? < data.len();
+        let flags =
+            TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY | if more { TINFL_FLAG_HAS_MORE_INPUT } else { 0 };
+        let (status, read, written) = decompress(&mut state, input, &mut buffer, out_at, flags);
+        packed.consume(read);
+        let at = packed.offset();
         let end = out_at.checked_add(written)?;
         let bytes = buffer.get(out_at..end)?;
         whole.update(bytes);
@@ -242,19 +252,19 @@ fn member(
         }
         let done = match status {
             TINFLStatus::BlockBoundary => false,
-            TINFLStatus::HasMoreOutput => continue,
+            TINFLStatus::HasMoreOutput | TINFLStatus::NeedsMoreInput => continue,
             TINFLStatus::Done => true,
             _ => return None,
         };
         if !done && point.block.len < SPAN {
             continue;
         }
-        point.block.packed = (at as u64).checked_sub(point.block.at)?;
+        point.block.packed = at.checked_sub(point.block.at)?;
         point.crc = std::mem::take(&mut part).finalize();
         if point.block.len > 0 {
             points.push(point);
         }
-        progress(at as u64);
+        progress(at);
         if done {
             break;
         }
@@ -267,11 +277,10 @@ fn member(
         point.window = (windows.len() as u64, deflated.len() as u64);
         windows.extend(deflated);
     }
-    let (crc, rest) = file.get(at..)?.split_first_chunk()?;
-    let (size, _) = rest.split_first_chunk()?;
-    let right = u32::from_le_bytes(*crc) == whole.finalize()
-        && u32::from_le_bytes(*size) == start.checked_sub(first)? as u32;
-    if right { at.checked_add(8) } else { None }
+    let mut trailer = Cursor::new(data.look(), usize::try_from(packed.offset()).ok()?);
+    let right = trailer.le32("CRC32").ok()? == whole.finalize()
+        && trailer.le32("ISIZE").ok()? == start.checked_sub(first)? as u32;
+    right.then(|| trailer.at() as u64)
 }
 
 /// The last `len` bytes of output before `out_at` in the wrapping buffer.
@@ -281,31 +290,28 @@ fn window_before(buffer: &[u8], out_at: usize, len: usize) -> Vec<u8> {
     after.iter().chain(before).skip(skip).copied().collect()
 }
 
-/// Bytes of the member header that `file` starts with.
-pub(super) fn header_bytes(file: &[u8]) -> Option<usize> {
+/// Bytes of the member header at `start`.
+pub(super) fn header_bytes(file: Look<'_>, start: usize) -> Option<usize> {
     const HEADER_CRC: u8 = 2;
     const EXTRA: u8 = 4;
     const NAME: u8 = 8;
     const COMMENT: u8 = 16;
-    let flags = *file.get(3)?;
-    if !file.starts_with(MAGIC) {
+    let [flags] = file.array(start.checked_add(3)?)?;
+    if !file.has(start, MAGIC) {
         return None;
     }
-    let mut at = 10_usize;
+    let mut at = start.checked_add(10)?;
     if flags & EXTRA != 0 {
-        let len: [u8; 2] = file.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        at = at
-            .checked_add(2)?
-            .checked_add(u16::from_le_bytes(len).into())?;
+        let len = u16::from_le_bytes(file.array(at)?);
+        at = at.checked_add(2)?.checked_add(len.into())?;
     }
     for text in [NAME, COMMENT] {
         if flags & text != 0 {
-            let nul = memchr::memchr(0, file.get(at..)?)?;
-            at = at.checked_add(nul)?.checked_add(1)?;
+            at = file.find(at, b"\0").next()?.checked_add(1)?;
         }
     }
     if flags & HEADER_CRC != 0 {
         at = at.checked_add(2)?;
     }
-    Some(at)
+    at.checked_sub(start)
 }

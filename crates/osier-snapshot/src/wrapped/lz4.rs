@@ -14,6 +14,7 @@ use twox_hash::XxHash32;
 
 use super::packed::{Block, Decoder};
 use crate::kept::Kept;
+use crate::look::Look;
 
 pub(super) const MAGIC: &[u8] = b"\x04\x22\x4d\x18";
 /// What `lz4 -l` writes: blocks without an end mark, up to the end or the next magic.
@@ -44,14 +45,15 @@ struct Header {
 }
 
 impl Header {
-    fn read(file: &[u8]) -> Option<Self> {
-        let flags = *file.get(4)?;
+    /// The header at `start`.
+    fn read(file: Look<'_>, start: usize) -> Option<Self> {
+        let [flags, sizes] = file.array(start.checked_add(4)?)?;
         let [independent, block_sums, sized, content_sum, dictionary] =
             [0x20, 0x10, 0x08, 0x04, 0x01].map(|bit| flags & bit != 0);
-        if !file.starts_with(MAGIC) || flags >> 6 != 1 {
+        if !file.has(start, MAGIC) || flags >> 6 != 1 {
             return None;
         }
-        let block_max = match file.get(5)? >> 4 & 7 {
+        let block_max = match sizes >> 4 & 7 {
             4 => 1_u64 << 16,
             5 => 1 << 18,
             6 => 1 << 20,
@@ -61,7 +63,7 @@ impl Header {
         let mut bytes = 7_usize; // the last is the header's checksum
         let mut total = None;
         if sized {
-            total = Some(u64::from_le_bytes(file.get(6..14)?.try_into().ok()?));
+            total = Some(u64::from_le_bytes(file.array(start.checked_add(6)?)?));
             bytes = bytes.checked_add(8)?;
         }
         if dictionary {
@@ -78,35 +80,32 @@ impl Header {
     }
 }
 
-fn word(file: &[u8], at: usize) -> Option<u32> {
-    let bytes = file.get(at..at.checked_add(4)?)?;
-    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+fn word(file: Look<'_>, at: usize) -> Option<u32> {
+    file.array(at).map(u32::from_le_bytes)
 }
 
-/// The extent of the frame that `file` starts with; `None` when its header is none.
-pub(super) fn extent(file: &[u8]) -> Option<Extent> {
-    let cut = Some(Extent {
-        bytes: file.len(),
-        whole: false,
-    });
-    if file.starts_with(LEGACY) {
-        let mut at = LEGACY.len();
+/// The extent of the frame at `start`; `None` when its header is none.
+pub(super) fn extent(file: Look<'_>, start: usize) -> Option<Extent> {
+    let upto = |end: usize, whole| {
+        let bytes = end.checked_sub(start)?;
+        Some(Extent { bytes, whole })
+    };
+    let cut = upto(file.len(), false);
+    if file.has(start, LEGACY) {
+        let mut at = start.checked_add(LEGACY.len())?;
         while let Some(packed) = word(file, at).filter(|packed| *packed <= LEGACY_MAX) {
             at = at.checked_add(4)?.checked_add(packed as usize)?;
         }
         // A rest of less than a word, or a block that goes on behind the file's end, is cut.
         return if at == file.len() || word(file, at).is_some() {
-            Some(Extent {
-                bytes: at,
-                whole: true,
-            })
+            upto(at, true)
         } else {
             cut
         };
     }
-    let header = Header::read(file)?;
+    let header = Header::read(file, start)?;
     let sum = if header.block_sums { 4 } else { 0 };
-    let mut at = header.bytes;
+    let mut at = start.checked_add(header.bytes)?;
     loop {
         let Some(size) = word(file, at) else {
             return cut;
@@ -122,10 +121,7 @@ pub(super) fn extent(file: &[u8]) -> Option<Extent> {
     if at > file.len() {
         return cut;
     }
-    Some(Extent {
-        bytes: at,
-        whole: true,
-    })
+    upto(at, true)
 }
 
 /// Decodes blocks.
@@ -157,7 +153,7 @@ struct Found {
 /// not tell its size, when there is nowhere to keep what a pass over them finds out, or when that pass
 /// finds a checksum wrong.
 pub(super) fn blocks(
-    file: &[u8],
+    file: Look<'_>,
     place: Option<&Kept>,
     progress: &mut dyn FnMut(u64),
 ) -> Option<(Vec<Block>, Blocks)> {
@@ -169,7 +165,7 @@ pub(super) fn blocks(
     if !contents.is_empty() {
         let place = place?;
         let known = place.load(KEPT).and_then(|kept| {
-            let (words, rest) = kept.bytes().as_chunks();
+            let (words, rest) = kept.as_chunks();
             let crcs: Vec<u32> = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
             (crcs.len() == how.len() && rest.is_empty()).then_some(crcs)
         });
@@ -191,7 +187,7 @@ pub(super) fn blocks(
     Some((blocks, Blocks { how }))
 }
 
-fn find(file: &[u8]) -> Option<Found> {
+fn find(file: Look<'_>) -> Option<Found> {
     let mut found = Found {
         blocks: Vec::new(),
         how: Vec::new(),
@@ -200,12 +196,11 @@ fn find(file: &[u8]) -> Option<Found> {
     let mut base = 0_usize;
     let mut start = 0_u64;
     while base < file.len() {
-        let rest = file.get(base..)?;
-        if let Some(skip) = super::zstd::skippable(rest) {
+        if let Some(skip) = super::zstd::skippable(file, base) {
             base = base.checked_add(usize::try_from(skip).ok()?)?;
             continue;
         }
-        let header = Header::read(rest)?;
+        let header = Header::read(file, base)?;
         if !header.independent {
             return None;
         }
@@ -256,7 +251,7 @@ fn find(file: &[u8]) -> Option<Found> {
 
 /// Decodes all blocks and holds the frames' content checksums against them; the CRC-32 of each.
 fn verify(
-    file: &[u8],
+    file: Look<'_>,
     blocks: &[Block],
     how: &[How],
     contents: &[(usize, usize, u32)],
@@ -267,8 +262,8 @@ fn verify(
     let mut content = XxHash32::with_seed(0);
     for (number, (block, how)) in (0_usize..).zip(blocks.iter().zip(how)) {
         let at = usize::try_from(block.at).ok()?;
-        let packed = file.get(at..at.checked_add(usize::try_from(block.packed).ok()?)?)?;
-        let bytes = decode(how, block, packed)?;
+        let packed = file.get(at, usize::try_from(block.packed).ok()?)?;
+        let bytes = decode(how, block, &packed)?;
         crcs.push(crc32fast::hash(&bytes));
         if contents.peek().is_some_and(|(first, ..)| *first == number) {
             content = XxHash32::with_seed(0);

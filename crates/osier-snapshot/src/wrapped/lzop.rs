@@ -7,9 +7,10 @@
 //!
 //! Source: lzop 1.04's `src/lzop.c` and `src/c_ansi.ch` (`read_header`, `x_decompress`).
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use super::member::{Doubt, Member};
+use crate::data::{self, Data};
 
 /// The first bytes of a file.
 pub(super) const MAGIC: &[u8] = b"\x89LZO\0\r\n\x1a\n";
@@ -27,8 +28,9 @@ const HEADER_CRC32: u32 = 0x1000;
 const BLOCK: u32 = 64 << 20;
 
 /// Decodes one block after another.
-pub(super) struct Reader<'a> {
-    packed: &'a [u8],
+pub(super) struct Reader {
+    data: Data,
+    packed: data::Reader,
     /// The header's flags; `None` before the header, which is read with the first block.
     flags: Option<u32>,
     block: Vec<u8>,
@@ -40,10 +42,12 @@ pub(super) struct Reader<'a> {
     doubtful: Vec<u64>,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) const fn new(packed: &'a [u8]) -> Self {
+impl Reader {
+    /// Decodes the file at `at` of `data`.
+    pub(super) fn new(data: &Data, at: u64) -> Self {
         Self {
-            packed,
+            data: data.clone(),
+            packed: data.reader(at),
             flags: None,
             block: Vec::new(),
             given: 0,
@@ -69,7 +73,7 @@ impl<'a> Reader<'a> {
         if self.bytes::<9>()? != MAGIC {
             return Err(bad("an lzop header"));
         }
-        let start = self.packed;
+        let start = self.packed.offset();
         let version = u16::from_be_bytes(self.bytes()?);
         self.bytes::<2>()?; // the library's version
         if version >= LEVEL {
@@ -92,8 +96,9 @@ impl<'a> Reader<'a> {
         }
         let [name] = self.bytes()?;
         self.pass(name.into())?;
-        let bytes = start.len().saturating_sub(self.packed.len());
-        let header = start.get(..bytes).unwrap_or_default();
+        let bytes = self.packed.offset().saturating_sub(start);
+        let header = self.data.look().some(start as usize, bytes as usize);
+        let header = header.into_owned();
         let sum = Some(self.word()?);
         let sums = if flags & HEADER_CRC32 == 0 {
             Sums {
@@ -106,7 +111,7 @@ impl<'a> Reader<'a> {
                 crc32: sum,
             }
         };
-        if !sums.fit(header) {
+        if !sums.fit(&header) {
             return Err(bad("an lzop header that its checksum stands for"));
         }
         if flags & EXTRA != 0 {
@@ -117,12 +122,11 @@ impl<'a> Reader<'a> {
     }
 
     fn pass(&mut self, bytes: u64) -> io::Result<()> {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        self.packed = self
-            .packed
-            .get(bytes..)
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
-        Ok(())
+        let to = self.packed.offset().saturating_add(bytes);
+        if to > self.data.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.packed.seek(SeekFrom::Start(to)).map(drop)
     }
 
     /// The checksums that the header's flags announce: Adler-32, CRC-32.
@@ -156,24 +160,26 @@ impl<'a> Reader<'a> {
         if packed < len {
             stored = self.sums([ADLER32_PACKED, CRC32_PACKED])?;
         }
-        let (source, rest) = self
-            .packed
-            .split_at_checked(packed as usize)
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
-        self.packed = rest;
+        let left = self.data.len().saturating_sub(self.packed.offset());
+        if u64::from(packed) > left {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut source = vec![0; packed as usize];
+        self.packed.read_exact(&mut source)?;
+        let fits = stored.fit(&source);
         if packed == len {
-            self.block = source.to_vec();
+            self.block = source;
         } else {
             // LZO makes at most 255 bytes of one.
             if len / 256 > packed {
                 return Err(bad("a block that its bytes can make"));
             }
             self.block.resize(len as usize, 0);
-            if lzo::decompress_into(source, &mut self.block) != Ok(len as usize) {
+            if lzo::decompress_into(&source, &mut self.block) != Ok(len as usize) {
                 return Err(bad("a block of LZO1X"));
             }
         }
-        if !stored.fit(source) || !plain.fit(&self.block) {
+        if !fits || !plain.fit(&self.block) {
             self.doubtful.push(self.blocks);
         }
         self.blocks = self.blocks.saturating_add(1);
@@ -182,7 +188,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl Read for Reader<'_> {
+impl Read for Reader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while self.given >= self.block.len() {
             if self.ended {
@@ -203,9 +209,9 @@ impl Read for Reader<'_> {
     }
 }
 
-impl<'a> Member<'a> for Reader<'a> {
-    fn rest(&self) -> &'a [u8] {
-        self.packed
+impl Member for Reader {
+    fn offset(&self) -> u64 {
+        self.packed.offset()
     }
 
     fn check(&mut self) -> Result<(), Doubt> {

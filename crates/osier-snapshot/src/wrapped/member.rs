@@ -10,11 +10,12 @@ use flate2::bufread::DeflateDecoder;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::{Wrapping, gzip, lz4, lzop, xz};
+use crate::data::{Data, Reader};
 
 /// One member, which gives its unpacked bytes and then nothing more.
-pub(super) trait Member<'a>: Read {
-    /// What of the file was not used: after the end, what is behind the member.
-    fn rest(&self) -> &'a [u8];
+pub(super) trait Member: Read {
+    /// The file offset of what was not used: after the end, of what is behind the member.
+    fn offset(&self) -> u64;
 
     /// After the end: whether the member is whole, and has the bytes that its checksums stand for.
     ///
@@ -33,43 +34,42 @@ pub(super) enum Doubt {
     Length(String),
 }
 
-/// The member that `file` starts with.
+/// The member at `at` of `data`.
 ///
 /// # Errors
 ///
 /// Its header is none.
-pub(super) fn start<'a>(
-    wrapping: Wrapping,
-    file: &'a [u8],
-) -> io::Result<Box<dyn Member<'a> + 'a>> {
+pub(super) fn start(wrapping: Wrapping, data: &Data, at: u64) -> io::Result<Box<dyn Member>> {
     let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
     Ok(match wrapping {
         Wrapping::Gzip => {
-            let header = gzip::header_bytes(file).ok_or_else(cut)?;
-            let data = file.get(header..).ok_or_else(cut)?;
-            Box::new(Deflated::new(data, Sum::Crc32(crc32fast::Hasher::new())))
+            let header = gzip::header_bytes(data.look(), at as usize).ok_or_else(cut)?;
+            let sum = Sum::Crc32(crc32fast::Hasher::new());
+            let start = at.saturating_add(header as u64);
+            Box::new(Deflated::new(data, start, sum).ok_or_else(cut)?)
         }
         Wrapping::Zlib => {
-            let data = file.get(2..).ok_or_else(cut)?;
-            Box::new(Deflated::new(data, Sum::Adler32(adler2::Adler32::new())))
+            let sum = Sum::Adler32(adler2::Adler32::new());
+            Box::new(Deflated::new(data, at.saturating_add(2), sum).ok_or_else(cut)?)
         }
-        Wrapping::Xz => Box::new(Xz(xz::decoder(file)?)),
-        Wrapping::Bzip2 => Box::new(Bzip2(bzip2::bufread::BzDecoder::new(file))),
+        Wrapping::Xz => Box::new(Xz(xz::decoder(data.reader(at))?)),
+        Wrapping::Bzip2 => Box::new(Bzip2(bzip2::bufread::BzDecoder::new(data.reader(at)))),
         Wrapping::Zstd => Box::new(Zstd {
-            frame: StreamingDecoder::new(file).map_err(io::Error::other)?,
+            frame: StreamingDecoder::new(data.reader(at)).map_err(io::Error::other)?,
             len: 0,
         }),
-        Wrapping::Lz4 => Box::new(Lz4::new(file)?),
-        Wrapping::Lzop => Box::new(lzop::Reader::new(file)),
+        Wrapping::Lz4 => Box::new(Lz4::new(data, at)?),
+        Wrapping::Lzop => Box::new(lzop::Reader::new(data, at)),
         Wrapping::Tar => return Err(io::ErrorKind::Unsupported.into()),
     })
 }
 
 /// Deflated bytes, behind gzip's header or zlib's.
-struct Deflated<'a> {
-    inflate: DeflateDecoder<&'a [u8]>,
-    /// What is behind the trailer, once that was passed.
-    behind: Option<&'a [u8]>,
+struct Deflated {
+    data: Data,
+    inflate: DeflateDecoder<Reader>,
+    /// The offset of what is behind the trailer, once that was passed.
+    behind: Option<u64>,
     sum: Sum,
     len: u64,
 }
@@ -79,18 +79,28 @@ enum Sum {
     Adler32(adler2::Adler32),
 }
 
-impl<'a> Deflated<'a> {
-    fn new(data: &'a [u8], sum: Sum) -> Self {
-        Self {
-            inflate: DeflateDecoder::new(data),
+impl Deflated {
+    /// `None` when the file ends before `at`.
+    fn new(data: &Data, at: u64, sum: Sum) -> Option<Self> {
+        (at <= data.len()).then(|| Self {
+            data: data.clone(),
+            inflate: DeflateDecoder::new(data.reader(at)),
             behind: None,
             sum,
             len: 0,
-        }
+        })
+    }
+
+    /// The next word of the trailer, of four bytes.
+    fn word(&mut self) -> Result<[u8; 4], Doubt> {
+        let at = self.offset();
+        let word = self.data.look().array(at as usize);
+        self.behind = word.and_then(|_| at.checked_add(4)).or(self.behind);
+        word.ok_or_else(|| Doubt::Length("it ends before its checksum".to_owned()))
     }
 }
 
-impl Read for Deflated<'_> {
+impl Read for Deflated {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.inflate.read(buf)?;
         let bytes = buf.get(..n).unwrap_or_default();
@@ -103,34 +113,26 @@ impl Read for Deflated<'_> {
     }
 }
 
-impl<'a> Member<'a> for Deflated<'a> {
-    fn rest(&self) -> &'a [u8] {
-        self.behind.unwrap_or(self.inflate.get_ref())
+impl Member for Deflated {
+    fn offset(&self) -> u64 {
+        self.behind.unwrap_or(self.inflate.get_ref().offset())
     }
 
     fn check(&mut self) -> Result<(), Doubt> {
-        let rest = *self.inflate.get_ref();
-        let cut = || Doubt::Length("it ends before its checksum".to_owned());
+        let wanted = self.word()?;
         let (name, sum, wanted) = match &self.sum {
             Sum::Crc32(crc) => {
-                let (wanted, rest) = rest.split_first_chunk().ok_or_else(cut)?;
-                let (size, rest) = rest.split_first_chunk().ok_or_else(cut)?;
-                self.behind = Some(rest);
-                let size = u32::from_le_bytes(*size);
+                let sum = crc.clone().finalize();
+                let size = u32::from_le_bytes(self.word()?);
                 if size != self.len as u32 {
                     return Err(Doubt::Length(format!(
                         "it should hold {size} bytes (modulo 4 GiB) and holds {}",
                         self.len
                     )));
                 }
-                let wanted = u32::from_le_bytes(*wanted);
-                ("CRC-32", crc.clone().finalize(), wanted)
+                ("CRC-32", sum, u32::from_le_bytes(wanted))
             }
-            Sum::Adler32(adler) => {
-                let (wanted, rest) = rest.split_first_chunk().ok_or_else(cut)?;
-                self.behind = Some(rest);
-                ("Adler-32", adler.checksum(), u32::from_be_bytes(*wanted))
-            }
+            Sum::Adler32(adler) => ("Adler-32", adler.checksum(), u32::from_be_bytes(wanted)),
         };
         differs(name, sum, wanted)
     }
@@ -146,17 +148,17 @@ fn differs(name: &str, sum: u32, wanted: u32) -> Result<(), Doubt> {
 }
 
 /// liblzma compares the check of each block, the sizes and the index.
-struct Xz<'a>(liblzma::bufread::XzDecoder<&'a [u8]>);
+struct Xz(liblzma::bufread::XzDecoder<Reader>);
 
-impl Read for Xz<'_> {
+impl Read for Xz {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.read(buf)
     }
 }
 
-impl<'a> Member<'a> for Xz<'a> {
-    fn rest(&self) -> &'a [u8] {
-        self.0.get_ref()
+impl Member for Xz {
+    fn offset(&self) -> u64 {
+        self.0.get_ref().offset()
     }
 
     fn check(&mut self) -> Result<(), Doubt> {
@@ -165,17 +167,17 @@ impl<'a> Member<'a> for Xz<'a> {
 }
 
 /// The decoder compares the CRC of each block and of the stream.
-struct Bzip2<'a>(bzip2::bufread::BzDecoder<&'a [u8]>);
+struct Bzip2(bzip2::bufread::BzDecoder<Reader>);
 
-impl Read for Bzip2<'_> {
+impl Read for Bzip2 {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.read(buf)
     }
 }
 
-impl<'a> Member<'a> for Bzip2<'a> {
-    fn rest(&self) -> &'a [u8] {
-        self.0.get_ref()
+impl Member for Bzip2 {
+    fn offset(&self) -> u64 {
+        self.0.get_ref().offset()
     }
 
     fn check(&mut self) -> Result<(), Doubt> {
@@ -183,12 +185,12 @@ impl<'a> Member<'a> for Bzip2<'a> {
     }
 }
 
-struct Zstd<'a> {
-    frame: StreamingDecoder<&'a [u8], FrameDecoder>,
+struct Zstd {
+    frame: StreamingDecoder<Reader, FrameDecoder>,
     len: u64,
 }
 
-impl Read for Zstd<'_> {
+impl Read for Zstd {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.frame.read(buf)?;
         self.len = self.len.saturating_add(n as u64);
@@ -196,9 +198,9 @@ impl Read for Zstd<'_> {
     }
 }
 
-impl<'a> Member<'a> for Zstd<'a> {
-    fn rest(&self) -> &'a [u8] {
-        self.frame.get_ref()
+impl Member for Zstd {
+    fn offset(&self) -> u64 {
+        self.frame.get_ref().offset()
     }
 
     fn check(&mut self) -> Result<(), Doubt> {
@@ -225,29 +227,26 @@ pub(super) fn zstd_checksum(frame: &FrameDecoder) -> Result<(), Doubt> {
 }
 
 /// A frame, whose end was found by the headers of its blocks.
-struct Lz4<'a> {
-    frame: lz4_flex::frame::FrameDecoder<&'a [u8]>,
-    file: &'a [u8],
-    /// Bytes of the frame.
-    bytes: usize,
+struct Lz4 {
+    frame: lz4_flex::frame::FrameDecoder<Reader>,
     doubt: Option<Doubt>,
 }
 
-impl<'a> Lz4<'a> {
-    fn new(file: &'a [u8]) -> io::Result<Self> {
-        let extent = lz4::extent(file).ok_or(io::ErrorKind::InvalidData)?;
-        let frame = file.get(..extent.bytes).unwrap_or(file);
+impl Lz4 {
+    fn new(data: &Data, at: u64) -> io::Result<Self> {
+        let extent = lz4::extent(data.look(), at as usize).ok_or(io::ErrorKind::InvalidData)?;
+        let bytes = (extent.bytes as u64).min(data.len().saturating_sub(at));
+        let frame = data.part(0, at.saturating_add(bytes));
+        let frame = frame.ok_or(io::ErrorKind::InvalidData)?;
         let cut = || Doubt::Length("it ends before its end mark".to_owned());
         Ok(Self {
-            frame: lz4_flex::frame::FrameDecoder::new(frame),
-            file,
-            bytes: frame.len(),
+            frame: lz4_flex::frame::FrameDecoder::new(frame.reader(at)),
             doubt: (!extent.whole).then(cut),
         })
     }
 }
 
-impl Read for Lz4<'_> {
+impl Read for Lz4 {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         use lz4_flex::frame::Error;
         self.frame.read(buf).or_else(|error| {
@@ -267,10 +266,9 @@ impl Read for Lz4<'_> {
     }
 }
 
-impl<'a> Member<'a> for Lz4<'a> {
-    fn rest(&self) -> &'a [u8] {
-        let read = self.bytes.saturating_sub(self.frame.get_ref().len());
-        self.file.get(read..).unwrap_or_default()
+impl Member for Lz4 {
+    fn offset(&self) -> u64 {
+        self.frame.get_ref().offset()
     }
 
     fn check(&mut self) -> Result<(), Doubt> {

@@ -20,9 +20,10 @@ use std::path::Path;
 
 use crate::anomaly::Anomaly;
 use crate::cache::PageCache;
+use crate::data::Data;
 use crate::error::OpenError;
 use crate::kept::Kept;
-use crate::map::Map;
+use crate::look::Look;
 use crate::open::OpenOptions;
 use crate::panda;
 
@@ -33,6 +34,8 @@ pub(crate) use unpack::Unpacker;
 const DEPTH: usize = 8;
 /// Frames without content before the first with some that are passed over.
 const SKIPPED: usize = 1 << 16;
+/// Bytes of a tar's blocks.
+const TAR: usize = 512;
 
 /// A wrapping around a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,26 +52,28 @@ pub(crate) enum Wrapping {
 
 impl Wrapping {
     /// The wrapping of a file, by its first bytes.
-    fn of(file: &[u8]) -> Option<Self> {
+    fn of(data: &Data) -> Option<Self> {
         // Frames without content may stand first: pzstd and seekable formats write such.
-        let mut rest = file;
+        let file = data.look();
+        let mut at = 0_usize;
         for _ in 0..SKIPPED {
-            let skip = zstd::skippable(rest).and_then(|skip| usize::try_from(skip).ok());
-            match skip.and_then(|skip| rest.get(skip..)) {
-                Some(behind) => rest = behind,
+            let skip = zstd::skippable(file, at).and_then(|skip| usize::try_from(skip).ok());
+            let behind = skip.and_then(|skip| at.checked_add(skip));
+            match behind.filter(|behind| *behind <= file.len()) {
+                Some(behind) => at = behind,
                 None => break,
             }
         }
-        match Self::by_magic(rest) {
+        match Self::by_magic(file, at) {
             Some(wrapping) => Some(wrapping),
-            None if rest.len() < file.len() => None,
-            None if panda::is_tar(file) => Some(Self::Tar),
-            None => zlib::recognises(file).then_some(Self::Zlib),
+            None if at > 0 => None,
+            None if panda::is_tar(&file.some(0, TAR)) => Some(Self::Tar),
+            None => zlib::recognises(data).then_some(Self::Zlib),
         }
     }
 
-    /// The compression whose magic `file` starts with.
-    fn by_magic(file: &[u8]) -> Option<Self> {
+    /// The compression whose magic lies at `at`.
+    fn by_magic(file: Look<'_>, at: usize) -> Option<Self> {
         const MAGICS: [(&[u8], Wrapping); 6] = [
             (gzip::MAGIC, Wrapping::Gzip),
             (xz::MAGIC, Wrapping::Xz),
@@ -78,9 +83,9 @@ impl Wrapping {
             (lzop::MAGIC, Wrapping::Lzop),
         ];
         let mut magics = MAGICS.iter();
-        match magics.find(|(magic, _)| file.starts_with(magic)) {
+        match magics.find(|(magic, _)| file.has(at, magic)) {
             Some((_, wrapping)) => Some(*wrapping),
-            None => is_bzip2(file).then_some(Self::Bzip2),
+            None => is_bzip2(&file.some(at, 10)).then_some(Self::Bzip2),
         }
     }
 
@@ -125,7 +130,7 @@ pub(crate) struct Unwrapped {
 /// The bytes inside.
 pub(crate) enum Inside {
     /// As a file: the file itself, a part of it, or what it was unpacked to.
-    File(Map),
+    File(Data),
     /// Raw memory, read in place.
     Raw(Box<Packed>),
 }
@@ -148,15 +153,15 @@ pub(crate) enum Head {
 /// format that is not read, which its first bytes tell before the rest is unpacked.
 pub(crate) fn unwrap(
     path: &Path,
-    map: Map,
+    data: Data,
     options: &OpenOptions,
-    look: impl Fn(&Map) -> Head,
+    look: impl Fn(&Data) -> Head,
 ) -> Result<Unwrapped, OpenError> {
-    let mut map = map;
+    let mut data = data;
     let mut facts: Vec<(&'static str, String)> = Vec::new();
     let mut anomalies = Vec::new();
     let mut names = Vec::new();
-    while let Some(wrapping) = Wrapping::of(map.bytes()).filter(|_| !panda::is_archive(&map)) {
+    while let Some(wrapping) = Wrapping::of(&data).filter(|_| !panda::is_archive(&data)) {
         names.push(wrapping.name());
         if names.len() > DEPTH {
             return Err(OpenError::NotASnapshot {
@@ -167,15 +172,15 @@ pub(crate) fn unwrap(
         }
         facts.push(("wrapped in", wrapping.name().to_owned()));
         if wrapping == Wrapping::Tar {
-            map = unpack::only_member(path, &map)?;
+            data = unpack::only_member(path, &data)?;
             continue;
         }
-        let head = unpack::head(path, &map, wrapping, options)?;
-        if Wrapping::of(head.bytes()).is_none() {
+        let head = unpack::head(path, &data, wrapping, options)?;
+        if Wrapping::of(&head).is_none() {
             match look(&head) {
                 Head::Known => {}
                 Head::Raw => {
-                    if let Some(packed) = in_place(path, &map, wrapping, options) {
+                    if let Some(packed) = in_place(path, &data, wrapping, options) {
                         facts.push(("read", "in place, block by block".to_owned()));
                         return Ok(Unwrapped {
                             inside: Inside::Raw(Box::new(packed)),
@@ -194,7 +199,7 @@ pub(crate) fn unwrap(
                 }
             }
         }
-        let (unpacked, odd) = unpack::to_scratch(path, &map, wrapping, options)?;
+        let (unpacked, odd) = unpack::to_scratch(path, &data, wrapping, options)?;
         facts.push((
             "unpacked",
             format!("{} bytes to a scratch file", unpacked.len()),
@@ -204,10 +209,10 @@ pub(crate) fn unwrap(
             facts.push(("padding", padding));
         }
         anomalies.extend(odd.anomalies);
-        map = unpacked;
+        data = unpacked;
     }
     Ok(Unwrapped {
-        inside: Inside::File(map),
+        inside: Inside::File(data),
         facts,
         anomalies,
     })
@@ -215,21 +220,21 @@ pub(crate) fn unwrap(
 
 /// Random access to a compressed file; `None` when its compression has no parts for that, or when
 /// what it takes cannot be kept.
-fn in_place(path: &Path, map: &Map, wrapping: Wrapping, options: &OpenOptions) -> Option<Packed> {
-    let file = map.bytes();
-    let kept = |extension| Kept::of(options.index_dir.as_deref()?, path, map, extension);
-    let mut progress = |done| options.progress.tell("indexing", done, map.len());
+fn in_place(path: &Path, data: &Data, wrapping: Wrapping, options: &OpenOptions) -> Option<Packed> {
+    let file = data.look();
+    let kept = |extension| Kept::of(options.index_dir.as_deref()?, path, data, extension);
+    let mut progress = |done| options.progress.tell("indexing", done, data.len());
     let (blocks, decoder): (Vec<packed::Block>, Box<dyn packed::Decoder>) = match wrapping {
         Wrapping::Xz => xz::blocks(file).map(|(blocks, xz)| (blocks, Box::new(xz) as _)),
         Wrapping::Zstd => zstd::blocks(file).map(|(blocks, zstd)| (blocks, Box::new(zstd) as _)),
         Wrapping::Lz4 => lz4::blocks(file, kept("ol4").as_ref(), &mut progress)
             .map(|(blocks, lz4)| (blocks, Box::new(lz4) as _)),
-        Wrapping::Gzip => gzip::blocks(map, &kept("ogz")?, &mut progress)
+        Wrapping::Gzip => gzip::blocks(data, &kept("ogz")?, &mut progress)
             .map(|(blocks, points)| (blocks, Box::new(points) as _)),
         Wrapping::Zlib | Wrapping::Lzop | Wrapping::Bzip2 | Wrapping::Tar => None,
     }?;
     Packed::new(
-        map.clone(),
+        data.clone(),
         blocks,
         decoder,
         PageCache::new(options.cache_bytes),

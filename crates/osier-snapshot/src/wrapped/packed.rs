@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use osier_memory::{Cause, Chunk, Codec};
 
 use crate::cache::PageCache;
-use crate::map::Map;
+use crate::data::Data;
 
 /// The most bytes that one block may unpack to. A file of larger ones is unpacked to a scratch
 /// file instead: every page that is read would cost a whole block.
 pub(super) const BLOCK_MAX: u64 = 8 << 20;
+
+/// The most bytes that one block may take in the file: none that is worth reading has as many.
+const PACKED_MAX: u64 = 2 * BLOCK_MAX;
 
 /// A stretch that decodes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub(super) trait Decoder: Send + Sync {
 
 /// A compressed file, its blocks, and a bounded cache of decoded ones.
 pub(crate) struct Packed {
-    map: Map,
+    data: Data,
     /// Sorted and adjacent by `start`; none is empty.
     blocks: Vec<Block>,
     decoder: Box<dyn Decoder>,
@@ -48,22 +51,23 @@ pub(crate) struct Packed {
 impl Packed {
     /// `None` when the blocks do not lie one behind the other, or one of them is too large.
     pub(super) fn new(
-        map: Map,
+        data: Data,
         blocks: Vec<Block>,
         decoder: Box<dyn Decoder>,
         cache: PageCache,
     ) -> Option<Self> {
         let mut next = 0_u64;
         for block in &blocks {
-            let in_file = block.at.checked_add(block.packed)? <= map.len();
-            if block.start != next || block.len == 0 || block.len > BLOCK_MAX || !in_file {
+            let in_file = block.at.checked_add(block.packed)? <= data.len();
+            let small = block.len <= BLOCK_MAX && block.packed <= PACKED_MAX;
+            if block.start != next || block.len == 0 || !small || !in_file {
                 return None;
             }
             next = next.checked_add(block.len)?;
         }
         let damaged = blocks.iter().map(|_| AtomicBool::new(false)).collect();
         Some(Self {
-            map,
+            data,
             blocks,
             decoder,
             cache,
@@ -93,11 +97,9 @@ impl Packed {
             return Err(damage);
         }
         let page = self.cache.get_or_decode(number as u64, || {
-            usize::try_from(block.at)
-                .ok()
-                .zip(usize::try_from(block.packed).ok())
-                .and_then(|(at, len)| self.map.bytes().get(at..at.checked_add(len)?))
-                .and_then(|packed| self.decoder.decode(number, block, packed))
+            let packed = self.data.read(block.at, block.packed as usize)?;
+            self.decoder
+                .decode(number, block, &packed)
                 .filter(|bytes| bytes.len() as u64 == block.len)
                 .map(Arc::from)
                 .ok_or_else(|| {

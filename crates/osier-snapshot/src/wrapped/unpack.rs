@@ -1,14 +1,15 @@
 //! Unpacking: one member after another, to a file that goes with the snapshot, or a tar's one file
 //! where it lies.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 
 use super::member::{self, Doubt, Member};
-use super::{Wrapping, lz4, zstd};
+use super::{TAR, Wrapping, lz4, zstd};
 use crate::anomaly::Anomaly;
+use crate::data::{Data, Reader};
 use crate::error::{OpenError, io_error};
-use crate::map::Map;
+use crate::look::Look;
 use crate::open::OpenOptions;
 use crate::scratch;
 
@@ -16,39 +17,37 @@ use crate::scratch;
 const HEAD: u64 = 64 << 10;
 /// Bytes unpacked at once.
 const STEP: usize = 1 << 20;
-/// Bytes of a tar's blocks.
-const TAR: u64 = 512;
 /// Anomalies of one file that are told; the others are counted.
 const TOLD: usize = 8;
 
 /// What a compressed file unpacks to, as one stream. It does not fail: where the packed data is
 /// damaged it ends, and [`into_anomalies`](Self::into_anomalies) says so.
-pub(crate) struct Unpacker<'a> {
+pub(crate) struct Unpacker {
     wrapping: Wrapping,
-    file: &'a [u8],
-    /// What comes after the members that were read.
-    rest: &'a [u8],
-    member: Option<Box<dyn Member<'a> + 'a>>,
+    data: Data,
+    /// The file offset of what comes after the members that were read.
+    at: u64,
+    member: Option<Box<dyn Member>>,
     /// Members begun, and the file offset of the one that is being read.
     number: u64,
-    begun: usize,
+    begun: u64,
     /// Bytes given out, and those of them before the member that is being read.
     done: u64,
     before: u64,
     /// Zeros behind the members.
-    padding: usize,
+    padding: u64,
     anomalies: Vec<String>,
     /// Anomalies past those that are told.
     more: u64,
 }
 
-impl<'a> Unpacker<'a> {
-    /// Unpacks `file`.
-    pub(crate) fn new(wrapping: Wrapping, file: &'a [u8]) -> Self {
+impl Unpacker {
+    /// Unpacks `data`.
+    pub(crate) fn new(wrapping: Wrapping, data: Data) -> Self {
         Self {
             wrapping,
-            file,
-            rest: file,
+            data,
+            at: 0,
             member: None,
             number: 0,
             begun: 0,
@@ -62,11 +61,8 @@ impl<'a> Unpacker<'a> {
 
     /// Bytes of the file that have been read.
     pub(crate) fn offset(&self) -> u64 {
-        let rest = self
-            .member
-            .as_ref()
-            .map_or(self.rest, |member| member.rest());
-        self.file.len().saturating_sub(rest.len()) as u64
+        let member = self.member.as_ref();
+        member.map_or(self.at, |member| member.offset())
     }
 
     /// What contradicts the file's checksums and lengths, or was not read.
@@ -97,42 +93,43 @@ impl<'a> Unpacker<'a> {
         );
         self.say(anomaly);
         self.member = None;
-        self.rest = &[];
+        self.at = self.data.len();
     }
 
     /// Begins the next member; `false` at the end.
     fn next(&mut self) -> bool {
-        while let Some(skip) = self.wrapping.skippable(self.rest) {
-            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-            let Some(rest) = self.rest.get(skip..) else {
+        while let Some(skip) = self.wrapping.skippable(self.data.look(), self.at as usize) {
+            let behind = self.at.checked_add(skip);
+            let Some(behind) = behind.filter(|behind| *behind <= self.data.len()) else {
                 self.end("a skippable frame is cut short");
                 return false;
             };
-            self.rest = rest;
+            self.at = behind;
         }
-        let zeros = self.rest.iter().take_while(|byte| **byte == 0).count();
-        let behind = self.rest.get(zeros..).unwrap_or_default();
-        if behind.is_empty() {
+        let zeros = zeros(self.data.reader(self.at));
+        self.begun = self.at.saturating_add(zeros);
+        if self.begun >= self.data.len() {
             self.padding = zeros;
             return false;
         }
-        self.begun = self.file.len().saturating_sub(behind.len());
-        if !self.wrapping.starts(behind) || (self.number > 0 && self.wrapping == Wrapping::Zlib) {
+        let begun = self.begun;
+        let starts = self.wrapping.starts(self.data.look(), begun as usize);
+        if !starts || (self.number > 0 && self.wrapping == Wrapping::Zlib) {
             let anomaly = format!(
                 "{} bytes from file offset {:#x} on are behind the {} data and none of it: they are \
                  not read",
-                behind.len(),
-                self.begun,
+                self.data.len().saturating_sub(begun),
+                begun,
                 self.wrapping.name()
             );
             self.say(anomaly);
-            self.rest = &[];
+            self.at = self.data.len();
             return false;
         }
         self.number = self.number.saturating_add(1);
         self.before = self.done;
-        self.rest = behind;
-        match member::start(self.wrapping, behind) {
+        self.at = begun;
+        match member::start(self.wrapping, &self.data, begun) {
             Ok(member) => self.member = Some(member),
             Err(error) => self.end(&error.to_string()),
         }
@@ -145,7 +142,7 @@ impl<'a> Unpacker<'a> {
             return;
         };
         let checked = member.check();
-        self.rest = member.rest();
+        self.at = member.offset();
         match checked {
             Ok(()) => {}
             Err(Doubt::Length(why)) => self.end(&why),
@@ -166,11 +163,11 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-impl Read for Unpacker<'_> {
+impl Read for Unpacker {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while !buf.is_empty() {
             let Some(member) = &mut self.member else {
-                if self.rest.is_empty() || !self.next() {
+                if self.at >= self.data.len() || !self.next() {
                     break;
                 }
                 continue;
@@ -200,27 +197,44 @@ impl Wrapping {
         }
     }
 
-    /// The length of the frame without content that `file` starts with.
-    fn skippable(self, file: &[u8]) -> Option<u64> {
+    /// The length of the frame without content at `at`.
+    fn skippable(self, file: Look<'_>, at: usize) -> Option<u64> {
         match self {
-            Self::Zstd | Self::Lz4 => zstd::skippable(file),
+            Self::Zstd | Self::Lz4 => zstd::skippable(file, at),
             _ => None,
         }
     }
 
-    /// Whether a member of this compression starts `file`.
-    fn starts(self, file: &[u8]) -> bool {
-        Self::by_magic(file) == Some(self)
-            || (self == Self::Lz4 && file.starts_with(lz4::LEGACY))
+    /// Whether a member of this compression lies at `at`.
+    fn starts(self, file: Look<'_>, at: usize) -> bool {
+        Self::by_magic(file, at) == Some(self)
+            || (self == Self::Lz4 && file.has(at, lz4::LEGACY))
             || self == Self::Zlib
     }
+}
+
+/// How many zeros come first.
+fn zeros(mut rest: Reader) -> u64 {
+    let mut zeros = 0_u64;
+    while let Ok(bytes) = rest.fill_buf() {
+        let (len, count) = (
+            bytes.len(),
+            bytes.iter().take_while(|byte| **byte == 0).count(),
+        );
+        zeros = zeros.saturating_add(count as u64);
+        if count < len || len == 0 {
+            break;
+        }
+        rest.consume(len);
+    }
+    zeros
 }
 
 /// What is odd about packed data.
 pub(super) struct Odd {
     pub(super) anomalies: Vec<Anomaly>,
     /// Zeros behind it.
-    pub(super) padding: usize,
+    pub(super) padding: u64,
 }
 
 /// What `map` holds, unpacked, to a file that goes with the map; and what is odd about the packed data:
@@ -231,14 +245,14 @@ pub(super) struct Odd {
 /// Nothing could be unpacked, or more than the limit or the disk has room for.
 pub(super) fn to_scratch(
     path: &Path,
-    map: &Map,
+    data: &Data,
     wrapping: Wrapping,
     options: &OpenOptions,
-) -> Result<(Map, Odd), OpenError> {
-    let total = map.len();
+) -> Result<(Data, Odd), OpenError> {
+    let total = data.len();
     let limit = options.scratch_limit;
     let (unpacked, (written, odd)) = scratch::filled(options, |file| {
-        let mut reader = Unpacker::new(wrapping, map.bytes());
+        let mut reader = Unpacker::new(wrapping, data.clone());
         let mut buffer = vec![0; STEP];
         let mut written = 0_u64;
         loop {
@@ -296,12 +310,12 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 /// As [`to_scratch`].
 pub(super) fn head(
     path: &Path,
-    map: &Map,
+    data: &Data,
     wrapping: Wrapping,
     options: &OpenOptions,
-) -> Result<Map, OpenError> {
+) -> Result<Data, OpenError> {
     let mut head = Vec::new();
-    let mut reader = Unpacker::new(wrapping, map.bytes());
+    let mut reader = Unpacker::new(wrapping, data.clone());
     reader
         .by_ref()
         .take(HEAD)
@@ -327,14 +341,14 @@ pub(super) fn head(
 /// # Errors
 ///
 /// The tar holds no file, several, or ends inside the one.
-pub(super) fn only_member(path: &Path, map: &Map) -> Result<Map, OpenError> {
+pub(super) fn only_member(path: &Path, data: &Data) -> Result<Data, OpenError> {
     let cannot = || io_error(path, "cannot be unpacked");
     let not = |found: String| OpenError::NotASnapshot {
         path: path.to_owned(),
         found,
         way_out: "unpack it and give the snapshot in it".to_owned(),
     };
-    let mut archive = tar::Archive::new(io::Cursor::new(map.bytes()));
+    let mut archive = tar::Archive::new(data.reader(0));
     let mut found = None;
     for entry in archive.entries_with_seek().map_err(cannot())? {
         let entry = entry.map_err(cannot())?;
@@ -345,7 +359,7 @@ pub(super) fn only_member(path: &Path, map: &Map) -> Result<Map, OpenError> {
             return Err(not("a tar archive with several files".to_owned()));
         }
         let at = entry.raw_file_position();
-        found = Some(map.part(at, entry.size()).ok_or_else(|| {
+        found = Some(data.part(at, entry.size()).ok_or_else(|| {
             not(format!(
                 "a tar archive that ends inside its one file, which starts at offset {at:#x} and \
                  should have {} bytes",
@@ -353,7 +367,7 @@ pub(super) fn only_member(path: &Path, map: &Map) -> Result<Map, OpenError> {
             ))
         })?);
         // What follows a cut member cannot be looked at; what follows a whole one is padding.
-        if map.len().saturating_sub(at) < entry.size().saturating_add(TAR) {
+        if data.len().saturating_sub(at) < entry.size().saturating_add(TAR as u64) {
             break;
         }
     }

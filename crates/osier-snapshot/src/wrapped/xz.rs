@@ -3,13 +3,14 @@
 //!
 //! Source: The .xz File Format 1.2.1, sections 2 to 4.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 use osier_memory::Codec;
 
 use super::packed::{Block, Decoder};
+use crate::look::Look;
 
 pub(super) const MAGIC: &[u8] = b"\xfd7zXZ\0";
 /// Bytes of the stream header, and of the footer.
@@ -26,9 +27,9 @@ pub(super) struct Blocks {
 
 /// The blocks of the stream that `file` is; `None` when the file is not one whole stream with an
 /// index.
-pub(super) fn blocks(file: &[u8]) -> Option<(Vec<Block>, Blocks)> {
-    let header: [u8; ENDS] = file.get(..ENDS)?.try_into().ok()?;
-    let footer = file.get(file.len().checked_sub(ENDS)?..)?;
+pub(super) fn blocks(file: Look<'_>) -> Option<(Vec<Block>, Blocks)> {
+    let header: [u8; ENDS] = file.array(0)?;
+    let footer: [u8; ENDS] = file.array(file.len().checked_sub(ENDS)?)?;
     let word = |at: usize| {
         Some(u32::from_le_bytes(
             footer.get(at..at.checked_add(4)?)?.try_into().ok()?,
@@ -42,7 +43,7 @@ pub(super) fn blocks(file: &[u8]) -> Option<(Vec<Block>, Blocks)> {
     }
     let index_bytes = (word(4)? as usize).checked_add(1)?.checked_mul(4)?;
     let index_at = file.len().checked_sub(ENDS)?.checked_sub(index_bytes)?;
-    let index = file.get(index_at..)?.get(..index_bytes)?;
+    let index = file.get(index_at, index_bytes)?;
     let (body, crc) = index.split_at_checked(index_bytes.checked_sub(4)?)?;
     if crc32fast::hash(body) != u32::from_le_bytes(crc.try_into().ok()?) {
         return None;
@@ -104,7 +105,7 @@ impl Decoder for Blocks {
 }
 
 /// A decoder of the one stream that `file` starts with.
-pub(super) fn decoder(file: &[u8]) -> io::Result<XzDecoder<&[u8]>> {
+pub(super) fn decoder<R: BufRead>(file: R) -> io::Result<XzDecoder<R>> {
     let stream = Stream::new_stream_decoder(MEMORY, 0)?;
     Ok(XzDecoder::new_stream(file, stream))
 }

@@ -10,6 +10,7 @@ use ruzstd::decoding::StreamingDecoder;
 
 use super::member::zstd_checksum;
 use super::packed::{Block, Decoder};
+use crate::look::Look;
 
 pub(super) const MAGIC: &[u8] = b"\x28\xb5\x2f\xfd";
 /// The first byte of a skippable frame's magic is any of sixteen.
@@ -20,15 +21,14 @@ pub(super) struct Frames;
 
 /// The frames of `file`, found by their headers and those of their blocks; `None` when one of them
 /// does not tell its size.
-pub(super) fn blocks(file: &[u8]) -> Option<(Vec<Block>, Frames)> {
+pub(super) fn blocks(file: Look<'_>) -> Option<(Vec<Block>, Frames)> {
     let mut blocks = Vec::new();
     let mut start = 0_u64;
     let mut at = 0_usize;
     while at < file.len() {
-        let rest = file.get(at..)?;
-        let (packed, len) = match skippable(rest) {
+        let (packed, len) = match skippable(file, at) {
             Some(packed) => (packed, 0),
-            None => frame(rest)?,
+            None => frame(file, at)?,
         };
         if len > 0 {
             blocks.push(Block {
@@ -44,18 +44,19 @@ pub(super) fn blocks(file: &[u8]) -> Option<(Vec<Block>, Frames)> {
     (at == file.len()).then_some((blocks, Frames))
 }
 
-/// The packed and unpacked length of the frame that `file` starts with.
-fn frame(file: &[u8]) -> Option<(u64, u64)> {
-    if !file.starts_with(MAGIC) {
+/// The packed and unpacked length of the frame at `start`.
+fn frame(file: Look<'_>, start: usize) -> Option<(u64, u64)> {
+    if !file.has(start, MAGIC) {
         return None;
     }
-    let descriptor = *file.get(4)?;
+    let [descriptor] = file.array(start.checked_add(4)?)?;
     let single = descriptor & 0x20 != 0;
     let dictionary = match descriptor & 3 {
         3 => 4,
         bytes => usize::from(bytes),
     };
-    let mut at = 5_usize
+    let mut at = start
+        .checked_add(5)?
         .checked_add(usize::from(!single))?
         .checked_add(dictionary)?;
     let size_bytes = match descriptor >> 6 {
@@ -81,17 +82,13 @@ fn frame(file: &[u8]) -> Option<(u64, u64)> {
     if descriptor & 4 != 0 {
         at = at.checked_add(4)?; // checksum
     }
-    (at <= file.len()).then_some((at as u64, len))
+    (at <= file.len()).then_some((at.checked_sub(start)? as u64, len))
 }
 
-fn le(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
-    let bytes = bytes.get(at..at.checked_add(width)?)?;
-    Some(
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |value, byte| value << 8 | u64::from(*byte)),
-    )
+fn le(file: Look<'_>, at: usize, width: usize) -> Option<u64> {
+    let bytes = file.get(at, width)?;
+    let fold = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+    Some(bytes.iter().rev().fold(0, fold))
 }
 
 impl Decoder for Frames {
@@ -112,10 +109,10 @@ impl Decoder for Frames {
     }
 }
 
-/// The whole length of the skippable frame that `head` starts with. They are LZ4's too.
-pub(super) fn skippable(head: &[u8]) -> Option<u64> {
-    if le(head, 0, 4)? & 0xffff_fff0 != SKIPPABLE {
+/// The whole length of the skippable frame at `at`. They are LZ4's too.
+pub(super) fn skippable(file: Look<'_>, at: usize) -> Option<u64> {
+    if u64::from(u32::from_le_bytes(file.array(at)?)) & 0xffff_fff0 != SKIPPABLE {
         return None;
     }
-    le(head, 4, 4)?.checked_add(8)
+    u64::from(u32::from_le_bytes(file.array(at.checked_add(4)?)?)).checked_add(8)
 }

@@ -1,6 +1,7 @@
 //! Memory to pack, and what a packed snapshot of it must hold.
 
 use std::fs;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -24,6 +25,95 @@ pub fn memory() -> Vec<u8> {
         }
     }
     bytes
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
+}
+
+pub fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let level = flate2::Compression::new(6);
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), level);
+    zlib.write_all(bytes).unwrap();
+    zlib.finish().unwrap()
+}
+
+pub fn xz(bytes: &[u8], block: usize) -> Vec<u8> {
+    let stream = liblzma::stream::MtStreamBuilder::new()
+        .threads(1)
+        .preset(0)
+        .block_size(block as u64)
+        .check(liblzma::stream::Check::Crc32)
+        .encoder()
+        .unwrap();
+    let mut xz = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    xz.write_all(bytes).unwrap();
+    xz.finish().unwrap()
+}
+
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+pub fn lz4(bytes: &[u8], sized: bool) -> Vec<u8> {
+    let mut info = lz4_flex::frame::FrameInfo::new()
+        .block_mode(lz4_flex::frame::BlockMode::Independent)
+        .block_size(lz4_flex::frame::BlockSize::Max256KB);
+    if sized {
+        info = info.content_size(Some(bytes.len() as u64));
+    }
+    let mut lz4 = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+    lz4.write_all(bytes).unwrap();
+    lz4.finish().unwrap()
+}
+
+pub fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(bytes).unwrap();
+    bzip2.finish().unwrap()
+}
+
+pub fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o600);
+        tar.append_data(&mut header, name, *bytes).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// What `lz4 -l` writes.
+pub fn legacy_lz4(bytes: &[u8]) -> Vec<u8> {
+    let mut file = b"\x02\x21\x4c\x18".to_vec();
+    for block in bytes.chunks(8 * MIB) {
+        let packed = lz4_flex::block::compress(block);
+        file.extend((packed.len() as u32).to_le_bytes());
+        file.extend(packed);
+    }
+    file
+}
+
+/// An lzop file of stored blocks with the checksums that lzop writes: Adler-32 of what is unpacked.
+pub fn lzop(bytes: &[u8]) -> Vec<u8> {
+    let mut header = vec![0x10, 0x40, 0x20, 0xa0, 0x09, 0x40, 1, 5];
+    header.extend(1_u32.to_be_bytes()); // the flags
+    header.extend([0; 12]);
+    header.push(0); // no name
+    let mut file = b"\x89LZO\0\r\n\x1a\n".to_vec();
+    file.extend(&header);
+    file.extend(adler2::adler32_slice(&header).to_be_bytes());
+    for block in bytes.chunks(256 << 10) {
+        file.extend((block.len() as u32).to_be_bytes());
+        file.extend((block.len() as u32).to_be_bytes());
+        file.extend(adler2::adler32_slice(block).to_be_bytes());
+        file.extend(block);
+    }
+    file.extend([0; 4]);
+    file
 }
 
 /// Some pages as read one by one in an order of no order, then all of them as swept.

@@ -1,0 +1,383 @@
+//! The bytes of a file, copied out of it as they are asked for.
+//!
+//! | who asks | how |
+//! |---|---|
+//! | guest memory, a page at a time | [`Data::read`], [`Data::read_at`]: the failure goes to who asked |
+//! | what opens a file: headers, tables, lists | [`Look`](crate::look::Look), through a window that moves along |
+//! | what goes through a file from front to back | [`Reader`] |
+//!
+//! The last two note the first place that the system could not read: whoever opens a file asks for
+//! that place at the end ([`Data::whole`]), so that no header is taken for absent that is there.
+
+use std::fs::File;
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use osier_memory::Cause;
+
+use crate::error::OpenError;
+use crate::look::Look;
+use crate::map::{Map, Reading};
+use crate::scratch::Scratch;
+
+/// Bytes of the first window, and of the smallest and largest.
+const WINDOW: usize = 4 << 10;
+const SMALL: usize = 64;
+const LARGE: usize = 256 << 10;
+/// A window of which less than this part was looked at was too large.
+const USED: usize = 16;
+/// Bytes that a [`Reader`] reads at once.
+const STEP: usize = 256 << 10;
+
+/// A file's bytes, or a part of them. Clones share the file.
+#[derive(Clone)]
+pub(crate) struct Data {
+    file: Arc<Held>,
+    start: u64,
+    len: u64,
+}
+
+struct Held {
+    file: File,
+    /// `None` where bytes are copied.
+    map: Option<Map>,
+    window: Mutex<Window>,
+    /// The first place that could not be read while the file was opened.
+    lost: OnceLock<(u64, io::Error)>,
+    /// Keeps a file for a short time alive; dropped after the rest.
+    _scratch: Option<Scratch>,
+}
+
+/// The bytes that were read last. It grows while it moves along and most of it is looked at, as in a
+/// list; it gets small where little of it is, as in headers with pages between them.
+#[derive(Default)]
+struct Window {
+    at: u64,
+    bytes: Vec<u8>,
+    /// How many bytes were looked at in it.
+    used: usize,
+}
+
+impl Data {
+    /// The bytes of the file at `path`.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Self::held(File::open(path)?, Reading::Copy, None)
+    }
+
+    /// As [`open`](Self::open), with guest memory read so.
+    pub(crate) fn open_for(path: &Path, reading: Reading) -> io::Result<Self> {
+        Self::held(File::open(path)?, reading, None)
+    }
+
+    /// The bytes of a file that goes with its last data.
+    pub(crate) fn of_scratch(file: File, scratch: Scratch) -> io::Result<Self> {
+        Self::held(file, Reading::Copy, Some(scratch))
+    }
+
+    fn held(file: File, reading: Reading, scratch: Option<Scratch>) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        let room = usize::try_from(len).map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "larger than this machine's address space",
+            )
+        })?;
+        let map = match reading {
+            Reading::Map if room > 0 => Some(Map::of(&file, room)?),
+            _ => None,
+        };
+        Ok(Self {
+            file: Arc::new(Held {
+                file,
+                map,
+                window: Mutex::default(),
+                lost: OnceLock::new(),
+                _scratch: scratch,
+            }),
+            start: 0,
+            len,
+        })
+    }
+
+    /// Length in bytes, as it was when the file was opened.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The bytes `[start, start + len)` as data of their own; `None` when they are not all there.
+    pub(crate) fn part(&self, start: u64, len: u64) -> Option<Self> {
+        if start.checked_add(len)? > self.len {
+            return None;
+        }
+        Some(Self {
+            file: self.file.clone(),
+            start: self.start.checked_add(start)?,
+            len,
+        })
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file.file
+    }
+
+    /// The bytes where they are mapped; `None` where they are copied.
+    pub(crate) fn mapped(&self) -> Option<&[u8]> {
+        let start = usize::try_from(self.start).ok()?;
+        let end = start.checked_add(usize::try_from(self.len).ok()?)?;
+        self.file.map.as_ref()?.bytes().get(start..end)
+    }
+
+    /// Copies bytes from `offset` on into `buf`; all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// The system's; [`io::ErrorKind::UnexpectedEof`] where the file ends before the last of them.
+    pub(crate) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        match self.read_some(offset, buf)? {
+            n if n == buf.len() => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// Copies bytes from `offset` on into `buf`, up to the end of what the file holds by now; returns
+    /// how many there were.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when it could not read even the first byte.
+    pub(crate) fn read_some(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        use std::os::unix::fs::FileExt as _;
+        #[cfg(windows)]
+        use std::os::windows::fs::FileExt as _;
+        let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let len = left.min(buf.len());
+        let mut done = 0_usize;
+        while let Some(rest) = buf.get_mut(done..len).filter(|rest| !rest.is_empty()) {
+            let at = self.start.saturating_add(offset);
+            let at = at.saturating_add(done as u64);
+            #[cfg(unix)]
+            let read = self.file.file.read_at(rest, at);
+            #[cfg(windows)]
+            let read = self.file.file.seek_read(rest, at);
+            match read {
+                Ok(0) => break,
+                Ok(n) => done = done.saturating_add(n),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break, // whoever asks for the rest is told
+            }
+        }
+        Ok(done)
+    }
+
+    /// The `len` bytes of guest memory, packed or not, at `offset`. The caller knows `len` to be no
+    /// more than a page, or a unit of compression, takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::FileShort`] past the end of the file, [`Cause::ReadFailed`] where the system says so.
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, Cause> {
+        let end = offset.checked_add(len as u64);
+        if end.is_none_or(|end| end > self.len) {
+            return Err(Cause::FileShort { offset });
+        }
+        let mut bytes = vec![0; len];
+        self.read_at(offset, &mut bytes)
+            .map_err(|error| cause(&error, offset))?;
+        Ok(bytes)
+    }
+
+    /// A look at the bytes, for whoever opens the file.
+    pub(crate) fn look(&self) -> Look<'_> {
+        Look::File(self)
+    }
+
+    /// Copies the bytes at `offset` into `buf`, through the window; all of them or none. What could
+    /// not be read although the file should have it is noted.
+    pub(crate) fn peek(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
+        let end = offset.checked_add(buf.len() as u64)?;
+        if end > self.len {
+            return None;
+        }
+        if buf.is_empty() {
+            return Some(());
+        }
+        let mut window = self.file.window.lock();
+        let window = match &mut window {
+            Ok(window) => window,
+            Err(poisoned) => poisoned.get_mut(),
+        };
+        let at = self.start.saturating_add(offset);
+        if window.copy(at, buf).is_some() {
+            return Some(());
+        }
+        let size = window.next(at);
+        if buf.len() < size {
+            (window.at, window.used) = (at, 0);
+            window.bytes.resize(size, 0);
+            let read = self.read_some(offset, &mut window.bytes);
+            window.bytes.truncate(read.unwrap_or(0));
+            if window.copy(at, buf).is_some() {
+                return Some(());
+            }
+        }
+        // What is asked for may be readable where the window is not.
+        let read = self.read_at(offset, buf);
+        read.map_err(|error| self.note(offset, error)).ok()
+    }
+
+    /// Notes that the bytes at `offset` could not be read.
+    fn note(&self, offset: u64, error: io::Error) {
+        let error = if error.kind() == io::ErrorKind::UnexpectedEof {
+            let text = "the file became shorter while it was read";
+            io::Error::new(io::ErrorKind::UnexpectedEof, text)
+        } else {
+            error
+        };
+        let at = self.start.saturating_add(offset);
+        let _ = self.file.lost.set((at, error)); // the first counts
+    }
+
+    /// Whether something that was looked at could not be read.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.file.lost.get().is_some()
+    }
+
+    /// Makes sure that all could be read that was looked at, of the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Read`] of the first place that could not.
+    pub(crate) fn whole(&self, path: &Path) -> Result<(), OpenError> {
+        match self.file.lost.get() {
+            None => Ok(()),
+            Some((offset, error)) => Err(OpenError::Read {
+                path: path.to_owned(),
+                offset: *offset,
+                source: io::Error::new(error.kind(), error.to_string()),
+            }),
+        }
+    }
+
+    /// The bytes from `at` on, to be read from front to back.
+    pub(crate) fn reader(&self, at: u64) -> Reader {
+        Reader {
+            data: self.clone(),
+            at,
+            bytes: Vec::new(),
+            used: 0,
+        }
+    }
+}
+
+/// Why guest memory at `offset` could not be read.
+pub(crate) fn cause(error: &io::Error, offset: u64) -> Cause {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Cause::FileShort { offset },
+        _ => Cause::ReadFailed { offset },
+    }
+}
+
+impl Window {
+    /// The size of the next window, which starts at `at`.
+    fn next(&self, at: u64) -> usize {
+        let held = self.bytes.len();
+        let ended = self.at.saturating_add(held as u64);
+        if held == 0 {
+            WINDOW
+        } else if self.used < held / USED {
+            SMALL.max(held / 2)
+        } else if at.checked_sub(ended).is_some_and(|gap| gap <= held as u64) {
+            held.saturating_mul(2).min(LARGE)
+        } else {
+            held.min(WINDOW)
+        }
+    }
+
+    /// Copies the bytes at `at` of the file into `buf` when the window has them all.
+    fn copy(&mut self, at: u64, buf: &mut [u8]) -> Option<()> {
+        let from = usize::try_from(at.checked_sub(self.at)?).ok()?;
+        let bytes = self.bytes.get(from..from.checked_add(buf.len())?)?;
+        buf.copy_from_slice(bytes);
+        self.used = self.used.saturating_add(buf.len());
+        Some(())
+    }
+}
+
+/// Reads a file from front to back. A place that cannot be read is noted, and an error.
+pub(crate) struct Reader {
+    data: Data,
+    /// The offset of the first of `bytes`.
+    at: u64,
+    bytes: Vec<u8>,
+    /// How many of `bytes` have been given out.
+    used: usize,
+}
+
+impl Reader {
+    /// The offset of the next byte.
+    pub(crate) fn offset(&self) -> u64 {
+        self.at.saturating_add(self.used as u64)
+    }
+}
+
+impl BufRead for Reader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.used >= self.bytes.len() {
+            self.at = self.offset();
+            self.used = 0;
+            let left = self.data.len().saturating_sub(self.at);
+            let len = usize::try_from(left).unwrap_or(STEP).min(STEP);
+            self.bytes.resize(len, 0);
+            let read = self.data.read_some(self.at, &mut self.bytes);
+            self.bytes.truncate(*read.as_ref().unwrap_or(&0));
+            let failed = match read {
+                Ok(0) if len > 0 => io::ErrorKind::UnexpectedEof.into(),
+                Ok(_) => return Ok(&self.bytes),
+                Err(error) => error,
+            };
+            let kind = failed.kind();
+            self.data.note(self.at, failed);
+            return Err(kind.into());
+        }
+        Ok(self.bytes.get(self.used..).unwrap_or_default())
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.used = self.used.saturating_add(amount).min(self.bytes.len());
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let held = self.fill_buf()?;
+        let n = held.len().min(buf.len());
+        if let (Some(to), Some(from)) = (buf.get_mut(..n), held.get(..n)) {
+            to.copy_from_slice(from);
+        }
+        self.consume(n);
+        Ok(n)
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.offset().checked_add_signed(by),
+            SeekFrom::End(by) => self.data.len().checked_add_signed(by),
+        };
+        let at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        match at.checked_sub(self.at).map(usize::try_from) {
+            Some(Ok(used)) if used <= self.bytes.len() => self.used = used,
+            _ => {
+                self.bytes.clear();
+                (self.at, self.used) = (at, 0);
+            }
+        }
+        Ok(at)
+    }
+}
