@@ -481,7 +481,7 @@ pub(crate) struct RunArgs {
     /// The most that the rows of one snapshot may take in memory, in MiB, or as 512K, 1G
     #[arg(long, value_name = "MIB", default_value = "256", value_parser = mib)]
     pub(crate) memory_limit: u64,
-    /// Tell snapshots apart by all their bytes, not by size and time
+    /// Tell snapshots apart by all their bytes, not by size, time and a sample
     #[arg(long)]
     pub(crate) hash: bool,
     /// Throw away what an interrupted run left in DIR

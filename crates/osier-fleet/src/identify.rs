@@ -5,11 +5,10 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use osier::format::{escape_bytes, hex};
 use osier::osier_profile::Profile;
-use osier::osier_snapshot::{Format, OpenError};
+use osier::osier_snapshot::{Format, Identity, OpenError};
 use osier::{Error, Last, Located, ProfileSource, Shared, open_snapshot};
 use rayon::ThreadPool;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
@@ -154,8 +153,8 @@ fn look(input: &Input, shared: &Shared, roots: &[Last], asking: &Asking) -> (Fac
     (facts, looked.unwrap_or_else(Look::Failed))
 }
 
-/// What tells snapshots apart: 16 hexadecimal digits made of the file's size and time, or with
-/// `hash` 32 made of all its bytes.
+/// What tells snapshots apart: 16 hexadecimal digits made of the file's size, time and sampled pages, or
+/// with `hash` 32 made of all its bytes. A copy that keeps its time is the same snapshot.
 fn id(file: &Path, hash: bool) -> io::Result<String> {
     let mut digest = Sha256::new();
     if hash {
@@ -169,11 +168,9 @@ fn id(file: &Path, hash: bool) -> io::Result<String> {
             digest.update(piece.get(..count).unwrap_or_default());
         }
     } else {
-        let meta = fs::metadata(file)?;
-        let time = meta.modified()?.duration_since(UNIX_EPOCH);
-        let nanoseconds = time.unwrap_or_default().as_nanos();
-        digest.update(meta.len().to_le_bytes());
-        digest.update(nanoseconds.to_le_bytes());
+        for word in Identity::of(file)?.content() {
+            digest.update(word.to_le_bytes());
+        }
     }
     let bytes = if hash { 16 } else { 8 };
     Ok(hex(digest.finalize().get(..bytes).unwrap_or_default()))

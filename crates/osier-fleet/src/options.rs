@@ -80,7 +80,8 @@ pub struct Asking {
     pub time_limit: Option<Duration>,
     /// The most bytes that the rows of one snapshot may take in memory.
     pub memory_limit: usize,
-    /// Make the id of a snapshot of all its bytes instead of its size and time.
+    /// Make the id of a snapshot of all its bytes instead of its size, time and a
+    /// sample of them.
     pub hash: bool,
     /// Called before each snapshot is read.
     pub probe: Option<Probe>,

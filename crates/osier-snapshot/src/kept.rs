@@ -2,7 +2,7 @@
 //! snapshot's file as it stands now.
 //!
 //! A kept file starts with eight bytes of magic (the last is the version of what follows), then the
-//! snapshot file's length, modification time (ns), inode, and a CRC-32 over sampled pages, eight
+//! words of the snapshot file's [`Identity`], eight
 //! bytes each, little-endian. Then comes what is kept, and its CRC-32, eight bytes again. One that does
 //! not fit, or whose bytes are not what the CRC-32 stands for, is ignored and written anew; it is
 //! written under a temporary name and renamed.
@@ -15,17 +15,14 @@ use std::io::{self, BufRead, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use osier_memory::PAGE_BYTES;
-
 use crate::data::Data;
+use crate::identity::Identity;
 use crate::scratch;
 
-/// Bytes before what is kept: the magic and four words of identity. A multiple of eight.
-const HEADER: usize = 40;
+/// Bytes before what is kept: the magic and six words of identity. A multiple of eight.
+const HEADER: usize = 56;
 /// Bytes behind it.
 const TRAILER: usize = 8;
-/// Pages sampled before the last.
-const STEPS: u64 = 15;
 /// What a kept file's name may end with.
 const EXTENSIONS: [&str; 3] = ["osx", "ogz", "ol4"];
 /// The most kept files in a folder.
@@ -38,32 +35,22 @@ const LEFT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The place of a kept file, and what ties it to its snapshot.
 pub(crate) struct Kept {
     file: PathBuf,
-    identity: [u64; 4],
+    snapshot: Data,
+    identity: Identity,
 }
 
 impl Kept {
     /// The place `NAME-HASH.EXTENSION` in `dir` for the snapshot at `path`, whose bytes are `data`; `None`
     /// when the file does not tell when it was written.
     pub(crate) fn of(dir: &Path, path: &Path, data: &Data, extension: &str) -> Option<Self> {
-        let metadata = data.file().metadata().ok()?;
-        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
-        let identity = [
-            data.len(),
-            u64::try_from(modified.as_nanos()).ok()?,
-            inode,
-            u64::from(sample(data)?),
-        ];
         let whole = std::path::absolute(path).ok()?;
         let hash = crc32fast::hash(whole.as_os_str().as_encoded_bytes());
         let mut name = path.file_name()?.to_owned();
         name.push(format!("-{hash:08x}.{extension}"));
         Some(Self {
             file: dir.join(name),
-            identity,
+            snapshot: data.clone(),
+            identity: Identity::of_data(data).ok()?,
         })
     }
 
@@ -110,12 +97,16 @@ impl Kept {
     ///
     /// # Errors
     ///
-    /// The system's; nothing is then left behind.
+    /// The system's; or the snapshot was written to since it was opened, and what was found out may be
+    /// of neither state. Nothing is then left behind.
     pub(crate) fn save(
         &self,
         magic: [u8; 8],
         body: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
+        if Identity::of_data(&self.snapshot)? != self.identity {
+            return Err(io::Error::other("the snapshot was written to meanwhile"));
+        }
         let dir = self.file.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(dir)?;
         let (temporary, file) = scratch::create(dir, "index")?;
@@ -141,7 +132,7 @@ impl Kept {
     }
 
     fn header(&self, magic: [u8; 8]) -> Vec<u8> {
-        let words = self.identity.iter().flat_map(|word| word.to_le_bytes());
+        let words = self.identity.words().into_iter().flat_map(u64::to_le_bytes);
         magic.iter().copied().chain(words).collect()
     }
 }
@@ -199,23 +190,6 @@ fn prune(dir: &Path, new: &Path, files: usize, bytes: u64) {
             let _ = fs::remove_file(path);
         }
     }
-}
-
-/// A CRC-32 over the first and last page and some between.
-fn sample(data: &Data) -> Option<u32> {
-    let last = data.len().saturating_sub(PAGE_BYTES);
-    let mut crc = crc32fast::Hasher::new();
-    let mut page = [0; PAGE_BYTES as usize];
-    let len = usize::try_from(data.len().min(PAGE_BYTES)).ok()?;
-    let page = page.get_mut(..len)?;
-    for step in 0..STEPS {
-        let offset = (last / STEPS).saturating_mul(step);
-        data.read_at(offset, page).ok()?;
-        crc.update(page);
-    }
-    data.read_at(last, page).ok()?;
-    crc.update(page);
-    Some(crc.finalize())
 }
 
 #[cfg(test)]

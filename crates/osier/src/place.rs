@@ -1,8 +1,8 @@
 //! Where the kernel was found the last time this snapshot was opened.
 //!
 //! A raw dump says nothing of its kernel's place, and looking for it costs the more the larger the
-//! dump is. The table root is kept in the cache, with an identity made of the file's path, size, time
-//! and inode; it is tried first, and believed only when it is confirmed like any other.
+//! dump is. The table root is kept in the cache, with the file's path and [`Identity`]; it is tried
+//! first, and believed only when it is confirmed like any other.
 //!
 //! Kept roots have a bound: each stands in one of [`SLOTS`] files, which its identity chooses, and takes
 //! the place of the one that stood there.
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use osier_memory::PhysAddr;
 use osier_profile::OsKind;
+use osier_snapshot::Identity;
 
 use crate::located::Last;
 
@@ -82,12 +83,9 @@ impl Place {
 
 impl Slot {
     fn of(file: &Path, cache: &Path) -> Option<Self> {
-        let meta = fs::metadata(file).ok()?;
         let mut hasher = DefaultHasher::new();
         std::path::absolute(file).ok()?.hash(&mut hasher);
-        (meta.len(), meta.modified().ok()?).hash(&mut hasher);
-        #[cfg(unix)]
-        std::os::unix::fs::MetadataExt::ino(&meta).hash(&mut hasher);
+        Identity::of(file).ok()?.hash(&mut hasher);
         let hash = hasher.finish();
         Some(Self {
             file: cache.join("places").join(format!("{:03x}", hash % SLOTS)),

@@ -21,7 +21,7 @@ use crate::kept::Kept;
 
 /// The last byte is the version: raise it with every change to this file's layout or to what the
 /// pass makes of a stream.
-const MAGIC: [u8; 8] = *b"OSIERSX\x05";
+const MAGIC: [u8; 8] = *b"OSIERSX\x06";
 /// Where a stream's index lies.
 pub(crate) struct Place {
     kept: Kept,

@@ -27,7 +27,7 @@ use crate::look::Look;
 
 pub(super) const MAGIC: &[u8] = b"\x1f\x8b\x08";
 /// The last byte is the version: raise it with every change to the layout.
-const KEPT: [u8; 8] = *b"OSIERGZ\x02";
+const KEPT: [u8; 8] = *b"OSIERGZ\x03";
 /// Least unpacked bytes between two points.
 const SPAN: u64 = 1 << 20;
 /// Bytes of output that a block may refer back to.

@@ -24,7 +24,7 @@ const STORED: u32 = 1 << 31;
 /// The most that a block of a legacy frame packs to: `LZ4_compressBound` of 8 MiB.
 const LEGACY_MAX: u32 = (8 << 20) + (8 << 20) / 255 + 16;
 /// The last byte is the version: raise it with every change to the layout.
-const KEPT: [u8; 8] = *b"OSIERL4\x01";
+const KEPT: [u8; 8] = *b"OSIERL4\x02";
 
 /// Where a frame ends in its file.
 pub(super) struct Extent {
