@@ -89,6 +89,17 @@ pub(crate) struct SnapshotArgs {
     pub(crate) known: KnownArgs,
 }
 
+// Which snapshots.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct InputArgs {
+    /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'
+    #[arg(value_name = "PATH", required_unless_present = "inputs_from")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Also the paths in this file, one a line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inputs_from: Option<PathBuf>,
+}
+
 // What is known of a snapshot, or of each of several.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct KnownArgs {
@@ -388,9 +399,8 @@ pub(crate) struct DiffArgs {
 
 #[derive(Args)]
 pub(crate) struct TimelineArgs {
-    /// The snapshots
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) known: KnownArgs,
     /// The order of the series
@@ -417,9 +427,8 @@ pub(crate) enum SeriesArg {
 
 #[derive(Args)]
 pub(crate) struct CheckArgs {
-    /// The snapshots; a folder stands for the distilled ones (*.elf) in it
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) known: KnownArgs,
     /// The folder of golden rows: DIR/NAME/TABLE.jsonl for the snapshot NAME.elf
@@ -447,12 +456,8 @@ pub(crate) struct CheckArgs {
 
 #[derive(Args)]
 pub(crate) struct RunArgs {
-    /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'
-    #[arg(value_name = "PATH", required_unless_present = "inputs_from")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Also the paths in this file, one a line; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) inputs_from: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) known: KnownArgs,
     /// The tables: ps, handles, current, threads, modules, maps, pages

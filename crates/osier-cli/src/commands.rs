@@ -6,6 +6,7 @@ mod diff;
 mod distill;
 mod export;
 mod info;
+mod inputs;
 mod lists;
 mod osi_test;
 mod profile;
@@ -95,6 +96,7 @@ fn options(args: &KnownArgs) -> Options {
 fn questions(words: &[String]) -> anyhow::Result<Vec<Question>> {
     let of_word = |word: &String| {
         Question::of_word(word).ok_or_else(|| {
+            let word = osier_text::visible(word);
             let known = Question::ALL.map(Question::word).join(", ");
             Usage(format!("no question is called `{word}`; there are {known}")).into()
         })

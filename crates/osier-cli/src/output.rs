@@ -1,6 +1,5 @@
 //! Where rows go: standard output in the format that was asked for, messages to standard error.
 
-use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 #[cfg(feature = "sql")]
@@ -12,6 +11,7 @@ use osier::format::{
 use osier::osier_osi::WalkEnds;
 use osier::osier_snapshot::Anomaly;
 use osier::tables::{Cell, Row};
+use osier_text::visible_again;
 
 use crate::args::{Colour, Format, OutputArgs};
 use crate::failure::Outcome;
@@ -303,18 +303,17 @@ impl Output {
         if self.args.quiet {
             return;
         }
-        let mut text = String::new();
         let structured = matches!(self.format, Format::Jsonl | Format::Json);
         if !structured || self.args.verbose {
             for (walk, end) in ends.bad() {
-                let _ = writeln!(text, "osier: {}", describe_end(walk, end));
+                say(&describe_end(walk, end));
             }
         }
         for place in self.places.iter().take(PLACES) {
-            let _ = writeln!(text, "osier: {place}");
+            say(place);
         }
         for doubt in &self.doubts {
-            let _ = writeln!(text, "osier: {doubt}");
+            say(doubt);
         }
         if self.lost > 0 || self.bad_ends > 0 {
             let hint = if self.args.verbose || self.lost == 0 {
@@ -323,10 +322,9 @@ impl Output {
                 "; -v for places"
             };
             let (fields, lists) = (plural(self.lost, "value"), plural(self.bad_ends, "list"));
-            let _ = writeln!(
-                text,
-                "osier: incomplete: {fields} could not be read, {lists} ended badly{hint}"
-            );
+            say(&format!(
+                "incomplete: {fields} could not be read, {lists} ended badly{hint}"
+            ));
         } else if self.args.verbose && self.doubts.is_empty() {
             let closed: Vec<&str> = ends.0.iter().map(|(walk, _)| *walk).collect();
             let closed = if closed.is_empty() {
@@ -335,13 +333,18 @@ impl Output {
                 format!(" ({})", closed.join(", "))
             };
             let rows = plural(self.rows, "row");
-            let _ = writeln!(
-                text,
-                "osier: complete: {rows}, every value read, every walk closed{closed}"
-            );
+            say(&format!(
+                "complete: {rows}, every value read, every walk closed{closed}"
+            ));
         }
-        let _ = io::stderr().write_all(text.as_bytes());
     }
+}
+
+/// Writes a message to standard error, with nothing in it that cannot be seen. That it cannot be
+/// written is no failure: nobody is left to tell.
+pub(crate) fn say(message: &str) {
+    let lines: Vec<_> = message.lines().map(visible_again).collect();
+    let _ = writeln!(io::stderr(), "osier: {}", lines.join("\n"));
 }
 
 /// `1 row`, `2 rows`.

@@ -51,6 +51,7 @@ pub fn answers(
     fleet.answers(0, &mut |number, Answer { entry, rows }| {
         summary.count_all([entry.status]);
         watch(Event::Finished {
+            path: fleet.path(number),
             name: &entry.snapshot,
             status: entry.status,
             doubts: &entry.doubts,

@@ -2,7 +2,7 @@
 //! of the inputs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -83,6 +83,12 @@ impl<'a> Fleet<'a> {
     /// The snapshots, in the order of the inputs.
     pub(crate) fn subjects(&self) -> &[Subject] {
         &self.identified.subjects
+    }
+
+    /// The file of the subject of this number.
+    pub(crate) fn path(&self, number: usize) -> &Path {
+        let subject = self.subjects().get(number);
+        subject.map_or(Path::new(""), |subject| &subject.input.path)
     }
 
     /// A summary that counts no snapshot yet.

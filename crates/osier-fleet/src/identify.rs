@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use osier::format::{escape_bytes, hex};
 use osier::osier_profile::Profile;
-use osier::osier_snapshot::{Format, Identity, OpenError};
-use osier::{Error, Last, Located, ProfileSource, Shared, open_snapshot};
+use osier::osier_snapshot::Identity;
+use osier::{Last, Located, ProfileSource, Shared, open_snapshot};
 use rayon::ThreadPool;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
 
 use crate::Asking;
 use crate::deadline::Deadline;
-use crate::inputs::Input;
+use crate::inputs::{Input, is_none};
 use crate::manifest::Status;
 use osier::osier_symbols::fence::fence;
 
@@ -117,13 +117,13 @@ enum Look {
 fn look(input: &Input, shared: &Shared, roots: &[Last], asking: &Asking) -> (Facts, Look) {
     let deadline = Deadline::new(asking.time_limit);
     let mut facts = Facts::default();
-    if let Some(problem) = &input.problem {
-        return (facts, Look::Failed(problem.clone()));
+    if let Some(problem) = input.problem() {
+        return (facts, Look::Failed(problem));
     }
     let looked = fence(|| {
         let mut snapshot = match open_snapshot(&input.path, shared.options()) {
             Ok(snapshot) => snapshot,
-            Err(Error::Open(error @ OpenError::NotASnapshot { .. })) if input.path.exists() => {
+            Err(error) if is_none(&input.path, None, &error) => {
                 return Look::Other(error.to_string());
             }
             Err(error) => return Look::Failed(error.to_string()),
@@ -143,8 +143,7 @@ fn look(input: &Input, shared: &Shared, roots: &[Last], asking: &Asking) -> (Fac
         }
         match located {
             Ok(located) => Look::Kernel(Box::new(located)),
-            // Any file is raw memory to whoever looks at nothing but its length.
-            Err(error @ Error::Locate(_)) if snapshot.info.format == Format::Raw => {
+            Err(error) if is_none(&input.path, Some(snapshot.info.format), &error) => {
                 Look::Other(error.to_string())
             }
             Err(error) => Look::Failed(error.to_string()),

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use osier::format::escape_bytes;
+use osier::osier_snapshot::{Format, OpenError};
+use osier::{Error, Options, Session, open_snapshot};
 
 /// A file that may be a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,46 @@ pub struct Input {
     pub problem: Option<String>,
 }
 
+impl Input {
+    /// Why nothing can be opened there, with the path.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let problem = self.problem.as_ref()?;
+        Some(format!("{}: {problem}", osier_text::path(&self.path)))
+    }
+
+    /// Opens the snapshot and attaches. `None`: it was found in a folder, and is no snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing can be asked of it, with the file's path.
+    pub fn open(&self, options: &Options) -> Result<Option<Session>, String> {
+        if let Some(problem) = self.problem() {
+            return Err(problem);
+        }
+        let mut format = None;
+        let opened = open_snapshot(&self.path, options).and_then(|snapshot| {
+            format = Some(snapshot.info.format);
+            Session::attach(snapshot, options)
+        });
+        match opened {
+            Ok(session) => Ok(Some(session)),
+            Err(error) if !self.named && is_none(&self.path, format, &error) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Whether this error of opening the file at `path`, of that format when so much is known, says that
+/// it is no snapshot at all.
+pub(crate) fn is_none(path: &Path, format: Option<Format>, error: &Error) -> bool {
+    match error {
+        Error::Open(OpenError::NotASnapshot { .. }) => path.exists(),
+        // Any file is raw memory to whoever looks at nothing but its length.
+        Error::Locate(_) => format == Some(Format::Raw),
+        _ => false,
+    }
+}
+
 /// Finds the files: as they were named, those of a folder or a pattern sorted by name. Folders are
 /// walked to the bottom; hidden files in them are left out. What is named twice is read once.
 pub fn gather(paths: &[PathBuf]) -> Vec<Input> {
@@ -27,7 +69,7 @@ pub fn gather(paths: &[PathBuf]) -> Vec<Input> {
     for path in paths {
         match pattern(path) {
             Some(matches) if matches.is_empty() => found.push(Input {
-                problem: Some(format!("no file matches {}", osier_text::path(path))),
+                problem: Some("no file matches the pattern".to_owned()),
                 ..named(path)
             }),
             Some(matches) => matches.iter().for_each(|path| add(path, &mut found)),
@@ -80,7 +122,7 @@ fn walk(root: &Path, folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<In
         Ok(listed) => listed,
         Err(error) => {
             found.push(Input {
-                problem: Some(format!("{}: {error}", osier_text::path(folder))),
+                problem: Some(error.to_string()),
                 ..below(root, folder)
             });
             return;

@@ -1,7 +1,7 @@
 //! A whole run: ask every snapshot, and write tables and manifest.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use osier::Error;
 use rayon::ThreadPoolBuildError;
@@ -90,6 +90,8 @@ pub enum Event<'a> {
     },
     /// A snapshot is finished.
     Finished {
+        /// Its file.
+        path: &'a Path,
         /// What rows call it.
         name: &'a str,
         /// How it ended.
@@ -178,6 +180,7 @@ pub fn run(
             None => (read, &why),
         };
         watch(Event::Finished {
+            path: fleet.path(number),
             name: &name,
             status,
             doubts: &doubts,

@@ -3,14 +3,17 @@
 mod report;
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fmt::Write as _;
+use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use osier::Session;
 use osier::ask::Question;
+use osier::{Options, Session};
 use osier_compare::golden::{Case, Golden, GoldenError, Ignore, Suite, Verdict, answer, junit};
+use osier_fleet::{Input, RunError};
+use osier_text::is_hidden;
 
+use super::inputs::tell_others;
 use super::{options, questions};
 use crate::args::{CheckArgs, OutputArgs};
 use crate::failure::{Outcome, Usage, in_file};
@@ -24,71 +27,47 @@ pub(super) fn run(args: &CheckArgs, output: &OutputArgs) -> anyhow::Result<Outco
     };
     let mut check = Check {
         args,
+        options: options(&args.known),
         asked,
         ignore: Ignore::parse(&args.ignore).map_err(|error| Usage(error.to_string()))?,
         report: Report::new(output, args.github),
         incomplete: false,
     };
-    let paths = inputs(&args.paths)?;
+    let files = args.inputs.files()?;
     if !args.update && !args.golden.is_dir() {
         let golden = osier_text::path(&args.golden);
         anyhow::bail!("{golden}: there is no such folder of golden rows; --update makes it");
     }
-    let named: Vec<Golden> = paths
+    check.tell_apart(&files)?;
+    let named: Vec<Golden> = files
         .iter()
-        .map(|path| Golden::of(&args.golden, path))
+        .map(|file| Golden::of(&args.golden, &file.path))
         .collect::<Result<_, _>>()
         .map_err(|error| Usage(error.to_string()))?;
-    let suites: Vec<Suite> = paths
-        .iter()
-        .zip(&named)
-        .map(|(path, golden)| check.snapshot(path, golden))
-        .collect::<anyhow::Result<_>>()?;
+    let mut suites: Vec<Suite> = Vec::new();
+    let mut others = Vec::new();
+    for (file, golden) in files.iter().zip(&named) {
+        match check.snapshot(file, golden)? {
+            Some(suite) => suites.push(suite),
+            None => others.push(file.path.clone()),
+        }
+    }
+    if suites.is_empty() {
+        let looked = files.len();
+        return Err(RunError::Nothing { looked }.into());
+    }
+    if !output.quiet && output.verbose {
+        tell_others(&others, true);
+    }
     if let Some(file) = &args.junit {
         osier_file::write(file, junit(&suites)).map_err(in_file(file))?;
     }
     check.conclude(&suites, output.strict)
 }
 
-/// The snapshots that the arguments name: files as they are, of a folder what `distill` wrote.
-fn inputs(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut all = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let cores = cores(path).map_err(in_file(path))?;
-            if cores.is_empty() {
-                anyhow::bail!("{} holds no distilled snapshot (*.elf)", path.display());
-            }
-            all.extend(cores);
-        } else {
-            all.push(path.clone());
-        }
-    }
-    let mut names: HashMap<_, &PathBuf> = HashMap::new();
-    for path in &all {
-        if let Some(other) = names.insert(path.file_stem(), path) {
-            let (path, other) = (path.display(), other.display());
-            let wrong = format!("{other} and {path} would share golden files; check one at a time");
-            return Err(Usage(wrong).into());
-        }
-    }
-    Ok(all)
-}
-
-fn cores(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut cores = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "elf") {
-            cores.push(path);
-        }
-    }
-    cores.sort();
-    Ok(cores)
-}
-
 struct Check<'a> {
     args: &'a CheckArgs,
+    options: Options,
     asked: Option<Vec<Question>>,
     ignore: Ignore,
     report: Report,
@@ -97,32 +76,34 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// Asks one snapshot everything.
-    fn snapshot(&mut self, path: &Path, golden: &Golden) -> anyhow::Result<Suite> {
+    fn snapshot(&mut self, file: &Input, golden: &Golden) -> anyhow::Result<Option<Suite>> {
+        let path = &file.path;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let mut suite = Suite {
-            snapshot: path.display().to_string(),
+            snapshot: osier_text::path(path).to_string(),
             begun: i64::try_from(now.as_nanos())?,
             cases: Vec::new(),
         };
         let begun = Instant::now();
-        let session = match Session::open(path, &options(&self.args.known)) {
-            Ok(session) => session,
+        let session = match file.open(&self.options) {
+            Ok(Some(session)) => session,
+            Ok(None) => return Ok(None),
             Err(error) => {
                 let case = Case {
                     name: "open",
                     seconds: begun.elapsed().as_secs_f64(),
-                    verdict: Verdict::Failed(error.to_string()),
+                    verdict: Verdict::Failed(error),
                     advice: String::new(),
                 };
                 self.report.case(path, golden.folder(), &case)?;
                 suite.cases.push(case);
-                return Ok(suite);
+                return Ok(Some(suite));
             }
         };
         for doubt in session.info.doubts() {
             self.incomplete = true;
-            let (path, may) = (path.display(), MAY_SUFFER);
-            self.report.say(&format!("{path}: {may}: {doubt}"))?;
+            let (path, may) = (osier_text::path(path), MAY_SUFFER);
+            self.report.say(&format!("{path}: {may}: {doubt}"));
         }
         for question in self.asked.clone().unwrap_or_else(|| golden.questions()) {
             let begun = Instant::now();
@@ -141,7 +122,26 @@ impl Check<'_> {
             self.report.case(path, &golden.file(question), &case)?;
             suite.cases.push(case);
         }
-        Ok(suite)
+        Ok(Some(suite))
+    }
+
+    /// Refuses snapshots whose golden rows would lie in one folder.
+    fn tell_apart(&self, files: &[Input]) -> anyhow::Result<()> {
+        let mut names: HashMap<_, Vec<&Input>> = HashMap::new();
+        for file in files {
+            names.entry(file.path.file_stem()).or_default().push(file);
+        }
+        let is_snapshot = |file: &&Input| !matches!(file.open(&self.options), Ok(None));
+        for same in names.into_values().filter(|same| same.len() > 1) {
+            let mut same = same.into_iter().filter(is_snapshot);
+            if let (Some(one), Some(other)) = (same.next(), same.next()) {
+                let (one, other) = (osier_text::path(&one.path), osier_text::path(&other.path));
+                let wrong =
+                    format!("{one} and {other} would share golden files; check one at a time");
+                return Err(Usage(wrong).into());
+            }
+        }
+        Ok(())
     }
 
     fn question(
@@ -155,8 +155,8 @@ impl Check<'_> {
         if self.args.update {
             if golden.update(question, &answer)? {
                 let file = golden.file(question);
-                // A message that cannot be written is no failure of the update.
-                let _ = self.report.say(&format!("{} written", file.display()));
+                let file = osier_text::path(&file);
+                self.report.say(&format!("{file} written"));
             }
             return Ok(Verdict::Same);
         }
@@ -166,17 +166,17 @@ impl Check<'_> {
     /// What to do about a difference that is meant to be.
     fn update_command(&self, path: &Path, question: Question) -> String {
         format!(
-            "to keep the new rows: osier check --update --ask {} --golden '{}' '{}'",
+            "to keep the new rows: osier check --update --ask {} --golden {} {}",
             question.word(),
-            self.args.golden.display(),
-            path.display()
+            shell_word(&self.args.golden),
+            shell_word(path)
         )
     }
 
     fn conclude(self, suites: &[Suite], strict: bool) -> anyhow::Result<Outcome> {
         for rule in self.ignore.unmet().filter(|_| !self.args.update) {
             self.report
-                .say(&format!("--ignore {rule}: no row has such a field"))?;
+                .say(&format!("--ignore {rule}: no row has such a field"));
         }
         let cases = || suites.iter().flat_map(|suite| &suite.cases);
         let bad = cases().filter(|case| !matches!(case.verdict, Verdict::Same));
@@ -192,10 +192,29 @@ impl Check<'_> {
         let snapshots = plural(suites.len(), "snapshot");
         self.report.say(&format!(
             "{tables} of {snapshots}, {bad} not as they should be{partial}"
-        ))?;
+        ));
         self.report.close()?;
         Ok(outcome)
     }
+}
+
+/// A path as a word that a shell reads back, with nothing in it that cannot be seen.
+fn shell_word(path: &Path) -> String {
+    if let Some(text) = path.to_str().filter(|text| !text.contains(is_hidden)) {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    let mut word = String::from("$'");
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        let plain = byte.is_ascii_graphic() || byte == b' ';
+        if plain && !matches!(byte, b'\'' | b'\\') {
+            word.push(char::from(byte));
+        } else {
+            // Three digits, so that what follows is none of it.
+            let _ = write!(word, "\\{byte:03o}");
+        }
+    }
+    word.push('\'');
+    word
 }
 
 const PARTIAL: &str = "; something could not be read (--partial-ok accepts that)";

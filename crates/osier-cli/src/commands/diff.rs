@@ -1,6 +1,5 @@
 //! `osier diff`: what happened between two snapshots of one guest.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use osier::Session;
@@ -11,7 +10,7 @@ use osier_compare::{View, diff, premises};
 use super::{options, questions};
 use crate::args::{DiffArgs, KnownArgs, OutputArgs};
 use crate::failure::Outcome;
-use crate::output::Output;
+use crate::output::{Output, say};
 
 pub(super) fn run(args: &DiffArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let asked = questions(&args.ask)?;
@@ -23,7 +22,7 @@ pub(super) fn run(args: &DiffArgs, output: &OutputArgs) -> anyhow::Result<Outcom
         if !output.quiet {
             let (about, means) = (premise.about, premise.means);
             let (was, now) = (&premise.was, &premise.now);
-            writeln!(io::stderr(), "osier: {about} was {was}, is {now}: {means}")?;
+            say(&format!("{about} was {was}, is {now}: {means}"));
         }
     }
     let mut written = Ok(());
@@ -49,14 +48,16 @@ pub(super) fn run(args: &DiffArgs, output: &OutputArgs) -> anyhow::Result<Outcom
 }
 
 /// Everything that the snapshot at `path` says.
-pub(super) fn view(path: &Path, known: &KnownArgs, asked: &[Question]) -> anyhow::Result<View> {
-    let session = Session::open(path, &options(known))?;
-    let view = View::of(path.display().to_string(), &session, asked);
+fn view(path: &Path, known: &KnownArgs, asked: &[Question]) -> anyhow::Result<View> {
+    view_of(&Session::open(path, &options(known))?, path, asked)
+}
+
+/// Everything that the snapshot says that was opened at `path`.
+pub(super) fn view_of(session: &Session, path: &Path, asked: &[Question]) -> anyhow::Result<View> {
+    let path = osier_text::path(path).to_string();
+    let view = View::of(path.clone(), session, asked);
     if view.processes.rows.is_empty() {
-        anyhow::bail!(
-            "{}: the process list is empty, which no running system's is",
-            path.display()
-        );
+        anyhow::bail!("{path}: the process list is empty, which no running system's is");
     }
     Ok(view)
 }

@@ -1,16 +1,17 @@
 //! `osier sql`: a query over the tables of many snapshots.
 
-use std::io::{self, Write};
+use std::io;
 
 use osier::osier_osi::WalkEnds;
 use osier::tables::{Cell, Column, Kind, Plain, Table};
 use osier_sql::{Answer, OutColumn, Query, SqlError};
 
+use super::inputs::named;
 use super::run::progress::Progress;
-use super::run::{counts, named, of_many, outcome};
+use super::run::{counts, of_many, outcome};
 use crate::args::{OutputArgs, SqlArgs};
 use crate::failure::{Outcome, Usage};
-use crate::output::Output;
+use crate::output::{Output, say};
 
 pub(super) fn run(args: &SqlArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let query = Query::new(&args.query).map_err(wrong_use)?;
@@ -31,7 +32,7 @@ pub(super) fn run(args: &SqlArgs, output: &OutputArgs) -> anyhow::Result<Outcome
     tell(&answer, output)?;
     let outcome = outcome(&summary, output);
     if !output.quiet && outcome != Outcome::Complete {
-        writeln!(io::stderr(), "osier: {}", counts(&summary))?;
+        say(&counts(&summary));
     }
     Ok(outcome)
 }

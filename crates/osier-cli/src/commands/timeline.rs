@@ -1,40 +1,55 @@
 //! `osier timeline`: processes through a series of snapshots.
 
-use std::io::{self, Write};
-
 use osier::ask::Question;
 use osier::osier_osi::WalkEnds;
 use osier_compare::timeline::{Glyphs, Timeline, by_clock, drawing, svg};
 use osier_compare::{View, premises};
+use osier_fleet::RunError;
 
-use super::diff::view;
+use super::diff::view_of;
+use super::inputs::tell_others;
+use super::options;
 use crate::args::{Format, OutputArgs, SeriesArg, TimelineArgs};
 use crate::failure::{Outcome, in_file};
-use crate::output::{Output, colours, terminal_width, utf8_locale};
+use crate::output::{Output, colours, say, terminal_width, utf8_locale};
 
 /// Columns of the drawing when no terminal says: PANDA's `asidstory`'s.
 const WIDTH: usize = 100;
 
 pub(super) fn run(args: &TimelineArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    let options = options(&args.known);
+    let files = args.inputs.files()?;
     let mut views = Vec::new();
-    for path in &args.paths {
-        views.push(view(path, &args.known, &[Question::Current])?);
-    }
-    let warn = |warning: String| {
-        if output.quiet {
-            return Ok(());
+    let mut others = Vec::new();
+    for file in &files {
+        match file.open(&options).map_err(anyhow::Error::msg)? {
+            Some(session) => views.push(view_of(&session, &file.path, &[Question::Current])?),
+            None => others.push(file.path.clone()),
         }
-        writeln!(io::stderr(), "osier: {warning}")
+    }
+    if views.is_empty() {
+        return Err(RunError::Nothing {
+            looked: files.len(),
+        }
+        .into());
+    }
+    let warn = |warning: &str| {
+        if !output.quiet {
+            say(warning);
+        }
     };
+    if !output.quiet {
+        tell_others(&others, output.verbose);
+    }
     if args.order == SeriesArg::Clock && !by_clock(&mut views) {
-        warn("the guest's clock is not known of every snapshot: the order is as given".to_owned())?;
+        warn("the guest's clock is not known of every snapshot: the order is as given");
     }
     let pairs = views.iter().zip(views.iter().skip(1));
     for (before, after) in pairs {
         if let Some(premise) = premises(before, after).first() {
             let (about, means) = (premise.about, premise.means);
             let (a, b) = (&before.label, &after.label);
-            warn(format!("{a} and {b} differ in {about}: {means}"))?;
+            warn(&format!("{a} and {b} differ in {about}: {means}"));
         }
     }
     let timeline = Timeline::of(&views);

@@ -7,7 +7,7 @@ use osier::osier_osi::WalkEnds;
 use osier_compare::golden::{Case, Finding, NO_FILE, Verdict, What, annotation};
 
 use crate::args::OutputArgs;
-use crate::output::Output;
+use crate::output::{Output, say};
 
 /// Differences of one table that people are shown before the rest is only counted.
 const SHOWN: usize = 20;
@@ -40,7 +40,7 @@ impl Report {
             Verdict::Missing => (1, vec![NO_FILE.to_owned()]),
             Verdict::Failed(why) => (1, vec![why.clone()]),
         };
-        let snapshot = path.display().to_string();
+        let snapshot = osier_text::path(path).to_string();
         let text = shortened(&lines, &case.advice);
         if self.github {
             let title = format!("osier check: {} of {snapshot}", case.name);
@@ -48,7 +48,7 @@ impl Report {
             writeln!(io::stdout(), "{command}")?;
         }
         let Some(rows) = &mut self.rows else {
-            let (name, golden) = (case.name, golden.display());
+            let (name, golden) = (case.name, osier_text::path(golden));
             let text = text.replace('\n', "\n  ");
             if let Verdict::Failed(why) = &case.verdict {
                 // Most reasons begin with the file.
@@ -80,11 +80,10 @@ impl Report {
     }
 
     /// A message on standard error.
-    pub(super) fn say(&self, message: &str) -> io::Result<()> {
-        if self.quiet {
-            return Ok(());
+    pub(super) fn say(&self, message: &str) {
+        if !self.quiet {
+            say(message);
         }
-        writeln!(io::stderr(), "osier: {message}")
     }
 
     /// Writes what waits.

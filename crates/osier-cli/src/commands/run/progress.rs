@@ -1,17 +1,17 @@
 //! How far a run is: a bar on a terminal, a line now and then otherwise.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use osier_fleet::{Event, Status};
 
-use crate::output::{MAY_SUFFER, plural};
+use crate::output::{MAY_SUFFER, plural, say};
 
 /// Time between two lines where there is no terminal.
 const PACE: Duration = Duration::from_secs(5);
 
-const BAR: &str = "{bar:30} {pos}/{len} {msg}, {per_sec}, {eta} left";
+const BAR: &str = "{bar:30} {pos}/{len} {msg}, {rate}, {eta} left";
 
 /// Shows on standard error how far a run is.
 pub(crate) struct Progress {
@@ -50,28 +50,25 @@ impl Progress {
                 self.begin_asking(done);
             }
             Event::Finished {
-                name,
+                path,
                 status,
                 doubts,
                 why,
                 done,
                 of,
+                ..
             } => {
                 self.begin_asking(done.saturating_sub(1));
+                let file = osier_text::path(path);
                 if matches!(status, Status::Failed | Status::Skipped) {
                     self.unread = self.unread.saturating_add(1);
                     let (word, why) = (status.word(), why.join("; "));
-                    // Most reasons begin with the file's path, which says more than its name.
-                    let path = why.split(": ").next().unwrap_or_default();
-                    if path.ends_with(name) {
-                        self.say(&format!("{word}: {why}"));
-                    } else {
-                        self.say(&format!("{name}: {word}: {why}"));
-                    }
+                    let reason = why.strip_prefix(&format!("{file}: ")).unwrap_or(&why);
+                    self.say(&format!("{file}: {word}: {reason}"));
                 }
                 if status == Status::Partial {
                     for doubt in doubts {
-                        self.say(&format!("{name}: {MAY_SUFFER}: {doubt}"));
+                        self.say(&format!("{file}: {MAY_SUFFER}: {doubt}"));
                     }
                 }
                 let message = match self.unread {
@@ -108,7 +105,11 @@ impl Progress {
             if bar.length() != Some(of as u64) {
                 bar.set_length(of as u64);
                 if let Ok(style) = ProgressStyle::with_template(BAR) {
-                    bar.set_style(style);
+                    let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+                        // A bar that cannot be drawn is no failure.
+                        let _ = write!(to, "{:.1}/s", state.per_sec());
+                    };
+                    bar.set_style(style.with_key("rate", rate));
                 }
             }
             bar.set_position(done as u64);
@@ -124,7 +125,7 @@ impl Progress {
             return;
         }
         let write = || {
-            let _ = writeln!(io::stderr(), "osier: {text}");
+            say(text);
         };
         match &self.bar {
             Some(bar) => bar.suspend(write),
