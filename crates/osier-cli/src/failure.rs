@@ -1,8 +1,13 @@
 //! How a command ends: exit status and the message on standard error.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+
+use osier_text::{is_hidden, visible};
+
+use crate::output::say;
 
 /// How a command that did its work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,30 @@ pub(crate) fn in_file(path: &Path) -> impl FnOnce(io::Error) -> anyhow::Error {
     move |error| anyhow::anyhow!("{}: {error}", osier_text::path(path))
 }
 
+/// Says what is wrong with the command line, or gives the help that was asked for. What was typed is
+/// repeated with nothing in it that cannot be seen.
+pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let hidden: Vec<&str> = typed
+        .iter()
+        .filter_map(|word| word.to_str())
+        .flat_map(|word| [Some(word), word.split_once('=').map(|(_, value)| value)])
+        .flatten()
+        .filter(|word| word.contains(is_hidden))
+        .collect();
+    // Nobody is left to tell when the stream is closed.
+    if hidden.is_empty() {
+        let _ = error.print();
+    } else {
+        let mut text = error.render().to_string();
+        for word in hidden {
+            text = text.replace(word, &visible(word));
+        }
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 /// Writes the message of a failure and gives its exit status. Whoever closed the pipe has read
 /// enough.
 pub(crate) fn report(failure: &anyhow::Error) -> ExitCode {
@@ -58,7 +87,6 @@ pub(crate) fn report(failure: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let usage = failure.downcast_ref::<Usage>().is_some();
-    // Nobody is left to tell when standard error is closed too.
-    let _ = writeln!(io::stderr(), "osier: {failure}");
+    say(&failure.to_string());
     ExitCode::from(if usage { 2 } else { 1 })
 }

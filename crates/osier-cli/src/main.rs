@@ -15,7 +15,10 @@ use clap::Parser;
 use args::Cli;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::refuse(&error),
+    };
     match commands::run(&cli) {
         Ok(code) => code.into(),
         Err(failure) => failure::report(&failure),

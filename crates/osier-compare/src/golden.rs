@@ -106,7 +106,7 @@ impl Golden {
         if name.is_empty() || name.as_encoded_bytes().starts_with(b".") {
             return Err(GoldenError::Name {
                 snapshot: path.to_owned(),
-                name: name.to_string_lossy().into_owned(),
+                name: osier_text::visible_bytes(name.as_encoded_bytes()),
             });
         }
         Ok(Self {

@@ -62,7 +62,7 @@ pub enum FetchError {
         problem: String,
     },
     /// The file could not be written.
-    #[error("{file}: {source}", file = file.display())]
+    #[error("{file}: {source}", file = osier_text::path(file))]
     Io {
         /// The file or folder.
         file: PathBuf,

@@ -158,7 +158,7 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Snapshot, OpenError> {
         snapshot
             .info
             .facts
-            .push(("registers", file.display().to_string()));
+            .push(("registers", osier_text::path(file).to_string()));
     }
     Ok(snapshot)
 }

@@ -109,7 +109,7 @@ fn piece(path: &Path) -> Option<String> {
     Some(format!(
         "{} lies beside it: this may be one piece of a raw dump that was split; join the pieces in their \
          order (`cat`) and give the whole",
-        beside.display()
+        osier_text::path(&beside)
     ))
 }
 

@@ -56,7 +56,7 @@ pub enum Error {
         "{}: these registers are another machine's: CR3 {cr3:#x} of CPU {cpu} maps neither the kernel nor \
          that processor's interrupt table, and the kernel was found by the page table at {root}; leave \
          the registers out, or give those of this snapshot",
-        .file.display()
+        osier_text::path(.file)
     )]
     ForeignRegisters {
         /// The file with the registers.
@@ -80,7 +80,7 @@ pub enum Error {
     #[error(
         "{} is the profile of another kernel: it is of {profile}, and the snapshot holds {snapshot}; leave \
          the profile out, or give that of this kernel",
-        .file.display()
+        osier_text::path(.file)
     )]
     ForeignProfile {
         /// The profile's file.

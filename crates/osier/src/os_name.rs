@@ -20,7 +20,8 @@ pub struct OsName {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{name}` names no operating system that is read: {problem}; write linux, windows, or a PANDA \
-     string such as linux-64-ubuntu:4.15.0-72-generic"
+     string such as linux-64-ubuntu:4.15.0-72-generic",
+    name = osier_text::visible(name)
 )]
 pub struct OsNameError {
     /// The name.

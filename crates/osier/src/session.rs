@@ -149,7 +149,7 @@ fn held_against(info: &SnapshotInfo, options: &Options) -> Result<(), Error> {
     {
         let name = format.name();
         let why = format!("the file is no kdump in several (it is {name})");
-        return unapplied(format!("the part {}", part.display()), why);
+        return unapplied(format!("the part {}", osier_text::path(part)), why);
     }
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! `osier export`: the same memory in another container.
 
-use std::io::Write;
-
 use osier::export::{Container, export};
 
 use super::options;
 use crate::args::{ContainerArg, ExportArgs, OutputArgs};
 use crate::failure::Outcome;
+use crate::output::say;
 
 pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let to = match args.to {
@@ -16,20 +15,17 @@ pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outc
     };
     let snapshot = &args.snapshot;
     let done = export(&snapshot.snapshot, &options(&snapshot.known), to, &args.out)?;
-    let mut errors = std::io::stderr();
     let file = osier_text::path(&args.out);
     if !output.quiet {
-        writeln!(
-            errors,
-            "osier: {file}: {} bytes of memory in {} bytes",
-            done.memory, done.bytes
-        )?;
+        let (memory, bytes) = (done.memory, done.bytes);
+        say(&format!(
+            "{file}: {memory} bytes of memory in {bytes} bytes"
+        ));
     }
     for doubt in done.doubts.iter().filter(|_| !output.quiet) {
-        writeln!(
-            errors,
-            "osier: {file}: the memory may be wrong or short: {doubt}"
-        )?;
+        say(&format!(
+            "{file}: the memory may be wrong or short: {doubt}"
+        ));
     }
     let partial = if output.strict {
         Outcome::PartialIsFailure
@@ -48,11 +44,10 @@ pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outc
         Container::Elf | Container::Lime => "are left out",
     };
     if !output.quiet {
-        writeln!(
-            errors,
-            "osier: {file}: {} bytes could not be read and {how}; the first: {fault}",
-            done.unread
-        )?;
+        let unread = done.unread;
+        say(&format!(
+            "{file}: {unread} bytes could not be read and {how}; the first: {fault}"
+        ));
     }
     Ok(partial)
 }

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use osier::format::json_string;
+use osier::format::{escape_bytes, iso8601, json_string};
 use osier::osier_memory::CpuState;
 use osier::osier_osi::WalkEnds;
 use osier::osier_snapshot::{Snapshot, panda_checksum};
 use osier::{Located, Session, open_snapshot};
-use osier_text::visible_bytes;
+use osier_text::{visible_again, visible_bytes};
 
 use super::options;
 use crate::args::{Format, InfoArgs, OutputArgs};
@@ -21,6 +21,7 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     let options = options(&args.snapshot.known);
     let snapshot = open_snapshot(&args.snapshot.snapshot, &options)?;
     let mut text = String::new();
+    let mut sheet = Sheet::default();
     let mut out = Output::new(output, 8);
     out.doubt(None, snapshot.info.doubts());
     let json = matches!(out.format(), Format::Json | Format::Jsonl);
@@ -32,7 +33,7 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     if json {
         machine_json(&snapshot, checksum, &mut text);
     } else {
-        machine_text(&snapshot, checksum, &mut text);
+        machine_text(&snapshot, checksum, &mut sheet);
     }
     // What the file is can be told even when no kernel is found in it.
     let session = Session::attach(snapshot, &options);
@@ -40,7 +41,7 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
         if json {
             kernel_json(session, &mut text);
         } else {
-            kernel_text(session, &mut text);
+            kernel_text(session, &mut sheet);
         }
     } else if json {
         text.push_str(",\"kernel\":null");
@@ -48,57 +49,88 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     if json {
         text.push_str("}\n");
     }
+    text.push_str(&sheet.draw());
     out.text(text.as_bytes())?;
     let outcome = out.conclude(&WalkEnds::default())?;
     session?;
     Ok(outcome)
 }
 
-fn line(text: &mut String, name: &str, value: &str) {
-    let _ = writeln!(text, "{name:<16} {value}");
+/// Lines of a name and a value, the values one below the other.
+#[derive(Default)]
+struct Sheet(Vec<(String, String)>);
+
+impl Sheet {
+    fn line(&mut self, name: &str, value: &str) {
+        self.0
+            .push((visible_again(name).into(), visible_again(value).into()));
+    }
+
+    fn draw(&self) -> String {
+        let widths = self.0.iter().map(|(name, _)| name.chars().count());
+        let width = widths.max().unwrap_or(0).max(16);
+        let lines = self.0.iter().map(|(name, value)| match name.as_str() {
+            "" if value.is_empty() => "\n".to_owned(),
+            name => format!("{name:<width$} {value}\n"),
+        });
+        lines.collect()
+    }
 }
 
-fn machine_text(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
+/// A FILETIME as a date as well; any other value as it is.
+fn dated(value: &str) -> String {
+    let time = value.strip_suffix(" (FILETIME)");
+    let nanoseconds = time.and_then(|time| {
+        let since_1601: i128 = time.parse().ok()?;
+        let since_1970 = since_1601.checked_sub(116_444_736_000_000_000)?;
+        i64::try_from(since_1970.checked_mul(100)?).ok()
+    });
+    match nanoseconds {
+        Some(nanoseconds) => {
+            let time = time.unwrap_or_default();
+            format!("{} (FILETIME {time})", iso8601(nanoseconds))
+        }
+        None => value.to_owned(),
+    }
+}
+
+fn machine_text(snapshot: &Snapshot, checksum: Option<u32>, text: &mut Sheet) {
     let info = &snapshot.info;
-    let file = info.file.display();
-    line(text, "file", &format!("{file} ({} bytes)", info.file_bytes));
-    line(text, "format", info.format.name());
+    let file = osier_text::path(&info.file);
+    text.line("file", &format!("{file} ({} bytes)", info.file_bytes));
+    text.line("format", info.format.name());
     for (name, value) in &info.facts {
-        line(text, name, value);
+        text.line(name, &dated(value));
     }
     for anomaly in &info.anomalies {
-        line(text, "anomaly", &anomaly.text);
+        text.line("anomaly", &anomaly.text);
     }
     let runs = snapshot.machine.memory.runs();
     for (nth, run) in runs.iter().take(RUNS_SHOWN).enumerate() {
         let (start, end) = (run.start.0, run.end().0);
         let size = size(run.len);
         let name = if nth == 0 { "RAM" } else { "" };
-        line(text, name, &format!("{start:#014x} .. {end:#014x}  {size}"));
+        text.line(name, &format!("{start:#014x} .. {end:#014x}  {size}"));
     }
     if let Some(more) = runs.get(RUNS_SHOWN..).filter(|more| !more.is_empty()) {
         let bytes = runs
             .iter()
             .fold(0_u64, |sum, run| sum.saturating_add(run.len));
         let rest = format!("and {} more stretches, {bytes} bytes in all", more.len());
-        line(text, "", &rest);
+        text.line("", &rest);
     }
     if let Some(checksum) = checksum {
-        line(text, "RAM CRC-32", &format!("{checksum:#010x}"));
+        text.line("RAM CRC-32", &format!("{checksum:#010x}"));
     }
     if snapshot.machine.cpus.is_empty() {
-        line(
-            text,
-            "CPUs",
-            "none in the file (--registers FILE adds them)",
-        );
+        text.line("CPUs", "none in the file (--registers FILE adds them)");
     }
     for cpu in &snapshot.machine.cpus {
         cpu_text(cpu, text);
     }
 }
 
-fn cpu_text(cpu: &CpuState, text: &mut String) {
+fn cpu_text(cpu: &CpuState, text: &mut Sheet) {
     let paging = cpu.paging().map_or("unknown", |mode| mode.name());
     let cpl = cpu.cpl.map_or("unknown".to_owned(), |cpl| cpl.to_string());
     let known = |registers: &[(&str, Option<u64>)]| {
@@ -114,7 +146,7 @@ fn cpu_text(cpu: &CpuState, text: &mut String) {
         ("cr4", cpu.cr4),
     ]);
     let state = format!("rip {:#x}  cpl {cpl}  paging {paging}  {control}", cpu.rip);
-    line(text, &format!("CPU {}", cpu.index), &state);
+    text.line(&format!("CPU {}", cpu.index), &state);
     let rest = known(&[
         ("fs", cpu.segments.fs.base),
         ("gs", cpu.segments.gs.base),
@@ -123,7 +155,7 @@ fn cpu_text(cpu: &CpuState, text: &mut String) {
         ("lstar", cpu.lstar),
     ]);
     if !rest.is_empty() {
-        line(text, "", &rest);
+        text.line("", &rest);
     }
 }
 
@@ -139,36 +171,37 @@ fn size(bytes: u64) -> String {
         )
 }
 
-fn kernel_text(session: &Session, text: &mut String) {
+fn kernel_text(session: &Session, text: &mut Sheet) {
     let kernel = session.osi.kernel();
-    text.push('\n');
-    line(text, "kernel", &visible_bytes(&kernel.banner));
+    text.line("", "");
+    text.line("kernel", &visible_bytes(&kernel.banner));
     let located = &session.located;
     match located {
-        Located::Linux(found) => line(text, "release", &found.release()),
+        Located::Linux(found) => text.line("release", &found.release()),
         Located::Windows(found) => {
-            line(text, "PDB", found.pdb.as_deref().unwrap_or("not captured"));
+            text.line("PDB", found.pdb.as_deref().unwrap_or("not captured"));
         }
     }
     let id = kernel.build_id.as_deref().unwrap_or("none");
-    line(text, "build id", id);
-    line(text, "paging", located.mode().name());
-    line(text, "table root", &located.root().to_string());
+    text.line("build id", id);
+    text.line("paging", located.mode().name());
+    text.line("table root", &located.root().to_string());
     match located {
         Located::Linux(found) => {
-            line(text, "text", &found.text.to_string());
-            line(text, "text, physical", &found.text_pa.to_string());
+            text.line("text", &found.text.to_string());
+            text.line("text, physical", &found.text_pa.to_string());
         }
-        Located::Windows(found) => line(text, "base", &found.base.to_string()),
+        Located::Windows(found) => text.line("base", &found.base.to_string()),
     }
     if let Some(slide) = session.virtual_slide() {
-        line(text, "KASLR slide", &format!("{slide:#x}"));
+        text.line("KASLR slide", &format!("{slide:#x}"));
     }
-    line(text, "profile", &session.source.to_string());
-    text.push_str("\nhow it was decided\n");
+    text.line("profile", &session.source.to_string());
+    text.line("", "");
+    text.line("how it was decided", "");
     for premise in &kernel.premises {
-        let _ = writeln!(text, "  {:<14} {}", premise.about, premise.value);
-        let _ = writeln!(text, "  {:<14} by {}", "", premise.by);
+        text.line(&format!("  {}", premise.about), &premise.value);
+        text.line("", &format!("by {}", premise.by));
     }
 }
 
@@ -181,7 +214,9 @@ fn field(text: &mut String, name: &str, value: &str) {
 fn machine_json(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
     let info = &snapshot.info;
     text.push_str("{\"file\":");
-    json_string(&info.file.display().to_string(), text);
+    let mut file = String::new();
+    escape_bytes(info.file.as_os_str().as_encoded_bytes(), &mut file);
+    json_string(&file, text);
     let _ = write!(text, ",\"file_bytes\":{}", info.file_bytes);
     field(text, "format", info.format.name());
     text.push_str(",\"facts\":[");
@@ -311,4 +346,25 @@ fn kernel_json(session: &Session, text: &mut String) {
         text.push('}');
     }
     text.push_str("]}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stand_below_each_other_and_times_are_dates() {
+        let mut sheet = Sheet::default();
+        sheet.line("a", "1");
+        sheet.line("", "");
+        sheet.line("a name as long as this", "a\u{202e}b");
+        let shown = "a                      1\n\na name as long as this a\\u{202e}b\n";
+        assert_eq!(sheet.draw(), shown);
+        let time = dated("133497528000000000 (FILETIME)");
+        assert_eq!(
+            time,
+            "2024-01-15T00:40:00.000000000Z (FILETIME 133497528000000000)"
+        );
+        assert_eq!(dated("0x1000"), "0x1000");
+    }
 }

@@ -10,10 +10,11 @@ use osier::osier_profile::{BuildId, Kind, Profile, ProfileStore};
 use osier::osier_symbols::{SymbolFile, export_isf, export_kernelinfo};
 use osier::symbol_path::PdbFile;
 use osier_fetch::Wish;
-use osier_text::visible_bytes;
+use osier_text::{visible, visible_bytes};
 
 use crate::args::{ExportFormat, OutputArgs, ProfileCommand};
 use crate::failure::{Outcome, Usage, in_file};
+use crate::output::say;
 
 pub(super) fn run(command: &ProfileCommand, output: &OutputArgs) -> anyhow::Result<Outcome> {
     match command {
@@ -51,7 +52,7 @@ fn import(
             None => bail!("the cache cannot be written; write the profile with -o FILE"),
         },
     };
-    say(&profile, &kept, output)?;
+    tell(&profile, &kept, output);
     Ok(Outcome::Complete)
 }
 
@@ -65,6 +66,7 @@ fn fetch(
 ) -> anyhow::Result<Outcome> {
     let id = BuildId::from_symbol_server_key(key);
     let Some(pdb) = id.and_then(|id| PdbFile::new(name, id)) else {
+        let (name, key) = (visible(name), visible(key));
         let usage = format!("`{name} {key}` names no PDB; write ntkrnlmp.pdb and GUID with age");
         return Err(Usage(usage).into());
     };
@@ -87,39 +89,37 @@ fn fetch(
     };
     let file = osier_fetch::fetch(&wish, &folder)?;
     if !output.quiet {
-        writeln!(io::stderr(), "osier: {}: downloaded", file.display())?;
+        say(&format!("{}: downloaded", osier_text::path(&file)));
     }
     let profile = import::import(std::slice::from_ref(&file), None)?;
     if profile.identity().build_id.as_ref() != Some(pdb.id()) {
-        let (file, other) = (file.display(), import::name(&profile));
+        let (file, other) = (osier_text::path(&file), import::name(&profile));
         bail!("{file}: the server sent another build, {other}");
     }
     match import::keep(&profile, cache) {
-        Some(kept) => say(&profile, &kept, output)?,
+        Some(kept) => tell(&profile, &kept, output),
         None => bail!("the cache cannot be written; name the folder of the PDB with --profiles"),
     }
     Ok(Outcome::Complete)
 }
 
 /// Says what was imported, and where it is.
-fn say(profile: &Profile, kept: &Path, output: &OutputArgs) -> io::Result<()> {
+fn tell(profile: &Profile, kept: &Path, output: &OutputArgs) {
     if !output.quiet {
         let (types, symbols) = (profile.types().len(), profile.symbols().len());
-        let kept = kept.display();
+        let kept = osier_text::path(kept);
         let of = import::name(profile);
-        writeln!(
-            io::stderr(),
-            "osier: {kept}: {types} types, {symbols} symbols of {of}"
-        )?;
+        say(&format!("{kept}: {types} types, {symbols} symbols of {of}"));
     }
-    Ok(())
 }
 
 fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<Outcome> {
     // A symbol file has everything that the other tool may ask for; a profile has what Osier reads.
     let profile = match Profile::read_file(file) {
         Ok((profile, _)) => profile,
-        Err(_) if import::is_symbol_file(file)? => import::import_whole(&[file.to_owned()], None)?,
+        Err(_) if import::is_symbol_file(file).map_err(in_file(file))? => {
+            import::import_whole(&[file.to_owned()], None)?
+        }
         Err(error) => return Err(error.into()),
     };
     let text = match to {
@@ -137,10 +137,10 @@ fn show(file: &Path, structure: Option<&str>) -> anyhow::Result<Outcome> {
     let (profile, fingerprint) = Profile::read_file(file)?;
     let text = match structure {
         None => summary(&profile, fingerprint),
-        Some(name) => match members(&profile, name) {
-            Some(text) => text,
-            None => bail!("{}: no structure is called {name}", file.display()),
-        },
+        Some(name) => members(&profile, name).ok_or_else(|| {
+            let (file, name) = (osier_text::path(file), visible(name));
+            anyhow::anyhow!("{file}: no structure is called {name}")
+        })?,
     };
     io::stdout().write_all(text.as_bytes())?;
     Ok(Outcome::Complete)

@@ -11,6 +11,7 @@ use osier::{Session, format::describe_absence};
 use super::{open, processes};
 use crate::args::{Format, OutputArgs, ReadArgs};
 use crate::failure::{Outcome, Usage};
+use crate::output::say;
 
 /// Bytes that are read at a time.
 const WINDOW: u64 = 1 << 16;
@@ -58,7 +59,7 @@ pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcom
             let left = args.len.wrapping_sub(done).wrapping_sub(gap.start as u64);
             if !output.quiet {
                 let fault = gap.fault;
-                eprintln_quiet(&format!("osier: stopped at {missing:#x}: {fault}"));
+                say(&format!("stopped at {missing:#x}: {fault}"));
             }
             if done == 0 && gap.start == 0 {
                 bail!("nothing could be read at {:#x}: {}", args.addr, gap.fault);
@@ -71,12 +72,6 @@ pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcom
         done = done.wrapping_add(n);
     }
     Ok(out.conclude(&ends)?)
-}
-
-/// Writes a line to standard error. Nobody is left to tell when it is closed.
-fn eprintln_quiet(line: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The address space of a process, or of the kernel, and how the walk ended that found the process.

@@ -109,7 +109,7 @@ pub(crate) fn a_file_that_cannot_be_read_is_one_failure() {
         .unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(3), "{said}");
-    assert!(said.contains("failed: links/001-hidden.elf: "), "{said}");
+    assert!(said.contains("links/001-hidden.elf: failed: "), "{said}");
     let manifest = manifest(&folder.join("out"));
     let statuses: Vec<bool> = manifest
         .lines()

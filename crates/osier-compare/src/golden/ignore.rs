@@ -15,7 +15,10 @@ struct Rule {
 
 /// A field to leave out that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("`{field}` names no field to leave out; write TABLE.FIELD or FIELD, as in maps.flags")]
+#[error(
+    "`{}` names no field to leave out; write TABLE.FIELD or FIELD, as in maps.flags",
+    osier_text::visible(field)
+)]
 pub struct IgnoreError {
     field: String,
 }

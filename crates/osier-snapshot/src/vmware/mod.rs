@@ -84,7 +84,7 @@ pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
         return Err(OpenError::NotASnapshot {
             path: path.to_owned(),
             found: "a VMware state file without the memory in it".to_owned(),
-            way_out: format!("put {} beside it", memory.display()),
+            way_out: format!("put {} beside it", osier_text::path(&memory)),
         });
     }
     let bytes =
@@ -286,7 +286,7 @@ fn snapshot(
         .map(|extent| format!("{:#x} + {:#x}", extent.start, extent.len))
         .collect();
     let mut facts = vec![
-        ("state file", path.display().to_string()),
+        ("state file", osier_text::path(path).to_string()),
         ("magic", format!("{:#x}", state.groups.magic)),
         ("groups", names.join(", ")),
         ("regions", regions.join(", ")),
