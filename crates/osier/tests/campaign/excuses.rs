@@ -8,6 +8,8 @@ pub(crate) struct Excuse {
     pub(crate) campaign: &'static str,
     /// How the names of the places begin.
     places: &'static [&'static str],
+    /// The questions whose answers may change; empty: any.
+    questions: &'static [&'static str],
     /// What is done there; empty: anything.
     ways: &'static [&'static str],
     /// The fields that may change.
@@ -21,6 +23,7 @@ pub(crate) struct Excuse {
 const ANY: Excuse = Excuse {
     campaign: "words",
     places: &[],
+    questions: &[],
     ways: &[],
     fields: &[],
     distilled: false,
@@ -36,9 +39,30 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
-        places: &["dentry.d_iname", "dentry.d_hash", "qstr"],
+        places: &["dentry.d_hash"],
+        fields: &["file", "name"],
+        why: "whether a file was deleted: its dentry alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["dentry."],
         fields: &["file", "file_hex", "name", "name_hex", "exe", "exe_hex"],
-        why: "the letters of a file's name, and whether it was deleted: its dentry alone has them",
+        distilled: true,
+        why: "the letters of a file's name, and its folder: the name's hash has them too, where the snapshot holds what says how it is made",
+        ..ANY
+    },
+    Excuse {
+        places: &["name of a special mapping"],
+        fields: &["name", "name_hex"],
+        why: "the letters between the brackets of `[vvar]`: the kernel's text alone has them",
+        ..ANY
+    },
+    Excuse {
+        places: &["task_struct.real_parent"],
+        questions: &["current"],
+        ways: &["another's"],
+        fields: &["ppid"],
+        why: "which task made a processor's idle one",
         ..ANY
     },
     Excuse {
@@ -212,6 +236,7 @@ pub(crate) fn of(silent: &Silent) -> Option<&'static Excuse> {
             .places
             .iter()
             .any(|place| silent.place.starts_with(place))
+            && named(excuse.questions, silent.question)
             && named(excuse.ways, &silent.how)
             && fields.all(|field| excuse.fields.contains(&field.as_str()))
             && (silent.distilled || !excuse.distilled)

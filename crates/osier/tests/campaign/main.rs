@@ -180,7 +180,7 @@ fn pages(subject: &Subject, names: &Names) -> Vec<Damage> {
 /// Writes down what was found and fails when something is silent, has panicked or took long.
 fn conclude(title: &str, outcomes: &[(String, Outcome)]) {
     let mut text = Vec::new();
-    let mut used = BTreeSet::new();
+    let mut used = BTreeMap::new();
     let mut bad = 0;
     for (name, outcome) in outcomes {
         let silent = outcome.unexcused(&mut used);
@@ -195,7 +195,7 @@ fn conclude(title: &str, outcomes: &[(String, Outcome)]) {
         let expected = excuses::EXCUSES
             .iter()
             .filter(|excuse| excuse.campaign == title);
-        for excuse in expected.filter(|excuse| !used.contains(excuse.why)) {
+        for excuse in expected.filter(|excuse| !used.contains_key(excuse.why)) {
             bad += 1;
             text.push(format!(
                 "WRONG an excuse that nothing needs: {}",
@@ -203,6 +203,10 @@ fn conclude(title: &str, outcomes: &[(String, Outcome)]) {
             ));
         }
     }
+    let excused = used
+        .iter()
+        .map(|(why, times)| format!("EXCUSED {times}: {why}"));
+    text.extend(excused);
     if let Some(folder) = std::env::var_os("OSIER_CAMPAIGN_REPORT") {
         std::fs::write(
             PathBuf::from(folder).join(format!("{title}.txt")),

@@ -87,6 +87,12 @@ impl Names {
             if !self.objects.entry(ty.clone()).or_default().insert(at) {
                 continue;
             }
+            if ty == "vfsmount"
+                && let Some(member) = profile.find_type("mount").and_then(|ty| ty.member("mnt"))
+            {
+                let mount = at.0.wrapping_add_signed(member.offset.wrapping_neg());
+                todo.push(("mount".to_owned(), VirtAddr(mount)));
+            }
             self.tables
                 .extend(space.walk(at).steps.iter().map(|step| step.at.page().0));
             let bytes = found.bytes.max(8);
@@ -116,6 +122,13 @@ impl Names {
                         && !to.is_empty()
                     {
                         todo.push((to.clone(), value));
+                    }
+                    // What the answers read of it is a special mapping's; its name is text.
+                    if name == "vm_private_data" {
+                        todo.push(("vm_special_mapping".to_owned(), value));
+                    }
+                    if ty == "vm_special_mapping" && name == "name" {
+                        self.text(subject, space, value);
                     }
                     if ty == "maple_tree" || name.ends_with("ma_root") {
                         self.maple(subject, space, value);
@@ -160,6 +173,16 @@ impl Names {
             {
                 self.put(pa.0, "argument vector".to_owned(), 0);
             }
+        }
+    }
+
+    /// Names the words of the name of a special mapping.
+    fn text(&mut self, subject: &Subject, space: &AddressSpace, at: VirtAddr) {
+        let Ok(pa) = space.translate(at) else {
+            return;
+        };
+        for (word, _) in subject.read_by.range(pa.0 / WORD * WORD..pa.0 + 16) {
+            self.put(*word, "name of a special mapping".to_owned(), 0);
         }
     }
 

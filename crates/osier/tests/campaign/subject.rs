@@ -257,7 +257,7 @@ impl Subject {
 }
 
 /// Rows that one part may have before it counts as endless.
-const ROW_LIMIT: usize = 20_000;
+const ROW_LIMIT: usize = 1 << 20;
 
 fn answer(session: &Session, part: Part) -> Answer {
     let mut rows = Vec::new();

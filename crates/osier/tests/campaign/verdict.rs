@@ -117,11 +117,11 @@ impl Outcome {
     }
 
     /// The silent ones that nothing excuses, grouped, in words; which excuses were used.
-    pub(crate) fn unexcused(&self, used: &mut BTreeSet<&'static str>) -> Vec<String> {
+    pub(crate) fn unexcused(&self, used: &mut BTreeMap<&'static str, usize>) -> Vec<String> {
         let mut groups: BTreeMap<(&str, &str, &BTreeSet<String>), Vec<&Silent>> = BTreeMap::new();
         for silent in &self.silent {
             if let Some(Excuse { why, .. }) = excuses::of(silent) {
-                used.insert(why);
+                *used.entry(why).or_default() += 1;
                 continue;
             }
             let key = (silent.question, silent.place.as_str(), &silent.fields);
