@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{Current, FoundBy, Seen, WalkEnd, WalkEnds};
-use osier_profile::{Embed, Field, Ptr, Resolver, layout};
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
+use crate::guest::Guest;
 use crate::{Windows, process, threads};
 
 /// The walk's name in endings.
@@ -21,6 +22,16 @@ layout! {
     /// Fields read from `_KPRCB`.
     struct Prcb: "_KPRCB" {
         current_thread: Option<Field<Ptr<()>>> = ["CurrentThread"],
+        /// Which processor it is of.
+        number: Option<Field<UInt>> = ["Number"],
+    }
+}
+
+impl Prcb {
+    /// Whether the block at `at` may be that of processor `cpu`.
+    fn is_of(&self, guest: &Guest, at: VirtAddr, cpu: u64) -> bool {
+        let number = self.number.map(|field| field.read(&guest.space, at));
+        number.is_none_or(|number| number.is_err() || number == Ok(cpu))
     }
 }
 
@@ -96,6 +107,18 @@ pub(crate) fn current(
                 break;
             }
         }
+    }
+    let promised = windows.processors.unwrap_or(0) as usize;
+    let own = (0..)
+        .zip(&blocks)
+        .filter(|(cpu, block)| windows.current.prcb.is_of(guest, **block, *cpu))
+        .count();
+    if end.is_closed() && !blocks.is_empty() && (own < blocks.len() || own < promised) {
+        end = WalkEnd::Disagreement {
+            between: "KiProcessorBlock and the processors' numbers",
+            only_first: blocks.len().saturating_sub(own),
+            only_second: promised.saturating_sub(own),
+        };
     }
     if blocks.is_empty() && end.is_closed() {
         let missing = format!("the first processor's block at {table}");

@@ -23,6 +23,7 @@ layout! {
     /// Fields read from `_KLDR_DATA_TABLE_ENTRY`.
     struct Kernel: "_KLDR_DATA_TABLE_ENTRY" {
         dll_base: Option<Field<Ptr<()>>> = ["DllBase"],
+        entry_point: Option<Field<Ptr<()>>> = ["EntryPoint"],
         size_of_image: Option<Field<UInt>> = ["SizeOfImage"],
         full_dll_name: Option<Field<Embed<()>>> = ["FullDllName"],
         base_dll_name: Option<Field<Embed<()>>> = ["BaseDllName"],
@@ -61,6 +62,8 @@ const WOW64: Entry = Entry {
 /// How to read loader entries.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
+    /// `_KLDR_DATA_TABLE_ENTRY.EntryPoint`.
+    pub(crate) entry_point: Option<Field<Ptr<()>>>,
     /// Of processes.
     native: Entry,
     /// Of the kernel.
@@ -82,6 +85,7 @@ impl Layout {
         };
         let own = |offset: Option<i64>, other| offset.map_or(other, i64::cast_unsigned);
         Self {
+            entry_point: kernel.entry_point,
             native,
             kernel: Entry {
                 dll_base: own(kernel.dll_base.map(|f| f.offset), native.dll_base),
@@ -191,7 +195,7 @@ fn loaded(space: &AddressSpace, entry: Entry, at: VirtAddr) -> Loaded {
         at,
         base: number(entry.dll_base, width).map(VirtAddr),
         size: number(entry.size_of_image, 4),
-        name: unicode::read(space, at.plus(entry.base_dll_name), width),
-        file: unicode::read(space, at.plus(entry.full_dll_name), width),
+        name: unicode::image(space, at.plus(entry.base_dll_name), width),
+        file: unicode::image(space, at.plus(entry.full_dll_name), width),
     }
 }

@@ -4,7 +4,7 @@
 //! loader's names, and the loader entry for `modd`. An image that the loader lists and no descriptor
 //! holds is a row of its own, so that neither an unlinked image nor a cut tree loses anything.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use osier_memory::{Paging, VirtAddr};
@@ -36,11 +36,22 @@ pub(crate) fn mappings(
 fn all(windows: &Windows, taskd: VirtAddr) -> (Vec<Mapping>, WalkEnds) {
     let mut ends = WalkEnds::default();
     let (vads, end) = vad::tree(windows, taskd);
+    let whole = end.is_closed() && vads.iter().all(|vad| vad.span.is_ok());
     ends.add(WALK, end);
     let mut loaded: HashMap<u64, Loaded> = HashMap::new();
     let mut baseless = Vec::new();
     for list in loader::lists(windows, taskd) {
         ends.add(list.walk, list.end);
+        let bases: Vec<_> = list.loaded.iter().filter_map(|i| i.base.value()).collect();
+        let distinct: HashSet<VirtAddr> = bases.iter().copied().collect();
+        if distinct.len() < bases.len() {
+            let end = WalkEnd::Disagreement {
+                between: "images of the loader and their bases",
+                only_first: bases.len().saturating_sub(distinct.len()),
+                only_second: 0,
+            };
+            ends.add(list.walk, end);
+        }
         for image in list.loaded {
             match image.base.value() {
                 Some(base) => {
@@ -57,6 +68,16 @@ fn all(windows: &Windows, taskd: VirtAddr) -> (Vec<Mapping>, WalkEnds) {
         let start = vad.span.ok().map(|span| span.start);
         let image = start.and_then(|start| loaded.remove(&start));
         rows.push(of_vad(windows, &pid, vad, image, &marks, &mut ends));
+    }
+    if whole && !loaded.is_empty() {
+        let between = "loader lists and VADs";
+        let (only_first, only_second) = (loaded.len(), 0);
+        let end = WalkEnd::Disagreement {
+            between,
+            only_first,
+            only_second,
+        };
+        ends.add(between, end);
     }
     let rest = loaded.into_values().chain(baseless);
     rows.extend(rest.map(|image| of_loader(&pid, image)));

@@ -134,6 +134,19 @@ fn module(windows: &Windows, at: VirtAddr) -> Module {
             _ => Seen::Is(size),
         }
     });
+    let entry_point = windows.loader.entry_point;
+    let entry_point = entry_point.and_then(|field| field.read(&windows.guest.space, at).ok());
+    let base = base.and_then(|base| {
+        let outside = |entry: VirtAddr| {
+            let inside = |size: &u64| base <= entry && entry.0.wrapping_sub(base.0) < *size;
+            !entry.is_null() && size.get().is_some_and(|size| !inside(size))
+        };
+        if entry_point.is_some_and(outside) {
+            let rule = "a module's EntryPoint lies in it";
+            return Seen::implausible(base.0, rule, Some(at.plus(entry.dll_base)));
+        }
+        Seen::Is(base)
+    });
     Module {
         name: with_letters(row.name, at.plus(entry.base_dll_name)),
         base,

@@ -1,9 +1,12 @@
 //! The process environment block: parameters, heaps, and the loader's data, native and 32-bit.
 
+use std::collections::HashSet;
+
 use osier_memory::{AddressSpace, VirtAddr};
 use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
+use crate::guest::is_kernel_address;
 use crate::{Windows, process, unicode};
 
 /// More heaps than any process has.
@@ -12,6 +15,7 @@ const MAX_HEAPS: u64 = 4096;
 layout! {
     /// Fields read from `_PEB`.
     struct Native: "_PEB" {
+        image_base: Option<Field<Ptr<()>>> = ["ImageBaseAddress"],
         ldr: Option<Field<Ptr<()>>> = ["Ldr"],
         parameters: Option<Field<Ptr<()>>> = ["ProcessParameters"],
         number_of_heaps: Option<Field<UInt>> = ["NumberOfHeaps"],
@@ -31,6 +35,8 @@ layout! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) pointer_bytes: u8,
+    /// `_PEB.ImageBaseAddress`, which the kernel writes before anything runs.
+    image_base: Option<u64>,
     /// `_PEB.Ldr`.
     pub(crate) ldr: Option<u64>,
     parameters: Option<u64>,
@@ -44,6 +50,7 @@ pub(crate) struct Shape {
 /// the layout of 32-bit Windows, the same from XP to 11 (ntdll's PDBs).
 const WOW64: Shape = Shape {
     pointer_bytes: 4,
+    image_base: Some(0x08),
     ldr: Some(0x0c),
     parameters: Some(0x10),
     number_of_heaps: Some(0x88),
@@ -67,6 +74,7 @@ impl Layout {
         Self {
             native: Shape {
                 pointer_bytes: resolver.profile().identity().pointer_bytes,
+                image_base: pointer(peb.image_base),
                 ldr: pointer(peb.ldr),
                 parameters: pointer(peb.parameters),
                 number_of_heaps: peb.number_of_heaps.map(|f| f.offset.cast_unsigned()),
@@ -92,11 +100,39 @@ impl Peb {
             return Seen::not_in_this_kernel();
         };
         let width = usize::from(self.shape.pointer_bytes);
-        match self.space.read_uint(self.at.plus(offset), width) {
-            Ok(0) => Seen::not_applicable(none),
+        let place = self.at.plus(offset);
+        match self.space.read_uint(place, width) {
+            Ok(0) => self.not_yet(place, none),
+            Ok(value)
+                if is_kernel_address(&self.space, VirtAddr(value)) || !value.is_multiple_of(4) =>
+            {
+                let rule = "a PEB points to aligned user memory";
+                Seen::implausible(value, rule, Some(place))
+            }
             Ok(value) => Seen::Is(VirtAddr(value)),
             Err(fault) => Seen::unreadable(fault),
         }
+    }
+
+    /// Why the PEB has nothing at `place`: the loader, once it has begun, has all of it. Before, there
+    /// is the image's address.
+    fn not_yet<T>(&self, place: VirtAddr, none: &'static str) -> Seen<T> {
+        let word = |offset: Option<u64>, width: u8| {
+            let value = offset.map(|by| self.space.read_uint(self.at.plus(by), width.into()));
+            value.and_then(Result::ok)
+        };
+        let width = self.shape.pointer_bytes;
+        let has = |word: Option<u64>| word.is_some_and(|word| word != 0);
+        if has(word(self.shape.ldr, width)) || has(word(self.shape.number_of_heaps, 4)) {
+            let rule =
+                "a process whose loader has begun has parameters, heaps and the loader's data";
+            return Seen::implausible(0, rule, Some(place));
+        }
+        if word(self.shape.image_base, width) == Some(0) {
+            let rule = "a PEB has the address of the process's image";
+            return Seen::implausible(0, rule, Some(place));
+        }
+        Seen::not_applicable(none)
     }
 
     /// The addresses of the process's heaps.
@@ -106,7 +142,7 @@ impl Peb {
         };
         let place = self.at.plus(offset);
         let count = match self.space.read_uint(place, 4) {
-            Ok(0) => return Seen::Is(Vec::new()),
+            Ok(0) => return self.not_yet(place, "the process has no heaps yet"),
             Ok(count) if count > MAX_HEAPS => {
                 return Seen::implausible(count, "a process has at most 4096 heaps", Some(place));
             }
@@ -121,12 +157,34 @@ impl Peb {
                 self.space.read_uint(at, width as usize).map(VirtAddr)
             };
             Seen::from((0..count).map(heap).collect::<Result<Vec<_>, _>>())
+                .and_then(|heaps| self.sound(heaps, list))
         })
+    }
+
+    /// The heaps of the list at `list`, when each may be one and none is another.
+    fn sound(&self, heaps: Vec<VirtAddr>, list: VirtAddr) -> Seen<Vec<VirtAddr>> {
+        let mut met = HashSet::new();
+        for &heap in &heaps {
+            let user = !heap.is_null() && !is_kernel_address(&self.space, heap);
+            if !user || !heap.0.is_multiple_of(8) || !met.insert(heap) {
+                let rule = "the heaps of a process are aligned user addresses, no two alike";
+                return Seen::implausible(heap.0, rule, Some(list));
+            }
+        }
+        Seen::Is(heaps)
     }
 
     fn started(&self) -> Started {
         let none = "the process has no parameters yet";
         let parameters = self.pointer(self.shape.parameters, none);
+        let path = |path: Vec<u8>| {
+            if path.is_empty() || path.contains(&0) {
+                let rule = "the path of a process's image has letters, and no NUL";
+                let at = parameters.value().zip(self.shape.image_path_name);
+                return Seen::implausible(path.len() as u64, rule, at.map(|(at, by)| at.plus(by)));
+            }
+            Seen::Is(path)
+        };
         let string = |offset: Option<u64>| match (&parameters, offset) {
             (Seen::Is(at), Some(offset)) => {
                 unicode::read(&self.space, at.plus(offset), self.shape.pointer_bytes)
@@ -135,7 +193,7 @@ impl Peb {
             (_, None) => Seen::not_in_this_kernel(),
         };
         Started {
-            path: string(self.shape.image_path_name),
+            path: string(self.shape.image_path_name).and_then(path),
             cmdline: string(self.shape.command_line),
         }
     }

@@ -469,7 +469,7 @@ fn path(
     match field.read(space, at) {
         Ok(name) if name.is_null() => params,
         // `_OBJECT_NAME_INFORMATION` begins with the string.
-        Ok(name) => match unicode::read(space, name, space.mode().pointer_bytes()) {
+        Ok(name) => match unicode::path(space, name, space.mode().pointer_bytes()) {
             Seen::Is(path) if path.is_empty() => params,
             path => path,
         },

@@ -33,6 +33,8 @@ layout! {
 layout! {
     /// Fields read from `_FILE_OBJECT`.
     struct FileObject: "_FILE_OBJECT" {
+        /// What the object is: 5 for a file.
+        kind: Option<Field<UInt>> = ["Type"],
         file_name: Option<Field<Embed<()>>> = ["FileName"],
     }
 }
@@ -75,13 +77,16 @@ pub(crate) fn backing(windows: &Windows, vad: VirtAddr, image: bool) -> Backing 
     };
     let file = match found {
         Ok(Some(file)) if !file.is_null() => name(windows, file),
+        Ok(Some(_)) if image => {
+            Seen::implausible(0, "the section of an image has a file", Some(vad))
+        }
         Ok(Some(_)) => Seen::not_applicable("memory of the paging file"),
         Ok(None) => Seen::not_in_this_kernel(),
         Err(absent) => Seen::Not(absent),
     };
     let offset = match &has_file {
-        Seen::Is(false) => Seen::not_applicable("memory of the paging file"),
         _ if image => Seen::Is(0),
+        Seen::Is(false) => Seen::not_applicable("memory of the paging file"),
         Seen::Is(true) => offset(windows, vad),
         Seen::Not(absent) => Seen::Not(absent.clone()),
     };
@@ -141,6 +146,8 @@ fn unreadable(fault: Fault) -> Absent {
 
 /// `FileName` of the `_FILE_OBJECT` at `file`.
 fn name(windows: &Windows, file: VirtAddr) -> Seen<Vec<u8>> {
+    /// `IO_TYPE_FILE`.
+    const FILE: u64 = 5;
     let Some(field) = windows.section.file.file_name else {
         return Seen::not_in_this_kernel();
     };
@@ -149,7 +156,15 @@ fn name(windows: &Windows, file: VirtAddr) -> Seen<Vec<u8>> {
         let rule = "a file object is a mapped address of the kernel";
         return Seen::implausible(file.0, rule, None);
     }
-    unicode::read(&guest.space, field.place(file), guest.pointer_bytes())
+    let kind = windows.section.file.kind;
+    if let Some(place) = kind.map(|kind| kind.place(file))
+        && let Ok(kind) = guest.space.read_uint(place, 2)
+        && kind != FILE
+    {
+        let rule = "a file object says that it is one (Type)";
+        return Seen::implausible(kind, rule, Some(place));
+    }
+    unicode::path(&guest.space, field.place(file), guest.pointer_bytes())
 }
 
 /// The offset of a mapped file's first byte: the prototype entries before the mapping's own in its

@@ -6,6 +6,7 @@ use osier_memory::{AddressSpace, Fault, VirtAddr};
 use osier_osi::{Seen, TaskState, Thread, WalkEnd, WalkEnds, Walked, Why};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
+use crate::guest::is_kernel_address;
 use crate::{Windows, cid, process, twins, unicode};
 
 /// The walk's name in endings.
@@ -154,11 +155,15 @@ fn tid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
             pid.is_none_or(|pid| pid.is_ok_and(VirtAddr::is_null))
         };
         let named = cid::leads_to(windows, tid, at) != Some(false);
+        let place = fields.unique_thread.map(|field| field.place(at));
+        if of_idle() && tid != 0 {
+            let rule = "a thread that idles has no id";
+            return Seen::implausible(tid.into(), rule, place);
+        }
         if named || state == Some(TERMINATED) || of_idle() {
             return Seen::Is(tid);
         }
         let rule = "an id is that of the thread's entry in PspCidTable";
-        let place = fields.unique_thread.map(|field| field.place(at));
         Seen::implausible(tid.into(), rule, place)
     })
 }
@@ -236,35 +241,46 @@ pub(crate) fn stacks(
     for thread in threads {
         let teb = field.read(&windows.guest.space, thread);
         let stacks = teb.and_then(|teb| of_teb(windows, &space, teb, wow64, &mut found));
-        if let Err(fault) = stacks {
-            let missing = format!("the stack of the thread at {thread}");
-            let fault = Some(fault);
-            ends.add("stacks", WalkEnd::NoStart { missing, fault });
-        }
+        let fault = match stacks {
+            Ok(true) => continue,
+            Ok(false) => None,
+            Err(fault) => Some(fault),
+        };
+        let missing = format!("the stack of the thread at {thread}");
+        ends.add("stacks", WalkEnd::NoStart { missing, fault });
     }
     found
 }
 
+/// Whether the thread whose block is at `teb` has the stacks that it must have.
 fn of_teb(
     windows: &Windows,
     space: &AddressSpace,
     teb: VirtAddr,
     wow64: bool,
     found: &mut Vec<u64>,
-) -> Result<(), Fault> {
-    /// `_TEB32.NtTib.StackBase`.
+) -> Result<bool, Fault> {
+    /// `_TEB32.NtTib.StackBase`, and `Self`: the block's own address.
     const STACK_BASE32: u64 = 4;
+    const SELF32: u64 = 0x18;
     let layout = &windows.threads.teb;
     // A thread of the kernel's, or one that has ended.
     let Some(field) = layout.stack_base.filter(|_| !teb.is_null()) else {
-        return Ok(());
+        return Ok(true);
     };
     let mut keep = |base: u64| {
         if base != 0 {
             found.push(base.wrapping_sub(1));
         }
     };
-    keep(field.read(space, teb)?.0);
+    if teb.in_page() != 0 {
+        return Ok(false);
+    }
+    let own = field.read(space, teb)?;
+    if own.is_null() || is_kernel_address(space, own) || is_kernel_address(space, teb) {
+        return Ok(false);
+    }
+    keep(own.0);
     if wow64 {
         let offset = match layout.wow_teb_offset {
             Some(field) => field.read(space, teb)?,
@@ -276,8 +292,11 @@ fn of_teb(
             (offset, _) => teb.plus(offset.cast_unsigned()),
         };
         if !teb32.is_null() {
+            if space.read_uint(teb32.plus(SELF32), 4)? != teb32.0 {
+                return Ok(false);
+            }
             keep(space.read_uint(teb32.plus(STACK_BASE32), 4)?);
         }
     }
-    Ok(())
+    Ok(true)
 }

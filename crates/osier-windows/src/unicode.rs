@@ -3,6 +3,8 @@
 use osier_memory::{AddressSpace, VirtAddr};
 use osier_osi::Seen;
 
+use crate::guest::is_kernel_address;
+
 /// Reads the `_UNICODE_STRING` at `at`, whose buffer pointer has `pointer_bytes` bytes. The ABI is
 /// the same in every Windows: `Length` and `MaximumLength`, 16 bits each and in bytes, then, aligned,
 /// `Buffer`.
@@ -24,7 +26,35 @@ pub(crate) fn read(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> See
     if length != 0 && buffer.is_null() {
         return Seen::implausible(length, "a string with a length has a buffer", Some(at));
     }
-    text(space, length, buffer)
+    if length != 0 && is_kernel_address(space, at) != is_kernel_address(space, buffer) {
+        let rule = "a string's letters are in the same half of memory as its length";
+        return Seen::implausible(buffer.0, rule, Some(at));
+    }
+    text(space, length, buffer).and_then(|text| match text.first() {
+        Some(0) => Seen::implausible(0, "a string does not begin with a NUL", Some(buffer)),
+        _ => Seen::Is(text),
+    })
+}
+
+/// As [`read`], of what the loader calls an image: it has letters.
+pub(crate) fn image(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> Seen<Vec<u8>> {
+    path(space, at, pointer_bytes).and_then(|path| {
+        if path.is_empty() {
+            return Seen::implausible(0, "an image has a name", Some(at));
+        }
+        Seen::Is(path)
+    })
+}
+
+/// As [`read`], of a name or path of a file: no letter of it is a NUL.
+pub(crate) fn path(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> Seen<Vec<u8>> {
+    read(space, at, pointer_bytes).and_then(|path| {
+        if path.contains(&0) {
+            let rule = "the name of a file has no NUL";
+            return Seen::implausible(path.len() as u64, rule, Some(at));
+        }
+        Seen::Is(path)
+    })
 }
 
 /// Reads `length` bytes of UTF-16 at `buffer`; at most 64 KiB, as a `_UNICODE_STRING` holds.
