@@ -29,6 +29,7 @@
 
 mod cid;
 mod cpu;
+mod crowd;
 mod debugger;
 mod drivers;
 mod dump;
@@ -51,6 +52,7 @@ mod wow64;
 mod writer;
 
 pub use cpu::Processor;
+pub use crowd::crowd;
 pub use debugger::DebuggerData;
 pub use layout::{win7_sp1_x86, win7_sp1_x86_pae, win2000_sp4_x86};
 pub use libosi::Libosi;

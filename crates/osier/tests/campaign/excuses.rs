@@ -159,6 +159,161 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
+        places: &["_EPROCESS.ImageFileName"],
+        fields: &["name", "name_hex", "process_name", "process_name_hex"],
+        why: "the letters of a Windows process's name: `ImageFileName` alone has them",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "_PEB.",
+            "_RTL_USER_PROCESS_PARAMETERS.",
+            "_LDR_DATA_TABLE_ENTRY.",
+            "_LIST_ENTRY.",
+            "text of _RTL_USER_PROCESS_PARAMETERS",
+            "text of _LDR_DATA_TABLE_ENTRY",
+            "user memory",
+        ],
+        questions: &["ps", "maps", "current"],
+        fields: &[
+            "path",
+            "path_hex",
+            "cmdline",
+            "cmdline_hex",
+            "exe",
+            "exe_hex",
+            "name",
+            "name_hex",
+            "file",
+            "file_hex",
+            "kind",
+        ],
+        why: "what a Windows process says in its own memory: paths, arguments, heaps and stacks",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "_LDR_DATA_TABLE_ENTRY.",
+            "_KLDR_DATA_TABLE_ENTRY.",
+            "text of _LDR_DATA_TABLE_ENTRY",
+            "text of _KLDR_DATA_TABLE_ENTRY",
+        ],
+        questions: &["modules"],
+        fields: &["name", "name_hex", "file", "file_hex"],
+        why: "the letters of a driver's name and path: its loader entry alone has them",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "_OBJECT_NAME_INFORMATION.",
+            "text of _OBJECT_NAME_INFORMATION",
+            "_EPROCESS.SeAuditProcessCreationInfo",
+        ],
+        fields: &["path", "path_hex", "exe", "exe_hex"],
+        why: "the path of a Windows process that has none in its own memory: the kernel notes it once",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "_FILE_OBJECT.",
+            "text of _FILE_OBJECT",
+            "_CONTROL_AREA.",
+            "_SUBSECTION.",
+        ],
+        fields: &["file", "file_hex", "name", "name_hex", "kind", "offset"],
+        why: "which file a Windows mapping shows, and from where: its section alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["_MMVAD", "_MMADDRESS_NODE.", "_RTL_BALANCED_NODE."],
+        fields: &[
+            "base", "size", "flags", "perms", "kind", "offset", "file", "file_hex", "name",
+            "name_hex", "backing", "+row",
+        ],
+        why: "the bounds, rights and sort of a Windows mapping: its descriptor alone has them",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "_EPROCESS.Session",
+            "_MM_SESSION_SPACE.",
+            "page of _MM_SESSION_SPACE",
+        ],
+        fields: &["session"],
+        why: "which session a Windows process belongs to",
+        ..ANY
+    },
+    Excuse {
+        places: &["_EPROCESS.InheritedFromUniqueProcessId"],
+        fields: &["ppid"],
+        why: "which process created a Windows process: it may be gone",
+        ..ANY
+    },
+    Excuse {
+        places: &["_EPROCESS.CreateTime", "_EPROCESS.ExitTime"],
+        fields: &["create_time", "start", "exit_time", "exe"],
+        why: "when a Windows process was created or exited, by less than a day, and whether the idle process was",
+        ..ANY
+    },
+    Excuse {
+        places: &["_ETHREAD.Tcb.State"],
+        fields: &["state"],
+        why: "which of its states a Windows thread is in",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "_ETHREAD.ThreadName",
+            "_UNICODE_STRING.",
+            "text of _UNICODE_STRING",
+        ],
+        questions: &["threads", "current"],
+        fields: &["name", "name_hex"],
+        why: "the name of a Windows thread: its string alone has it",
+        ..ANY
+    },
+    Excuse {
+        places: &["_ETHREAD.Tcb.Teb"],
+        ways: &["zero", "another's"],
+        fields: &["kind"],
+        why: "which memory is the stack of a Windows thread: its `Teb` alone leads there",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "_EPROCESS.Pcb.DirectoryTableBase",
+            "_KPROCESS.DirectoryTableBase",
+        ],
+        fields: &["asid"],
+        why: "which page table a Windows process had that has exited, and which the idle process names",
+        ..ANY
+    },
+    Excuse {
+        places: &["_EPROCESS.PicoContext", "_EPROCESS.AddressPolicyFrozen"],
+        fields: &["peb", "path", "cmdline", "exe"],
+        why: "which sort of Windows process without a program it is",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "page table of the kernel",
+            "page table of a process",
+            "symbol MmHighestUserAddress",
+        ],
+        questions: &["pages"],
+        fields: &["+row", "-row", "flags", "phys", "len", "start", "backing"],
+        why: "which pages a process has, and where: its page table alone says it",
+        ..ANY
+    },
+    Excuse {
+        campaign: "links",
+        places: &["driver list"],
+        ways: &["one unlinked", "cut to the head"],
+        fields: &["-row"],
+        why: "a driver that was taken out of the module list",
+        ..ANY
+    },
+    Excuse {
         campaign: "links",
         places: &["a task"],
         ways: &[

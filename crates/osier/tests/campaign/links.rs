@@ -3,10 +3,10 @@
 
 use osier::osier_memory::VirtAddr;
 
-use crate::Damage;
 use crate::editor::{Editor, Writes};
 use crate::names::Names;
 use crate::subject::Subject;
+use crate::{Damage, windows};
 
 /// Nodes of a list that are walked here.
 const NODES: usize = 4_096;
@@ -42,7 +42,7 @@ impl Editor<'_> {
     }
 
     /// Every lie about the circular list at `head`.
-    fn list(&self, name: &str, head: VirtAddr, most: usize) -> Vec<Damage> {
+    pub(crate) fn list(&self, name: &str, head: VirtAddr, most: usize) -> Vec<Damage> {
         let nodes = self.nodes(head);
         let mut all = Vec::new();
         let Some(&first) = nodes.first() else {
@@ -99,7 +99,7 @@ impl Editor<'_> {
     }
 }
 
-fn damage(place: &str, how: &str, writes: Writes) -> Damage {
+pub(crate) fn damage(place: &str, how: &str, writes: Writes) -> Damage {
     Damage {
         how: how.to_owned(),
         place: place.to_owned(),
@@ -107,11 +107,11 @@ fn damage(place: &str, how: &str, writes: Writes) -> Damage {
     }
 }
 
-/// Every lie about the links of a Linux kernel.
+/// Every lie about the links of a kernel.
 pub(crate) fn damages(subject: &Subject, names: &Names) -> Vec<Damage> {
     let editor = Editor::of(subject);
     let objects = |ty: &str| names.objects.get(ty).into_iter().flatten().copied();
-    let mut all = Vec::new();
+    let mut all = windows::links(&editor, &*subject.open().osi);
     let init = editor.symbol("init_task").unwrap_or_default();
     if let Some(head) = editor.place("task_struct", init, "tasks") {
         all.extend(editor.list("task list", head, 80));

@@ -16,10 +16,14 @@
 mod editor;
 mod excuses;
 mod files;
+#[path = "../../../osier-testkit/tests/windows/layouts.rs"]
+#[allow(dead_code, reason = "other tests ask for more layouts")]
+mod layouts;
 mod links;
 mod names;
 mod subject;
 mod verdict;
+mod windows;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use osier::Options;
 use osier::osier_memory::{PAGE_BYTES, PhysAddr, PhysicalMemory};
 use osier_testkit::Patched;
 use rayon::prelude::*;
@@ -67,7 +72,7 @@ fn snapshots() -> Vec<(String, PathBuf)> {
     let names: Vec<&str> = match &only[..] {
         "" if whole() => GOLDEN.to_vec(),
         "" => vec![GOLDEN[0]],
-        only => only.split(',').collect(),
+        only => only.split(',').filter(|name| !windows::is(name)).collect(),
     };
     let file = |name: &str| {
         if name.contains('/') {
@@ -235,9 +240,12 @@ fn excuses_are_written_down() {
 /// Runs what `damages` makes of each snapshot.
 fn campaign(title: &str, damages: impl Fn(&Subject, &Names) -> Vec<Damage>) {
     let mut outcomes = Vec::new();
-    for (name, file) in snapshots() {
+    let folder = std::env::temp_dir().join(format!("osier-{title}-{}", std::process::id()));
+    let golden = snapshots().into_iter();
+    let golden = golden.map(|(name, file)| (name, file, Options::default()));
+    for (name, file, options) in golden.chain(windows::snapshots(&folder)) {
         let began = Instant::now();
-        let subject = Subject::of(&file);
+        let subject = Subject::of(&file, &options);
         let names = Names::of(&subject, &*subject.open().osi);
         let mut outcome = run(&subject, damages(&subject, &names));
         outcome.wrong.extend(subject.lossy);
@@ -248,6 +256,7 @@ fn campaign(title: &str, damages: impl Fn(&Subject, &Names) -> Vec<Damage>) {
         );
         outcomes.push((name, outcome));
     }
+    let _ = std::fs::remove_dir_all(folder);
     conclude(title, &outcomes);
 }
 
@@ -285,7 +294,7 @@ fn files_damaged() {
 #[test]
 fn compressions_damaged() {
     let (_, file) = snapshots().remove(0);
-    let subject = Subject::of(&file);
+    let subject = Subject::of(&file, &Options::default());
     let run = |container: &files::Container| {
         let harms = files::flips(&container.bytes, if whole() { 1_000 } else { 20 });
         (container.name.to_owned(), files::run(container, harms))

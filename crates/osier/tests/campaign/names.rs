@@ -10,6 +10,7 @@ use osier::osier_profile::{Kind, OsKind, Profile};
 
 use crate::editor::Editor;
 use crate::subject::{Subject, WORD};
+use crate::windows;
 
 /// Every word that has a name, and the objects.
 #[derive(Default)]
@@ -20,27 +21,26 @@ pub(crate) struct Names {
     /// Objects by the type's name.
     pub(crate) objects: BTreeMap<String, BTreeSet<VirtAddr>>,
     tables: BTreeSet<u64>,
-    process_tables: BTreeSet<u64>,
+    pub(crate) process_tables: BTreeSet<u64>,
+    /// Pages of user memory.
+    pub(crate) user: BTreeSet<u64>,
     symbols: BTreeMap<u64, String>,
 }
 
 impl Names {
     pub(crate) fn of(subject: &Subject, osi: &dyn Osi) -> Self {
         let mut names = Self::default();
+        let editor = Editor::of(subject);
         if subject.located.os() != OsKind::Linux {
+            names.symbols(subject, &editor);
+            windows::name(&mut names, subject, osi);
             return names;
         }
-        let editor = Editor::of(subject);
         let space = subject.space();
         let profile = &*subject.profile;
-        for (name, _) in profile.symbols() {
-            let va = editor.symbol(name).unwrap_or_default();
-            if let Ok(pa) = space.translate(va) {
-                names.symbols.insert(pa.0, name.clone());
-            }
-            if name == "init_task" {
-                names.follow(subject, profile, &space, "task_struct", va);
-            }
+        names.symbols(subject, &editor);
+        if let Some(va) = editor.symbol("init_task") {
+            names.follow(subject, profile, &space, "task_struct", va);
         }
         let mut found: Vec<(&str, VirtAddr)> = Vec::new();
         let mut taskds = Vec::new();
@@ -70,8 +70,18 @@ impl Names {
         names
     }
 
+    /// Names the kernel's variables.
+    fn symbols(&mut self, subject: &Subject, editor: &Editor<'_>) {
+        for (name, _) in subject.profile.symbols() {
+            let va = editor.symbol(name).unwrap_or_default();
+            if let Ok(pa) = editor.space.translate(va) {
+                self.symbols.insert(pa.0, name.clone());
+            }
+        }
+    }
+
     /// Names the words of the object at `at`, and those of what its members point to.
-    fn follow(
+    pub(crate) fn follow(
         &mut self,
         subject: &Subject,
         profile: &Profile,
@@ -117,9 +127,12 @@ impl Names {
                     let Ok(value) = space.read_pointer(at.plus(member)) else {
                         continue;
                     };
-                    if let Kind::Pointer { to } = &kind
+                    if let Some((to, value)) = windows::leads_to(&ty, &name, value) {
+                        todo.push((to.to_owned(), value));
+                    } else if let Kind::Pointer { to } = &kind
                         && value.0 != 0
                         && !to.is_empty()
+                        && to != "_EPROCESS"
                     {
                         todo.push((to.clone(), value));
                     }
@@ -129,6 +142,9 @@ impl Names {
                     }
                     if ty == "vm_special_mapping" && name == "name" {
                         self.text(subject, space, value);
+                    }
+                    if ty.starts_with('_') && name.ends_with("Buffer") {
+                        self.string(subject, space, &format!("text of {ty}.{name}"), value);
                     }
                     if ty == "maple_tree" || name.ends_with("ma_root") {
                         self.maple(subject, space, value);
@@ -186,6 +202,18 @@ impl Names {
         }
     }
 
+    /// Names the words of a string of at most 512 bytes.
+    fn string(&mut self, subject: &Subject, space: &AddressSpace, name: &str, at: VirtAddr) {
+        for byte in (at.0 / WORD * WORD..).step_by(WORD as usize).take(128) {
+            match space.translate(VirtAddr(byte)) {
+                Ok(pa) if subject.read_by.contains_key(&pa.0) => {
+                    self.put(pa.0, name.to_owned(), byte.saturating_sub(at.0));
+                }
+                _ => break,
+            }
+        }
+    }
+
     /// Names the words of a maple tree's nodes.
     fn maple(&mut self, subject: &Subject, space: &AddressSpace, root: VirtAddr) {
         let mut todo = vec![root];
@@ -227,6 +255,9 @@ impl Names {
         }
         if self.process_tables.contains(&pa.page().0) {
             return "page table of a process".to_owned();
+        }
+        if self.user.contains(&pa.page().0) {
+            return "user memory".to_owned();
         }
         match self.symbols.range(..=pa.0).next_back() {
             Some((at, name)) if pa.0 - at < 0x800 => {

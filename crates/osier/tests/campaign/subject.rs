@@ -103,10 +103,9 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Opens `file` and asks everything of it.
-    pub(crate) fn of(file: &Path) -> Self {
-        let options = Options::default();
-        let Snapshot { machine, info } = open_snapshot(file, &options).unwrap();
-        let shared = Shared::new(&options).unwrap();
+    pub(crate) fn of(file: &Path, options: &Options) -> Self {
+        let Snapshot { machine, info } = open_snapshot(file, options).unwrap();
+        let shared = Shared::new(options).unwrap();
         let memory = machine.memory.clone();
         let recorder = WordRecorder::new(&memory);
         let seen = Snapshot {
