@@ -13,6 +13,7 @@ layout! {
     /// modules as well.
     struct User: "_LDR_DATA_TABLE_ENTRY" {
         dll_base: Field<Ptr<()>> = ["DllBase"],
+        entry_point: Option<Field<Ptr<()>>> = ["EntryPoint"],
         size_of_image: Field<UInt> = ["SizeOfImage"],
         full_dll_name: Field<Embed<()>> = ["FullDllName"],
         base_dll_name: Field<Embed<()>> = ["BaseDllName"],
@@ -62,7 +63,7 @@ const WOW64: Entry = Entry {
 /// How to read loader entries.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
-    /// `_KLDR_DATA_TABLE_ENTRY.EntryPoint`.
+    /// `EntryPoint` of a kernel module.
     pub(crate) entry_point: Option<Field<Ptr<()>>>,
     /// Of processes.
     native: Entry,
@@ -85,7 +86,7 @@ impl Layout {
         };
         let own = |offset: Option<i64>, other| offset.map_or(other, i64::cast_unsigned);
         Self {
-            entry_point: kernel.entry_point,
+            entry_point: kernel.entry_point.or(user.entry_point),
             native,
             kernel: Entry {
                 dll_base: own(kernel.dll_base.map(|f| f.offset), native.dll_base),

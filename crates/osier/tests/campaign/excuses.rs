@@ -219,6 +219,7 @@ pub(crate) const EXCUSES: &[Excuse] = &[
             "text of _FILE_OBJECT",
             "_CONTROL_AREA.",
             "_SUBSECTION.",
+            "_MSUBSECTION.",
         ],
         fields: &["file", "file_hex", "name", "name_hex", "kind", "offset"],
         why: "which file a Windows mapping shows, and from where: its section alone says it",
