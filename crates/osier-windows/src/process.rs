@@ -270,8 +270,8 @@ pub(crate) fn peb(windows: &Windows, at: VirtAddr) -> Seen<VirtAddr> {
     };
     match field.read(&windows.guest.space, at) {
         Ok(peb) if peb.is_null() => no_peb(windows, at),
-        Ok(peb) if windows.guest.is_kernel_address(peb) => {
-            let rule = "a PEB is in user memory";
+        Ok(peb) if windows.guest.is_kernel_address(peb) || peb.in_page() != 0 => {
+            let rule = "a PEB is a page of user memory";
             Seen::implausible(peb.0, rule, Some(field.place(at)))
         }
         Ok(peb) => Seen::Is(peb),
