@@ -264,15 +264,18 @@ impl PhysicalMemory for FlatMemory {
         let offset = extent.offset.saturating_add(into);
         let len = extent.len.saturating_sub(into);
         let chunk = match (self.bytes.chunk(offset, len), &self.bytes) {
-            (None, Bytes::File(data)) => self.copied(data, extent, pa).and_then(|(start, page)| {
-                let into = usize::try_from(pa.0.saturating_sub(start)).unwrap_or(usize::MAX);
-                let chunk = Chunk::decoded(page, into);
-                if chunk.is_empty() {
-                    Err(Cause::FileShort { offset })
-                } else {
-                    Ok(chunk)
+            (None, Bytes::File(data)) => match self.copied(data, extent, pa) {
+                Ok((start, page)) => {
+                    let into = usize::try_from(pa.0.saturating_sub(start)).unwrap_or(usize::MAX);
+                    let chunk = Chunk::decoded(page, into);
+                    (!chunk.is_empty())
+                        .then_some(chunk)
+                        .ok_or(Cause::FileShort { offset })
                 }
-            }),
+                // Of a page without any byte, too, the place is that of the byte that was asked for.
+                Err(Cause::FileShort { .. }) => Err(Cause::FileShort { offset }),
+                Err(cause) => Err(cause),
+            },
             (chunk, _) => chunk.unwrap_or(Err(Cause::FileShort { offset })),
         };
         chunk.map_err(|cause| Fault::at_phys(cause, pa))
