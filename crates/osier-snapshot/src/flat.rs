@@ -278,7 +278,11 @@ impl PhysicalMemory for FlatMemory {
             },
             (chunk, _) => chunk.unwrap_or(Err(Cause::FileShort { offset })),
         };
-        chunk.map_err(|cause| Fault::at_phys(cause, pa))
+        chunk.map_err(|cause| match cause {
+            // Of the byte that was asked for, not of its page.
+            Cause::FileShort { .. } => Fault::at_phys(Cause::FileShort { offset }, pa),
+            cause => Fault::at_phys(cause, pa),
+        })
     }
 
     fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
