@@ -72,7 +72,7 @@ enum Part {
     Commands,
     /// A process list in process, against its touch floor
     Floor,
-    /// What opening a large dump touches, and what a page of a compressed one costs
+    /// What opening a large dump reads, and what a page of a compressed one costs
     Opening,
     /// Memory and time on 5 GiB inside gzip, xz and Zstandard
     Compressed,

@@ -59,7 +59,7 @@ impl<'a> Look<'a> {
     /// The bytes from `at` on, at most `most` of them.
     pub(crate) fn some(self, at: usize, most: usize) -> Cow<'a, [u8]> {
         let left = self.len().saturating_sub(at);
-        self.get(at, left.min(most)).unwrap_or_default()
+        self.get(at, left.min(most).min(MOST)).unwrap_or_default()
     }
 
     /// The `N` bytes at `at`; `None` when one of them is not there.

@@ -33,9 +33,9 @@ pub(crate) fn create(dir: &Path, what: &str) -> io::Result<(PathBuf, File)> {
     }
 }
 
-/// A map of a new file that `fill` writes, in the folder that the options name or, where that cannot
+/// The bytes of a new file that `fill` writes, in the folder that the options name or, where that cannot
 /// hold it, in the system's folder for temporary files: `fill` may be called for each. The file goes
-/// with the map.
+/// with them.
 ///
 /// # Errors
 ///

@@ -29,7 +29,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The place in `dir` for the stream at `path`, mapped as `map`.
+    /// The place in `dir` for the stream at `path`, whose bytes are `data`.
     pub(crate) fn of(dir: &Path, path: &Path, data: &Data) -> Option<Self> {
         Some(Self {
             kept: Kept::of(dir, path, data, "osx")?,

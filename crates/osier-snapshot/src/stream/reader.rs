@@ -279,11 +279,12 @@ fn description(
     let mut found = None;
     if at.peek() == Some(VMDESCRIPTION) {
         let mut inside = at;
-        let text = inside
-            .u8("the description")
-            .and_then(|_| inside.be32("the description's length"))
-            .and_then(|len| inside.take(len as usize, "the description"))
-            .ok();
+        let len = inside.u8("the description");
+        let len = len.and_then(|_| inside.be32("the description's length"));
+        let len = len.ok().and_then(|len| usize::try_from(len).ok());
+        let text = len
+            .filter(|len| *len <= vmdesc::MOST)
+            .and_then(|len| inside.take(len, "the description").ok());
         found = text.as_deref().and_then(vmdesc::parse);
         match (&found, text) {
             (Some(_), Some(text)) => {
