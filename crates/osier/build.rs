@@ -6,7 +6,7 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
-    let folder = here.join("../../symbols");
+    let folder = here.join("symbols");
     println!("cargo::rerun-if-changed=build.rs");
     if folder.is_dir() {
         println!("cargo::rerun-if-changed={}", folder.display());
@@ -19,6 +19,10 @@ fn main() -> io::Result<()> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "osp"))
         .collect();
     profiles.sort();
+    if profiles.is_empty() {
+        let what = format!("no profile (*.osp) in {}", folder.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, what));
+    }
     let mut list = String::from("&[\n");
     for path in profiles {
         let _ = writeln!(

@@ -8,7 +8,7 @@ use osier::osier_linux::{WANTED, linux_policy};
 use osier::osier_memory::{AddressSpace, VirtAddr};
 use osier::osier_symbols::image::{Image, symbol_table};
 use osier::osier_symbols::{btf, import_elf};
-use osier::{Located, Options, Session};
+use osier::{Guest, Located, Options};
 use osier_testkit::data;
 
 pub(crate) fn all(criterion: &mut Criterion) {
@@ -20,11 +20,11 @@ pub(crate) fn all(criterion: &mut Criterion) {
 }
 
 fn from_memory(criterion: &mut Criterion, path: &std::path::Path) {
-    let session = Session::open(path, &Options::default()).expect("a real snapshot");
-    let Located::Linux(found) = &session.located else {
+    let guest = Guest::open(path, &Options::default()).expect("a real snapshot");
+    let Located::Linux(found) = guest.located() else {
         panic!("not Linux");
     };
-    let memory = session.machine.memory.clone();
+    let memory = guest.machine().memory.clone();
     let space = AddressSpace::new(memory, found.mode, found.root, linux_policy);
     let image = Image {
         text: found.text,

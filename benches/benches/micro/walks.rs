@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
 use osier::osier_memory::{AddressSpace, PAGE_BYTES, Paging, PhysAddr, VirtAddr, hardware_policy};
-use osier::{Options, Session};
+use osier::{Guest, Options};
 use osier_testkit::data::workspace;
 use osier_testkit::{MemoryBuilder, Rights, TableBuilder};
 
@@ -49,8 +49,8 @@ fn translate(criterion: &mut Criterion) {
 
 fn lists(criterion: &mut Criterion) {
     let path = workspace().join("snapshots/deb12-6.1-amd64.elf");
-    let session = Session::open(&path, &Options::default()).expect("a golden snapshot");
-    let osi = &*session.osi;
+    let guest = Guest::open(&path, &Options::default()).expect("a golden snapshot");
+    let osi = &*guest.provider();
     let mut tasks = Vec::new();
     let _ = osi.process_handles(&mut |handle| {
         tasks.push(handle.taskd);

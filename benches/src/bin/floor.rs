@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use osier::osier_memory::{Chunk, Fault, PhysAddr, PhysRun, PhysicalMemory};
-use osier::{Options, Session, open_snapshot};
+use osier::{Guest, Options, open_snapshot};
 
 /// A memory that writes down every read: address and length.
 struct TouchLog {
@@ -76,11 +76,11 @@ fn main() -> Result<()> {
         cache: Some(std::env::temp_dir().join("osier-floor")),
         ..Options::default()
     };
-    let session = Session::open(&path, &options)?;
+    let guest = Guest::open(&path, &options)?;
     let mut rows = 0_usize;
     let ours = timed(|| {
         rows = 0;
-        let ends = session.osi.processes(&mut |row| {
+        let ends = guest.provider().processes(&mut |row| {
             black_box(&row);
             rows += 1;
             ControlFlow::Continue(())
@@ -88,7 +88,7 @@ fn main() -> Result<()> {
         let _ = black_box(ends);
     });
     let handles = timed(|| {
-        let ends = session.osi.process_handles(&mut |row| {
+        let ends = guest.provider().process_handles(&mut |row| {
             black_box(&row);
             ControlFlow::Continue(())
         });
@@ -101,12 +101,14 @@ fn main() -> Result<()> {
         reads: Mutex::new(Vec::new()),
     });
     snapshot.machine.memory = log.clone();
-    let logged = Session::attach(snapshot, &options)?;
+    let logged = Guest::attach(snapshot, &options)?;
     log.reads
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clear();
-    let ends = logged.osi.processes(&mut |_| ControlFlow::Continue(()));
+    let ends = logged
+        .provider()
+        .processes(&mut |_| ControlFlow::Continue(()));
     let _ = black_box(ends);
     let reads = log
         .reads
@@ -114,7 +116,7 @@ fn main() -> Result<()> {
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
 
-    let memory = &session.machine.memory;
+    let memory = &guest.machine().memory;
     let mut buffer = vec![0; 1 << 20];
     let floor = timed(|| {
         for &(pa, bytes) in &reads {

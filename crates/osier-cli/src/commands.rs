@@ -21,13 +21,13 @@ mod translate;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use osier::WalkEnds;
 use osier::ask::{Question, by_pid};
 use osier::osier_memory::{PhysAddr, VirtAddr};
-use osier::osier_osi::WalkEnds;
 use osier::osier_profile::ProfileStore;
 use osier::osier_snapshot::Reading;
 use osier::symbol_path::local_folders;
-use osier::{Options, Session};
+use osier::{Guest, Options};
 
 use crate::args::{Cli, Command, KnownArgs, OutputArgs, SnapshotArgs};
 use crate::failure::{Outcome, Usage};
@@ -105,16 +105,16 @@ fn questions(words: &[String]) -> anyhow::Result<Vec<Question>> {
 }
 
 /// Opens the snapshot and attaches; with `-v` says by what.
-fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(Session, Output)> {
-    let session = Session::open(&args.snapshot, &options(&args.known))?;
-    let mut out = Output::new(output, session.pointer_bytes());
-    out.doubt(None, session.info.doubts());
-    Ok((session, out))
+fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(Guest, Output)> {
+    let guest = Guest::open(&args.snapshot, &options(&args.known))?;
+    let mut out = Output::new(output, guest.pointer_bytes());
+    out.doubt(None, guest.info().doubts());
+    Ok((guest, out))
 }
 
 /// The processes with this pid, by `taskd`: at least one, and several only when a pid lies.
-fn processes(session: &Session, pid: u32) -> anyhow::Result<(Vec<VirtAddr>, WalkEnds)> {
-    let (found, ends) = by_pid(&*session.osi, pid);
+fn processes(guest: &Guest, pid: u32) -> anyhow::Result<(Vec<VirtAddr>, WalkEnds)> {
+    let (found, ends) = by_pid(&*guest.provider(), pid);
     match found.len() {
         1.. => Ok((found, ends)),
         _ if ends.is_complete() => anyhow::bail!("no process has pid {pid}"),

@@ -2,13 +2,10 @@
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
+use osier::WalkEnds;
 #[cfg(feature = "sql")]
 use osier::format::csv_cells;
-use osier::format::{
-    Style, TextTable, csv_header, csv_row, describe_absence, describe_end, json_end, json_row,
-    json_string,
-};
-use osier::osier_osi::WalkEnds;
+use osier::format::{Style, TextTable, csv_header, csv_row, json_end, json_row, json_string};
 use osier::osier_snapshot::Anomaly;
 use osier::tables::{Cell, Row};
 use osier_text::visible_again;
@@ -193,7 +190,7 @@ impl Output {
     pub(crate) fn ends_of(&mut self, snapshot: &str, ends: &WalkEnds) -> io::Result<()> {
         for (walk, end) in ends.bad() {
             self.bad_ends = self.bad_ends.saturating_add(1);
-            let words = describe_end(walk, end);
+            let words = format!("{walk} {end}");
             self.places.push(format!("{snapshot}: {words}"));
             self.object(&|line| {
                 let mut object = String::new();
@@ -226,7 +223,7 @@ impl Output {
             if let Cell::Absent(absent) = cell
                 && absent.is_loss()
             {
-                let why = describe_absence(absent);
+                let why = absent.to_string();
                 self.places.push(format!("{label}: {}: {why}", column.name));
             }
         }
@@ -306,7 +303,7 @@ impl Output {
         let structured = matches!(self.format, Format::Jsonl | Format::Json);
         if !structured || self.args.verbose {
             for (walk, end) in ends.bad() {
-                say(&describe_end(walk, end));
+                say(&format!("{walk} {end}"));
             }
         }
         for place in self.places.iter().take(PLACES) {

@@ -1,11 +1,12 @@
 //! What happened between two snapshots: one event, as a row and as JSON.
 
+use osier::SeenExt as _;
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use osier::format::{cell_text, json_cells, json_string};
-use osier::osier_osi::{Absent, Process, Why};
 use osier::tables::{Cell, Row, Table, brief, number};
+use osier::{Absent, Process, Why};
 
 /// What happened. `docs/diff.md` has the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -15,8 +15,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use osier::Osi;
 use osier::ask::{Question, Transcript, transcript};
-use osier::osier_osi::Osi;
 
 pub use compare::{Change, Difference, compare};
 pub use finding::{Finding, What};

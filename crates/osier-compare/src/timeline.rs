@@ -10,7 +10,7 @@ mod svg;
 use std::collections::HashMap;
 
 use osier::osier_memory::VirtAddr;
-use osier::osier_osi::{Process, Seen};
+use osier::{Process, Seen, SeenExt as _};
 
 use crate::View;
 

@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use osier::Session;
+use osier::Guest;
 use osier::ask::Question;
-use osier::osier_osi::{Current, Mapping, Module, Osi, Process, Seen, Thread, WalkEnds};
 use osier::osier_snapshot::Anomaly;
 use osier::tables::Row;
+use osier::{Current, Mapping, Module, Osi, Process, Seen, Thread, WalkEnds};
 
 /// The rows of one answer, and how its walks ended.
 #[derive(Debug)]
@@ -85,23 +85,23 @@ pub struct View {
 }
 
 impl View {
-    /// Asks the session the `questions`; processes are always among them.
-    pub fn of(label: String, session: &Session, questions: &[Question]) -> Self {
-        let osi = &*session.osi;
+    /// Asks the guest the `questions`; processes are always among them.
+    pub fn of(label: String, guest: &Guest, questions: &[Question]) -> Self {
+        let osi = &*guest.provider();
         let asked = |question| questions.contains(&question);
         let processes = Answer::of(|row| osi.processes(row));
         let belongings = processes.rows.iter();
         let belongings = belongings.map(|process| belongings_of(osi, process, &asked));
         Self {
             label,
-            doubts: session.info.doubts().cloned().collect(),
+            doubts: guest.info().doubts().cloned().collect(),
             boot: Boot {
                 banner: osi.kernel().banner.clone(),
                 build_id: osi.kernel().build_id.clone(),
-                slide: session.virtual_slide(),
+                slide: guest.virtual_slide(),
             },
             clock: osi.clock(),
-            pointer_bytes: session.pointer_bytes(),
+            pointer_bytes: guest.pointer_bytes(),
             belongings: belongings.collect(),
             modules: if asked(Question::Modules) {
                 Answer::of(|row| osi.modules(row))

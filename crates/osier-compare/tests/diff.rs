@@ -15,7 +15,7 @@ use made::{
     with, words,
 };
 use osier::osier_memory::{PhysAddr, VirtAddr};
-use osier::osier_osi::{Current, Mapping, Process, Seen, TaskState};
+use osier::{Absent, Current, Mapping, Process, TaskState};
 use osier_compare::{View, premises};
 
 /// The words for one process that becomes another.
@@ -74,7 +74,7 @@ fn a_place_that_another_process_has_is_a_proof() {
 #[test]
 fn a_pid_used_again_is_another_process() {
     let again = becomes(|after| {
-        after.create_time = Seen::Is(99);
+        after.create_time = Ok(99);
         after.taskd = VirtAddr(0x77_0000);
     });
     assert_eq!(again, ["process-gone", "process-started"]);
@@ -84,7 +84,7 @@ fn a_pid_used_again_is_another_process() {
 fn a_thread_that_executes_takes_its_leaders_place() {
     let executed = becomes(|after| {
         after.taskd = VirtAddr(0x77_0000);
-        after.asid = Seen::Is(PhysAddr(0x1000));
+        after.asid = Ok(PhysAddr(0x1000));
     });
     assert_eq!(executed, ["process-executed"]);
 }
@@ -92,20 +92,20 @@ fn a_thread_that_executes_takes_its_leaders_place() {
 #[test]
 fn executing_is_known_by_the_page_table_or_by_the_file() {
     assert_eq!(
-        becomes(|after| after.asid = Seen::Is(PhysAddr(0x1000))),
+        becomes(|after| after.asid = Ok(PhysAddr(0x1000))),
         ["process-executed"]
     );
     let file = |path: &'static [u8]| {
         becomes(|after| {
-            linux(after).exe = Seen::Is(path.to_vec());
+            linux(after).exe = Ok(path.to_vec());
         })
     };
     assert_eq!(file(b"/bin/true"), ["process-executed"]);
     assert!(file(b"/bin/sh (deleted)").is_empty());
     // One event for all that the new program brings.
     let named = becomes(|after| {
-        after.asid = Seen::Is(PhysAddr(0x1000));
-        after.name = Seen::Is(b"true".to_vec());
+        after.asid = Ok(PhysAddr(0x1000));
+        after.name = Ok(b"true".to_vec());
     });
     assert_eq!(named, ["process-executed"]);
 }
@@ -113,9 +113,9 @@ fn executing_is_known_by_the_page_table_or_by_the_file() {
 #[test]
 fn exiting_is_not_executing() {
     let exited = becomes(|after| {
-        after.asid = Seen::not_applicable("it has exited");
-        linux(after).exe = Seen::not_applicable("it has exited");
-        linux(after).state = Seen::Is(TaskState('Z'));
+        after.asid = Err(Absent::not_applicable("it has exited"));
+        linux(after).exe = Err(Absent::not_applicable("it has exited"));
+        linux(after).state = Ok(TaskState('Z'));
     });
     assert_eq!(exited, ["process-exited"]);
 }
@@ -123,9 +123,9 @@ fn exiting_is_not_executing() {
 #[test]
 fn names_parents_and_credentials() {
     let changed = becomes(|after| {
-        after.name = Seen::Is(b"dash".to_vec());
-        after.ppid = Seen::Is(3);
-        linux(after).uid = Seen::Is(1000);
+        after.name = Ok(b"dash".to_vec());
+        after.ppid = Ok(3);
+        linux(after).uid = Ok(1000);
     });
     assert_eq!(
         changed,
@@ -159,7 +159,7 @@ fn a_lost_value_is_no_difference() {
 #[test]
 fn was_holds_what_changed_alone() {
     let mut after = process(5);
-    linux(&mut after).gid = Seen::Is(7);
+    linux(&mut after).gid = Ok(7);
     let found = events(&alone(vec![process(5)]), &alone(vec![after]));
     assert_eq!(found[0]["was"], serde_json::json!({ "gid": 0 }));
     assert_eq!(found[0]["gid"], 7);
@@ -168,7 +168,7 @@ fn was_holds_what_changed_alone() {
 #[test]
 fn threads_come_go_and_are_renamed() {
     let mut renamed = thread(5, 6);
-    renamed.name = Seen::Is(b"worker".to_vec());
+    renamed.name = Ok(b"worker".to_vec());
     let before = with(
         process(5),
         vec![thread(5, 5), thread(5, 6), thread(5, 7)],
@@ -267,7 +267,7 @@ fn another_file_in_a_place_is_another_mapping() {
     );
     // The same file, but from another place of it on.
     let shifted = Mapping {
-        offset: Seen::Is(0x1000),
+        offset: Ok(0x1000),
         ..file("/lib/a", 0x1000, 0x5000)
     };
     let replaced = remapped(vec![file("/lib/a", 0x1000, 0x5000)], vec![shifted]);
@@ -391,8 +391,8 @@ fn overlapping_mappings_of_a_damaged_list_do_no_harm() {
 fn running(thread_id: u32) -> Current {
     Current {
         cpu: 0,
-        thread: Seen::Is(thread(thread_id, thread_id)),
-        process: Seen::Is(process(thread_id)),
+        thread: Ok(thread(thread_id, thread_id)),
+        process: Ok(process(thread_id)),
     }
 }
 
@@ -451,7 +451,7 @@ fn another_boot_is_told_before_anything_else() {
     );
     let later = 3_600_000_000_000;
     assert_eq!(
-        about(&|view| view.processes.rows[0].start = Seen::Is(later)),
+        about(&|view| view.processes.rows[0].start = Ok(later)),
         ["boot-time"]
     );
 }

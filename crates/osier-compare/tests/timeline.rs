@@ -14,19 +14,19 @@ mod made;
 use made::{alone, broken, lost, process, thread};
 use osier::format::json_row;
 use osier::osier_memory::VirtAddr;
-use osier::osier_osi::{Current, Seen};
+use osier::{Current, SeenExt as _};
 use osier_compare::View;
 use osier_compare::timeline::{Glyphs, Mark, Timeline, by_clock, drawing, svg};
 
 /// A snapshot of these processes, taken at `clock`, in which `running` runs.
 fn snapshot(clock: i64, pids: &[u32], running: u32) -> View {
     let mut view = alone(pids.iter().map(|&pid| process(pid)).collect());
-    view.clock = Seen::Is(clock);
+    view.clock = Ok(clock);
     view.label = format!("at {clock}");
     view.current.rows = vec![Current {
         cpu: 0,
-        thread: Seen::Is(thread(running, running)),
-        process: Seen::Is(process(running)),
+        thread: Ok(thread(running, running)),
+        process: Ok(process(running)),
     }];
     view
 }
@@ -83,7 +83,7 @@ fn where_the_walk_did_not_close_nobody_is_missing() {
 #[test]
 fn a_process_is_known_again_whatever_it_is_called() {
     let mut executed = process(2);
-    executed.name = Seen::Is(b"true".to_vec());
+    executed.name = Ok(b"true".to_vec());
     // A thread executed: another task_struct leads the process.
     executed.taskd = VirtAddr(0x77_0000);
     let mut nameless = process(2);
@@ -96,7 +96,7 @@ fn a_process_is_known_again_whatever_it_is_called() {
     assert_eq!(names, [&b"sh"[..], b"true", b"sh"]);
     // The same pid with another create time is another process.
     let mut again = process(2);
-    again.create_time = Seen::Is(99);
+    again.create_time = Ok(99);
     let timeline = Timeline::of(&[alone(vec![process(2)]), alone(vec![again])]);
     assert_eq!(timeline.lives.len(), 2);
 }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use osier::ask::{Asker, Question};
-use osier::format::describe_end;
 use osier::osier_profile::Profile;
-use osier::{Error, Last, ProfileSource, Session, Shared, open_snapshot};
+use osier::{Error, Guest, Last, ProfileSource, Shared, open_snapshot};
 
 use crate::Asking;
 use crate::budget::Budget;
@@ -44,9 +43,9 @@ pub(crate) fn answer(
         if let Some(probe) = &asking.probe {
             (probe.0)(&input.path);
         }
-        let session = attach(input, found, shared).map_err(|error| error.to_string())?;
-        let doubts = session.info.doubts().map(ToString::to_string).collect();
-        let (asked, rows) = ask_all(&session, tables, (&entry.snapshot, &id), &mut budget)?;
+        let guest = attach(input, found, shared).map_err(|error| error.to_string())?;
+        let doubts = guest.info().doubts().map(ToString::to_string).collect();
+        let (asked, rows) = ask_all(&guest, tables, (&entry.snapshot, &id), &mut budget)?;
         Ok((doubts, asked, rows))
     });
     entry.elapsed = budget.elapsed();
@@ -67,10 +66,10 @@ pub(crate) fn answer(
     }
 }
 
-fn attach(input: &Input, found: &Found<'_>, shared: &Shared) -> Result<Session, Error> {
+fn attach(input: &Input, found: &Found<'_>, shared: &Shared) -> Result<Guest, Error> {
     let snapshot = open_snapshot(&input.path, shared.options())?;
     let located = shared.locate_again(&snapshot, found.profile, found.last)?;
-    Session::with(
+    Guest::with(
         snapshot,
         located,
         found.profile.clone(),
@@ -80,12 +79,13 @@ fn attach(input: &Input, found: &Found<'_>, shared: &Shared) -> Result<Session, 
 
 /// The rows of every table, up to where the budget ends.
 fn ask_all(
-    session: &Session,
+    guest: &Guest,
     tables: &[Table],
     (name, id): (&str, &str),
     budget: &mut Budget,
 ) -> Result<(Vec<Asked>, Vec<Piece>), String> {
-    let asker = Asker::new(&*session.osi);
+    let osi = guest.provider();
+    let asker = Asker::new(&*osi);
     let mut all = Vec::new();
     let mut pieces = Vec::new();
     let mut before = 0_usize;
@@ -139,7 +139,7 @@ fn judge(entry: &mut Entry, over: Option<&str>) {
             why.push(format!("{word}: {} values could not be read", asked.lost));
         }
         for (walk, end) in asked.ends.bad().take(ENDS) {
-            why.push(format!("{word}: {}", describe_end(walk, end)));
+            why.push(format!("{word}: {}", format!("{walk} {end}")));
         }
         let more = asked.ends.bad().count().saturating_sub(ENDS);
         if more > 0 {

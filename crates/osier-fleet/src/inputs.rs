@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use osier::format::escape_bytes;
 use osier::osier_snapshot::{Format, OpenError};
-use osier::{Error, Options, Session, open_snapshot};
+use osier::{Error, Guest, Options, open_snapshot};
 
 /// A file that may be a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +34,17 @@ impl Input {
     /// # Errors
     ///
     /// Why nothing can be asked of it, with the file's path.
-    pub fn open(&self, options: &Options) -> Result<Option<Session>, String> {
+    pub fn open(&self, options: &Options) -> Result<Option<Guest>, String> {
         if let Some(problem) = self.problem() {
             return Err(problem);
         }
         let mut format = None;
         let opened = open_snapshot(&self.path, options).and_then(|snapshot| {
             format = Some(snapshot.info.format);
-            Session::attach(snapshot, options)
+            Guest::attach(snapshot, options)
         });
         match opened {
-            Ok(session) => Ok(Some(session)),
+            Ok(guest) => Ok(Some(guest)),
             Err(error) if !self.named && is_none(&self.path, format, &error) => Ok(None),
             Err(error) => Err(error.to_string()),
         }

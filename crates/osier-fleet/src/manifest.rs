@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use osier::WalkEnds;
 use osier::ask::Question;
 use osier::format::{json_ending, json_string};
-use osier::osier_osi::WalkEnds;
 
 /// How the reading of a snapshot ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

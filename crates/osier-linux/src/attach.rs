@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, VirtAddr};
 use osier_osi::{
-    Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Premise, Process, Seen, Thread,
-    WalkEnds,
+    Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Panda, Premise, Process, Seen,
+    Thread, WalkEnds,
 };
 use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
@@ -31,6 +31,7 @@ pub enum AttachError {
 }
 
 /// The Linux provider.
+#[derive(Clone)]
 pub struct Linux {
     pub(crate) guest: Guest,
     /// The first processor's idle task, which heads the task list.
@@ -214,10 +215,6 @@ impl Osi for Linux {
         pages::pages(self, taskd, row)
     }
 
-    fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>> {
-        Self::panda_file(self, modd)
-    }
-
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
         mappings::heap_bounds(self, taskd)
     }
@@ -228,5 +225,27 @@ impl Osi for Linux {
 
     fn kernel_space(&self) -> &AddressSpace {
         &self.guest.space
+    }
+
+    fn fork(&self) -> Box<dyn Osi> {
+        Box::new(self.clone())
+    }
+
+    fn panda(&self) -> Option<&dyn Panda> {
+        Some(self)
+    }
+}
+
+impl Panda for Linux {
+    fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>> {
+        Self::panda_file(self, modd)
+    }
+
+    fn panda_mappings(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        mappings::mappings(self, taskd, row)
     }
 }

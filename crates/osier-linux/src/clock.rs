@@ -10,7 +10,7 @@
 //! v6.13: a sequence counter of 4 bytes stands before it, or a larger one with lock debugging.
 
 use osier_memory::VirtAddr;
-use osier_osi::Seen;
+use osier_osi::{Absent, Seen, SeenExt as _};
 use osier_profile::{Field, Resolver, SInt, UInt, layout};
 
 use crate::guest::Guest;
@@ -82,19 +82,22 @@ impl Clock {
     /// Reads the offsets.
     pub(crate) fn offsets(&self, guest: &Guest) -> Offsets {
         let keeper = match self.find(guest) {
-            Seen::Is(keeper) => keeper,
-            Seen::Not(absent) => {
+            Ok(keeper) => keeper,
+            Err(absent) => {
                 return Offsets {
-                    monotonic: Seen::Not(absent.clone()),
-                    since_boot: Seen::Not(absent),
+                    monotonic: Err(absent.clone()),
+                    since_boot: Err(absent),
                     now: None,
                     suspended: None,
                 };
             }
         };
         let read = |field: Option<Field<UInt>>| match field {
-            Some(field) => Seen::from(field.read(&guest.space, keeper)).map(u64::cast_signed),
-            None => Seen::not_in_this_kernel(),
+            Some(field) => field
+                .read(&guest.space, keeper)
+                .map_err(Absent::unreadable)
+                .map(u64::cast_signed),
+            None => Err(Absent::not_in_this_kernel()),
         };
         let monotonic = read(self.keeper.offs_real);
         let suspended = read(self.keeper.offs_boot)
@@ -114,25 +117,36 @@ impl Clock {
     /// What the wall clock shows, in nanoseconds since 1970-01-01 UTC; whole seconds.
     pub(crate) fn now(&self, guest: &Guest) -> Seen<i64> {
         let Some(xtime) = self.keeper.xtime else {
-            return Seen::not_in_this_kernel();
+            return Err(Absent::not_in_this_kernel());
         };
         self.find(guest).and_then(|keeper| {
-            Seen::from(xtime.read(&guest.space, keeper)).and_then(|seconds| {
-                if self.differs_from_monotonic(guest, keeper, seconds) {
-                    let rule = "xtime_sec and wall_to_monotonic add up to ktime_sec";
-                    return Seen::implausible(seconds, rule, Some(xtime.place(keeper)));
-                }
-                let whole = i64::try_from(seconds).ok();
-                whole
-                    .and_then(|whole| whole.checked_mul(SECOND))
-                    .map_or_else(
-                        || {
-                            let rule = "the clock shows a year before 2262";
-                            Seen::implausible(seconds, rule, Some(xtime.place(keeper)))
-                        },
-                        Seen::Is,
-                    )
-            })
+            xtime
+                .read(&guest.space, keeper)
+                .map_err(Absent::unreadable)
+                .and_then(|seconds| {
+                    if self.differs_from_monotonic(guest, keeper, seconds) {
+                        let rule = "xtime_sec and wall_to_monotonic add up to ktime_sec";
+                        return Err(Absent::implausible(
+                            seconds,
+                            rule,
+                            Some(xtime.place(keeper)),
+                        ));
+                    }
+                    let whole = i64::try_from(seconds).ok();
+                    whole
+                        .and_then(|whole| whole.checked_mul(SECOND))
+                        .map_or_else(
+                            || {
+                                let rule = "the clock shows a year before 2262";
+                                Err(Absent::implausible(
+                                    seconds,
+                                    rule,
+                                    Some(xtime.place(keeper)),
+                                ))
+                            },
+                            Ok,
+                        )
+                })
         })
     }
 
@@ -170,9 +184,9 @@ impl Clock {
         if other.is_some_and(|other| other != offset) {
             let rule = "offs_boot is monotonic_to_boot";
             let at = self.keeper.offs_boot.map(|field| field.place(keeper));
-            return Seen::implausible(offset.cast_unsigned(), rule, at);
+            return Err(Absent::implausible(offset.cast_unsigned(), rule, at));
         }
-        Seen::Is(offset)
+        Ok(offset)
     }
 
     /// The `timekeeper` in use.
@@ -187,18 +201,18 @@ impl Clock {
             for offset in [8, 4, 16, 24, 32, 40, 48, 56, 64] {
                 let found = self.confirmed(guest, core.plus(offset));
                 match (&found, &first) {
-                    (Seen::Is(_), _) => return found,
+                    (Ok(_), _) => return found,
                     (_, None) => first = Some(found),
                     _ => {}
                 }
             }
-            return first.unwrap_or_else(Seen::not_in_this_kernel);
+            return first.unwrap_or_else(|| Err(Absent::not_in_this_kernel()));
         }
         // Linux commit 3fdb14fd1df7 ("timekeeping: Cache optimize struct timekeeper"), v3.17, put
         // it into `tk_core`.
         match guest.symbol("timekeeper") {
             Some(keeper) => self.confirmed(guest, keeper),
-            None => Seen::not_in_this_kernel(),
+            None => Err(Absent::not_in_this_kernel()),
         }
     }
 
@@ -209,7 +223,7 @@ impl Clock {
             self.keeper.seconds,
             self.keeper.nanoseconds,
         ) else {
-            return Seen::not_in_this_kernel();
+            return Err(Absent::not_in_this_kernel());
         };
         let space = &guest.space;
         let parts = real.read(space, keeper).and_then(|real| {
@@ -218,14 +232,14 @@ impl Clock {
         });
         let (raw, seconds, nanoseconds) = match parts {
             Ok(parts) => parts,
-            Err(fault) => return Seen::unreadable(fault),
+            Err(fault) => return Err(Absent::unreadable(fault)),
         };
         let back = seconds.wrapping_mul(SECOND).wrapping_add(nanoseconds);
         if raw != 0 && raw.cast_signed() == back.wrapping_neg() {
-            Seen::Is(keeper)
+            Ok(keeper)
         } else {
             let rule = "offs_real is the negative of wall_to_monotonic";
-            Seen::implausible(raw, rule, Some(real.place(keeper)))
+            Err(Absent::implausible(raw, rule, Some(real.place(keeper))))
         }
     }
 }

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use osier_memory::{CpuState, Fault, VirtAddr};
-use osier_osi::{Current, FoundBy, Seen, WalkEnd, WalkEnds};
+use osier_osi::{Absent, Current, FoundBy, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr, UInt, layout};
 
 use crate::{Linux, list, process, threads};
@@ -100,14 +100,14 @@ fn variable(linux: &Linux) -> Option<u64> {
 fn task(linux: &Linux, cpu: u32, variable: u64) -> Seen<VirtAddr> {
     let place = match per_cpu(linux, cpu, variable) {
         Ok(place) => place,
-        Err(fault) => return Seen::unreadable(fault),
+        Err(fault) => return Err(Absent::unreadable(fault)),
     };
     match linux.guest.space.read_pointer(place) {
         Ok(task) => match not_running(linux, task, cpu) {
-            Some(rule) => Seen::implausible(task.0, rule, Some(place)),
-            None => Seen::Is(task),
+            Some(rule) => Err(Absent::implausible(task.0, rule, Some(place))),
+            None => Ok(task),
         },
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 

@@ -79,6 +79,7 @@ impl Layout {
 }
 
 /// How to read the trees. Remembers which file each tree is of.
+#[derive(Clone)]
 pub(crate) struct FileTrees {
     layout: Option<Layout>,
     files: RefCell<HashMap<VirtAddr, VirtAddr>>,

@@ -6,6 +6,7 @@ use osier_memory::{AddressSpace, CpuState, Paging, PhysAddr, VirtAddr, encryptio
 use osier_profile::Profile;
 
 /// A Linux guest: the kernel's address space and the facts to read it by. It belongs to one task.
+#[derive(Clone)]
 pub(crate) struct Guest {
     /// The kernel's address space: the reference table (`init_mm`'s), or a process's kernel half.
     pub(crate) space: AddressSpace,

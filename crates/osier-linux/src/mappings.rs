@@ -85,6 +85,7 @@ layout! {
 }
 
 /// How to read mappings.
+#[derive(Clone)]
 pub(crate) struct Maps {
     maple: Option<Maple>,
     pub(crate) vma: Vma,
@@ -204,9 +205,9 @@ impl Process {
 }
 
 fn implausible<T>(raw: u64, rule: &'static str, place: Option<VirtAddr>) -> Result<T, Box<Absent>> {
-    match Seen::implausible(raw, rule, place) {
-        Seen::Is(value) => Ok(value),
-        Seen::Not(absent) => Err(absent),
+    match Err(Absent::implausible(raw, rule, place)) {
+        Ok(value) => Ok(value),
+        Err(absent) => Err(absent),
     }
 }
 
@@ -221,7 +222,7 @@ fn is_loaded(reader: &Reader<'_>, mm: VirtAddr) -> bool {
 /// The endings of a walk over a process whose memory is not to be had.
 pub(crate) fn no_memory<T>(walk: &'static str, mm: Seen<T>) -> WalkEnds {
     match mm {
-        Seen::Not(absent) if absent.is_loss() => {
+        Err(absent) if absent.is_loss() => {
             let (missing, fault) = match absent.why {
                 Why::Unreadable(fault) => ("the process's mm".to_owned(), Some(fault)),
                 Why::Implausible { raw, rule } => {
@@ -243,8 +244,8 @@ pub(crate) fn mappings(
     row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
 ) -> WalkEnds {
     let mm = match memory::mm(linux, taskd) {
-        Seen::Is(mm) => mm,
-        absent @ Seen::Not(_) => return no_memory(WALK, absent),
+        Ok(mm) => mm,
+        absent @ Err(_) => return no_memory(WALK, absent),
     };
     let reader = Reader {
         guest: &linux.guest,
@@ -313,8 +314,7 @@ impl Walk<'_> {
     fn show(&mut self, at: VirtAddr, range: Option<(u64, u64)>) -> ControlFlow<()> {
         let row = vma::row(self.reader, self.process, at, self.reader.guest.user_end);
         self.add(at, &row);
-        if let (Some((first, last)), Seen::Is(base), Seen::Is(size)) = (range, &row.base, &row.size)
-        {
+        if let (Some((first, last)), Ok(base), Ok(size)) = (range, &row.base, &row.size) {
             let row_last = base.0.wrapping_add(*size).wrapping_sub(1);
             if base.0 != first || row_last != last {
                 let (found, expected) = if base.0 == first {
@@ -485,8 +485,8 @@ impl Walk<'_> {
         match self.gate_shown(gate) {
             Ok(true) => {
                 let mut row = vma::row(reader, self.process, gate, u64::MAX);
-                row.name = Seen::Is(b"[vsyscall]".to_vec());
-                row.kind = Seen::Is(osier_osi::MappingKind::Unknown);
+                row.name = Ok(b"[vsyscall]".to_vec());
+                row.kind = Ok(osier_osi::MappingKind::Unknown);
                 self.stopped |= (self.row)(row).is_break();
             }
             Ok(false) => {}
@@ -540,14 +540,13 @@ pub(crate) fn heap_bounds(linux: &Linux, taskd: VirtAddr) -> Seen<(VirtAddr, Vir
     memory::mm(linux, taskd).and_then(|mm| {
         let space = &linux.guest.space;
         let Some(brk) = linux.mm.brk else {
-            return Seen::not_in_this_kernel();
+            return Err(Absent::not_in_this_kernel());
         };
         let read = || {
             let start = linux.mm.start_brk.read(space, mm)?;
             Ok((VirtAddr(start), VirtAddr(brk.read(space, mm)?)))
         };
-        let bounds: Result<_, Fault> = read();
-        bounds.into()
+        read().map_err(Absent::unreadable)
     })
 }
 

@@ -6,7 +6,7 @@
 //! that maps the kernel where the kernel's own table does.
 
 use osier_memory::{AddressSpace, Cause, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
-use osier_osi::Seen;
+use osier_osi::{Absent, Seen, SeenExt as _};
 
 use crate::Linux;
 
@@ -38,11 +38,11 @@ pub(crate) fn kernel_thread(linux: &Linux, task: VirtAddr) -> Seen<bool> {
     let layout = &linux.tasks;
     let space = &linux.guest.space;
     let Some(field) = layout.flags else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     let flags = match field.read(space, task) {
         Ok(flags) => flags,
-        Err(fault) => return Seen::unreadable(fault),
+        Err(fault) => return Err(Absent::unreadable(fault)),
     };
     let marked = flags & PF_KTHREAD != 0;
     let broken = match (structure(linux, task), marked) {
@@ -54,8 +54,8 @@ pub(crate) fn kernel_thread(linux: &Linux, task: VirtAddr) -> Seen<bool> {
         _ => None,
     };
     match broken {
-        Some(rule) => Seen::implausible(flags, rule, Some(field.place(task))),
-        None => Seen::Is(marked),
+        Some(rule) => Err(Absent::implausible(flags, rule, Some(field.place(task)))),
+        None => Ok(marked),
     }
 }
 
@@ -126,16 +126,16 @@ pub(crate) fn mm_of(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -
     let space = &linux.guest.space;
     let field = linux.tasks.mm;
     if kernel_thread.value() == Some(true) {
-        return Seen::not_applicable("a thread of the kernel");
+        return Err(Absent::not_applicable("a thread of the kernel"));
     }
     let mm = match field.read(space, task) {
         Ok(mm) => mm,
-        Err(fault) => return Seen::unreadable(fault),
+        Err(fault) => return Err(Absent::unreadable(fault)),
     };
     if mm.is_null() {
         return no_mm(linux, task, kernel_thread);
     }
-    let implausible = |rule| Seen::implausible(mm.0, rule, Some(field.place(task)));
+    let implausible = |rule| Err(Absent::implausible(mm.0, rule, Some(field.place(task))));
     if !linux.guest.can_be_object(mm) {
         return implausible("mm is an aligned address of the kernel");
     }
@@ -151,7 +151,7 @@ pub(crate) fn mm_of(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -
     if matches!(users, Some(Ok(users)) if users <= 0) {
         return implausible("an mm that is in use has users (mm_users)");
     }
-    Seen::Is(mm)
+    Ok(mm)
 }
 
 /// Why the task, whose `mm` is null, has none.
@@ -159,15 +159,17 @@ fn no_mm(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -> Seen<Virt
     let layout = &linux.tasks;
     let space = &linux.guest.space;
     let Some(flags) = layout.flags else {
-        return Seen::not_applicable("a thread of the kernel, or the process has exited");
+        return Err(Absent::not_applicable(
+            "a thread of the kernel, or the process has exited",
+        ));
     };
     let flags = match flags.read(space, task) {
         Ok(flags) => flags,
-        Err(fault) => return Seen::unreadable(fault),
+        Err(fault) => return Err(Absent::unreadable(fault)),
     };
     let exited = layout.exit_state.map(|field| field.read(space, task));
     if flags & PF_EXITING != 0 || matches!(exited, Some(Ok(state)) if state != 0) {
-        return Seen::not_applicable("the process has exited");
+        return Err(Absent::not_applicable("the process has exited"));
     }
     // Process 1 and the helpers that the kernel starts are no threads of the kernel since Linux
     // commit 343f4c49f243 ("kthread: Don't allocate kthread_struct for init and umh"), v5.19.
@@ -176,10 +178,12 @@ fn no_mm(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -> Seen<Virt
         && structure(linux, task) == Some(false)
         && !made_by_a_program(linux, task)
     {
-        return Seen::not_applicable("a task of the kernel that has not run a program yet");
+        return Err(Absent::not_applicable(
+            "a task of the kernel that has not run a program yet",
+        ));
     }
     let rule = "a task that runs a program has memory";
-    Seen::implausible(0, rule, Some(layout.mm.place(task)))
+    Err(Absent::implausible(0, rule, Some(layout.mm.place(task))))
 }
 
 /// The page table of the memory at `mm`.
@@ -192,7 +196,7 @@ pub(crate) fn table(linux: &Linux, mm: &Seen<VirtAddr>) -> Table {
     };
     let pgd = mm.clone().and_then(|mm| {
         let implausible =
-            |pgd: VirtAddr, rule| Seen::implausible(pgd.0, rule, Some(field.place(mm)));
+            |pgd: VirtAddr, rule| Err(Absent::implausible(pgd.0, rule, Some(field.place(mm))));
         match field.read(&guest.space, mm) {
             Ok(pgd) if !guest.is_kernel_address(pgd) => {
                 implausible(pgd, "pgd is an address of the kernel")
@@ -200,14 +204,14 @@ pub(crate) fn table(linux: &Linux, mm: &Seen<VirtAddr>) -> Table {
             Ok(pgd) if !pgd.0.is_multiple_of(align) => {
                 implausible(pgd, "pgd is aligned as a page table's root is")
             }
-            outcome => outcome.into(),
+            outcome => outcome.map_err(Absent::unreadable),
         }
     });
     let mut space = None;
     let asid = pgd.clone().and_then(|pgd| {
         let root = match guest.space.translate(pgd) {
             Ok(root) => root,
-            Err(fault) => return Seen::unreadable(fault),
+            Err(fault) => return Err(Absent::unreadable(fault)),
         };
         let own = guest.space_of(root);
         let rule = if !directly_mapped(linux, mm, pgd, root) {
@@ -216,9 +220,9 @@ pub(crate) fn table(linux: &Linux, mm: &Seen<VirtAddr>) -> Table {
             "a process's table maps the kernel where the kernel's own does"
         } else {
             space = Some(own);
-            return Seen::Is(root);
+            return Ok(root);
         };
-        Seen::implausible(root.0, rule, Some(pgd))
+        Err(Absent::implausible(root.0, rule, Some(pgd)))
     });
     Table { pgd, asid, space }
 }
@@ -259,7 +263,7 @@ fn maps_the_kernel(linux: &Linux, space: &AddressSpace) -> bool {
 pub(crate) fn address_space(linux: &Linux, task: VirtAddr) -> Seen<AddressSpace> {
     let Table { asid, space, .. } = table(linux, &mm(linux, task));
     match space {
-        Some(space) => Seen::Is(space),
+        Some(space) => Ok(space),
         None => asid.map(|root| linux.guest.space_of(root)),
     }
 }

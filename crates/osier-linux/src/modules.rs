@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Module, Seen, WalkEnd, WalkEnds, Walked};
+use osier_osi::{Absent, Module, Seen, SeenExt as _, WalkEnd, WalkEnds, Walked};
 use osier_profile::{Embed, Field, Resolver, UInt, layout};
 
 use crate::Linux;
@@ -65,7 +65,7 @@ impl Modules {
     /// be read, as in its directory of `/sys/module`.
     fn name(&self, linux: &Linux, modd: VirtAddr) -> Seen<Vec<u8>> {
         let Some(field) = self.members.name else {
-            return Seen::not_in_this_kernel();
+            return Err(Absent::not_in_this_kernel());
         };
         let at = field.place(modd);
         let room = match field.bytes {
@@ -74,9 +74,9 @@ impl Modules {
         };
         let mut name = vec![0; room as usize];
         if let Err(fault) = linux.guest.space.read(at, &mut name) {
-            return Seen::unreadable(fault);
+            return Err(Absent::unreadable(fault));
         }
-        let implausible = |raw: usize, rule| Seen::implausible(raw as u64, rule, Some(at));
+        let implausible = |raw: usize, rule| Err(Absent::implausible(raw as u64, rule, Some(at)));
         let Some(len) = name.iter().position(|&byte| byte == 0) else {
             return implausible(name.len(), "a module's name ends in its array");
         };
@@ -90,7 +90,7 @@ impl Modules {
             Some(other) if other != name => {
                 implausible(len, "a module is called as its directory of /sys/module is")
             }
-            _ => Seen::Is(name),
+            _ => Ok(name),
         }
     }
 
@@ -100,7 +100,7 @@ impl Modules {
             name: self.name(linux, modd),
             base,
             size,
-            file: Seen::not_in_this_kernel(),
+            file: Err(Absent::not_in_this_kernel()),
             modd,
         }
     }
@@ -192,11 +192,11 @@ pub(crate) fn modules(linux: &Linux, row: &mut dyn FnMut(Module) -> ControlFlow<
     let mut bases = HashSet::new();
     for modd in found.listed.into_iter().chain(found.unlisted) {
         let mut module = layout.row(linux, modd);
-        if let Seen::Is(base) = module.base
+        if let Ok(base) = module.base
             && !bases.insert(base)
         {
             let rule = "no two modules share their memory";
-            module.base = Seen::implausible(base.0, rule, Some(modd));
+            module.base = Err(Absent::implausible(base.0, rule, Some(modd)));
         }
         if row(module).is_break() {
             return WalkEnds::one(WALK, WalkEnd::Stopped);

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use osier_memory::{AddressSpace, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
-use osier_osi::{PageRange, Seen, WalkEnds, page_rows};
+use osier_osi::{PageRange, WalkEnds, page_rows};
 
 use crate::mappings::{mappings, no_memory};
 use crate::{Linux, memory, process};
@@ -25,8 +25,8 @@ pub(crate) fn pages(
     row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
 ) -> WalkEnds {
     let space = match memory::address_space(linux, taskd) {
-        Seen::Is(space) => user_table(space),
-        absent @ Seen::Not(_) => return no_memory(WALK, absent),
+        Ok(space) => user_table(space),
+        absent @ Err(_) => return no_memory(WALK, absent),
     };
     let mut known = Vec::new();
     let ends = mappings(linux, taskd, &mut |mapping| {

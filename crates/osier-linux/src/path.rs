@@ -16,7 +16,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use osier_memory::{Fault, VirtAddr};
-use osier_osi::Seen;
+use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
 use crate::Linux;
@@ -187,6 +187,7 @@ impl Climb {
 }
 
 /// Reads paths. Remembers those it has read: many processes map the same files.
+#[derive(Clone)]
 pub(crate) struct Paths {
     climb: Option<Climb>,
     names: Option<Names>,
@@ -256,13 +257,13 @@ impl Paths {
     pub(crate) fn exe(&self, guest: &Guest, exe_file: Result<VirtAddr, Fault>) -> Seen<Vec<u8>> {
         match exe_file {
             Ok(file) if file.is_null() => {
-                Seen::not_applicable("the process has no executable file")
+                Err(Absent::not_applicable("the process has no executable file"))
             }
             Ok(file) => self
                 .own_place(guest, file)
                 .and_then(|place| self.called(guest, place))
                 .map(|called| called.path),
-            Err(fault) => Seen::unreadable(fault),
+            Err(fault) => Err(Absent::unreadable(fault)),
         }
     }
 
@@ -276,7 +277,7 @@ impl Paths {
     /// calls the file of a mapping.
     pub(crate) fn inside_file_system(&self, guest: &Guest, file: VirtAddr) -> Seen<Vec<u8>> {
         let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
-            return Seen::not_in_this_kernel();
+            return Err(Absent::not_in_this_kernel());
         };
         self.own_place(guest, file).and_then(|place| {
             let mut text = Backwards::default();
@@ -284,11 +285,11 @@ impl Paths {
             for _ in 0..STEP_LIMIT {
                 let parent = match climb.parent.read(&guest.space, at) {
                     Ok(parent) => parent,
-                    Err(fault) => return Seen::unreadable(fault),
+                    Err(fault) => return Err(Absent::unreadable(fault)),
                 };
                 let name = match names.of(guest, at, parent) {
-                    Seen::Is(name) => name,
-                    Seen::Not(absent) => return Seen::Not(absent),
+                    Ok(name) => name,
+                    Err(absent) => return Err(absent),
                 };
                 if parent != at {
                     text.prepend(&name);
@@ -298,7 +299,7 @@ impl Paths {
                 // A file in no directory is its own root, and has a name.
                 let mut path = if name == b"/" { Vec::new() } else { name };
                 path.append(&mut text.finish());
-                return Seen::Is(path);
+                return Ok(path);
             }
             endless(place)
         })
@@ -309,18 +310,22 @@ impl Paths {
     fn own_place(&self, guest: &Guest, file: VirtAddr) -> Seen<Place> {
         place_at(guest, file, self.file.mnt, self.file.dentry).and_then(|place| {
             let (Some(f_inode), Some(d_inode)) = (self.file.f_inode, self.dentry.d_inode) else {
-                return Seen::Is(place);
+                return Ok(place);
             };
             let space = &guest.space;
             let opened = f_inode.read(space, file);
             let (Ok(opened), Ok(named)) = (opened, d_inode.read(space, place.dentry)) else {
-                return Seen::Is(place);
+                return Ok(place);
             };
             if opened == named || self.is_of_layers(guest, file, place.dentry) {
-                return Seen::Is(place);
+                return Ok(place);
             }
             let rule = "a file and its dentry have one inode";
-            Seen::implausible(named.0, rule, Some(d_inode.place(place.dentry)))
+            Err(Absent::implausible(
+                named.0,
+                rule,
+                Some(d_inode.place(place.dentry)),
+            ))
         })
     }
 
@@ -351,7 +356,7 @@ impl Paths {
                     return place_at(guest, file, self.backing.mnt, self.backing.dentry);
                 }
                 Ok(_) => {}
-                Err(fault) => return Seen::unreadable(fault),
+                Err(fault) => return Err(Absent::unreadable(fault)),
             }
         }
         self.own_place(guest, file)
@@ -398,16 +403,16 @@ impl Paths {
 
     fn d_path(&self, guest: &Guest, place: Place) -> Seen<Called> {
         let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
-            return Seen::not_in_this_kernel();
+            return Err(Absent::not_in_this_kernel());
         };
         match self.made_name(guest, &climb, names, place) {
             Ok(Some(made)) => return made,
             Ok(None) => {}
-            Err(fault) => return Seen::unreadable(fault),
+            Err(fault) => return Err(Absent::unreadable(fault)),
         }
         let deleted = match self.unlinked(guest, &climb, place.dentry) {
             Ok(deleted) => deleted,
-            Err(fault) => return Seen::unreadable(fault),
+            Err(fault) => return Err(Absent::unreadable(fault)),
         };
         self.climb_to_root(guest, &climb, names, place)
             .map(|path| with_suffix(path, deleted))
@@ -424,13 +429,13 @@ impl Paths {
         let space = &guest.space;
         let root = match self.reader_root(guest) {
             Ok(root) => root,
-            Err(fault) => return Seen::unreadable(fault),
+            Err(fault) => return Err(Absent::unreadable(fault)),
         };
         let mut text = Backwards::default();
         let mut at = place;
         for _ in 0..STEP_LIMIT {
             if Some(at) == root {
-                return Seen::Is(text.finish_absolute());
+                return Ok(text.finish_absolute());
             }
             let step = || {
                 let mount_root = climb.mounts.root(space, at.mnt)?;
@@ -440,17 +445,17 @@ impl Paths {
             let outcome: Result<_, Fault> = step();
             let (mount_root, parent, mounted) = match outcome {
                 Ok(step) => step,
-                Err(fault) => return Seen::unreadable(fault),
+                Err(fault) => return Err(Absent::unreadable(fault)),
             };
             if !mounted {
                 let rule = "a dentry is of the file system that its mount mounts";
-                return Seen::implausible(at.dentry.0, rule, Some(at.mnt));
+                return Err(Absent::implausible(at.dentry.0, rule, Some(at.mnt)));
             }
             if at.dentry == mount_root {
                 match climb.mounts.below(space, at.mnt) {
                     Ok(Some((mnt, dentry))) => at = Place { mnt, dentry },
-                    Ok(None) => return Seen::Is(text.finish_absolute()),
-                    Err(fault) => return Seen::unreadable(fault),
+                    Ok(None) => return Ok(text.finish_absolute()),
+                    Err(fault) => return Err(Absent::unreadable(fault)),
                 }
             } else if parent == at.dentry {
                 // Escaped from its mount: the kernel shows nothing but the root.
@@ -462,15 +467,15 @@ impl Paths {
                     let mounted = guest.can_be_object(mount_root)
                         && climb.is_mounted(guest, mount).unwrap_or(true);
                     if name == b"/" && mounted {
-                        return Seen::Is(name);
+                        return Ok(name);
                     }
                     let rule = "a path reaches the root of its mount, or a root called /";
-                    Seen::implausible(mount_root.0, rule, Some(at.dentry))
+                    Err(Absent::implausible(mount_root.0, rule, Some(at.dentry)))
                 });
             } else {
                 match names.of(guest, at.dentry, parent) {
-                    Seen::Is(name) => text.prepend(&name),
-                    Seen::Not(absent) => return Seen::Not(absent),
+                    Ok(name) => text.prepend(&name),
+                    Err(absent) => return Err(absent),
                 }
                 if text.0.len() > PATH_LIMIT {
                     break;
@@ -536,11 +541,11 @@ impl Paths {
             Some(b"anon_inodefs") => names
                 .of(guest, place.dentry, parent)
                 .map(|name| with_suffix([b"anon_inode:", name.as_slice()].concat(), false)),
-            Some(b"nsfs" | b"dmabuf" | b"pidfs") => Seen::implausible(
+            Some(b"nsfs" | b"dmabuf" | b"pidfs") => Err(Absent::implausible(
                 operations.0,
                 "the file system makes the name in a way of its own",
                 Some(place.dentry),
-            ),
+            )),
             // `simple_dname`: shared memory (`/memfd:NAME`, `/dev/zero`, `/SYSV…`), `/[aio]`,
             // `/anon_hugepage`. The kernel always calls these deleted.
             _ => names
@@ -565,11 +570,13 @@ impl Paths {
 
     fn inode_number(&self, guest: &Guest, dentry: VirtAddr) -> Seen<u64> {
         let (Some(d_inode), Some(i_ino)) = (self.dentry.d_inode, self.inode.i_ino) else {
-            return Seen::not_in_this_kernel();
+            return Err(Absent::not_in_this_kernel());
         };
         let space = &guest.space;
         let inode = d_inode.read(space, dentry);
-        inode.and_then(|inode| i_ino.read(space, inode)).into()
+        inode
+            .and_then(|inode| i_ino.read(space, inode))
+            .map_err(Absent::unreadable)
     }
 }
 
@@ -581,13 +588,17 @@ pub(crate) fn exe(linux: &Linux, mm: VirtAddr) -> Seen<Vec<u8>> {
             let file = exe_file.read(&linux.guest.space, mm);
             linux.maps.paths.exe(&linux.guest, file)
         }
-        None => Seen::not_in_this_kernel(),
+        None => Err(Absent::not_in_this_kernel()),
     }
 }
 
 fn endless<T>(place: Place) -> Seen<T> {
     let rule = "a path reaches a root in 4096 steps";
-    Seen::implausible(place.dentry.0, rule, Some(place.dentry))
+    Err(Absent::implausible(
+        place.dentry.0,
+        rule,
+        Some(place.dentry),
+    ))
 }
 
 /// A path and its last component, and ` (deleted)` behind the path when asked for.
@@ -630,7 +641,7 @@ fn place_at(
     dentry: Option<Field<Ptr<()>>>,
 ) -> Seen<Place> {
     let (Some(mnt), Some(dentry)) = (mnt, dentry) else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     let space = &guest.space;
     let read = || {
@@ -640,7 +651,7 @@ fn place_at(
         })
     };
     let outcome: Result<Place, Fault> = read();
-    outcome.into()
+    outcome.map_err(Absent::unreadable)
 }
 
 #[cfg(test)]

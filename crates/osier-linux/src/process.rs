@@ -1,7 +1,9 @@
 //! One process: from its `task_struct` to a row.
 
 use osier_memory::VirtAddr;
-use osier_osi::{FoundBy, LinuxProcess, Process, ProcessExtra, Seen, TaskState};
+use osier_osi::{
+    Absent, FoundBy, LinuxProcess, Process, ProcessExtra, Seen, SeenExt as _, TaskState,
+};
 use osier_profile::{Field, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::memory::{self, Table};
@@ -126,9 +128,9 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
     let (create_time, start) = started(linux, task);
     let exe = mm.clone().and_then(|mm| exe(linux, mm));
     let cmdline = match (mm, space) {
-        (Seen::Is(mm), Some(space)) => user::cmdline(linux, mm, &space),
-        (Seen::Not(absent), _) => Seen::Not(absent),
-        (_, None) => asid.clone().and_then(|_| Seen::not_in_this_kernel()),
+        (Ok(mm), Some(space)) => user::cmdline(linux, mm, &space),
+        (Err(absent), _) => Err(absent),
+        (_, None) => asid.clone().and_then(|_| Err(Absent::not_in_this_kernel())),
     };
     let (uid, gid) = owner(linux, task);
     Process {
@@ -156,16 +158,20 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
 /// The row of the process whose leader is at `taskd`; implausible for anything but a leader.
 pub(crate) fn by_handle(linux: &Linux, taskd: VirtAddr) -> Seen<Process> {
     if !linux.guest.is_kernel_address(taskd) {
-        return Seen::implausible(taskd.0, "a handle is an address of the kernel", None);
+        return Err(Absent::implausible(
+            taskd.0,
+            "a handle is an address of the kernel",
+            None,
+        ));
     }
     let field = linux.tasks.group_leader;
     match field.read(&linux.guest.space, taskd) {
-        Ok(leader) if leader == taskd => Seen::Is(row(linux, taskd, FoundBy::ListUnchecked)),
+        Ok(leader) if leader == taskd => Ok(row(linux, taskd, FoundBy::ListUnchecked)),
         Ok(other) => {
             let rule = "a handle names a thread-group leader";
-            Seen::implausible(other.0, rule, Some(field.place(taskd)))
+            Err(Absent::implausible(other.0, rule, Some(field.place(taskd))))
         }
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 
@@ -178,10 +184,10 @@ pub(crate) fn pid(linux: &Linux, task: VirtAddr) -> Seen<u32> {
         match field.read(&linux.guest.space, task) {
             Ok(leader) if !linux.guest.can_be_object(leader) => {
                 let rule = "group_leader is an aligned address of the kernel";
-                Seen::implausible(leader.0, rule, Some(field.place(task)))
+                Err(Absent::implausible(leader.0, rule, Some(field.place(task))))
             }
             Ok(leader) => numbered(linux, pid, leader, tgid.place(task)),
-            Err(_) => Seen::Is(pid),
+            Err(_) => Ok(pid),
         }
     })
 }
@@ -192,7 +198,7 @@ pub(crate) fn leader_id(linux: &Linux, task: VirtAddr) -> Seen<u32> {
     match field.read(&linux.guest.space, task) {
         Ok(leader) if leader != task => {
             let rule = "the first task of a process leads itself (group_leader)";
-            Seen::implausible(leader.0, rule, Some(field.place(task)))
+            Err(Absent::implausible(leader.0, rule, Some(field.place(task))))
         }
         _ => pid(linux, task),
     }
@@ -209,20 +215,24 @@ pub(crate) fn tid(linux: &Linux, task: VirtAddr) -> Seen<u32> {
 pub(crate) fn leader(linux: &Linux, task: VirtAddr) -> Seen<VirtAddr> {
     let (space, layout) = (&linux.guest.space, &linux.tasks);
     let field = layout.group_leader;
-    Seen::from(field.read(space, task)).and_then(|leader| {
-        let implausible = |rule| Seen::implausible(leader.0, rule, Some(field.place(task)));
-        if !linux.guest.can_be_object(leader) {
-            return implausible("group_leader is an aligned address of the kernel");
-        }
-        let ids = [leader, task].map(|task| layout.tgid.read(space, task));
-        match (field.read(space, leader), ids) {
-            (Ok(its_own), _) if its_own != leader => implausible("a group leader leads itself"),
-            (_, [Ok(its), Ok(own)]) if its != own => {
-                implausible("a group leader is of the same process (tgid)")
+    field
+        .read(space, task)
+        .map_err(Absent::unreadable)
+        .and_then(|leader| {
+            let implausible =
+                |rule| Err(Absent::implausible(leader.0, rule, Some(field.place(task))));
+            if !linux.guest.can_be_object(leader) {
+                return implausible("group_leader is an aligned address of the kernel");
             }
-            _ => Seen::Is(leader),
-        }
-    })
+            let ids = [leader, task].map(|task| layout.tgid.read(space, task));
+            match (field.read(space, leader), ids) {
+                (Ok(its_own), _) if its_own != leader => implausible("a group leader leads itself"),
+                (_, [Ok(its), Ok(own)]) if its != own => {
+                    implausible("a group leader is of the same process (tgid)")
+                }
+                _ => Ok(leader),
+            }
+        })
 }
 
 /// `id`, which stands at `at`, unless the `struct pid` of `task` holds another number.
@@ -236,9 +246,9 @@ fn numbered(linux: &Linux, id: u32, task: VirtAddr, at: VirtAddr) -> Seen<u32> {
     match number {
         Some(number) if number != u64::from(id) => {
             let rule = "an id is the number of the task's struct pid";
-            Seen::implausible(id.into(), rule, Some(at))
+            Err(Absent::implausible(id.into(), rule, Some(at)))
         }
-        _ => Seen::Is(id),
+        _ => Ok(id),
     }
 }
 
@@ -250,13 +260,20 @@ fn id(linux: &Linux, field: Field<SInt>, task: VirtAddr) -> Seen<u32> {
     } else {
         0x8000
     };
-    Seen::from(field.read(&linux.guest.space, task)).and_then(|id| match u32::try_from(id) {
-        Ok(known) if known < limit => Seen::Is(known),
-        _ => {
-            let rule = "an id is below PID_MAX_LIMIT, and not negative";
-            Seen::implausible(id.cast_unsigned(), rule, Some(field.place(task)))
-        }
-    })
+    field
+        .read(&linux.guest.space, task)
+        .map_err(Absent::unreadable)
+        .and_then(|id| match u32::try_from(id) {
+            Ok(known) if known < limit => Ok(known),
+            _ => {
+                let rule = "an id is below PID_MAX_LIMIT, and not negative";
+                Err(Absent::implausible(
+                    id.cast_unsigned(),
+                    rule,
+                    Some(field.place(task)),
+                ))
+            }
+        })
 }
 
 /// The name of the task at `task`, as bytes.
@@ -265,14 +282,18 @@ pub(crate) fn name(linux: &Linux, task: VirtAddr) -> Seen<Vec<u8>> {
     let at = linux.tasks.comm.place(task);
     let name = match space.read_cstr(at, COMM_BYTES) {
         Ok(name) => name,
-        Err(fault) => return Seen::unreadable(fault),
+        Err(fault) => return Err(Absent::unreadable(fault)),
     };
     let Some(rest) = COMM_BYTES.checked_sub(name.len()).filter(|rest| *rest > 0) else {
         let rule = "comm ends with a NUL within its 16 bytes";
-        return Seen::implausible(COMM_BYTES as u64, rule, Some(at));
+        return Err(Absent::implausible(COMM_BYTES as u64, rule, Some(at)));
     };
     if name.is_empty() && memory::kernel_thread(linux, task).value() == Some(true) {
-        return Seen::implausible(0, "a thread of the kernel has a name", Some(at));
+        return Err(Absent::implausible(
+            0,
+            "a thread of the kernel has a name",
+            Some(at),
+        ));
     }
     // Linux commit 06c5088aeeda ("fs/exec: replace strlcpy with `strscpy_pad` in `__set_task_comm`"),
     // v5.17, fills the rest with NULs; `worker_private` is of the same release.
@@ -281,32 +302,35 @@ pub(crate) fn name(linux: &Linux, task: VirtAddr) -> Seen<Vec<u8>> {
         let end = at.plus(name.len() as u64);
         if space.read(end, padding).is_ok() && padding.iter().any(|byte| *byte != 0) {
             let rule = "comm is NUL behind its end";
-            return Seen::implausible(name.len() as u64, rule, Some(at));
+            return Err(Absent::implausible(name.len() as u64, rule, Some(at)));
         }
     }
-    Seen::Is(name)
+    Ok(name)
 }
 
 /// The state of the task at `task`.
 pub(crate) fn state(linux: &Linux, task: VirtAddr) -> Seen<TaskState> {
     let layout = &linux.tasks;
     let (Some(state), Some(exit_state)) = (layout.state, layout.exit_state) else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     let space = &linux.guest.space;
     let both = state
         .read(space, task)
         .and_then(|state| Ok((state, exit_state.read(space, task)?)));
-    Seen::from(both).and_then(|(number, exit)| {
-        let flags = layout.flags.and_then(|field| field.read(space, task).ok());
-        let exiting = flags.map(|flags| flags & memory::PF_EXITING != 0);
-        let broken = linux.state_bits.broken(number, exit, exiting);
-        let off_queue = || (number | exit == 0 && !on_run_queue(linux, task)).then_some(OFF_QUEUE);
-        match broken.or_else(off_queue) {
-            Some(rule) => Seen::implausible(number, rule, Some(state.place(task))),
-            None => Seen::Is(TaskState(linux.state_bits.letter(number, exit))),
-        }
-    })
+    (both)
+        .map_err(Absent::unreadable)
+        .and_then(|(number, exit)| {
+            let flags = layout.flags.and_then(|field| field.read(space, task).ok());
+            let exiting = flags.map(|flags| flags & memory::PF_EXITING != 0);
+            let broken = linux.state_bits.broken(number, exit, exiting);
+            let off_queue =
+                || (number | exit == 0 && !on_run_queue(linux, task)).then_some(OFF_QUEUE);
+            match broken.or_else(off_queue) {
+                Some(rule) => Err(Absent::implausible(number, rule, Some(state.place(task)))),
+                None => Ok(TaskState(linux.state_bits.letter(number, exit))),
+            }
+        })
 }
 
 /// The rule of a task whose state is 0, running.
@@ -333,7 +357,7 @@ fn exe(linux: &Linux, mm: VirtAddr) -> Seen<Vec<u8>> {
             .is_ok_and(VirtAddr::is_null)
     {
         let rule = "the memory of a program names its file (exe_file)";
-        return Seen::implausible(0, rule, Some(field.place(mm)));
+        return Err(Absent::implausible(0, rule, Some(field.place(mm))));
     }
     path::exe(linux, mm)
 }
@@ -342,7 +366,7 @@ fn parent(linux: &Linux, task: VirtAddr) -> Seen<u32> {
     let (space, layout) = (&linux.guest.space, &linux.tasks);
     let field = layout.real_parent;
     let implausible =
-        |parent: VirtAddr, rule| Seen::implausible(parent.0, rule, Some(field.place(task)));
+        |parent: VirtAddr, rule| Err(Absent::implausible(parent.0, rule, Some(field.place(task))));
     match field.read(space, task) {
         Ok(other) if !linux.guest.can_be_object(other) => {
             implausible(other, "real_parent is an aligned address of the kernel")
@@ -362,7 +386,7 @@ fn parent(linux: &Linux, task: VirtAddr) -> Seen<u32> {
                 pid(linux, real)
             }
         }
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 
@@ -371,43 +395,50 @@ fn owner(linux: &Linux, task: VirtAddr) -> (Seen<u32>, Seen<u32>) {
     let space = &linux.guest.space;
     let layout = &linux.cred;
     let Some(field) = linux.tasks.real_cred else {
-        return (Seen::not_in_this_kernel(), Seen::not_in_this_kernel());
+        return (
+            Err(Absent::not_in_this_kernel()),
+            Err(Absent::not_in_this_kernel()),
+        );
     };
-    let cred = Seen::from(field.read(space, task)).and_then(|cred| {
-        let implausible = |raw, rule, at| Seen::implausible(raw, rule, Some(at));
-        if !linux.guest.can_be_object(cred) {
-            let rule = "real_cred is an aligned address of the kernel";
-            return implausible(cred.0, rule, field.place(task));
-        }
-        match layout.usage.map(|usage| (usage, usage.read(space, cred))) {
-            Some((usage, Ok(0))) => implausible(
-                0,
-                "a cred that is in use is counted (usage)",
-                usage.place(cred),
-            ),
-            _ => Seen::Is(cred),
-        }
-    });
+    let cred = field
+        .read(space, task)
+        .map_err(Absent::unreadable)
+        .and_then(|cred| {
+            let implausible = |raw, rule, at| Err(Absent::implausible(raw, rule, Some(at)));
+            if !linux.guest.can_be_object(cred) {
+                let rule = "real_cred is an aligned address of the kernel";
+                return implausible(cred.0, rule, field.place(task));
+            }
+            match layout.usage.map(|usage| (usage, usage.read(space, cred))) {
+                Some((usage, Ok(0))) => implausible(
+                    0,
+                    "a cred that is in use is counted (usage)",
+                    usage.place(cred),
+                ),
+                _ => Ok(cred),
+            }
+        });
     let read = |field: Option<Field<UInt>>| match (field, &cred) {
-        (Some(field), Seen::Is(cred)) => {
-            Seen::from(field.read(space, *cred)).and_then(|id| match u32::try_from(id) {
-                Ok(id) if id != u32::MAX => Seen::Is(id),
+        (Some(field), Ok(cred)) => field
+            .read(space, *cred)
+            .map_err(Absent::unreadable)
+            .and_then(|id| match u32::try_from(id) {
+                Ok(id) if id != u32::MAX => Ok(id),
                 _ => {
                     let rule = "a user's or group's id is not -1";
-                    Seen::implausible(id, rule, Some(field.place(*cred)))
+                    Err(Absent::implausible(id, rule, Some(field.place(*cred))))
                 }
-            })
-        }
-        (_, Seen::Not(absent)) => Seen::Not(absent.clone()),
-        (None, _) => Seen::not_in_this_kernel(),
+            }),
+        (_, Err(absent)) => Err(absent.clone()),
+        (None, _) => Err(Absent::not_in_this_kernel()),
     };
     let uid = read(layout.uid).and_then(|uid| match cred.value() {
         Some(cred) if another_user(linux, cred, uid) => {
             let rule = "user id 0 is that of the root user's user_struct, and no other is";
             let at = layout.uid.map(|field| field.place(cred));
-            Seen::implausible(uid.into(), rule, at)
+            Err(Absent::implausible(uid.into(), rule, at))
         }
-        _ => Seen::Is(uid),
+        _ => Ok(uid),
     });
     (uid, read(layout.gid))
 }
@@ -429,35 +460,43 @@ fn another_user(linux: &Linux, cred: VirtAddr, uid: u32) -> bool {
 fn threads(linux: &Linux, task: VirtAddr) -> Seen<u32> {
     let space = &linux.guest.space;
     let (Some(field), Some(count)) = (linux.tasks.signal, linux.signal.nr_threads) else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     let signal = match field.read(space, task) {
         Ok(signal) if !linux.guest.can_be_object(signal) => {
             let rule = "signal is an aligned address of the kernel";
-            return Seen::implausible(signal.0, rule, Some(field.place(task)));
+            return Err(Absent::implausible(signal.0, rule, Some(field.place(task))));
         }
         Ok(signal) => signal,
-        Err(fault) => return Seen::unreadable(fault),
+        Err(fault) => return Err(Absent::unreadable(fault)),
     };
-    Seen::from(count.read(space, signal)).and_then(|threads| {
-        let implausible =
-            |rule| Seen::implausible(threads.cast_unsigned(), rule, Some(count.place(signal)));
-        let Some(known) = u32::try_from(threads).ok().filter(|known| *known > 0) else {
-            return implausible("a process has at least one thread");
-        };
-        let Some(ends) = ends_of_threads(linux, signal) else {
-            return Seen::Is(known);
-        };
-        if (ends.0 == ends.1) != (known == 1) {
-            return implausible("one thread is both ends of the list of threads, more are not");
-        }
-        let leader = linux.tasks.group_leader.read(space, ends.0);
-        if leader.is_ok_and(|leader| leader != task) {
-            let rule = "the threads of a process's signal_struct are its own";
-            return Seen::implausible(signal.0, rule, Some(field.place(task)));
-        }
-        Seen::Is(known)
-    })
+    count
+        .read(space, signal)
+        .map_err(Absent::unreadable)
+        .and_then(|threads| {
+            let implausible = |rule| {
+                Err(Absent::implausible(
+                    threads.cast_unsigned(),
+                    rule,
+                    Some(count.place(signal)),
+                ))
+            };
+            let Some(known) = u32::try_from(threads).ok().filter(|known| *known > 0) else {
+                return implausible("a process has at least one thread");
+            };
+            let Some(ends) = ends_of_threads(linux, signal) else {
+                return Ok(known);
+            };
+            if (ends.0 == ends.1) != (known == 1) {
+                return implausible("one thread is both ends of the list of threads, more are not");
+            }
+            let leader = linux.tasks.group_leader.read(space, ends.0);
+            if leader.is_ok_and(|leader| leader != task) {
+                let rule = "the threads of a process's signal_struct are its own";
+                return Err(Absent::implausible(signal.0, rule, Some(field.place(task))));
+            }
+            Ok(known)
+        })
 }
 
 /// The first and the last thread on the list of the `signal_struct` at `signal`.
@@ -489,18 +528,20 @@ fn started(linux: &Linux, task: VirtAddr) -> (Seen<u64>, Seen<i64>) {
             let parts = seconds
                 .read(space, task)
                 .and_then(|seconds| Ok((seconds, nanoseconds.read(space, task)?)));
-            Seen::from(parts).and_then(|(seconds, nanoseconds)| {
-                let whole = seconds.cast_unsigned().wrapping_mul(SECOND);
-                let at = layout.start_seconds.map(|field| field.place(task));
-                if nanoseconds.cast_unsigned() >= SECOND {
-                    let rule = "the nanoseconds of a start are less than a second";
-                    return Seen::implausible(nanoseconds.cast_unsigned(), rule, at);
-                }
-                Seen::Is(whole.wrapping_add(nanoseconds.cast_unsigned()))
-            })
+            (parts)
+                .map_err(Absent::unreadable)
+                .and_then(|(seconds, nanoseconds)| {
+                    let whole = seconds.cast_unsigned().wrapping_mul(SECOND);
+                    let at = layout.start_seconds.map(|field| field.place(task));
+                    if nanoseconds.cast_unsigned() >= SECOND {
+                        let rule = "the nanoseconds of a start are less than a second";
+                        return Err(Absent::implausible(nanoseconds.cast_unsigned(), rule, at));
+                    }
+                    Ok(whole.wrapping_add(nanoseconds.cast_unsigned()))
+                })
         }
-        (_, _, Some(field)) => Seen::from(field.read(space, task)),
-        _ => Seen::not_in_this_kernel(),
+        (_, _, Some(field)) => field.read(space, task).map_err(Absent::unreadable),
+        _ => Err(Absent::not_in_this_kernel()),
     };
     let offsets = linux.offsets();
     let at = layout.start_time.or(layout
@@ -512,25 +553,29 @@ fn started(linux: &Linux, task: VirtAddr) -> (Seen<u64>, Seen<i64>) {
         .start_boottime
         .filter(|_| layout.start_seconds.is_none())
     {
-        Some(field) => Seen::from(field.read(space, task)).and_then(|since_boot| {
-            let now = offsets.now.zip(offsets.suspended);
-            let now = now.map(|(now, suspended)| now.saturating_add(suspended));
-            let at = Some(field.place(task));
-            past(since_boot, now, at).and_then(|since_boot| {
-                // The two clocks are read one after the other, and differ by what was suspended.
-                let apart = create_time.value().zip(offsets.suspended);
-                let apart = apart.is_some_and(|(monotonic, suspended)| {
-                    let most = suspended.cast_unsigned().saturating_add(APART);
-                    since_boot.wrapping_sub(monotonic) > most
-                });
-                if apart {
-                    let rule = "start_boottime is start_time and the time of suspension before it";
-                    return Seen::implausible(since_boot, rule, at);
-                }
-                let offset = offsets.since_boot.clone();
-                offset.map(|offset| offset.wrapping_add(since_boot.cast_signed()))
-            })
-        }),
+        Some(field) => field
+            .read(space, task)
+            .map_err(Absent::unreadable)
+            .and_then(|since_boot| {
+                let now = offsets.now.zip(offsets.suspended);
+                let now = now.map(|(now, suspended)| now.saturating_add(suspended));
+                let at = Some(field.place(task));
+                past(since_boot, now, at).and_then(|since_boot| {
+                    // The two clocks are read one after the other, and differ by what was suspended.
+                    let apart = create_time.value().zip(offsets.suspended);
+                    let apart = apart.is_some_and(|(monotonic, suspended)| {
+                        let most = suspended.cast_unsigned().saturating_add(APART);
+                        since_boot.wrapping_sub(monotonic) > most
+                    });
+                    if apart {
+                        let rule =
+                            "start_boottime is start_time and the time of suspension before it";
+                        return Err(Absent::implausible(since_boot, rule, at));
+                    }
+                    let offset = offsets.since_boot.clone();
+                    offset.map(|offset| offset.wrapping_add(since_boot.cast_signed()))
+                })
+            }),
         None => create_time.clone().and_then(|monotonic| {
             let offset = offsets.monotonic.clone();
             offset.map(|offset| offset.wrapping_add(monotonic.cast_signed()))
@@ -545,9 +590,13 @@ fn past(start: u64, now: Option<i64>, at: Option<VirtAddr>) -> Seen<u64> {
     const MINUTE: i64 = 60_000_000_000;
     let latest = now.map_or(i64::MAX, |now| now.saturating_add(MINUTE));
     if i64::try_from(start).is_ok_and(|start| start <= latest) {
-        Seen::Is(start)
+        Ok(start)
     } else {
-        Seen::implausible(start, "a process started after boot and before now", at)
+        Err(Absent::implausible(
+            start,
+            "a process started after boot and before now",
+            at,
+        ))
     }
 }
 

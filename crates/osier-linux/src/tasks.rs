@@ -8,7 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use osier_memory::{Cause, Fault, PhysAddr, VirtAddr};
-use osier_osi::{FoundBy, Handle, Process, ProcessExtra, Seen, WalkEnd, WalkEnds, Walked, Why};
+use osier_osi::{
+    FoundBy, Handle, Process, ProcessExtra, Seen, SeenExt as _, WalkEnd, WalkEnds, Walked, Why,
+};
 use osier_profile::{Embed, Field, Ptr, SInt, UInt, layout};
 
 use crate::list;

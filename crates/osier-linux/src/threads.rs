@@ -44,6 +44,7 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr) -> Thread {
 }
 
 /// The threads that the pid table names.
+#[derive(Clone)]
 pub(crate) struct Numbered {
     by_leader: HashMap<VirtAddr, Vec<VirtAddr>>,
     /// Numbers that some task was taken away from.

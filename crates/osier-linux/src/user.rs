@@ -1,7 +1,7 @@
 //! What a process's own memory tells: its arguments.
 
 use osier_memory::{AddressSpace, Fault, VirtAddr};
-use osier_osi::Seen;
+use osier_osi::{Absent, Seen};
 
 use crate::Linux;
 
@@ -32,7 +32,7 @@ struct Room {
 pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, space: &AddressSpace) -> Seen<Vec<u8>> {
     let layout = &linux.mm;
     let (Some(arg_start), Some(arg_end)) = (layout.arg_start, layout.arg_end) else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     let kernel = &linux.guest.space;
     let bounds = || {
@@ -47,20 +47,24 @@ pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, space: &AddressSpace) -> Seen
     let bounds: Result<_, Fault> = bounds();
     let (start, end, environment) = match bounds {
         Ok(bounds) => bounds,
-        Err(fault) => return Seen::unreadable(fault),
+        Err(fault) => return Err(Absent::unreadable(fault)),
     };
     if start >= end {
         // Until the stack of a program that is being started is made, only the first is known.
         let starting = end == 0 && matches!(environment, None | Some((0, 0)));
         if starting || (start == end && !has_arguments(linux, mm, space)) {
-            return Seen::Is(Vec::new());
+            return Ok(Vec::new());
         }
         let rule = "arguments end behind their start (arg_start, arg_end)";
-        return Seen::implausible(end, rule, Some(arg_end.place(mm)));
+        return Err(Absent::implausible(end, rule, Some(arg_end.place(mm))));
     }
     let len = end.wrapping_sub(start);
     if len > LIMIT {
-        return Seen::implausible(len, "arguments take at most 8 MiB", Some(arg_end.place(mm)));
+        return Err(Absent::implausible(
+            len,
+            "arguments take at most 8 MiB",
+            Some(arg_end.place(mm)),
+        ));
     }
     let stack = linux.mm.start_stack;
     let stack = stack.and_then(|field| field.read(kernel, mm).ok());
@@ -71,11 +75,11 @@ pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, space: &AddressSpace) -> Seen
         // Where the program was started with them; `prctl` may have moved them elsewhere.
         if end != env_start {
             let rule = "arguments on the stack end where the environment starts";
-            return Seen::implausible(end, rule, Some(arg_end.place(mm)));
+            return Err(Absent::implausible(end, rule, Some(arg_end.place(mm))));
         }
         if matches!(space.read_uint(VirtAddr(start).minus(1), 1), Ok(byte) if byte != 0) {
             let rule = "the first argument on the stack has a NUL before it";
-            return Seen::implausible(start, rule, Some(arg_start.place(mm)));
+            return Err(Absent::implausible(start, rule, Some(arg_start.place(mm))));
         }
     }
     let title_end = match environment {
@@ -87,7 +91,7 @@ pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, space: &AddressSpace) -> Seen
         end,
         title_end,
     };
-    read_arguments(space, room).into()
+    read_arguments(space, room).map_err(Absent::unreadable)
 }
 
 /// Whether the stack that the program was started with counts arguments: `argc` stands at

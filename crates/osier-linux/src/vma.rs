@@ -1,7 +1,7 @@
 //! One mapping: from its `vm_area_struct` to a row.
 
 use osier_memory::{AddressSpace, Fault, PAGE_BYTES, VirtAddr};
-use osier_osi::{Absent, Mapping, MappingKind, Seen};
+use osier_osi::{Absent, Mapping, MappingKind, Seen, SeenExt as _};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::Linux;
@@ -148,14 +148,21 @@ pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr, limit: u
     let vma = &reader.maps.vma;
     let start = vma.vm_start.read(space, at);
     let end = vma.vm_end.read(space, at);
-    let base = start.map_or_else(Seen::unreadable, |start| {
-        let rule = match start {
-            _ if start % PAGE_BYTES != 0 => "a mapping starts with a page",
-            _ if start >= limit => "a mapping lies in the user half",
-            _ => return Seen::Is(VirtAddr(start)),
-        };
-        Seen::implausible(start, rule, Some(vma.vm_start.place(at)))
-    });
+    let base = start.map_or_else(
+        |fault| Err(Absent::unreadable(fault)),
+        |start| {
+            let rule = match start {
+                _ if start % PAGE_BYTES != 0 => "a mapping starts with a page",
+                _ if start >= limit => "a mapping lies in the user half",
+                _ => return Ok(VirtAddr(start)),
+            };
+            Err(Absent::implausible(
+                start,
+                rule,
+                Some(vma.vm_start.place(at)),
+            ))
+        },
+    );
     let size = match (start, end) {
         (Ok(start), Ok(end)) => {
             let rule = match end {
@@ -165,11 +172,11 @@ pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr, limit: u
                 _ => None,
             };
             match rule {
-                Some(rule) => Seen::implausible(end, rule, Some(vma.vm_end.place(at))),
-                None => Seen::Is(end.wrapping_sub(start)),
+                Some(rule) => Err(Absent::implausible(end, rule, Some(vma.vm_end.place(at)))),
+                None => Ok(end.wrapping_sub(start)),
             }
         }
-        (Err(fault), _) | (_, Err(fault)) => Seen::unreadable(fault),
+        (Err(fault), _) | (_, Err(fault)) => Err(Absent::unreadable(fault)),
     };
     let file = vma.vm_file.read(space, at);
     let bounds = start.and_then(|start| Ok((start, end?)));
@@ -178,17 +185,17 @@ pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr, limit: u
         Ok(file) => match file_rule(reader, at, file) {
             Some(rule) => {
                 let place = Some(vma.vm_file.place(at));
-                Names::lost(&Seen::implausible(file.0, rule, place))
+                Names::lost(&Err(Absent::implausible(file.0, rule, place)))
             }
             None => with_file(reader, at, file),
         },
-        Err(fault) => Names::lost(&Seen::unreadable(fault)),
+        Err(fault) => Names::lost(&Err(Absent::unreadable(fault))),
     };
     let offset = match (file, vma.vm_pgoff) {
-        (Ok(file), _) if file.is_null() => Seen::not_applicable("no file"),
-        (_, None) => Seen::not_in_this_kernel(),
+        (Ok(file), _) if file.is_null() => Err(Absent::not_applicable("no file")),
+        (_, None) => Err(Absent::not_in_this_kernel()),
         (_, Some(vm_pgoff)) => {
-            let pages = Seen::from(vm_pgoff.read(space, at));
+            let pages = vm_pgoff.read(space, at).map_err(Absent::unreadable);
             pages.and_then(|pages| {
                 let bytes = size.value();
                 let elsewhere = |bytes| {
@@ -197,20 +204,28 @@ pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr, limit: u
                 };
                 if bytes.is_some_and(elsewhere) {
                     let rule = "the tree of the file's mappings has the same pages";
-                    return Seen::implausible(pages, rule, Some(vm_pgoff.place(at)));
+                    return Err(Absent::implausible(pages, rule, Some(vm_pgoff.place(at))));
                 }
-                Seen::Is(pages.wrapping_mul(PAGE_BYTES))
+                Ok(pages.wrapping_mul(PAGE_BYTES))
             })
         }
     };
-    let flags = Seen::from(vma.vm_flags.read(space, at)).and_then(|flags| {
-        // The vsyscall page has no more than its rights.
-        let rule = (limit != u64::MAX).then(|| flags_rule(reader, at, flags));
-        match rule.flatten() {
-            Some(rule) => Seen::implausible(flags, rule, Some(vma.vm_flags.place(at))),
-            None => Seen::Is(flags),
-        }
-    });
+    let flags = vma
+        .vm_flags
+        .read(space, at)
+        .map_err(Absent::unreadable)
+        .and_then(|flags| {
+            // The vsyscall page has no more than its rights.
+            let rule = (limit != u64::MAX).then(|| flags_rule(reader, at, flags));
+            match rule.flatten() {
+                Some(rule) => Err(Absent::implausible(
+                    flags,
+                    rule,
+                    Some(vma.vm_flags.place(at)),
+                )),
+                None => Ok(flags),
+            }
+        });
     Mapping {
         pid: process.pid.clone(),
         base,
@@ -292,35 +307,37 @@ fn flags_rule(reader: &Reader<'_>, at: VirtAddr, flags: u64) -> Option<&'static 
 }
 
 fn with_file(reader: &Reader<'_>, at: VirtAddr, file: VirtAddr) -> Names {
-    let kind = Seen::Is(MappingKind::File);
+    let kind = Ok(MappingKind::File);
     if reader.maps.naming.files_named {
         match given_name(reader, at, b"[anon_shmem:") {
             Ok(None) => {}
             Ok(Some(name)) => {
                 return Names {
-                    name: Seen::Is(name),
-                    file: Seen::not_applicable("shared memory that the process named"),
+                    name: Ok(name),
+                    file: Err(Absent::not_applicable(
+                        "shared memory that the process named",
+                    )),
                     kind,
                 };
             }
             Err(absent) => {
                 return Names {
-                    name: Seen::Not(absent.clone()),
-                    file: Seen::Not(absent),
+                    name: Err(absent.clone()),
+                    file: Err(absent),
                     kind,
                 };
             }
         }
     }
     match reader.maps.paths.of_file(reader.guest, file) {
-        Seen::Is(Called { path, name }) => Names {
-            name: Seen::Is(name),
-            file: Seen::Is(path),
+        Ok(Called { path, name }) => Names {
+            name: Ok(name),
+            file: Ok(path),
             kind,
         },
-        Seen::Not(absent) => Names {
-            name: Seen::Not(absent.clone()),
-            file: Seen::Not(absent),
+        Err(absent) => Names {
+            name: Err(absent.clone()),
+            file: Err(absent),
             kind,
         },
     }
@@ -340,32 +357,32 @@ fn without_file(
         }
         let (start, end) = bounds?;
         if process.vdso == Some(start) && reader.maps.naming.operations.name.is_none() {
-            return Ok((Seen::Is(b"[vdso]".to_vec()), MappingKind::Unknown));
+            return Ok((Ok(b"[vdso]".to_vec()), MappingKind::Unknown));
         }
         if process.is_heap(start, end)? {
-            return Ok((Seen::Is(b"[heap]".to_vec()), MappingKind::Heap));
+            return Ok((Ok(b"[heap]".to_vec()), MappingKind::Heap));
         }
         if process.is_stack(start, end)? {
-            return Ok((Seen::Is(b"[stack]".to_vec()), MappingKind::Stack));
+            return Ok((Ok(b"[stack]".to_vec()), MappingKind::Stack));
         }
         let name = match given_name(reader, at, b"[anon:")? {
-            Some(name) => Seen::Is(name),
-            None => Seen::not_applicable("anonymous memory without a name"),
+            Some(name) => Ok(name),
+            None => Err(Absent::not_applicable("anonymous memory without a name")),
         };
         Ok((name, MappingKind::Unknown))
     };
     let outcome: Result<_, Box<Absent>> = outcome();
-    let file = Seen::not_applicable("no file");
+    let file = Err(Absent::not_applicable("no file"));
     match outcome {
         Ok((name, kind)) => Names {
             name,
             file,
-            kind: Seen::Is(kind),
+            kind: Ok(kind),
         },
         Err(absent) => Names {
-            name: Seen::Not(absent.clone()),
+            name: Err(absent.clone()),
             file,
-            kind: Seen::Not(absent),
+            kind: Err(absent),
         },
     }
 }
@@ -392,7 +409,11 @@ fn name_by_operations(
         return match private.transpose()? {
             Some(private) if !private.is_null() => {
                 let rule = "what has data of operations has operations";
-                Ok(Some(Seen::implausible(0, rule, Some(vm_ops.place(at)))))
+                Ok(Some(Err(Absent::implausible(
+                    0,
+                    rule,
+                    Some(vm_ops.place(at)),
+                ))))
             }
             _ => Ok(None),
         };
@@ -400,11 +421,11 @@ fn name_by_operations(
     let special = reader.guest.symbol("special_mapping_vmops");
     if !reader.guest.can_be_object(operations) {
         let rule = "vm_ops is an aligned address of the kernel";
-        return Ok(Some(Seen::implausible(
+        return Ok(Some(Err(Absent::implausible(
             operations.0,
             rule,
             Some(vm_ops.place(at)),
-        )));
+        ))));
     }
     if name.read(space, operations)?.is_null() {
         let Some(special) = special else {
@@ -416,18 +437,18 @@ fn name_by_operations(
             "memory with operations of a file has a file"
         };
         let place = Some(vm_ops.place(at));
-        return Ok(Some(Seen::implausible(operations.0, rule, place)));
+        return Ok(Some(Err(Absent::implausible(operations.0, rule, place))));
     }
     if special.is_some_and(|special| special != operations) {
         let rule = "the mapping's driver makes the name in a way of its own";
-        return Ok(Some(Seen::implausible(operations.0, rule, Some(at))));
+        return Ok(Some(Err(Absent::implausible(operations.0, rule, Some(at)))));
     }
     let (Some(vm_private_data), Some(name)) = (vma.vm_private_data, naming.special.name) else {
-        return Ok(Some(Seen::not_in_this_kernel()));
+        return Ok(Some(Err(Absent::not_in_this_kernel())));
     };
     let implausible = |raw, rule| {
         let place = Some(vm_private_data.place(at));
-        Ok(Some(Seen::implausible(raw, rule, place)))
+        Ok(Some(Err(Absent::implausible(raw, rule, place))))
     };
     let text = name.read(space, vm_private_data.read(space, at)?)?;
     if text.is_null() {
@@ -451,7 +472,7 @@ fn name_by_operations(
     if process.vdso.is_some_and(misplaced) {
         return implausible(text.0, "the vDSO is where mm->context.vdso says");
     }
-    Ok(Some(Seen::Is(name)))
+    Ok(Some(Ok(name)))
 }
 
 /// The name that the process gave with `prctl(PR_SET_VMA)`, in the brackets of `/proc/PID/maps`.
@@ -471,13 +492,7 @@ fn given_name(
     if name.is_null() {
         return Ok(None);
     }
-    let implausible = |raw, rule| {
-        let absent = Seen::<()>::implausible(raw, rule, Some(anon_name.place(at)));
-        absent
-            .absence()
-            .cloned()
-            .map_or(Ok(None), |absent| Err(Box::new(absent)))
-    };
+    let implausible = |raw, rule| Err(Absent::implausible(raw, rule, Some(anon_name.place(at))));
     if !reader.guest.is_kernel_address(name) {
         return implausible(name.0, "anon_name is an address of the kernel");
     }
@@ -498,9 +513,9 @@ impl Linux {
     /// directory has no slash before its name. Not applicable without a file.
     pub fn panda_file(&self, vma: VirtAddr) -> Seen<Vec<u8>> {
         match self.maps.vma.vm_file.read(&self.guest.space, vma) {
-            Ok(file) if file.is_null() => Seen::not_applicable("no file"),
+            Ok(file) if file.is_null() => Err(Absent::not_applicable("no file")),
             Ok(file) => self.maps.paths.inside_file_system(&self.guest, file),
-            Err(fault) => Seen::unreadable(fault),
+            Err(fault) => Err(Absent::unreadable(fault)),
         }
     }
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use osier_linux::{AttachError, Linux, Located};
 use osier_memory::{Machine, VirtAddr};
 use osier_osi::{
-    Absent, FoundBy, Handle, LinuxProcess, Osi, Process, ProcessExtra, Seen, Thread, WalkEnd,
-    WalkEnds,
+    Absent, FoundBy, Handle, LinuxProcess, Osi, Process, ProcessExtra, Seen, SeenExt as _, Thread,
+    WalkEnd, WalkEnds,
 };
 use osier_profile::{Embed, Field, Profile, ProfileBuilder, Resolver, Type};
 use osier_testkit::Patched;
@@ -355,11 +355,7 @@ fn a_kernel_thread_that_borrows_a_memory_does_not_run_its_program() {
 #[test]
 fn process_1_before_its_first_program_has_not_exited() {
     let golden = golden("deb13-6.12-amd64", "6.12.94+deb13-amd64");
-    let init = golden
-        .rows
-        .iter()
-        .find(|row| row.pid == Seen::Is(1))
-        .unwrap();
+    let init = golden.rows.iter().find(|row| row.pid == Ok(1)).unwrap();
     let mut memory = golden.patched();
     for member in ["mm", "active_mm"] {
         let (at, _) = golden.place(init.taskd, &[(TASK, member)]).unwrap();

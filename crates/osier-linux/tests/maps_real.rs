@@ -12,6 +12,7 @@
 
 mod real;
 
+use osier_osi::SeenExt as _;
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
@@ -91,8 +92,8 @@ fn linux_rows(process: &Process) -> (Vec<u8>, Vec<u8>) {
         panic!("a Linux process");
     };
     let get = |seen: &osier_osi::Seen<Vec<u8>>| match seen {
-        osier_osi::Seen::Is(text) => text.clone(),
-        osier_osi::Seen::Not(absent) => {
+        Ok(text) => text.clone(),
+        Err(absent) => {
             assert!(!absent.is_loss(), "{absent:?}");
             Vec::new()
         }

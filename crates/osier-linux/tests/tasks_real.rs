@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+use osier_osi::SeenExt as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;

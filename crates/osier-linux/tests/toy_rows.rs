@@ -15,7 +15,9 @@ use std::ops::ControlFlow;
 
 use osier_linux::Linux;
 use osier_memory::VirtAddr;
-use osier_osi::{FoundBy, MappingKind, Osi, Process, ProcessExtra, Seen, Thread, WalkEnds};
+use osier_osi::{
+    FoundBy, MappingKind, Osi, Process, ProcessExtra, Seen, SeenExt as _, Thread, WalkEnds,
+};
 use osier_testkit::{TOYS, ToyKernel, ToyState, ToyTask};
 
 fn each(check: impl Fn(&ToyKernel, &Linux)) {
@@ -50,21 +52,21 @@ fn letter(state: ToyState) -> char {
 fn same_process(task: &ToyTask, row: &Process) {
     let name = String::from_utf8(task.name.escape_ascii().collect()).unwrap();
     assert_eq!(row.taskd, task.taskd, "{name}");
-    assert_eq!(row.pid, Seen::Is(task.pid));
-    assert_eq!(row.ppid, Seen::Is(task.ppid), "{name}");
-    assert_eq!(row.name, Seen::Is(task.name.clone()));
-    assert_eq!(row.create_time, Seen::Is(task.start), "{name}");
+    assert_eq!(row.pid, Ok(task.pid));
+    assert_eq!(row.ppid, Ok(task.ppid), "{name}");
+    assert_eq!(row.name, Ok(task.name.clone()));
+    assert_eq!(row.create_time, Ok(task.start), "{name}");
     let boot = 1_767_225_600_i64 * 1_000_000_000;
     assert_eq!(
         row.start,
-        Seen::Is(boot + i64::try_from(task.start).unwrap()),
+        Ok(boot + i64::try_from(task.start).unwrap()),
         "{name}"
     );
     let ProcessExtra::Linux(extra) = &row.extra else {
         panic!("{row:?}")
     };
-    assert_eq!(extra.uid, Seen::Is(task.uid), "{name}");
-    assert_eq!(extra.gid, Seen::Is(task.gid), "{name}");
+    assert_eq!(extra.uid, Ok(task.uid), "{name}");
+    assert_eq!(extra.gid, Ok(task.gid), "{name}");
     assert_eq!(
         extra.state.get().map(|s| s.0),
         Some(letter(task.state)),
@@ -72,15 +74,15 @@ fn same_process(task: &ToyTask, row: &Process) {
     );
     assert_eq!(
         extra.threads,
-        Seen::Is(u32::try_from(task.threads.len()).unwrap()),
+        Ok(u32::try_from(task.threads.len()).unwrap()),
         "{name}"
     );
-    assert_eq!(extra.kernel_thread, Seen::Is(task.kernel), "{name}");
+    assert_eq!(extra.kernel_thread, Ok(task.kernel), "{name}");
     if let Some((root, pgd)) = task.root {
-        assert_eq!(row.asid, Seen::Is(root), "{name}");
-        assert_eq!(row.pgd, Seen::Is(pgd), "{name}");
-        assert_eq!(extra.exe, Seen::Is(task.exe.clone()), "{name}");
-        assert_eq!(extra.cmdline, Seen::Is(task.cmdline.clone()), "{name}");
+        assert_eq!(row.asid, Ok(root), "{name}");
+        assert_eq!(row.pgd, Ok(pgd), "{name}");
+        assert_eq!(extra.exe, Ok(task.exe.clone()), "{name}");
+        assert_eq!(extra.cmdline, Ok(task.cmdline.clone()), "{name}");
     } else {
         not_applicable(&row.asid, &name);
         not_applicable(&row.pgd, &name);
@@ -141,7 +143,7 @@ fn threads() {
                 expected.push((0, b"swapper/1".to_vec())); // the second processor's
             }
             assert_eq!(found, expected, "{:?} {}", toy.mode, task.pid);
-            assert!(rows.iter().all(|row| row.pid == Seen::Is(task.pid)));
+            assert!(rows.iter().all(|row| row.pid == Ok(task.pid)));
         }
     });
 }
@@ -160,18 +162,18 @@ fn mappings() {
             assert_eq!(rows.len(), task.mappings.len(), "{what}");
             for (mapping, row) in task.mappings.iter().zip(&rows) {
                 assert_eq!(row.modd, mapping.vma, "{what}");
-                assert_eq!(row.base, Seen::Is(VirtAddr(mapping.start)), "{what}");
-                assert_eq!(row.size, Seen::Is(mapping.end - mapping.start), "{what}");
-                assert_eq!(row.flags, Seen::Is(mapping.flags), "{what}");
+                assert_eq!(row.base, Ok(VirtAddr(mapping.start)), "{what}");
+                assert_eq!(row.size, Ok(mapping.end - mapping.start), "{what}");
+                assert_eq!(row.flags, Ok(mapping.flags), "{what}");
                 if mapping.name.is_empty() {
                     not_applicable(&row.name, &what);
                 } else {
-                    assert_eq!(row.name, Seen::Is(mapping.name.clone()), "{what}");
+                    assert_eq!(row.name, Ok(mapping.name.clone()), "{what}");
                 }
                 match &mapping.file {
                     Some(file) => {
-                        assert_eq!(row.file, Seen::Is(file.clone()), "{what}");
-                        assert_eq!(row.offset, Seen::Is(mapping.offset), "{what}");
+                        assert_eq!(row.file, Ok(file.clone()), "{what}");
+                        assert_eq!(row.offset, Ok(mapping.offset), "{what}");
                     }
                     None => not_applicable(&row.file, &what),
                 }
@@ -181,7 +183,7 @@ fn mappings() {
                     (b"[stack]", _) => MappingKind::Stack,
                     _ => MappingKind::Unknown,
                 };
-                assert_eq!(row.kind, Seen::Is(kind), "{what}");
+                assert_eq!(row.kind, Ok(kind), "{what}");
             }
         }
     });
@@ -199,9 +201,9 @@ fn modules() {
         assert_eq!(rows.len(), toy.modules.len());
         for (module, row) in toy.modules.iter().zip(&rows) {
             assert_eq!(row.modd, module.modd);
-            assert_eq!(row.name, Seen::Is(module.name.clone()));
-            assert_eq!(row.base, Seen::Is(VirtAddr(module.base)));
-            assert_eq!(row.size, Seen::Is(module.size));
+            assert_eq!(row.name, Ok(module.name.clone()));
+            assert_eq!(row.base, Ok(VirtAddr(module.base)));
+            assert_eq!(row.size, Ok(module.size));
         }
     });
 }

@@ -19,7 +19,9 @@ use std::sync::Arc;
 
 use osier_linux::{Linux, Located};
 use osier_memory::{CpuState, Machine, VirtAddr};
-use osier_osi::{Current, Mapping, Module, Osi, PageRange, Process, Seen, WalkEnd, WalkEnds};
+use osier_osi::{
+    Current, Mapping, Module, Osi, PageRange, Process, Seen, SeenExt as _, WalkEnd, WalkEnds,
+};
 use osier_profile::Profile;
 use osier_testkit::data::workspace;
 use osier_testkit::{Patched, ToyKernel};

@@ -1,7 +1,7 @@
 //! What a provider answers: rows, absences, and how each walk ended.
 //!
 //! Rows are plain data with public fields. They know no output format; formats know them.
-//! A value that could not be had is a [`Seen::Not`] with the reason and the place, never a
+//! A value that could not be had is a [`Err`] with the reason and the place, never a
 //! sentinel. A walk returns how it ended: [`WalkEnd::Closed`] is the only good ending.
 
 mod list;
@@ -14,11 +14,11 @@ mod walk;
 
 pub use list::{Lists, Walked};
 pub use lookup::{base_by_name, has_mapping_prefix, in_shared_object, mapping_at};
-pub use osi::{Kernel, Osi, Premise};
+pub use osi::{Kernel, Osi, Panda, Premise};
 pub use pages::page_rows;
 pub use rows::{
     Current, FoundBy, Handle, LinuxProcess, Mapping, MappingKind, Module, PageRange, Process,
     ProcessExtra, TaskState, Thread, WindowsProcess,
 };
-pub use seen::{Absent, Seen, Why};
+pub use seen::{Absent, Seen, SeenExt, Why};
 pub use walk::{Guard, WalkEnd, WalkEnds};

@@ -4,6 +4,7 @@
 //! `in_shared_object`. Rows come in the order of their addresses, and the first that fits answers.
 //! A row without the value that is asked about does not fit.
 
+use crate::SeenExt as _;
 use osier_memory::VirtAddr;
 
 use crate::{Mapping, MappingKind};
@@ -68,26 +69,26 @@ pub fn in_shared_object(rows: &[Mapping], pc: VirtAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Seen;
+    use crate::Absent;
 
     fn row(base: u64, size: u64, name: &[u8], kind: MappingKind) -> Mapping {
         Mapping {
-            pid: Seen::Is(1),
-            base: Seen::Is(VirtAddr(base)),
-            size: Seen::Is(size),
-            name: Seen::Is(name.to_vec()),
-            file: Seen::not_applicable("no file"),
-            offset: Seen::Is(0),
-            flags: Seen::Is(0),
-            perms: Seen::Is(*b"---p"),
-            kind: Seen::Is(kind),
+            pid: Ok(1),
+            base: Ok(VirtAddr(base)),
+            size: Ok(size),
+            name: Ok(name.to_vec()),
+            file: Err(Absent::not_applicable("no file")),
+            offset: Ok(0),
+            flags: Ok(0),
+            perms: Ok(*b"---p"),
+            kind: Ok(kind),
             modd: VirtAddr(1),
         }
     }
 
     fn rows() -> Vec<Mapping> {
         let mut nameless = row(0x4000, 0x1000, b"", MappingKind::Unknown);
-        nameless.name = Seen::not_applicable("anonymous memory without a name");
+        nameless.name = Err(Absent::not_applicable("anonymous memory without a name"));
         vec![
             row(0x1000, 0x1000, b"busybox", MappingKind::File),
             row(0x2000, 0x2000, b"libc.SO.6", MappingKind::File),

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use osier_memory::{AddressSpace, VirtAddr};
 use osier_profile::OsKind;
 
-use crate::{Current, Handle, Mapping, Module, PageRange, Process, Seen, Thread, WalkEnds};
+use crate::{Absent, Current, Handle, Mapping, Module, PageRange, Process, Seen, Thread, WalkEnds};
 
 /// What a provider decided about the kernel before it answered anything, and by what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ pub struct Premise {
     pub by: String,
 }
 
-/// PANDA's OSI interface over a machine that has stopped.
+/// The operating-system introspection (OSI) of a machine that has stopped: the questions of PANDA's
+/// interface of that name.
 ///
 /// A walk yields a node before it reads the node's link. What could not be read is an absence in
 /// the row; how the walks ended is returned.
@@ -73,6 +74,27 @@ pub trait Osi: Send {
     fn pages(&self, taskd: VirtAddr, row: &mut dyn FnMut(PageRange) -> ControlFlow<()>)
     -> WalkEnds;
 
+    /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.
+    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)>;
+
+    /// The address space of the process at `taskd`.
+    fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace>;
+
+    /// The kernel's own address space.
+    fn kernel_space(&self) -> &AddressSpace;
+
+    /// The same provider with empty caches, for another walk or another thread: what does not change
+    /// is shared.
+    fn fork(&self) -> Box<dyn Osi>;
+
+    /// What only PANDA's own answers need; `None` of a system that PANDA does not read.
+    fn panda(&self) -> Option<&dyn Panda> {
+        None
+    }
+}
+
+/// Where PANDA's answers differ from the guest's: what compatibility with it needs, and nothing else.
+pub trait Panda {
     /// The file of the mapping at `modd` as PANDA names it. Linux: the path inside the file's own
     /// file system, without the mounts above it and without ` (deleted)`. Not applicable without a
     /// file.
@@ -84,22 +106,13 @@ pub trait Osi: Send {
         &self,
         taskd: VirtAddr,
         row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-    ) -> WalkEnds {
-        self.mappings(taskd, row)
-    }
+    ) -> WalkEnds;
 
     /// The row that PANDA lists after the last kernel module. Windows: the head of the list, read as
     /// if it were a module. Not applicable to Linux, of whose modules PANDA lists none.
     fn panda_last_module(&self) -> Seen<Module> {
-        Seen::not_applicable("PANDA lists no kernel modules of Linux")
+        Err(Absent::not_applicable(
+            "PANDA lists no kernel modules of Linux",
+        ))
     }
-
-    /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.
-    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)>;
-
-    /// The address space of the process at `taskd`.
-    fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace>;
-
-    /// The kernel's own address space.
-    fn kernel_space(&self) -> &AddressSpace;
 }

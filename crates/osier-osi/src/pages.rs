@@ -30,8 +30,8 @@ pub fn page_rows(
     let mut lost = None;
     for mapping in mappings {
         match Span::of(mapping) {
-            Seen::Is(span) => known.push(span),
-            Seen::Not(absent) => lost = Some(absent),
+            Ok(span) => known.push(span),
+            Err(absent) => lost = Some(absent),
         }
     }
     let outside = outside(lost, &ends);
@@ -86,18 +86,22 @@ struct Span {
 impl Span {
     fn of(mapping: Mapping) -> Seen<Self> {
         let (start, size) = match (mapping.base, mapping.size) {
-            (Seen::Is(base), Seen::Is(size)) => (base.0, size),
-            (Seen::Not(absent), _) | (_, Seen::Not(absent)) => return Seen::Not(absent),
+            (Ok(base), Ok(size)) => (base.0, size),
+            (Err(absent), _) | (_, Err(absent)) => return Err(absent),
         };
         let Some(end) = start.checked_add(size) else {
-            return Seen::implausible(size, "a mapping ends after it starts", Some(mapping.modd));
+            return Err(Absent::implausible(
+                size,
+                "a mapping ends after it starts",
+                Some(mapping.modd),
+            ));
         };
         let backing = match (mapping.file, mapping.name) {
-            (Seen::Is(file), _) => Seen::Is(file),
-            (Seen::Not(absent), _) if absent.is_loss() => Seen::Not(absent),
+            (Ok(file), _) => Ok(file),
+            (Err(absent), _) if absent.is_loss() => Err(absent),
             (_, name) => name,
         };
-        Seen::Is(Self {
+        Ok(Self {
             start,
             end,
             backing,
@@ -142,11 +146,11 @@ fn split(
 /// would say.
 fn outside(lost: Option<Box<Absent>>, ends: &WalkEnds) -> Seen<Vec<u8>> {
     if let Some(absent) = lost {
-        return Seen::Not(absent);
+        return Err(absent);
     }
     let mut bad = ends.bad().peekable();
     if bad.peek().is_none() {
-        return Seen::not_applicable("outside every mapping");
+        return Err(Absent::not_applicable("outside every mapping"));
     }
     let fault = bad.find_map(|(_, end)| match end {
         WalkEnd::BrokenLink { fault, .. } => Some(*fault),
@@ -154,5 +158,8 @@ fn outside(lost: Option<Box<Absent>>, ends: &WalkEnds) -> Seen<Vec<u8>> {
         _ => None,
     });
     let rule = "the mappings are all known";
-    fault.map_or_else(|| Seen::implausible(0, rule, None), Seen::unreadable)
+    fault.map_or_else(
+        || Err(Absent::implausible(0, rule, None)),
+        |fault| Err(Absent::unreadable(fault)),
+    )
 }

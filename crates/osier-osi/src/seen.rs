@@ -1,15 +1,11 @@
 //! A value in a row: there, or absent with the reason and the place.
 
+use std::fmt;
+
 use osier_memory::{Fault, VirtAddr};
 
-/// A value in a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen<T> {
-    /// The value.
-    Is(T),
-    /// No value, and why.
-    Not(Box<Absent>),
-}
+/// A value in a row, or why there is none.
+pub type Seen<T> = Result<T, Box<Absent>>;
 
 /// Why a value is absent, and where it would have stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +19,7 @@ pub struct Absent {
 /// Why a value is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// There is nothing to have: a kernel thread has no page table. The words say why.
+    /// The value does not apply to this row: a kernel thread has no page table. The words say why.
     NotApplicable(&'static str),
     /// This kernel does not keep it.
     NotInThisKernel,
@@ -38,87 +34,62 @@ pub enum Why {
     },
 }
 
-impl<T> Seen<T> {
-    /// A value that there is nothing to have of.
-    pub fn not_applicable(because: &'static str) -> Self {
-        Self::Not(Box::new(Absent {
+impl Absent {
+    /// A value that does not apply to its row.
+    pub fn not_applicable(because: &'static str) -> Box<Self> {
+        Box::new(Self {
             why: Why::NotApplicable(because),
             at: None,
-        }))
+        })
     }
 
     /// A value that this kernel does not keep.
-    pub fn not_in_this_kernel() -> Self {
-        Self::Not(Box::new(Absent {
+    pub fn not_in_this_kernel() -> Box<Self> {
+        Box::new(Self {
             why: Why::NotInThisKernel,
             at: None,
-        }))
+        })
     }
 
     /// A value whose bytes could not be read.
-    pub fn unreadable(fault: Fault) -> Self {
-        Self::Not(Box::new(Absent {
-            why: Why::Unreadable(fault),
-            at: fault.va,
-        }))
+    pub fn unreadable(fault: Fault) -> Box<Self> {
+        fault.into()
     }
 
     /// A value that cannot be right.
-    pub fn implausible(raw: u64, rule: &'static str, at: Option<VirtAddr>) -> Self {
-        Self::Not(Box::new(Absent {
+    pub fn implausible(raw: u64, rule: &'static str, at: Option<VirtAddr>) -> Box<Self> {
+        Box::new(Self {
             why: Why::Implausible { raw, rule },
             at,
-        }))
+        })
     }
 
-    /// The value, if there.
-    pub fn get(&self) -> Option<&T> {
-        match self {
-            Self::Is(value) => Some(value),
-            Self::Not(_) => None,
-        }
+    /// Whether the value exists in the guest and was lost on the way to the row; a value that
+    /// never was ([`Why::NotApplicable`], [`Why::NotInThisKernel`]) does not make an answer
+    /// incomplete.
+    pub fn is_loss(&self) -> bool {
+        matches!(self.why, Why::Unreadable(_) | Why::Implausible { .. })
     }
+}
 
-    /// The absence, if absent.
-    pub fn absence(&self) -> Option<&Absent> {
-        match self {
-            Self::Is(_) => None,
-            Self::Not(absent) => Some(absent),
-        }
-    }
-
-    /// The value changed by `f`, or the same absence.
-    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Seen<U> {
-        match self {
-            Self::Is(value) => Seen::Is(f(value)),
-            Self::Not(absent) => Seen::Not(absent),
-        }
-    }
-
-    /// What `f` makes of the value, or the same absence.
-    pub fn and_then<U>(self, f: impl FnOnce(T) -> Seen<U>) -> Seen<U> {
-        match self {
-            Self::Is(value) => f(value),
-            Self::Not(absent) => Seen::Not(absent),
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.why {
+            Why::NotApplicable(because) => f.write_str(because),
+            Why::NotInThisKernel => f.write_str("this kernel does not keep it"),
+            Why::Unreadable(fault) => fault.fmt(f),
+            Why::Implausible { raw, rule } => {
+                write!(f, "{raw:#x}")?;
+                if let Some(at) = self.at {
+                    write!(f, " at {at}")?;
+                }
+                write!(f, " cannot be right: {rule}")
+            }
         }
     }
 }
 
-impl<T: Copy> Seen<T> {
-    /// A copy of the value, if there.
-    pub fn value(&self) -> Option<T> {
-        self.get().copied()
-    }
-}
-
-impl<T> From<Result<T, Fault>> for Seen<T> {
-    fn from(outcome: Result<T, Fault>) -> Self {
-        match outcome {
-            Ok(value) => Self::Is(value),
-            Err(fault) => Self::unreadable(fault),
-        }
-    }
-}
+impl std::error::Error for Absent {}
 
 impl From<Fault> for Box<Absent> {
     fn from(fault: Fault) -> Self {
@@ -129,11 +100,29 @@ impl From<Fault> for Box<Absent> {
     }
 }
 
-impl Absent {
-    /// Whether the value exists in the guest and was lost on the way to the row; a value that
-    /// never was ([`Why::NotApplicable`], [`Why::NotInThisKernel`]) does not make an answer
-    /// incomplete.
-    pub fn is_loss(&self) -> bool {
-        matches!(self.why, Why::Unreadable(_) | Why::Implausible { .. })
+/// Short ways to look at a [`Seen`] without taking it apart.
+pub trait SeenExt<T> {
+    /// The value, if there.
+    fn get(&self) -> Option<&T>;
+
+    /// A copy of the value, if there.
+    fn value(&self) -> Option<T>
+    where
+        T: Copy,
+    {
+        self.get().copied()
+    }
+
+    /// The absence, if absent.
+    fn absence(&self) -> Option<&Absent>;
+}
+
+impl<T> SeenExt<T> for Seen<T> {
+    fn get(&self) -> Option<&T> {
+        self.as_ref().ok()
+    }
+
+    fn absence(&self) -> Option<&Absent> {
+        self.as_ref().err().map(|absent| &**absent)
     }
 }

@@ -1,6 +1,7 @@
 //! How a traversal ended, and the guard that keeps it from going round for ever.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use osier_memory::{Fault, VirtAddr};
 
@@ -89,6 +90,48 @@ impl WalkEnd {
     }
 }
 
+impl fmt::Display for WalkEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match self {
+            Self::Closed => "closed".to_owned(),
+            Self::Stopped => "was stopped".to_owned(),
+            Self::BrokenLink { from, to, fault } => match to {
+                Some(to) => format!("breaks: the link of {from} leads to {to}: {fault}"),
+                None => format!("breaks: the link of {from} cannot be read: {fault}"),
+            },
+            Self::Inconsistent {
+                at,
+                back_link,
+                expected,
+            } => format!("is inconsistent: {at} links back to {back_link}, not to {expected}"),
+            Self::Cycle { at, after } => format!("goes round at {at} after {after} nodes"),
+            Self::Limit { after } => format!("was given up after {after} nodes"),
+            Self::Disagreement {
+                between,
+                only_first,
+                only_second,
+            } => format!(
+                "disagrees: {between}; {only_first} only in the first, {only_second} only in the second"
+            ),
+            Self::Implausible { at, values } => {
+                let values = if *values == 1 {
+                    "1 value"
+                } else {
+                    &format!("{values} values")
+                };
+                format!(
+                    "cannot be trusted: {values} cannot be right, the first of {at} (`ps` shows them)"
+                )
+            }
+            Self::NoStart { missing, fault } => match fault {
+                Some(fault) => format!("cannot start: {missing}: {fault}"),
+                None => format!("cannot start: {missing}"),
+            },
+        };
+        f.write_str(&how)
+    }
+}
+
 /// The endings of all walks that one answer took, each with the walk's name, such as `tasks`.
 #[must_use]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,6 +164,11 @@ impl WalkEnds {
             .all(|(_, end)| matches!(end, WalkEnd::Closed | WalkEnd::Stopped))
     }
 
+    /// Whether every walk that was begun closed, and was not stopped by the caller either.
+    pub fn all_closed(&self) -> bool {
+        self.0.iter().all(|(_, end)| end.is_closed())
+    }
+
     /// The endings that are not good.
     pub fn bad(&self) -> impl Iterator<Item = (&'static str, &WalkEnd)> {
         let bad = |end: &WalkEnd| !matches!(end, WalkEnd::Closed | WalkEnd::Stopped);
@@ -128,6 +176,23 @@ impl WalkEnds {
             .iter()
             .filter(move |(_, end)| bad(end))
             .map(|(walk, end)| (*walk, end))
+    }
+}
+
+/// The endings that are not good, a line each; `every walk closed` when there is none.
+impl fmt::Display for WalkEnds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bad = self.bad().peekable();
+        if bad.peek().is_none() {
+            return f.write_str("every walk closed");
+        }
+        for (number, (walk, end)) in bad.enumerate() {
+            if number > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{walk} {end}")?;
+        }
+        Ok(())
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Cause, Driver, Fault, Hint, Machine, Paging, VirtAddr};
 use osier_osi::{
-    Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Premise, Process, Seen, Thread,
-    WalkEnds,
+    Absent, Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Panda, Premise, Process,
+    Seen, Thread, WalkEnds,
 };
 use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
@@ -40,6 +40,7 @@ pub enum AttachError {
 }
 
 /// The Windows provider.
+#[derive(Clone)]
 pub struct Windows {
     pub(crate) guest: Guest,
     /// `PsActiveProcessHead`.
@@ -199,7 +200,7 @@ impl Windows {
         let Some(system) = self.system() else {
             return;
         };
-        let Seen::Is(root) = process::root_word(self, system) else {
+        let Ok(root) = process::root_word(self, system) else {
             return;
         };
         let space = self.guest.space.with_root(root);
@@ -296,9 +297,34 @@ impl Osi for Windows {
         mappings::pages(self, taskd, row)
     }
 
+    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
+        let _ = taskd;
+        Err(Absent::not_applicable("a Windows process has many heaps"))
+    }
+
+    fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
+        process::address_space(self, taskd)
+    }
+
+    fn kernel_space(&self) -> &AddressSpace {
+        &self.guest.space
+    }
+
+    fn fork(&self) -> Box<dyn Osi> {
+        Box::new(self.clone())
+    }
+
+    fn panda(&self) -> Option<&dyn Panda> {
+        Some(self)
+    }
+}
+
+impl Panda for Windows {
     fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>> {
         let _ = modd;
-        Seen::not_applicable("PANDA's rows of Windows are those of the loader")
+        Err(Absent::not_applicable(
+            "PANDA's rows of Windows are those of the loader",
+        ))
     }
 
     fn panda_mappings(
@@ -311,21 +337,8 @@ impl Osi for Windows {
 
     fn panda_last_module(&self) -> Seen<Module> {
         match self.modules_at {
-            Some(head) => Seen::Is(modules::as_it_stands(self, head)),
-            None => Seen::not_in_this_kernel(),
+            Some(head) => Ok(modules::as_it_stands(self, head)),
+            None => Err(Absent::not_in_this_kernel()),
         }
-    }
-
-    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
-        let _ = taskd;
-        Seen::not_applicable("a Windows process has many heaps")
-    }
-
-    fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
-        process::address_space(self, taskd)
-    }
-
-    fn kernel_space(&self) -> &AddressSpace {
-        &self.guest.space
     }
 }

@@ -1,7 +1,7 @@
 //! The guest's clock: FILETIMEs, and the page in which the kernel shows the time to everybody.
 
 use osier_memory::VirtAddr;
-use osier_osi::Seen;
+use osier_osi::{Absent, Seen, SeenExt as _};
 
 use crate::Windows;
 use crate::guest::Guest;
@@ -41,13 +41,13 @@ pub(crate) fn now(guest: &Guest) -> Seen<i64> {
         .and_then(|time| Ok((time, space.read_uint(at.plus(8), 4)?)));
     let (time, second_high) = match parts {
         Ok(parts) => parts,
-        Err(fault) => return Seen::unreadable(fault),
+        Err(fault) => return Err(Absent::unreadable(fault)),
     };
     if let Some(since) = since_1970(time).filter(|_| is_whole(time, second_high)) {
-        return Seen::Is(since);
+        return Ok(since);
     }
     let rule = "both high halves of SystemTime agree, and it lies between 1678 and 2262";
-    Seen::implausible(time, rule, Some(at))
+    Err(Absent::implausible(time, rule, Some(at)))
 }
 
 /// Whether the clock interrupt had written all of a `_KSYSTEM_TIME`: it writes `High2Time` first

@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Current, FoundBy, Seen, WalkEnd, WalkEnds};
+use osier_osi::{Absent, Current, FoundBy, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::guest::Guest;
@@ -148,12 +148,12 @@ pub(crate) fn current(
 
 fn thread(windows: &Windows, field: Field<Ptr<()>>, block: VirtAddr) -> Seen<VirtAddr> {
     match field.read(&windows.guest.space, block) {
-        Ok(thread) if windows.guest.plausible(thread).is_ok() => Seen::Is(thread),
+        Ok(thread) if windows.guest.plausible(thread).is_ok() => Ok(thread),
         Ok(other) => {
             let rule = "the current thread is a mapped address of the kernel";
-            Seen::implausible(other.0, rule, Some(field.place(block)))
+            Err(Absent::implausible(other.0, rule, Some(field.place(block))))
         }
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 

@@ -7,6 +7,7 @@ use osier_osi::{Lists, Walked};
 use osier_profile::Profile;
 
 /// A Windows guest: the kernel's address space and the facts to read it by. It belongs to one task.
+#[derive(Clone)]
 pub(crate) struct Guest {
     /// The kernel's address space: the System process's table, or another that maps the kernel.
     pub(crate) space: AddressSpace,

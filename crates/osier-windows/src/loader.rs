@@ -123,13 +123,13 @@ pub(crate) struct List {
 pub(crate) fn lists(windows: &Windows, process: VirtAddr) -> Vec<List> {
     let mut lists = Vec::new();
     match peb::wow64(windows, process) {
-        Seen::Is(Some(peb)) => lists.push(list(&peb, WOW64, "loader-32")),
-        Seen::Is(None) => {}
-        Seen::Not(absent) => lists.extend(absent_list("loader-32", &absent)),
+        Ok(Some(peb)) => lists.push(list(&peb, WOW64, "loader-32")),
+        Ok(None) => {}
+        Err(absent) => lists.extend(absent_list("loader-32", &absent)),
     }
     match peb::native(windows, process) {
-        Seen::Is(peb) => lists.push(list(&peb, windows.loader.native, "loader")),
-        Seen::Not(absent) => lists.extend(absent_list("loader", &absent)),
+        Ok(peb) => lists.push(list(&peb, windows.loader.native, "loader")),
+        Err(absent) => lists.extend(absent_list("loader", &absent)),
     }
     lists
 }
@@ -155,8 +155,8 @@ fn absent_list(walk: &'static str, absent: &Absent) -> Option<List> {
 fn list(peb: &Peb, entry: Entry, walk: &'static str) -> List {
     let data = peb.pointer(peb.shape.ldr, "the process has not started yet");
     let data = match data {
-        Seen::Is(data) => data,
-        Seen::Not(absent) => {
+        Ok(data) => data,
+        Err(absent) => {
             return absent_list(walk, &absent).unwrap_or(List {
                 walk,
                 loaded: Vec::new(),
@@ -190,8 +190,11 @@ fn plausible(space: &AddressSpace, pointer_bytes: u8, at: VirtAddr) -> Result<()
 
 fn loaded(space: &AddressSpace, entry: Entry, at: VirtAddr) -> Loaded {
     let width = entry.pointer_bytes;
-    let number =
-        |offset: u64, bytes: u8| Seen::from(space.read_uint(at.plus(offset), bytes.into()));
+    let number = |offset: u64, bytes: u8| {
+        space
+            .read_uint(at.plus(offset), bytes.into())
+            .map_err(Absent::unreadable)
+    };
     Loaded {
         at,
         base: number(entry.dll_base, width).map(VirtAddr),

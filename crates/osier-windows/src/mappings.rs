@@ -8,7 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use osier_memory::{Paging, VirtAddr};
-use osier_osi::{Mapping, MappingKind, PageRange, Seen, WalkEnd, WalkEnds, Why, page_rows};
+use osier_osi::{
+    Absent, Mapping, MappingKind, PageRange, Seen, SeenExt as _, WalkEnd, WalkEnds, Why, page_rows,
+};
 
 use crate::loader::{self, Loaded};
 use crate::unicode::base_name;
@@ -118,8 +120,8 @@ impl Marks {
         let wow64 = wow64.get().and_then(Option::as_ref);
         for peb in native.get().into_iter().chain(wow64) {
             match peb.heaps() {
-                Seen::Is(found) => heaps.extend(found.iter().map(|heap| heap.0)),
-                Seen::Not(absent) if absent.is_loss() => {
+                Ok(found) => heaps.extend(found.iter().map(|heap| heap.0)),
+                Err(absent) if absent.is_loss() => {
                     let fault = match absent.why {
                         Why::Unreadable(fault) => Some(fault),
                         _ => None,
@@ -127,7 +129,7 @@ impl Marks {
                     let missing = "the list of heaps".to_owned();
                     ends.add("heaps", WalkEnd::NoStart { missing, fault });
                 }
-                Seen::Not(_) => {}
+                Err(_) => {}
             }
         }
         let stacks = threads::stacks(windows, taskd, wow64.is_some(), ends);
@@ -158,28 +160,35 @@ fn of_vad(
 ) -> Mapping {
     let at = vad.at;
     let (base, size) = match vad.span {
-        Ok(span) => (Seen::Is(VirtAddr(span.start)), Seen::Is(span.size)),
-        Err(fault) => (Seen::unreadable(fault), Seen::unreadable(fault)),
+        Ok(span) => (Ok(VirtAddr(span.start)), Ok(span.size)),
+        Err(fault) => (
+            Err(Absent::unreadable(fault)),
+            Err(Absent::unreadable(fault)),
+        ),
     };
     let said = vad::flags(windows, at);
     let flags = said.clone().map(|said| said.raw);
     let perms = said.clone().and_then(|said| match vad::perms(&said) {
-        Some(letters) => Seen::Is(letters),
-        None => Seen::not_in_this_kernel(),
+        Some(letters) => Ok(letters),
+        None => Err(Absent::not_in_this_kernel()),
     });
     let (kind, file, offset) = match said {
-        Seen::Is(said) if said.private && !said.image => {
+        Ok(said) if said.private && !said.image => {
             let kind = match vad.span {
-                Ok(span) => Seen::Is(marks.kind(span.start, span.size)),
-                Err(fault) => Seen::unreadable(fault),
+                Ok(span) => Ok(marks.kind(span.start, span.size)),
+                Err(fault) => Err(Absent::unreadable(fault)),
             };
             let none = "private memory";
-            (kind, Seen::not_applicable(none), Seen::not_applicable(none))
+            (
+                kind,
+                Err(Absent::not_applicable(none)),
+                Err(Absent::not_applicable(none)),
+            )
         }
-        Seen::Is(said) => {
+        Ok(said) => {
             let backing = section::backing(windows, at, said.image);
             let kind = if said.image {
-                Seen::Is(MappingKind::Image)
+                Ok(MappingKind::Image)
             } else {
                 backing.has_file.map(|file| {
                     if file {
@@ -191,11 +200,7 @@ fn of_vad(
             };
             (kind, backing.file, backing.offset)
         }
-        Seen::Not(absent) => (
-            Seen::Not(absent.clone()),
-            Seen::Not(absent.clone()),
-            Seen::Not(absent),
-        ),
+        Err(absent) => (Err(absent.clone()), Err(absent.clone()), Err(absent)),
     };
     let name = file.clone().map(|path| base_name(&path));
     let mut row = Mapping {
@@ -227,10 +232,10 @@ fn of_loader(pid: &Seen<u32>, image: Loaded) -> Mapping {
         size: image.size,
         name: image.name,
         file: image.file,
-        offset: Seen::Is(0),
-        flags: Seen::not_applicable(none),
-        perms: Seen::not_applicable(none),
-        kind: Seen::Is(MappingKind::Image),
+        offset: Ok(0),
+        flags: Err(Absent::not_applicable(none)),
+        perms: Err(Absent::not_applicable(none)),
+        kind: Ok(MappingKind::Image),
         modd: image.at,
     }
 }
@@ -244,9 +249,9 @@ fn either(
     ends: &mut WalkEnds,
 ) -> Seen<Vec<u8>> {
     let fault = match &loader {
-        Seen::Is(word) if !word.is_empty() => return loader,
-        Seen::Is(_) => None,
-        Seen::Not(absent) => match absent.why {
+        Ok(word) if !word.is_empty() => return loader,
+        Ok(_) => None,
+        Err(absent) => match absent.why {
             Why::Unreadable(fault) => Some(fault),
             _ => None,
         },
@@ -269,13 +274,13 @@ pub(crate) fn pages(
 ) -> WalkEnds {
     const PAGES: &str = "page-tables";
     let space = match process::address_space(windows, taskd) {
-        Seen::Is(space) if space.mode().entry_bytes() != 0 => space,
-        Seen::Is(_) => {
+        Ok(space) if space.mode().entry_bytes() != 0 => space,
+        Ok(_) => {
             let missing = "page tables, of which a dump of virtual memory has none".to_owned();
             let fault = None;
             return WalkEnds::one(PAGES, WalkEnd::NoStart { missing, fault });
         }
-        Seen::Not(absent) => {
+        Err(absent) => {
             let fault = match absent.why {
                 Why::NotApplicable(_) => return WalkEnds::one(PAGES, WalkEnd::Closed),
                 Why::Unreadable(fault) => Some(fault),

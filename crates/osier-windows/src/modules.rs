@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use osier_memory::{Driver, PAGE_BYTES, VirtAddr};
-use osier_osi::{Module, Seen, WalkEnd, WalkEnds, Walked, Why};
+use osier_osi::{Absent, Module, Seen, SeenExt as _, WalkEnd, WalkEnds, Walked, Why};
 
 use crate::Windows;
 use crate::unicode::{self, base_name};
@@ -46,7 +46,7 @@ pub(crate) fn modules(
 fn with_the_kernel(windows: &Windows, rows: &[Module]) -> WalkEnd {
     let may_be = |row: &Module| {
         row.base.value() == Some(windows.guest.base)
-            || matches!(&row.base, Seen::Not(absent) if matches!(absent.why, Why::Unreadable(_)))
+            || matches!(&row.base, Err(absent) if matches!(absent.why, Why::Unreadable(_)))
     };
     if rows.iter().any(may_be) {
         return WalkEnd::Closed;
@@ -62,19 +62,19 @@ fn with_the_kernel(windows: &Windows, rows: &[Module]) -> WalkEnd {
 /// of each entry's numbers, and the path; where the entry itself lay it does not say, and `modd` is 0.
 fn of_header(windows: &Windows) -> Vec<Module> {
     let entry = &windows.loader.kernel;
-    let of = |value: Option<u64>| value.map_or_else(Seen::not_in_this_kernel, Seen::Is);
+    let of = |value: Option<u64>| value.map_or_else(|| Err(Absent::not_in_this_kernel()), Ok);
     let row = |driver: &Driver| {
         let raw = &driver.loader_entry;
         let units = driver.name.iter().flat_map(|unit| unit.to_le_bytes());
         let path = unicode::to_bytes(&units.collect::<Vec<u8>>());
         Module {
-            name: Seen::Is(base_name(&path)),
+            name: Ok(base_name(&path)),
             base: of(number(raw, entry.dll_base, entry.pointer_bytes)).map(VirtAddr),
             size: of(number(raw, entry.size_of_image, 4)),
             file: if path.contains(&b'\\') {
-                Seen::Is(path)
+                Ok(path)
             } else {
-                Seen::not_applicable("the dump keeps the name alone")
+                Err(Absent::not_applicable("the dump keeps the name alone"))
             },
             modd: VirtAddr(0),
         }
@@ -99,8 +99,11 @@ pub(crate) fn as_it_stands(windows: &Windows, at: VirtAddr) -> Module {
     let space = &windows.guest.space;
     let entry = &windows.loader.kernel;
     let width = entry.pointer_bytes;
-    let number =
-        |offset: u64, bytes: u8| Seen::from(space.read_uint(at.plus(offset), bytes.into()));
+    let number = |offset: u64, bytes: u8| {
+        space
+            .read_uint(at.plus(offset), bytes.into())
+            .map_err(Absent::unreadable)
+    };
     Module {
         name: unicode::read(space, at.plus(entry.base_dll_name), width),
         base: number(entry.dll_base, width).map(VirtAddr),
@@ -116,22 +119,30 @@ fn module(windows: &Windows, at: VirtAddr) -> Module {
     let row = as_it_stands(windows, at);
     let base = row.base.and_then(|base| {
         if windows.guest.is_kernel_address(base) && base.in_page() == 0 {
-            return Seen::Is(base);
+            return Ok(base);
         }
         let rule = "a module begins on a page of the kernel's half";
-        Seen::implausible(base.0, rule, Some(at.plus(entry.dll_base)))
+        Err(Absent::implausible(
+            base.0,
+            rule,
+            Some(at.plus(entry.dll_base)),
+        ))
     });
     let size = row.size.and_then(|size| {
         let place = Some(at.plus(entry.size_of_image));
         if size == 0 || size > MOST {
-            return Seen::implausible(size, "a module has 1 byte to 1 GiB", place);
+            return Err(Absent::implausible(
+                size,
+                "a module has 1 byte to 1 GiB",
+                place,
+            ));
         }
         match base.value().and_then(|base| of_image(windows, base)) {
             Some(own) if own.next_multiple_of(PAGE_BYTES) != size.next_multiple_of(PAGE_BYTES) => {
                 let rule = "a module has the size that its image's header names, in pages";
-                Seen::implausible(size, rule, place)
+                Err(Absent::implausible(size, rule, place))
             }
-            _ => Seen::Is(size),
+            _ => Ok(size),
         }
     });
     let entry_point = windows.loader.entry_point;
@@ -143,9 +154,13 @@ fn module(windows: &Windows, at: VirtAddr) -> Module {
         };
         if entry_point.is_some_and(outside) {
             let rule = "a module's EntryPoint lies in it";
-            return Seen::implausible(base.0, rule, Some(at.plus(entry.dll_base)));
+            return Err(Absent::implausible(
+                base.0,
+                rule,
+                Some(at.plus(entry.dll_base)),
+            ));
         }
-        Seen::Is(base)
+        Ok(base)
     });
     Module {
         name: with_letters(row.name, at.plus(entry.base_dll_name)),
@@ -161,9 +176,9 @@ fn with_letters(text: Seen<Vec<u8>>, at: VirtAddr) -> Seen<Vec<u8>> {
     text.and_then(|text| {
         if text.is_empty() || text.contains(&0) {
             let rule = "a module's name and path have letters, and no NUL";
-            return Seen::implausible(text.len() as u64, rule, Some(at));
+            return Err(Absent::implausible(text.len() as u64, rule, Some(at)));
         }
-        Seen::Is(text)
+        Ok(text)
     })
 }
 

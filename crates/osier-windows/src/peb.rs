@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use osier_memory::{AddressSpace, VirtAddr};
-use osier_osi::{Absent, Seen};
+use osier_osi::{Absent, Seen, SeenExt as _};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::guest::is_kernel_address;
@@ -97,7 +97,7 @@ impl Peb {
     /// The pointer at `offset` of the PEB; absent when it is null.
     pub(crate) fn pointer(&self, offset: Option<u64>, none: &'static str) -> Seen<VirtAddr> {
         let Some(offset) = offset else {
-            return Seen::not_in_this_kernel();
+            return Err(Absent::not_in_this_kernel());
         };
         let width = usize::from(self.shape.pointer_bytes);
         let place = self.at.plus(offset);
@@ -107,10 +107,10 @@ impl Peb {
                 if is_kernel_address(&self.space, VirtAddr(value)) || !value.is_multiple_of(4) =>
             {
                 let rule = "a PEB points to aligned user memory";
-                Seen::implausible(value, rule, Some(place))
+                Err(Absent::implausible(value, rule, Some(place)))
             }
-            Ok(value) => Seen::Is(VirtAddr(value)),
-            Err(fault) => Seen::unreadable(fault),
+            Ok(value) => Ok(VirtAddr(value)),
+            Err(fault) => Err(Absent::unreadable(fault)),
         }
     }
 
@@ -126,28 +126,32 @@ impl Peb {
         if has(word(self.shape.ldr, width)) || has(word(self.shape.number_of_heaps, 4)) {
             let rule =
                 "a process whose loader has begun has parameters, heaps and the loader's data";
-            return Seen::implausible(0, rule, Some(place));
+            return Err(Absent::implausible(0, rule, Some(place)));
         }
         if word(self.shape.image_base, width) == Some(0) {
             let rule = "a PEB has the address of the process's image";
-            return Seen::implausible(0, rule, Some(place));
+            return Err(Absent::implausible(0, rule, Some(place)));
         }
-        Seen::not_applicable(none)
+        Err(Absent::not_applicable(none))
     }
 
     /// The addresses of the process's heaps.
     pub(crate) fn heaps(&self) -> Seen<Vec<VirtAddr>> {
         let Some(offset) = self.shape.number_of_heaps else {
-            return Seen::not_in_this_kernel();
+            return Err(Absent::not_in_this_kernel());
         };
         let place = self.at.plus(offset);
         let count = match self.space.read_uint(place, 4) {
             Ok(0) => return self.not_yet(place, "the process has no heaps yet"),
             Ok(count) if count > MAX_HEAPS => {
-                return Seen::implausible(count, "a process has at most 4096 heaps", Some(place));
+                return Err(Absent::implausible(
+                    count,
+                    "a process has at most 4096 heaps",
+                    Some(place),
+                ));
             }
             Ok(count) => count,
-            Err(fault) => return Seen::unreadable(fault),
+            Err(fault) => return Err(Absent::unreadable(fault)),
         };
         let width = u64::from(self.shape.pointer_bytes);
         let list = self.pointer(self.shape.process_heaps, "the process has no heaps yet");
@@ -156,7 +160,8 @@ impl Peb {
                 let at = list.plus(nth.wrapping_mul(width));
                 self.space.read_uint(at, width as usize).map(VirtAddr)
             };
-            Seen::from((0..count).map(heap).collect::<Result<Vec<_>, _>>())
+            ((0..count).map(heap).collect::<Result<Vec<_>, _>>())
+                .map_err(Absent::unreadable)
                 .and_then(|heaps| self.sound(heaps, list))
         })
     }
@@ -168,10 +173,10 @@ impl Peb {
             let user = !heap.is_null() && !is_kernel_address(&self.space, heap);
             if !user || !heap.0.is_multiple_of(8) || !met.insert(heap) {
                 let rule = "the heaps of a process are aligned user addresses, no two alike";
-                return Seen::implausible(heap.0, rule, Some(list));
+                return Err(Absent::implausible(heap.0, rule, Some(list)));
             }
         }
-        Seen::Is(heaps)
+        Ok(heaps)
     }
 
     fn started(&self) -> Started {
@@ -181,16 +186,20 @@ impl Peb {
             if path.is_empty() || path.contains(&0) {
                 let rule = "the path of a process's image has letters, and no NUL";
                 let at = parameters.value().zip(self.shape.image_path_name);
-                return Seen::implausible(path.len() as u64, rule, at.map(|(at, by)| at.plus(by)));
+                return Err(Absent::implausible(
+                    path.len() as u64,
+                    rule,
+                    at.map(|(at, by)| at.plus(by)),
+                ));
             }
-            Seen::Is(path)
+            Ok(path)
         };
         let string = |offset: Option<u64>| match (&parameters, offset) {
-            (Seen::Is(at), Some(offset)) => {
+            (Ok(at), Some(offset)) => {
                 unicode::read(&self.space, at.plus(offset), self.shape.pointer_bytes)
             }
-            (Seen::Not(absent), _) => Seen::Not(absent.clone()),
-            (_, None) => Seen::not_in_this_kernel(),
+            (Err(absent), _) => Err(absent.clone()),
+            (_, None) => Err(Absent::not_in_this_kernel()),
         };
         Started {
             path: string(self.shape.image_path_name).and_then(path),
@@ -215,7 +224,7 @@ pub(crate) fn native(windows: &Windows, process: VirtAddr) -> Seen<Peb> {
 pub(crate) fn wow64(windows: &Windows, process: VirtAddr) -> Seen<Option<Peb>> {
     process::peb32(windows, process).and_then(|at| {
         let Some(at) = at else {
-            return Seen::Is(None);
+            return Ok(None);
         };
         process::address_space(windows, process).map(|space| {
             Some(Peb {
@@ -242,21 +251,21 @@ pub(crate) fn parameters(
     peb32: &Seen<Option<VirtAddr>>,
 ) -> Started {
     let (at, shape) = match (peb32, peb) {
-        (Seen::Is(Some(at)), _) => (*at, WOW64),
-        (Seen::Is(None), Seen::Is(at)) => (*at, windows.peb.native),
-        (Seen::Not(why), _) | (Seen::Is(None), Seen::Not(why)) => return Started::absent(why),
+        (Ok(Some(at)), _) => (*at, WOW64),
+        (Ok(None), Ok(at)) => (*at, windows.peb.native),
+        (Err(why), _) | (Ok(None), Err(why)) => return Started::absent(why),
     };
     match own {
-        Seen::Is(space) => Peb { at, shape, space }.started(),
-        Seen::Not(why) => Started::absent(&why),
+        Ok(space) => Peb { at, shape, space }.started(),
+        Err(why) => Started::absent(&why),
     }
 }
 
 impl Started {
     fn absent(why: &Absent) -> Self {
         Self {
-            path: Seen::Not(Box::new(why.clone())),
-            cmdline: Seen::Not(Box::new(why.clone())),
+            path: Err(Box::new(why.clone())),
+            cmdline: Err(Box::new(why.clone())),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One process: from its `_EPROCESS` to a row.
 
 use osier_memory::{AddressSpace, PhysAddr, VirtAddr};
-use osier_osi::{FoundBy, Process, ProcessExtra, Seen, Why, WindowsProcess};
+use osier_osi::{Absent, FoundBy, Process, ProcessExtra, Seen, SeenExt as _, Why, WindowsProcess};
 use osier_profile::{Bits, Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::{Windows, cid, clock, peb, twins, unicode};
@@ -110,7 +110,7 @@ pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process
         ppid: id(windows, fields.inherited_from, at),
         name: name(windows, at),
         asid,
-        pgd: Seen::not_in_this_kernel(),
+        pgd: Err(Absent::not_in_this_kernel()),
         create_time,
         start,
         found_by,
@@ -129,9 +129,13 @@ pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process
 pub(crate) fn by_handle(windows: &Windows, taskd: VirtAddr) -> Seen<Process> {
     let guest = &windows.guest;
     if guest.plausible(taskd).is_err() {
-        return Seen::implausible(taskd.0, "a handle is a mapped address of the kernel", None);
+        return Err(Absent::implausible(
+            taskd.0,
+            "a handle is a mapped address of the kernel",
+            None,
+        ));
     }
-    let process = || Seen::Is(row(windows, taskd, FoundBy::ListUnchecked));
+    let process = || Ok(row(windows, taskd, FoundBy::ListUnchecked));
     if current_idle(windows) == Some(taskd) {
         return process();
     }
@@ -149,9 +153,9 @@ pub(crate) fn by_handle(windows: &Windows, taskd: VirtAddr) -> Seen<Process> {
         Ok(false) if cid::has(windows, taskd) => process(),
         Ok(false) => {
             let rule = "a handle names a process on the list or in the table of ids";
-            Seen::implausible(taskd.0, rule, Some(link))
+            Err(Absent::implausible(taskd.0, rule, Some(link)))
         }
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 
@@ -167,26 +171,26 @@ pub(crate) fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
     id(windows, Some(field), at).and_then(|pid| {
         if cid::leads_to(windows, pid, at) == Some(false) && cid::names(windows, at) {
             let rule = "an id is that of the process's entry in PspCidTable";
-            return Seen::implausible(pid.into(), rule, Some(field.place(at)));
+            return Err(Absent::implausible(pid.into(), rule, Some(field.place(at))));
         }
-        Seen::Is(pid)
+        Ok(pid)
     })
 }
 
 /// An id of a process or thread, which the kernel keeps in a pointer.
 pub(crate) fn id(windows: &Windows, field: Option<Field<Ptr<()>>>, at: VirtAddr) -> Seen<u32> {
     let Some(field) = field else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     match field.read(&windows.guest.space, at) {
         Ok(id) => match u32::try_from(id.0) {
-            Ok(known) if cid::is_id(known) => Seen::Is(known),
+            Ok(known) if cid::is_id(known) => Ok(known),
             _ => {
                 let rule = "an id is a multiple of 4, below those that PspCidTable has room for";
-                Seen::implausible(id.0, rule, Some(field.place(at)))
+                Err(Absent::implausible(id.0, rule, Some(field.place(at))))
             }
         },
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 
@@ -199,15 +203,15 @@ pub(crate) fn name(windows: &Windows, at: VirtAddr) -> Seen<Vec<u8>> {
     };
     let place = field.place(at);
     let name = windows.guest.space.read_cstr(place, bytes as usize);
-    Seen::from(name).and_then(|name| {
+    (name).map_err(Absent::unreadable).and_then(|name| {
         let length = name.len() as u64;
         if length == 0 {
-            Seen::implausible(0, "a process has a name", Some(place))
+            Err(Absent::implausible(0, "a process has a name", Some(place)))
         } else if length == NAME_BYTES {
             let rule = "ImageFileName ends with a NUL within its 16 bytes";
-            Seen::implausible(length, rule, Some(place))
+            Err(Absent::implausible(length, rule, Some(place)))
         } else {
-            Seen::Is(name)
+            Ok(name)
         }
     })
 }
@@ -220,9 +224,9 @@ pub(crate) fn table_root(windows: &Windows, at: VirtAddr) -> Seen<PhysAddr> {
         match (mode.entry_bytes() != 0).then(broken).flatten() {
             Some(rule) => {
                 let place = windows.process.fields.directory_table_base.place(at);
-                Seen::implausible(root.0, rule, Some(place))
+                Err(Absent::implausible(root.0, rule, Some(place)))
             }
-            None => Seen::Is(root),
+            None => Ok(root),
         }
     })
 }
@@ -235,27 +239,41 @@ pub(crate) fn root_word(windows: &Windows, at: VirtAddr) -> Seen<PhysAddr> {
     let space = &windows.guest.space;
     let raw = match space.read_pointer(place) {
         Ok(raw) => raw,
-        Err(fault) => return Seen::unreadable(fault),
+        Err(fault) => return Err(Absent::unreadable(fault)),
     };
     if raw.is_null() {
         return if twins::runs(windows, at) && !twins::is_away(windows, at) {
-            Seen::implausible(0, "a process that runs has a page table", Some(place))
+            Err(Absent::implausible(
+                0,
+                "a process that runs has a page table",
+                Some(place),
+            ))
         } else {
-            Seen::not_applicable("the process has no page table any more")
+            Err(Absent::not_applicable(
+                "the process has no page table any more",
+            ))
         };
     }
     if raw.0 >> 52 != 0 {
-        return Seen::implausible(raw.0, "a table root is a physical address", Some(place));
+        return Err(Absent::implausible(
+            raw.0,
+            "a table root is a physical address",
+            Some(place),
+        ));
     }
     // A dump of virtual memory alone: there are no tables to find the root by.
     if space.mode().entry_bytes() == 0 {
-        return Seen::Is(PhysAddr(raw.0 & !0xfff));
+        return Ok(PhysAddr(raw.0 & !0xfff));
     }
     let root = space.root_of_cr3(raw.0);
     if space.mode().pointer_bytes() == 4 && root.0 != raw.0 & !CACHED {
-        return Seen::implausible(raw.0, "a table root is aligned", Some(place));
+        return Err(Absent::implausible(
+            raw.0,
+            "a table root is aligned",
+            Some(place),
+        ));
     }
-    Seen::Is(root)
+    Ok(root)
 }
 
 /// The address space of the process at `at`.
@@ -266,16 +284,16 @@ pub(crate) fn address_space(windows: &Windows, at: VirtAddr) -> Seen<AddressSpac
 /// The process environment block, in user memory.
 pub(crate) fn peb(windows: &Windows, at: VirtAddr) -> Seen<VirtAddr> {
     let Some(field) = windows.process.fields.peb else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     match field.read(&windows.guest.space, at) {
         Ok(peb) if peb.is_null() => no_peb(windows, at),
         Ok(peb) if windows.guest.is_kernel_address(peb) || peb.in_page() != 0 => {
             let rule = "a PEB is a page of user memory";
-            Seen::implausible(peb.0, rule, Some(field.place(at)))
+            Err(Absent::implausible(peb.0, rule, Some(field.place(at))))
         }
-        Ok(peb) => Seen::Is(peb),
-        Err(fault) => Seen::unreadable(fault),
+        Ok(peb) => Ok(peb),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 
@@ -296,26 +314,30 @@ fn no_peb<T>(windows: &Windows, at: VirtAddr) -> Seen<T> {
         .is_some_and(|field| field.read(space, at).is_ok_and(|bit| bit != 0));
     if !(exited || pico || minimal) && twins::is_program(windows, at) {
         let place = fields.peb.map(|field| field.place(at));
-        return Seen::implausible(0, "a process that runs a program has a PEB", place);
+        return Err(Absent::implausible(
+            0,
+            "a process that runs a program has a PEB",
+            place,
+        ));
     }
-    Seen::not_applicable(match (exited, pico, minimal) {
+    Err(Absent::not_applicable(match (exited, pico, minimal) {
         (true, _, _) => "the process has exited",
         (_, true, _) => "a pico process",
         (_, _, true) => "a minimal process",
         _ => "a process of the kernel's own",
-    })
+    }))
 }
 
 /// The 32-bit PEB of a WoW64 process; `None` for any other.
 pub(crate) fn peb32(windows: &Windows, at: VirtAddr) -> Seen<Option<VirtAddr>> {
     let guest = &windows.guest;
     let Some(field) = windows.process.fields.wow64 else {
-        return Seen::Is(None); // a 32-bit kernel
+        return Ok(None); // a 32-bit kernel
     };
     let value = match field.read(&guest.space, at) {
-        Ok(value) if value.is_null() => return Seen::Is(None),
+        Ok(value) if value.is_null() => return Ok(None),
         Ok(value) => value,
-        Err(fault) => return Seen::unreadable(fault),
+        Err(fault) => return Err(Absent::unreadable(fault)),
     };
     // Until 8.1 the PEB itself, in user memory; since then a structure of the kernel's.
     let peb = if guest.is_kernel_address(value) {
@@ -329,13 +351,13 @@ pub(crate) fn peb32(windows: &Windows, at: VirtAddr) -> Seen<Option<VirtAddr>> {
         Ok(value)
     };
     match peb {
-        Ok(peb) if peb.0 >> 32 == 0 => Seen::Is(Some(peb)),
-        Ok(peb) => Seen::implausible(
+        Ok(peb) if peb.0 >> 32 == 0 => Ok(Some(peb)),
+        Ok(peb) => Err(Absent::implausible(
             peb.0,
             "a 32-bit PEB lies below 4 GiB",
             Some(field.place(at)),
-        ),
-        Err(fault) => Seen::unreadable(fault),
+        )),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 
@@ -344,22 +366,22 @@ pub(crate) fn peb32(windows: &Windows, at: VirtAddr) -> Seen<Option<VirtAddr>> {
 fn session(windows: &Windows, at: VirtAddr, own: Option<&AddressSpace>) -> Seen<u32> {
     let space = &windows.guest.space;
     let layout = &windows.process;
-    let number = |value: Result<u64, _>| Seen::from(value).map(|id| id as u32);
+    let number = |value: Result<u64, _>| (value).map_err(Absent::unreadable).map(|id| id as u32);
     let Some(field) = layout.fields.session else {
         return match layout.fields.session_id {
             Some(field) => number(field.read(space, at)),
-            None => Seen::not_in_this_kernel(),
+            None => Err(Absent::not_in_this_kernel()),
         };
     };
     let Some(id) = layout.session.session_id.or(layout.psp_session.session_id) else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     match field.read(space, at) {
         Ok(session) if session.is_null() => {
-            Seen::not_applicable("the process belongs to no session")
+            Err(Absent::not_applicable("the process belongs to no session"))
         }
         Ok(session) => number(id.read(own.unwrap_or(space), session)),
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 
@@ -370,7 +392,7 @@ fn created(windows: &Windows, at: VirtAddr) -> Seen<u64> {
     let place = field.map(|field| field.place(at));
     let system = windows.system();
     match time(windows, field, at, "the kernel did not note it") {
-        Seen::Is(time) => {
+        Ok(time) => {
             let booted = field
                 .zip(system)
                 .and_then(|(field, system)| field.read(&windows.guest.space, system).ok());
@@ -379,19 +401,23 @@ fn created(windows: &Windows, at: VirtAddr) -> Seen<u64> {
             } else if booted.is_some_and(|booted| time.saturating_add(clock::DAY) < booted) {
                 "a process was created after System, to a day"
             } else {
-                return Seen::Is(time);
+                return Ok(time);
             };
-            Seen::implausible(time, rule, place)
+            Err(Absent::implausible(time, rule, place))
         }
-        Seen::Not(absent)
+        Err(absent)
             if matches!(absent.why, Why::NotApplicable(_))
                 && system.is_some_and(|system| system != at)
                 && current_idle(windows) != Some(at)
                 && windows.guest.symbol("PsIdleProcess").is_some() =>
         {
-            Seen::implausible(0, "the kernel notes when a process is created", place)
+            Err(Absent::implausible(
+                0,
+                "the kernel notes when a process is created",
+                place,
+            ))
         }
-        absent @ Seen::Not(_) => absent,
+        absent @ Err(_) => absent,
     }
 }
 
@@ -400,7 +426,7 @@ fn exited(windows: &Windows, at: VirtAddr) -> Seen<u64> {
     let fields = &windows.process.fields;
     let place = fields.exit_time.map(|field| field.place(at));
     match time(windows, fields.exit_time, at, "the process runs") {
-        Seen::Is(time) => {
+        Ok(time) => {
             let created = fields
                 .create_time
                 .and_then(|field| field.read(&windows.guest.space, at).ok());
@@ -411,18 +437,18 @@ fn exited(windows: &Windows, at: VirtAddr) -> Seen<u64> {
             } else if twins::active_threads(windows, at).is_some_and(|threads| threads > 0) {
                 "a process that has exited has no thread that runs (ActiveThreads)"
             } else {
-                return Seen::Is(time);
+                return Ok(time);
             };
-            Seen::implausible(time, rule, place)
+            Err(Absent::implausible(time, rule, place))
         }
-        Seen::Not(absent)
+        Err(absent)
             if matches!(absent.why, Why::NotApplicable(_))
                 && twins::signalled(windows, at) == Some(true) =>
         {
             let rule = "a process that has ended (SignalState) has an ExitTime";
-            Seen::implausible(0, rule, place)
+            Err(Absent::implausible(0, rule, place))
         }
-        absent @ Seen::Not(_) => absent,
+        absent @ Err(_) => absent,
     }
 }
 
@@ -434,11 +460,11 @@ fn time(
     never: &'static str,
 ) -> Seen<u64> {
     let Some(field) = field else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     match field.read(&windows.guest.space, at) {
-        Ok(0) => Seen::not_applicable(never),
-        other => Seen::from(other),
+        Ok(0) => Err(Absent::not_applicable(never)),
+        other => (other).map_err(Absent::unreadable),
     }
 }
 
@@ -448,9 +474,13 @@ fn wall_clock(windows: &Windows, time: u64, at: VirtAddr) -> Seen<i64> {
         || {
             let field = windows.process.fields.create_time;
             let place = field.map(|field| field.place(at));
-            Seen::implausible(time, "a time lies between 1678 and 2262", place)
+            Err(Absent::implausible(
+                time,
+                "a time lies between 1678 and 2262",
+                place,
+            ))
         },
-        Seen::Is,
+        Ok,
     )
 }
 
@@ -462,7 +492,7 @@ fn path(
     at: VirtAddr,
     params: Seen<Vec<u8>>,
 ) -> Seen<Vec<u8>> {
-    let none = matches!(&params, Seen::Not(absent) if !absent.is_loss());
+    let none = matches!(&params, Err(absent) if !absent.is_loss());
     let Some(field) = image_name.filter(|_| none) else {
         return params;
     };
@@ -470,9 +500,9 @@ fn path(
         Ok(name) if name.is_null() => params,
         // `_OBJECT_NAME_INFORMATION` begins with the string.
         Ok(name) => match unicode::path(space, name, space.mode().pointer_bytes()) {
-            Seen::Is(path) if path.is_empty() => params,
+            Ok(path) if path.is_empty() => params,
             path => path,
         },
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }

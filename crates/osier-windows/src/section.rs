@@ -71,24 +71,26 @@ pub(crate) struct Backing {
 pub(crate) fn backing(windows: &Windows, vad: VirtAddr, image: bool) -> Backing {
     let found = file_object(windows, vad);
     let has_file = match &found {
-        Ok(Some(file)) => Seen::Is(!file.is_null()),
-        Ok(None) => Seen::not_in_this_kernel(),
-        Err(absent) => Seen::Not(absent.clone()),
+        Ok(Some(file)) => Ok(!file.is_null()),
+        Ok(None) => Err(Absent::not_in_this_kernel()),
+        Err(absent) => Err(absent.clone()),
     };
     let file = match found {
         Ok(Some(file)) if !file.is_null() => name(windows, file),
-        Ok(Some(_)) if image => {
-            Seen::implausible(0, "the section of an image has a file", Some(vad))
-        }
-        Ok(Some(_)) => Seen::not_applicable("memory of the paging file"),
-        Ok(None) => Seen::not_in_this_kernel(),
-        Err(absent) => Seen::Not(absent),
+        Ok(Some(_)) if image => Err(Absent::implausible(
+            0,
+            "the section of an image has a file",
+            Some(vad),
+        )),
+        Ok(Some(_)) => Err(Absent::not_applicable("memory of the paging file")),
+        Ok(None) => Err(Absent::not_in_this_kernel()),
+        Err(absent) => Err(absent),
     };
     let offset = match &has_file {
-        _ if image => Seen::Is(0),
-        Seen::Is(false) => Seen::not_applicable("memory of the paging file"),
-        Seen::Is(true) => offset(windows, vad),
-        Seen::Not(absent) => Seen::Not(absent.clone()),
+        _ if image => Ok(0),
+        Ok(false) => Err(Absent::not_applicable("memory of the paging file")),
+        Ok(true) => offset(windows, vad),
+        Err(absent) => Err(absent.clone()),
     };
     Backing {
         has_file,
@@ -149,12 +151,12 @@ fn name(windows: &Windows, file: VirtAddr) -> Seen<Vec<u8>> {
     /// `IO_TYPE_FILE`.
     const FILE: u64 = 5;
     let Some(field) = windows.section.file.file_name else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     let guest = &windows.guest;
     if guest.plausible(file).is_err() {
         let rule = "a file object is a mapped address of the kernel";
-        return Seen::implausible(file.0, rule, None);
+        return Err(Absent::implausible(file.0, rule, None));
     }
     let kind = windows.section.file.kind;
     if let Some(place) = kind.map(|kind| kind.place(file))
@@ -162,7 +164,7 @@ fn name(windows: &Windows, file: VirtAddr) -> Seen<Vec<u8>> {
         && kind != FILE
     {
         let rule = "a file object says that it is one (Type)";
-        return Seen::implausible(kind, rule, Some(place));
+        return Err(Absent::implausible(kind, rule, Some(place)));
     }
     unicode::path(&guest.space, field.place(file), guest.pointer_bytes())
 }
@@ -179,7 +181,7 @@ fn offset(windows: &Windows, vad: VirtAddr) -> Seen<u64> {
         long.subsection,
         layout.subsection_base,
     ) else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     let entry = space.mode().entry_bytes() as u64;
     let pages = || {
@@ -194,11 +196,11 @@ fn offset(windows: &Windows, vad: VirtAddr) -> Seen<u64> {
         Ok::<_, Fault>(own.and_then(|own| own.checked_div(entry)?.checked_add(before)))
     };
     match pages() {
-        Ok(Some(pages)) => Seen::Is(pages.wrapping_mul(PAGE)),
+        Ok(Some(pages)) => Ok(pages.wrapping_mul(PAGE)),
         Ok(None) => {
             let rule = "a mapping's first prototype entry lies in its subsection";
-            Seen::implausible(0, rule, Some(first.place(vad)))
+            Err(Absent::implausible(0, rule, Some(first.place(vad))))
         }
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }

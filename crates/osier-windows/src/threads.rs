@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use osier_memory::{AddressSpace, Fault, VirtAddr};
-use osier_osi::{Seen, TaskState, Thread, WalkEnd, WalkEnds, Walked, Why};
+use osier_osi::{Absent, Seen, TaskState, Thread, WalkEnd, WalkEnds, Walked, Why};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::guest::is_kernel_address;
@@ -135,9 +135,13 @@ fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
         let its = owner.and_then(|owner| own.read(&windows.guest.space, owner).ok());
         if its.is_some_and(|its| its.0 != u64::from(pid)) {
             let rule = "a thread's Cid.UniqueProcess is the id of its process";
-            return Seen::implausible(pid.into(), rule, field.map(|field| field.place(at)));
+            return Err(Absent::implausible(
+                pid.into(),
+                rule,
+                field.map(|field| field.place(at)),
+            ));
         }
-        Seen::Is(pid)
+        Ok(pid)
     })
 }
 
@@ -158,57 +162,57 @@ fn tid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
         let place = fields.unique_thread.map(|field| field.place(at));
         if of_idle() && tid != 0 {
             let rule = "a thread that idles has no id";
-            return Seen::implausible(tid.into(), rule, place);
+            return Err(Absent::implausible(tid.into(), rule, place));
         }
         if named || state == Some(TERMINATED) || of_idle() {
-            return Seen::Is(tid);
+            return Ok(tid);
         }
         let rule = "an id is that of the thread's entry in PspCidTable";
-        Seen::implausible(tid.into(), rule, place)
+        Err(Absent::implausible(tid.into(), rule, place))
     })
 }
 
 /// The process that owns the thread at `at`.
 pub(crate) fn owner(windows: &Windows, at: VirtAddr) -> Seen<VirtAddr> {
     let Some(field) = windows.threads.fields.process else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     match field.read(&windows.guest.space, at) {
-        Ok(process) if windows.guest.plausible(process).is_ok() => Seen::Is(process),
+        Ok(process) if windows.guest.plausible(process).is_ok() => Ok(process),
         Ok(other) => {
             let rule = "a thread's process is a mapped address of the kernel";
-            Seen::implausible(other.0, rule, Some(field.place(at)))
+            Err(Absent::implausible(other.0, rule, Some(field.place(at))))
         }
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 
 fn name(windows: &Windows, at: VirtAddr) -> Seen<Vec<u8>> {
     let Some(field) = windows.threads.fields.thread_name else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     let space = &windows.guest.space;
     match field.read(space, at) {
-        Ok(name) if name.is_null() => Seen::not_applicable("nobody named the thread"),
+        Ok(name) if name.is_null() => Err(Absent::not_applicable("nobody named the thread")),
         Ok(name) => unicode::read(space, name, space.mode().pointer_bytes()),
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 
 fn state(windows: &Windows, at: VirtAddr) -> Seen<TaskState> {
     let Some(field) = windows.threads.fields.state else {
-        return Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     match field.read(&windows.guest.space, at) {
         Ok(state) => match usize::try_from(state).ok().and_then(|nth| STATES.get(nth)) {
-            Some(letter) => Seen::Is(TaskState(char::from(*letter))),
-            None => Seen::implausible(
+            Some(letter) => Ok(TaskState(char::from(*letter))),
+            None => Err(Absent::implausible(
                 state,
                 "a thread's state is at most 9",
                 Some(field.place(at)),
-            ),
+            )),
         },
-        Err(fault) => Seen::unreadable(fault),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 
@@ -227,8 +231,8 @@ pub(crate) fn stacks(
     let (threads, end) = listed(windows, process);
     ends.add(WALK, end);
     let space = match process::address_space(windows, process) {
-        Seen::Is(space) => space,
-        Seen::Not(absent) => {
+        Ok(space) => space,
+        Err(absent) => {
             if let Why::Unreadable(fault) = absent.why {
                 let missing = "the stacks: the process's table root".to_owned();
                 let fault = Some(fault);

@@ -2,6 +2,7 @@
 //!
 //! A second word that cannot be read says nothing: the first stays as it is.
 
+use osier_osi::SeenExt as _;
 use std::collections::HashMap;
 
 use osier_memory::{Cause, PhysAddr, VirtAddr};

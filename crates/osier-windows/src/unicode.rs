@@ -1,7 +1,7 @@
 //! `_UNICODE_STRING`: counted UTF-16, made bytes.
 
 use osier_memory::{AddressSpace, VirtAddr};
-use osier_osi::Seen;
+use osier_osi::{Absent, Seen};
 
 use crate::guest::is_kernel_address;
 
@@ -17,22 +17,30 @@ pub(crate) fn read(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> See
     };
     let (length, most, buffer) = match parts() {
         Ok(parts) => parts,
-        Err(fault) => return Seen::unreadable(fault),
+        Err(fault) => return Err(Absent::unreadable(fault)),
     };
     if !length.is_multiple_of(2) || length > most {
         let rule = "a string's length is even and within its maximum";
-        return Seen::implausible(length, rule, Some(at));
+        return Err(Absent::implausible(length, rule, Some(at)));
     }
     if length != 0 && buffer.is_null() {
-        return Seen::implausible(length, "a string with a length has a buffer", Some(at));
+        return Err(Absent::implausible(
+            length,
+            "a string with a length has a buffer",
+            Some(at),
+        ));
     }
     if length != 0 && is_kernel_address(space, at) != is_kernel_address(space, buffer) {
         let rule = "a string's letters are in the same half of memory as its length";
-        return Seen::implausible(buffer.0, rule, Some(at));
+        return Err(Absent::implausible(buffer.0, rule, Some(at)));
     }
     text(space, length, buffer).and_then(|text| match text.first() {
-        Some(0) => Seen::implausible(0, "a string does not begin with a NUL", Some(buffer)),
-        _ => Seen::Is(text),
+        Some(0) => Err(Absent::implausible(
+            0,
+            "a string does not begin with a NUL",
+            Some(buffer),
+        )),
+        _ => Ok(text),
     })
 }
 
@@ -40,9 +48,9 @@ pub(crate) fn read(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> See
 pub(crate) fn image(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> Seen<Vec<u8>> {
     path(space, at, pointer_bytes).and_then(|path| {
         if path.is_empty() {
-            return Seen::implausible(0, "an image has a name", Some(at));
+            return Err(Absent::implausible(0, "an image has a name", Some(at)));
         }
-        Seen::Is(path)
+        Ok(path)
     })
 }
 
@@ -51,9 +59,9 @@ pub(crate) fn path(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> See
     read(space, at, pointer_bytes).and_then(|path| {
         if path.contains(&0) {
             let rule = "the name of a file has no NUL";
-            return Seen::implausible(path.len() as u64, rule, Some(at));
+            return Err(Absent::implausible(path.len() as u64, rule, Some(at)));
         }
-        Seen::Is(path)
+        Ok(path)
     })
 }
 
@@ -61,8 +69,8 @@ pub(crate) fn path(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> See
 pub(crate) fn text(space: &AddressSpace, length: u64, buffer: VirtAddr) -> Seen<Vec<u8>> {
     let mut raw = vec![0; (length & 0xffff) as usize];
     match space.read(buffer, &mut raw) {
-        Ok(()) => Seen::Is(to_bytes(&raw)),
-        Err(fault) => Seen::unreadable(fault),
+        Ok(()) => Ok(to_bytes(&raw)),
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 

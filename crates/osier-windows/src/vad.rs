@@ -12,6 +12,8 @@
 //! back to its parent, and a process with a PEB has a descriptor of it.
 
 use osier_memory::{Fault, VirtAddr};
+use osier_osi::Absent;
+use osier_osi::SeenExt as _;
 use osier_osi::{Guard, WalkEnd};
 use osier_profile::{Bits, Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
@@ -376,7 +378,7 @@ pub(crate) fn flags(windows: &Windows, at: VirtAddr) -> osier_osi::Seen<Said> {
     const IMAGE: u64 = 2;
     let layout = &windows.vad;
     let Some(place) = layout.short.flags.map(|field| field.place(at)) else {
-        return osier_osi::Seen::not_in_this_kernel();
+        return Err(Absent::not_in_this_kernel());
     };
     let space = &windows.guest.space;
     let width = layout.flags.size.clamp(4, 8) as usize;
@@ -394,7 +396,7 @@ pub(crate) fn flags(windows: &Windows, at: VirtAddr) -> osier_osi::Seen<Said> {
             image: kind == Some(IMAGE) || image.is_some_and(|bit| bit != 0),
         })
     };
-    osier_osi::Seen::from(read())
+    read().map_err(Absent::unreadable)
 }
 
 /// The rights that a protection stands for, as `/proc/PID/maps` shows rights. Memory that is copied

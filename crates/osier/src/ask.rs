@@ -1,5 +1,6 @@
 //! Questions to a whole snapshot: what `osier ps`, `osier maps` and so on ask, row by row.
 
+use osier_osi::SeenExt as _;
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
@@ -116,6 +117,11 @@ impl Listed {
             row(process)
         });
         listed
+    }
+
+    /// The handles, in the list's order.
+    pub(crate) fn into_handles(self) -> Vec<Handle> {
+        self.handles
     }
 
     /// How the walk ended, for an answer that does not show the processes' values: that one of them

@@ -12,7 +12,7 @@ use osier_snapshot::{Anomaly, Lost, Snapshot};
 
 use crate::ask::{Question, Transcript, transcript};
 use crate::elf_core::{Core, CoreError, write_core};
-use crate::{Error, Located, Options, Session, open_snapshot};
+use crate::{Error, Guest, Located, Options, open_snapshot};
 
 /// What distilling did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Distilled {
 pub enum DistillError {
     /// The snapshot, or the distilled one, could not be attached to.
     #[error(transparent)]
-    Session(#[from] Error),
+    Guest(#[from] Error),
     /// The file could not be written.
     #[error("{file}: {source}", file = osier_text::path(file))]
     Write {
@@ -79,18 +79,18 @@ pub fn distill(
 ) -> Result<Distilled, DistillError> {
     // Once unrecorded, so that the profile is had, then with a recorder between: what reading
     // types and symbols out of the snapshot touches need not be kept.
-    let session = Session::open(path, options)?;
-    if osier_file::same(&session.info.file, out) {
+    let guest = Guest::open(path, options)?;
+    if osier_file::same(&guest.info().file, out) {
         return Err(DistillError::Same(out.to_owned()));
     }
-    let profile = session.profile.clone();
-    let located = session.located.clone();
+    let profile = guest.profile().clone();
+    let located = guest.located().clone();
     let vmcoreinfo = match &located {
         Located::Linux(found) => found.vmcoreinfo.clone(),
         Located::Windows(_) => None,
     };
-    let pointer_bytes = session.pointer_bytes();
-    drop(session);
+    let pointer_bytes = guest.pointer_bytes();
+    drop(guest);
 
     let mut snapshot = open_snapshot(path, options)?;
     let doubts: Vec<Anomaly> = snapshot.info.doubts().cloned().collect();
@@ -112,13 +112,13 @@ pub fn distill(
         OsKind::Linux => drop(osier_linux::locate(&bare, &[])),
         OsKind::Windows => drop(osier_windows::locate(&bare, &[])),
     }
-    let session = Session::attach_with(snapshot, options, profile.clone())?;
+    let guest = Guest::attach_with(snapshot, options, profile.clone())?;
     // What the search missed is not missed again, but for what the file should have.
     let of_file = |cause: &Cause| matches!(cause, Cause::FileShort { .. } | Cause::Decode { .. });
     let mut missed = recorder.take_missed();
     missed.retain(|(_, cause)| of_file(cause));
-    let before = answers(&session, questions);
-    drop(session);
+    let before = answers(&guest, questions);
+    drop(guest);
     missed.extend(recorder.take_missed());
     let lost = lost(&*whole, missed);
 
@@ -189,8 +189,8 @@ fn write_file(core: &Core<'_>, file: &mut File) -> Result<(), CoreError> {
 }
 
 /// Every answer.
-fn answers(session: &Session, questions: &[Question]) -> Vec<Transcript> {
-    let answer = |&question: &Question| transcript(&*session.osi, question);
+fn answers(guest: &Guest, questions: &[Question]) -> Vec<Transcript> {
+    let answer = |&question: &Question| transcript(&*guest.provider(), question);
     questions.iter().map(answer).collect()
 }
 
@@ -215,8 +215,8 @@ fn verify(
         ..options.clone()
     };
     let snapshot: Snapshot = open_snapshot(out, &plain)?;
-    let session = Session::attach_with(snapshot, &plain, profile)?;
-    let after = answers(&session, questions);
+    let guest = Guest::attach_with(snapshot, &plain, profile)?;
+    let after = answers(&guest, questions);
     for ((question, before), after) in questions.iter().zip(before).zip(&after) {
         let (before, after) = (&before.lines, &after.lines);
         let rows = before.len().max(after.len());

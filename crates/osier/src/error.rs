@@ -1,4 +1,4 @@
-//! Why a session could not be had.
+//! Why a snapshot could not be opened, or its kernel not be read.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ fn in_brackets(facts: &[String]) -> String {
     }
 }
 
-/// Why a session could not be had.
+/// Why a snapshot could not be opened, or its kernel not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -113,4 +113,96 @@ pub enum Error {
         /// What it lacks.
         source: AttachError,
     },
+}
+
+/// What sort of error, for programs that treat sorts alike: bindings map each to an exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A file that was named is not there.
+    NotFound,
+    /// The file is no snapshot.
+    NotASnapshot,
+    /// The file contradicts its own format.
+    Damaged,
+    /// The format, or what was asked of it, is known and not read here.
+    Unsupported,
+    /// No kernel was found.
+    NoKernel,
+    /// A kernel was found, but not its types or symbols.
+    SymbolsMissing,
+    /// What was said is not what the snapshot shows.
+    Contradiction,
+    /// What was said cannot be understood.
+    Usage,
+    /// The operating system refused.
+    Io,
+}
+
+/// The kind of a refusal by the operating system.
+fn io_kind(error: &std::io::Error) -> ErrorKind {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+        _ => ErrorKind::Io,
+    }
+}
+
+impl Error {
+    /// What sort of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => match error {
+                OpenError::Io { source, .. } | OpenError::Read { source, .. } => io_kind(source),
+                OpenError::NotASnapshot { .. } => ErrorKind::NotASnapshot,
+                OpenError::Malformed { .. } => ErrorKind::Damaged,
+                OpenError::Registers { .. } => ErrorKind::Usage,
+                _ => ErrorKind::Unsupported,
+            },
+            Self::OsName(_) => ErrorKind::Usage,
+            Self::Contradiction { .. }
+            | Self::ForeignRegisters { .. }
+            | Self::ForeignProfile { .. }
+            | Self::NotARoot { .. }
+            | Self::Unapplied { .. } => ErrorKind::Contradiction,
+            Self::Locate(_) => ErrorKind::NoKernel,
+            Self::Profile(ImportError::Io { source, .. }) => io_kind(source),
+            Self::Profile(ImportError::Symbols { .. }) => ErrorKind::Damaged,
+            Self::Profile(_) => ErrorKind::Usage,
+            Self::Missing(_) | Self::UnnamedPdb { .. } | Self::Attach { .. } => {
+                ErrorKind::SymbolsMissing
+            }
+        }
+    }
+
+    /// The file that the error is about, where it is about one.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Open(
+                OpenError::Io { path, .. }
+                | OpenError::Read { path, .. }
+                | OpenError::NotASnapshot { path, .. }
+                | OpenError::Unsupported { path, .. }
+                | OpenError::Malformed { path, .. }
+                | OpenError::Registers { path, .. }
+                | OpenError::ScratchLimit { path, .. },
+            ) => Some(path),
+            Self::ForeignRegisters { file, .. } | Self::ForeignProfile { file, .. } => Some(file),
+            Self::Locate(missing) => Some(&missing.file),
+            Self::Profile(ImportError::Io { file, .. } | ImportError::Symbols { file, .. }) => {
+                Some(file)
+            }
+            _ => None,
+        }
+    }
+
+    /// Where in its file a damaged snapshot contradicts its format, or could not be read: bytes from the
+    /// start.
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Self::Open(OpenError::Malformed { offset, .. } | OpenError::Read { offset, .. }) => {
+                Some(*offset)
+            }
+            _ => None,
+        }
+    }
 }

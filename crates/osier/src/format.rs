@@ -4,7 +4,6 @@ mod csv;
 mod json;
 mod table;
 mod wall_clock;
-mod words;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -16,7 +15,6 @@ pub use json::{
 };
 pub use table::{Style, TextTable, cell_text};
 pub use wall_clock::iso8601;
-pub use words::{describe_absence, describe_end};
 
 use crate::tables::Cell;
 

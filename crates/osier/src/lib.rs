@@ -1,40 +1,66 @@
-//! Offline introspection of frozen machines: open, identify, attach, ask.
+//! Offline introspection of frozen machines: open a snapshot, find its kernel, ask it questions.
 //!
-//! ```text
-//!   a file ──► open_snapshot ──► Session::attach ──► session.osi (the questions) ──► rows
-//!                                                                                     │
-//!                                                              tables ──► format (JSON, CSV, table)
+//! ```
+//! # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../snapshots/deb12-6.1-amd64.elf");
+//! let guest = osier::open(file)?;
+//! for process in guest.processes() {
+//!     println!("{} {}", process.pid?, String::from_utf8_lossy(&process.name?));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Session::open`] is the place to start. A row is plain data; [`tables`] describes each kind
-//! once, and every format is made of that description.
+//! ```text
+//!   a file ──► Open ──► Snapshot ──► Attach ──► Guest ──► Answer of rows
+//!                                                               │
+//!                                       tables ──► format (JSON, CSV, table)
+//! ```
+//!
+//! [`open`] says nothing and keeps nothing; [`Open`] and [`Attach`] say what is known. A row is plain
+//! data; [`tables`] describes each kind once, and every format is made of that description. [`panda`]
+//! has what only compatibility with PANDA needs.
 
+mod answer;
 pub mod ask;
 pub mod distill;
 pub mod elf_core;
 mod error;
 pub mod export;
 pub mod format;
+mod guest;
 pub mod import;
 mod located;
 pub mod missing;
+mod open;
+mod opened;
+mod options;
 pub mod order;
 pub mod os_name;
-pub mod osi_test;
+pub mod panda;
 mod place;
 mod profiles;
 mod registers;
-mod session;
+mod shared;
 mod shipped;
 pub mod symbol_path;
 pub mod tables;
 
-pub use error::Error;
+pub use answer::Answer;
+pub use error::{Error, ErrorKind};
+pub use guest::Guest;
 pub use located::{AttachError, Last, Located};
+pub use open::{Attach, Open, open};
+pub use opened::open_snapshot;
+pub use options::Options;
 pub use profiles::{ProfileSource, known, profile_of_pdb};
-pub use session::{Options, Session, Shared, open_snapshot};
+pub use shared::Shared;
 
-pub use {
-    osier_linux, osier_memory, osier_osi, osier_profile, osier_snapshot, osier_symbols,
-    osier_windows,
+pub use osier_memory::{AddressSpace, Cause, Fault, Machine, Paging, PhysAddr, VirtAddr};
+pub use osier_osi::{
+    Absent, Current, FoundBy, Handle, Kernel, LinuxProcess, Mapping, MappingKind, Module, Osi,
+    PageRange, Panda, Premise, Process, ProcessExtra, Seen, SeenExt, TaskState, Thread, WalkEnd,
+    WalkEnds, Why, WindowsProcess,
 };
+pub use osier_profile::{BuildId, OsKind, Profile};
+pub use osier_snapshot::{Anomaly, Format, Progress, Reading, Snapshot, SnapshotInfo};
+
+pub use {osier_linux, osier_memory, osier_profile, osier_snapshot, osier_symbols, osier_windows};

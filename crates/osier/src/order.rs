@@ -1,5 +1,6 @@
 //! Orders of the process list.
 
+use osier_osi::SeenExt as _;
 use std::collections::{HashMap, HashSet};
 
 use osier_memory::VirtAddr;
@@ -102,29 +103,29 @@ pub fn tree(processes: &[Process]) -> Vec<Leaf> {
 
 #[cfg(test)]
 mod tests {
-    use osier_osi::{FoundBy, LinuxProcess, Seen};
+    use osier_osi::{Absent, FoundBy, LinuxProcess, SeenExt as _};
 
     use super::*;
 
     fn process(pid: u32, ppid: u32) -> Process {
         Process {
             taskd: VirtAddr(u64::from(pid) * 0x1000),
-            pid: Seen::Is(pid),
-            ppid: Seen::Is(ppid),
-            name: Seen::Is(b"p".to_vec()),
-            asid: Seen::not_in_this_kernel(),
-            pgd: Seen::not_in_this_kernel(),
-            create_time: Seen::Is(0),
-            start: Seen::Is(0),
+            pid: Ok(pid),
+            ppid: Ok(ppid),
+            name: Ok(b"p".to_vec()),
+            asid: Err(Absent::not_in_this_kernel()),
+            pgd: Err(Absent::not_in_this_kernel()),
+            create_time: Ok(0),
+            start: Ok(0),
             found_by: FoundBy::Both,
             extra: ProcessExtra::Linux(LinuxProcess {
-                uid: Seen::Is(0),
-                gid: Seen::Is(0),
-                state: Seen::not_in_this_kernel(),
-                threads: Seen::Is(1),
-                exe: Seen::not_in_this_kernel(),
-                cmdline: Seen::not_in_this_kernel(),
-                kernel_thread: Seen::Is(false),
+                uid: Ok(0),
+                gid: Ok(0),
+                state: Err(Absent::not_in_this_kernel()),
+                threads: Ok(1),
+                exe: Err(Absent::not_in_this_kernel()),
+                cmdline: Err(Absent::not_in_this_kernel()),
+                kernel_thread: Ok(false),
             }),
         }
     }

@@ -186,8 +186,8 @@ pub const fn wide(name: &'static str) -> Column {
 /// The cell of a value that may be absent.
 fn seen<'a, T>(value: &'a Seen<T>, cell: impl FnOnce(&'a T) -> Cell<'a>) -> Cell<'a> {
     match value {
-        Seen::Is(value) => cell(value),
-        Seen::Not(absent) => Cell::Absent(absent),
+        Ok(value) => cell(value),
+        Err(absent) => Cell::Absent(absent),
     }
 }
 

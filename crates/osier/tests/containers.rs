@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use osier::ask::{Question, ask};
 use osier::format::json_row;
 use osier::osier_memory::{Cause, PhysAddr, PhysicalMemory};
-use osier::{Options, Session, open_snapshot};
+use osier::{Guest, Options, open_snapshot};
 use osier_testkit::containers::crash::{CrashDump, CrashKind};
 use osier_testkit::containers::hiber::{HiberFile, HiberForm};
 use osier_testkit::containers::kdump::{self, Kdump, Packing};
@@ -46,9 +46,9 @@ impl Golden {
         let path = osier_testkit::data::workspace().join(format!("snapshots/{name}.elf"));
         let whole = open_snapshot(&path, &Options::default()).unwrap();
         // What holds no processors, or another machine's, is read by the kernel's own table.
-        let located = Session::open(&path, &Options::default()).unwrap();
+        let located = Guest::open(&path, &Options::default()).unwrap();
         let options = Options {
-            table_root: Some(located.located.root()),
+            table_root: Some(located.located().root()),
             ..Options::default()
         };
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("containers-{name}"));
@@ -91,12 +91,12 @@ impl Golden {
     }
 
     fn answers(&self, path: &Path) -> Vec<Vec<String>> {
-        let session = Session::open(path, &self.options)
+        let guest = Guest::open(path, &self.options)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let answer = |question| {
             let mut rows = Vec::new();
             // How a walk ended depends on processors too, which containers keep or do not.
-            let _ends = ask(&*session.osi, question, &mut |row| {
+            let _ends = ask(&*guest.provider(), question, &mut |row| {
                 let mut text = String::new();
                 json_row(row, &mut text);
                 rows.push(same_words(&text));

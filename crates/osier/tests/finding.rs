@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+use osier::SeenExt as _;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use osier::osier_memory::{Hint, Paging, PhysAddr, PhysicalMemory};
 use osier::osier_profile::{Identity, OsKind, ProfileBuilder};
 use osier::osier_snapshot::Snapshot;
-use osier::{Error, Options, Session, open_snapshot};
+use osier::{Error, Guest, Options, open_snapshot};
 use osier_testkit::{MemoryBuilder, Rights, TableBuilder};
 
 const LINUX: [&str; 5] = [
@@ -37,9 +38,9 @@ fn cache(name: &str) -> PathBuf {
     cache
 }
 
-fn processes(session: &Session) -> Vec<String> {
+fn processes(guest: &Guest) -> Vec<String> {
     let mut rows = Vec::new();
-    let _ = session.osi.processes(&mut |row| {
+    let _ = guest.provider().processes(&mut |row| {
         rows.push(format!("{row:?}"));
         ControlFlow::Continue(())
     });
@@ -47,17 +48,17 @@ fn processes(session: &Session) -> Vec<String> {
     rows
 }
 
-fn roots(session: &Session) -> Vec<PhysAddr> {
+fn roots(guest: &Guest) -> Vec<PhysAddr> {
     let mut roots = BTreeSet::new();
-    let _ = session.osi.processes(&mut |row| {
+    let _ = guest.provider().processes(&mut |row| {
         roots.extend(row.asid.value());
         ControlFlow::Continue(())
     });
     roots.into_iter().collect()
 }
 
-fn premise<'a>(session: &'a Session, about: &str) -> Option<(&'a str, &'a str)> {
-    let all = &session.osi.kernel().premises;
+fn premise<'a>(guest: &'a Guest, about: &str) -> Option<(&'a str, &'a str)> {
+    let all = &guest.kernel().premises;
     let found = all.iter().find(|premise| premise.about == about)?;
     Some((&found.value, &found.by))
 }
@@ -66,14 +67,14 @@ fn premise<'a>(session: &'a Session, about: &str) -> Option<(&'a str, &'a str)> 
 fn any_root_that_maps_the_kernel_may_be_named_whatever_the_cache_holds() {
     for name in LINUX {
         let path = golden(name);
-        let plain = Session::open(&path, &Options::default()).unwrap();
+        let plain = Guest::open(&path, &Options::default()).unwrap();
         let told = processes(&plain);
-        let mut named = vec![plain.located.root()];
+        let mut named = vec![plain.located().root()];
         named.extend(roots(&plain).into_iter().take(3));
-        named.extend(plain.machine.cpus.iter().map(|cpu| PhysAddr(cpu.cr3)));
-        if plain.located.mode().pointer_bytes() == 8 {
+        named.extend(plain.machine().cpus.iter().map(|cpu| PhysAddr(cpu.cr3)));
+        if plain.located().mode().pointer_bytes() == 8 {
             // As CR3 holds it: a process-context identifier, and the wish to flush nothing.
-            named.push(PhysAddr(plain.machine.cpus[0].cr3 | 1 << 63 | 0x7));
+            named.push(PhysAddr(plain.machine().cpus[0].cr3 | 1 << 63 | 0x7));
         }
         let options = Options {
             cache: Some(cache("named-root")),
@@ -85,11 +86,11 @@ fn any_root_that_maps_the_kernel_may_be_named_whatever_the_cache_holds() {
                     table_root: Some(root),
                     ..options.clone()
                 };
-                let session = Session::open(&path, &options).unwrap();
-                assert_eq!(processes(&session), told, "{name} by {root}");
+                let guest = Guest::open(&path, &options).unwrap();
+                assert_eq!(processes(&guest), told, "{name} by {root}");
                 // A small snapshot lacks the tables of some processes.
-                let (_, by) = premise(&session, "named-root")
-                    .or_else(|| premise(&session, "table-root"))
+                let (_, by) = premise(&guest, "named-root")
+                    .or_else(|| premise(&guest, "table-root"))
                     .unwrap();
                 let said = format!("the table root {root} that was named");
                 assert!(by.contains(&said), "{name}: {by}");
@@ -104,7 +105,7 @@ fn a_root_that_maps_no_kernel_is_refused_with_what_was_seen() {
         table_root: Some(PhysAddr(0x1000)),
         ..Options::default()
     };
-    let Err(error) = Session::open(&golden("deb12-6.1-amd64"), &options) else {
+    let Err(error) = Guest::open(&golden("deb12-6.1-amd64"), &options) else {
         panic!("a kernel by no table");
     };
     let text = error.to_string();
@@ -168,12 +169,12 @@ fn encrypted(name: &str, bit: u32, roots: &[PhysAddr], depth: usize) -> Snapshot
 #[test]
 fn the_table_of_user_mode_may_be_named() {
     let path = golden("deb12-6.1-amd64");
-    let plain = Session::open(&path, &Options::default()).unwrap();
+    let plain = Guest::open(&path, &Options::default()).unwrap();
     let mut snapshot = open_snapshot(&path, &Options::default()).unwrap();
     let mut memory = copy(&*snapshot.machine.memory);
-    let tables = TableBuilder::new(plain.located.mode(), &mut memory);
-    let entry = plain.located.base().plus(0x20_0000);
-    let space = plain.located.space(&plain.machine);
+    let tables = TableBuilder::new(plain.located().mode(), &mut memory);
+    let entry = plain.located().base().plus(0x20_0000);
+    let space = plain.located().space(plain.machine());
     let place = space.translate(entry).unwrap();
     tables.map_run(&mut memory, entry, place, 2, Rights::KERNEL);
     let root = tables.root();
@@ -182,37 +183,37 @@ fn the_table_of_user_mode_may_be_named() {
         table_root: Some(root),
         ..Options::default()
     };
-    let session = Session::attach(snapshot, &options).unwrap();
-    assert_eq!(processes(&session), processes(&plain));
-    let (_, by) = premise(&session, "named-root").unwrap();
+    let guest = Guest::attach(snapshot, &options).unwrap();
+    assert_eq!(processes(&guest), processes(&plain));
+    let (_, by) = premise(&guest, "named-root").unwrap();
     assert!(by.contains("as user mode's table does"), "{by}");
 }
 
 #[test]
 fn encrypted_memory_is_read_by_its_page_tables() {
     for name in ["deb11-5.10-amd64", "deb12-6.1-amd64", "deb13-6.12-amd64"] {
-        let plain = Session::open(&golden(name), &Options::default()).unwrap();
+        let plain = Guest::open(&golden(name), &Options::default()).unwrap();
         let told = processes(&plain);
         assert_eq!(premise(&plain, "encryption"), None);
         let mut all = roots(&plain);
-        all.push(plain.located.root());
+        all.push(plain.located().root());
         all.extend(
             plain
-                .machine
+                .machine()
                 .cpus
                 .iter()
                 .map(|cpu| PhysAddr(cpu.cr3 & !0xfff)),
         );
-        let depth = match plain.located.mode() {
+        let depth = match plain.located().mode() {
             Paging::Long5 => 5,
             _ => 4,
         };
         for bit in [43, 47, 51] {
             let value = format!("bit {bit}");
             let found = encrypted(name, bit, &all, depth);
-            let session = Session::attach(found, &Options::default()).unwrap();
-            assert_eq!(processes(&session), told, "{name}, bit {bit}");
-            let (bits, by) = premise(&session, "encryption").unwrap();
+            let guest = Guest::attach(found, &Options::default()).unwrap();
+            assert_eq!(processes(&guest), told, "{name}, bit {bit}");
+            let (bits, by) = premise(&guest, "encryption").unwrap();
             assert_eq!(bits, value);
             assert!(by.contains("past the end of RAM"), "{by}");
 
@@ -224,9 +225,9 @@ fn encrypted_memory_is_read_by_its_page_tables() {
                     text.extend(format!("\nNUMBER(sme_mask)={}\n", 1_u64 << bit).bytes());
                 }
             }
-            let session = Session::attach(raw, &Options::default()).unwrap();
-            assert_eq!(processes(&session), told, "{name}, bit {bit}, raw");
-            assert_eq!(premise(&session, "encryption").unwrap().0, value);
+            let guest = Guest::attach(raw, &Options::default()).unwrap();
+            assert_eq!(processes(&guest), told, "{name}, bit {bit}, raw");
+            assert_eq!(premise(&guest, "encryption").unwrap().0, value);
         }
     }
 }
@@ -238,18 +239,18 @@ fn another_system_is_a_contradiction_and_a_lost_banner_is_told() {
         ..Options::default()
     };
     let path = golden("deb12-6.1-amd64");
-    let Err(Error::Contradiction { found, .. }) = Session::open(&path, &options) else {
+    let Err(Error::Contradiction { found, .. }) = Guest::open(&path, &options) else {
         panic!("no contradiction");
     };
     assert_eq!(found, "the snapshot holds Linux");
 
     let mut snapshot = open_snapshot(&path, &Options::default()).unwrap();
-    let plain = Session::open(&path, &Options::default()).unwrap();
-    let osier::Located::Linux(linux) = &plain.located else {
+    let plain = Guest::open(&path, &Options::default()).unwrap();
+    let osier::Located::Linux(linux) = plain.located() else {
         panic!("no Linux");
     };
     let banner = linux
-        .space(&plain.machine)
+        .space(plain.machine())
         .translate(linux.banner_at)
         .unwrap();
     let mut memory = copy(&*snapshot.machine.memory);
@@ -264,7 +265,7 @@ fn another_system_is_a_contradiction_and_a_lost_banner_is_told() {
             machine: snapshot.machine.clone(),
             info: snapshot.info.clone(),
         };
-        let Err(error) = Session::attach(again, &options) else {
+        let Err(error) = Guest::attach(again, &options) else {
             panic!("a kernel without a banner");
         };
         let text = error.to_string();
@@ -281,9 +282,9 @@ fn another_system_is_a_contradiction_and_a_lost_banner_is_told() {
         profile: Some(symbols.join("linux-6.1.0-50-amd64.osp")),
         ..Options::default()
     };
-    let session = Session::attach(snapshot, &options).unwrap();
-    assert_eq!(processes(&session), processes(&plain));
-    let (_, by) = premise(&session, "banner").unwrap();
+    let guest = Guest::attach(snapshot, &options).unwrap();
+    assert_eq!(processes(&guest), processes(&plain));
+    let (_, by) = premise(&guest, "banner").unwrap();
     assert!(by.contains("could not be read"), "{by}");
 }
 
@@ -315,9 +316,9 @@ fn what_is_of_another_machine_is_refused() {
             ..Options::default()
         }
     };
-    Session::open(&path, &registers("deb12-6.1-amd64")).unwrap();
+    Guest::open(&path, &registers("deb12-6.1-amd64")).unwrap();
     for name in ["deb11-5.10-amd64", "deb13-6.12-amd64"] {
-        let Err(error) = Session::open(&path, &registers(name)) else {
+        let Err(error) = Guest::open(&path, &registers(name)) else {
             panic!("registers of {name}");
         };
         assert!(matches!(error, Error::ForeignRegisters { .. }), "{error}");
@@ -332,7 +333,7 @@ fn what_is_of_another_machine_is_refused() {
             profile: Some(symbols.join(profile)),
             ..Options::default()
         };
-        let opened = Session::open(&path, &options);
+        let opened = Guest::open(&path, &options);
         assert_eq!(opened.is_ok(), fits, "{profile}");
         if let Err(error) = opened {
             assert!(matches!(error, Error::ForeignProfile { .. }), "{error}");

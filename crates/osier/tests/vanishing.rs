@@ -10,14 +10,14 @@ use std::fs::{self, OpenOptions};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use osier::osier_osi::{Process, Seen, Why};
-use osier::{Options, Session};
+use osier::{Guest, Options};
+use osier::{Process, Seen, Why};
 
 const GOLDEN: &str = "../../snapshots/deb12-6.1-amd64.elf";
 
-fn processes(session: &Session) -> (Vec<Process>, bool) {
+fn processes(guest: &Guest) -> (Vec<Process>, bool) {
     let mut rows = Vec::new();
-    let ends = session.osi.processes(&mut |process| {
+    let ends = guest.provider().processes(&mut |process| {
         rows.push(process);
         ControlFlow::Continue(())
     });
@@ -26,11 +26,11 @@ fn processes(session: &Session) -> (Vec<Process>, bool) {
 
 fn word<T>(value: &Seen<T>) -> Option<&'static str> {
     match value {
-        Seen::Not(absent) => match absent.why {
+        Err(absent) => match absent.why {
             Why::Unreadable(fault) => Some(fault.cause.word()),
             _ => None,
         },
-        Seen::Is(_) => None,
+        Ok(_) => None,
     }
 }
 
@@ -41,10 +41,10 @@ fn a_file_that_shrinks_is_a_fault() {
     let mut short = 0;
     for part in [1, 2, 5, 9] {
         fs::write(&path, &whole).unwrap();
-        let session = Session::open(&path, &Options::default()).unwrap();
+        let guest = Guest::open(&path, &Options::default()).unwrap();
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         file.set_len(whole.len() as u64 * part / 10).unwrap();
-        let (rows, complete) = processes(&session);
+        let (rows, complete) = processes(&guest);
         // What was read before may answer; what was not is named, or its list ends badly.
         let lost = rows.iter().filter(|row| word(&row.name).is_some()).count();
         assert!(!complete || rows.iter().any(|row| word(&row.asid).is_some()) || lost > 0);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use osier::ask::Question;
-use osier::{Options, Session};
+use osier::{Guest, Options};
 use osier_compare::golden::{Case, Golden, GoldenError, Ignore, Suite, Verdict, answer, junit};
 use osier_fleet::{Input, RunError};
 use osier_text::is_hidden;
@@ -85,8 +85,8 @@ impl Check<'_> {
             cases: Vec::new(),
         };
         let begun = Instant::now();
-        let session = match file.open(&self.options) {
-            Ok(Some(session)) => session,
+        let guest = match file.open(&self.options) {
+            Ok(Some(guest)) => guest,
             Ok(None) => return Ok(None),
             Err(error) => {
                 let case = Case {
@@ -100,14 +100,14 @@ impl Check<'_> {
                 return Ok(Some(suite));
             }
         };
-        for doubt in session.info.doubts() {
+        for doubt in guest.info().doubts() {
             self.incomplete = true;
             let (path, may) = (osier_text::path(path), MAY_SUFFER);
             self.report.say(&format!("{path}: {may}: {doubt}"));
         }
         for question in self.asked.clone().unwrap_or_else(|| golden.questions()) {
             let begun = Instant::now();
-            let verdict = self.question(&session, golden, question);
+            let verdict = self.question(&guest, golden, question);
             let verdict = verdict.unwrap_or_else(|error| Verdict::Failed(error.to_string()));
             let advice = match &verdict {
                 Verdict::Differs(_) | Verdict::Missing => self.update_command(path, question),
@@ -146,11 +146,11 @@ impl Check<'_> {
 
     fn question(
         &mut self,
-        session: &Session,
+        guest: &Guest,
         golden: &Golden,
         question: Question,
     ) -> Result<Verdict, GoldenError> {
-        let answer = answer(&*session.osi, question)?;
+        let answer = answer(&*guest.provider(), question)?;
         self.incomplete |= !answer.is_complete();
         if self.args.update {
             if golden.update(question, &answer)? {

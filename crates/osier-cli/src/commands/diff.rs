@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use osier::Session;
+use osier::Guest;
+use osier::WalkEnds;
 use osier::ask::Question;
-use osier::osier_osi::WalkEnds;
 use osier_compare::{View, diff, premises};
 
 use super::{options, questions};
@@ -49,13 +49,13 @@ pub(super) fn run(args: &DiffArgs, output: &OutputArgs) -> anyhow::Result<Outcom
 
 /// Everything that the snapshot at `path` says.
 fn view(path: &Path, known: &KnownArgs, asked: &[Question]) -> anyhow::Result<View> {
-    view_of(&Session::open(path, &options(known))?, path, asked)
+    view_of(&Guest::open(path, &options(known))?, path, asked)
 }
 
 /// Everything that the snapshot says that was opened at `path`.
-pub(super) fn view_of(session: &Session, path: &Path, asked: &[Question]) -> anyhow::Result<View> {
+pub(super) fn view_of(guest: &Guest, path: &Path, asked: &[Question]) -> anyhow::Result<View> {
     let path = osier_text::path(path).to_string();
-    let view = View::of(path.clone(), session, asked);
+    let view = View::of(path.clone(), guest, asked);
     if view.processes.rows.is_empty() {
         anyhow::bail!("{path}: the process list is empty, which no running system's is");
     }

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use osier::WalkEnds;
 use osier::format::{escape_bytes, iso8601, json_string};
 use osier::osier_memory::CpuState;
-use osier::osier_osi::WalkEnds;
 use osier::osier_snapshot::{Snapshot, panda_checksum};
-use osier::{Located, Session, open_snapshot};
+use osier::{Guest, Located, open_snapshot};
 use osier_text::{visible_again, visible_bytes};
 
 use super::options;
@@ -36,12 +36,12 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
         machine_text(&snapshot, checksum, &mut sheet);
     }
     // What the file is can be told even when no kernel is found in it.
-    let session = Session::attach(snapshot, &options);
-    if let Ok(session) = &session {
+    let guest = Guest::attach(snapshot, &options);
+    if let Ok(guest) = &guest {
         if json {
-            kernel_json(session, &mut text);
+            kernel_json(guest, &mut text);
         } else {
-            kernel_text(session, &mut sheet);
+            kernel_text(guest, &mut sheet);
         }
     } else if json {
         text.push_str(",\"kernel\":null");
@@ -52,7 +52,7 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     text.push_str(&sheet.draw());
     out.text(text.as_bytes())?;
     let outcome = out.conclude(&WalkEnds::default())?;
-    session?;
+    guest?;
     Ok(outcome)
 }
 
@@ -171,11 +171,11 @@ fn size(bytes: u64) -> String {
         )
 }
 
-fn kernel_text(session: &Session, text: &mut Sheet) {
-    let kernel = session.osi.kernel();
+fn kernel_text(guest: &Guest, text: &mut Sheet) {
+    let kernel = guest.kernel();
     text.line("", "");
     text.line("kernel", &visible_bytes(&kernel.banner));
-    let located = &session.located;
+    let located = &guest.located();
     match located {
         Located::Linux(found) => text.line("release", &found.release()),
         Located::Windows(found) => {
@@ -193,10 +193,10 @@ fn kernel_text(session: &Session, text: &mut Sheet) {
         }
         Located::Windows(found) => text.line("base", &found.base.to_string()),
     }
-    if let Some(slide) = session.virtual_slide() {
+    if let Some(slide) = guest.virtual_slide() {
         text.line("KASLR slide", &format!("{slide:#x}"));
     }
-    text.line("profile", &session.source.to_string());
+    text.line("profile", &guest.source().to_string());
     text.line("", "");
     text.line("how it was decided", "");
     for premise in &kernel.premises {
@@ -300,9 +300,9 @@ fn cpu_json(cpu: &CpuState, text: &mut String) {
     text.push('}');
 }
 
-fn kernel_json(session: &Session, text: &mut String) {
-    let kernel = session.osi.kernel();
-    let located = &session.located;
+fn kernel_json(guest: &Guest, text: &mut String) {
+    let kernel = guest.kernel();
+    let located = &guest.located();
     text.push_str(match located {
         Located::Linux(_) => ",\"kernel\":{\"os\":\"linux\"",
         Located::Windows(_) => ",\"kernel\":{\"os\":\"windows\"",
@@ -325,14 +325,14 @@ fn kernel_json(session: &Session, text: &mut String) {
         Located::Linux(found) => {
             field(text, "text", &found.text.to_string());
             field(text, "text_phys", &found.text_pa.to_string());
-            match session.virtual_slide() {
+            match guest.virtual_slide() {
                 Some(slide) => field(text, "virtual_slide", &format!("{slide:#x}")),
                 None => text.push_str(",\"virtual_slide\":null"),
             }
         }
         Located::Windows(found) => field(text, "base", &found.base.to_string()),
     }
-    field(text, "profile", &session.source.to_string());
+    field(text, "profile", &guest.source().to_string());
     text.push_str(",\"premises\":[");
     for (nth, premise) in kernel.premises.iter().enumerate() {
         text.push_str(if nth == 0 {

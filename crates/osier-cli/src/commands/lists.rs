@@ -1,11 +1,12 @@
 //! `osier handles`, `current`, `threads`, `modules`, `maps`, `pages`: a question, its rows.
 
+use osier::SeenExt as _;
 use std::ops::ControlFlow;
 
-use osier::Session;
+use osier::Guest;
 use osier::ask::{Question, ask, ask_process, taskds};
 use osier::osier_memory::VirtAddr;
-use osier::osier_osi::{Mapping, MappingKind, WalkEnds};
+use osier::{Mapping, MappingKind, WalkEnds};
 
 use super::{flow, open, processes};
 use crate::args::{KindArg, MapsArgs, OutputArgs, SnapshotArgs};
@@ -18,18 +19,21 @@ pub(super) fn run(
     question: Question,
     output: &OutputArgs,
 ) -> anyhow::Result<Outcome> {
-    let (session, mut out) = open(args, output)?;
+    let (guest, mut out) = open(args, output)?;
     let mut written = Ok(());
     let ends = match pid {
-        None => ask(&*session.osi, question, &mut |row| {
+        None => ask(&*guest.provider(), question, &mut |row| {
             flow(out.row(row), &mut written)
         }),
         Some(pid) => {
-            let (taskds, mut ends) = processes(&session, pid)?;
+            let (taskds, mut ends) = processes(&guest, pid)?;
             for taskd in taskds {
-                ends.join(ask_process(&*session.osi, question, taskd, &mut |row| {
-                    flow(out.row(row), &mut written)
-                }));
+                ends.join(ask_process(
+                    &*guest.provider(),
+                    question,
+                    taskd,
+                    &mut |row| flow(out.row(row), &mut written),
+                ));
             }
             ends
         }
@@ -46,7 +50,7 @@ pub(super) fn run(
 }
 
 pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
-    let (session, mut out) = open(&args.snapshot, output)?;
+    let (guest, mut out) = open(&args.snapshot, output)?;
     let wanted = |row: &Mapping| {
         let kind = args.kind.is_none_or(|kind| {
             // A kind that could not be read may be the one that is asked for.
@@ -56,11 +60,11 @@ pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outco
     };
     let mut written = Ok(());
     let (asked, mut ends) = match args.pid {
-        Some(pid) => processes(&session, pid)?,
-        None => taskds(&*session.osi),
+        Some(pid) => processes(&guest, pid)?,
+        None => taskds(&*guest.provider()),
     };
     for taskd in asked {
-        ends.join(maps_of(&session, taskd, &wanted, &mut out, &mut written));
+        ends.join(maps_of(&guest, taskd, &wanted, &mut out, &mut written));
         if written.is_err() {
             break;
         }
@@ -70,13 +74,13 @@ pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outco
 }
 
 fn maps_of(
-    session: &Session,
+    guest: &Guest,
     taskd: VirtAddr,
     wanted: &dyn Fn(&Mapping) -> bool,
     out: &mut Output,
     written: &mut std::io::Result<()>,
 ) -> WalkEnds {
-    session.osi.mappings(taskd, &mut |row| {
+    guest.provider().mappings(taskd, &mut |row| {
         if wanted(&row) {
             flow(out.row(&row), written)
         } else {

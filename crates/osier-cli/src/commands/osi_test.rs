@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use osier::osi_test::{Sentinel, osi_test};
+use osier::panda::{Sentinel, osi_test};
 use osier_text::visible_bytes;
 
 use super::open;
@@ -11,7 +11,7 @@ use crate::args::{OsiTestArgs, OutputArgs};
 use crate::failure::Outcome;
 
 pub(super) fn run(args: &OsiTestArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
-    let (session, mut out) = open(&args.snapshot, output)?;
+    let (guest, mut out) = open(&args.snapshot, output)?;
     let sentinel = if args.no_sentinel {
         Sentinel::LeftOut
     } else {
@@ -27,7 +27,7 @@ pub(super) fn run(args: &OsiTestArgs, output: &OutputArgs) -> anyhow::Result<Out
     } else {
         out.writer()
     };
-    let printed = osi_test(&*session.osi, session.pointer_bytes(), sentinel, to)?;
+    let printed = osi_test(&*guest.provider(), guest.pointer_bytes(), sentinel, to)?;
     out.lose(printed.lost);
     Ok(out.conclude(&printed.ends)?)
 }

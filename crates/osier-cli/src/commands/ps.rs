@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use osier::ask::{Question, ask};
 use osier::order::{Order, arrange, tree};
-use osier::osi_test::current_process;
 use osier::osier_profile::OsKind;
+use osier::panda::current_process;
 
 use super::{flow, open};
 use crate::args::{Format, OrderArg, OutputArgs, PsArgs};
@@ -19,8 +19,8 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
         // A tree is drawn wherever it goes, unless another format is asked for by name.
         output.format.get_or_insert(Format::Table);
     }
-    let (session, mut out) = open(&args.snapshot, &output)?;
-    let osi = &*session.osi;
+    let (guest, mut out) = open(&args.snapshot, &output)?;
+    let osi = &*guest.provider();
     if !args.tree && args.order == OrderArg::List {
         let mut written = Ok(());
         let ends = ask(osi, Question::Processes, &mut |row| {

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 
 use anyhow::bail;
+use osier::Guest;
+use osier::WalkEnds;
 use osier::osier_memory::{AddressSpace, Gap, PhysAddr, VirtAddr};
-use osier::osier_osi::{Seen, WalkEnds};
-use osier::{Session, format::describe_absence};
 
 use super::{open, processes};
 use crate::args::{Format, OutputArgs, ReadArgs};
@@ -30,11 +30,11 @@ pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcom
                      --format they go raw to a file or pipe";
         return Err(Usage(wrong.to_owned()).into());
     }
-    let (session, mut out) = open(&args.snapshot, output)?;
+    let (guest, mut out) = open(&args.snapshot, output)?;
     let (from, ends) = if args.phys {
         (From::Physical, WalkEnds::default())
     } else {
-        let (space, ends) = space(&session, args.pid)?;
+        let (space, ends) = space(&guest, args.pid)?;
         (From::Virtual(space), ends)
     };
     // A dump when it is asked for by --format table, or for a terminal.
@@ -42,13 +42,13 @@ pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcom
         Some(format) => format == Format::Table,
         None => std::io::stdout().is_terminal(),
     };
-    let digits = usize::from(session.pointer_bytes()).saturating_mul(2);
+    let digits = usize::from(guest.pointer_bytes()).saturating_mul(2);
     let mut done = 0_u64;
     while done < args.len {
         let at = args.addr.wrapping_add(done);
         let n = WINDOW.min(args.len.wrapping_sub(done));
         let mut bytes = vec![0; n as usize];
-        let gaps = read(&session, &from, at, &mut bytes);
+        let gaps = read(&guest, &from, at, &mut bytes);
         if dump {
             out.text(hex_dump(at, &bytes, &gaps, digits).as_bytes())?;
             out.lose(gaps.iter().map(|gap| gap.len).sum());
@@ -75,37 +75,31 @@ pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcom
 }
 
 /// The address space of a process, or of the kernel, and how the walk ended that found the process.
-pub(super) fn space(
-    session: &Session,
-    pid: Option<u32>,
-) -> anyhow::Result<(AddressSpace, WalkEnds)> {
+pub(super) fn space(guest: &Guest, pid: Option<u32>) -> anyhow::Result<(AddressSpace, WalkEnds)> {
     let Some(pid) = pid else {
-        return Ok((session.osi.kernel_space().clone(), WalkEnds::default()));
+        return Ok((guest.provider().kernel_space().clone(), WalkEnds::default()));
     };
-    let (taskds, ends) = processes(session, pid)?;
+    let (taskds, ends) = processes(guest, pid)?;
     let [taskd] = taskds.as_slice() else {
         bail!(
             "{} processes have pid {pid}: it is not known which one is meant",
             taskds.len()
         );
     };
-    match session.osi.address_space(*taskd) {
-        Seen::Is(space) => Ok((space, ends)),
-        Seen::Not(absent) => bail!(
-            "process {pid} has no address space to read by: {}",
-            describe_absence(&absent)
-        ),
+    match guest.provider().address_space(*taskd) {
+        Ok(space) => Ok((space, ends)),
+        Err(absent) => bail!("process {pid} has no address space to read by: {}", absent),
     }
 }
 
-fn read(session: &Session, from: &From, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
+fn read(guest: &Guest, from: &From, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
     match from {
         From::Virtual(space) => space.read_partial(VirtAddr(at), bytes),
-        From::Physical => read_physical(session, at, bytes),
+        From::Physical => read_physical(guest, at, bytes),
     }
 }
 
-fn read_physical(session: &Session, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
+fn read_physical(guest: &Guest, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
     const PAGE: usize = 4096;
     let mut gaps = Vec::new();
     let mut start = 0_usize;
@@ -114,7 +108,7 @@ fn read_physical(session: &Session, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
         let to_page_end = PAGE.wrapping_sub(pa.in_page() as usize);
         let end = start.saturating_add(to_page_end).min(bytes.len());
         if let Some(into) = bytes.get_mut(start..end)
-            && let Err(fault) = session.machine.memory.read(pa, into)
+            && let Err(fault) = guest.machine().memory.read(pa, into)
         {
             into.fill(0);
             let len = end.wrapping_sub(start);

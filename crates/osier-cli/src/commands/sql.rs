@@ -2,7 +2,7 @@
 
 use std::io;
 
-use osier::osier_osi::WalkEnds;
+use osier::WalkEnds;
 use osier::tables::{Cell, Column, Kind, Plain, Table};
 use osier_sql::{Answer, OutColumn, Query, SqlError};
 

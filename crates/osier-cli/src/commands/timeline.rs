@@ -1,7 +1,7 @@
 //! `osier timeline`: processes through a series of snapshots.
 
+use osier::WalkEnds;
 use osier::ask::Question;
-use osier::osier_osi::WalkEnds;
 use osier_compare::timeline::{Glyphs, Timeline, by_clock, drawing, svg};
 use osier_compare::{View, premises};
 use osier_fleet::RunError;

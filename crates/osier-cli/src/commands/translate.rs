@@ -10,11 +10,11 @@ use crate::args::{Format, OutputArgs, TranslateArgs};
 use crate::failure::Outcome;
 
 pub(super) fn run(args: &TranslateArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
-    let (session, mut out) = open(&args.snapshot, output)?;
-    let (space, ends) = space(&session, args.pid)?;
+    let (guest, mut out) = open(&args.snapshot, output)?;
+    let (space, ends) = space(&guest, args.pid)?;
     let (format, digits) = (
         out.format(),
-        usize::from(session.pointer_bytes()).saturating_mul(2),
+        usize::from(guest.pointer_bytes()).saturating_mul(2),
     );
     let mut text = String::new();
     if format == Format::Csv {

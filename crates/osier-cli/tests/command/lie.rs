@@ -12,12 +12,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use osier::osier_memory::{PhysAddr, VirtAddr};
-use osier::{Options, Session};
+use osier::{Guest, Options};
 
 /// A golden snapshot that is being changed.
 pub(crate) struct Lie {
     bytes: Vec<u8>,
-    session: Session,
+    guest: Guest,
 }
 
 impl Lie {
@@ -26,21 +26,21 @@ impl Lie {
         let path = osier_testkit::data::workspace().join(format!("snapshots/{name}.elf"));
         Self {
             bytes: fs::read(&path).unwrap(),
-            session: Session::open(&path, &Options::default()).unwrap(),
+            guest: Guest::open(&path, &Options::default()).unwrap(),
         }
     }
 
     /// The `task_struct` of the process with this pid.
     pub(crate) fn task(&self, pid: u32) -> VirtAddr {
-        osier::ask::by_pid(&*self.session.osi, pid).0[0]
+        osier::ask::by_pid(&*self.guest.provider(), pid).0[0]
     }
 
     /// Writes `value` over the start of the member of the struct at `base`.
     pub(crate) fn poke(&mut self, base: VirtAddr, (ty, member): (&str, &str), value: &[u8]) {
-        let ty = self.session.profile.find_type(ty).unwrap();
+        let ty = self.guest.profile().find_type(ty).unwrap();
         let offset = ty.member(member).unwrap().offset;
         let va = base.plus(offset.try_into().unwrap());
-        let walk = self.session.osi.kernel_space().walk(va);
+        let walk = self.guest.provider().kernel_space().walk(va);
         let at = self.place(walk.outcome.unwrap().pa);
         self.bytes[at..at + value.len()].copy_from_slice(value);
     }

@@ -1,6 +1,6 @@
 //! What runs on each processor: the offline answer to PANDA's `on_task_change`.
 
-use osier::osier_osi::Current;
+use osier::Current;
 
 use super::pair::{Pair, pair};
 use super::teller::{Kinds, Teller};

@@ -1,7 +1,6 @@
 //! Two rows of the same thing, field by field.
 
-use osier::format::describe_absence;
-use osier::osier_osi::Why;
+use osier::Why;
 use osier::tables::{Cell, Row};
 
 use super::teller::{EARLIER, LATER};
@@ -30,7 +29,7 @@ pub(super) fn lost(before: &dyn Row, after: &dyn Row, fields: &[&'static str]) -
             if let Some(Cell::Absent(absent)) = cell(row, field)
                 && absent.is_loss()
             {
-                let why = describe_absence(absent);
+                let why = absent.to_string();
                 reasons.push(format!("{field} of the {side} snapshot: {why}"));
             }
         }

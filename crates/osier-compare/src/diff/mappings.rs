@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use osier::osier_osi::{Mapping, Process, Seen};
+use osier::{Mapping, Process, SeenExt as _};
 
 use super::fields::{changed, lost};
 use super::process::undeleted;
@@ -192,9 +192,9 @@ fn join<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
 /// file, or memory without a file. What was lost is not told from anything.
 fn same(before: Span<'_>, after: Span<'_>) -> bool {
     let file = |span: Span<'_>| match &span.row.file {
-        Seen::Is(file) => Some(Some(undeleted(file).to_vec())),
-        Seen::Not(absent) if absent.is_loss() => None,
-        Seen::Not(_) => Some(None),
+        Ok(file) => Some(Some(undeleted(file).to_vec())),
+        Err(absent) if absent.is_loss() => None,
+        Err(_) => Some(None),
     };
     match (file(before), file(after)) {
         (Some(None), Some(None)) | (None, _) | (_, None) => true,

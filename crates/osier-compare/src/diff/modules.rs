@@ -1,6 +1,6 @@
 //! Kernel modules.
 
-use osier::osier_osi::Module;
+use osier::Module;
 
 use super::pair::{Pair, compatible, pair};
 use super::teller::{Kinds, Teller};

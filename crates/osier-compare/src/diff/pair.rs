@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use osier::osier_osi::Seen;
+use osier::Seen;
 
 /// A row of both snapshots, or of one alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) fn pair<T: Copy>(
 /// Whether two values may be the same: no lost or absent one is told from any other.
 pub(super) fn compatible<T: PartialEq>(one: &Seen<T>, other: &Seen<T>) -> bool {
     match (one, other) {
-        (Seen::Is(one), Seen::Is(other)) => one == other,
+        (Ok(one), Ok(other)) => one == other,
         _ => true,
     }
 }

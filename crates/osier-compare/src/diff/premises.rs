@@ -1,7 +1,8 @@
 //! Whether two snapshots are of one boot of one kernel, without which addresses do not compare.
 
+use osier::Process;
+use osier::SeenExt as _;
 use osier::format::{escape_bytes, iso8601, json_string};
-use osier::osier_osi::Process;
 
 use crate::View;
 

@@ -4,9 +4,10 @@
 //! takes its leader's pid and create time over (Linux `de_thread`), and its own `task_struct`
 //! becomes the leader's: such a process is known by the latter two.
 
+use osier::SeenExt as _;
 use std::collections::HashMap;
 
-use osier::osier_osi::Process;
+use osier::Process;
 use osier::tables::Cell;
 
 use super::fields::changed;

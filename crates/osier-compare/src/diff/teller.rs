@@ -1,8 +1,7 @@
 //! Telling events, and what can be said of rows that only one snapshot has.
 
-use osier::format::describe_end;
-use osier::osier_osi::{Process, WalkEnds};
 use osier::tables::Row;
+use osier::{Process, WalkEnds};
 
 use super::fields::{changed, lost};
 use super::pair::Pair;
@@ -117,7 +116,7 @@ pub(super) const LATER: &str = "later";
 
 /// The walks of one snapshot that did not close, in words.
 pub(super) fn open(side: &str, ends: &WalkEnds) -> Vec<String> {
-    let words = ends.bad().map(|(walk, end)| describe_end(walk, end));
+    let words = ends.bad().map(|(walk, end)| format!("{walk} {end}"));
     words
         .map(|words| format!("in the {side} snapshot the walk of {words}"))
         .collect()

@@ -1,6 +1,6 @@
 //! Threads of one process.
 
-use osier::osier_osi::{Process, Thread};
+use osier::{Process, Thread};
 
 use super::pair::{Pair, compatible, pair};
 use super::teller::{Kinds, Teller};

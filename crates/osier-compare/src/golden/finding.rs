@@ -1,7 +1,7 @@
 //! Differences as rows, for the formats that programs read.
 
-use osier::osier_osi::{Absent, Why};
 use osier::tables::{Cell, Row, Table, brief, number};
+use osier::{Absent, Why};
 
 use super::{Change, Difference};
 

@@ -1,5 +1,6 @@
 //! Lifetimes as lines of text.
 
+use osier::SeenExt as _;
 use std::fmt::Write as _;
 
 use osier_text::visible_bytes;

@@ -1,7 +1,7 @@
 //! One process through the series, as a row.
 
-use osier::osier_osi::{Absent, Process, Seen, Why};
 use osier::tables::{Cell, Row, Table, brief, number, wide};
+use osier::{Absent, Process, Seen, Why};
 use osier_text::visible_bytes;
 
 /// What one snapshot says of a process.
@@ -54,7 +54,7 @@ impl Life {
     /// Notes that the process was met in snapshot `at`.
     pub(super) fn meet(&mut self, process: &Process, at: usize, mark: Mark) {
         self.process = process.clone();
-        if let Seen::Is(name) = &process.name
+        if let Ok(name) = &process.name
             && self.names.last() != Some(name)
         {
             self.names.push(name.clone());
@@ -148,7 +148,7 @@ impl Row for Life {
 
 fn value<'a, T>(value: &'a Seen<T>, cell: impl FnOnce(&'a T) -> Cell<'a>) -> Cell<'a> {
     match value {
-        Seen::Is(value) => cell(value),
-        Seen::Not(absent) => Cell::Absent(absent),
+        Ok(value) => cell(value),
+        Err(absent) => Cell::Absent(absent),
     }
 }

@@ -1,5 +1,6 @@
 //! Lifetimes as a picture.
 
+use osier::SeenExt as _;
 use std::fmt::Write as _;
 
 use osier::format::iso8601;

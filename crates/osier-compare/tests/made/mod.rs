@@ -1,9 +1,9 @@
 //! Views made by hand: what a snapshot would say of a guest with these processes.
 
 use osier::osier_memory::{Cause, Fault, PhysAddr, VirtAddr};
-use osier::osier_osi::{
-    FoundBy, LinuxProcess, Mapping, MappingKind, Module, Process, ProcessExtra, Seen, TaskState,
-    Thread, WalkEnd, WalkEnds,
+use osier::{
+    Absent, FoundBy, LinuxProcess, Mapping, MappingKind, Module, Process, ProcessExtra, Seen,
+    TaskState, Thread, WalkEnd, WalkEnds,
 };
 use osier_compare::{Answer, Belongings, Boot, Event, View, diff};
 
@@ -20,7 +20,7 @@ pub(crate) fn view(processes: Vec<(Process, Belongings)>) -> View {
             build_id: None,
             slide: Some(0),
         },
-        clock: Seen::Is(0),
+        clock: Ok(0),
         pointer_bytes: 8,
         processes: answer(rows),
         belongings,
@@ -46,28 +46,30 @@ pub(crate) fn broken() -> WalkEnds {
 }
 
 pub(crate) fn lost<T>() -> Seen<T> {
-    Seen::unreadable(Fault::new(Cause::NotCaptured).with_va(VirtAddr(0x50)))
+    Err(Absent::unreadable(
+        Fault::new(Cause::NotCaptured).with_va(VirtAddr(0x50)),
+    ))
 }
 
 pub(crate) fn process(pid: u32) -> Process {
     Process {
         taskd: VirtAddr(u64::from(pid) << 12),
-        pid: Seen::Is(pid),
-        ppid: Seen::Is(1),
-        name: Seen::Is(b"sh".to_vec()),
-        asid: Seen::Is(PhysAddr(u64::from(pid) << 16)),
-        pgd: Seen::Is(VirtAddr(u64::from(pid) << 20)),
-        create_time: Seen::Is(u64::from(pid)),
-        start: Seen::Is(i64::from(pid)),
+        pid: Ok(pid),
+        ppid: Ok(1),
+        name: Ok(b"sh".to_vec()),
+        asid: Ok(PhysAddr(u64::from(pid) << 16)),
+        pgd: Ok(VirtAddr(u64::from(pid) << 20)),
+        create_time: Ok(u64::from(pid)),
+        start: Ok(i64::from(pid)),
         found_by: FoundBy::Both,
         extra: ProcessExtra::Linux(LinuxProcess {
-            uid: Seen::Is(0),
-            gid: Seen::Is(0),
-            state: Seen::Is(TaskState('S')),
-            threads: Seen::Is(1),
-            exe: Seen::Is(b"/bin/sh".to_vec()),
-            cmdline: Seen::Is(b"sh\0".to_vec()),
-            kernel_thread: Seen::Is(false),
+            uid: Ok(0),
+            gid: Ok(0),
+            state: Ok(TaskState('S')),
+            threads: Ok(1),
+            exe: Ok(b"/bin/sh".to_vec()),
+            cmdline: Ok(b"sh\0".to_vec()),
+            kernel_thread: Ok(false),
         }),
     }
 }
@@ -95,20 +97,20 @@ pub(crate) fn alone(processes: Vec<Process>) -> View {
 
 pub(crate) fn thread(pid: u32, tid: u32) -> Thread {
     Thread {
-        pid: Seen::Is(pid),
-        tid: Seen::Is(tid),
-        name: Seen::Is(b"sh".to_vec()),
+        pid: Ok(pid),
+        tid: Ok(tid),
+        name: Ok(b"sh".to_vec()),
         task: VirtAddr(u64::from(tid) << 12),
-        state: Seen::Is(TaskState('S')),
+        state: Ok(TaskState('S')),
     }
 }
 
 pub(crate) fn module(name: &str, at: u64) -> Module {
     Module {
-        name: Seen::Is(name.as_bytes().to_vec()),
-        base: Seen::Is(VirtAddr(at)),
-        size: Seen::Is(0x4000),
-        file: Seen::not_in_this_kernel(),
+        name: Ok(name.as_bytes().to_vec()),
+        base: Ok(VirtAddr(at)),
+        size: Ok(0x4000),
+        file: Err(Absent::not_in_this_kernel()),
         modd: VirtAddr(at | 0x40),
     }
 }
@@ -116,19 +118,19 @@ pub(crate) fn module(name: &str, at: u64) -> Module {
 /// Anonymous memory.
 pub(crate) fn anonymous(base: u64, end: u64, flags: u64) -> Mapping {
     Mapping {
-        pid: Seen::Is(1),
-        base: Seen::Is(VirtAddr(base)),
-        size: Seen::Is(end - base),
-        name: Seen::not_applicable("anonymous memory without a name"),
-        file: Seen::not_applicable("no file"),
-        offset: Seen::not_applicable("no file"),
-        flags: Seen::Is(flags),
-        perms: Seen::Is(if flags & WRITE == 0 {
+        pid: Ok(1),
+        base: Ok(VirtAddr(base)),
+        size: Ok(end - base),
+        name: Err(Absent::not_applicable("anonymous memory without a name")),
+        file: Err(Absent::not_applicable("no file")),
+        offset: Err(Absent::not_applicable("no file")),
+        flags: Ok(flags),
+        perms: Ok(if flags & WRITE == 0 {
             *b"r--p"
         } else {
             *b"rw-p"
         }),
-        kind: Seen::Is(MappingKind::Unknown),
+        kind: Ok(MappingKind::Unknown),
         modd: VirtAddr(base | 1 << 40),
     }
 }
@@ -136,10 +138,10 @@ pub(crate) fn anonymous(base: u64, end: u64, flags: u64) -> Mapping {
 /// A mapping of a file from its first byte on.
 pub(crate) fn file(name: &str, base: u64, end: u64) -> Mapping {
     Mapping {
-        name: Seen::Is(name.as_bytes().to_vec()),
-        file: Seen::Is(name.as_bytes().to_vec()),
-        offset: Seen::Is(0),
-        kind: Seen::Is(MappingKind::File),
+        name: Ok(name.as_bytes().to_vec()),
+        file: Ok(name.as_bytes().to_vec()),
+        offset: Ok(0),
+        kind: Ok(MappingKind::File),
         ..anonymous(base, end, READ)
     }
 }

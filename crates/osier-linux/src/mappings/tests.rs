@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use osier_memory::{PhysAddr, VirtAddr};
-use osier_osi::{Mapping, MappingKind, Seen, WalkEnd, WalkEnds};
+use osier_osi::{Mapping, MappingKind, SeenExt as _, WalkEnd, WalkEnds};
 use osier_testkit::Knockout;
 
 use super::{Maps, Mm, Reader, walk};
@@ -114,7 +114,7 @@ impl Listed {
             maps: &maps,
         };
         let mut rows = Vec::new();
-        let ends = walk(&reader, Seen::Is(7), self.mm, &mut |row| {
+        let ends = walk(&reader, Ok(7), self.mm, &mut |row| {
             rows.push(row);
             ControlFlow::Continue(())
         });
@@ -123,8 +123,8 @@ impl Listed {
 
     fn names(&self) -> Vec<String> {
         let name = |row: Mapping| match row.name {
-            Seen::Is(name) => String::from_utf8(name).unwrap(),
-            Seen::Not(_) => String::new(),
+            Ok(name) => String::from_utf8(name).unwrap(),
+            Err(_) => String::new(),
         };
         self.rows().0.into_iter().map(name).collect()
     }
@@ -141,11 +141,11 @@ fn a_list_is_shown_in_order_and_closes() {
     assert_eq!(modds(&rows), listed.vmas);
     assert_eq!(ends, WalkEnds::one("mappings", WalkEnd::Closed));
     let row = &rows[1];
-    assert_eq!(row.pid, Seen::Is(7));
-    assert_eq!(row.base, Seen::Is(VirtAddr(0x3000)));
-    assert_eq!(row.size, Seen::Is(0x1000));
-    assert_eq!(row.flags, Seen::Is(0x10_0073));
-    assert_eq!(row.kind, Seen::Is(MappingKind::Unknown));
+    assert_eq!(row.pid, Ok(7));
+    assert_eq!(row.base, Ok(VirtAddr(0x3000)));
+    assert_eq!(row.size, Ok(0x1000));
+    assert_eq!(row.flags, Ok(0x10_0073));
+    assert_eq!(row.kind, Ok(MappingKind::Unknown));
     assert!(!row.name.absence().unwrap().is_loss());
     assert!(!row.offset.absence().unwrap().is_loss());
 }
@@ -307,7 +307,7 @@ fn a_caller_can_stop() {
         maps: &maps,
     };
     let mut seen = 0;
-    let ends = walk(&reader, Seen::Is(7), listed.mm, &mut |_| {
+    let ends = walk(&reader, Ok(7), listed.mm, &mut |_| {
         seen += 1;
         ControlFlow::Break(())
     });

@@ -1,5 +1,6 @@
 //! What the kernel says of a process's mappings besides their list or tree.
 
+use osier_osi::SeenExt as _;
 use std::ops::Range;
 
 use osier_memory::{Fault, PAGE_BYTES, VirtAddr};

@@ -1,7 +1,7 @@
 //! Where the memory of a module lies, and whether it can lie there.
 
 use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
-use osier_osi::Seen;
+use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
 use crate::Linux;
@@ -140,9 +140,19 @@ impl Extent {
         let outcome = match self.shape {
             Shape::Parts { .. } => self.parts(linux, modd),
             Shape::Core { .. } => self.core(linux, modd),
-            Shape::Unknown => return (Seen::not_in_this_kernel(), Seen::not_in_this_kernel()),
+            Shape::Unknown => {
+                return (
+                    Err(Absent::not_in_this_kernel()),
+                    Err(Absent::not_in_this_kernel()),
+                );
+            }
         };
-        outcome.unwrap_or_else(|fault| (Seen::unreadable(fault), Seen::unreadable(fault)))
+        outcome.unwrap_or_else(|fault| {
+            (
+                Err(Absent::unreadable(fault)),
+                Err(Absent::unreadable(fault)),
+            )
+        })
     }
 
     fn core(&self, linux: &Linux, modd: VirtAddr) -> Result<(Seen<VirtAddr>, Seen<u64>), Fault> {
@@ -154,7 +164,10 @@ impl Extent {
             init_size,
         } = self.shape
         else {
-            return Ok((Seen::not_in_this_kernel(), Seen::not_in_this_kernel()));
+            return Ok((
+                Err(Absent::not_in_this_kernel()),
+                Err(Absent::not_in_this_kernel()),
+            ));
         };
         let core = Range {
             base: base_field.read(space, modd)?,
@@ -164,17 +177,17 @@ impl Extent {
         let base_at = Some(base_field.place(modd));
         let size_at = Some(size_field.place(modd));
         if let Some(rule) = wrong_start(linux, core.base, true) {
-            let base = Seen::implausible(core.base.0, rule, base_at);
-            return Ok((base, Seen::Is(core.size.saturating_add(init))));
+            let base = Err(Absent::implausible(core.base.0, rule, base_at));
+            return Ok((base, Ok(core.size.saturating_add(init))));
         }
-        let base = Seen::Is(core.base);
+        let base = Ok(core.base);
         let rule = if core.holds(modd) {
             wrong_end(linux, core, true)
         } else {
             Some("a module's memory holds its struct module")
         };
         if let Some(rule) = rule {
-            return Ok((base, Seen::implausible(core.size, rule, size_at)));
+            return Ok((base, Err(Absent::implausible(core.size, rule, size_at))));
         }
         let init_base = match init_base {
             Some(field) => Some(field.read(space, modd)?),
@@ -183,9 +196,9 @@ impl Extent {
         let size = match init_base {
             Some(base) if base.is_null() != (init == 0) => {
                 let rule = "memory for initialisation has both a place and a size, or neither";
-                Seen::implausible(init, rule, Some(init_size.place(modd)))
+                Err(Absent::implausible(init, rule, Some(init_size.place(modd))))
             }
-            _ => Seen::Is(core.size.saturating_add(init)),
+            _ => Ok(core.size.saturating_add(init)),
         };
         Ok((base, size))
     }
@@ -201,7 +214,10 @@ impl Extent {
             size,
         } = self.shape
         else {
-            return Ok((Seen::not_in_this_kernel(), Seen::not_in_this_kernel()));
+            return Ok((
+                Err(Absent::not_in_this_kernel()),
+                Err(Absent::not_in_this_kernel()),
+            ));
         };
         // All kernels from v6.15 on may carve parts out of one; the symbol is theirs.
         let later = linux.guest.profile.symbol("const_current_task").is_some();
@@ -210,7 +226,7 @@ impl Extent {
         let mut sum = 0_u64;
         let mut held = false;
         let mut wrong = None;
-        let mut code = Seen::not_in_this_kernel();
+        let mut code = Err(Absent::not_in_this_kernel());
         for index in 0..count {
             let at = at(index);
             let range = Range {
@@ -232,8 +248,12 @@ impl Extent {
                     start
                 };
                 code = match rule {
-                    Some(rule) => Seen::implausible(range.base.0, rule, Some(base.place(at))),
-                    None => Seen::Is(range.base),
+                    Some(rule) => Err(Absent::implausible(
+                        range.base.0,
+                        rule,
+                        Some(base.place(at)),
+                    )),
+                    None => Ok(range.base),
                 };
             }
             let rule = match start {
@@ -243,14 +263,14 @@ impl Extent {
             };
             if let Some(rule) = rule {
                 let place = Some(size.place(at));
-                wrong.get_or_insert_with(|| Seen::implausible(range.size, rule, place));
+                wrong.get_or_insert_with(|| Err(Absent::implausible(range.size, rule, place)));
             }
         }
         if !held {
             let rule = "a module's memory holds its struct module";
-            wrong.get_or_insert_with(|| Seen::implausible(sum, rule, Some(modd)));
+            wrong.get_or_insert_with(|| Err(Absent::implausible(sum, rule, Some(modd))));
         }
-        Ok((code, wrong.unwrap_or(Seen::Is(sum))))
+        Ok((code, wrong.unwrap_or(Ok(sum))))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Names of files: the `d_name` of a `dentry`.
 
+use osier_osi::Seen;
 use std::cell::Cell;
 
 use osier_memory::{Fault, VirtAddr};
-use osier_osi::Seen;
+use osier_osi::Absent;
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::guest::Guest;
@@ -43,6 +44,7 @@ layout! {
 }
 
 /// How to read names.
+#[derive(Clone)]
 pub(super) struct Names {
     name: Field<Ptr<()>>,
     len: Field<UInt>,
@@ -86,10 +88,10 @@ impl Names {
         let outcome: Result<_, Fault> = read();
         let (len, name) = match outcome {
             Ok(read) => read,
-            Err(fault) => return Seen::unreadable(fault),
+            Err(fault) => return Err(Absent::unreadable(fault)),
         };
         let implausible =
-            |raw: u64, rule| Seen::implausible(raw, rule, Some(self.len.place(dentry)));
+            |raw: u64, rule| Err(Absent::implausible(raw, rule, Some(self.len.place(dentry))));
         let is_root = parent == dentry;
         if len > NAME_LIMIT || (len == 0 && !is_root) {
             return implausible(len, "a name has 1 to 4096 bytes");
@@ -99,7 +101,7 @@ impl Names {
         }
         let mut text = vec![0; len as usize];
         if let Err(fault) = space.read(name, &mut text) {
-            return Seen::unreadable(fault);
+            return Err(Absent::unreadable(fault));
         }
         let slash = !is_root && text.contains(&b'/');
         if slash
@@ -114,7 +116,7 @@ impl Names {
                 "a name has the hash of its bytes and its parent (d_name.hash)",
             );
         }
-        Seen::Is(text)
+        Ok(text)
     }
 
     /// Whether the name is elsewhere although the room in the `dentry` is enough, or the other way

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use osier_memory::{PhysAddr, VirtAddr};
-use osier_osi::{Seen, Why};
+use osier_osi::{Seen, SeenExt as _, Why};
 use osier_testkit::Knockout;
 
 use super::Paths;
@@ -153,8 +153,8 @@ impl Files {
 
     fn text(&self, file: VirtAddr) -> String {
         match self.path(file) {
-            Seen::Is(path) => String::from_utf8(path).unwrap(),
-            Seen::Not(absent) => format!("{absent:?}"),
+            Ok(path) => String::from_utf8(path).unwrap(),
+            Err(absent) => format!("{absent:?}"),
         }
     }
 
@@ -184,7 +184,7 @@ fn a_path_goes_through_its_mounts() {
     assert_eq!(paths.of_file(&guest, file).get().unwrap().name, b"fi\nle");
     assert_eq!(
         paths.inside_file_system(&guest, file),
-        Seen::Is(b"/dir/fi\nle".to_vec())
+        Ok(b"/dir/fi\nle".to_vec())
     );
 }
 

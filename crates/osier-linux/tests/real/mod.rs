@@ -1,6 +1,7 @@
 //! A provider over a real snapshot: opened, located, its profile out of its own memory or, for a
 //! kernel without type information, out of the folder `symbols/`.
 
+use osier_osi::SeenExt as _;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;

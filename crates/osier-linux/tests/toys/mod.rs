@@ -55,8 +55,8 @@ pub(crate) fn attach(
 
 fn value<T: std::fmt::Debug>(seen: &Seen<T>) -> Value {
     match seen {
-        Seen::Is(value) => Ok(format!("{value:x?}")),
-        Seen::Not(absent) => Err(absent.why),
+        Ok(value) => Ok(format!("{value:x?}")),
+        Err(absent) => Err(absent.why),
     }
 }
 
@@ -115,16 +115,16 @@ impl Answers {
             let mut fields = Fields::from([(
                 "process",
                 match &row.process {
-                    Seen::Is(process) => Ok(format!("{}", process.taskd)),
-                    Seen::Not(absent) => Err(absent.why),
+                    Ok(process) => Ok(format!("{}", process.taskd)),
+                    Err(absent) => Err(absent.why),
                 },
             )]);
             match &row.thread {
-                Seen::Is(row) => {
+                Ok(row) => {
                     fields.extend(thread(row));
                     fields.insert("task", Ok(row.task.to_string()));
                 }
-                Seen::Not(absent) => {
+                Err(absent) => {
                     for name in ["task", "pid", "tid", "name", "state"] {
                         fields.insert(name, Err(absent.why));
                     }

@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use osier_memory::{Machine, PhysicalMemory, VirtAddr};
+use osier_osi::Panda as _;
 use osier_osi::{
-    Current, Handle, Mapping, Module, Osi, PageRange, Process, ProcessExtra, Seen, Thread,
-    WalkEnds, Why,
+    Current, Handle, Mapping, Module, Osi, PageRange, Process, ProcessExtra, Seen, SeenExt as _,
+    Thread, WalkEnds, Why,
 };
 use osier_profile::Profile;
 use osier_testkit::windows::{
@@ -109,8 +110,8 @@ pub(crate) fn attach(
 
 fn value<T: std::fmt::Debug>(seen: &Seen<T>) -> Value {
     match seen {
-        Seen::Is(value) => Ok(format!("{value:x?}")),
-        Seen::Not(absent) => Err(absent.why),
+        Ok(value) => Ok(format!("{value:x?}")),
+        Err(absent) => Err(absent.why),
     }
 }
 
@@ -173,11 +174,11 @@ impl Answers {
             let process = row.process.clone().map(|process| process.taskd);
             let mut fields = Fields::from([("process", value(&process))]);
             match &row.thread {
-                Seen::Is(row) => {
+                Ok(row) => {
                     fields.extend(thread(row));
                     fields.insert("task", Ok(row.task.to_string()));
                 }
-                Seen::Not(absent) => {
+                Err(absent) => {
                     for name in ["task", "pid", "tid", "name", "state"] {
                         fields.insert(name, Err(absent.why));
                     }

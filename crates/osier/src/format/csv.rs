@@ -117,7 +117,7 @@ fn csv_text(text: &str, into: &mut String) {
 #[cfg(test)]
 mod tests {
     use osier_memory::VirtAddr;
-    use osier_osi::{Seen, Thread};
+    use osier_osi::{Absent, Thread};
 
     use super::*;
 
@@ -144,11 +144,11 @@ mod tests {
     #[test]
     fn a_record_has_all_columns() {
         let row = Thread {
-            pid: Seen::Is(1),
-            tid: Seen::not_in_this_kernel(),
-            name: Seen::Is(b"a,b\xff".to_vec()),
+            pid: Ok(1),
+            tid: Err(Absent::not_in_this_kernel()),
+            name: Ok(b"a,b\xff".to_vec()),
             task: VirtAddr(16),
-            state: Seen::not_in_this_kernel(),
+            state: Err(Absent::not_in_this_kernel()),
         };
         let mut header = String::new();
         csv_header(row.table(), &mut header);

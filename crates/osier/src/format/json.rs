@@ -253,7 +253,7 @@ pub fn json_ending(walk: &str, end: &WalkEnd, into: &mut String) {
 #[cfg(test)]
 mod tests {
     use osier_memory::{PhysAddr, VirtAddr};
-    use osier_osi::{Handle, Seen, Thread};
+    use osier_osi::{Handle, Thread};
 
     use super::*;
 
@@ -268,7 +268,7 @@ mod tests {
         let fault = Fault::at_phys(Cause::NotCaptured, PhysAddr(0x2000)).with_va(VirtAddr(0x10));
         let row = Handle {
             taskd: VirtAddr(0xffff_8880_0000_0000),
-            asid: Seen::unreadable(fault),
+            asid: Err(Absent::unreadable(fault)),
         };
         assert_eq!(
             json(&row),
@@ -279,11 +279,15 @@ mod tests {
     #[test]
     fn names_are_bytes() {
         let row = Thread {
-            pid: Seen::Is(1),
-            tid: Seen::implausible(70_000_000, "a pid is below 4194304", Some(VirtAddr(8))),
-            name: Seen::Is(b"a\"\xff\n".to_vec()),
+            pid: Ok(1),
+            tid: Err(Absent::implausible(
+                70_000_000,
+                "a pid is below 4194304",
+                Some(VirtAddr(8)),
+            )),
+            name: Ok(b"a\"\xff\n".to_vec()),
             task: VirtAddr(0x1000),
-            state: Seen::not_in_this_kernel(),
+            state: Err(Absent::not_in_this_kernel()),
         };
         assert_eq!(
             json(&row),

@@ -282,7 +282,7 @@ pub fn cell_text(cell: &Cell<'_>, pointer_bytes: u8, wide: bool) -> String {
 #[cfg(test)]
 mod tests {
     use osier_memory::{Cause, Fault, VirtAddr};
-    use osier_osi::{Seen, Thread};
+    use osier_osi::{Absent, Thread};
 
     use super::*;
 
@@ -296,11 +296,11 @@ mod tests {
 
     fn thread(name: &[u8]) -> Thread {
         Thread {
-            pid: Seen::Is(1),
-            tid: Seen::unreadable(Fault::new(Cause::NotCaptured)),
-            name: Seen::Is(name.to_vec()),
+            pid: Ok(1),
+            tid: Err(Absent::unreadable(Fault::new(Cause::NotCaptured))),
+            name: Ok(name.to_vec()),
             task: VirtAddr(0xc100),
-            state: Seen::not_in_this_kernel(),
+            state: Err(Absent::not_in_this_kernel()),
         }
     }
 

@@ -157,8 +157,8 @@ fn of<'a, P, T: 'a>(
     cell: impl FnOnce(&'a Seen<T>) -> Cell<'a>,
 ) -> Cell<'a> {
     match part {
-        Seen::Is(part) => cell(field(part)),
-        Seen::Not(absent) => Cell::Absent(absent),
+        Ok(part) => cell(field(part)),
+        Err(absent) => Cell::Absent(absent),
     }
 }
 
@@ -204,9 +204,7 @@ impl Row for Current {
 /// is on Windows.
 fn running_name(current: &Current) -> Cell<'_> {
     match &current.process {
-        Seen::Is(process) if matches!(process.extra, ProcessExtra::Windows(_)) => {
-            bytes(&process.name)
-        }
+        Ok(process) if matches!(process.extra, ProcessExtra::Windows(_)) => bytes(&process.name),
         _ => of(&current.thread, |thread| &thread.name, bytes),
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use osier::ask::{Question, transcript};
 use osier::osier_memory::{PAGE_BYTES, PhysicalMemory};
 use osier::osier_snapshot::Effect;
-use osier::{Options, Session};
+use osier::{Guest, Options};
 use osier_testkit::Random;
 use osier_testkit::containers::kdump::{self, Kdump};
 use osier_testkit::containers::packing;
@@ -178,9 +178,9 @@ struct Said {
 }
 
 fn said(file: &Path) -> Option<Said> {
-    let session = Session::open(file, &Options::default()).ok()?;
+    let guest = Guest::open(file, &Options::default()).ok()?;
     let answer = |question: Question| {
-        let written = transcript(&*session.osi, question);
+        let written = transcript(&*guest.provider(), question);
         let complete = written.is_complete();
         let mut rows = written.lines;
         rows.sort();
@@ -188,12 +188,12 @@ fn said(file: &Path) -> Option<Said> {
     };
     Some(Said {
         answers: Question::USUAL.into_iter().map(answer).collect(),
-        anomalies: session
-            .info
+        anomalies: guest
+            .info()
             .anomalies
-            .into_iter()
+            .iter()
             .filter(|anomaly| anomaly.effect != Effect::Harmless)
-            .map(|anomaly| anomaly.text)
+            .map(|anomaly| anomaly.text.clone())
             .collect(),
     })
 }

@@ -111,7 +111,7 @@ pub(crate) fn damage(place: &str, how: &str, writes: Writes) -> Damage {
 pub(crate) fn damages(subject: &Subject, names: &Names) -> Vec<Damage> {
     let editor = Editor::of(subject);
     let objects = |ty: &str| names.objects.get(ty).into_iter().flatten().copied();
-    let mut all = windows::links(&editor, &*subject.open().osi);
+    let mut all = windows::links(&editor, &*subject.open().provider());
     let init = editor.symbol("init_task").unwrap_or_default();
     if let Some(head) = editor.place("task_struct", init, "tasks") {
         all.extend(editor.list("task list", head, 80));

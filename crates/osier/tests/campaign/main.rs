@@ -246,7 +246,7 @@ fn campaign(title: &str, damages: impl Fn(&Subject, &Names) -> Vec<Damage>) {
     for (name, file, options) in golden.chain(windows::snapshots(&folder)) {
         let began = Instant::now();
         let subject = Subject::of(&file, &options);
-        let names = Names::of(&subject, &*subject.open().osi);
+        let names = Names::of(&subject, &*subject.open().provider());
         let mut outcome = run(&subject, damages(&subject, &names));
         outcome.wrong.extend(subject.lossy);
         eprintln!(

@@ -1,11 +1,12 @@
 //! What stands at a word of memory: the structure and the member, told by the profile. Objects are
 //! found from the rows along the pointers that the answers read.
 
+use osier::SeenExt as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use osier::Osi;
 use osier::osier_memory::{AddressSpace, PAGE_BYTES, PhysAddr, VirtAddr};
-use osier::osier_osi::Osi;
 use osier::osier_profile::{Kind, OsKind, Profile};
 
 use crate::editor::Editor;

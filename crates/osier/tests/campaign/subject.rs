@@ -5,16 +5,16 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use osier::WalkEnds;
 use osier::ask::{Question, ask, ask_process};
 use osier::format::json_row;
 use osier::osier_memory::{
     AddressSpace, Chunk, Fault, Machine, PhysAddr, PhysRun, PhysicalMemory, VirtAddr,
 };
-use osier::osier_osi::WalkEnds;
 use osier::osier_profile::Profile;
 use osier::osier_snapshot::{Snapshot, SnapshotInfo};
 use osier::tables::Row;
-use osier::{Located, Options, ProfileSource, Session, Shared, open_snapshot};
+use osier::{Guest, Located, Options, ProfileSource, Shared, open_snapshot};
 
 /// Bytes of the words that reads are recorded by.
 pub(crate) const WORD: u64 = 4;
@@ -135,11 +135,11 @@ impl Subject {
         subject
     }
 
-    /// Asks each part of each answer of a session of its own.
+    /// Asks each part of each answer of a guest of its own.
     fn record(&mut self) {
-        let session = self.attach(self.memory.clone(), &self.located).unwrap();
+        let guest = self.attach(self.memory.clone(), &self.located).unwrap();
         let mut taskds = Vec::new();
-        let ends = session.osi.process_handles(&mut |handle| {
+        let ends = guest.provider().process_handles(&mut |handle| {
             taskds.push(handle.taskd);
             ControlFlow::Continue(())
         });
@@ -158,8 +158,8 @@ impl Subject {
             });
         for part in parts {
             let recorder = WordRecorder::new(&self.memory);
-            let session = self.attach(recorder.clone(), &self.located).unwrap();
-            let answer = answer(&session, part);
+            let guest = self.attach(recorder.clone(), &self.located).unwrap();
+            let answer = answer(&guest, part);
             if !answer.complete {
                 // A distilled snapshot does not hold the tables of processes.
                 if part.question() != Question::Pages {
@@ -191,8 +191,8 @@ impl Subject {
         &self,
         memory: Arc<dyn PhysicalMemory>,
         located: &Located,
-    ) -> Result<Session, osier::Error> {
-        Session::with(
+    ) -> Result<Guest, osier::Error> {
+        Guest::with(
             self.snapshot(memory),
             located.clone(),
             self.profile.clone(),
@@ -200,14 +200,14 @@ impl Subject {
         )
     }
 
-    /// A session of the whole snapshot.
-    pub(crate) fn open(&self) -> Session {
+    /// A guest of the whole snapshot.
+    pub(crate) fn open(&self) -> Guest {
         self.attach(self.memory.clone(), &self.located).unwrap()
     }
 
     /// The kernel's address space, whole.
     pub(crate) fn space(&self) -> AddressSpace {
-        self.open().osi.kernel_space().clone()
+        self.open().provider().kernel_space().clone()
     }
 
     /// The parts of answers that rest on any of `words`.
@@ -245,11 +245,11 @@ impl Subject {
             }
         }
         let parts = all.as_ref().unwrap_or(parts);
-        let session = self.attach(memory.clone(), &located).ok()?;
+        let guest = self.attach(memory.clone(), &located).ok()?;
         Some(
             parts
                 .iter()
-                .map(|part| (*part, answer(&session, *part)))
+                .map(|part| (*part, answer(&guest, *part)))
                 .collect(),
         )
     }
@@ -258,7 +258,7 @@ impl Subject {
 /// Rows that one part may have before it counts as endless.
 const ROW_LIMIT: usize = 1 << 20;
 
-fn answer(session: &Session, part: Part) -> Answer {
+fn answer(guest: &Guest, part: Part) -> Answer {
     let mut rows = Vec::new();
     let mut lost = 0;
     let mut row = |row: &dyn Row| {
@@ -270,7 +270,7 @@ fn answer(session: &Session, part: Part) -> Answer {
         assert!(rows.len() < ROW_LIMIT, "{part:?} does not end");
         ControlFlow::Continue(())
     };
-    let osi = &*session.osi;
+    let osi = &*guest.provider();
     let ends: WalkEnds = match part {
         Part::Whole(_) => ask(osi, part.question(), &mut row),
         Part::Of(_, taskd) => ask_process(osi, part.question(), taskd, &mut row),

@@ -1,11 +1,12 @@
 //! Windows machines to damage: written by the testkit, for no dump of Windows may be given away.
 
+use osier::SeenExt as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use osier::Options;
+use osier::Osi;
 use osier::osier_memory::{PAGE_BYTES, VirtAddr};
-use osier::osier_osi::Osi;
 use osier_testkit::windows::crowd;
 
 use crate::editor::Editor;

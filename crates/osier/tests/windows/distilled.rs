@@ -1,7 +1,7 @@
 //! Distilled Windows machines: the few pages that the questions need answer them alike, and the
 //! kernel is found in them without a hint.
 
-use osier::Session;
+use osier::Guest;
 use osier::ask::Question;
 use osier::distill::distill;
 
@@ -29,9 +29,9 @@ fn a_distilled_machine_answers_alike() {
             .unwrap_or_else(|error| panic!("{}: {error}", layout.name));
         assert!(made.rows > 20, "{made:?}");
         assert!(made.bytes < 4 << 20, "{made:?}");
-        let session = Session::open(&core, &options).unwrap();
+        let guest = Guest::open(&core, &options).unwrap();
         assert_eq!(
-            session.located.build_id(),
+            guest.located().build_id(),
             layout.profile.identity().build_id.as_ref()
         );
     }

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use osier::osier_memory::{Cause, Store};
-use osier::osier_osi::{FoundBy, Osi, ProcessExtra, Seen, WalkEnd, Why};
+use osier::{FoundBy, Osi, ProcessExtra, SeenExt as _, WalkEnd, Why};
 use osier_testkit::windows::{Paged, Part, Plan, Process, Told, WindowsMachine};
 
 use super::layouts::{self, Layout};
@@ -135,7 +135,7 @@ fn a_compressed_page_is_called_so() {
             let ProcessExtra::Windows(more) = &row.extra else {
                 panic!("{row:?}");
             };
-            let Seen::Not(absent) = &more.cmdline else {
+            let Err(absent) = &more.cmdline else {
                 panic!("{row:?}");
             };
             let Why::Unreadable(fault) = absent.why else {

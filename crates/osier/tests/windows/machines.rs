@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use osier::Options;
+use osier::Osi;
 use osier::osier_memory::{Machine, Paging};
-use osier::osier_osi::Osi;
 use osier::osier_windows::{self, Windows};
 use osier_testkit::windows::{self, Plan, WindowsMachine};
 

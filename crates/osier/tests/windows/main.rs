@@ -27,9 +27,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use machines::{Folder, attach, compare, compare_rows, crowd, modes, store};
-use osier::Session;
+use osier::Guest;
+use osier::Osi;
 use osier::osier_memory::Paging;
-use osier::osier_osi::Osi;
 use osier::osier_profile::Kind;
 use osier_testkit::Patched;
 use osier_testkit::containers::hiber::HiberForm;
@@ -147,10 +147,10 @@ fn from_files_with_nothing_but_a_profile_in_the_store() {
             files.extend(hibernated(&machine, mode, &folder.0));
             for file in files {
                 let what = format!("{} {mode:?} {}", layout.name, file.display());
-                let session = Session::open(&file, &options)
-                    .unwrap_or_else(|error| panic!("{what}: {error}"));
-                assert_eq!(session.located.mode(), written_as(mode), "{what}");
-                compare(session.osi.as_ref(), &machine, &what);
+                let guest =
+                    Guest::open(&file, &options).unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!(guest.located().mode(), written_as(mode), "{what}");
+                compare(guest.provider().as_ref(), &machine, &what);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use osier::osi_test::{Sentinel, osi_test};
+use osier::panda::{Sentinel, osi_test};
 use osier_testkit::windows::{Libosi, Module, Plan, Process, ProcessKind, Told};
 
 use crate::layouts::{self, Layout};

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use osier::osier_memory::VirtAddr;
-use osier::osier_osi::{MappingKind, Osi, ProcessExtra, Seen, WalkEnds};
+use osier::{MappingKind, Osi, ProcessExtra, Seen, SeenExt as _, WalkEnds};
 use osier_testkit::windows::{Paged, Part, Plan, Process, Proto, Thread, Vad, VadKind};
 
 /// Everything that the questions give. A field that is absent is `None`.
@@ -51,7 +51,7 @@ fn text(seen: &Seen<Vec<u8>>) -> Option<String> {
     Some(String::from_utf8(bytes).expect("UTF-8"))
 }
 
-fn found_process(row: &osier::osier_osi::Process) -> ProcessRow {
+fn found_process(row: &osier::Process) -> ProcessRow {
     let ProcessExtra::Windows(more) = &row.extra else {
         panic!("not of Windows: {row:?}");
     };
@@ -80,7 +80,7 @@ pub(crate) fn found(osi: &dyn Osi) -> (Rows, Vec<String>) {
     let go = ControlFlow::<()>::Continue(());
     ends.join(osi.processes(&mut |row| {
         if let ProcessExtra::Windows(more) = &row.extra
-            && let Seen::Not(absent) = &more.exit_time
+            && let Err(absent) = &more.exit_time
             && absent.is_loss()
         {
             unread.push(format!("the exit of {}: {absent:?}", row.taskd));

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use osier::MappingKind;
 use osier::osier_memory::Paging;
-use osier::osier_osi::MappingKind;
 use osier::osier_profile::BuildId;
 use osier::symbol_path::PdbFile;
-use osier::{Error, Located, Options, Session, profile_of_pdb};
+use osier::{Error, Guest, Located, Options, profile_of_pdb};
 use osier_testkit::windows::{Plan, Process, WindowsMachine, win2000_sp4_x86};
 
 use super::layouts::Layout;
@@ -90,17 +90,17 @@ fn its_kernel_is_known_by_the_signature_of_its_pdb() {
     machine.write_raw(&raw).unwrap();
     machine.write_crash_dump(&dump).unwrap();
     for file in [raw, dump] {
-        let session = Session::open(&file, &options).unwrap();
-        let Located::Windows(located) = &session.located else {
+        let guest = Guest::open(&file, &options).unwrap();
+        let Located::Windows(located) = guest.located() else {
             panic!("Windows");
         };
         assert_eq!(located.pdb.as_deref(), Some(PDB));
         let id = located.build_id.as_ref().unwrap();
         assert_eq!(*id, BuildId::of_nb10(0x3ee6_50b3, 1));
         assert_eq!(id.symbol_server_key().as_deref(), Some(KEY));
-        assert_eq!(found(session.osi.as_ref()).0.processes.len(), 3);
+        assert_eq!(found(guest.provider().as_ref()).0.processes.len(), 3);
         // Without the profile, the error names the file and the command that fetches it.
-        let error = Session::open(&file, &Options::default()).err().unwrap();
+        let error = Guest::open(&file, &Options::default()).err().unwrap();
         let text = error.to_string();
         assert!(matches!(error, Error::Missing(_)), "{text}");
         let command = format!("osier profile fetch {PDB} {KEY}");

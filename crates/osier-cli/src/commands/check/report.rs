@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use osier::osier_osi::WalkEnds;
+use osier::WalkEnds;
 use osier_compare::golden::{Case, Finding, NO_FILE, Verdict, What, annotation};
 
 use crate::args::OutputArgs;

@@ -8,7 +8,10 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Absent, Current, Mapping, Module, Osi, Process, ProcessExtra, Seen, WalkEnds};
+use osier_osi::{
+    Absent, Current, Mapping, Module, Osi, Panda, Process, ProcessExtra, Seen, SeenExt as _,
+    WalkEnds,
+};
 use osier_profile::OsKind;
 
 use crate::ask::Listed;
@@ -49,13 +52,17 @@ impl Printed {
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// Those of `out`, and an operating system that PANDA does not read.
 pub fn osi_test(
     osi: &dyn Osi,
     pointer_bytes: u8,
     sentinel: Sentinel,
     out: &mut dyn Write,
 ) -> io::Result<Printed> {
+    let Some(panda) = osi.panda() else {
+        let what = "PANDA does not read this operating system";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+    };
     let windows = osi.kernel().os == OsKind::Windows;
     let mut printed = Printed::default();
     let mut current: Option<Current> = None;
@@ -124,7 +131,7 @@ pub fn osi_test(
     if let Some(process) = process {
         printed
             .ends
-            .join(osi.panda_mappings(process.taskd, &mut |row| {
+            .join(panda.panda_mappings(process.taskd, &mut |row| {
                 libraries.push(row);
                 ControlFlow::Continue(())
             }));
@@ -152,7 +159,7 @@ pub fn osi_test(
                 let (name, file) = (or_empty(&library.name), or_empty(&library.file));
                 write_image(base, size, (&name, &file), pointer_bytes, out)?;
             } else {
-                let file = osi.panda_file(library.modd);
+                let file = panda.panda_file(library.modd);
                 printed.note(&file);
                 let names = panda_name(library, file.get().map(Vec::as_slice), heap);
                 write_image(base, size, names, pointer_bytes, out)?;
@@ -161,7 +168,7 @@ pub fn osi_test(
     }
     writeln!(out)?;
     if windows {
-        write_modules(osi, pointer_bytes, sentinel, out, &mut printed)?;
+        write_modules(osi, panda, pointer_bytes, sentinel, out, &mut printed)?;
     } else {
         // osi_linux registers no answer for modules.
         writeln!(out, "No mapped kernel modules.")?;
@@ -173,6 +180,7 @@ pub fn osi_test(
 /// The kernel modules of Windows, the head of their list as the last of them.
 fn write_modules(
     osi: &dyn Osi,
+    panda: &dyn Panda,
     pointer_bytes: u8,
     sentinel: Sentinel,
     out: &mut dyn Write,
@@ -189,12 +197,12 @@ fn write_modules(
     });
     printed.ends.join(ends);
     if sentinel == Sentinel::Shown
-        && let Seen::Is(mut last) = osi.panda_last_module()
+        && let Ok(mut last) = panda.panda_last_module()
     {
         // Memory after the head is read for strings, too; what is none is an empty one.
         for text in [&mut last.name, &mut last.file] {
             if text.get().is_none() {
-                *text = Seen::Is(Vec::new());
+                *text = Ok(Vec::new());
             }
         }
         modules.push(last);

@@ -1,0 +1,182 @@
+//! Answers: iterators of rows that know how their walks ended.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use osier_memory::VirtAddr;
+use osier_osi::{Current, Handle, Mapping, Module, Osi, PageRange, Process, Thread, WalkEnds};
+
+use crate::ask::Listed;
+use crate::guest::Guest;
+
+/// The rows of one answer, in the provider's order, and how its walks ended.
+///
+/// A walk is made when its rows are asked for: that of the processes at the first row, that of one
+/// process's threads, mappings or pages when those of the process before it are through. [`ends`] is
+/// therefore the whole truth only after the last row.
+///
+/// [`ends`]: Answer::ends
+#[must_use = "an answer reads nothing until its rows are asked for"]
+pub struct Answer<R> {
+    ready: std::vec::IntoIter<R>,
+    steps: Steps<R>,
+    ends: WalkEnds,
+    exhausted: bool,
+}
+
+/// Gives the rows and endings of the next walk; `None` when there is none.
+type Steps<R> = Box<dyn FnMut() -> Option<(Vec<R>, WalkEnds)> + Send>;
+
+impl<R> Answer<R> {
+    fn of(steps: Steps<R>) -> Self {
+        Self {
+            ready: Vec::new().into_iter(),
+            steps,
+            ends: WalkEnds::default(),
+            exhausted: false,
+        }
+    }
+
+    /// An answer of one walk.
+    fn once(walk: impl FnOnce() -> (Vec<R>, WalkEnds) + Send + 'static) -> Self {
+        let mut walk = Some(walk);
+        Self::of(Box::new(move || walk.take().map(|walk| walk())))
+    }
+
+    /// How the walks made so far ended.
+    pub fn ends(&self) -> &WalkEnds {
+        &self.ends
+    }
+
+    /// Whether every row was given and every walk closed: nothing is missing from the list. A value of
+    /// a row may be absent all the same, and says so itself.
+    pub fn is_complete(&self) -> bool {
+        self.exhausted && self.ends.all_closed()
+    }
+}
+
+impl<R> Iterator for Answer<R> {
+    type Item = R;
+
+    fn next(&mut self) -> Option<R> {
+        loop {
+            if let Some(row) = self.ready.next() {
+                return Some(row);
+            }
+            if self.exhausted {
+                return None;
+            }
+            match (self.steps)() {
+                Some((rows, ends)) => {
+                    self.ends.join(ends);
+                    self.ready = rows.into_iter();
+                }
+                None => self.exhausted = true,
+            }
+        }
+    }
+}
+
+impl<R> std::iter::FusedIterator for Answer<R> {}
+
+impl<R> fmt::Debug for Answer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("ready", &self.ready.len())
+            .field("ends", &self.ends)
+            .field("exhausted", &self.exhausted)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The rows of a walk that shows them one by one.
+fn collected<R>(
+    walk: impl FnOnce(&mut dyn FnMut(R) -> ControlFlow<()>) -> WalkEnds,
+) -> (Vec<R>, WalkEnds) {
+    let mut rows = Vec::new();
+    let ends = walk(&mut |row| {
+        rows.push(row);
+        ControlFlow::Continue(())
+    });
+    (rows, ends)
+}
+
+/// Shows the rows of one process, which its handle names.
+type OfProcess<R> = fn(&dyn Osi, VirtAddr, &mut dyn FnMut(R) -> ControlFlow<()>) -> WalkEnds;
+
+impl Guest {
+    /// Every process. Linux: thread-group leaders from `init_task` on, zombies included.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../snapshots/deb12-6.1-amd64.elf");
+    /// let guest = osier::open(file)?;
+    /// let mut list = guest.processes();
+    /// for process in list.by_ref() {
+    ///     let name = process.name?;
+    ///     println!("{:>6} {}", process.pid?, String::from_utf8_lossy(&name));
+    /// }
+    /// assert!(list.is_complete());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn processes(&self) -> Answer<Process> {
+        let osi = self.provider();
+        Answer::once(move || collected(|row| osi.processes(row)))
+    }
+
+    /// The handle of every process: what PANDA calls by that word, a process's descriptor and address
+    /// space.
+    pub fn handles(&self) -> Answer<Handle> {
+        let osi = self.provider();
+        Answer::once(move || {
+            let listed = Listed::of(&*osi, &mut |_| ControlFlow::Continue(()));
+            let ends = listed.ends();
+            (listed.into_handles(), ends)
+        })
+    }
+
+    /// The process and thread that each processor runs.
+    pub fn current(&self) -> Answer<Current> {
+        let osi = self.provider();
+        Answer::once(move || collected(|row| osi.current(row)))
+    }
+
+    /// The kernel modules: drivers, on Windows.
+    pub fn modules(&self) -> Answer<Module> {
+        let osi = self.provider();
+        Answer::once(move || collected(|row| osi.modules(row)))
+    }
+
+    /// The threads of every process, or of the process at `of` alone: the `taskd` of its row.
+    pub fn threads(&self, of: impl Into<Option<VirtAddr>>) -> Answer<Thread> {
+        self.of_processes(of.into(), |osi, taskd, row| osi.threads(taskd, row))
+    }
+
+    /// The mappings of every process, or of the process at `of` alone: the `taskd` of its row.
+    pub fn mappings(&self, of: impl Into<Option<VirtAddr>>) -> Answer<Mapping> {
+        self.of_processes(of.into(), |osi, taskd, row| osi.mappings(taskd, row))
+    }
+
+    /// The present pages of every process, or of the process at `of` alone: the `taskd` of its row.
+    pub fn pages(&self, of: impl Into<Option<VirtAddr>>) -> Answer<PageRange> {
+        self.of_processes(of.into(), |osi, taskd, row| osi.pages(taskd, row))
+    }
+
+    /// Walks one process after another; all of them, when none is named.
+    fn of_processes<R: 'static>(&self, one: Option<VirtAddr>, walk: OfProcess<R>) -> Answer<R> {
+        let osi = self.provider();
+        if let Some(taskd) = one {
+            return Answer::once(move || collected(|row| walk(&*osi, taskd, row)));
+        }
+        let mut listed: Option<std::vec::IntoIter<Handle>> = None;
+        Answer::of(Box::new(move || {
+            let Some(left) = &mut listed else {
+                let all = Listed::of(&*osi, &mut |_| ControlFlow::Continue(()));
+                let ends = all.ends();
+                listed = Some(all.into_handles().into_iter());
+                return Some((Vec::new(), ends));
+            };
+            let taskd = left.next()?.taskd;
+            Some(collected(|row| walk(&*osi, taskd, row)))
+        }))
+    }
+}

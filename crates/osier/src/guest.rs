@@ -1,0 +1,176 @@
+//! A guest: a snapshot whose kernel was found, ready to answer questions.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use osier_memory::{Machine, VirtAddr};
+use osier_osi::{Kernel, Osi, Seen};
+use osier_profile::Profile;
+use osier_snapshot::{Snapshot, SnapshotInfo};
+
+use crate::Error;
+use crate::located::{Known, Located, find};
+use crate::opened::open_snapshot;
+use crate::options::Options;
+use crate::place::Place;
+use crate::profiles::ProfileSource;
+use crate::shared::Shared;
+
+/// A snapshot whose kernel was found and can be asked questions.
+///
+/// A clone shares everything: a guest may be held as long as one likes, and several threads may ask it
+/// at once. What one answer reads is cached for that answer alone.
+///
+/// The questions are [`processes`](Self::processes), [`handles`](Self::handles),
+/// [`current`](Self::current), [`threads`](Self::threads), [`modules`](Self::modules),
+/// [`mappings`](Self::mappings) and [`pages`](Self::pages).
+#[derive(Clone)]
+pub struct Guest(Arc<Inner>);
+
+struct Inner {
+    info: SnapshotInfo,
+    machine: Machine,
+    located: Located,
+    profile: Arc<Profile>,
+    source: ProfileSource,
+    kernel: Kernel,
+    /// Never asked anything: every answer forks it.
+    provider: Mutex<Box<dyn Osi>>,
+}
+
+impl Guest {
+    /// Opens the snapshot at `path`, finds its kernel, finds or makes the profile, and attaches.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] names what is missing and the way out.
+    pub fn open(path: &Path, options: &Options) -> Result<Self, Error> {
+        Self::attach(open_snapshot(path, options)?, options)
+    }
+
+    /// As [`open`](Self::open), of a snapshot that is open already.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn attach(snapshot: Snapshot, options: &Options) -> Result<Self, Error> {
+        let shared = Shared::new(options)?;
+        let place = Place::of(&snapshot.info.file, options.cache.as_deref());
+        let located = shared.locate(&snapshot, place.last().as_slice())?;
+        place.keep(located.last());
+        let (profile, source) = shared.profile(&snapshot, &located)?;
+        Self::with(snapshot, located, profile, source)
+    }
+
+    /// As [`attach`](Self::attach), with a profile in hand.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn attach_with(
+        snapshot: Snapshot,
+        options: &Options,
+        profile: Arc<Profile>,
+    ) -> Result<Self, Error> {
+        let located = find(&snapshot, options, &Known::of(&profile), &[])?;
+        Self::with(snapshot, located, profile, ProfileSource::Given)
+    }
+
+    /// Attaches to a snapshot whose kernel was found and whose profile is in hand.
+    ///
+    /// # Errors
+    ///
+    /// The profile lacks what the provider reads, or is another kernel's.
+    pub fn with(
+        snapshot: Snapshot,
+        located: Located,
+        profile: Arc<Profile>,
+        source: ProfileSource,
+    ) -> Result<Self, Error> {
+        let attached = located.attach(&snapshot.machine, profile.clone());
+        let provider = attached.map_err(|error| Error::Attach {
+            profile: source.to_string(),
+            source: error,
+        })?;
+        Ok(Self(Arc::new(Inner {
+            info: snapshot.info,
+            machine: snapshot.machine,
+            located,
+            profile,
+            source,
+            kernel: provider.kernel().clone(),
+            provider: Mutex::new(provider),
+        })))
+    }
+
+    /// What the file is: its format, its processors, its RAM, and what is odd about it.
+    pub fn info(&self) -> &SnapshotInfo {
+        &self.0.info
+    }
+
+    /// The machine that stopped: memory, processors, hints.
+    pub fn machine(&self) -> &Machine {
+        &self.0.machine
+    }
+
+    /// Where the kernel is, and how that was decided.
+    pub fn located(&self) -> &Located {
+        &self.0.located
+    }
+
+    /// The kernel's types and symbols.
+    pub fn profile(&self) -> &Arc<Profile> {
+        &self.0.profile
+    }
+
+    /// Where the kernel's types and symbols came from.
+    pub fn source(&self) -> &ProfileSource {
+        &self.0.source
+    }
+
+    /// A provider of this guest, for one thread: what [`Osi`] asks, row by row, without the iterators
+    /// of the questions here. Its caches are its own.
+    pub fn provider(&self) -> Box<dyn Osi> {
+        let provider = &self.0.provider;
+        let provider = provider.lock().unwrap_or_else(PoisonError::into_inner);
+        provider.fork()
+    }
+
+    /// What was decided about the kernel: its banner or build string, its build id, and each premise.
+    pub fn kernel(&self) -> &Kernel {
+        &self.0.kernel
+    }
+
+    /// What the guest's wall clock showed when the guest stopped: nanoseconds since 1970-01-01 UTC; see
+    /// [`Osi::clock`].
+    pub fn clock(&self) -> Seen<i64> {
+        self.provider().clock()
+    }
+
+    /// Bytes of the guest kernel's pointers.
+    pub fn pointer_bytes(&self) -> u8 {
+        self.0.located.mode().pointer_bytes()
+    }
+
+    /// What was added to link-time addresses by KASLR; `None` when the profile has no `_text`, as
+    /// of Windows, whose symbols count from the image's base.
+    pub fn virtual_slide(&self) -> Option<u64> {
+        let profile = &self.0.profile;
+        let text = profile
+            .symbol("_text")
+            .or_else(|| profile.symbol("_stext"))?;
+        Some(self.0.located.base().0.wrapping_sub(text))
+    }
+
+    /// The running kernel's address of the symbol `name`; `None` when the profile has no such symbol.
+    /// Not for per-CPU symbols, which are offsets into a processor's own area.
+    pub fn symbol(&self, name: &str) -> Option<VirtAddr> {
+        let linked = self.0.profile.symbol(name)?;
+        let slide = match &self.0.located {
+            Located::Linux(_) => self.virtual_slide()?,
+            Located::Windows(found) => found.base.0,
+        };
+        let address = VirtAddr(linked.wrapping_add(slide));
+        Some(self.0.located.mode().canonicalise(address))
+    }
+}

@@ -1,0 +1,51 @@
+//! What a caller may say of a snapshot and of its kernel.
+
+use std::path::PathBuf;
+
+use osier_memory::PhysAddr;
+use osier_snapshot::{Progress, Reading};
+
+/// Options for opening a snapshot and reading its kernel. The default says nothing and keeps nothing.
+///
+/// [`Open`](crate::Open) and [`Attach`](crate::Attach) set them one by one.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Folders of profiles, searched in order before the cache.
+    pub profiles: Vec<PathBuf>,
+    /// Folders with PDBs, searched when the store has no profile of a Windows kernel; see
+    /// [`symbol_path`](crate::symbol_path).
+    pub symbol_folders: Vec<PathBuf>,
+    /// The profile to use: a profile file, or any symbol file that can be imported. One that names its
+    /// build must be of the snapshot's.
+    pub profile: Option<PathBuf>,
+    /// Which kernel of a `kernelinfo.conf` that is given as the profile: the name of its group, or the
+    /// release in it.
+    pub group: Option<String>,
+    /// The operating system: `linux`, `windows`, or a PANDA `-os` string.
+    pub os: Option<String>,
+    /// A page-table root that maps the kernel, physical or as CR3 holds it: any process's will do.
+    pub table_root: Option<PhysAddr>,
+    /// Leave out the profiles that ship with Osier.
+    pub no_shipped: bool,
+    /// The folder where profiles and indexes are kept; `None` keeps none.
+    pub cache: Option<PathBuf>,
+    /// A text file with the processors' registers, beside a raw dump.
+    pub registers: Option<PathBuf>,
+    /// Where the RAM below 4 GiB ends, for a bare `pc.ram` block.
+    pub ram_split: Option<u64>,
+    /// Which internal snapshot of a disk image to open, by its identifier or name.
+    pub internal: Option<String>,
+    /// The other files of a dump that was written into several; empty: they are looked for beside
+    /// the snapshot.
+    pub parts: Vec<PathBuf>,
+    /// The most bytes of decoded pages that a compressed format keeps in memory; `None` leaves it
+    /// to [`OpenOptions`].
+    pub cache_bytes: Option<u64>,
+    /// The most bytes that a compressed snapshot may be unpacked to; `None` leaves it to
+    /// [`OpenOptions`].
+    pub scratch_limit: Option<u64>,
+    /// How guest memory comes out of a file that holds it as it lay in the machine.
+    pub reading: Reading,
+    /// Whom to tell how far a long step of opening has got.
+    pub progress: Progress,
+}
