@@ -153,7 +153,7 @@ fn summary(profile: &Profile, fingerprint: u64) -> String {
         let _ = writeln!(text, "{name:<12} {value}");
     };
     line("kernel", &visible_bytes(&identity.banner));
-    line("release", &identity.release);
+    line("release", &visible(&identity.release));
     let id = identity.build_id.as_ref().map(ToString::to_string);
     line("build id", id.as_deref().unwrap_or("none"));
     let bits = identity.pointer_bytes.saturating_mul(8);
@@ -163,7 +163,7 @@ fn summary(profile: &Profile, fingerprint: u64) -> String {
     line("constants", &profile.constants().len().to_string());
     line("made for", &format!("{fingerprint:016x}"));
     for source in profile.provenance() {
-        line("from", source);
+        line("from", &visible(source));
     }
     text
 }
@@ -172,13 +172,13 @@ fn members(profile: &Profile, name: &str) -> Option<String> {
     let found = profile.find_type(name)?;
     let mut members: Vec<_> = found.members().iter().collect();
     members.sort_by_key(|member| (member.offset, member.bits));
-    let mut text = format!("{name}: {} bytes\n", found.bytes);
+    let mut text = format!("{}: {} bytes\n", visible(name), found.bytes);
     for member in members {
-        let kind = kind(&member.kind);
+        let (name, kind) = (visible(&member.name), kind(&member.kind));
         let _ = write!(
             text,
-            "  {:>6} {:>6}  {:<28} {kind}",
-            member.offset, member.bytes, member.name
+            "  {:>6} {:>6}  {name:<28} {kind}",
+            member.offset, member.bytes
         );
         if let Some((first, width)) = member.bits {
             let _ = write!(text, ", bits {first}+{width}");
@@ -193,9 +193,55 @@ fn kind(kind: &Kind) -> String {
         Kind::Int { signed: true } => "signed".to_owned(),
         Kind::Int { signed: false } => "unsigned".to_owned(),
         Kind::Pointer { to } if to.is_empty() => "pointer".to_owned(),
-        Kind::Pointer { to } => format!("pointer to {to}"),
-        Kind::Embedded { name } => name.clone(),
+        Kind::Pointer { to } => format!("pointer to {}", visible(to)),
+        Kind::Embedded { name } => visible(name).into_owned(),
         Kind::Array { of, count } => format!("{}[{count}]", self::kind(of)),
         Kind::Unknown => "?".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use osier::osier_profile::{Identity, Member, OsKind, ProfileBuilder, Type, TypeKind};
+
+    use super::*;
+
+    #[test]
+    fn nothing_hidden_of_a_profile_is_shown() {
+        const ODD: &str = "a\u{202e}b\u{1b}[2Jc\n";
+        let mut builder = ProfileBuilder::new(Identity {
+            os: OsKind::Linux,
+            pointer_bytes: 8,
+            build_id: None,
+            banner: ODD.into(),
+            release: ODD.into(),
+        });
+        builder.provenance(ODD);
+        let of = |kind| Member {
+            name: ODD.into(),
+            offset: 0,
+            bytes: 8,
+            bits: None,
+            kind,
+        };
+        let members = vec![
+            of(Kind::Pointer { to: ODD.into() }),
+            Member {
+                name: "b".into(),
+                ..of(Kind::Embedded { name: ODD.into() })
+            },
+        ];
+        builder.add_type(Type::new(ODD.into(), TypeKind::Struct, 8, members));
+        let profile = builder.build();
+        let shown = summary(&profile, 0) + &members_of(&profile);
+        let hidden = |c: char| c != '\n' && osier_text::is_hidden(c);
+        assert!(!shown.contains(hidden), "{shown:?}");
+        assert_eq!(shown.matches("u{202e}").count(), 7, "{shown}");
+        assert_eq!(shown.lines().count(), 12, "{shown}");
+    }
+
+    fn members_of(profile: &Profile) -> String {
+        members(profile, &profile.types().first().unwrap().name).unwrap()
     }
 }

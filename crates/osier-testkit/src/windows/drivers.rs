@@ -31,7 +31,11 @@ pub(super) fn write(w: &mut Writer<'_>, drivers: &mut [Driver]) {
 fn one(w: &mut Writer<'_>, entry: Object, driver: &Driver) {
     w.set(entry, "DllBase", driver.base);
     // Some drivers are smaller than a page.
-    w.set(entry, "EntryPoint", driver.base + 0x1000.min(driver.size / 2));
+    w.set(
+        entry,
+        "EntryPoint",
+        driver.base + 0x1000.min(driver.size / 2),
+    );
     w.set(entry, "SizeOfImage", driver.size);
     w.set_if(entry, "Flags", 0x0900_4000);
     w.set_if(entry, "LoadCount", 1);
