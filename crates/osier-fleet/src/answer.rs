@@ -139,7 +139,7 @@ fn judge(entry: &mut Entry, over: Option<&str>) {
             why.push(format!("{word}: {} values could not be read", asked.lost));
         }
         for (walk, end) in asked.ends.bad().take(ENDS) {
-            why.push(format!("{word}: {}", format!("{walk} {end}")));
+            why.push(format!("{word}: {walk} {end}"));
         }
         let more = asked.ends.bad().count().saturating_sub(ENDS);
         if more > 0 {

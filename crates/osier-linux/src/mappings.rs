@@ -205,10 +205,7 @@ impl Process {
 }
 
 fn implausible<T>(raw: u64, rule: &'static str, place: Option<VirtAddr>) -> Result<T, Box<Absent>> {
-    match Err(Absent::implausible(raw, rule, place)) {
-        Ok(value) => Ok(value),
-        Err(absent) => Err(absent),
-    }
+    Err(Absent::implausible(raw, rule, place))
 }
 
 /// Whether the program of the process is loaded: until then, in the middle of `execve`, its heap and

@@ -510,7 +510,10 @@ fn given_name(
 impl Linux {
     /// The file of the mapping whose `vm_area_struct` is at `vma` as PANDA names it: the path inside
     /// its own file system, without the mounts above it and without ` (deleted)`; a file in no
-    /// directory has no slash before its name. Not applicable without a file.
+    /// directory has no slash before its name.
+    ///
+    /// # Errors
+    /// Why there is no name; not applicable without a file.
     pub fn panda_file(&self, vma: VirtAddr) -> Seen<Vec<u8>> {
         match self.maps.vma.vm_file.read(&self.guest.space, vma) {
             Ok(file) if file.is_null() => Err(Absent::not_applicable("no file")),

@@ -43,6 +43,9 @@ pub trait Osi: Send {
     /// What the guest's wall clock showed when the guest stopped: nanoseconds since 1970-01-01 UTC.
     /// Linux: `timekeeper.xtime_sec`, whole seconds, as of the last tick. Windows: `SystemTime` of
     /// `_KUSER_SHARED_DATA`, as of the last clock interrupt.
+    ///
+    /// # Errors
+    /// Why the clock is absent: its place is not known, or unreadable, or holds no time.
     fn clock(&self) -> Seen<i64>;
 
     /// Every process. Linux: thread-group leaders from `init_task` on, zombies included.
@@ -52,6 +55,9 @@ pub trait Osi: Send {
     fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds;
 
     /// The process whose handle names `taskd`.
+    ///
+    /// # Errors
+    /// Why there is no such process: nothing can be read there, or what is there is none.
     fn process(&self, taskd: VirtAddr) -> Seen<Process>;
 
     /// What runs on each processor.
@@ -75,9 +81,15 @@ pub trait Osi: Send {
     -> WalkEnds;
 
     /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.
+    ///
+    /// # Errors
+    /// Why they are absent; not applicable to a kernel thread, and to a system without them.
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)>;
 
     /// The address space of the process at `taskd`.
+    ///
+    /// # Errors
+    /// Why there is none; not applicable to a kernel thread, which has none of its own.
     fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace>;
 
     /// The kernel's own address space.
@@ -96,8 +108,10 @@ pub trait Osi: Send {
 /// Where PANDA's answers differ from the guest's: what compatibility with it needs, and nothing else.
 pub trait Panda {
     /// The file of the mapping at `modd` as PANDA names it. Linux: the path inside the file's own
-    /// file system, without the mounts above it and without ` (deleted)`. Not applicable without a
-    /// file.
+    /// file system, without the mounts above it and without ` (deleted)`.
+    ///
+    /// # Errors
+    /// Why there is no name; not applicable without a file.
     fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>>;
 
     /// The mappings of the process at `taskd` that PANDA lists, in its order. Windows: what the loader
@@ -109,7 +123,10 @@ pub trait Panda {
     ) -> WalkEnds;
 
     /// The row that PANDA lists after the last kernel module. Windows: the head of the list, read as
-    /// if it were a module. Not applicable to Linux, of whose modules PANDA lists none.
+    /// if it were a module.
+    ///
+    /// # Errors
+    /// Why there is no such row; not applicable to Linux, of whose modules PANDA lists none.
     fn panda_last_module(&self) -> Seen<Module> {
         Err(Absent::not_applicable(
             "PANDA lists no kernel modules of Linux",

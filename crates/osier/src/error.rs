@@ -158,7 +158,6 @@ impl Error {
                 OpenError::Registers { .. } => ErrorKind::Usage,
                 _ => ErrorKind::Unsupported,
             },
-            Self::OsName(_) => ErrorKind::Usage,
             Self::Contradiction { .. }
             | Self::ForeignRegisters { .. }
             | Self::ForeignProfile { .. }
@@ -167,7 +166,7 @@ impl Error {
             Self::Locate(_) => ErrorKind::NoKernel,
             Self::Profile(ImportError::Io { source, .. }) => io_kind(source),
             Self::Profile(ImportError::Symbols { .. }) => ErrorKind::Damaged,
-            Self::Profile(_) => ErrorKind::Usage,
+            Self::OsName(_) | Self::Profile(_) => ErrorKind::Usage,
             Self::Missing(_) | Self::UnnamedPdb { .. } | Self::Attach { .. } => {
                 ErrorKind::SymbolsMissing
             }

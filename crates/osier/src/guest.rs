@@ -143,6 +143,9 @@ impl Guest {
 
     /// What the guest's wall clock showed when the guest stopped: nanoseconds since 1970-01-01 UTC; see
     /// [`Osi::clock`].
+    ///
+    /// # Errors
+    /// Why the clock is absent.
     pub fn clock(&self) -> Seen<i64> {
         self.provider().clock()
     }

@@ -39,10 +39,10 @@ pub struct Options {
     /// the snapshot.
     pub parts: Vec<PathBuf>,
     /// The most bytes of decoded pages that a compressed format keeps in memory; `None` leaves it
-    /// to [`OpenOptions`].
+    /// to [`OpenOptions`](osier_snapshot::OpenOptions).
     pub cache_bytes: Option<u64>,
     /// The most bytes that a compressed snapshot may be unpacked to; `None` leaves it to
-    /// [`OpenOptions`].
+    /// [`OpenOptions`](osier_snapshot::OpenOptions).
     pub scratch_limit: Option<u64>,
     /// How guest memory comes out of a file that holds it as it lay in the machine.
     pub reading: Reading,

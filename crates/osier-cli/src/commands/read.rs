@@ -88,7 +88,7 @@ pub(super) fn space(guest: &Guest, pid: Option<u32>) -> anyhow::Result<(AddressS
     };
     match guest.provider().address_space(*taskd) {
         Ok(space) => Ok((space, ends)),
-        Err(absent) => bail!("process {pid} has no address space to read by: {}", absent),
+        Err(absent) => bail!("process {pid} has no address space to read by: {absent}"),
     }
 }
 
