@@ -440,7 +440,7 @@ pub(crate) struct CheckArgs {
     /// Fields that may differ: TABLE.FIELD, as in maps.flags, or FIELD of every table
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     pub(crate) ignore: Vec<String>,
-    /// Write the golden rows anew
+    /// Write the golden rows again
     #[arg(long)]
     pub(crate) update: bool,
     /// Also write the verdicts as `JUnit` XML

@@ -2,7 +2,7 @@
 //!
 //! `DIR/NAME/TABLE.jsonl` holds what `osier TABLE --format jsonl` writes of the snapshot called
 //! `NAME` (its file's name without the extension). [`Golden::check`] asks again and compares, row by row
-//! and field by field; [`Golden::update`] writes the files anew.
+//! and field by field; [`Golden::update`] writes the files again.
 
 mod compare;
 mod finding;
@@ -46,7 +46,7 @@ pub enum GoldenError {
         source: io::Error,
     },
     /// A line of a golden file is no JSON object.
-    #[error("{file}:{line}: no row: {source}; --update writes the file anew", file = osier_text::path(file))]
+    #[error("{file}:{line}: no row: {source}; --update writes the file again", file = osier_text::path(file))]
     Row {
         /// The file.
         file: PathBuf,

@@ -43,7 +43,7 @@ pub(crate) struct Subject {
 pub(crate) enum Outcome {
     /// A snapshot with the kernel of this number, which `last` finds again.
     Kernel { number: usize, last: Last },
-    /// No rows are to be had, and why.
+    /// There are no rows, and why.
     None(Status, String),
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn ring(guest: &Guest, head: VirtAddr) -> Walked {
 }
 
 /// Whether a node can lie at `at`: a kernel address that is aligned and mapped. A page that is
-/// mapped and cannot be had may well hold a node.
+/// mapped and cannot be read may well hold a node.
 pub(crate) fn plausible(guest: &Guest, at: VirtAddr) -> Result<(), Fault> {
     let nowhere = Fault::new(Cause::NonCanonical).with_va(at);
     if !guest.can_be_object(at) {

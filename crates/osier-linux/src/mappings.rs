@@ -216,7 +216,7 @@ fn is_loaded(reader: &Reader<'_>, mm: VirtAddr) -> bool {
     matches!(start_code, Some(Ok(start)) if start != 0)
 }
 
-/// The endings of a walk over a process whose memory is not to be had.
+/// The endings of a walk over a process whose memory cannot be read.
 pub(crate) fn no_memory<T>(walk: &'static str, mm: Seen<T>) -> WalkEnds {
     match mm {
         Err(absent) if absent.is_loss() => {

@@ -91,7 +91,7 @@ impl Bench {
     }
 
     /// Whether an answer about `table` says that it is not whole: by an ending, or by a row that
-    /// stands in the place of another and says what of it cannot be had.
+    /// stands in the place of another and says what of it cannot be read.
     fn tells(&self, after: &Answers, table: &str) -> bool {
         let marked = |fields: &toys::Fields| {
             let loss = |why: &Why| matches!(why, Why::Unreadable(_) | Why::Implausible { .. });

@@ -1,10 +1,10 @@
-//! Why a byte could not be had.
+//! Why a byte could not be read.
 
 use std::fmt;
 
 use crate::{PhysAddr, VirtAddr};
 
-/// Why a byte could not be had. Small and `Copy`: built at the lowest layer, only enriched on the
+/// Why a byte could not be read. Small and `Copy`: built at the lowest layer, only enriched on the
 /// way up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fault {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nothing here knows a file format or an operating system. What a non-present page-table entry
-//! means is injected as a [`NotPresentPolicy`]. Reads take `&self`; a byte that cannot be had is a
+//! means is injected as a [`NotPresentPolicy`]. Reads take `&self`; a byte that cannot be read is a
 //! [`Fault`] that says why and where, never a zero.
 
 mod address;

@@ -175,7 +175,7 @@ const fn sign_extends(value: u64, top: u32) -> bool {
 /// What an operating system makes of an entry that the processor finds not present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotPresent {
-    /// The page is not to be had from here.
+    /// The page cannot be read from here.
     Fault(Cause),
     /// The page is in memory all the same; the entry as it would stand if it were present.
     InMemory(u64),

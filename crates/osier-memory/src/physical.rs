@@ -146,7 +146,7 @@ pub trait PhysicalMemory: Send + Sync {
     ///
     /// # Errors
     ///
-    /// The fault of the first byte that could not be had; `buf` is then filled up to that byte.
+    /// The fault of the first byte that could not be read; `buf` is then filled up to that byte.
     fn read(&self, pa: PhysAddr, buf: &mut [u8]) -> Result<(), Fault> {
         let mut at = pa;
         let mut rest = buf;

@@ -278,7 +278,7 @@ impl Descent<'_> {
         let span = 1_u64 << shift;
         let level = u8::try_from(mode.depth().saturating_sub(depth)).unwrap_or(0);
         let width = mode.entry_bytes();
-        // A table lies in one page. Where the memory gives pages away, one is had for all entries.
+        // A table lies in one page. Where the memory gives pages away, one page serves all entries.
         let page = self
             .space
             .memory()

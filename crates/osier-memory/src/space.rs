@@ -233,7 +233,7 @@ impl AddressSpace {
     ///
     /// # Errors
     ///
-    /// The fault of the first byte that could not be had; `buf` is then filled up to that byte.
+    /// The fault of the first byte that could not be read; `buf` is then filled up to that byte.
     pub fn read(&self, va: VirtAddr, buf: &mut [u8]) -> Result<(), Fault> {
         let mut at = va;
         let mut rest = buf;
@@ -340,7 +340,7 @@ impl AddressSpace {
     ///
     /// # Errors
     ///
-    /// The fault of the first byte before a NUL that could not be had.
+    /// The fault of the first byte before a NUL that could not be read.
     pub fn read_cstr(&self, va: VirtAddr, max: usize) -> Result<Vec<u8>, Fault> {
         let mut text = Vec::new();
         while text.len() < max {

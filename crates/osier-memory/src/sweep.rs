@@ -14,7 +14,7 @@ impl AddressSpace {
     /// whole inside exactly one window.
     ///
     /// As with [`crate::PhysicalMemory::sweep`], a recorder does not see these reads: what a search
-    /// finds is confirmed by reading it. Memory that cannot be had is passed over.
+    /// finds is confirmed by reading it. Memory that cannot be read is passed over.
     pub fn sweep(
         &self,
         within: Range<VirtAddr>,

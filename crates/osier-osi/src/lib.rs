@@ -1,7 +1,7 @@
 //! What a provider answers: rows, absences, and how each walk ended.
 //!
 //! Rows are plain data with public fields. They know no output format; formats know them.
-//! A value that could not be had is a [`Err`] with the reason and the place, never a
+//! A value that could not be read is a [`Err`] with the reason and the place, never a
 //! sentinel. A walk returns how it ended: [`WalkEnd::Closed`] is the only good ending.
 
 mod list;

@@ -142,7 +142,7 @@ fn split(
     ControlFlow::Continue(())
 }
 
-/// What backs a page that no mapping holds: nothing, or whatever the mappings that could not be had
+/// What backs a page that no mapping holds: nothing, or whatever the mappings that could not be read
 /// would say.
 fn outside(lost: Option<Box<Absent>>, ends: &WalkEnds) -> Seen<Vec<u8>> {
     if let Some(absent) = lost {

@@ -59,7 +59,7 @@ pub enum WalkEnd {
         /// How many values of all nodes.
         values: usize,
     },
-    /// The walk could not start: its head or a value it needs is not to be had.
+    /// The walk could not start: its head or a value it needs cannot be read.
     NoStart {
         /// What was missing, in words.
         missing: String,

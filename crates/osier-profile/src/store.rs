@@ -69,7 +69,7 @@ impl ProfileStore {
 
     /// The profile of the kernel with this build id, made for the wanted list of this fingerprint.
     /// A profile made for another list is handed out from a folder or from the program itself when
-    /// there is no better one, never from the cache: what the cache holds can be made anew.
+    /// there is no better one, never from the cache: what the cache holds can be made again.
     pub fn find(&self, id: &BuildId, fingerprint: u64) -> Option<(Arc<Profile>, Source)> {
         let name = format!("{id}.{EXTENSION}");
         let named = self.dirs.iter().map(|dir| Source::Folder(dir.join(&name)));

@@ -1,7 +1,7 @@
 //! Which facts of a kernel a profile must hold for a provider to work.
 
 /// The types, symbols and constants that a provider reads. An importer keeps these and leaves the
-/// rest, so that a profile stays small; a cached profile made for another list is made anew.
+/// rest, so that a profile stays small; a cached profile made for another list is made again.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
     /// Structures and unions, kept whole.

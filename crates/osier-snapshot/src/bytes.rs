@@ -45,7 +45,7 @@ impl Bytes {
         })
     }
 
-    /// Copies bytes from `offset` on into `buf`, past all caches; returns how many could be had.
+    /// Copies bytes from `offset` on into `buf`, past all caches; returns how many could be read.
     pub(crate) fn fill(&self, offset: u64, buf: &mut [u8]) -> usize {
         let left = usize::try_from(self.len().saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = left.min(buf.len());

@@ -14,7 +14,7 @@ const WINDOWS_DISK: &str = "convert it with `qemu-img convert -O raw` if it hold
      no machine's memory: give the saved state or dump";
 const EVIDENCE: &str = "export the memory in it as raw, with `ewfexport -f raw` or FTK Imager";
 const APPLE: &str =
-    "convert it to raw with Volatility 2's `imagecopy`, or dump the machine anew as raw or LiME";
+    "convert it to raw with Volatility 2's `imagecopy`, or dump the machine again as raw or LiME";
 const VIRTUALBOX: &str = "start the machine paused (`VBoxManage startvm NAME` with its state) and take an \
      ELF core with `VBoxManage debugvm NAME dumpvmcore --filename FILE`";
 const XEN: &str =

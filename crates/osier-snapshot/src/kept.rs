@@ -4,7 +4,7 @@
 //! A kept file starts with eight bytes of magic (the last is the version of what follows), then the
 //! words of the snapshot file's [`Identity`], eight
 //! bytes each, little-endian. Then comes what is kept, and its CRC-32, eight bytes again. One that does
-//! not fit, or whose bytes are not what the CRC-32 stands for, is ignored and written anew; it is
+//! not fit, or whose bytes are not what the CRC-32 stands for, is ignored and written again; it is
 //! written under a temporary name and renamed.
 //!
 //! Kept files have a bound: with each that is written the oldest go, until the folder holds no more

@@ -254,7 +254,7 @@ fn unwrapped(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot
         facts,
         anomalies,
     } = unwrapped?;
-    // What is unpacked anew for each opening has no lasting place to keep an index for.
+    // What is unpacked again for each opening has no lasting place to keep an index for.
     let nowhere = OpenOptions {
         index_dir: None,
         ..options.clone()

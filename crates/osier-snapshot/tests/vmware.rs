@@ -1,4 +1,4 @@
-//! VMware's state files, made here: no real one could be had.
+//! VMware's state files, made here: no real one could be found.
 
 #![allow(
     clippy::arithmetic_side_effects,

@@ -40,7 +40,7 @@ pub enum ImageError {
     },
 }
 
-/// Which file would give a kernel's types and symbols, and where it can be had. [`fmt::Display`]
+/// Which file would give a kernel's types and symbols, and where it can be found. [`fmt::Display`]
 /// says it in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Help {

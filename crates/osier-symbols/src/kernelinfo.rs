@@ -364,7 +364,7 @@ fn constant(profile: &Profile, key: &str) -> Option<i64> {
             let comm = profile.find_type("task_struct")?.member("comm")?;
             Some(comm.bytes.cast_signed())
         }
-        // What the array holds before the kernel runs. PANDA reads it anew from the guest whenever
+        // What the array holds before the kernel runs. PANDA reads it again from the guest whenever
         // it knows where the array is.
         "task.per_cpu_offset_0_addr" => {
             let load = profile.symbol("__per_cpu_load").map(u64::cast_signed);

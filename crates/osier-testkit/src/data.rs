@@ -18,7 +18,7 @@ use crate::need;
 /// Inside one program this keeps the others waiting; between programs the lock file does.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// In words, why the snapshot `name` is not to be had here: no data, or no `zstd`.
+/// In words, why the snapshot `name` cannot be read here: no data, or no `zstd`.
 pub fn missing(name: &str) -> Option<String> {
     if unpacked(name).is_some() {
         return None;

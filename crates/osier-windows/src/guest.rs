@@ -37,7 +37,7 @@ impl Guest {
     }
 
     /// Whether an object of the kernel's can lie at `at`: a kernel address that is aligned and
-    /// mapped. A page that is mapped and cannot be had may well hold it.
+    /// mapped. A page that is mapped and cannot be read may well hold it.
     pub(crate) fn plausible(&self, at: VirtAddr) -> Result<(), Fault> {
         let nowhere = Fault::new(Cause::NonCanonical).with_va(at);
         // Windows aligns pool to 8 bytes on 32-bit machines and to 16 on 64-bit ones.

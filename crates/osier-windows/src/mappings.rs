@@ -240,7 +240,7 @@ fn of_loader(pid: &Seen<u32>, image: Loaded) -> Mapping {
     }
 }
 
-/// The loader's word, or the section's where the loader's is empty or could not be had; an ending
+/// The loader's word, or the section's where the loader's is empty or could not be read; an ending
 /// then says so, for the two are written differently.
 fn either(
     loader: Seen<Vec<u8>>,

@@ -24,7 +24,7 @@ layout! {
         unique_process: Option<Field<Ptr<()>>> = ["Cid.UniqueProcess"],
         unique_thread: Option<Field<Ptr<()>>> = ["Cid.UniqueThread"],
         /// The process that owns it. Windows 7 and later keep it in the `_KTHREAD`, XP and before in
-        /// the `_ETHREAD`; in between only the process it is attached to is to be had.
+        /// the `_ETHREAD`; in between only the process it is attached to can be read.
         process: Option<Field<Ptr<()>>> = [
             "Tcb.Process",
             "ThreadsProcess",
@@ -217,7 +217,7 @@ fn state(windows: &Windows, at: VirtAddr) -> Seen<TaskState> {
 }
 
 /// An address in the user stack of each thread of the process at `process`: its highest byte. Of a
-/// WoW64 thread both stacks. A stack that could not be had is an ending, for its mapping then passes
+/// WoW64 thread both stacks. A stack that could not be read is an ending, for its mapping then passes
 /// for plain private memory.
 pub(crate) fn stacks(
     windows: &Windows,

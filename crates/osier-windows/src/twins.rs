@@ -80,7 +80,7 @@ pub(crate) fn broken_root(windows: &Windows, at: VirtAddr, root: PhysAddr) -> Op
 }
 
 /// Whether the table at `root` has the kernel's image where the kernel's own table has it; `None`
-/// where either is not to be had.
+/// where either cannot be read.
 fn maps_the_kernel(windows: &Windows, root: PhysAddr) -> Option<bool> {
     let guest = &windows.guest;
     let place = guest.space.translate(guest.base).ok()?;

@@ -77,7 +77,7 @@ pub fn distill(
     questions: &[Question],
     out: &Path,
 ) -> Result<Distilled, DistillError> {
-    // Once unrecorded, so that the profile is had, then with a recorder between: what reading
+    // Once unrecorded, so that the profile is there, then with a recorder between: what reading
     // types and symbols out of the snapshot touches need not be kept.
     let guest = Guest::open(path, options)?;
     if osier_file::same(&guest.info().file, out) {

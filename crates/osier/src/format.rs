@@ -92,7 +92,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// Arguments as one line: the last NUL dropped, every other one a blank. The flag says whether the
-/// bytes can be had back from the line, by making blanks NULs and adding one at the end.
+/// bytes come back from the line, by making blanks NULs and adding one at the end.
 pub fn join_arguments(arguments: &[u8], into: &mut String) -> bool {
     let ended = arguments.last().is_none_or(|&byte| byte == 0);
     let blanks = arguments.contains(&b' ');

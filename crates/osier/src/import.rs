@@ -11,7 +11,7 @@ use osier_symbols::{
 };
 
 /// The folder of the cache that keeps PDBs themselves, laid out as a symbol server. A profile that
-/// was made for another list of wanted facts is made anew of them.
+/// was made for another list of wanted facts is made again of them.
 pub const SYMBOLS: &str = "symbols";
 
 /// Bytes of a file that tell whether it is a symbol file.

@@ -139,7 +139,7 @@ pub struct Last {
     pub root: PhysAddr,
 }
 
-/// Why no provider could be had.
+/// Why no provider could be found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttachError {
     /// For Linux.

@@ -1,5 +1,5 @@
 //! A missing kernel, or a kernel's missing symbols, as a value that says what was tried, which file is
-//! needed and where it can be had.
+//! needed and where it can be found.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -141,7 +141,7 @@ impl Apt {
     ///
     /// # Errors
     ///
-    /// When a package cannot be had or unpacked.
+    /// When a package cannot be read or unpacked.
     pub fn unpack_closure(&self, name: &str, into: &Path) -> Result<()> {
         fs::create_dir_all(into)?;
         let mut install = self.command("apt-get");
@@ -168,7 +168,7 @@ impl Apt {
     ///
     /// # Errors
     ///
-    /// When the package cannot be had, or holds no such file.
+    /// When the package cannot be read, or holds no such file.
     pub fn take_file(&self, name: &str, member: &str, into: &Path) -> Result<PathBuf> {
         let file = into.join(Path::new(member).file_name().unwrap_or_default());
         if file.is_file() {

@@ -74,7 +74,7 @@ const JOBS: &[Job] = &[
     },
     Job {
         name: "symbols",
-        about: "Makes the Windows profiles of symbols/ anew from their sources",
+        about: "Makes the Windows profiles of symbols/ again from their sources",
         commands: &[&[
             "cargo",
             "test",

@@ -16,7 +16,7 @@ use crate::sweep;
 const SPAN: u64 = 1 << 20;
 /// The longest record of a compressed page: its length, and at most two pages.
 const ZLIB_MAX: usize = 4 + 2 * PAGE as usize;
-/// Page records between two raw pages that a sweep reads along rather than starting anew.
+/// Page records between two raw pages that a sweep reads along rather than starting again.
 const GAP: u64 = 1 << 10;
 
 /// The page entries: from the pass, or from a kept index.

@@ -111,7 +111,7 @@ impl Packed {
         Ok(Chunk::decoded(page, into))
     }
 
-    /// Copies bytes from `offset` on into `buf`; returns how many could be had.
+    /// Copies bytes from `offset` on into `buf`; returns how many could be read.
     pub(crate) fn fill(&self, offset: u64, buf: &mut [u8]) -> usize {
         let mut done = 0_usize;
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {

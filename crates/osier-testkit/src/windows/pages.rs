@@ -38,7 +38,7 @@ pub(super) fn take_away(
     }
 }
 
-/// Whether the bytes of such a page can be had.
+/// Whether the bytes of such a page can be read.
 fn is_in_memory(paged: Paged) -> bool {
     matches!(
         paged,

@@ -219,7 +219,7 @@ pub enum Part {
 /// Where a page is that its entry calls not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paged {
-    /// In memory, on its way out: its bytes can be had.
+    /// In memory, on its way out: its bytes can be read.
     Transition,
     /// Wherever the prototype entry says.
     Prototype(Proto),
@@ -237,9 +237,9 @@ pub enum Paged {
 /// What a prototype entry says of its page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proto {
-    /// Valid: its bytes can be had.
+    /// Valid: its bytes can be read.
     Valid,
-    /// In transition: its bytes can be had.
+    /// In transition: its bytes can be read.
     Transition,
     /// In page file 0, at this page.
     PageFile(u32),

@@ -219,7 +219,7 @@ impl Subject {
             .collect()
     }
 
-    /// Asks `parts` of the snapshot with `memory`; `find` also looks for the kernel anew. `None` is a
+    /// Asks `parts` of the snapshot with `memory`; `find` also looks for the kernel again. `None` is a
     /// refusal in words, which is an answer too.
     pub(crate) fn ask(
         &self,

@@ -47,7 +47,7 @@ pub(crate) fn compare(osi: &dyn Osi, machine: &WindowsMachine, what: &str) {
     assert_eq!(bad, Vec::<String>::new(), "{what}");
 }
 
-/// All rows are as planned. Returns what is said of those that could not be had.
+/// All rows are as planned. Returns what is said of those that could not be read.
 #[track_caller]
 pub(crate) fn compare_rows(osi: &dyn Osi, machine: &WindowsMachine, what: &str) -> Vec<String> {
     let (rows, bad) = found(osi);

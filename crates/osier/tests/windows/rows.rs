@@ -71,7 +71,7 @@ fn found_process(row: &osier::Process) -> ProcessRow {
     }
 }
 
-/// All rows, and what is said of those that could not be had: walks that did not end well, and
+/// All rows, and what is said of those that could not be read: walks that did not end well, and
 /// images of which nothing but their loader's entry is known.
 pub(crate) fn found(osi: &dyn Osi) -> (Rows, Vec<String>) {
     let mut rows = Rows::default();
@@ -188,7 +188,7 @@ pub(crate) fn planned(plan: &Plan) -> Rows {
     rows
 }
 
-/// Whether the bytes of a page in this state can be had. Without PAE, where a prototype entry lies
+/// Whether the bytes of a page in this state can be read. Without PAE, where a prototype entry lies
 /// is counted from a variable of the kernel.
 pub(crate) fn is_there(paged: Paged) -> bool {
     match paged {
