@@ -6,7 +6,7 @@
 //! that maps the kernel where the kernel's own table does.
 
 use osier_memory::{AddressSpace, Cause, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
-use osier_osi::{Absent, Seen, SeenExt as _};
+use osier_osi::{Absent, Seen, SeenExt as _, Why};
 
 use crate::Linux;
 
@@ -18,6 +18,9 @@ pub(crate) const PF_EXITING: u64 = 0x4;
 const PF_FORKNOEXEC: u64 = 0x40;
 /// `PF_KTHREAD`. Linux commit 7b34e4283c68 ("introduce `PF_KTHREAD` flag"), v2.6.27.
 const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// The rule of the tasks that the first one made.
+const BORROWED: &str = "the first tasks of the kernel do not work in another's memory";
 
 /// A process's page table.
 pub(crate) struct Table {
@@ -73,7 +76,7 @@ fn foreign_parent(linux: &Linux, task: VirtAddr) -> Option<&'static str> {
     if Some(parent) == linux.init_task {
         // Process 1 before it runs a program, kthreadd, and the idle task itself.
         let borrows = layout.mm.read(space, task).is_ok_and(|mm| !mm.is_null());
-        return borrows.then_some("the first tasks of the kernel do not work in another's memory");
+        return borrows.then_some(BORROWED);
     }
     let made_by_a_program = runs_a_program(linux, parent) && !is_idle(linux, task);
     made_by_a_program.then_some("a thread of the kernel was made by another")
@@ -138,6 +141,11 @@ pub(crate) fn mm_of(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -
     let implausible = |rule| Err(Absent::implausible(mm.0, rule, Some(field.place(task))));
     if !linux.guest.can_be_object(mm) {
         return implausible("mm is an aligned address of the kernel");
+    }
+    // Which of the two lies, the mark or the memory, nobody knows.
+    let why = kernel_thread.absence().map(|absent| &absent.why);
+    if matches!(why, Some(Why::Implausible { rule, .. }) if *rule == BORROWED) {
+        return implausible(BORROWED);
     }
     let active = linux.tasks.active_mm.map(|field| field.read(space, task));
     if matches!(active, Some(Ok(active)) if active != mm) {

@@ -353,6 +353,30 @@ fn a_kernel_thread_that_borrows_a_memory_does_not_run_its_program() {
 }
 
 #[test]
+fn the_idle_task_in_the_memory_that_it_runs_in_is_told() {
+    each(|golden| {
+        let linked = |name| golden.profile.symbol(name).unwrap();
+        let slid = linked("init_task").wrapping_sub(linked("_text"));
+        let idle = golden.located.text.plus(slid);
+        let lender = golden.who(Who::User);
+        let mut memory = golden.patched();
+        let (from, width) = golden.place(lender.taskd, &[(TASK, "mm")]).unwrap();
+        let mm = golden.linux.kernel_space().read_uint(from, width).unwrap();
+        for member in ["mm", "active_mm"] {
+            let (at, width) = golden.place(idle, &[(TASK, member)]).unwrap();
+            golden.write(&mut memory, at, &mm.to_le_bytes()[..width]);
+        }
+        let linux = golden.attach(memory).unwrap();
+        let row = linux.process(idle).get().unwrap().clone();
+        assert!(
+            lost(&row.asid) && lost(&row.pgd),
+            "{}: {row:?}",
+            golden.name
+        );
+    });
+}
+
+#[test]
 fn process_1_before_its_first_program_has_not_exited() {
     let golden = golden("deb13-6.12-amd64", "6.12.94+deb13-amd64");
     let init = golden.rows.iter().find(|row| row.pid == Ok(1)).unwrap();

@@ -328,6 +328,35 @@ fn a_module_lies_where_it_can() {
 }
 
 #[test]
+fn every_part_of_a_modules_memory_names_its_module() {
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        let (all, _) = modules(&bench.linux);
+        let module = &all[1];
+        let (parts, each) = match bench.profile.find_type("module_memory") {
+            Some(part) => {
+                let (mem, bytes) = bench.member(module.modd, "module", &["mem"]);
+                let each = usize::try_from(part.bytes).unwrap();
+                let of = |nth: usize| mem.plus((nth * each) as u64);
+                // Of the code, the row has more than the size.
+                ((1..bytes / each).map(of).collect(), each)
+            }
+            None => {
+                let part = |name: &str| bench.member(module.modd, "module", &[name]);
+                let (init, each) = part("init_layout");
+                (vec![init], each)
+            }
+        };
+        for (nth, part) in (1..).zip(parts) {
+            let word = |at| (part.plus(at), 1, 0);
+            let zeros: Vec<_> = (0..each as u64).map(word).collect();
+            let (rows, _) = modules(&bench.with(&zeros));
+            assert!(is_lost(&rows[1].size), "{name}: part {nth}");
+        }
+    }
+}
+
+#[test]
 fn every_processor_is_shown_whatever_registers_there_are() {
     let mut several = 0;
     for name in SNAPSHOTS {

@@ -147,12 +147,29 @@ impl Extent {
                 );
             }
         };
-        outcome.unwrap_or_else(|fault| {
+        let (base, size) = outcome.unwrap_or_else(|fault| {
             (
                 Err(Absent::unreadable(fault)),
                 Err(Absent::unreadable(fault)),
             )
-        })
+        });
+        let size = size.and_then(|size| match self.foreign_part(linux, modd) {
+            Some(at) => {
+                let rule = "each part of a module's memory names its module (mtn.mod)";
+                Err(Absent::implausible(size, rule, Some(at)))
+            }
+            None => Ok(size),
+        });
+        (base, size)
+    }
+
+    /// The first part that is not the module's by its own word: the kernel writes that word of every
+    /// part, of an empty one too, when it lists the module, and never takes it away.
+    fn foreign_part(&self, linux: &Linux, modd: VirtAddr) -> Option<VirtAddr> {
+        let space = &linux.guest.space;
+        let places = self.nodes.iter().map(|node| node.place(modd));
+        let is_foreign = |at: &VirtAddr| space.read_pointer(*at).is_ok_and(|module| module != modd);
+        places.into_iter().find(is_foreign)
     }
 
     fn core(&self, linux: &Linux, modd: VirtAddr) -> Result<(Seen<VirtAddr>, Seen<u64>), Fault> {
