@@ -22,7 +22,7 @@ use std::thread;
 use made::battle::exercise;
 use made::wrapped::{bzip2, gzip, lz4, lzop, tar, xz, zlib, zstd};
 use made::{Load, Made, PAGE, be64, elf, folder, name};
-use osier_memory::{PAGE_BYTES, PhysAddr};
+use osier_memory::{Cause, PAGE_BYTES, PhysAddr};
 use osier_snapshot::{OpenOptions, Snapshot, open};
 use osier_testkit::containers::crash::{CrashDump, CrashKind, TriageDump};
 use osier_testkit::containers::hiber::{HiberFile, HiberForm};
@@ -378,6 +378,69 @@ fn while_it_is_opened(folder: &Path, files: &[String]) {
         }
         done.store(true, Ordering::Relaxed);
     });
+}
+
+/// A file that ends in the midst of a page, where the page stands in it as it is: what is left is read,
+/// and the fault of any other byte names that byte's place.
+#[test]
+fn the_very_byte_that_is_gone_is_named() {
+    let plain = [
+        "raw",
+        "lime",
+        "crash-full",
+        "crash-bitmap",
+        "crash-ranges",
+        "stream",
+        "vmware-beside",
+    ];
+    let all = containers().into_iter();
+    for (name, files) in all.filter(|(name, _)| plain.contains(name)) {
+        let folder = folder(&format!("byte-{name}"));
+        for (file, bytes) in &files {
+            fs::write(folder.join(file), bytes).unwrap();
+        }
+        let (file, bytes) = &files[0];
+        let path = folder.join(file);
+        let whole = read(&open(&path, &options(None)).unwrap());
+        let mut tried = 0;
+        // Of a stream, some pages are sent compressed, and some a second time.
+        let number = |pa: &PhysAddr| pa.0 / PAGE_BYTES;
+        let sent_so = |pa: &PhysAddr| number(pa) % 3 != 1 && number(pa) % 7 != 2;
+        for (pa, page) in whole {
+            let page = page.filter(|page| page.len() == PAGE && page.iter().any(|byte| *byte != 0));
+            let Some(page) = page.filter(|_| name != "stream" || sent_so(&pa)) else {
+                continue;
+            };
+            let mut places = bytes.windows(PAGE).enumerate().skip(1);
+            let Some((at, _)) = places.find(|(_, window)| *window == page) else {
+                continue;
+            };
+            let cut = File::options().write(true).open(&path).unwrap();
+            for held in [0x100, 0] {
+                fs::write(&path, bytes).unwrap();
+                let snapshot = open(&path, &options(None)).unwrap();
+                cut.set_len((at + held) as u64).unwrap();
+                for inside in [0_u64, 0xc0, 0x100, 0x234] {
+                    let chunk = snapshot.machine.memory.chunk(pa.plus(inside));
+                    let what = format!("{name}: byte {inside:#x} of {held:#x}, page at {pa}");
+                    match chunk {
+                        Ok(chunk) => assert_eq!(chunk[..], page[inside as usize..held], "{what}"),
+                        Err(fault) => {
+                            assert!(inside >= held as u64, "{what}: {fault:?}");
+                            let offset = at as u64 + inside;
+                            assert_eq!(fault.cause, Cause::FileShort { offset }, "{what}");
+                        }
+                    }
+                }
+            }
+            tried += 1;
+            if tried == 3 {
+                break;
+            }
+        }
+        assert!(tried > 0, "{name}");
+        fs::remove_dir_all(folder).unwrap();
+    }
 }
 
 #[test]

@@ -177,14 +177,19 @@ impl PhysicalMemory for BitmapMemory {
     }
 
     fn chunk(&self, pa: PhysAddr) -> Result<Chunk<'_>, Fault> {
-        let page = self.copied(pa);
-        let page = page.map_err(|cause| Fault::at_phys(cause, pa))?;
-        let chunk = Chunk::decoded(page, pa.in_page() as usize);
-        if chunk.is_empty() {
-            let offset = self.place(pa).map_or(0, |(offset, _)| offset);
-            return Err(Fault::at_phys(Cause::FileShort { offset }, pa));
-        }
-        Ok(chunk)
+        // Of the byte that was asked for, not of its page.
+        let short = || Cause::FileShort {
+            offset: self.place(pa).map_or(0, |(offset, _)| offset),
+        };
+        let chunk = match self.copied(pa) {
+            Ok(page) => {
+                let chunk = Chunk::decoded(page, pa.in_page() as usize);
+                (!chunk.is_empty()).then_some(chunk).ok_or_else(short)
+            }
+            Err(Cause::FileShort { .. }) => Err(short()),
+            Err(cause) => Err(cause),
+        };
+        chunk.map_err(|cause| Fault::at_phys(cause, pa))
     }
 
     fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {

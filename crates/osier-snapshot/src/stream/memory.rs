@@ -104,10 +104,26 @@ impl Pages {
     /// The page that lies at `offset` as it is.
     fn raw(&self, offset: u64) -> Result<Arc<[u8]>, Cause> {
         let page = self.copied.get_or_copy(offset, &self.data, offset, PAGE)?;
-        if page.len() as u64 == PAGE {
-            Ok(page)
-        } else {
-            Err(Cause::FileShort { offset })
+        let held = page.len() as u64;
+        let offset = offset.saturating_add(held);
+        (held == PAGE)
+            .then_some(page)
+            .ok_or(Cause::FileShort { offset })
+    }
+
+    /// The bytes from `inside` on of the page that lies at `offset` as it is, as far as the file has them.
+    fn raw_from(&self, offset: u64, inside: u64) -> Result<Chunk<'_>, Cause> {
+        let short = Cause::FileShort {
+            offset: offset.saturating_add(inside),
+        };
+        match self.copied.get_or_copy(offset, &self.data, offset, PAGE) {
+            Ok(page) => {
+                let chunk = Chunk::decoded(page, inside as usize);
+                (!chunk.is_empty()).then_some(chunk).ok_or(short)
+            }
+            // Of the byte that was asked for, not of its page.
+            Err(Cause::FileShort { .. }) => Err(short),
+            Err(cause) => Err(cause),
         }
     }
 
@@ -360,12 +376,13 @@ impl PhysicalMemory for StreamMemory {
         let (number, _) = self
             .number(pa)
             .ok_or(Fault::at_phys(self.causes.outside, pa))?;
-        let page = match self.pages.entries.get(number) {
+        let inside = pa.in_page();
+        let chunk = match self.pages.entries.get(number) {
             Entry::Absent => Err(self.causes.absent),
-            entry => self.pages.page(entry),
+            Entry::Raw(offset) => self.pages.raw_from(offset, inside),
+            entry => (self.pages.page(entry)).map(|page| page.advanced(inside as usize)),
         };
-        let page = page.map_err(|cause| Fault::at_phys(cause, pa))?;
-        Ok(page.advanced(pa.in_page() as usize))
+        chunk.map_err(|cause| Fault::at_phys(cause, pa))
     }
 
     fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
