@@ -333,19 +333,16 @@ fn every_part_of_a_modules_memory_names_its_module() {
         let bench = Bench::new(name);
         let (all, _) = modules(&bench.linux);
         let module = &all[1];
-        let (parts, each) = match bench.profile.find_type("module_memory") {
-            Some(part) => {
-                let (mem, bytes) = bench.member(module.modd, "module", &["mem"]);
-                let each = usize::try_from(part.bytes).unwrap();
-                let of = |nth: usize| mem.plus((nth * each) as u64);
-                // Of the code, the row has more than the size.
-                ((1..bytes / each).map(of).collect(), each)
-            }
-            None => {
-                let part = |name: &str| bench.member(module.modd, "module", &[name]);
-                let (init, each) = part("init_layout");
-                (vec![init], each)
-            }
+        let part = bench.profile.find_type("module_memory");
+        let (parts, each): (Vec<VirtAddr>, usize) = if let Some(part) = part {
+            let (mem, bytes) = bench.member(module.modd, "module", &["mem"]);
+            let each = usize::try_from(part.bytes).unwrap();
+            // Of the code, the row has more than the size.
+            let of = |nth: usize| mem.plus((nth * each) as u64);
+            ((1..bytes / each).map(of).collect(), each)
+        } else {
+            let (init, each) = bench.member(module.modd, "module", &["init_layout"]);
+            (vec![init], each)
         };
         for (nth, part) in (1..).zip(parts) {
             let word = |at| (part.plus(at), 1, 0);

@@ -52,9 +52,7 @@ pub(crate) fn of_bytes(
     }
     anomalies.extend(piece(path).map(Anomaly::bytes));
     anomalies.extend(holes_gone(len).map(Anomaly::harmless));
-    if options.ram_split.is_none() {
-        anomalies.extend(vmware::hint(path, len).map(Anomaly::bytes));
-    }
+    anomalies.extend(vmware::hints(path, len, options.ram_split.is_some()));
     anomalies.extend(hyperv::hint(path).map(Anomaly::processors));
     let split = options.ram_split.filter(|split| *split < len);
     let stretches = layout::stretches(len, split.unwrap_or(u64::MAX), layout::FOUR_GIB);

@@ -185,13 +185,58 @@ fn memory_beside_the_state_file() {
             check_processors(&snapshot);
             assert_eq!(snapshot.info.file, held);
         }
-        // A file that only has the name says nothing.
+        // A file that only has the name says nothing, which is said.
         write(&folder, &format!("guest.{extension}"), b"no state file");
         let snapshot = open(&held, &OpenOptions::default()).unwrap();
         assert_eq!(snapshot.info.format, Format::Raw);
         assert_eq!(filler(&snapshot, 4 * PAGE as u64), 5);
+        let [said] = snapshot.info.anomalies.as_slice() else {
+            unreachable!("{:?}", snapshot.info.anomalies);
+        };
+        let expected = format!("guest.{extension} beside it, which");
+        assert!(said.is_loss() && said.text.contains(&expected), "{said}");
+        assert!(said.text.ends_with("is no VMware state file"), "{said}");
         std::fs::remove_dir_all(&folder).unwrap();
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_state_file_that_cannot_be_opened_is_said() {
+    let folder = made::folder("vmware");
+    let held = write(&folder, "guest.vmem", &memory());
+    // (Of whatever rights: a link that leads to itself.)
+    let beside = folder.join("guest.vmss");
+    std::os::unix::fs::symlink("guest.vmss", &beside).unwrap();
+    let said = |options: &OpenOptions| {
+        let snapshot = open(&held, options).unwrap();
+        let [said] = snapshot.info.anomalies.as_slice() else {
+            unreachable!("{:?}", snapshot.info.anomalies);
+        };
+        assert!(said.text.contains("guest.vmss beside it"), "{said}");
+        assert!(said.text.contains("cannot be opened: "), "{said}");
+        (snapshot.info.format, said.effect)
+    };
+    assert_eq!(
+        said(&OpenOptions::default()),
+        (Format::Raw, osier_snapshot::Effect::Bytes)
+    );
+    let options = OpenOptions {
+        ram_split: Some(3 * PAGE as u64),
+        ..OpenOptions::default()
+    };
+    assert_eq!(
+        said(&options),
+        (Format::PcRam, osier_snapshot::Effect::Processors)
+    );
+    // The other one counts then.
+    let bytes = state(MAGIC, &[("memory", regions()), ("cpu", processors())]);
+    write(&folder, "guest.vmsn", &bytes);
+    assert_eq!(
+        said(&OpenOptions::default()),
+        (Format::Vmware, osier_snapshot::Effect::Bytes)
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -200,6 +200,13 @@ impl Check<'_> {
 
 /// A path as a word that a shell reads back, with nothing in it that cannot be seen.
 fn shell_word(path: &Path) -> String {
+    // Quotes do not keep what begins so from being taken for an option.
+    let beside = path.as_os_str().as_encoded_bytes().starts_with(b"-");
+    let path = &if beside {
+        Path::new(".").join(path)
+    } else {
+        path.to_owned()
+    };
     if let Some(text) = path.to_str().filter(|text| !text.contains(is_hidden)) {
         return format!("'{}'", text.replace('\'', r"'\''"));
     }
@@ -218,3 +225,17 @@ fn shell_word(path: &Path) -> String {
 }
 
 const PARTIAL: &str = "; something could not be read (--partial-ok accepts that)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_as_words_of_a_shell() {
+        let word = |path: &str| shell_word(Path::new(path));
+        assert_eq!(word("a.elf"), "'a.elf'");
+        assert_eq!(word("it's $1 `x`.elf"), r"'it'\''s $1 `x`.elf'");
+        assert_eq!(word("-f.elf"), "'./-f.elf'");
+        assert_eq!(word("a\nb\u{202e}"), r"$'a\012b\342\200\256'");
+    }
+}

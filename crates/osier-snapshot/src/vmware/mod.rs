@@ -9,6 +9,7 @@
 mod registers;
 mod tags;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub(crate) fn is_state(input: &Input<'_>) -> bool {
 
 /// Whether the file is a `.vmem` with its state file beside it.
 pub(crate) fn is_memory(input: &Input<'_>) -> bool {
-    state_beside(input.path).is_some()
+    Beside::of(input.path).state.is_some()
 }
 
 fn is_vmem(path: &Path) -> bool {
@@ -43,25 +44,62 @@ fn is_vmem(path: &Path) -> bool {
         .is_some_and(|extension| extension.eq_ignore_ascii_case("vmem"))
 }
 
-/// The state file beside the `.vmem` at `path`.
-fn state_beside(path: &Path) -> Option<(PathBuf, Data)> {
-    let beside = ["vmss", "vmsn"].map(|extension| path.with_extension(extension));
-    beside
-        .into_iter()
-        .filter(|_| is_vmem(path))
-        .find_map(|path| {
-            let data = Data::open(&path).ok()?;
-            tags::recognises(data.look()).then_some((path, data))
-        })
+/// What lies beside a `.vmem`.
+#[derive(Default)]
+struct Beside {
+    /// The state file.
+    state: Option<(PathBuf, Data)>,
+    /// What has a state file's name and could not be taken for one, and why, in words.
+    doubts: Vec<String>,
 }
 
-/// What to say of a `.vmem` of `len` bytes that is taken for raw memory.
-pub(crate) fn hint(path: &Path, len: u64) -> Option<String> {
-    (is_vmem(path) && len > HOLE).then(|| {
-        "a .vmem of more than 3 GiB without its .vmss or .vmsn beside it: the memory behind the \
-         first 3 GiB belongs at 4 GiB (put that file beside it, or say --ram-split 0xc0000000)"
-            .to_owned()
-    })
+impl Beside {
+    /// Looks beside the file at `path`: nothing, unless it is called a `.vmem`.
+    fn of(path: &Path) -> Self {
+        let mut found = Self::default();
+        if !is_vmem(path) {
+            return found;
+        }
+        for beside in ["vmss", "vmsn"].map(|extension| path.with_extension(extension)) {
+            let why = match Data::open(&beside) {
+                Ok(data) if tags::recognises(data.look()) => {
+                    found.state = Some((beside, data));
+                    return found;
+                }
+                Ok(data) => match data.whole(&beside) {
+                    Ok(()) => "is no VMware state file".to_owned(),
+                    Err(error) => format!("cannot be read: {error}"),
+                },
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => format!("cannot be opened: {error}"),
+            };
+            found.doubts.push(format!(
+                "{} beside it, which says where the memory lies and what the processors hold, {why}",
+                osier_text::path(&beside)
+            ));
+        }
+        found
+    }
+}
+
+/// What to say of a `.vmem` of `len` bytes that is taken for raw memory. `split`: where its memory
+/// lies is known from elsewhere.
+pub(crate) fn hints(path: &Path, len: u64, split: bool) -> Vec<Anomaly> {
+    let doubts = Beside::of(path).doubts;
+    let said = match (is_vmem(path), doubts.is_empty()) {
+        (true, true) if len > HOLE && !split => vec![
+            "a .vmem of more than 3 GiB without its .vmss or .vmsn beside it: the memory behind the \
+             first 3 GiB belongs at 4 GiB (put that file beside it, or say --ram-split 0xc0000000)"
+                .to_owned(),
+        ],
+        _ => doubts,
+    };
+    let effect = if split {
+        Anomaly::processors
+    } else {
+        Anomaly::bytes
+    };
+    said.into_iter().map(effect).collect()
 }
 
 /// Opens a state file, with the memory in it or in the `.vmem` of the same name.
@@ -98,10 +136,14 @@ pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
 ///
 /// The state file contradicts itself.
 pub(crate) fn open_memory(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Some((path, data)) = state_beside(input.path) else {
+    let Beside { state, doubts } = Beside::of(input.path);
+    let Some((path, data)) = state else {
         return crate::raw::open(input);
     };
     let mut state = State::read(&path, &data)?;
+    state
+        .anomalies
+        .extend(doubts.into_iter().map(Anomaly::bytes));
     state.inside = None; // the file that was given counts
     snapshot(input.path, input.data, &path, &data, state)
 }
