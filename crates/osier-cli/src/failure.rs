@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 use osier_text::{is_hidden, visible};
 
@@ -24,13 +23,14 @@ pub(crate) enum Outcome {
     NothingDone,
 }
 
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        Self::from(match outcome {
-            Outcome::Complete => 0,
-            Outcome::PartialIsFailure | Outcome::Different | Outcome::NothingDone => 1,
-            Outcome::Partial => 3,
-        })
+impl Outcome {
+    /// The exit status that tells it.
+    pub(crate) const fn status(self) -> u8 {
+        match self {
+            Self::Complete => 0,
+            Self::PartialIsFailure | Self::Different | Self::NothingDone => 1,
+            Self::Partial => 3,
+        }
     }
 }
 
@@ -53,8 +53,7 @@ pub(crate) fn in_file(path: &Path) -> impl FnOnce(io::Error) -> anyhow::Error {
 
 /// Says what is wrong with the command line, or gives the help that was asked for. What was typed is
 /// repeated with nothing in it that cannot be seen.
-pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
-    let typed: Vec<OsString> = std::env::args_os().collect();
+pub(crate) fn refuse(error: &clap::Error, typed: &[OsString]) -> u8 {
     let hidden: Vec<&str> = typed
         .iter()
         .filter_map(|word| word.to_str())
@@ -72,21 +71,21 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
         }
         let _ = io::stderr().write_all(text.as_bytes());
     }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    u8::try_from(error.exit_code()).unwrap_or(2)
 }
 
 /// Writes the message of a failure and gives its exit status. Whoever closed the pipe has read
 /// enough.
-pub(crate) fn report(failure: &anyhow::Error) -> ExitCode {
+pub(crate) fn report(failure: &anyhow::Error) -> u8 {
     let closed = failure.chain().any(|cause| {
         cause
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     });
     if closed {
-        return ExitCode::SUCCESS;
+        return 0;
     }
     let usage = failure.downcast_ref::<Usage>().is_some();
     say(&failure.to_string());
-    ExitCode::from(if usage { 2 } else { 1 })
+    if usage { 2 } else { 1 }
 }

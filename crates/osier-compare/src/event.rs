@@ -183,6 +183,11 @@ static EVENT: Table = Table {
     ],
 };
 
+/// The columns of an event's row.
+pub fn event_table() -> &'static Table {
+    &EVENT
+}
+
 static NONE: Absent = Absent {
     why: Why::NotApplicable("such an event has none"),
     at: None,

@@ -13,5 +13,5 @@ mod view;
 mod xml;
 
 pub use diff::{Premise, diff, premises};
-pub use event::{Event, Kind};
+pub use event::{Event, Kind, event_table};
 pub use view::{Answer, Belongings, Boot, View};

@@ -15,7 +15,7 @@ use osier::{Process, Seen, SeenExt as _};
 use crate::View;
 
 pub use draw::{Glyphs, drawing};
-pub use life::{Life, Mark};
+pub use life::{Life, Mark, life_table};
 pub use svg::svg;
 
 /// One snapshot of a series.

@@ -1,15 +1,16 @@
 //! Answers as Arrow columns, for whoever works on them in the same process.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{ArrowError, SchemaRef};
 use osier::ask::Question;
-use osier::tables::{Columns, of};
+use osier::tables::{Columns, Row, of};
 
 use crate::answer::Answer;
-use crate::columns::schema;
+use crate::columns::{Batch, schema};
 use crate::fleet::Fleet;
 use crate::manifest_columns::batch;
 use crate::rows::Piece;
@@ -24,6 +25,54 @@ pub fn table_schema(question: Question) -> SchemaRef {
     schema(&Columns::of(of(question)))
 }
 
+/// Rows that are gathered into the columns of a question's table, as [`answers`] and Parquet have them.
+pub struct Gathering {
+    columns: Columns,
+    schema: SchemaRef,
+    batch: Batch,
+    rows: usize,
+}
+
+impl Gathering {
+    /// No rows yet of this question's.
+    pub fn new(question: Question) -> Self {
+        let columns = Columns::of(of(question));
+        let schema = schema(&columns);
+        let batch = Batch::new(schema.clone(), &columns);
+        Self {
+            columns,
+            schema,
+            batch,
+            rows: 0,
+        }
+    }
+
+    /// Adds a row that answers the question.
+    pub fn push(&mut self, row: &dyn Row) {
+        self.batch.push(&self.columns, row);
+        self.rows = self.rows.saturating_add(1);
+    }
+
+    /// Rows gathered since the last batch.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The rows gathered so far, of the snapshot that is called `name` and has this id (see [`id`]).
+    /// Gathering begins anew.
+    ///
+    /// # Errors
+    ///
+    /// A value was not of its column's kind.
+    ///
+    /// [`id`]: crate::id
+    pub fn take(&mut self, name: &str, id: &str) -> Result<RecordBatch, ArrowError> {
+        let next = Batch::new(self.schema.clone(), &self.columns);
+        self.rows = 0;
+        std::mem::replace(&mut self.batch, next).finish(name, id)
+    }
+}
+
 /// What one snapshot gave.
 #[derive(Clone, Debug)]
 pub struct Answered {
@@ -33,7 +82,8 @@ pub struct Answered {
     pub tables: Vec<RecordBatch>,
 }
 
-/// Asks every snapshot of `paths` and hands its answers to `take`, in the order of the inputs.
+/// Asks every snapshot of `paths` and hands its answers to `take`, in the order of the inputs. When that
+/// wants no more, those are given up that were not begun.
 ///
 /// # Errors
 ///
@@ -43,7 +93,7 @@ pub fn answers(
     paths: &[PathBuf],
     asking: &Asking,
     watch: &mut dyn FnMut(Event<'_>),
-    take: &mut dyn FnMut(Answered),
+    take: &mut dyn FnMut(Answered) -> ControlFlow<()>,
 ) -> Result<Summary, RunError> {
     let fleet = Fleet::identify(paths, asking, Shape::Columns, watch)?;
     let mut summary = fleet.summary();
@@ -63,11 +113,10 @@ pub fn answers(
             Piece::Columns(batch) => Some(batch),
             Piece::Text(_) => None,
         });
-        take(Answered {
+        Ok(take(Answered {
             manifest: batch(&entry).map_err(|error| RunError::Schema(io::Error::other(error)))?,
             tables: tables.collect(),
-        });
-        Ok(())
+        }))
     })?;
     Ok(summary)
 }

@@ -2,6 +2,7 @@
 //! of the inputs.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -103,12 +104,12 @@ impl<'a> Fleet<'a> {
     /// The second pass, from subject number `first` on: hands what each gives to `take`, with its
     /// number and in the order of the subjects.
     ///
-    /// No more jobs are begun than may wait for the earliest one that is not finished, so that the
+    /// No job is begun after `take` wants no more. No more jobs are begun than may wait for the earliest one that is not finished, so that the
     /// answers in memory are few however long that one takes.
     pub(crate) fn answers(
         &self,
         first: usize,
-        take: &mut dyn FnMut(usize, Answer) -> Result<(), RunError>,
+        take: &mut dyn FnMut(usize, Answer) -> Result<ControlFlow<()>, RunError>,
     ) -> Result<(), RunError> {
         let subjects = self.subjects();
         let ahead = self.pool.current_num_threads().saturating_mul(AHEAD);
@@ -130,7 +131,9 @@ impl<'a> Fleet<'a> {
                     begun = number.saturating_add(1);
                 }
                 while let Some(answer) = waiting.remove(&next) {
-                    take(next, answer)?;
+                    if take(next, answer)?.is_break() {
+                        return Ok(());
+                    }
                     next = next.saturating_add(1);
                 }
                 if next < begun

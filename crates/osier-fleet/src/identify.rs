@@ -154,7 +154,11 @@ fn look(input: &Input, shared: &Shared, roots: &[Last], asking: &Asking) -> (Fac
 
 /// What tells snapshots apart: 16 hexadecimal digits made of the file's size, time and sampled pages, or
 /// with `hash` 32 made of all its bytes. A copy that keeps its time is the same snapshot.
-fn id(file: &Path, hash: bool) -> io::Result<String> {
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn id(file: &Path, hash: bool) -> io::Result<String> {
     let mut digest = Sha256::new();
     if hash {
         let mut file = fs::File::open(file)?;

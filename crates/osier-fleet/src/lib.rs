@@ -35,7 +35,8 @@ mod run;
 mod table;
 
 #[cfg(feature = "arrow")]
-pub use arrow::{Answered, answers, is_address, manifest_schema, table_schema};
+pub use arrow::{Answered, Gathering, answers, is_address, manifest_schema, table_schema};
+pub use identify::id;
 pub use inputs::{Input, gather};
 pub use manifest::Status;
 pub use options::{Asking, Probe, RunOptions, TableFormat};

@@ -1,6 +1,7 @@
 //! A whole run: ask every snapshot, and write tables and manifest.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use osier::Error;
@@ -188,7 +189,7 @@ pub fn run(
             done: number.saturating_add(1),
             of,
         });
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     let last = output.flush()?;
     summary.count_all(last.iter().map(|entry| entry.status));

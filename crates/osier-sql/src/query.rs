@@ -1,6 +1,7 @@
 //! A query: planned first, then the snapshots are asked for what it needs, then it is carried out.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -111,8 +112,10 @@ impl Query {
         let mut held: Vec<Rows> = self.needs.iter().map(empty).collect();
         let mut kept = Ok(());
         let summary = answers(paths, &asking, watch, &mut |answered| {
-            if kept.is_ok() {
-                kept = keep(&self.needs, &mut held, &answered);
+            kept = keep(&self.needs, &mut held, &answered);
+            match kept {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
             }
         })?;
         kept.map_err(|error| SqlError::of_work(&error))?;

@@ -142,6 +142,12 @@ const JOBS: &[Job] = &[
         environment: &[],
     },
     Job {
+        name: "python",
+        about: "Builds the Python wheel, installs it into target/python and tests it there",
+        commands: &[&["tests/python/run"]],
+        environment: &[],
+    },
+    Job {
         name: "deny",
         about: "Checks licences, duplicates and sources of crates (needs cargo-deny)",
         commands: &[&["cargo", "deny", "check", "bans", "licenses", "sources"]],

@@ -109,6 +109,11 @@ static LIFE: Table = Table {
     ],
 };
 
+/// The columns of a life's row.
+pub fn life_table() -> &'static Table {
+    &LIFE
+}
+
 static NO_NAME: Absent = Absent {
     why: Why::NotApplicable("no name was read"),
     at: None,

@@ -1,0 +1,28 @@
+//! The command `osier`, for whoever gives it out inside a program of his own: the Python wheel does.
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod progress;
+#[cfg(unix)]
+mod signals;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use args::Cli;
+
+/// Runs the command with these arguments, the first of which is its own name, and gives its exit status.
+/// It writes to standard output and standard error, as the command does.
+pub fn run(arguments: &[OsString]) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return failure::refuse(&error, arguments),
+    };
+    match commands::run(&cli) {
+        Ok(outcome) => outcome.status(),
+        Err(failure) => failure::report(&failure),
+    }
+}

@@ -1,0 +1,289 @@
+//! Guests: snapshots whose kernel was found.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use osier::SeenExt as _;
+use osier::ask::Question;
+use osier::format::escape_bytes;
+use osier::osier_profile::OsKind;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::answer::Answer;
+use crate::errors::{closed, plain};
+use crate::memory::{self, Translation};
+use crate::opening::taskds;
+use crate::row::instant;
+use crate::walk::{Of, is_of_processes};
+
+/// A guest that may be closed, shared by all that was made of it.
+#[derive(Clone)]
+pub(crate) struct Held(Arc<RwLock<Option<osier::Guest>>>, Arc<str>);
+
+impl Held {
+    /// The guest, unless it was closed.
+    pub(crate) fn guest(&self, py: Python<'_>) -> PyResult<osier::Guest> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        held.clone().ok_or_else(|| closed(py))
+    }
+
+    /// What it is called.
+    pub(crate) fn label(&self) -> &str {
+        &self.1
+    }
+}
+
+/// A snapshot whose kernel was found, ready to answer questions.
+///
+/// Several threads may ask it at once; every question works without the interpreter's lock. It is a
+/// context manager: what was made of it raises ClosedError after its end.
+#[pyclass(frozen, module = "pyosier")]
+pub(crate) struct Guest(Held);
+
+impl Guest {
+    pub(crate) fn new(guest: osier::Guest) -> Self {
+        let label = osier_text::path(&guest.info().file).to_string();
+        Self(Held(Arc::new(RwLock::new(Some(guest))), label.into()))
+    }
+
+    pub(crate) fn held(&self, py: Python<'_>) -> PyResult<osier::Guest> {
+        self.0.guest(py)
+    }
+
+    fn answer(
+        &self,
+        py: Python<'_>,
+        question: Question,
+        pid: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Answer> {
+        let guest = self.held(py)?;
+        let of = match pid {
+            None => None,
+            Some(_) if !is_of_processes(question) => {
+                let wrong = format!("{} is not asked of one process", question.word());
+                return Err(plain(py, "UsageError", wrong));
+            }
+            Some(pid) => {
+                let (taskds, ends) = taskds(&guest, pid)?;
+                Some(Of {
+                    taskds: taskds.into(),
+                    ends,
+                })
+            }
+        };
+        Ok(Answer::new(self.0.clone(), question, of))
+    }
+}
+
+#[pymethods]
+impl Guest {
+    /// Every process.
+    fn processes(&self, py: Python<'_>) -> PyResult<Answer> {
+        self.answer(py, Question::Processes, None)
+    }
+
+    /// The handle of every process: what PANDA calls by that word, a descriptor and an address space.
+    fn handles(&self, py: Python<'_>) -> PyResult<Answer> {
+        self.answer(py, Question::Handles, None)
+    }
+
+    /// The process and thread that each processor runs.
+    fn current(&self, py: Python<'_>) -> PyResult<Answer> {
+        self.answer(py, Question::Current, None)
+    }
+
+    /// The kernel modules; drivers, on Windows.
+    fn modules(&self, py: Python<'_>) -> PyResult<Answer> {
+        self.answer(py, Question::Modules, None)
+    }
+
+    /// The threads of every process, or of one: a pid, or the process's row.
+    #[pyo3(signature = (pid=None))]
+    fn threads(&self, py: Python<'_>, pid: Option<&Bound<'_, PyAny>>) -> PyResult<Answer> {
+        self.answer(py, Question::Threads, pid)
+    }
+
+    /// The mappings of every process, or of one: a pid, or the process's row.
+    #[pyo3(signature = (pid=None))]
+    fn maps(&self, py: Python<'_>, pid: Option<&Bound<'_, PyAny>>) -> PyResult<Answer> {
+        self.answer(py, Question::Mappings, pid)
+    }
+
+    /// The present pages of every process, or of one: a pid, or the process's row.
+    #[pyo3(signature = (pid=None))]
+    fn pages(&self, py: Python<'_>, pid: Option<&Bound<'_, PyAny>>) -> PyResult<Answer> {
+        self.answer(py, Question::Pages, pid)
+    }
+
+    /// Any question, by the word of the command that asks it: ps, maps and so on.
+    #[pyo3(signature = (question, pid=None))]
+    fn ask(
+        &self,
+        py: Python<'_>,
+        question: &str,
+        pid: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Answer> {
+        self.answer(py, self::question(py, question)?, pid)
+    }
+
+    /// Bytes of memory at a virtual address: the kernel's, or those of the process that is named.
+    ///
+    /// Raises FaultError at the first byte that cannot be read.
+    #[pyo3(signature = (address, length, pid=None, *, physical=false))]
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        address: u64,
+        length: u64,
+        pid: Option<&Bound<'py, PyAny>>,
+        physical: bool,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let guest = self.held(py)?;
+        if physical {
+            if pid.is_some() {
+                let wrong = "a physical address is no process's";
+                return Err(plain(py, "UsageError", wrong));
+            }
+            return memory::read_physical(py, &guest.machine().memory, address, length);
+        }
+        let space = memory::space(py, &guest, pid)?;
+        memory::read(py, &space, address, length)
+    }
+
+    /// Where a virtual address leads: the kernel's, or that of the process that is named.
+    ///
+    /// Raises FaultError when it leads nowhere.
+    #[pyo3(signature = (address, pid=None))]
+    fn translate(
+        &self,
+        py: Python<'_>,
+        address: u64,
+        pid: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Translation> {
+        let space = memory::space(py, &self.held(py)?, pid)?;
+        memory::translate(py, &space, address)
+    }
+
+    /// The running kernel's address of a symbol. Raises UnknownNameError when the profile has none such.
+    ///
+    /// Not for per-CPU symbols, which are offsets into a processor's own area.
+    fn symbol(&self, py: Python<'_>, name: &str) -> PyResult<u64> {
+        let found = self.held(py)?.symbol(name);
+        let unknown = || {
+            let name = osier_text::visible(name);
+            plain(
+                py,
+                "UnknownNameError",
+                format!("the profile has no symbol {name}"),
+            )
+        };
+        Ok(found.ok_or_else(unknown)?.0)
+    }
+
+    /// The file that holds the memory.
+    #[getter]
+    fn path(&self, py: Python<'_>) -> PyResult<std::path::PathBuf> {
+        Ok(self.held(py)?.info().file.clone())
+    }
+
+    /// The format of the file.
+    #[getter]
+    fn format(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(self.held(py)?.info().format.name())
+    }
+
+    /// The operating system: linux or windows.
+    #[getter]
+    fn os(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(match self.held(py)?.kernel().os {
+            OsKind::Linux => "linux",
+            OsKind::Windows => "windows",
+        })
+    }
+
+    /// The banner of a Linux kernel, the build string of Windows.
+    #[getter]
+    fn banner(&self, py: Python<'_>) -> PyResult<String> {
+        let mut text = String::new();
+        escape_bytes(&self.held(py)?.kernel().banner, &mut text);
+        Ok(text)
+    }
+
+    /// The GNU build id, or GUID and age of the PDB, in hexadecimal.
+    #[getter]
+    fn build_id(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        Ok(self.held(py)?.kernel().build_id.clone())
+    }
+
+    /// What was decided about the kernel, in the order of the decisions: about, value, by.
+    #[getter]
+    fn premises(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, String, String)>> {
+        let guest = self.held(py)?;
+        let premises = guest.kernel().premises.iter();
+        let parts = premises.map(|one| (one.about, one.value.clone(), one.by.clone()));
+        Ok(parts.collect())
+    }
+
+    /// Where the kernel's types and symbols came from.
+    #[getter]
+    fn profile_source(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.held(py)?.source().to_string())
+    }
+
+    /// Bytes of the kernel's pointers: 4 or 8.
+    #[getter]
+    fn pointer_bytes(&self, py: Python<'_>) -> PyResult<u8> {
+        Ok(self.held(py)?.pointer_bytes())
+    }
+
+    /// What the guest's wall clock showed; None when it is not known.
+    #[getter]
+    fn clock<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let clock = self.held(py)?.clock();
+        clock.value().map(|at| instant(py, at)).transpose()
+    }
+
+    /// What is odd about the file and may make answers wrong or short.
+    #[getter]
+    fn doubts(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let guest = self.held(py)?;
+        Ok(guest.info().doubts().map(ToString::to_string).collect())
+    }
+
+    /// Let go of the file. What was made of the guest raises ClosedError from now on.
+    fn close(&self) {
+        let mut held = self.0.0.write().unwrap_or_else(PoisonError::into_inner);
+        *held = None;
+    }
+
+    /// Whether the guest was closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        let held = self.0.0.read().unwrap_or_else(PoisonError::into_inner);
+        held.is_none()
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, _exception: &Bound<'_, pyo3::types::PyTuple>) {
+        self.close();
+    }
+
+    fn __repr__(&self) -> String {
+        let closed = if self.closed() { " (closed)" } else { "" };
+        format!("<Guest {}{closed}>", self.0.label())
+    }
+}
+
+/// The question that a word asks.
+pub(crate) fn question(py: Python<'_>, word: &str) -> PyResult<Question> {
+    Question::of_word(word).ok_or_else(|| {
+        let known = Question::ALL.map(Question::word).join(", ");
+        let word = osier_text::visible(word);
+        let wrong = format!("no question is called `{word}`; there are {known}");
+        plain(py, "UsageError", wrong)
+    })
+}

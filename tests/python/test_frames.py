@@ -1,0 +1,87 @@
+"""polars, pandas, pyarrow and DuckDB take an answer as it stands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyosier
+
+WORDS = ["ps", "handles", "current", "threads", "modules", "maps", "pages"]
+
+
+def columns(answer: pyosier.Answer[pyosier.Row]) -> dict[str, list[object]]:
+    """The columns of the rows themselves."""
+
+    def shown(value: object) -> object:
+        # Columns have no surrogates: bytes that are no text are written by their numbers.
+        if isinstance(value, str):
+            return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return value
+
+    rows = list(answer)
+    return {name: [shown(getattr(row, name)) for row in rows] for name in type(rows[0]).fields}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_pyarrow(guest: pyosier.Guest, word: str) -> None:
+    pa = pytest.importorskip("pyarrow")
+    answer = guest.ask(word)
+    table = pa.table(answer)
+    assert table.num_rows == answer.count()
+    assert pa.RecordBatchReader.from_stream(answer).read_all() == table
+    assert pa.schema(answer) == table.schema == answer.to_arrow().schema
+    for name, values in columns(answer).items():
+        if not pa.types.is_timestamp(table.schema.field(name).type):
+            assert table[name].to_pylist() == values, name
+    assert set(table["snapshot"].to_pylist()) == {"deb12-6.1-amd64.elf"}
+
+
+def test_tables_are_parquets(guest: pyosier.Guest, path: Path, tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    run = [sys.executable, "-m", "pyosier", "run", str(path), "-o", str(tmp_path / "out")]
+    # Pages are not all in the distilled snapshot, so that the run is partial.
+    ran = subprocess.run([*run, "--to", "parquet", "--tables", ",".join(WORDS), "-q"], check=False)
+    assert ran.returncode == 3
+    for word in WORDS:
+        written = parquet.read_table(tmp_path / "out" / f"{word}.parquet")
+        answered = pa.table(guest.ask(word))
+        assert written.schema.equals(answered.schema, check_metadata=False)
+        assert written.equals(answered.cast(written.schema)), word
+
+
+def test_polars(guest: pyosier.Guest) -> None:
+    pl = pytest.importorskip("polars")
+    answer = guest.maps()
+    frame = pl.DataFrame(answer)
+    assert frame.equals(answer.to_polars()) and frame.height == answer.count()
+    assert frame["base"].dtype == pl.UInt64
+    assert frame["base"].to_list() == [row.base for row in answer]
+
+
+def test_pandas(guest: pyosier.Guest) -> None:
+    pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
+    answer = guest.processes()
+    taken = pd.DataFrame.from_arrow(answer)
+    assert len(taken) == answer.count()
+    # Those that are never absent stay numbers there, too.
+    assert str(taken["taskd"].dtype) == "uint64"
+    frame = answer.to_pandas()
+    assert str(frame["pgd"].dtype) == "uint64[pyarrow]"
+    values = [None if value is pd.NA else int(value) for value in frame["pgd"]]
+    assert values == [row.pgd for row in answer]
+
+
+def test_duckdb(guest: pyosier.Guest) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    maps = guest.maps()
+    [(rows,)] = duckdb.sql("select count(*) from maps").fetchall()
+    assert rows == maps.count()
+    joined = "select count(*) from maps a join maps b on a.modd = b.modd and a.pid = b.pid"
+    [(rows,)] = duckdb.sql(joined).fetchall()
+    assert rows >= maps.count()
