@@ -1,20 +1,20 @@
 //! Attaching: a located kernel and its profile become a provider.
 
 use std::cell::OnceCell;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use osier_memory::{AddressSpace, Machine, VirtAddr};
-use osier_osi::{
-    Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Panda, Premise, Process, Seen,
-    Thread, WalkEnds,
-};
+use osier_memory::{Cause, Fault, Machine, VirtAddr};
+use osier_osi::{Kernel, Premise};
 use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
 use crate::Located;
 use crate::guest::{self, Guest};
+use crate::layouts::{COMM_BYTES, Cred, Mm, PcpuHot, RunQueue, Signal, Tasks};
 use crate::locate::bit_names;
-use crate::{clock, current, mappings, memory, modules, pages, pid, process, tasks, threads};
+use crate::maps::Maps;
+use crate::modules::Modules;
+use crate::state::StateBits;
+use crate::{clock, list, pid};
 
 /// Why a provider could not be made of a located kernel and a profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum AttachError {
     WrongProfile(String),
 }
 
-/// The Linux provider.
+/// The Linux provider: what every walker takes. What it answers stands in `provider.rs`.
 #[derive(Clone)]
 pub struct Linux {
     pub(crate) guest: Guest,
@@ -38,26 +38,24 @@ pub struct Linux {
     pub(crate) init_task: Option<VirtAddr>,
     /// The root user's `user_struct`; read once.
     pub(crate) root_user: OnceCell<Option<VirtAddr>>,
-    pub(crate) tasks: tasks::Tasks,
-    pub(crate) mm: mappings::Mm,
-    pub(crate) maps: mappings::Maps,
-    pub(crate) modules: modules::Modules,
-    pub(crate) cred: process::Cred,
-    pub(crate) signal: process::Signal,
-    pub(crate) state_bits: process::StateBits,
-    pub(crate) run_queue: threads::RunQueue,
-    pub(crate) pcpu_hot: current::PcpuHot,
-    pub(crate) running: current::Running,
-    pub(crate) queue: current::Queue,
+    pub(crate) tasks: Tasks,
+    pub(crate) mm: Mm,
+    pub(crate) maps: Maps,
+    pub(crate) modules: Modules,
+    pub(crate) cred: Cred,
+    pub(crate) signal: Signal,
+    pub(crate) state_bits: StateBits,
+    pub(crate) run_queue: RunQueue,
+    pub(crate) pcpu_hot: PcpuHot,
     /// `None` when the profile does not describe the pid table.
     pub(crate) pids: Option<pid::PidTable>,
     /// `None` when the profile does not describe it.
     pub(crate) number: Option<pid::Number>,
     /// The threads of the pid table by their leaders; read once.
-    pub(crate) numbered: OnceCell<Option<threads::Numbered>>,
-    clock: clock::Clock,
+    pub(crate) numbered: OnceCell<Option<pid::Numbered>>,
+    pub(crate) clock: clock::Clock,
     offsets: OnceCell<clock::Offsets>,
-    kernel: Kernel,
+    pub(crate) kernel: Kernel,
 }
 
 impl Linux {
@@ -77,17 +75,15 @@ impl Linux {
         let space = located.space(machine);
         let slide = located.text.0.wrapping_sub(linked);
         let mut resolver = Resolver::new(&profile);
-        let tasks = tasks::Tasks::resolve(&mut resolver);
-        let mm = mappings::Mm::resolve(&mut resolver);
-        let maps = mappings::Maps::resolve(&mut resolver);
-        let modules = modules::Modules::resolve(&mut resolver);
-        let cred = process::Cred::resolve(&mut resolver);
-        let signal = process::Signal::resolve(&mut resolver);
-        let state_bits = process::StateBits::resolve(&resolver);
-        let run_queue = threads::RunQueue::resolve(&mut resolver);
-        let pcpu_hot = current::PcpuHot::resolve(&mut resolver);
-        let running = current::Running::resolve(&mut resolver);
-        let queue = current::Queue::resolve(&mut resolver);
+        let tasks = Tasks::resolve(&mut resolver);
+        let mm = Mm::resolve(&mut resolver);
+        let maps = Maps::resolve(&mut resolver);
+        let modules = Modules::resolve(&mut resolver);
+        let cred = Cred::resolve(&mut resolver);
+        let signal = Signal::resolve(&mut resolver);
+        let state_bits = StateBits::resolve(&resolver);
+        let run_queue = RunQueue::resolve(&mut resolver);
+        let pcpu_hot = PcpuHot::resolve(&mut resolver);
         let clock = clock::Clock::resolve(&mut resolver);
         let pids = pid::PidTable::resolve(&mut resolver, &|name| {
             let linked = profile.symbol(name)?;
@@ -147,8 +143,6 @@ impl Linux {
             state_bits,
             run_queue,
             pcpu_hot,
-            running,
-            queue,
             pids,
             number,
             numbered: OnceCell::new(),
@@ -156,7 +150,7 @@ impl Linux {
             offsets: OnceCell::new(),
             kernel,
         };
-        tasks::confirm(&linux)?;
+        confirm(&linux)?;
         Ok(linux)
     }
 
@@ -166,86 +160,64 @@ impl Linux {
     }
 }
 
-impl Osi for Linux {
-    fn kernel(&self) -> &Kernel {
-        &self.kernel
+/// Checks that the profile's `init_task` is the swapper, and that the task list starts there.
+///
+/// A page that the snapshot does not hold is no contradiction: the rows and endings say so later.
+fn confirm(linux: &Linux) -> Result<(), AttachError> {
+    let init = linux.init_task.ok_or(AttachError::NoSymbol("init_task"))?;
+    let space = &linux.guest.space;
+    let wrong = |fault: &Fault| {
+        matches!(
+            fault.cause,
+            Cause::NotPresent { .. } | Cause::NonCanonical | Cause::NoRam
+        )
+    };
+    let at = linux.tasks.comm.place(init);
+    match space.read_cstr(at, COMM_BYTES) {
+        Ok(name) if !name.starts_with(b"swapper") => {
+            let name = name.escape_ascii();
+            return Err(AttachError::WrongProfile(format!(
+                "init_task should lie at {init}, but the name there is \"{name}\", not \"swapper\""
+            )));
+        }
+        Err(fault) if wrong(&fault) => {
+            return Err(AttachError::WrongProfile(format!(
+                "init_task should lie at {init}, but nothing is mapped there: {fault}"
+            )));
+        }
+        _ => {}
     }
-
-    fn clock(&self) -> Seen<i64> {
-        self.clock.now(&self.guest)
+    let head = linux.tasks.tasks.place(init);
+    let next = space.read_pointer(head);
+    // One task whose numbers differ is damaged; two in a row are read at the wrong place.
+    let first = next.ok().map(|next| linux.tasks.tasks.container(next));
+    if let (Some(zero), Some((tgid, pid))) =
+        (ids(linux, init), first.and_then(|task| ids(linux, task)))
+        && zero != (0, 0)
+        && tgid != pid
+    {
+        return Err(AttachError::WrongProfile(format!(
+            "init_task at {init} should have pid 0 and tgid 0, not {} and {}, and the task after \
+             it one number, not {pid} and {tgid}",
+            zero.1, zero.0
+        )));
     }
-
-    fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
-        tasks::processes(self, row)
-    }
-
-    fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
-        tasks::handles(self, row)
-    }
-
-    fn process(&self, taskd: VirtAddr) -> Seen<Process> {
-        process::by_handle(self, taskd)
-    }
-
-    fn current(&self, row: &mut dyn FnMut(Current) -> ControlFlow<()>) -> WalkEnds {
-        current::current(self, row)
-    }
-
-    fn threads(&self, taskd: VirtAddr, row: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> WalkEnds {
-        threads::threads(self, taskd, row)
-    }
-
-    fn modules(&self, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds {
-        modules::modules(self, row)
-    }
-
-    fn mappings(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-    ) -> WalkEnds {
-        mappings::mappings(self, taskd, row)
-    }
-
-    fn pages(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
-    ) -> WalkEnds {
-        pages::pages(self, taskd, row)
-    }
-
-    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
-        mappings::heap_bounds(self, taskd)
-    }
-
-    fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
-        memory::address_space(self, taskd)
-    }
-
-    fn kernel_space(&self) -> &AddressSpace {
-        &self.guest.space
-    }
-
-    fn fork(&self) -> Box<dyn Osi> {
-        Box::new(self.clone())
-    }
-
-    fn panda(&self) -> Option<&dyn Panda> {
-        Some(self)
+    match next {
+        Ok(next) if list::plausible(&linux.guest, next).is_err() => Err(AttachError::WrongProfile(
+            format!("init_task.tasks at {head} leads to {next}, where no task can lie"),
+        )),
+        Err(fault) if wrong(&fault) => Err(AttachError::WrongProfile(format!(
+            "init_task.tasks at {head} cannot be read: {fault}"
+        ))),
+        _ => Ok(()),
     }
 }
 
-impl Panda for Linux {
-    fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>> {
-        Self::panda_file(self, modd)
-    }
-
-    fn panda_mappings(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-    ) -> WalkEnds {
-        mappings::mappings(self, taskd, row)
-    }
+/// `tgid` and `pid` of a task that may lie at `task`.
+fn ids(linux: &Linux, task: VirtAddr) -> Option<(i64, i64)> {
+    let (space, layout) = (&linux.guest.space, &linux.tasks);
+    Some((
+        layout.tgid.read(space, task).ok()?,
+        layout.pid.read(space, task).ok()?,
+    ))
 }

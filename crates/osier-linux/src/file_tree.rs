@@ -11,7 +11,7 @@ use osier_memory::{Fault, PAGE_BYTES, VirtAddr};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::guest::Guest;
-use crate::vma::Vma;
+use crate::layouts::{File, Vma};
 
 /// Higher than any tree of mappings.
 const DEPTH: usize = 64;
@@ -25,14 +25,6 @@ layout! {
         rb_right: Option<Field<Ptr<()>>>,
         /// The lower half below it.
         rb_left: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct file`.
-    struct File: "file" {
-        /// Whose pages it has.
-        f_mapping: Option<Field<Ptr<()>>>,
     }
 }
 

@@ -11,15 +11,19 @@
 
 mod attach;
 mod clock;
+mod cpus;
 mod current;
 mod family;
 mod file_tree;
 mod guest;
+mod layouts;
 mod list;
 mod locate;
 mod maple;
 mod mappings;
+mod maps;
 mod memory;
+mod mm;
 mod modules;
 mod mount;
 mod pages;
@@ -27,6 +31,8 @@ mod path;
 mod pid;
 mod policy;
 mod process;
+mod provider;
+mod state;
 mod tasks;
 mod threads;
 #[cfg(test)]

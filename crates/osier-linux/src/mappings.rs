@@ -11,227 +11,25 @@ mod twins;
 use std::ops::ControlFlow;
 
 use osier_memory::{Cause, Fault, VirtAddr};
-use osier_osi::{Absent, Guard, Mapping, Seen, WalkEnd, WalkEnds, Why};
-use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
+use osier_osi::{Guard, Mapping, Seen, WalkEnd, WalkEnds};
+use osier_profile::{Field, Ptr};
 
-use crate::file_tree::FileTrees;
-use crate::guest::Guest;
 use crate::maple::{self, Maple};
-use crate::path::Paths;
-use crate::vma::{self, Naming, Vma};
+use crate::memory::no_memory;
+use crate::mm::{Process, Reader};
+use crate::vma;
 use crate::{Linux, memory, process};
 
 /// The walk's name in its endings.
 const WALK: &str = "mappings";
 /// More mappings than any process has: `sysctl_max_map_count` is 65530 unless raised.
 const LIMIT: usize = 1 << 21;
-/// Deeper than any red-black tree of [`LIMIT`] nodes.
-const TREE_DEPTH: usize = 64;
 /// `MM_CONTEXT_HAS_VSYSCALL` in `mm->context.flags`; kernels before it tell by `ia32_compat`.
 const HAS_VSYSCALL: u64 = 2;
 /// `vsyscall_mode` of a kernel whose vsyscall page can be read.
 const VSYSCALL_EMULATE: u64 = 0;
 /// `vsyscall_mode` of a kernel without a vsyscall page.
 const VSYSCALL_NONE: u64 = 2;
-
-layout! {
-    /// Fields read from `mm_struct`.
-    pub(crate) struct Mm: "mm_struct" {
-        /// The page-table root, virtual.
-        pgd: Field<Ptr<()>>,
-        /// The first mapping of the list. Until v6.0.
-        mmap: Option<Field<Ptr<()>>>,
-        /// The root of the tree of mappings beside the list. Until v6.0.
-        mm_rb: Option<Field<Ptr<()>>> = ["mm_rb.rb_node"],
-        /// The maple tree of mappings. Since v6.1.
-        mm_mt: Option<Field<Embed<()>>>,
-        /// Tasks and others that use it.
-        mm_users: Option<Field<SInt>> = ["mm_users.counter", "mm_users"],
-        /// Number of mappings.
-        map_count: Option<Field<SInt>>,
-        /// Pages of all mappings.
-        total_vm: Option<Field<UInt>>,
-        /// Who reads and changes the mappings; a first word of 0 says nobody.
-        mmap_lock: Option<Field<Embed<()>>> = ["mmap_lock", "mmap_sem"],
-        /// Where the code starts; 0 until the program is loaded.
-        start_code: Option<Field<UInt>>,
-        /// First address of the heap.
-        start_brk: Field<UInt>,
-        /// One past the last byte of the heap.
-        brk: Option<Field<UInt>>,
-        /// Where the stack started.
-        start_stack: Option<Field<UInt>>,
-        /// Where the arguments start.
-        arg_start: Option<Field<UInt>>,
-        /// One past the arguments.
-        arg_end: Option<Field<UInt>>,
-        /// Where the environment starts.
-        env_start: Option<Field<UInt>>,
-        /// One past the environment.
-        env_end: Option<Field<UInt>>,
-        /// The executable.
-        exe_file: Option<Field<Ptr<()>>>,
-        /// Mappings of it. Until v3.5.
-        num_exe_file_vmas: Option<Field<UInt>>,
-        /// Where the vDSO was mapped.
-        vdso: Option<Field<UInt>> = ["context.vdso"],
-        /// Which vDSO: that of 64-bit, 32-bit or x32 programs.
-        vdso_image: Option<Field<Ptr<()>>> = ["context.vdso_image"],
-        /// Marks of the architecture; in kernels that have them, whether the vsyscall page shows.
-        context_flags: Option<Field<UInt>> = ["context.flags"],
-        /// Non-zero in a 32-bit process on a 64-bit kernel, in kernels before that mark.
-        ia32_compat: Option<Field<UInt>> = ["context.ia32_compat"],
-    }
-}
-
-/// How to read mappings.
-#[derive(Clone)]
-pub(crate) struct Maps {
-    maple: Option<Maple>,
-    pub(crate) vma: Vma,
-    pub(crate) naming: Naming,
-    pub(crate) paths: Paths,
-    pub(crate) trees: FileTrees,
-    /// [`Process::is_heap`] leaves out mappings that only touch the heap.
-    strict_heap: bool,
-}
-
-impl Maps {
-    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
-        let vma = Vma::resolve(resolver);
-        let paths = Paths::resolve(resolver);
-        Self {
-            maple: Maple::resolve(resolver),
-            vma,
-            naming: Naming::resolve(resolver, &vma),
-            // Linux commit d3bb89ea9c13 ("mm: fix VMA heap bounds checking"), v6.7, tightened the
-            // test. Nothing in it left a trace in a type, but this came in the same release.
-            strict_heap: paths.has_user_path(),
-            paths,
-            trees: FileTrees::resolve(resolver, &vma),
-        }
-    }
-}
-
-/// What reading mappings takes.
-#[derive(Clone, Copy)]
-pub(crate) struct Reader<'a> {
-    pub(crate) guest: &'a Guest,
-    pub(crate) mm: &'a Mm,
-    pub(crate) maps: &'a Maps,
-}
-
-/// What the rows of one process need.
-pub(crate) struct Process {
-    /// Its id.
-    pub(crate) pid: Seen<u32>,
-    mm: VirtAddr,
-    brk: Result<Option<(u64, u64)>, Box<Absent>>,
-    start_stack: Result<Option<u64>, Box<Absent>>,
-    /// Where the vDSO was mapped.
-    pub(crate) vdso: Option<u64>,
-    strict_heap: bool,
-}
-
-impl Process {
-    fn read(reader: &Reader<'_>, pid: Seen<u32>, mm: VirtAddr) -> Self {
-        let vdso = reader.mm.vdso;
-        let vdso = vdso.map(|field| field.read(&reader.guest.space, mm));
-        Self {
-            pid,
-            mm,
-            brk: Self::brk(reader, mm),
-            start_stack: Self::start_stack(reader, mm),
-            vdso: vdso.and_then(Result::ok).filter(|&vdso| vdso != 0),
-            strict_heap: reader.maps.strict_heap,
-        }
-    }
-
-    /// `start_brk` and `brk`: addresses of the process, one after the other, once its program is
-    /// loaded.
-    fn brk(reader: &Reader<'_>, mm: VirtAddr) -> Result<Option<(u64, u64)>, Box<Absent>> {
-        let Some(field) = reader.mm.brk else {
-            return Ok(None);
-        };
-        let space = &reader.guest.space;
-        let start = reader.mm.start_brk.read(space, mm)?;
-        let brk = field.read(space, mm)?;
-        let place = Some(reader.mm.start_brk.place(mm));
-        if start > brk {
-            return implausible(start, "start_brk is not above brk", place);
-        }
-        if brk >= reader.guest.user_end {
-            return implausible(brk, "brk is an address of the process", place);
-        }
-        if start == 0 && is_loaded(reader, mm) {
-            return implausible(start, "a program that is loaded has a start_brk", place);
-        }
-        Ok(Some((start, brk)))
-    }
-
-    fn start_stack(reader: &Reader<'_>, mm: VirtAddr) -> Result<Option<u64>, Box<Absent>> {
-        let Some(field) = reader.mm.start_stack else {
-            return Ok(None);
-        };
-        let stack = field.read(&reader.guest.space, mm)?;
-        let place = Some(field.place(mm));
-        if stack >= reader.guest.user_end {
-            return implausible(stack, "start_stack is an address of the process", place);
-        }
-        if stack == 0 && is_loaded(reader, mm) {
-            return implausible(stack, "a program that is loaded has a start_stack", place);
-        }
-        Ok(Some(stack))
-    }
-
-    /// The kernel's test for `[heap]`: the mapping and `start_brk..brk` overlap, or, before v6.7,
-    /// touch. (PANDA wants the mapping to hold all of the heap.)
-    pub(crate) fn is_heap(&self, start: u64, end: u64) -> Result<bool, Box<Absent>> {
-        let brk = self.brk.clone()?;
-        Ok(brk.is_some_and(|(start_brk, brk)| {
-            if self.strict_heap {
-                start < brk && end > start_brk
-            } else {
-                start <= brk && end >= start_brk
-            }
-        }))
-    }
-
-    /// The kernel's test for `[stack]`: `start_stack` is in the mapping, or at its end.
-    pub(crate) fn is_stack(&self, start: u64, end: u64) -> Result<bool, Box<Absent>> {
-        let start_stack = self.start_stack.clone()?;
-        Ok(start_stack.is_some_and(|stack| start <= stack && end >= stack))
-    }
-}
-
-fn implausible<T>(raw: u64, rule: &'static str, place: Option<VirtAddr>) -> Result<T, Box<Absent>> {
-    Err(Absent::implausible(raw, rule, place))
-}
-
-/// Whether the program of the process is loaded: until then, in the middle of `execve`, its heap and
-/// stack have no places.
-fn is_loaded(reader: &Reader<'_>, mm: VirtAddr) -> bool {
-    let start_code = reader.mm.start_code;
-    let start_code = start_code.map(|field| field.read(&reader.guest.space, mm));
-    matches!(start_code, Some(Ok(start)) if start != 0)
-}
-
-/// The endings of a walk over a process whose memory cannot be read.
-pub(crate) fn no_memory<T>(walk: &'static str, mm: Seen<T>) -> WalkEnds {
-    match mm {
-        Err(absent) if absent.is_loss() => {
-            let (missing, fault) = match absent.why {
-                Why::Unreadable(fault) => ("the process's mm".to_owned(), Some(fault)),
-                Why::Implausible { raw, rule } => {
-                    (format!("the process's mm, {raw:#x}: {rule}"), None)
-                }
-                _ => ("the process's mm".to_owned(), None),
-            };
-            WalkEnds::one(walk, WalkEnd::NoStart { missing, fault })
-        }
-        _ => WalkEnds::one(walk, WalkEnd::Closed),
-    }
-}
 
 /// The mappings of the process whose group leader is at `taskd`, by address. A row that the list
 /// or tree names is shown even when nothing of it can be read.
@@ -264,26 +62,27 @@ fn walk(
         reader,
         process: &process,
         guard: Guard::new(LIMIT),
-        sum: twins::Sum::default(),
-        ends: Vec::new(),
+        sum: twins::Sum::of(reader, &process),
         stopped: false,
         row,
     };
     match (reader.mm.mm_mt, &reader.maps.maple, reader.mm.mmap) {
         (Some(mm_mt), Some(maple), _) => walk.tree(maple, mm_mt.place(mm)),
         (_, _, Some(mmap)) => walk.list(mmap),
-        _ => walk.ends.push(WalkEnd::NoStart {
+        _ => walk.sum.ends.push(WalkEnd::NoStart {
             missing: "mm->mm_mt or mm->mmap in the profile".to_owned(),
             fault: None,
         }),
     }
-    walk.count();
+    if !walk.stopped {
+        walk.sum.count(walk.guard.count());
+    }
     walk.gate();
     let mut ends = WalkEnds::default();
     if walk.stopped {
         ends.add(WALK, WalkEnd::Stopped);
     }
-    for end in walk.ends {
+    for end in walk.sum.ends {
         ends.add(WALK, end);
     }
     if ends.0.is_empty() {
@@ -299,9 +98,7 @@ struct Walk<'a> {
     /// The mappings shown.
     guard: Guard,
     /// What they say together.
-    sum: twins::Sum,
-    /// Bad endings.
-    ends: Vec<WalkEnd>,
+    sum: twins::Sum<'a>,
     stopped: bool,
     row: &'a mut dyn FnMut(Mapping) -> ControlFlow<()>,
 }
@@ -310,7 +107,7 @@ impl Walk<'_> {
     /// Shows the mapping at `at`; `range` is what a tree says that it spans.
     fn show(&mut self, at: VirtAddr, range: Option<(u64, u64)>) -> ControlFlow<()> {
         let row = vma::row(self.reader, self.process, at, self.reader.guest.user_end);
-        self.add(at, &row);
+        self.sum.add(at, &row);
         if let (Some((first, last)), Ok(base), Ok(size)) = (range, &row.base, &row.size) {
             let row_last = base.0.wrapping_add(*size).wrapping_sub(1);
             if base.0 != first || row_last != last {
@@ -319,7 +116,7 @@ impl Walk<'_> {
                 } else {
                     (base.0, first)
                 };
-                self.ends.push(WalkEnd::Inconsistent {
+                self.sum.ends.push(WalkEnd::Inconsistent {
                     at,
                     back_link: VirtAddr(found),
                     expected: VirtAddr(expected),
@@ -329,7 +126,7 @@ impl Walk<'_> {
         let owner = self.reader.maps.vma.vm_mm;
         let owner = owner.and_then(|field| field.read(&self.reader.guest.space, at).ok());
         if let Some(owner) = owner.filter(|&owner| owner != self.process.mm) {
-            self.ends.push(WalkEnd::Inconsistent {
+            self.sum.ends.push(WalkEnd::Inconsistent {
                 at,
                 back_link: owner,
                 expected: self.process.mm,
@@ -345,7 +142,7 @@ impl Walk<'_> {
         let ends = maple::walk(reader.guest, maple, tree, &mut |entry| {
             let at = entry.value;
             if !reader.guest.can_be_object(at) {
-                self.ends.push(WalkEnd::BrokenLink {
+                self.sum.ends.push(WalkEnd::BrokenLink {
                     from: tree,
                     to: Some(at),
                     fault: Fault::new(Cause::NonCanonical).with_va(at),
@@ -356,7 +153,7 @@ impl Walk<'_> {
                 Ok(()) => self.show(at, Some((entry.first, entry.last))),
                 Err(end) => {
                     let full = matches!(end, WalkEnd::Limit { .. });
-                    self.ends.push(end);
+                    self.sum.ends.push(end);
                     if full {
                         ControlFlow::Break(())
                     } else {
@@ -366,14 +163,14 @@ impl Walk<'_> {
             }
         });
         let bad = ends.into_iter().filter(|end| *end != WalkEnd::Stopped);
-        self.ends.extend(bad);
+        self.sum.ends.extend(bad);
     }
 
     fn list(&mut self, mmap: Field<Ptr<()>>) {
         let space = &self.reader.guest.space;
         let vma = &self.reader.maps.vma;
         let Some(vm_next) = vma.vm_next else {
-            self.ends.push(WalkEnd::NoStart {
+            self.sum.ends.push(WalkEnd::NoStart {
                 missing: "vm_area_struct.vm_next in the profile".to_owned(),
                 fault: None,
             });
@@ -382,7 +179,7 @@ impl Walk<'_> {
         let mut at = match mmap.read(space, self.process.mm) {
             Ok(first) => first,
             Err(fault) => {
-                self.ends.push(WalkEnd::NoStart {
+                self.sum.ends.push(WalkEnd::NoStart {
                     missing: "mm->mmap".to_owned(),
                     fault: Some(fault),
                 });
@@ -390,13 +187,14 @@ impl Walk<'_> {
             }
         };
         let mut from = VirtAddr(0);
-        if at.is_null() && self.last().is_some() {
-            self.no_start("mm->mmap, the first of the mappings in mm->mm_rb", None);
+        if at.is_null() && self.sum.last().is_some() {
+            self.sum
+                .no_start("mm->mmap, the first of the mappings in mm->mm_rb", None);
             return self.backwards();
         }
         while !at.is_null() {
             if let Err(end) = self.arrive(at, from) {
-                self.ends.push(end);
+                self.sum.ends.push(end);
                 return self.backwards();
             }
             if self.show(at, None).is_break() {
@@ -405,7 +203,7 @@ impl Walk<'_> {
             match vm_next.read(space, at) {
                 Ok(next) => (from, at) = (at, next),
                 Err(fault) => {
-                    self.ends.push(WalkEnd::BrokenLink {
+                    self.sum.ends.push(WalkEnd::BrokenLink {
                         from: at,
                         to: None,
                         fault,
@@ -415,6 +213,19 @@ impl Walk<'_> {
             }
         }
         self.compare_ends(from);
+    }
+
+    /// Holds the end of the list, whose last mapping is at `last`, to the tree beside it.
+    fn compare_ends(&mut self, last: VirtAddr) {
+        let Some(end) = self.sum.last().filter(|end| *end != last) else {
+            return;
+        };
+        self.sum.ends.push(WalkEnd::Inconsistent {
+            at: last,
+            back_link: end,
+            expected: last,
+        });
+        self.backwards();
     }
 
     /// Whether the walk may go on at `at`, where the link of `from` led.
@@ -431,7 +242,7 @@ impl Walk<'_> {
             && let Ok(back_link) = vm_prev.read(&self.reader.guest.space, at)
             && back_link != from
         {
-            self.ends.push(WalkEnd::Inconsistent {
+            self.sum.ends.push(WalkEnd::Inconsistent {
                 at,
                 back_link,
                 expected: from,
@@ -444,7 +255,7 @@ impl Walk<'_> {
     /// the list leads to.
     fn backwards(&mut self) {
         let space = &self.reader.guest.space;
-        let (Some(mut at), Some(vm_prev)) = (self.last(), self.reader.maps.vma.vm_prev) else {
+        let (Some(mut at), Some(vm_prev)) = (self.sum.last(), self.reader.maps.vma.vm_prev) else {
             return;
         };
         let mut behind = Vec::new();
@@ -453,7 +264,7 @@ impl Walk<'_> {
             match vm_prev.read(space, at) {
                 Ok(before) => at = before,
                 Err(fault) => {
-                    self.ends.push(WalkEnd::BrokenLink {
+                    self.sum.ends.push(WalkEnd::BrokenLink {
                         from: at,
                         to: None,
                         fault,
@@ -487,7 +298,7 @@ impl Walk<'_> {
                 self.stopped |= (self.row)(row).is_break();
             }
             Ok(false) => {}
-            Err((missing, fault)) => self.no_start(missing, fault),
+            Err((missing, fault)) => self.sum.no_start(missing, fault),
         }
     }
 
@@ -529,22 +340,6 @@ impl Walk<'_> {
             (None, None) => Ok(true),
         }
     }
-}
-
-/// `start_brk` and `brk` of the process whose group leader is at `taskd`: PANDA's `OsiProcMem`,
-/// which PANDA does not give when either is 0.
-pub(crate) fn heap_bounds(linux: &Linux, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
-    memory::mm(linux, taskd).and_then(|mm| {
-        let space = &linux.guest.space;
-        let Some(brk) = linux.mm.brk else {
-            return Err(Absent::not_in_this_kernel());
-        };
-        let read = || {
-            let start = linux.mm.start_brk.read(space, mm)?;
-            Ok((VirtAddr(start), VirtAddr(brk.read(space, mm)?)))
-        };
-        read().map_err(Absent::unreadable)
-    })
 }
 
 #[cfg(test)]

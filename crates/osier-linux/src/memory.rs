@@ -6,7 +6,7 @@
 //! that maps the kernel where the kernel's own table does.
 
 use osier_memory::{AddressSpace, Cause, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
-use osier_osi::{Absent, Seen, SeenExt as _, Why};
+use osier_osi::{Absent, Seen, SeenExt as _, WalkEnd, WalkEnds, Why};
 
 use crate::Linux;
 
@@ -274,4 +274,37 @@ pub(crate) fn address_space(linux: &Linux, task: VirtAddr) -> Seen<AddressSpace>
         Some(space) => Ok(space),
         None => asid.map(|root| linux.guest.space_of(root)),
     }
+}
+
+/// The endings of a walk over a process whose memory cannot be read.
+pub(crate) fn no_memory<T>(walk: &'static str, mm: Seen<T>) -> WalkEnds {
+    match mm {
+        Err(absent) if absent.is_loss() => {
+            let (missing, fault) = match absent.why {
+                Why::Unreadable(fault) => ("the process's mm".to_owned(), Some(fault)),
+                Why::Implausible { raw, rule } => {
+                    (format!("the process's mm, {raw:#x}: {rule}"), None)
+                }
+                _ => ("the process's mm".to_owned(), None),
+            };
+            WalkEnds::one(walk, WalkEnd::NoStart { missing, fault })
+        }
+        _ => WalkEnds::one(walk, WalkEnd::Closed),
+    }
+}
+
+/// `start_brk` and `brk` of the process whose group leader is at `taskd`: PANDA's `OsiProcMem`,
+/// which PANDA does not give when either is 0.
+pub(crate) fn heap_bounds(linux: &Linux, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
+    mm(linux, taskd).and_then(|mm| {
+        let space = &linux.guest.space;
+        let Some(brk) = linux.mm.brk else {
+            return Err(Absent::not_in_this_kernel());
+        };
+        let read = || {
+            let start = linux.mm.start_brk.read(space, mm)?;
+            Ok((VirtAddr(start), VirtAddr(brk.read(space, mm)?)))
+        };
+        read().map_err(Absent::unreadable)
+    })
 }

@@ -20,7 +20,7 @@ use osier_memory::VirtAddr;
 use osier_osi::{Absent, Module, Seen, SeenExt as _, WalkEnd, WalkEnds, Walked};
 use osier_profile::{Embed, Field, Resolver, UInt, layout};
 
-use crate::Linux;
+use crate::guest::Guest;
 use crate::list;
 use extent::Extent;
 use twins::{Source, Twins};
@@ -63,17 +63,17 @@ impl Modules {
 
     /// The name of the module at `modd`: as in its own array, which a NUL ends, and, where both can
     /// be read, as in its directory of `/sys/module`.
-    fn name(&self, linux: &Linux, modd: VirtAddr) -> Seen<Vec<u8>> {
+    fn name(&self, guest: &Guest, modd: VirtAddr) -> Seen<Vec<u8>> {
         let Some(field) = self.members.name else {
             return Err(Absent::not_in_this_kernel());
         };
         let at = field.place(modd);
         let room = match field.bytes {
-            0 => NAME_BYTES.saturating_sub(u64::from(linux.guest.pointer_bytes())),
+            0 => NAME_BYTES.saturating_sub(u64::from(guest.pointer_bytes())),
             bytes => bytes.min(NAME_BYTES),
         };
         let mut name = vec![0; room as usize];
-        if let Err(fault) = linux.guest.space.read(at, &mut name) {
+        if let Err(fault) = guest.space.read(at, &mut name) {
             return Err(Absent::unreadable(fault));
         }
         let implausible = |raw: usize, rule| Err(Absent::implausible(raw as u64, rule, Some(at)));
@@ -86,7 +86,7 @@ impl Modules {
         {
             return implausible(len, "a module's name is characters, and zeros behind them");
         }
-        match self.twins.name(linux, modd) {
+        match self.twins.name(guest, modd) {
             Some(other) if other != name => {
                 implausible(len, "a module is called as its directory of /sys/module is")
             }
@@ -94,10 +94,10 @@ impl Modules {
         }
     }
 
-    fn row(&self, linux: &Linux, modd: VirtAddr) -> Module {
-        let (base, size) = self.extent.read(linux, modd);
+    fn row(&self, guest: &Guest, modd: VirtAddr) -> Module {
+        let (base, size) = self.extent.read(guest, modd);
         Module {
-            name: self.name(linux, modd),
+            name: self.name(guest, modd),
             base,
             size,
             file: Err(Absent::not_in_this_kernel()),
@@ -105,11 +105,40 @@ impl Modules {
         }
     }
 
+    /// Shows every module.
+    pub(crate) fn rows(
+        &self,
+        guest: &Guest,
+        row: &mut dyn FnMut(Module) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        let Some((list, head)) = self.members.list.zip(guest.symbol("modules")) else {
+            // A kernel built without modules has neither.
+            let missing = "the list of modules in the profile".to_owned();
+            let fault = None;
+            return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
+        };
+        let found = find(self, guest, head, list);
+        let mut bases = HashSet::new();
+        for modd in found.listed.into_iter().chain(found.unlisted) {
+            let mut module = self.row(guest, modd);
+            if let Ok(base) = module.base
+                && !bases.insert(base)
+            {
+                let rule = "no two modules share their memory";
+                module.base = Err(Absent::implausible(base.0, rule, Some(modd)));
+            }
+            if row(module).is_break() {
+                return WalkEnds::one(WALK, WalkEnd::Stopped);
+            }
+        }
+        found.ends
+    }
+
     /// Whether the module at `modd` works: others may have left some of the sources.
-    fn is_live(&self, linux: &Linux, modd: VirtAddr) -> bool {
+    fn is_live(&self, guest: &Guest, modd: VirtAddr) -> bool {
         const MODULE_STATE_LIVE: u64 = 0;
         let state = self.members.state;
-        let state = state.and_then(|field| field.read(&linux.guest.space, modd).ok());
+        let state = state.and_then(|field| field.read(&guest.space, modd).ok());
         state == Some(MODULE_STATE_LIVE)
     }
 }
@@ -121,9 +150,8 @@ struct Found {
     ends: WalkEnds,
 }
 
-fn find(linux: &Linux, head: VirtAddr, list: Field<Embed<()>>) -> Found {
-    let layout = &linux.modules;
-    let Walked { nodes, end } = list::ring(&linux.guest, head);
+fn find(layout: &Modules, guest: &Guest, head: VirtAddr, list: Field<Embed<()>>) -> Found {
+    let Walked { nodes, end } = list::ring(guest, head);
     let listed: Vec<_> = nodes.iter().map(|node| list.container(*node)).collect();
     let closed = end.is_closed();
     let mut found = Found {
@@ -133,14 +161,14 @@ fn find(linux: &Linux, head: VirtAddr, list: Field<Embed<()>>) -> Found {
     };
     let in_list: HashSet<_> = found.listed.iter().copied().collect();
     let mut known = in_list.clone();
-    let mut sources: Vec<Source> = [layout.twins.tree(linux), layout.twins.set(linux)]
+    let mut sources: Vec<Source> = [layout.twins.tree(guest), layout.twins.set(guest)]
         .into_iter()
         .flatten()
         .collect();
     // The memory of modules itself is asked where nothing else can be.
     if !sources.iter().any(|source| source.whole) {
-        sources.extend(layout.twins.area(linux, &|modd| {
-            let row = layout.row(linux, modd);
+        sources.extend(layout.twins.area(guest, &|modd| {
+            let row = layout.row(guest, modd);
             row.name.get().is_some() && row.base.get().is_some() && row.size.get().is_some()
         }));
     }
@@ -148,7 +176,7 @@ fn find(linux: &Linux, head: VirtAddr, list: Field<Embed<()>>) -> Found {
         let named: HashSet<_> = source.modules.iter().copied().collect();
         let only_second = named.difference(&in_list).count();
         let missed = |modd: &&VirtAddr| {
-            source.whole && !named.contains(modd) && (!source.live || layout.is_live(linux, **modd))
+            source.whole && !named.contains(modd) && (!source.live || layout.is_live(guest, **modd))
         };
         let only_first = found.listed.iter().filter(missed).count();
         if only_first > 0 || only_second > 0 {
@@ -178,29 +206,4 @@ fn find(linux: &Linux, head: VirtAddr, list: Field<Embed<()>>) -> Found {
         found.ends.add(WALK, end);
     }
     found
-}
-
-pub(crate) fn modules(linux: &Linux, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds {
-    let layout = &linux.modules;
-    let Some((list, head)) = layout.members.list.zip(linux.guest.symbol("modules")) else {
-        // A kernel built without modules has neither.
-        let missing = "the list of modules in the profile".to_owned();
-        let fault = None;
-        return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
-    };
-    let found = find(linux, head, list);
-    let mut bases = HashSet::new();
-    for modd in found.listed.into_iter().chain(found.unlisted) {
-        let mut module = layout.row(linux, modd);
-        if let Ok(base) = module.base
-            && !bases.insert(base)
-        {
-            let rule = "no two modules share their memory";
-            module.base = Err(Absent::implausible(base.0, rule, Some(modd)));
-        }
-        if row(module).is_break() {
-            return WalkEnds::one(WALK, WalkEnd::Stopped);
-        }
-    }
-    found.ends
 }

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use osier_memory::{AddressSpace, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
 use osier_osi::{PageRange, WalkEnds, page_rows};
 
-use crate::mappings::{mappings, no_memory};
+use crate::mappings::mappings;
+use crate::memory::no_memory;
 use crate::{Linux, memory, process};
 
 /// The walk's name in its endings.

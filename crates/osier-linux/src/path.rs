@@ -19,8 +19,8 @@ use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
-use crate::Linux;
 use crate::guest::Guest;
+use crate::layouts::{File, PidNamespace, TaskFs};
 use crate::mount::Mounts;
 use names::Names;
 
@@ -92,24 +92,6 @@ layout! {
 }
 
 layout! {
-    /// Fields read from `struct file`.
-    struct File: "file" {
-        /// Of the file's path.
-        dentry: Option<Field<Ptr<()>>> = ["f_path.dentry", "__f_path.dentry", "f_dentry"],
-        /// Of the file's path.
-        mnt: Option<Field<Ptr<()>>> = ["f_path.mnt", "__f_path.mnt", "f_vfsmnt"],
-        /// The inode. Linux commit dd37978c50bc ("cache the value of `file_inode()` in
-        /// `struct file`"), v3.9.
-        f_inode: Option<Field<Ptr<()>>>,
-        /// Marks.
-        f_mode: Option<Field<UInt>>,
-        /// Since v6.13, one release before the marks moved: no member tells the two apart, so a
-        /// 6.13 kernel's overlay files show the path inside their layer.
-        f_ref: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
     /// Fields read from `struct backing_file`, which holds the file of a lower layer of overlayfs.
     ///
     /// Linux commit def3ae83da02 ("fs: store real path instead of fake path in backing file
@@ -129,22 +111,6 @@ layout! {
         dentry: Option<Field<Ptr<()>>> = ["root.dentry"],
         /// Of the root directory.
         mnt: Option<Field<Ptr<()>>> = ["root.mnt"],
-    }
-}
-
-layout! {
-    /// Fields read from `task_struct`.
-    struct TaskFs: "task_struct" {
-        /// Root and working directory.
-        fs: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `pid_namespace`.
-    struct PidNamespace: "pid_namespace" {
-        /// The `task_struct` of the namespace's process 1.
-        child_reaper: Option<Field<Ptr<()>>>,
     }
 }
 
@@ -577,18 +543,6 @@ impl Paths {
         inode
             .and_then(|inode| i_ino.read(space, inode))
             .map_err(Absent::unreadable)
-    }
-}
-
-/// The executable of the process whose `mm_struct` is at `mm`, as `/proc/PID/exe` shows it
-/// (`mm->exe_file`). Bytes. Not applicable when there is none.
-pub(crate) fn exe(linux: &Linux, mm: VirtAddr) -> Seen<Vec<u8>> {
-    match linux.mm.exe_file {
-        Some(exe_file) => {
-            let file = exe_file.read(&linux.guest.space, mm);
-            linux.maps.paths.exe(&linux.guest, file)
-        }
-        None => Err(Absent::not_in_this_kernel()),
     }
 }
 

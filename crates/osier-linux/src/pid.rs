@@ -9,28 +9,22 @@
 //! Linux commit 6883f81aac6f ("pid: Implement `PIDTYPE_TGID`"), v4.19, before which a leader is
 //! known by `pid == tgid`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use osier_memory::{Cause, Fault, VirtAddr};
 use osier_osi::{Guard, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
 use crate::guest::Guest;
+use crate::layouts::{Links, PidNamespace, Tasks};
 use crate::list::plausible;
-use crate::tasks::Tasks;
 
 /// The walk's name in endings.
-pub(crate) const WALK: &str = "pid table";
+const WALK: &str = "pid table";
+/// What is compared when a number of the table has no task.
+pub(crate) const STRAYS: &str = "numbers and tasks";
 /// More than any real table has: Linux allows 4 Mi ids.
 const LIMIT: usize = 1 << 23;
-
-layout! {
-    /// Fields read from `pid_namespace`.
-    struct Namespace: "pid_namespace" {
-        /// The table, by number.
-        idr: Option<Field<Embed<()>>>,
-    }
-}
 
 layout! {
     /// Fields read from `struct idr`.
@@ -82,19 +76,6 @@ layout! {
         ns: Option<Field<Ptr<()>>>,
         /// The link in the hash table.
         pid_chain: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `task_struct` by way of the table.
-    struct Links: "task_struct" {
-        /// `hlist_node` for each use. Linux commit 2c4704756cab ("pids: Move the pgrp and session
-        /// pid pointers from `task_struct` to `signal_struct`"), v4.19.
-        pid_links: Option<Field<Embed<()>>>,
-        /// `pid_link` for each use, before.
-        pids: Option<Field<Embed<()>>>,
-        /// The task's own `struct pid`. With `pid_links`.
-        thread_pid: Option<Field<Ptr<()>>>,
     }
 }
 
@@ -158,7 +139,7 @@ struct Strays {
 
 /// The tasks that have a number.
 #[derive(Debug, Default)]
-pub(crate) struct Numbered {
+pub(crate) struct Tabled {
     /// The thread-group leaders.
     pub(crate) leaders: Vec<VirtAddr>,
     /// Every thread, leaders among them.
@@ -167,6 +148,14 @@ pub(crate) struct Numbered {
     pub(crate) strays: usize,
     /// How the walk ended.
     pub(crate) ends: WalkEnds,
+}
+
+/// The threads that the whole table names, by their leaders.
+#[derive(Clone)]
+pub(crate) struct Numbered {
+    pub(crate) by_leader: HashMap<VirtAddr, Vec<VirtAddr>>,
+    /// Numbers that some task was taken away from.
+    pub(crate) strays: usize,
 }
 
 /// How to read a task's number a second time, out of its `struct pid`.
@@ -239,7 +228,7 @@ impl PidTable {
             None => None,
         };
         let ns = symbol("init_pid_ns")?;
-        let idr = Namespace::resolve(resolver).idr;
+        let idr = PidNamespace::resolve(resolver).idr;
         let tree = Idr::resolve(resolver);
         let lists = resolver
             .profile()
@@ -277,8 +266,8 @@ impl PidTable {
     }
 
     /// The `task_struct` of every thread that has a number, and how the walk ended.
-    pub(crate) fn tasks(&self, guest: &Guest, layout: &Tasks) -> Numbered {
-        let mut found = Numbered::default();
+    pub(crate) fn tasks(&self, guest: &Guest, layout: &Tasks) -> Tabled {
+        let mut found = Tabled::default();
         let pids = match self.table {
             Table::Tree { head, node } => tree(guest, head, &node, &mut found.ends),
             Table::Hash { .. } => self.hash(guest, &mut found.ends),

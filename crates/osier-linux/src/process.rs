@@ -4,121 +4,11 @@ use osier_memory::VirtAddr;
 use osier_osi::{
     Absent, FoundBy, LinuxProcess, Process, ProcessExtra, Seen, SeenExt as _, TaskState,
 };
-use osier_profile::{Field, Ptr, Resolver, SInt, UInt, layout};
+use osier_profile::{Field, SInt, UInt};
 
+use crate::layouts::COMM_BYTES;
 use crate::memory::{self, Table};
-use crate::tasks::COMM_BYTES;
-use crate::{Linux, path, tasks, user};
-
-layout! {
-    /// Fields read from `cred`. Linux commit b6dff3ec5e11 ("CRED: Separate task security context
-    /// from `task_struct`"), v2.6.29.
-    pub(crate) struct Cred: "cred" {
-        /// Real user id, in the initial user namespace.
-        uid: Option<Field<UInt>>,
-        /// Real group id.
-        gid: Option<Field<UInt>>,
-        /// References to it.
-        usage: Option<Field<UInt>>,
-        /// The `user_struct` of the real user.
-        user: Option<Field<Ptr<()>>>,
-        /// The real user id where it is the same in every user namespace. Linux commit 7a4e7408c5ca
-        /// ("userns: Add `kuid_t` and `kgid_t` and associated infrastructure"), v3.5.
-        kuid: Option<Field<UInt>> = ["uid.val"],
-    }
-}
-
-layout! {
-    /// Fields read from `signal_struct`.
-    pub(crate) struct Signal: "signal_struct" {
-        /// Threads of the process. Linux commit b3ac022cb9dc ("proc: turn `signal_struct->count`
-        /// into \"int `nr_threads`\""), v2.6.35.
-        nr_threads: Option<Field<SInt>> = ["nr_threads", "count"],
-        /// The list of threads, by their `thread_node`.
-        thread_head: Option<Field<osier_profile::Embed<()>>>,
-    }
-}
-
-/// How this kernel numbers the bits of a task's state. The numbers are not in any debug
-/// information; members that came with or soon before a change tell.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StateBits {
-    /// Linux commit 06eb61844d84 ("sched/debug: Add explicit `TASK_IDLE` printing"), v4.14, with
-    /// `TASK_PARKED` moved to 0x40 by 8ef9925b02c2 in the same series.
-    idle_shown: bool,
-    /// Linux commit ad86622b478e ("wait: swap `EXIT_ZOMBIE` and `EXIT_DEAD` to hide `EXIT_TRACE`
-    /// from user-space"), v3.15.
-    zombie_last: bool,
-}
-
-impl StateBits {
-    /// Tells the numbering by the members that the kernel has.
-    pub(crate) fn resolve(resolver: &Resolver<'_>) -> Self {
-        let has = |structure: &str, member: &str| {
-            let ty = resolver.profile().find_type(structure);
-            ty.is_some_and(|ty| ty.member(member).is_some())
-        };
-        // Both of v4.14 and v4.15: the last kernels with the old numbers have neither.
-        let idle_shown = has("mm_struct", "membarrier_state")
-            || has("pid_namespace", "idr")
-            || has("task_struct", "__state");
-        // v3.15, gone in v6.1; v4.19.
-        let zombie_last =
-            idle_shown || has("task_struct", "vmacache_seqnum") || has("task_struct", "vmacache");
-        Self {
-            idle_shown,
-            zombie_last,
-        }
-    }
-
-    /// The rule that the numbers break, if any. `exiting` is `PF_EXITING`.
-    fn broken(self, state: u64, exit_state: u64, exiting: Option<bool>) -> Option<&'static str> {
-        // TASK_DEAD, and one past the highest state.
-        let (dead, end) = if self.idle_shown {
-            (0x80, 0x1_0000)
-        } else {
-            (0x40, 0x1000)
-        };
-        // What a task waits for: at most one of these; the rest are marks.
-        let kinds = if self.idle_shown { 0xacf } else { 0xa4f };
-        if state >= end || (state & kinds).count_ones() > 1 {
-            Some("a state is one that the kernel has")
-        } else if !matches!(exit_state, 0 | 0x10 | 0x20 | 0x30) {
-            Some("an exit_state is EXIT_DEAD, EXIT_ZOMBIE or both")
-        } else if exit_state != 0 && exiting == Some(false) {
-            Some("a task that has exited is marked so (PF_EXITING)")
-        } else if exit_state == 0 && state & dead != 0 {
-            Some("a task that is dead has an exit_state")
-        } else {
-            None
-        }
-    }
-
-    /// The letter that `/proc/PID/stat` shows.
-    fn letter(self, state: u64, exit_state: u64) -> char {
-        /// `TASK_UNINTERRUPTIBLE | TASK_NOLOAD`.
-        const IDLE: u64 = 0x402;
-        /// `TASK_RTLOCK_WAIT` (v5.15) and `TASK_FROZEN` (v6.1): shown as uninterruptible.
-        const SHOWN_AS_D: u64 = 0x1000 | 0x8000;
-        let letters: &[u8] = match (self.idle_shown, self.zombie_last) {
-            (true, _) => b"RSDTtXZP",
-            (false, true) => b"RSDTtXZ",
-            (false, false) => b"RSDTtZX",
-        };
-        if self.idle_shown {
-            if state & IDLE == IDLE {
-                return 'I';
-            }
-            if state & SHOWN_AS_D != 0 {
-                return 'D';
-            }
-        }
-        let mask = if self.idle_shown { 0x7f } else { 0x3f };
-        let bits = (state | exit_state) & mask;
-        let highest = u64::BITS.saturating_sub(bits.leading_zeros()) as usize;
-        letters.get(highest).map_or('R', |&letter| letter.into())
-    }
-}
+use crate::{Linux, user};
 
 /// The row of the thread-group leader at `task`.
 pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
@@ -237,7 +127,7 @@ pub(crate) fn leader(linux: &Linux, task: VirtAddr) -> Seen<VirtAddr> {
 
 /// `id`, which stands at `at`, unless the `struct pid` of `task` holds another number.
 fn numbered(linux: &Linux, id: u32, task: VirtAddr, at: VirtAddr) -> Seen<u32> {
-    let number = if tasks::init_task(linux) == Some(task) {
+    let number = if linux.init_task == Some(task) {
         Some(0)
     } else {
         let number = linux.number;
@@ -346,7 +236,8 @@ fn on_run_queue(linux: &Linux, task: VirtAddr) -> bool {
         || matches!(read(layout.nvcsw), None | Some(0))
 }
 
-/// The path of the executable of the memory at `mm`.
+/// The executable of the process whose `mm_struct` is at `mm`, as `/proc/PID/exe` shows it
+/// (`mm->exe_file`). Bytes. Not applicable when there is none.
 fn exe(linux: &Linux, mm: VirtAddr) -> Seen<Vec<u8>> {
     let layout = &linux.mm;
     // Before Linux commit e9714acf8c43 ("mm: kill vma flag `VM_EXECUTABLE` and
@@ -359,7 +250,13 @@ fn exe(linux: &Linux, mm: VirtAddr) -> Seen<Vec<u8>> {
         let rule = "the memory of a program names its file (exe_file)";
         return Err(Absent::implausible(0, rule, Some(field.place(mm))));
     }
-    path::exe(linux, mm)
+    match layout.exe_file {
+        Some(exe_file) => {
+            let file = exe_file.read(&linux.guest.space, mm);
+            linux.maps.paths.exe(&linux.guest, file)
+        }
+        None => Err(Absent::not_in_this_kernel()),
+    }
 }
 
 fn parent(linux: &Linux, task: VirtAddr) -> Seen<u32> {
@@ -448,7 +345,7 @@ fn another_user(linux: &Linux, cred: VirtAddr, uid: u32) -> bool {
     let space = &linux.guest.space;
     let user = |cred| linux.cred.user?.read(space, cred).ok();
     let root = || {
-        let init = tasks::init_task(linux)?;
+        let init = linux.init_task?;
         user(linux.tasks.real_cred?.read(space, init).ok()?)
     };
     let root = *linux.root_user.get_or_init(root);
@@ -597,41 +494,5 @@ fn past(start: u64, now: Option<i64>, at: Option<VirtAddr>) -> Seen<u64> {
             "a process started after boot and before now",
             at,
         ))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::StateBits;
-
-    #[test]
-    fn the_letters_follow_the_numbering_of_the_kernel() {
-        let kernel = |idle_shown, zombie_last| StateBits {
-            idle_shown,
-            zombie_last,
-        };
-        let (new, middle, old) = (
-            kernel(true, true),
-            kernel(false, true),
-            kernel(false, false),
-        );
-        for bits in [new, middle, old] {
-            let letters: String = [0, 1, 2, 4, 8]
-                .map(|state| bits.letter(state, 0))
-                .into_iter()
-                .collect();
-            assert_eq!(letters, "RSDTt");
-            assert_eq!(bits.letter(0x102, 0), 'D'); // killable
-            assert_eq!(bits.letter(0x104, 0), 'T'); // stopped, woken by SIGKILL
-        }
-        assert_eq!(new.letter(0x80, 0x20), 'Z');
-        assert_eq!(new.letter(0x80, 0x10), 'X');
-        assert_eq!(middle.letter(0x40, 0x20), 'Z');
-        assert_eq!(old.letter(0x40, 0x10), 'Z');
-        assert_eq!(old.letter(0x40, 0x20), 'X');
-        assert_eq!(new.letter(0x40, 0), 'P');
-        assert_eq!(new.letter(0x402, 0), 'I');
-        assert_eq!(middle.letter(0x402, 0), 'D');
-        assert_eq!(new.letter(0x8000, 0), 'D'); // frozen
     }
 }

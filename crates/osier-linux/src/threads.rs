@@ -14,23 +14,14 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{Thread, WalkEnd, WalkEnds, Walked};
-use osier_profile::{Field, Ptr, layout};
 
-use crate::list;
-use crate::{Linux, current, process, tasks};
+use crate::pid::{self, Numbered};
+use crate::{Linux, cpus, list, process};
 
 /// The walk's name in endings.
 const WALK: &str = "threads";
 /// The name in endings of the way to the idle tasks.
 const IDLE: &str = "idle tasks";
-
-layout! {
-    /// Fields read from `struct rq`.
-    pub(crate) struct RunQueue: "rq" {
-        /// The processor's idle task.
-        idle: Option<Field<Ptr<()>>>,
-    }
-}
 
 /// The row of the thread at `task`.
 pub(crate) fn row(linux: &Linux, task: VirtAddr) -> Thread {
@@ -41,14 +32,6 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr) -> Thread {
         task,
         state: process::state(linux, task),
     }
-}
-
-/// The threads that the pid table names.
-#[derive(Clone)]
-pub(crate) struct Numbered {
-    by_leader: HashMap<VirtAddr, Vec<VirtAddr>>,
-    /// Numbers that some task was taken away from.
-    strays: usize,
 }
 
 pub(crate) fn threads(
@@ -62,7 +45,7 @@ pub(crate) fn threads(
     if !members.contains(&taskd) {
         members.insert(0, taskd);
     }
-    if tasks::init_task(linux) == Some(taskd) {
+    if linux.init_task == Some(taskd) {
         members.extend(idle_tasks(linux, &mut ends));
     } else {
         compare(linux, taskd, &mut members, &mut ends);
@@ -102,13 +85,13 @@ fn compare(linux: &Linux, leader: VirtAddr, members: &mut Vec<VirtAddr>, ends: &
     });
     if let Some(counted) = counted {
         let counted = usize::try_from(counted).unwrap_or(usize::MAX);
-        tasks::differ(ends, "thread list and nr_threads", members.len(), counted);
+        ends.differ("thread list and nr_threads", members.len(), counted);
     }
     let Some(numbered) = numbered(linux) else {
         return;
     };
     let empty = Vec::new();
-    tasks::disagree(ends, tasks::STRAYS, numbered.strays, 0);
+    ends.disagree(pid::STRAYS, numbered.strays, 0);
     let numbered = numbered.by_leader.get(&leader).unwrap_or(&empty);
     let listed: HashSet<_> = members.iter().copied().collect();
     let (mut only_list, mut only_table) = (listed.len(), 0_usize);
@@ -120,7 +103,7 @@ fn compare(linux: &Linux, leader: VirtAddr, members: &mut Vec<VirtAddr>, ends: &
             members.push(*task);
         }
     }
-    tasks::disagree(ends, "thread list and pid table", only_list, only_table);
+    ends.disagree("thread list and pid table", only_list, only_table);
 }
 
 /// The threads of the pid table; `None` when it is not known whole.
@@ -171,7 +154,7 @@ fn group(linux: &Linux, leader: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
     };
     let head = link.place(leader);
     // Kernels until v3.x never made a ring of the boot processor's idle task.
-    if tasks::init_task(linux) == Some(leader)
+    if linux.init_task == Some(leader)
         && linux
             .guest
             .space
@@ -196,8 +179,8 @@ fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
     else {
         return found;
     };
-    for cpu in current::processors(linux, ends) {
-        let task = current::per_cpu(linux, cpu, queues)
+    for cpu in cpus::processors(linux, ends) {
+        let task = cpus::per_cpu(linux, cpu, queues)
             .and_then(|queue| idle.read(&linux.guest.space, queue));
         match task {
             // Each processor has one of its own.
@@ -206,7 +189,7 @@ fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
                 found.push(task);
             }
             // A processor that never came up has none.
-            Ok(_) if current::online(linux, cpu) == Ok(false) => {}
+            Ok(_) if cpus::online(linux, cpu) == Ok(false) => {}
             task => {
                 let missing = format!("the idle task of CPU {cpu}");
                 let fault = task.err();

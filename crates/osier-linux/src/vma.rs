@@ -2,10 +2,8 @@
 
 use osier_memory::{AddressSpace, Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, Mapping, MappingKind, Seen, SeenExt as _};
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
-use crate::Linux;
-use crate::mappings::{Process, Reader};
+use crate::mm::{Process, Reader};
 use crate::path::Called;
 
 pub(crate) const VM_READ: u64 = 1;
@@ -19,99 +17,6 @@ const VDSO_BYTES: u64 = 0x1_0000;
 const NAME_LIMIT: usize = 256;
 /// Longest name that a process gives to memory, with its NUL: `ANON_VMA_NAME_MAX_LEN`.
 const GIVEN_LIMIT: usize = 80;
-
-layout! {
-    /// Fields read from `struct vm_area_struct`.
-    pub(crate) struct Vma: "vm_area_struct" {
-        /// First address.
-        vm_start: Field<UInt>,
-        /// One past the last address.
-        vm_end: Field<UInt>,
-        /// `VM_READ` and so on.
-        vm_flags: Field<UInt> = ["vm_flags", "__vm_flags", "flags"],
-        /// The file; null for anonymous memory.
-        vm_file: Field<Ptr<()>>,
-        /// Offset in the file, in pages of 4 KiB. PANDA's kernelinfo.conf has no key for it.
-        vm_pgoff: Option<Field<UInt>>,
-        /// What page-table entries are made of, by `vm_flags`.
-        vm_page_prot: Option<Field<Embed<()>>>,
-        /// The process's memory that it belongs to.
-        vm_mm: Option<Field<Ptr<()>>>,
-        /// Operations; `name` among them.
-        vm_ops: Option<Field<Ptr<()>>>,
-        /// For a mapping that the kernel made: its `struct vm_special_mapping`.
-        vm_private_data: Option<Field<Ptr<()>>>,
-        /// The next mapping. Until v6.0, see [`crate::mappings`].
-        vm_next: Option<Field<Ptr<()>>>,
-        /// The mapping before. Linux commit 297c5eee3724 ("mm: make the vma list be doubly
-        /// linked"), v2.6.36, until v6.0.
-        vm_prev: Option<Field<Ptr<()>>>,
-        /// The node in the tree of mappings by address. Until v6.0.
-        vm_rb: Option<Field<Embed<()>>>,
-        /// The tree's higher half below this node.
-        rb_right: Option<Field<Ptr<()>>> = ["vm_rb.rb_right"],
-        /// The name that the process gave: a `struct anon_vma_name`. Linux commit 9a10064f5625
-        /// ("mm: add a field to store names for private anonymous memory"), v5.17.
-        anon_name: Option<Field<Ptr<()>>>,
-        /// The file's tree of mappings. Until v6.1 `anon_name` lay in its place.
-        shared: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct vm_operations_struct`.
-    struct VmOperations: "vm_operations_struct" {
-        /// Names a mapping. Linux commit 78d683e838a6 ("mm, fs: Add vm_ops->name as an alternative
-        /// to arch_vma_name"), v3.16.
-        name: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct vm_special_mapping`.
-    struct SpecialMapping: "vm_special_mapping" {
-        /// Such as `[vdso]`.
-        name: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct anon_vma_name`.
-    struct AnonVmaName: "anon_vma_name" {
-        /// The text, NUL at its end.
-        name: Option<Field<Embed<()>>>,
-    }
-}
-
-/// How to name mappings without a file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Naming {
-    operations: VmOperations,
-    special: SpecialMapping,
-    anon: AnonVmaName,
-    /// A mapping of a file may have a name as well. Linux commit d09e8ca6cb93 ("mm: anonymous
-    /// shared memory naming"), v6.2, moved the name out of a union.
-    files_named: bool,
-}
-
-impl Naming {
-    pub(crate) fn resolve(resolver: &mut Resolver<'_>, vma: &Vma) -> Self {
-        let files_named = match (vma.anon_name, vma.shared) {
-            (Some(name), Some(shared)) => {
-                let end = shared.offset.saturating_add_unsigned(shared.bytes.max(1));
-                !(shared.offset..end).contains(&name.offset)
-            }
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        Self {
-            operations: VmOperations::resolve(resolver),
-            special: SpecialMapping::resolve(resolver),
-            anon: AnonVmaName::resolve(resolver),
-            files_named,
-        }
-    }
-}
 
 /// The rights of a mapping, from `vm_flags`.
 fn perms(flags: u64) -> [u8; 4] {
@@ -505,22 +410,6 @@ fn given_name(
         );
     }
     Ok(Some([prefix, text.as_slice(), b"]"].concat()))
-}
-
-impl Linux {
-    /// The file of the mapping whose `vm_area_struct` is at `vma` as PANDA names it: the path inside
-    /// its own file system, without the mounts above it and without ` (deleted)`; a file in no
-    /// directory has no slash before its name.
-    ///
-    /// # Errors
-    /// Why there is no name; not applicable without a file.
-    pub fn panda_file(&self, vma: VirtAddr) -> Seen<Vec<u8>> {
-        match self.maps.vma.vm_file.read(&self.guest.space, vma) {
-            Ok(file) if file.is_null() => Err(Absent::not_applicable("no file")),
-            Ok(file) => self.maps.paths.inside_file_system(&self.guest, file),
-            Err(fault) => Err(Absent::unreadable(fault)),
-        }
-    }
 }
 
 #[cfg(test)]

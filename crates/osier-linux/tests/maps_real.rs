@@ -20,7 +20,7 @@ use std::path::Path;
 
 use osier_linux::Linux;
 use osier_memory::VirtAddr;
-use osier_osi::{Mapping, MappingKind, Osi, Process, ProcessExtra, mapping_at};
+use osier_osi::{Mapping, MappingKind, Osi, Panda as _, Process, ProcessExtra, mapping_at};
 use osier_testkit::need::{self, Real};
 use real::{SNAPSHOTS, attach, mappings, processes};
 

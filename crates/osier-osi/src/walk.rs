@@ -157,6 +157,24 @@ impl WalkEnds {
         }
     }
 
+    /// Says that two sources name different sets, when they do.
+    pub fn disagree(&mut self, between: &'static str, only_first: usize, only_second: usize) {
+        if only_first > 0 || only_second > 0 {
+            let end = WalkEnd::Disagreement {
+                between,
+                only_first,
+                only_second,
+            };
+            self.add(between, end);
+        }
+    }
+
+    /// Says that two sources count differently, when they do.
+    pub fn differ(&mut self, between: &'static str, first: usize, second: usize) {
+        let more = first.saturating_sub(second);
+        self.disagree(between, more, second.saturating_sub(first));
+    }
+
     /// Whether every walk closed (or was stopped by the caller).
     pub fn is_complete(&self) -> bool {
         self.0

@@ -8,31 +8,9 @@ use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr, encryption
 use osier_osi::Premise;
 use osier_profile::BuildId;
 
+use super::found::{Candidate, Known, Located};
 use super::vmcoreinfo::Vmcoreinfo;
-use super::{Known, Located};
 use crate::linux_policy;
-
-/// A table root to be confirmed.
-#[derive(Clone, Debug)]
-pub(super) struct Candidate {
-    pub(super) mode: Paging,
-    pub(super) root: PhysAddr,
-    /// Where it comes from, in words.
-    pub(super) by: String,
-    /// It is the kernel half of a pair whose user half CR3 holds.
-    pub(super) kernel_half: bool,
-}
-
-impl Candidate {
-    /// The entry of the root that leads to the image of an x86-64 kernel: roots that have it in common
-    /// map the same image.
-    pub(super) fn image_entry(&self, machine: &Machine) -> Option<u64> {
-        const LAST: u64 = 511;
-        let long = self.mode.pointer_bytes() == 8;
-        let at = self.root.plus(LAST * 8);
-        long.then(|| machine.memory.read_uint(at, 8).ok()).flatten()
-    }
-}
 
 /// The addresses that an x86-64 kernel image is mapped at: `__START_KERNEL_map` and the 1 GiB after
 /// it (512 MiB without KASLR, where the modules begin at the half).

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use memchr::memmem;
 use osier_memory::{Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, ZERO_PAGE, encryption_bits};
 
-use super::Known;
-use super::confirm::{BANNER, BANNER_MAX, Candidate, banner_line};
+use super::confirm::{BANNER, BANNER_MAX, banner_line};
+use super::found::{Candidate, Known};
 use super::vmcoreinfo::{self, Vmcoreinfo};
 
 /// Kernel images start at multiples of this (`CONFIG_PHYSICAL_ALIGN`, at least 2 MiB on x86-64).

@@ -7,7 +7,7 @@
 use osier_memory::{PAGE_BYTES, Paging, PhysAddr};
 use osier_profile::BuildId;
 
-use super::confirm::Candidate;
+use super::found::Candidate;
 
 /// What every VMCOREINFO starts with.
 pub(super) const START: &[u8] = b"OSRELEASE=";

@@ -10,8 +10,10 @@ use osier_memory::{PhysAddr, VirtAddr};
 use osier_osi::{Mapping, MappingKind, SeenExt as _, WalkEnd, WalkEnds};
 use osier_testkit::Knockout;
 
-use super::{Maps, Mm, Reader, walk};
+use super::{Reader, walk};
 use crate::guest::Guest;
+use crate::layouts::Mm;
+use crate::maps::Maps;
 use crate::toy::{Is, Toy};
 
 // Offsets of the toy's `vm_area_struct`.

@@ -6,12 +6,18 @@ use std::ops::Range;
 use osier_memory::{Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Mapping, MappingKind, WalkEnd};
 
-use super::{TREE_DEPTH, Walk};
+use crate::mm::{Process, Reader};
 use crate::vma::VM_GROWSDOWN;
 
-/// What the rows say together.
-#[derive(Default)]
-pub(super) struct Sum {
+/// Deeper than any red-black tree of mappings.
+const TREE_DEPTH: usize = 64;
+
+/// What the rows of a process say together.
+pub(super) struct Sum<'a> {
+    reader: &'a Reader<'a>,
+    process: &'a Process,
+    /// Bad endings.
+    pub(super) ends: Vec<WalkEnd>,
     /// Pages of all mappings.
     pages: u64,
     /// A row whose size is not known.
@@ -34,52 +40,65 @@ struct Heap {
     file: bool,
 }
 
-impl Walk<'_> {
+impl<'a> Sum<'a> {
+    /// Of no rows yet.
+    pub(super) fn of(reader: &'a Reader<'a>, process: &'a Process) -> Self {
+        Self {
+            reader,
+            process,
+            ends: Vec::new(),
+            pages: 0,
+            unknown: false,
+            end: 0,
+            heap: Heap::default(),
+            stack: None,
+        }
+    }
+
     /// Adds the row of the mapping at `at`. Rows ascend, and no two mappings share an address.
     pub(super) fn add(&mut self, at: VirtAddr, row: &Mapping) {
         let (Some(base), Some(size)) = (row.base.value(), row.size.value()) else {
-            self.sum.unknown = true;
+            self.unknown = true;
             return;
         };
-        if base.0 < self.sum.end {
+        if base.0 < self.end {
             self.ends.push(WalkEnd::Inconsistent {
                 at,
                 back_link: base,
-                expected: VirtAddr(self.sum.end),
+                expected: VirtAddr(self.end),
             });
         }
-        self.sum.end = base.0.saturating_add(size);
+        self.end = base.0.saturating_add(size);
         let pages = size.div_ceil(PAGE_BYTES);
-        self.sum.pages = self.sum.pages.saturating_add(pages);
-        let (start, end) = (base.0, self.sum.end);
-        if let Some(heap) = self.heap() {
+        self.pages = self.pages.saturating_add(pages);
+        let (start, end) = (base.0, self.end);
+        if let Some(heap) = self.heap_pages() {
             let of_file = row.kind.value() == Some(MappingKind::File);
             let holds = |at: u64| start <= at && at < end;
-            self.sum.heap.start |= !of_file && holds(heap.start);
-            self.sum.heap.end |= !of_file && holds(heap.end.wrapping_sub(1));
-            self.sum.heap.file |= of_file && start < heap.end && end > heap.start;
+            self.heap.start |= !of_file && holds(heap.start);
+            self.heap.end |= !of_file && holds(heap.end.wrapping_sub(1));
+            self.heap.file |= of_file && start < heap.end && end > heap.start;
         }
         let grows_down = |flags| flags & VM_GROWSDOWN != 0;
         let placed = matches!(self.process.start_stack, Ok(Some(stack)) if stack != 0);
         if placed && row.flags.value().is_some_and(grows_down) {
             let stack = self.process.is_stack(start, end) == Ok(true);
-            self.sum.stack = Some(stack || self.sum.stack == Some(true));
+            self.stack = Some(stack || self.stack == Some(true));
         }
     }
 
     /// The pages of the heap; `None` when there are none.
-    fn heap(&self) -> Option<Range<u64>> {
+    fn heap_pages(&self) -> Option<Range<u64>> {
         let (start, brk) = self.process.brk.clone().ok()??;
         let up = |at: u64| at.checked_next_multiple_of(PAGE_BYTES);
         Some(up(start)?..up(brk)?).filter(|heap| !heap.is_empty())
     }
 
-    /// Holds the rows to the kernel's own counts. A walk that broke off is told already.
-    pub(super) fn count(&mut self) {
-        if self.stopped || !self.ends.is_empty() {
+    /// Holds the `rows` to the kernel's own counts. A walk that broke off is told already.
+    pub(super) fn count(&mut self, rows: usize) {
+        if !self.ends.is_empty() {
             return;
         }
-        let rows = self.guard.count();
         if let Some(map_count) = self.reader.mm.map_count {
             match map_count.read(&self.reader.guest.space, self.process.mm) {
                 Ok(count) => {
@@ -92,19 +111,19 @@ impl Walk<'_> {
         if rows == 0 && self.ends.is_empty() {
             self.no_start("a mapping: a process that has memory has one", None);
         }
-        self.pages();
-        let heap = self.sum.heap.start && self.sum.heap.end && !self.sum.heap.file;
-        if !self.sum.unknown && !heap && self.heap().is_some() {
+        self.compare_pages();
+        let heap = self.heap.start && self.heap.end && !self.heap.file;
+        if !self.unknown && !heap && self.heap_pages().is_some() {
             self.compare("start_brk..brk and the mappings", 1, 0);
         }
-        if !self.sum.unknown && self.sum.stack == Some(false) {
+        if !self.unknown && self.stack == Some(false) {
             self.compare("start_stack and the mapping that grows down", 1, 0);
         }
     }
 
     /// Holds the sum of all sizes to `mm->total_vm`. The kernel takes what it unmaps off that count
     /// last, so that less is nothing to tell while the mappings are locked.
-    fn pages(&mut self) {
+    fn compare_pages(&mut self) {
         let space = &self.reader.guest.space;
         let mm = self.process.mm;
         let total = self.reader.mm.total_vm;
@@ -114,8 +133,8 @@ impl Walk<'_> {
         let lock = self.reader.mm.mmap_lock;
         let lock = lock.map(|field| space.read_pointer(field.place(mm)));
         let quiet = matches!(lock, Some(Ok(word)) if word.is_null());
-        if !self.sum.unknown && (quiet || self.sum.pages > total) {
-            let pages = self.sum.pages;
+        if !self.unknown && (quiet || self.pages > total) {
+            let pages = self.pages;
             self.compare("pages of the mappings and mm->total_vm", pages, total);
         }
     }
@@ -134,19 +153,6 @@ impl Walk<'_> {
     pub(super) fn no_start(&mut self, missing: &str, fault: Option<Fault>) {
         let missing = missing.to_owned();
         self.ends.push(WalkEnd::NoStart { missing, fault });
-    }
-
-    /// Holds the end of the list, whose last mapping is at `last`, to the tree beside it.
-    pub(super) fn compare_ends(&mut self, last: VirtAddr) {
-        let Some(end) = self.last().filter(|end| *end != last) else {
-            return;
-        };
-        self.ends.push(WalkEnd::Inconsistent {
-            at: last,
-            back_link: end,
-            expected: last,
-        });
-        self.backwards();
     }
 
     /// The mapping with the highest address, by the red-black tree; `None` when it is not reached.

@@ -4,7 +4,7 @@ use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
-use crate::Linux;
+use crate::guest::Guest;
 
 /// More than any module takes: all of them share 1.5 GiB.
 const LIMIT: u64 = 1 << 30;
@@ -136,10 +136,10 @@ impl Extent {
     }
 
     /// Address of the code and size of all of the module at `modd`.
-    pub(super) fn read(&self, linux: &Linux, modd: VirtAddr) -> (Seen<VirtAddr>, Seen<u64>) {
+    pub(super) fn read(&self, guest: &Guest, modd: VirtAddr) -> (Seen<VirtAddr>, Seen<u64>) {
         let outcome = match self.shape {
-            Shape::Parts { .. } => self.parts(linux, modd),
-            Shape::Core { .. } => self.core(linux, modd),
+            Shape::Parts { .. } => self.parts(guest, modd),
+            Shape::Core { .. } => self.core(guest, modd),
             Shape::Unknown => {
                 return (
                     Err(Absent::not_in_this_kernel()),
@@ -153,7 +153,7 @@ impl Extent {
                 Err(Absent::unreadable(fault)),
             )
         });
-        let size = size.and_then(|size| match self.foreign_part(linux, modd) {
+        let size = size.and_then(|size| match self.foreign_part(guest, modd) {
             Some(at) => {
                 let rule = "each part of a module's memory names its module (mtn.mod)";
                 Err(Absent::implausible(size, rule, Some(at)))
@@ -165,15 +165,15 @@ impl Extent {
 
     /// The first part that is not the module's by its own word: the kernel writes that word of every
     /// part, of an empty one too, when it lists the module, and never takes it away.
-    fn foreign_part(&self, linux: &Linux, modd: VirtAddr) -> Option<VirtAddr> {
-        let space = &linux.guest.space;
+    fn foreign_part(&self, guest: &Guest, modd: VirtAddr) -> Option<VirtAddr> {
+        let space = &guest.space;
         let places = self.nodes.iter().map(|node| node.place(modd));
         let is_foreign = |at: &VirtAddr| space.read_pointer(*at).is_ok_and(|module| module != modd);
         places.into_iter().find(is_foreign)
     }
 
-    fn core(&self, linux: &Linux, modd: VirtAddr) -> Result<(Seen<VirtAddr>, Seen<u64>), Fault> {
-        let space = &linux.guest.space;
+    fn core(&self, guest: &Guest, modd: VirtAddr) -> Result<(Seen<VirtAddr>, Seen<u64>), Fault> {
+        let space = &guest.space;
         let Shape::Core {
             base: base_field,
             size: size_field,
@@ -193,13 +193,13 @@ impl Extent {
         let init = init_size.read(space, modd)?;
         let base_at = Some(base_field.place(modd));
         let size_at = Some(size_field.place(modd));
-        if let Some(rule) = wrong_start(linux, core.base, true) {
+        if let Some(rule) = wrong_start(guest, core.base, true) {
             let base = Err(Absent::implausible(core.base.0, rule, base_at));
             return Ok((base, Ok(core.size.saturating_add(init))));
         }
         let base = Ok(core.base);
         let rule = if core.holds(modd) {
-            wrong_end(linux, core, true)
+            wrong_end(guest, core, true)
         } else {
             Some("a module's memory holds its struct module")
         };
@@ -220,8 +220,8 @@ impl Extent {
         Ok((base, size))
     }
 
-    fn parts(&self, linux: &Linux, modd: VirtAddr) -> Result<(Seen<VirtAddr>, Seen<u64>), Fault> {
-        let space = &linux.guest.space;
+    fn parts(&self, guest: &Guest, modd: VirtAddr) -> Result<(Seen<VirtAddr>, Seen<u64>), Fault> {
+        let space = &guest.space;
         let Shape::Parts {
             first,
             count,
@@ -237,7 +237,7 @@ impl Extent {
             ));
         };
         // All kernels from v6.15 on may carve parts out of one; the symbol is theirs.
-        let later = linux.guest.profile.symbol("const_current_task").is_some();
+        let later = guest.profile.symbol("const_current_task").is_some();
         let apart = part.is_rox.is_none() && !later;
         let at = |index: u64| first.place(modd).plus(index.wrapping_mul(part.size));
         let mut sum = 0_u64;
@@ -256,7 +256,7 @@ impl Extent {
             let start = if empty {
                 None
             } else {
-                wrong_start(linux, range.base, apart)
+                wrong_start(guest, range.base, apart)
             };
             if index == text {
                 let rule = if empty {
@@ -276,7 +276,7 @@ impl Extent {
             let rule = match start {
                 _ if empty => None,
                 Some(rule) => Some(rule),
-                None => wrong_end(linux, range, apart),
+                None => wrong_end(guest, range, apart),
             };
             if let Some(rule) = rule {
                 let place = Some(size.place(at));
@@ -293,32 +293,28 @@ impl Extent {
 
 /// Whether the kernel's tables map nothing at `at`. Where they cannot be read, neither this nor
 /// [`is_mapped`] says yes.
-fn is_unmapped(linux: &Linux, at: VirtAddr) -> bool {
+fn is_unmapped(guest: &Guest, at: VirtAddr) -> bool {
     let absent = |fault: &Fault| {
         matches!(
             fault.cause,
             Cause::NotPresent { .. } | Cause::Elsewhere { .. } | Cause::NonCanonical
         )
     };
-    linux
-        .guest
-        .space
-        .translate(at)
-        .is_err_and(|fault| absent(&fault))
+    guest.space.translate(at).is_err_and(|fault| absent(&fault))
 }
 
-fn is_mapped(linux: &Linux, at: VirtAddr) -> bool {
-    linux.guest.space.translate(at).is_ok()
+fn is_mapped(guest: &Guest, at: VirtAddr) -> bool {
+    guest.space.translate(at).is_ok()
 }
 
 /// The rule that memory of a module from `base` on breaks. `apart`: it is an allocation of its own.
-fn wrong_start(linux: &Linux, base: VirtAddr, apart: bool) -> Option<&'static str> {
+fn wrong_start(guest: &Guest, base: VirtAddr, apart: bool) -> Option<&'static str> {
     let aligned = !apart || base.in_page() == 0;
-    if !aligned || !linux.guest.is_kernel_address(base) {
+    if !aligned || !guest.is_kernel_address(base) {
         Some("a module's memory starts with a page of the kernel's half")
-    } else if is_unmapped(linux, base) {
+    } else if is_unmapped(guest, base) {
         Some("a module's memory is mapped")
-    } else if apart && is_mapped(linux, base.minus(1)) {
+    } else if apart && is_mapped(guest, base.minus(1)) {
         Some("the page before a module's memory is not mapped")
     } else {
         None
@@ -326,16 +322,16 @@ fn wrong_start(linux: &Linux, base: VirtAddr, apart: bool) -> Option<&'static st
 }
 
 /// The rule that the size of a module's memory breaks.
-fn wrong_end(linux: &Linux, range: Range, apart: bool) -> Option<&'static str> {
+fn wrong_end(guest: &Guest, range: Range, apart: bool) -> Option<&'static str> {
     if range.size == 0 || range.size > LIMIT {
         return Some("a module's memory has 1 byte to 1 GiB");
     }
     let end = range.base.plus(range.size);
     let over = end.plus(PAGE_BYTES.wrapping_sub(1));
     let next = VirtAddr(over.0 & !PAGE_BYTES.wrapping_sub(1));
-    if is_unmapped(linux, end.minus(1)) {
+    if is_unmapped(guest, end.minus(1)) {
         Some("a module's memory is mapped to its end")
-    } else if apart && is_mapped(linux, next) {
+    } else if apart && is_mapped(guest, next) {
         Some("the page after a module's memory is not mapped")
     } else {
         None

@@ -16,7 +16,7 @@ use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use super::extent::Extent;
 use crate::guest::Guest;
-use crate::{Linux, list};
+use crate::list;
 
 /// More nodes than any tree of modules has.
 const LIMIT: usize = 1 << 16;
@@ -222,8 +222,8 @@ impl Twins {
     }
 
     /// What the module tree names; `None` for a kernel without one.
-    pub(super) fn tree(&self, linux: &Linux) -> Option<Source> {
-        let (layout, guest) = (self.tree.as_ref()?, &linux.guest);
+    pub(super) fn tree(&self, guest: &Guest) -> Option<Source> {
+        let layout = self.tree.as_ref()?;
         let mod_tree = guest.symbol("mod_tree")?;
         let mut source = Source::new("module list and module tree");
         let root = layout.root.place(mod_tree);
@@ -303,8 +303,8 @@ impl Twins {
     }
 
     /// What `/sys/module` names; `None` for a kernel without it.
-    pub(super) fn set(&self, linux: &Linux) -> Option<Source> {
-        let (layout, guest) = (self.set.as_ref()?, &linux.guest);
+    pub(super) fn set(&self, guest: &Guest) -> Option<Source> {
+        let layout = self.set.as_ref()?;
         let variable = guest.symbol("module_kset")?;
         let mut source = Source::new("module list and /sys/module");
         source.live = true;
@@ -342,19 +342,19 @@ impl Twins {
 
     /// What the directory in `/sys/module` of the module at `modd` is called; `None` when it has none
     /// or its name cannot be read.
-    pub(super) fn name(&self, linux: &Linux, modd: VirtAddr) -> Option<Vec<u8>> {
+    pub(super) fn name(&self, guest: &Guest, modd: VirtAddr) -> Option<Vec<u8>> {
         let layout = self.set.as_ref()?;
-        let space = &linux.guest.space;
+        let space = &guest.space;
         let object = layout.kobj.place(layout.mkobj.place(modd));
         let name = layout.name.read(space, object).ok()?;
-        let name = Some(name).filter(|name| linux.guest.is_kernel_address(*name))?;
+        let name = Some(name).filter(|name| guest.is_kernel_address(*name))?;
         space.read_cstr(name, 256).ok()
     }
 
     /// The modules in the memory that they are loaded into, as far as the snapshot holds it: what
     /// leads to itself as a module does and is `one`.
-    pub(super) fn area(&self, linux: &Linux, one: &dyn Fn(VirtAddr) -> bool) -> Option<Source> {
-        let (layout, guest) = (self.set.as_ref()?, &linux.guest);
+    pub(super) fn area(&self, guest: &Guest, one: &dyn Fn(VirtAddr) -> bool) -> Option<Source> {
+        let layout = self.set.as_ref()?;
         let word = usize::from(guest.pointer_bytes());
         let mut start = guest.symbol("_end")?;
         let end = if word == 8 { AREA_END } else { AREA_END_32 };

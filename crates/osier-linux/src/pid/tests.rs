@@ -12,7 +12,7 @@ use osier_testkit::Knockout;
 
 use super::PidTable;
 use crate::guest::Guest;
-use crate::tasks::Tasks;
+use crate::layouts::Tasks;
 use crate::toy::{Is, Toy};
 
 /// Bytes of a toy `task_struct`, and where its parts lie.

@@ -1,0 +1,263 @@
+//! What is read of the structures that several walkers read, once a kernel: where each member lies.
+//!
+//! A structure that one walker alone reads has its layout in that walker's file.
+
+use osier_profile::{Embed, Field, Ptr, SInt, UInt, layout};
+
+/// Longest `comm`, with its NUL: `TASK_COMM_LEN`.
+pub(crate) const COMM_BYTES: usize = 16;
+
+layout! {
+    /// Fields read from `task_struct`.
+    pub(crate) struct Tasks: "task_struct" {
+        /// The ring of thread-group leaders.
+        tasks: Field<Embed<()>>,
+        /// Thread id, in the initial namespace.
+        pid: Field<SInt>,
+        /// Process id, in the initial namespace.
+        tgid: Field<SInt>,
+        /// Its memory; null for a thread of the kernel and for a task that exited.
+        mm: Field<Ptr<()>>,
+        /// The memory that it runs in: a program's own, a kernel thread's borrowed one.
+        active_mm: Option<Field<Ptr<()>>>,
+        /// A kernel thread's `struct kthread`. Since v5.17.
+        worker_private: Option<Field<Ptr<()>>>,
+        /// The same before; in a program, where its C library wants the thread id.
+        set_child_tid: Option<Field<Ptr<()>>>,
+        /// The name, 16 bytes with its NUL.
+        comm: Field<Embed<()>>,
+        /// The first thread of its process.
+        group_leader: Field<Ptr<()>>,
+        /// The parent that forked it, or that adopted it.
+        real_parent: Field<Ptr<()>>,
+        /// The same, or the tracer.
+        parent: Option<Field<Ptr<()>>>,
+        /// Whether it is traced.
+        ptrace: Option<Field<UInt>>,
+        /// The list of the processes that it is the real parent of.
+        children: Option<Field<Embed<()>>>,
+        /// The link in the real parent's list.
+        sibling: Option<Field<Embed<()>>>,
+        /// `PF_` marks.
+        flags: Option<Field<UInt>>,
+        /// Linux commit 2f064a59a11f ("sched: Change `task_struct::state`"), v5.14.
+        state: Option<Field<UInt>> = ["__state", "state"],
+        /// Zombie or dead.
+        exit_state: Option<Field<UInt>>,
+        /// Whether it is on a run queue. Linux commit fd2f4419b4cb ("sched: Provide `p->on_rq`"), v3.0.
+        on_rq: Option<Field<UInt>>,
+        /// How often it gave the processor away by itself.
+        nvcsw: Option<Field<UInt>>,
+        /// Monotonic nanoseconds. Linux commit ccbf62d8a284 ("sched: Make `task->start_time`
+        /// nanoseconds based"), v3.17.
+        start_time: Option<Field<UInt>>,
+        /// Seconds, when it was a `timespec`, before.
+        start_seconds: Option<Field<SInt>> = ["start_time.tv_sec"],
+        /// Nanoseconds of that second.
+        start_nanoseconds: Option<Field<SInt>> = ["start_time.tv_nsec"],
+        /// Nanoseconds since boot, suspension included. Linux commit cf25e24db61c ("time: Rename
+        /// `tsk->real_start_time` to `->start_boottime`"), v5.5.
+        start_boottime: Option<Field<UInt>> = ["start_boottime", "real_start_time"],
+        /// Who it is; before v2.6.29 the ids stood in the task itself.
+        real_cred: Option<Field<Ptr<()>>> = ["real_cred", "cred"],
+        /// What the threads of a process share.
+        signal: Option<Field<Ptr<()>>>,
+        /// The link in `signal->thread_head`. Linux commit 0c740d0afc3b ("introduce
+        /// `for_each_thread()` to replace the buggy `while_each_thread()`"), v3.14.
+        thread_node: Option<Field<Embed<()>>>,
+        /// The ring of threads, before v6.7.
+        thread_group: Option<Field<Embed<()>>>,
+        /// The processor that it is on, or was last. Before v4.9 it stood on the task's stack; Linux
+        /// commit bcf9033e5449 ("sched: move `CPU` field back into `thread_info` if
+        /// `THREAD_INFO_IN_TASK=y`"), v5.16.
+        cpu: Option<Field<UInt>> = ["thread_info.cpu", "cpu"],
+        /// Whether it runs. Linux commit 3ca7a440da39 ("sched: Always provide `p->on_cpu`"), v3.0.
+        on_cpu: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `task_struct`.
+    pub(crate) struct TaskFs: "task_struct" {
+        /// Root and working directory.
+        fs: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `task_struct` by way of the table.
+    pub(crate) struct Links: "task_struct" {
+        /// `hlist_node` for each use. Linux commit 2c4704756cab ("pids: Move the pgrp and session
+        /// pid pointers from `task_struct` to `signal_struct`"), v4.19.
+        pid_links: Option<Field<Embed<()>>>,
+        /// `pid_link` for each use, before.
+        pids: Option<Field<Embed<()>>>,
+        /// The task's own `struct pid`. With `pid_links`.
+        thread_pid: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `pid_namespace`.
+    pub(crate) struct PidNamespace: "pid_namespace" {
+        /// The `task_struct` of the namespace's process 1.
+        child_reaper: Option<Field<Ptr<()>>>,
+        /// The table, by number.
+        idr: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct rq`.
+    pub(crate) struct RunQueue: "rq" {
+        /// The processor's idle task.
+        idle: Option<Field<Ptr<()>>>,
+        /// Whether tasks are put on it.
+        online: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `pcpu_hot`.
+    pub(crate) struct PcpuHot: "pcpu_hot" {
+        /// The current task.
+        current_task: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `signal_struct`.
+    pub(crate) struct Signal: "signal_struct" {
+        /// Threads of the process. Linux commit b3ac022cb9dc ("proc: turn `signal_struct->count`
+        /// into \"int `nr_threads`\""), v2.6.35.
+        nr_threads: Option<Field<SInt>> = ["nr_threads", "count"],
+        /// The list of threads, by their `thread_node`.
+        thread_head: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `cred`. Linux commit b6dff3ec5e11 ("CRED: Separate task security context
+    /// from `task_struct`"), v2.6.29.
+    pub(crate) struct Cred: "cred" {
+        /// Real user id, in the initial user namespace.
+        uid: Option<Field<UInt>>,
+        /// Real group id.
+        gid: Option<Field<UInt>>,
+        /// References to it.
+        usage: Option<Field<UInt>>,
+        /// The `user_struct` of the real user.
+        user: Option<Field<Ptr<()>>>,
+        /// The real user id where it is the same in every user namespace. Linux commit 7a4e7408c5ca
+        /// ("userns: Add `kuid_t` and `kgid_t` and associated infrastructure"), v3.5.
+        kuid: Option<Field<UInt>> = ["uid.val"],
+    }
+}
+
+layout! {
+    /// Fields read from `mm_struct`.
+    pub(crate) struct Mm: "mm_struct" {
+        /// The page-table root, virtual.
+        pgd: Field<Ptr<()>>,
+        /// The first mapping of the list. Until v6.0.
+        mmap: Option<Field<Ptr<()>>>,
+        /// The root of the tree of mappings beside the list. Until v6.0.
+        mm_rb: Option<Field<Ptr<()>>> = ["mm_rb.rb_node"],
+        /// The maple tree of mappings. Since v6.1.
+        mm_mt: Option<Field<Embed<()>>>,
+        /// Tasks and others that use it.
+        mm_users: Option<Field<SInt>> = ["mm_users.counter", "mm_users"],
+        /// Number of mappings.
+        map_count: Option<Field<SInt>>,
+        /// Pages of all mappings.
+        total_vm: Option<Field<UInt>>,
+        /// Who reads and changes the mappings; a first word of 0 says nobody.
+        mmap_lock: Option<Field<Embed<()>>> = ["mmap_lock", "mmap_sem"],
+        /// Where the code starts; 0 until the program is loaded.
+        start_code: Option<Field<UInt>>,
+        /// First address of the heap.
+        start_brk: Field<UInt>,
+        /// One past the last byte of the heap.
+        brk: Option<Field<UInt>>,
+        /// Where the stack started.
+        start_stack: Option<Field<UInt>>,
+        /// Where the arguments start.
+        arg_start: Option<Field<UInt>>,
+        /// One past the arguments.
+        arg_end: Option<Field<UInt>>,
+        /// Where the environment starts.
+        env_start: Option<Field<UInt>>,
+        /// One past the environment.
+        env_end: Option<Field<UInt>>,
+        /// The executable.
+        exe_file: Option<Field<Ptr<()>>>,
+        /// Mappings of it. Until v3.5.
+        num_exe_file_vmas: Option<Field<UInt>>,
+        /// Where the vDSO was mapped.
+        vdso: Option<Field<UInt>> = ["context.vdso"],
+        /// Which vDSO: that of 64-bit, 32-bit or x32 programs.
+        vdso_image: Option<Field<Ptr<()>>> = ["context.vdso_image"],
+        /// Marks of the architecture; in kernels that have them, whether the vsyscall page shows.
+        context_flags: Option<Field<UInt>> = ["context.flags"],
+        /// Non-zero in a 32-bit process on a 64-bit kernel, in kernels before that mark.
+        ia32_compat: Option<Field<UInt>> = ["context.ia32_compat"],
+    }
+}
+
+layout! {
+    /// Fields read from `struct vm_area_struct`.
+    pub(crate) struct Vma: "vm_area_struct" {
+        /// First address.
+        vm_start: Field<UInt>,
+        /// One past the last address.
+        vm_end: Field<UInt>,
+        /// `VM_READ` and so on.
+        vm_flags: Field<UInt> = ["vm_flags", "__vm_flags", "flags"],
+        /// The file; null for anonymous memory.
+        vm_file: Field<Ptr<()>>,
+        /// Offset in the file, in pages of 4 KiB. PANDA's kernelinfo.conf has no key for it.
+        vm_pgoff: Option<Field<UInt>>,
+        /// What page-table entries are made of, by `vm_flags`.
+        vm_page_prot: Option<Field<Embed<()>>>,
+        /// The process's memory that it belongs to.
+        vm_mm: Option<Field<Ptr<()>>>,
+        /// Operations; `name` among them.
+        vm_ops: Option<Field<Ptr<()>>>,
+        /// For a mapping that the kernel made: its `struct vm_special_mapping`.
+        vm_private_data: Option<Field<Ptr<()>>>,
+        /// The next mapping. Until v6.0, see [`crate::mappings`].
+        vm_next: Option<Field<Ptr<()>>>,
+        /// The mapping before. Linux commit 297c5eee3724 ("mm: make the vma list be doubly
+        /// linked"), v2.6.36, until v6.0.
+        vm_prev: Option<Field<Ptr<()>>>,
+        /// The node in the tree of mappings by address. Until v6.0.
+        vm_rb: Option<Field<Embed<()>>>,
+        /// The tree's higher half below this node.
+        rb_right: Option<Field<Ptr<()>>> = ["vm_rb.rb_right"],
+        /// The name that the process gave: a `struct anon_vma_name`. Linux commit 9a10064f5625
+        /// ("mm: add a field to store names for private anonymous memory"), v5.17.
+        anon_name: Option<Field<Ptr<()>>>,
+        /// The file's tree of mappings. Until v6.1 `anon_name` lay in its place.
+        shared: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct file`.
+    pub(crate) struct File: "file" {
+        /// Of the file's path.
+        dentry: Option<Field<Ptr<()>>> = ["f_path.dentry", "__f_path.dentry", "f_dentry"],
+        /// Of the file's path.
+        mnt: Option<Field<Ptr<()>>> = ["f_path.mnt", "__f_path.mnt", "f_vfsmnt"],
+        /// The inode. Linux commit dd37978c50bc ("cache the value of `file_inode()` in
+        /// `struct file`"), v3.9.
+        f_inode: Option<Field<Ptr<()>>>,
+        /// Marks.
+        f_mode: Option<Field<UInt>>,
+        /// Since v6.13, one release before the marks moved: no member tells the two apart, so a
+        /// 6.13 kernel's overlay files show the path inside their layer.
+        f_ref: Option<Field<Embed<()>>>,
+        /// Whose pages it has.
+        f_mapping: Option<Field<Ptr<()>>>,
+    }
+}

@@ -1,0 +1,92 @@
+//! How to read mappings, once a kernel: the tree that they are in, and where their names come from.
+
+use osier_profile::{Embed, Field, Ptr, Resolver, layout};
+
+use crate::file_tree::FileTrees;
+use crate::layouts::Vma;
+use crate::maple::Maple;
+use crate::path::Paths;
+
+layout! {
+    /// Fields read from `struct vm_operations_struct`.
+    pub(crate) struct VmOperations: "vm_operations_struct" {
+        /// Names a mapping. Linux commit 78d683e838a6 ("mm, fs: Add vm_ops->name as an alternative
+        /// to arch_vma_name"), v3.16.
+        name: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct vm_special_mapping`.
+    pub(crate) struct SpecialMapping: "vm_special_mapping" {
+        /// Such as `[vdso]`.
+        name: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct anon_vma_name`.
+    pub(crate) struct AnonVmaName: "anon_vma_name" {
+        /// The text, NUL at its end.
+        name: Option<Field<Embed<()>>>,
+    }
+}
+
+/// How to name mappings without a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Naming {
+    pub(crate) operations: VmOperations,
+    pub(crate) special: SpecialMapping,
+    pub(crate) anon: AnonVmaName,
+    /// A mapping of a file may have a name as well. Linux commit d09e8ca6cb93 ("mm: anonymous
+    /// shared memory naming"), v6.2, moved the name out of a union.
+    pub(crate) files_named: bool,
+}
+
+impl Naming {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>, vma: &Vma) -> Self {
+        let files_named = match (vma.anon_name, vma.shared) {
+            (Some(name), Some(shared)) => {
+                let end = shared.offset.saturating_add_unsigned(shared.bytes.max(1));
+                !(shared.offset..end).contains(&name.offset)
+            }
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        Self {
+            operations: VmOperations::resolve(resolver),
+            special: SpecialMapping::resolve(resolver),
+            anon: AnonVmaName::resolve(resolver),
+            files_named,
+        }
+    }
+}
+
+/// How to read mappings.
+#[derive(Clone)]
+pub(crate) struct Maps {
+    pub(crate) maple: Option<Maple>,
+    pub(crate) vma: Vma,
+    pub(crate) naming: Naming,
+    pub(crate) paths: Paths,
+    pub(crate) trees: FileTrees,
+    /// `Process::is_heap` leaves out mappings that only touch the heap.
+    pub(crate) strict_heap: bool,
+}
+
+impl Maps {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        let vma = Vma::resolve(resolver);
+        let paths = Paths::resolve(resolver);
+        Self {
+            maple: Maple::resolve(resolver),
+            vma,
+            naming: Naming::resolve(resolver, &vma),
+            // Linux commit d3bb89ea9c13 ("mm: fix VMA heap bounds checking"), v6.7, tightened the
+            // test. Nothing in it left a trace in a type, but this came in the same release.
+            strict_heap: paths.has_user_path(),
+            paths,
+            trees: FileTrees::resolve(resolver, &vma),
+        }
+    }
+}

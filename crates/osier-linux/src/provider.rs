@@ -1,0 +1,99 @@
+//! The questions: which walkers make which rows.
+
+use std::ops::ControlFlow;
+
+use osier_memory::{AddressSpace, VirtAddr};
+use osier_osi::{
+    Absent, Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Panda, Process, Seen, Thread,
+    WalkEnds,
+};
+
+use crate::{Linux, current, mappings, memory, pages, process, tasks, threads};
+
+impl Osi for Linux {
+    fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    fn clock(&self) -> Seen<i64> {
+        self.clock.now(&self.guest)
+    }
+
+    fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+        tasks::processes(self, row)
+    }
+
+    fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
+        tasks::handles(self, row)
+    }
+
+    fn process(&self, taskd: VirtAddr) -> Seen<Process> {
+        process::by_handle(self, taskd)
+    }
+
+    fn current(&self, row: &mut dyn FnMut(Current) -> ControlFlow<()>) -> WalkEnds {
+        current::current(self, row)
+    }
+
+    fn threads(&self, taskd: VirtAddr, row: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> WalkEnds {
+        threads::threads(self, taskd, row)
+    }
+
+    fn modules(&self, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds {
+        self.modules.rows(&self.guest, row)
+    }
+
+    fn mappings(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        mappings::mappings(self, taskd, row)
+    }
+
+    fn pages(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        pages::pages(self, taskd, row)
+    }
+
+    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
+        memory::heap_bounds(self, taskd)
+    }
+
+    fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
+        memory::address_space(self, taskd)
+    }
+
+    fn kernel_space(&self) -> &AddressSpace {
+        &self.guest.space
+    }
+
+    fn fork(&self) -> Box<dyn Osi> {
+        Box::new(self.clone())
+    }
+
+    fn panda(&self) -> Option<&dyn Panda> {
+        Some(self)
+    }
+}
+
+impl Panda for Linux {
+    fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>> {
+        match self.maps.vma.vm_file.read(&self.guest.space, modd) {
+            Ok(file) if file.is_null() => Err(Absent::not_applicable("no file")),
+            Ok(file) => self.maps.paths.inside_file_system(&self.guest, file),
+            Err(fault) => Err(Absent::unreadable(fault)),
+        }
+    }
+
+    fn panda_mappings(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        mappings::mappings(self, taskd, row)
+    }
+}
