@@ -1,24 +1,18 @@
 //! Attaching: a located kernel and its profile become a provider.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use osier_memory::{AddressSpace, Cause, Driver, Fault, Hint, Machine, Paging, VirtAddr};
-use osier_osi::{
-    Absent, Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Panda, Premise, Process,
-    Seen, Thread, WalkEnds,
-};
+use osier_memory::{Cause, Fault, Hint, Machine, Paging, VirtAddr};
+use osier_osi::{Kernel, Premise};
 use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
 use crate::Located;
 use crate::guest::Guest;
+use crate::layouts::{cid, current, loader, peb, process, section, threads, vad};
 use crate::locate::{decode, premise};
-use crate::{
-    cid, clock, current, entries, loader, mappings, modules, peb, process, processes, section,
-    threads, twins, vad,
-};
+use crate::windows::Windows;
+use crate::{entries, root};
 
 /// Longest `NtBuildLab`.
 const BUILD_LAB: usize = 256;
@@ -37,33 +31,6 @@ pub enum AttachError {
     /// The profile is another kernel's.
     #[error("the profile does not fit this kernel: {0}")]
     WrongProfile(String),
-}
-
-/// The Windows provider.
-#[derive(Clone)]
-pub struct Windows {
-    pub(crate) guest: Guest,
-    /// `PsActiveProcessHead`.
-    pub(crate) processes_at: VirtAddr,
-    /// `PsLoadedModuleList`.
-    pub(crate) modules_at: Option<VirtAddr>,
-    pub(crate) process: process::Layout,
-    /// The table of ids; `None` when the profile does not describe it.
-    pub(crate) cid: Option<cid::Layout>,
-    pub(crate) peb: peb::Layout,
-    pub(crate) loader: loader::Layout,
-    pub(crate) threads: threads::Layout,
-    pub(crate) current: current::Layout,
-    pub(crate) vad: vad::Layout,
-    pub(crate) section: section::Layout,
-    pub(crate) twins: twins::Layout,
-    /// How many processes that run have each table root, once asked for.
-    pub(crate) roots: OnceCell<HashMap<u64, u32>>,
-    /// The drivers that a triage dump lists outside its blocks of memory.
-    pub(crate) drivers: Vec<Driver>,
-    /// The number of processors that a crash dump's header names.
-    pub(crate) processors: Option<u32>,
-    kernel: Kernel,
 }
 
 impl Windows {
@@ -94,7 +61,6 @@ impl Windows {
         let current = current::Layout::resolve(&mut resolver);
         let vad = vad::Layout::resolve(&mut resolver);
         let section = section::Layout::resolve(&mut resolver);
-        let twins = twins::Layout::resolve(&mut resolver);
         let entries = entries::Layout::resolve(&mut resolver);
         resolver.finish()?;
 
@@ -155,7 +121,6 @@ impl Windows {
             current,
             vad,
             section,
-            twins,
             roots: OnceCell::new(),
             drivers: drivers.cloned().collect(),
             processors,
@@ -200,7 +165,7 @@ impl Windows {
         let Some(system) = self.system() else {
             return;
         };
-        let Ok(root) = process::root_word(self, system) else {
+        let Ok(root) = root::root_word(self, system) else {
             return;
         };
         let space = self.guest.space.with_root(root);
@@ -216,13 +181,6 @@ impl Windows {
             .premises
             .push(premise("system-table-root", &root.to_string(), &by));
         self.guest.space = space;
-    }
-
-    /// The System process: what `PsInitialSystemProcess` points to.
-    pub(crate) fn system(&self) -> Option<VirtAddr> {
-        let at = self.guest.symbol("PsInitialSystemProcess")?;
-        let process = self.guest.space.read_pointer(at).ok()?;
-        self.guest.plausible(process).ok().map(|()| process)
     }
 }
 
@@ -245,100 +203,5 @@ fn kva_shadow(guest: &Guest) -> Option<&'static str> {
         0 => Some("off"),
         1 => Some("on"),
         _ => None,
-    }
-}
-
-impl Osi for Windows {
-    fn kernel(&self) -> &Kernel {
-        &self.kernel
-    }
-
-    fn clock(&self) -> Seen<i64> {
-        clock::now(&self.guest)
-    }
-
-    fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
-        processes::processes(self, row)
-    }
-
-    fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
-        processes::handles(self, row)
-    }
-
-    fn process(&self, taskd: VirtAddr) -> Seen<Process> {
-        process::by_handle(self, taskd)
-    }
-
-    fn current(&self, row: &mut dyn FnMut(Current) -> ControlFlow<()>) -> WalkEnds {
-        current::current(self, row)
-    }
-
-    fn threads(&self, taskd: VirtAddr, row: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> WalkEnds {
-        threads::threads(self, taskd, row)
-    }
-
-    fn modules(&self, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds {
-        modules::modules(self, row)
-    }
-
-    fn mappings(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-    ) -> WalkEnds {
-        mappings::mappings(self, taskd, row)
-    }
-
-    fn pages(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
-    ) -> WalkEnds {
-        mappings::pages(self, taskd, row)
-    }
-
-    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
-        let _ = taskd;
-        Err(Absent::not_applicable("a Windows process has many heaps"))
-    }
-
-    fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
-        process::address_space(self, taskd)
-    }
-
-    fn kernel_space(&self) -> &AddressSpace {
-        &self.guest.space
-    }
-
-    fn fork(&self) -> Box<dyn Osi> {
-        Box::new(self.clone())
-    }
-
-    fn panda(&self) -> Option<&dyn Panda> {
-        Some(self)
-    }
-}
-
-impl Panda for Windows {
-    fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>> {
-        let _ = modd;
-        Err(Absent::not_applicable(
-            "PANDA's rows of Windows are those of the loader",
-        ))
-    }
-
-    fn panda_mappings(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-    ) -> WalkEnds {
-        mappings::of_loader_alone(self, taskd, row)
-    }
-
-    fn panda_last_module(&self) -> Seen<Module> {
-        match self.modules_at {
-            Some(head) => Ok(modules::as_it_stands(self, head)),
-            None => Err(Absent::not_in_this_kernel()),
-        }
     }
 }

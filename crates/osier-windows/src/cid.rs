@@ -14,10 +14,11 @@
 use std::collections::HashSet;
 
 use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
-use osier_osi::{Guard, WalkEnd, WalkEnds};
-use osier_profile::{Bits, Field, Ptr, Resolver, UInt, layout};
+use osier_osi::{Absent, Guard, Seen, WalkEnd, WalkEnds};
+use osier_profile::{Field, Ptr};
 
-use crate::Windows;
+use crate::layouts::cid::{Layout, Object};
+use crate::windows::Windows;
 
 /// The walk's name in endings.
 const WALK: &str = "pid table";
@@ -30,88 +31,6 @@ const MOST: usize = 1 << 24;
 const PROCESS: u64 = 3;
 const THREAD: u64 = 6;
 const LOCKED: u64 = 0x80;
-
-layout! {
-    /// Fields read from `_HANDLE_TABLE`.
-    struct Table: "_HANDLE_TABLE" {
-        /// Where the entries are, and the levels above them.
-        table_code: Option<Field<UInt>> = ["TableCode"],
-        /// The first id for which there is no page.
-        end: Option<Field<UInt>> = ["NextHandleNeedingPool"],
-    }
-}
-
-layout! {
-    /// Fields read from `_HANDLE_TABLE_ENTRY`.
-    struct Entry: "_HANDLE_TABLE_ENTRY" {
-        /// The object, without the bits that are always 0 and, on x86-64, always 1. Windows 8 and
-        /// later.
-        object_bits: Option<Field<Bits>> = ["ObjectPointerBits"],
-        /// The object, its low three bits in use for something else. Before.
-        object: Option<Field<Ptr<()>>> = ["Object"],
-    }
-}
-
-layout! {
-    /// Fields read from `_DISPATCHER_HEADER`, which every process and thread begins with.
-    struct Header: "_DISPATCHER_HEADER" {
-        /// What sort of object it is.
-        kind: Option<Field<UInt>> = ["Type"],
-    }
-}
-
-/// How to read the table.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
-    table_code: Field<UInt>,
-    end: Field<UInt>,
-    entry_bytes: usize,
-    object: Object,
-    kind: Field<UInt>,
-}
-
-/// Where an entry has its object.
-#[derive(Clone, Copy, Debug)]
-enum Object {
-    /// A bit field: its first bit, its bits, and by how many they are shifted.
-    Bits { first: u8, count: u8, shift: u8 },
-    /// A pointer at this offset.
-    Pointer(usize),
-}
-
-impl Layout {
-    /// The table's shape; `None` when the profile does not describe it.
-    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Option<Self> {
-        let table = Table::resolve(resolver);
-        let entry = Entry::resolve(resolver);
-        let kind = Header::resolve(resolver).kind;
-        let profile = resolver.profile();
-        let word = profile.identity().pointer_bytes;
-        let entry_bytes = profile.find_type(Entry::STRUCTURE)?.bytes;
-        // An entry is two words, in all of these kernels.
-        if entry_bytes != u64::from(word).checked_mul(2)? {
-            return None;
-        }
-        // A 64-bit address has 48 bits that tell something.
-        let told: u8 = if word == 8 { 48 } else { 32 };
-        let object = match (entry.object_bits.and_then(|field| field.bits), entry.object) {
-            (Some((first, count)), _) => Object::Bits {
-                first,
-                count,
-                shift: told.checked_sub(count)?,
-            },
-            (None, Some(field)) => Object::Pointer(usize::try_from(field.offset).ok()?),
-            (None, None) => return None,
-        };
-        Some(Self {
-            table_code: table.table_code?,
-            end: table.end?,
-            entry_bytes: usize::try_from(entry_bytes).ok()?,
-            object,
-            kind: kind?,
-        })
-    }
-}
 
 /// One page of entries.
 struct Leaf {
@@ -342,8 +261,25 @@ pub(crate) fn threads(windows: &Windows, process: VirtAddr) -> Vec<VirtAddr> {
     found
 }
 
+/// An id of a process or thread, which the kernel keeps in a pointer.
+pub(crate) fn id(windows: &Windows, field: Option<Field<Ptr<()>>>, at: VirtAddr) -> Seen<u32> {
+    let Some(field) = field else {
+        return Err(Absent::not_in_this_kernel());
+    };
+    match field.read(&windows.guest.space, at) {
+        Ok(id) => match u32::try_from(id.0) {
+            Ok(known) if is_id(known) => Ok(known),
+            _ => {
+                let rule = "an id is a multiple of 4, below those that PspCidTable has room for";
+                Err(Absent::implausible(id.0, rule, Some(field.place(at))))
+            }
+        },
+        Err(fault) => Err(Absent::unreadable(fault)),
+    }
+}
+
 /// Whether ids are given so: multiples of 4, as many as the table may have.
-pub(crate) fn is_id(id: u32) -> bool {
+fn is_id(id: u32) -> bool {
     id.is_multiple_of(4) && (id / 4) < MOST as u32
 }
 

@@ -3,8 +3,8 @@
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen, SeenExt as _};
 
-use crate::Windows;
 use crate::guest::Guest;
+use crate::windows::Windows;
 
 /// A FILETIME counts from 1601, Unix from 1970; in units of 100 ns.
 const UNIX_EPOCH: u64 = 116_444_736_000_000_000;

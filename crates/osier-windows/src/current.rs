@@ -6,10 +6,12 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Current, FoundBy, Seen, WalkEnd, WalkEnds};
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Field, Ptr};
 
 use crate::guest::Guest;
-use crate::{Windows, process, threads};
+use crate::layouts::current::Prcb;
+use crate::windows::Windows;
+use crate::{process, threads};
 
 /// The walk's name in endings.
 const WALK: &str = "processors";
@@ -17,49 +19,6 @@ const WALK: &str = "processors";
 const LIMIT: u64 = 8192;
 /// `KiProcessorBlock` has 32 places on 32-bit machines; what follows is another variable.
 const LIMIT32: u64 = 32;
-
-layout! {
-    /// Fields read from `_KPRCB`.
-    struct Prcb: "_KPRCB" {
-        current_thread: Option<Field<Ptr<()>>> = ["CurrentThread"],
-        /// Which processor it is of.
-        number: Option<Field<UInt>> = ["Number"],
-    }
-}
-
-impl Prcb {
-    /// Whether the block at `at` may be that of processor `cpu`.
-    fn is_of(&self, guest: &Guest, at: VirtAddr, cpu: u64) -> bool {
-        let number = self.number.map(|field| field.read(&guest.space, at));
-        number.is_none_or(|number| number.is_err() || number == Ok(cpu))
-    }
-}
-
-layout! {
-    /// Fields read from `_KPCR`.
-    struct Pcr: "_KPCR" {
-        /// The block's own `_KPRCB`.
-        prcb: Option<Field<Embed<()>>> = ["PrcbData", "Prcb"],
-        /// Its own address.
-        own: Option<Field<Ptr<()>>> = ["Self", "SelfPcr"],
-    }
-}
-
-/// How to read processors.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
-    prcb: Prcb,
-    pcr: Pcr,
-}
-
-impl Layout {
-    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
-        Self {
-            prcb: Prcb::resolve(resolver),
-            pcr: Pcr::resolve(resolver),
-        }
-    }
-}
 
 pub(crate) fn current(
     windows: &Windows,
@@ -111,7 +70,7 @@ pub(crate) fn current(
     let promised = windows.processors.unwrap_or(0) as usize;
     let own = (0..)
         .zip(&blocks)
-        .filter(|(cpu, block)| windows.current.prcb.is_of(guest, **block, *cpu))
+        .filter(|(cpu, block)| is_of(&windows.current.prcb, guest, **block, *cpu))
         .count();
     if end.is_closed() && !blocks.is_empty() && (own < blocks.len() || own < promised) {
         end = WalkEnd::Disagreement {
@@ -188,4 +147,10 @@ fn contradiction(windows: &Windows, blocks: &[VirtAddr]) -> Option<WalkEnd> {
         }
     }
     None
+}
+
+/// Whether the block at `at` may be that of processor `cpu`.
+fn is_of(prcb: &Prcb, guest: &Guest, at: VirtAddr, cpu: u64) -> bool {
+    let number = prcb.number.map(|field| field.read(&guest.space, at));
+    number.is_none_or(|number| number.is_err() || number == Ok(cpu))
 }

@@ -15,7 +15,8 @@ use osier_osi::{
 use crate::loader::{self, Loaded};
 use crate::unicode::base_name;
 use crate::vad::{self, Vad};
-use crate::{Windows, peb, process, section, threads};
+use crate::windows::Windows;
+use crate::{peb, process, root, section, threads};
 
 /// The walk's name in endings.
 const WALK: &str = "vads";
@@ -273,7 +274,7 @@ pub(crate) fn pages(
     row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
 ) -> WalkEnds {
     const PAGES: &str = "page-tables";
-    let space = match process::address_space(windows, taskd) {
+    let space = match root::address_space(windows, taskd) {
         Ok(space) if space.mode().entry_bytes() != 0 => space,
         Ok(_) => {
             let missing = "page tables, of which a dump of virtual memory has none".to_owned();

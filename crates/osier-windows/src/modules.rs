@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use osier_memory::{Driver, PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, Module, Seen, SeenExt as _, WalkEnd, WalkEnds, Walked, Why};
 
-use crate::Windows;
 use crate::unicode::{self, base_name};
+use crate::windows::Windows;
 
 /// The walk's name in endings.
 const WALK: &str = "modules";

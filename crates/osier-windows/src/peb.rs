@@ -4,87 +4,15 @@ use std::collections::HashSet;
 
 use osier_memory::{AddressSpace, VirtAddr};
 use osier_osi::{Absent, Seen, SeenExt as _};
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Field, Ptr};
 
 use crate::guest::is_kernel_address;
-use crate::{Windows, process, unicode};
+use crate::layouts::peb::{Shape, WOW64};
+use crate::windows::Windows;
+use crate::{root, threads, unicode};
 
 /// More heaps than any process has.
 const MAX_HEAPS: u64 = 4096;
-
-layout! {
-    /// Fields read from `_PEB`.
-    struct Native: "_PEB" {
-        image_base: Option<Field<Ptr<()>>> = ["ImageBaseAddress"],
-        ldr: Option<Field<Ptr<()>>> = ["Ldr"],
-        parameters: Option<Field<Ptr<()>>> = ["ProcessParameters"],
-        number_of_heaps: Option<Field<UInt>> = ["NumberOfHeaps"],
-        process_heaps: Option<Field<Ptr<()>>> = ["ProcessHeaps"],
-    }
-}
-
-layout! {
-    /// Fields read from `_RTL_USER_PROCESS_PARAMETERS`.
-    struct Parameters: "_RTL_USER_PROCESS_PARAMETERS" {
-        image_path_name: Option<Field<Embed<()>>> = ["ImagePathName"],
-        command_line: Option<Field<Embed<()>>> = ["CommandLine"],
-    }
-}
-
-/// Where things stand in a process's own memory, for one width of pointers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    pub(crate) pointer_bytes: u8,
-    /// `_PEB.ImageBaseAddress`, which the kernel writes before anything runs.
-    image_base: Option<u64>,
-    /// `_PEB.Ldr`.
-    pub(crate) ldr: Option<u64>,
-    parameters: Option<u64>,
-    number_of_heaps: Option<u64>,
-    process_heaps: Option<u64>,
-    image_path_name: Option<u64>,
-    command_line: Option<u64>,
-}
-
-/// The 32-bit process of a 64-bit kernel. Kernel PDBs describe `_PEB32` alone; what it points to has
-/// the layout of 32-bit Windows, the same from XP to 11 (ntdll's PDBs).
-const WOW64: Shape = Shape {
-    pointer_bytes: 4,
-    image_base: Some(0x08),
-    ldr: Some(0x0c),
-    parameters: Some(0x10),
-    number_of_heaps: Some(0x88),
-    process_heaps: Some(0x90),
-    image_path_name: Some(0x38),
-    command_line: Some(0x40),
-};
-
-/// How to read PEBs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
-    native: Shape,
-}
-
-impl Layout {
-    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
-        let peb = Native::resolve(resolver);
-        let parameters = Parameters::resolve(resolver);
-        let pointer = |field: Option<Field<Ptr<()>>>| field.map(|f| f.offset.cast_unsigned());
-        let string = |field: Option<Field<Embed<()>>>| field.map(|f| f.offset.cast_unsigned());
-        Self {
-            native: Shape {
-                pointer_bytes: resolver.profile().identity().pointer_bytes,
-                image_base: pointer(peb.image_base),
-                ldr: pointer(peb.ldr),
-                parameters: pointer(peb.parameters),
-                number_of_heaps: peb.number_of_heaps.map(|f| f.offset.cast_unsigned()),
-                process_heaps: pointer(peb.process_heaps),
-                image_path_name: string(parameters.image_path_name),
-                command_line: string(parameters.command_line),
-            },
-        }
-    }
-}
 
 /// One PEB of a process: WoW64 processes have two.
 pub(crate) struct Peb {
@@ -208,11 +136,114 @@ impl Peb {
     }
 }
 
+/// The process environment block, in user memory.
+pub(crate) fn peb(windows: &Windows, at: VirtAddr) -> Seen<VirtAddr> {
+    let Some(field) = windows.process.fields.peb else {
+        return Err(Absent::not_in_this_kernel());
+    };
+    match field.read(&windows.guest.space, at) {
+        Ok(peb) if peb.is_null() => no_peb(windows, at),
+        Ok(peb) if windows.guest.is_kernel_address(peb) || peb.in_page() != 0 => {
+            let rule = "a PEB is a page of user memory";
+            Err(Absent::implausible(peb.0, rule, Some(field.place(at))))
+        }
+        Ok(peb) => Ok(peb),
+        Err(fault) => Err(Absent::unreadable(fault)),
+    }
+}
+
+/// Why a process has no PEB.
+fn no_peb<T>(windows: &Windows, at: VirtAddr) -> Seen<T> {
+    let space = &windows.guest.space;
+    let fields = &windows.process.fields;
+    let exited = fields
+        .exit_time
+        .is_some_and(|field| field.read(space, at).is_ok_and(|time| time != 0));
+    let pico = fields.pico_context.is_some_and(|field| {
+        field
+            .read(space, at)
+            .is_ok_and(|context| !context.is_null())
+    });
+    let minimal = fields
+        .minimal
+        .is_some_and(|field| field.read(space, at).is_ok_and(|bit| bit != 0));
+    if !(exited || pico || minimal) && is_program(windows, at) {
+        let place = fields.peb.map(|field| field.place(at));
+        return Err(Absent::implausible(
+            0,
+            "a process that runs a program has a PEB",
+            place,
+        ));
+    }
+    Err(Absent::not_applicable(match (exited, pico, minimal) {
+        (true, _, _) => "the process has exited",
+        (_, true, _) => "a pico process",
+        (_, _, true) => "a minimal process",
+        _ => "a process of the kernel's own",
+    }))
+}
+
+/// The 32-bit PEB of a WoW64 process; `None` for any other.
+pub(crate) fn peb32(windows: &Windows, at: VirtAddr) -> Seen<Option<VirtAddr>> {
+    let guest = &windows.guest;
+    let Some(field) = windows.process.fields.wow64 else {
+        return Ok(None); // a 32-bit kernel
+    };
+    let value = match field.read(&guest.space, at) {
+        Ok(value) if value.is_null() => return Ok(None),
+        Ok(value) => value,
+        Err(fault) => return Err(Absent::unreadable(fault)),
+    };
+    // Until 8.1 the PEB itself, in user memory; since then a structure of the kernel's.
+    let peb = if guest.is_kernel_address(value) {
+        let place = windows
+            .process
+            .wow64
+            .peb
+            .map_or(value, |peb| peb.place(value));
+        guest.space.read_pointer(place)
+    } else {
+        Ok(value)
+    };
+    match peb {
+        Ok(peb) if peb.0 >> 32 == 0 => Ok(Some(peb)),
+        Ok(peb) => Err(Absent::implausible(
+            peb.0,
+            "a 32-bit PEB lies below 4 GiB",
+            Some(field.place(at)),
+        )),
+        Err(fault) => Err(Absent::unreadable(fault)),
+    }
+}
+
+/// Whether the process at `at` has user memory of a program's, whatever its PEB says: it is a WoW64
+/// process, has a section of an image, or a thread with a block in user memory.
+fn is_program(windows: &Windows, at: VirtAddr) -> bool {
+    let space = &windows.guest.space;
+    let some = |field: Option<Field<Ptr<()>>>, at: VirtAddr| {
+        field.is_some_and(|field| field.read(space, at).is_ok_and(|word| !word.is_null()))
+    };
+    if windows.system() == Some(at) {
+        return false;
+    }
+    let first_thread = || {
+        let head = windows.process.fields.thread_list_head?.place(at);
+        let link = windows.threads.fields.thread_list_entry?;
+        let first = space.read_pointer(head).ok()?;
+        let thread = link.container(first);
+        let owned = threads::owner(windows, thread).value() == Some(at);
+        (first != head && owned).then_some(thread)
+    };
+    some(windows.process.fields.wow64, at)
+        || some(windows.process.fields.section, at)
+        || first_thread().is_some_and(|thread| some(windows.threads.fields.teb, thread))
+}
+
 /// The native PEB of the process at `process`.
 pub(crate) fn native(windows: &Windows, process: VirtAddr) -> Seen<Peb> {
-    let at = process::peb(windows, process);
+    let at = peb(windows, process);
     at.and_then(|at| {
-        process::address_space(windows, process).map(|space| Peb {
+        root::address_space(windows, process).map(|space| Peb {
             at,
             shape: windows.peb.native,
             space,
@@ -222,11 +253,11 @@ pub(crate) fn native(windows: &Windows, process: VirtAddr) -> Seen<Peb> {
 
 /// The 32-bit PEB of a WoW64 process; `None` for any other.
 pub(crate) fn wow64(windows: &Windows, process: VirtAddr) -> Seen<Option<Peb>> {
-    process::peb32(windows, process).and_then(|at| {
+    peb32(windows, process).and_then(|at| {
         let Some(at) = at else {
             return Ok(None);
         };
-        process::address_space(windows, process).map(|space| {
+        root::address_space(windows, process).map(|space| {
             Some(Peb {
                 at,
                 shape: WOW64,

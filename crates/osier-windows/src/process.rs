@@ -1,93 +1,14 @@
 //! One process: from its `_EPROCESS` to a row.
 
-use osier_memory::{AddressSpace, PhysAddr, VirtAddr};
+use osier_memory::{AddressSpace, VirtAddr};
 use osier_osi::{Absent, FoundBy, Process, ProcessExtra, Seen, SeenExt as _, Why, WindowsProcess};
-use osier_profile::{Bits, Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Field, Ptr, UInt};
 
-use crate::{Windows, cid, clock, peb, twins, unicode};
+use crate::windows::Windows;
+use crate::{cid, clock, peb, root, twins, unicode};
 
 /// Longest `ImageFileName`; 15 bytes since Windows 7, of which the last may be no NUL.
 const NAME_BYTES: u64 = 16;
-
-layout! {
-    /// Fields read from `_EPROCESS`.
-    pub(crate) struct Fields: "_EPROCESS" {
-        /// The link in the list of processes.
-        active_process_links: Field<Embed<()>> = ["ActiveProcessLinks"],
-        /// The process's id, a handle.
-        unique_process_id: Field<Ptr<()>> = ["UniqueProcessId"],
-        /// The table root; an array of two on XP.
-        directory_table_base: Field<Embed<()>> = ["Pcb.DirectoryTableBase", "DirectoryTableBase"],
-        /// The name, cut.
-        image_file_name: Field<Embed<()>> = ["ImageFileName"],
-        /// Its creator's id.
-        inherited_from: Option<Field<Ptr<()>>> = ["InheritedFromUniqueProcessId"],
-        /// FILETIME.
-        create_time: Option<Field<UInt>> = ["CreateTime.QuadPart", "CreateTime"],
-        /// FILETIME; 0 while it runs.
-        exit_time: Option<Field<UInt>> = ["ExitTime.QuadPart", "ExitTime"],
-        /// The process environment block, in user memory.
-        peb: Option<Field<Ptr<()>>> = ["Peb"],
-        /// Of a WoW64 process: its 32-bit PEB, or since Windows 10 an `_EWOW64PROCESS`.
-        wow64: Option<Field<Ptr<()>>> = ["WoW64Process", "Wow64Process"],
-        /// Its session; null for the System process and the session manager.
-        session: Option<Field<Ptr<()>>> = ["Session"],
-        /// Windows 2000 keeps the number itself.
-        session_id: Option<Field<UInt>> = ["SessionId"],
-        /// The whole name of the image: an `_OBJECT_NAME_INFORMATION`.
-        image_name: Option<Field<Ptr<()>>> = ["SeAuditProcessCreationInfo.ImageFileName"],
-        /// Of a process without image or PEB, Windows 10 and later.
-        minimal: Option<Field<Bits>> = ["Minimal"],
-        /// The subsystem's data of a pico process.
-        pico_context: Option<Field<Ptr<()>>> = ["PicoContext"],
-        /// The list of threads.
-        thread_list_head: Option<Field<Embed<()>>> = ["ThreadListHead", "Pcb.ThreadListHead"],
-        /// The tree of mappings.
-        vad_root: Option<Field<Embed<()>>> = ["VadRoot"],
-    }
-}
-
-layout! {
-    /// Fields read from `_MM_SESSION_SPACE`.
-    struct SessionSpace: "_MM_SESSION_SPACE" {
-        session_id: Option<Field<UInt>> = ["SessionId"],
-    }
-}
-
-layout! {
-    /// Fields read from `_PSP_SESSION_SPACE`, which took its place in Windows 11.
-    struct PspSessionSpace: "_PSP_SESSION_SPACE" {
-        session_id: Option<Field<UInt>> = ["SessionId"],
-    }
-}
-
-layout! {
-    /// Fields read from `_EWOW64PROCESS`.
-    struct Wow64: "_EWOW64PROCESS" {
-        /// The 32-bit PEB.
-        peb: Option<Field<Ptr<()>>> = ["Peb"],
-    }
-}
-
-/// How to read processes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
-    pub(crate) fields: Fields,
-    session: SessionSpace,
-    psp_session: PspSessionSpace,
-    wow64: Wow64,
-}
-
-impl Layout {
-    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
-        Self {
-            fields: Fields::resolve(resolver),
-            session: SessionSpace::resolve(resolver),
-            psp_session: PspSessionSpace::resolve(resolver),
-            wow64: Wow64::resolve(resolver),
-        }
-    }
-}
 
 /// The row of the `_EPROCESS` at `at`.
 pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process {
@@ -97,9 +18,9 @@ pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process
     let start = create_time
         .clone()
         .and_then(|time| wall_clock(windows, time, at));
-    let peb = peb(windows, at);
-    let wow64 = peb32(windows, at);
-    let asid = table_root(windows, at);
+    let peb = peb::peb(windows, at);
+    let wow64 = peb::peb32(windows, at);
+    let asid = root::table_root(windows, at);
     // One for all that the process's own table maps: what it translated once is known.
     let own = asid.clone().map(|root| windows.guest.space_of(root));
     let session = session(windows, at, own.get());
@@ -107,7 +28,7 @@ pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process
     Process {
         taskd: at,
         pid: pid(windows, at),
-        ppid: id(windows, fields.inherited_from, at),
+        ppid: cid::id(windows, fields.inherited_from, at),
         name: name(windows, at),
         asid,
         pgd: Err(Absent::not_in_this_kernel()),
@@ -168,30 +89,13 @@ pub(crate) fn current_idle(windows: &Windows) -> Option<VirtAddr> {
 /// The process's id, by which the table of ids has it, if it has it at all.
 pub(crate) fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
     let field = windows.process.fields.unique_process_id;
-    id(windows, Some(field), at).and_then(|pid| {
+    cid::id(windows, Some(field), at).and_then(|pid| {
         if cid::leads_to(windows, pid, at) == Some(false) && cid::names(windows, at) {
             let rule = "an id is that of the process's entry in PspCidTable";
             return Err(Absent::implausible(pid.into(), rule, Some(field.place(at))));
         }
         Ok(pid)
     })
-}
-
-/// An id of a process or thread, which the kernel keeps in a pointer.
-pub(crate) fn id(windows: &Windows, field: Option<Field<Ptr<()>>>, at: VirtAddr) -> Seen<u32> {
-    let Some(field) = field else {
-        return Err(Absent::not_in_this_kernel());
-    };
-    match field.read(&windows.guest.space, at) {
-        Ok(id) => match u32::try_from(id.0) {
-            Ok(known) if cid::is_id(known) => Ok(known),
-            _ => {
-                let rule = "an id is a multiple of 4, below those that PspCidTable has room for";
-                Err(Absent::implausible(id.0, rule, Some(field.place(at))))
-            }
-        },
-        Err(fault) => Err(Absent::unreadable(fault)),
-    }
 }
 
 /// `ImageFileName`, as bytes.
@@ -214,151 +118,6 @@ pub(crate) fn name(windows: &Windows, at: VirtAddr) -> Seen<Vec<u8>> {
             Ok(name)
         }
     })
-}
-
-/// The physical address of the process's table root, low bits of CR3 taken off.
-pub(crate) fn table_root(windows: &Windows, at: VirtAddr) -> Seen<PhysAddr> {
-    root_word(windows, at).and_then(|root| {
-        let mode = windows.guest.space.mode();
-        let broken = || twins::broken_root(windows, at, root);
-        match (mode.entry_bytes() != 0).then(broken).flatten() {
-            Some(rule) => {
-                let place = windows.process.fields.directory_table_base.place(at);
-                Err(Absent::implausible(root.0, rule, Some(place)))
-            }
-            None => Ok(root),
-        }
-    })
-}
-
-/// The table root as the process alone has it.
-pub(crate) fn root_word(windows: &Windows, at: VirtAddr) -> Seen<PhysAddr> {
-    /// `PWT` and `PCD`, which a 32-bit CR3 may have.
-    const CACHED: u64 = 0x18;
-    let place = windows.process.fields.directory_table_base.place(at);
-    let space = &windows.guest.space;
-    let raw = match space.read_pointer(place) {
-        Ok(raw) => raw,
-        Err(fault) => return Err(Absent::unreadable(fault)),
-    };
-    if raw.is_null() {
-        return if twins::runs(windows, at) && !twins::is_away(windows, at) {
-            Err(Absent::implausible(
-                0,
-                "a process that runs has a page table",
-                Some(place),
-            ))
-        } else {
-            Err(Absent::not_applicable(
-                "the process has no page table any more",
-            ))
-        };
-    }
-    if raw.0 >> 52 != 0 {
-        return Err(Absent::implausible(
-            raw.0,
-            "a table root is a physical address",
-            Some(place),
-        ));
-    }
-    // A dump of virtual memory alone: there are no tables to find the root by.
-    if space.mode().entry_bytes() == 0 {
-        return Ok(PhysAddr(raw.0 & !0xfff));
-    }
-    let root = space.root_of_cr3(raw.0);
-    if space.mode().pointer_bytes() == 4 && root.0 != raw.0 & !CACHED {
-        return Err(Absent::implausible(
-            raw.0,
-            "a table root is aligned",
-            Some(place),
-        ));
-    }
-    Ok(root)
-}
-
-/// The address space of the process at `at`.
-pub(crate) fn address_space(windows: &Windows, at: VirtAddr) -> Seen<AddressSpace> {
-    table_root(windows, at).map(|root| windows.guest.space_of(root))
-}
-
-/// The process environment block, in user memory.
-pub(crate) fn peb(windows: &Windows, at: VirtAddr) -> Seen<VirtAddr> {
-    let Some(field) = windows.process.fields.peb else {
-        return Err(Absent::not_in_this_kernel());
-    };
-    match field.read(&windows.guest.space, at) {
-        Ok(peb) if peb.is_null() => no_peb(windows, at),
-        Ok(peb) if windows.guest.is_kernel_address(peb) || peb.in_page() != 0 => {
-            let rule = "a PEB is a page of user memory";
-            Err(Absent::implausible(peb.0, rule, Some(field.place(at))))
-        }
-        Ok(peb) => Ok(peb),
-        Err(fault) => Err(Absent::unreadable(fault)),
-    }
-}
-
-/// Why a process has no PEB.
-fn no_peb<T>(windows: &Windows, at: VirtAddr) -> Seen<T> {
-    let space = &windows.guest.space;
-    let fields = &windows.process.fields;
-    let exited = fields
-        .exit_time
-        .is_some_and(|field| field.read(space, at).is_ok_and(|time| time != 0));
-    let pico = fields.pico_context.is_some_and(|field| {
-        field
-            .read(space, at)
-            .is_ok_and(|context| !context.is_null())
-    });
-    let minimal = fields
-        .minimal
-        .is_some_and(|field| field.read(space, at).is_ok_and(|bit| bit != 0));
-    if !(exited || pico || minimal) && twins::is_program(windows, at) {
-        let place = fields.peb.map(|field| field.place(at));
-        return Err(Absent::implausible(
-            0,
-            "a process that runs a program has a PEB",
-            place,
-        ));
-    }
-    Err(Absent::not_applicable(match (exited, pico, minimal) {
-        (true, _, _) => "the process has exited",
-        (_, true, _) => "a pico process",
-        (_, _, true) => "a minimal process",
-        _ => "a process of the kernel's own",
-    }))
-}
-
-/// The 32-bit PEB of a WoW64 process; `None` for any other.
-pub(crate) fn peb32(windows: &Windows, at: VirtAddr) -> Seen<Option<VirtAddr>> {
-    let guest = &windows.guest;
-    let Some(field) = windows.process.fields.wow64 else {
-        return Ok(None); // a 32-bit kernel
-    };
-    let value = match field.read(&guest.space, at) {
-        Ok(value) if value.is_null() => return Ok(None),
-        Ok(value) => value,
-        Err(fault) => return Err(Absent::unreadable(fault)),
-    };
-    // Until 8.1 the PEB itself, in user memory; since then a structure of the kernel's.
-    let peb = if guest.is_kernel_address(value) {
-        let place = windows
-            .process
-            .wow64
-            .peb
-            .map_or(value, |peb| peb.place(value));
-        guest.space.read_pointer(place)
-    } else {
-        Ok(value)
-    };
-    match peb {
-        Ok(peb) if peb.0 >> 32 == 0 => Ok(Some(peb)),
-        Ok(peb) => Err(Absent::implausible(
-            peb.0,
-            "a 32-bit PEB lies below 4 GiB",
-            Some(field.place(at)),
-        )),
-        Err(fault) => Err(Absent::unreadable(fault)),
-    }
 }
 
 /// The session's number. Its structure may lie in the session's own memory, which the process's

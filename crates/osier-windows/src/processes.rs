@@ -10,7 +10,8 @@ use std::ops::ControlFlow;
 use osier_memory::VirtAddr;
 use osier_osi::{FoundBy, Handle, Process, WalkEnd, WalkEnds, Walked};
 
-use crate::{Windows, cid, process};
+use crate::windows::Windows;
+use crate::{cid, process, root};
 
 /// The walk's name in endings.
 const WALK: &str = "processes";
@@ -70,7 +71,7 @@ pub(crate) fn handles(
 ) -> WalkEnds {
     let (all, ends) = all(windows);
     for (taskd, _) in all {
-        let asid = process::table_root(windows, taskd);
+        let asid = root::table_root(windows, taskd);
         if row(Handle { taskd, asid }).is_break() {
             return stopped(&ends);
         }

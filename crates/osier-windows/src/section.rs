@@ -7,55 +7,10 @@
 
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, Seen, Why};
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Field, Ptr};
 
-use crate::{Windows, unicode};
-
-layout! {
-    /// Fields read from `_SUBSECTION`.
-    struct Subsection: "_SUBSECTION" {
-        control_area: Option<Field<Ptr<()>>> = ["ControlArea"],
-        /// The prototype entry of its first page.
-        subsection_base: Option<Field<Ptr<()>>> = ["SubsectionBase"],
-        /// Where it begins in the file, in pages for data.
-        starting_sector: Option<Field<UInt>> = ["StartingSector"],
-    }
-}
-
-layout! {
-    /// Fields read from `_CONTROL_AREA`.
-    struct ControlArea: "_CONTROL_AREA" {
-        /// The file; the low bits count references since Vista. Null for memory of the paging file.
-        file_pointer: Option<Field<Embed<()>>> = ["FilePointer"],
-    }
-}
-
-layout! {
-    /// Fields read from `_FILE_OBJECT`.
-    struct FileObject: "_FILE_OBJECT" {
-        /// What the object is: 5 for a file.
-        kind: Option<Field<UInt>> = ["Type"],
-        file_name: Option<Field<Embed<()>>> = ["FileName"],
-    }
-}
-
-/// How to read sections.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
-    subsection: Subsection,
-    control_area: ControlArea,
-    file: FileObject,
-}
-
-impl Layout {
-    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
-        Self {
-            subsection: Subsection::resolve(resolver),
-            control_area: ControlArea::resolve(resolver),
-            file: FileObject::resolve(resolver),
-        }
-    }
-}
+use crate::unicode;
+use crate::windows::Windows;
 
 /// What a descriptor's section says of its file.
 pub(crate) struct Backing {

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use osier_memory::{AddressSpace, Fault, VirtAddr};
 use osier_osi::{Absent, Seen, TaskState, Thread, WalkEnd, WalkEnds, Walked, Why};
-use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::guest::is_kernel_address;
-use crate::{Windows, cid, process, twins, unicode};
+use crate::windows::Windows;
+use crate::{cid, root, twins, unicode};
 
 /// The walk's name in endings.
 const WALK: &str = "threads";
@@ -15,57 +15,6 @@ const WALK: &str = "threads";
 /// terminated, waiting, transition, deferred ready, waiting at a gate, waiting for the process's
 /// swap-in.
 const STATES: &[u8; 10] = b"irRsTwxdgp";
-
-layout! {
-    /// Fields read from `_ETHREAD`, and from the `_KTHREAD` it begins with.
-    pub(crate) struct Fields: "_ETHREAD" {
-        /// The link in the process's list.
-        thread_list_entry: Option<Field<Embed<()>>> = ["ThreadListEntry", "Tcb.ThreadListEntry"],
-        unique_process: Option<Field<Ptr<()>>> = ["Cid.UniqueProcess"],
-        unique_thread: Option<Field<Ptr<()>>> = ["Cid.UniqueThread"],
-        /// The process that owns it. Windows 7 and later keep it in the `_KTHREAD`, XP and before in
-        /// the `_ETHREAD`; in between only the process it is attached to can be read.
-        process: Option<Field<Ptr<()>>> = [
-            "Tcb.Process",
-            "ThreadsProcess",
-            "Tcb.ApcState.Process",
-        ],
-        /// The same where the kernel says which owns it.
-        owner: Option<Field<Ptr<()>>> = ["Tcb.Process", "ThreadsProcess"],
-        state: Option<Field<UInt>> = ["Tcb.State"],
-        teb: Option<Field<Ptr<()>>> = ["Tcb.Teb"],
-        /// A `_UNICODE_STRING`; Windows 10 of August 2016 on.
-        thread_name: Option<Field<Ptr<()>>> = ["ThreadName"],
-    }
-}
-
-layout! {
-    /// Fields read from `_TEB`, the thread's block in user memory.
-    struct Teb: "_TEB" {
-        /// One past the stack's highest byte.
-        stack_base: Option<Field<Ptr<()>>> = ["NtTib.StackBase"],
-        /// Of a WoW64 thread: its `_TEB32`.
-        exception_list: Option<Field<Ptr<()>>> = ["NtTib.ExceptionList"],
-        /// Bytes from here to the `_TEB32`; Windows 10 and later.
-        wow_teb_offset: Option<Field<SInt>> = ["WowTebOffset"],
-    }
-}
-
-/// How to read threads.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
-    pub(crate) fields: Fields,
-    teb: Teb,
-}
-
-impl Layout {
-    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
-        Self {
-            fields: Fields::resolve(resolver),
-            teb: Teb::resolve(resolver),
-        }
-    }
-}
 
 /// The threads of the process at `process`, and how the walk ended.
 pub(crate) fn listed(windows: &Windows, process: VirtAddr) -> (Vec<VirtAddr>, WalkEnd) {
@@ -128,7 +77,7 @@ pub(crate) fn thread(windows: &Windows, at: VirtAddr) -> Thread {
 /// `Cid.UniqueProcess`, which is the id of the process that owns the thread.
 fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
     let field = windows.threads.fields.unique_process;
-    process::id(windows, field, at).and_then(|pid| {
+    cid::id(windows, field, at).and_then(|pid| {
         let owner = windows.threads.fields.owner;
         let owner = owner.and_then(|field| field.read(&windows.guest.space, at).ok());
         let own = windows.process.fields.unique_process_id;
@@ -152,7 +101,7 @@ fn tid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
     const TERMINATED: u64 = 4;
     let fields = &windows.threads.fields;
     let space = &windows.guest.space;
-    process::id(windows, fields.unique_thread, at).and_then(|tid| {
+    cid::id(windows, fields.unique_thread, at).and_then(|tid| {
         let state = fields.state.and_then(|field| field.read(space, at).ok());
         let of_idle = || {
             let pid = fields.unique_process.map(|field| field.read(space, at));
@@ -230,7 +179,7 @@ pub(crate) fn stacks(
     };
     let (threads, end) = listed(windows, process);
     ends.add(WALK, end);
-    let space = match process::address_space(windows, process) {
+    let space = match root::address_space(windows, process) {
         Ok(space) => space,
         Err(absent) => {
             if let Why::Unreadable(fault) = absent.why {

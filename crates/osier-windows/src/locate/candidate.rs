@@ -28,6 +28,15 @@ pub(super) struct Clue {
     pub(super) by: String,
 }
 
+impl Clue {
+    fn new(at: u64, by: impl Into<String>) -> Self {
+        Self {
+            at: VirtAddr(at),
+            by: by.into(),
+        }
+    }
+}
+
 /// Where the loader puts a 64-bit kernel, whatever KASLR does.
 const IMAGES64: std::ops::Range<u64> = 0xffff_f800_0000_0000..0xffff_f900_0000_0000;
 /// Low stubs lie below 1 MiB.

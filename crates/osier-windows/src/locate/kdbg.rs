@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use memchr::memmem;
 use osier_memory::{AddressSpace, Fault, VirtAddr};
 
-use super::Pointers;
+use super::pointers::Pointers;
 
 /// `OwnerTag`, at byte 16 of the block.
 const TAG: &[u8; 4] = b"KDBG";

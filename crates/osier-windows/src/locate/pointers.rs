@@ -2,7 +2,7 @@
 
 use osier_memory::{AddressSpace, CrashDump, Hint, Paging, VirtAddr};
 
-use super::Known;
+use super::found::Known;
 use crate::guest::is_kernel_address;
 
 /// What a crash dump's header or KDBG says of the kernel's variables.

@@ -1,0 +1,10 @@
+//! Where the members of every structure lie that a walker reads, resolved once a kernel.
+
+pub(crate) mod cid;
+pub(crate) mod current;
+pub(crate) mod loader;
+pub(crate) mod peb;
+pub(crate) mod process;
+pub(crate) mod section;
+pub(crate) mod threads;
+pub(crate) mod vad;

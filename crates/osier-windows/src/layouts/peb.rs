@@ -1,0 +1,77 @@
+//! How to read PEBs.
+
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+
+layout! {
+    /// Fields read from `_PEB`.
+    pub(crate) struct Native: "_PEB" {
+        image_base: Option<Field<Ptr<()>>> = ["ImageBaseAddress"],
+        ldr: Option<Field<Ptr<()>>> = ["Ldr"],
+        parameters: Option<Field<Ptr<()>>> = ["ProcessParameters"],
+        number_of_heaps: Option<Field<UInt>> = ["NumberOfHeaps"],
+        process_heaps: Option<Field<Ptr<()>>> = ["ProcessHeaps"],
+    }
+}
+
+layout! {
+    /// Fields read from `_RTL_USER_PROCESS_PARAMETERS`.
+    pub(crate) struct Parameters: "_RTL_USER_PROCESS_PARAMETERS" {
+        image_path_name: Option<Field<Embed<()>>> = ["ImagePathName"],
+        command_line: Option<Field<Embed<()>>> = ["CommandLine"],
+    }
+}
+
+/// Where things stand in a process's own memory, for one width of pointers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) pointer_bytes: u8,
+    /// `_PEB.ImageBaseAddress`, which the kernel writes before anything runs.
+    pub(crate) image_base: Option<u64>,
+    /// `_PEB.Ldr`.
+    pub(crate) ldr: Option<u64>,
+    pub(crate) parameters: Option<u64>,
+    pub(crate) number_of_heaps: Option<u64>,
+    pub(crate) process_heaps: Option<u64>,
+    pub(crate) image_path_name: Option<u64>,
+    pub(crate) command_line: Option<u64>,
+}
+
+/// The 32-bit process of a 64-bit kernel. Kernel PDBs describe `_PEB32` alone; what it points to has
+/// the layout of 32-bit Windows, the same from XP to 11 (ntdll's PDBs).
+pub(crate) const WOW64: Shape = Shape {
+    pointer_bytes: 4,
+    image_base: Some(0x08),
+    ldr: Some(0x0c),
+    parameters: Some(0x10),
+    number_of_heaps: Some(0x88),
+    process_heaps: Some(0x90),
+    image_path_name: Some(0x38),
+    command_line: Some(0x40),
+};
+
+/// How to read PEBs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) native: Shape,
+}
+
+impl Layout {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        let peb = Native::resolve(resolver);
+        let parameters = Parameters::resolve(resolver);
+        let pointer = |field: Option<Field<Ptr<()>>>| field.map(|f| f.offset.cast_unsigned());
+        let string = |field: Option<Field<Embed<()>>>| field.map(|f| f.offset.cast_unsigned());
+        Self {
+            native: Shape {
+                pointer_bytes: resolver.profile().identity().pointer_bytes,
+                image_base: pointer(peb.image_base),
+                ldr: pointer(peb.ldr),
+                parameters: pointer(peb.parameters),
+                number_of_heaps: peb.number_of_heaps.map(|f| f.offset.cast_unsigned()),
+                process_heaps: pointer(peb.process_heaps),
+                image_path_name: string(parameters.image_path_name),
+                command_line: string(parameters.command_line),
+            },
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! How to read sections.
+
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+
+layout! {
+    /// Fields read from `_SUBSECTION`.
+    pub(crate) struct Subsection: "_SUBSECTION" {
+        control_area: Option<Field<Ptr<()>>> = ["ControlArea"],
+        /// The prototype entry of its first page.
+        subsection_base: Option<Field<Ptr<()>>> = ["SubsectionBase"],
+        /// Where it begins in the file, in pages for data.
+        starting_sector: Option<Field<UInt>> = ["StartingSector"],
+    }
+}
+
+layout! {
+    /// Fields read from `_CONTROL_AREA`.
+    pub(crate) struct ControlArea: "_CONTROL_AREA" {
+        /// The file; the low bits count references since Vista. Null for memory of the paging file.
+        file_pointer: Option<Field<Embed<()>>> = ["FilePointer"],
+    }
+}
+
+layout! {
+    /// Fields read from `_FILE_OBJECT`.
+    pub(crate) struct FileObject: "_FILE_OBJECT" {
+        /// What the object is: 5 for a file.
+        kind: Option<Field<UInt>> = ["Type"],
+        file_name: Option<Field<Embed<()>>> = ["FileName"],
+    }
+}
+
+/// How to read sections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) subsection: Subsection,
+    pub(crate) control_area: ControlArea,
+    pub(crate) file: FileObject,
+}
+
+impl Layout {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        Self {
+            subsection: Subsection::resolve(resolver),
+            control_area: ControlArea::resolve(resolver),
+            file: FileObject::resolve(resolver),
+        }
+    }
+}

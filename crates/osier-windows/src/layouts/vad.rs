@@ -1,0 +1,100 @@
+//! How to read the tree of descriptors.
+
+use osier_profile::{Bits, Embed, Field, Kind, Ptr, Resolver, UInt, layout};
+
+layout! {
+    /// Fields read from `_MMVAD_SHORT`, which every descriptor begins with.
+    pub(crate) struct Short: "_MMVAD_SHORT" {
+        /// The node in the tree; the descriptor itself until Windows 7.
+        vad_node: Option<Field<Embed<()>>> = ["VadNode"],
+        left: Option<Field<Ptr<()>>> = ["VadNode.Left", "VadNode.LeftChild", "LeftChild"],
+        right: Option<Field<Ptr<()>>> = ["VadNode.Right", "VadNode.RightChild", "RightChild"],
+        /// The parent, the balance in its low bits. Since 8.1; before; XP.
+        parent_value: Option<Field<UInt>> = ["VadNode.ParentValue"],
+        parent_union: Option<Field<Embed<()>>> = ["VadNode.u1", "u1"],
+        parent: Option<Field<Ptr<()>>> = ["Parent"],
+        /// Number of the first page.
+        starting_vpn: Option<Field<UInt>> = ["StartingVpn"],
+        /// Number of the last page.
+        ending_vpn: Option<Field<UInt>> = ["EndingVpn"],
+        /// Bits 32 to 39 of the number, on 64-bit kernels since 8.1.
+        starting_vpn_high: Option<Field<UInt>> = ["StartingVpnHigh"],
+        ending_vpn_high: Option<Field<UInt>> = ["EndingVpnHigh"],
+        /// The flags, as one word.
+        flags: Option<Field<Embed<()>>> = ["u"],
+    }
+}
+
+layout! {
+    /// Fields read from `_MMVAD_FLAGS`.
+    pub(crate) struct Flags: "_MMVAD_FLAGS" {
+        /// `MM_READWRITE` and the like.
+        protection: Option<Field<Bits>> = ["Protection"],
+        /// Memory of the process's own.
+        private_memory: Option<Field<Bits>> = ["PrivateMemory"],
+        /// `MI_VAD_TYPE`; Vista and later.
+        vad_type: Option<Field<Bits>> = ["VadType"],
+        /// XP and 2003.
+        image_map: Option<Field<Bits>> = ["ImageMap"],
+    }
+}
+
+layout! {
+    /// Fields read from `_MMVAD`, the longer descriptor of memory that is not private.
+    pub(crate) struct Long: "_MMVAD" {
+        /// The part of the section; Vista and later.
+        subsection: Option<Field<Ptr<()>>> = ["Subsection"],
+        /// The section's control area; XP and 2003.
+        control_area: Option<Field<Ptr<()>>> = ["ControlArea"],
+        /// The prototype entry of the first page.
+        first_prototype_pte: Option<Field<Ptr<()>>> = ["FirstPrototypePte"],
+    }
+}
+
+/// How to read the tree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) short: Short,
+    pub(crate) flags: Flags,
+    pub(crate) long: Long,
+    /// Bytes from `VadRoot` to the pointer that leads to the first node.
+    pub(crate) root: Option<u64>,
+    /// The number of descriptors, counted from the `_EPROCESS`.
+    pub(crate) count: Option<Field<Bits>>,
+}
+
+impl Layout {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        let pointer = |resolver: &Resolver<'_>, structure, path| {
+            resolver
+                .optional::<Ptr<()>>(structure, &[path])
+                .map(|field| field.offset.cast_unsigned())
+        };
+        let root = match vad_root_kind(resolver).as_deref() {
+            Some("_RTL_AVL_TREE") => pointer(resolver, "_RTL_AVL_TREE", "Root"),
+            Some("_MM_AVL_TABLE") => pointer(resolver, "_MM_AVL_TABLE", "BalancedRoot.RightChild"),
+            Some(_) => None,
+            // A pointer.
+            None => Some(0),
+        };
+        Self {
+            short: Short::resolve(resolver),
+            flags: Flags::resolve(resolver),
+            long: Long::resolve(resolver),
+            root,
+            count: resolver.optional(
+                "_EPROCESS",
+                &["VadCount", "VadRoot.NumberGenericTableElements"],
+            ),
+        }
+    }
+}
+
+/// The structure that `_EPROCESS.VadRoot` is; `None` for a pointer.
+fn vad_root_kind(resolver: &Resolver<'_>) -> Option<String> {
+    let process = resolver.profile().find_type("_EPROCESS")?;
+    match &process.member("VadRoot")?.kind {
+        Kind::Embedded { name } => Some(name.clone()),
+        _ => None,
+    }
+}

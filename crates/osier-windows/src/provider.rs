@@ -1,0 +1,107 @@
+//! The questions: which walkers make which rows.
+
+use std::ops::ControlFlow;
+
+use osier_memory::{AddressSpace, VirtAddr};
+use osier_osi::{
+    Absent, Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Panda, Process, Seen, Thread,
+    WalkEnds,
+};
+
+use crate::windows::Windows;
+use crate::{clock, current, mappings, modules, process, processes, root, threads};
+
+impl Osi for Windows {
+    fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    fn clock(&self) -> Seen<i64> {
+        clock::now(&self.guest)
+    }
+
+    fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+        processes::processes(self, row)
+    }
+
+    fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
+        processes::handles(self, row)
+    }
+
+    fn process(&self, taskd: VirtAddr) -> Seen<Process> {
+        process::by_handle(self, taskd)
+    }
+
+    fn current(&self, row: &mut dyn FnMut(Current) -> ControlFlow<()>) -> WalkEnds {
+        current::current(self, row)
+    }
+
+    fn threads(&self, taskd: VirtAddr, row: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> WalkEnds {
+        threads::threads(self, taskd, row)
+    }
+
+    fn modules(&self, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds {
+        modules::modules(self, row)
+    }
+
+    fn mappings(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        mappings::mappings(self, taskd, row)
+    }
+
+    fn pages(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        mappings::pages(self, taskd, row)
+    }
+
+    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
+        let _ = taskd;
+        Err(Absent::not_applicable("a Windows process has many heaps"))
+    }
+
+    fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
+        root::address_space(self, taskd)
+    }
+
+    fn kernel_space(&self) -> &AddressSpace {
+        &self.guest.space
+    }
+
+    fn fork(&self) -> Box<dyn Osi> {
+        Box::new(self.clone())
+    }
+
+    fn panda(&self) -> Option<&dyn Panda> {
+        Some(self)
+    }
+}
+
+impl Panda for Windows {
+    fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>> {
+        let _ = modd;
+        Err(Absent::not_applicable(
+            "PANDA's rows of Windows are those of the loader",
+        ))
+    }
+
+    fn panda_mappings(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        mappings::of_loader_alone(self, taskd, row)
+    }
+
+    fn panda_last_module(&self) -> Seen<Module> {
+        match self.modules_at {
+            Some(head) => Ok(modules::as_it_stands(self, head)),
+            None => Err(Absent::not_in_this_kernel()),
+        }
+    }
+}
