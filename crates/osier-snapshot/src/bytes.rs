@@ -3,7 +3,7 @@
 use osier_memory::{Cause, Chunk};
 
 use crate::data::Data;
-use crate::wrapped::Packed;
+use crate::packed::Packed;
 
 /// A snapshot's bytes. An offset counts in what is unpacked.
 pub(crate) enum Bytes {

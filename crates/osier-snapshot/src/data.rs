@@ -3,7 +3,7 @@
 //! | who asks | how |
 //! |---|---|
 //! | guest memory, a page at a time | [`Data::read`], [`Data::read_at`]: the failure goes to who asked |
-//! | what opens a file: headers, tables, lists | [`Look`](crate::look::Look), through a window that moves along |
+//! | what opens a file: headers, tables, lists | `Look`, through a window that moves along |
 //! | what goes through a file from front to back | [`Reader`] |
 //!
 //! The last two note the first place that the system could not read: whoever opens a file asks for
@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use osier_memory::Cause;
 
 use crate::error::OpenError;
-use crate::look::Look;
 use crate::map::{Map, Reading};
 use crate::scratch::Scratch;
 
@@ -188,11 +187,6 @@ impl Data {
         self.read_at(offset, &mut bytes)
             .map_err(|error| cause(&error, offset))?;
         Ok(bytes)
-    }
-
-    /// A look at the bytes, for whoever opens the file.
-    pub(crate) fn look(&self) -> Look<'_> {
-        Look::File(self)
     }
 
     /// Copies the bytes at `offset` into `buf`, through the window; all of them or none. What could

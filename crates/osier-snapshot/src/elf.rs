@@ -14,12 +14,14 @@ use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
 use crate::error::{Malformed, OpenError};
-use crate::flat::{self, Extent, FlatMemory};
+use crate::extent::{self, Extent};
+use crate::flat::FlatMemory;
 use crate::format::Format;
+use crate::input::Input;
 use crate::look::Look;
 use crate::notes::{self, Notes};
-use crate::open::{Input, Snapshot, SnapshotInfo};
 use crate::paging_dump;
+use crate::snapshot::{Snapshot, SnapshotInfo};
 use crate::source::{self, Lost};
 use crate::xen;
 
@@ -236,7 +238,7 @@ fn xen_core(file: Look<'_>, wide: bool) -> Result<Option<ElfCore>, Malformed> {
         return Ok(None);
     };
     let mut anomalies = core.anomalies;
-    let (extents, twice) = flat::disjoint(core.extents);
+    let (extents, twice) = extent::disjoint(core.extents);
     if twice > 0 {
         anomalies.push(Anomaly::bytes(format!(
             "{twice} bytes of memory are held more than once"
@@ -364,7 +366,7 @@ fn extents(loads: &[&Segment], file_bytes: u64, anomalies: &mut Vec<Anomaly>) ->
             "{more} bytes of memory were left out by the writer (p_memsz over p_filesz)"
         )));
     }
-    let (extents, twice) = flat::disjoint(held);
+    let (extents, twice) = extent::disjoint(held);
     if twice > 0 {
         anomalies.push(Anomaly::bytes(format!(
             "{twice} bytes of memory are held more than once"

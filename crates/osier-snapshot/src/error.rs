@@ -141,3 +141,31 @@ pub(crate) fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Erro
         source,
     }
 }
+
+/// Why a file of a format is not read.
+pub(crate) enum NotRead {
+    /// It contradicts itself.
+    Malformed(Malformed),
+    /// It is of a kind that is not read: which, and the way out.
+    Other(&'static str, &'static str),
+}
+
+impl From<Malformed> for NotRead {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl NotRead {
+    /// The error about the file at `path`.
+    pub(crate) fn in_file(self, path: &Path) -> OpenError {
+        match self {
+            Self::Malformed(malformed) => malformed.in_file(path),
+            Self::Other(format, way_out) => OpenError::Unsupported {
+                path: path.to_owned(),
+                format,
+                way_out,
+            },
+        }
+    }
+}

@@ -20,9 +20,10 @@ use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
+use crate::input::Input;
 use crate::look::Look;
-use crate::open::{Input, Snapshot};
-use crate::{stream, wrapped};
+use crate::snapshot::Snapshot;
+use crate::{panda, stream, wrapped};
 
 /// The first bytes of a whole file, and of one that is being written or was left so.
 const MAGIC: &[u8] = b"LibvirtQemudSave";
@@ -63,7 +64,9 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         .look()
         .some(HEADER as usize, XML.min(header.data as usize));
     facts.extend(described(&xml));
-    let unwrapped = wrapped::unwrap(path, rest, options, |_| wrapped::Head::Known)?;
+    let unwrapped = wrapped::unwrap(path, rest, options, panda::is_archive, |_| {
+        wrapped::Head::Known
+    })?;
     let wrapped::Inside::File(state) = unwrapped.inside else {
         return Err(Malformed::new(start, "a QEMU stream").in_file(path));
     };

@@ -17,11 +17,13 @@ use crate::bytes::Bytes;
 use crate::cache::PageCache;
 use crate::cursor::Cursor;
 use crate::error::{Malformed, OpenError};
-use crate::flat::{self, Extent, FlatMemory};
+use crate::extent::{self, Extent};
+use crate::flat::FlatMemory;
 use crate::format::Format;
 use crate::frames::{self, Frame, FramedMemory};
+use crate::input::Input;
 use crate::look::Look;
-use crate::open::{Input, Snapshot, SnapshotInfo};
+use crate::snapshot::{Snapshot, SnapshotInfo};
 
 const LIME: &[u8] = b"EMiL";
 const AVML: &[u8] = b"AVML";
@@ -83,7 +85,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         let cache = PageCache::new(options.cache_bytes);
         Arc::new(FramedMemory::new(data, frames, outside, cache))
     } else {
-        let (extents, twice) = flat::disjoint(ranges.plain);
+        let (extents, twice) = extent::disjoint(ranges.plain);
         held_twice(twice, &mut ranges.anomalies);
         captured = extents
             .iter()

@@ -32,6 +32,13 @@ impl<'a> From<&'a Vec<u8>> for Look<'a> {
     }
 }
 
+impl Data {
+    /// A look at the bytes, for whoever opens the file.
+    pub(crate) fn look(&self) -> Look<'_> {
+        Look::File(self)
+    }
+}
+
 impl<'a> Look<'a> {
     /// Length in bytes.
     pub(crate) fn len(self) -> usize {

@@ -10,7 +10,7 @@ use crate::absent;
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
-use crate::registers::ATTRIBUTES;
+use crate::registers::{ATTRIBUTES, privilege};
 use crate::source::{self, Source};
 use crate::vbox;
 
@@ -261,17 +261,4 @@ fn qemu_cpu(data: &[u8]) -> Result<Option<CpuState>, Malformed> {
         kernel_gs_base,
         a20_mask: u64::MAX,
     }))
-}
-
-/// The privilege level: that of the stack segment; 0 in real mode, 3 in virtual-8086 mode.
-pub(crate) fn privilege(cr0: u64, rflags: u64, ss_flags: Option<u32>) -> Option<u8> {
-    const PE: u64 = 1;
-    const VM: u64 = 1 << 17;
-    if cr0 & PE == 0 {
-        Some(0)
-    } else if rflags & VM != 0 {
-        Some(3)
-    } else {
-        ss_flags.map(|flags| (flags >> 13 & 3) as u8)
-    }
 }

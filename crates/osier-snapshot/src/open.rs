@@ -2,136 +2,23 @@
 
 use std::fs;
 use std::io::Read;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use osier_memory::{Cause, CpuState, Fault, Machine, PhysRun};
+use osier_memory::CpuState;
 
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::data::Data;
 use crate::error::{OpenError, io_error};
-use crate::format::Format;
-use crate::map::Reading;
-use crate::progress::Progress;
+use crate::input::Input;
+use crate::snapshot::{OpenOptions, Snapshot};
 use crate::{
-    crash, elf, flattened, foreign, hiber, hyperv, kdump, libvirt, lime, panda, qcow2, raw,
+    crash, elf, flattened, foreign, hiber, hyperv, kdump, libvirt, lime, panda, pieces, qcow2, raw,
     registers, stream, vmware, wrapped,
 };
 
 /// The largest register file that is read.
 const REGISTERS_MAX: u64 = 16 << 20;
-
-/// How to open a snapshot.
-#[derive(Clone, Debug)]
-pub struct OpenOptions {
-    /// The processors' registers as text, beside a dump that has none: `memsavep`'s register file,
-    /// or QEMU's `info registers -a`. It replaces what the dump itself holds.
-    pub registers: Option<PathBuf>,
-    /// How many bytes of RAM lie below 4 GiB; the rest goes on at 4 GiB. For a raw file that is a
-    /// bare RAM block, and for streams whose machine was run with `max-ram-below-4g`. `None`: a
-    /// raw file's offsets are guest-physical, a stream's machine type decides.
-    pub ram_split: Option<u64>,
-    /// Which internal snapshot of a disk image to open, by its identifier or name. `None`: the only
-    /// one that holds a machine.
-    pub internal: Option<String>,
-    /// Where indexes of streams are kept between runs, and where archives are unpacked. `None`: no
-    /// index is kept, archives are unpacked into the system's folder for temporary files.
-    pub index_dir: Option<PathBuf>,
-    /// The most bytes that an archive or a compressed snapshot may unpack to.
-    pub scratch_limit: u64,
-    /// The other files of a dump that was written into several; empty: they are looked for beside
-    /// the one that is opened.
-    pub parts: Vec<PathBuf>,
-    /// The most bytes of decoded pages that a compressed format keeps in memory.
-    pub cache_bytes: u64,
-    /// How guest memory comes out of a file that holds it as it lay in the machine.
-    pub reading: Reading,
-    /// Whom to tell how far a long step of opening has got.
-    pub progress: Progress,
-}
-
-impl Default for OpenOptions {
-    fn default() -> Self {
-        Self {
-            registers: None,
-            ram_split: None,
-            internal: None,
-            index_dir: None,
-            scratch_limit: 64 << 30,
-            parts: Vec::new(),
-            cache_bytes: 64 << 20,
-            reading: Reading::default(),
-            progress: Progress::default(),
-        }
-    }
-}
-
-/// An opened snapshot.
-pub struct Snapshot {
-    /// The machine: memory, processors, hints.
-    pub machine: Machine,
-    /// What the file says of itself.
-    pub info: SnapshotInfo,
-}
-
-/// What a snapshot's file says of itself.
-#[derive(Clone, Debug)]
-pub struct SnapshotInfo {
-    /// The container's format.
-    pub format: Format,
-    /// The file that holds memory (for a recording's base name or folder: the stream in it).
-    pub file: PathBuf,
-    /// The length of that file in bytes.
-    pub file_bytes: u64,
-    /// Every header fact worth showing, as name and value, in the order of the file.
-    pub facts: Vec<(&'static str, String)>,
-    /// Oddities that were survived: repeated pages, trailing bytes, a file cut short, …; each says
-    /// what it can do to an answer.
-    pub anomalies: Vec<Anomaly>,
-    /// The machine's main RAM block in block order, as guest-physical stretches; empty when the
-    /// format does not tell RAM from other memory.
-    pub ram: Vec<PhysRun>,
-}
-
-impl SnapshotInfo {
-    /// The anomalies that an answer may suffer from.
-    pub fn doubts(&self) -> impl Iterator<Item = &Anomaly> {
-        self.anomalies.iter().filter(|anomaly| anomaly.is_loss())
-    }
-}
-
-impl Snapshot {
-    /// The zlib CRC-32 over the main RAM block in block order: what PANDA prints as "Checksum of
-    /// guest memory". `None` when the format does not tell which memory is that block.
-    ///
-    /// # Errors
-    ///
-    /// The fault of the first byte of the block that the file does not hold.
-    pub fn ram_crc32(&self) -> Result<Option<u32>, Fault> {
-        if self.info.ram.is_empty() {
-            return Ok(None);
-        }
-        let memory = &self.machine.memory;
-        let mut crc = crc32fast::Hasher::new();
-        for run in &self.info.ram {
-            let mut next = run.start;
-            let gap = memory.sweep(*run, 1 << 20, &mut |pa, bytes| {
-                if pa != next {
-                    return ControlFlow::Break(());
-                }
-                crc.update(bytes);
-                next = pa.plus(bytes.len() as u64);
-                ControlFlow::Continue(())
-            });
-            if gap.is_break() || next != run.end() {
-                let fault = memory.chunk(next).err();
-                return Err(fault.unwrap_or(Fault::at_phys(Cause::NotCaptured, next)));
-            }
-        }
-        Ok(Some(crc.finalize()))
-    }
-}
 
 /// Opens the snapshot at `path`: a file of any format, recognised by content; or a PANDA recording
 /// given by its base name or by the folder that holds it alone.
@@ -161,13 +48,6 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Snapshot, OpenError> {
             .push(("registers", osier_text::path(file).to_string()));
     }
     Ok(snapshot)
-}
-
-/// A file on its way to the reader of its format.
-pub(crate) struct Input<'a> {
-    pub(crate) path: &'a Path,
-    pub(crate) data: Data,
-    pub(crate) options: &'a OpenOptions,
 }
 
 /// The reader of a format.
@@ -213,7 +93,7 @@ const READERS: &[Reader] = &[
         open: kdump::open,
     },
     Reader {
-        recognises: |input| input.data.look().starts_with(flattened::MAGIC),
+        recognises: |input| input.data.look().starts_with(pieces::MAGIC),
         open: flattened::open,
     },
     Reader {
@@ -247,7 +127,7 @@ fn unwrapped(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot
             wrapped::Head::Foreign(format, way_out)
         })
     };
-    let unwrapped = wrapped::unwrap(path, data.clone(), options, look);
+    let unwrapped = wrapped::unwrap(path, data.clone(), options, panda::is_archive, look);
     data.whole(path)?;
     let wrapped::Unwrapped {
         inside,

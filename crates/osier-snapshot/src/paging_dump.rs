@@ -8,7 +8,7 @@
 use osier_memory::PAGE_BYTES;
 
 use crate::anomaly::Anomaly;
-use crate::flat::Extent;
+use crate::extent::Extent;
 use crate::look::Look;
 
 const MIB: u64 = 1 << 20;

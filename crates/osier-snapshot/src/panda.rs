@@ -3,7 +3,7 @@
 //! Sources: PANDA `panda/src/rr/rr_log.c`, `panda/src/rr/panda_rr2.c`, `panda/scripts/rrpack.py`
 //! and `rr2pack.py` (v1.8).
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,12 @@ use crate::anomaly::Anomaly;
 use crate::data::Data;
 use crate::error::{OpenError, io_error};
 use crate::format::Format;
-use crate::open::{Input, OpenOptions, Snapshot};
-use crate::wrapped::{Unpacker, Wrapping};
-use crate::{scratch, stream};
+use crate::input::Input;
+use crate::recording::{LOG, SNAPSHOT, count};
+use crate::snapshot::{OpenOptions, Snapshot};
+use crate::wrapped::{Unpacker, Wrapping, is_tar};
+use crate::{filled, stream};
 
-const SNAPSHOT: &str = "-rr-snp";
-const LOG: &str = "-rr-nondet.log";
 const GZIP: &[u8] = b"\x1f\x8b";
 const RR: &[u8] = b"PANDA_RR";
 /// Magic, instruction count, MD5.
@@ -84,19 +84,6 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
             }
         }
     }
-}
-
-/// The number of guest instructions of the recording, from the log beside the snapshot.
-pub(crate) fn instructions(snapshot: &Path) -> Option<u64> {
-    let name = snapshot.file_name()?.to_str()?.strip_suffix(SNAPSHOT)?;
-    let log = snapshot.with_file_name(format!("{name}{LOG}"));
-    count(File::open(log).ok()?)
-}
-
-fn count(mut log: impl Read) -> Option<u64> {
-    let mut count = [0; 8];
-    log.read_exact(&mut count).ok()?;
-    Some(u64::from_le_bytes(count))
 }
 
 /// A stream out of an archive.
@@ -205,10 +192,6 @@ fn bound(options: &OpenOptions) -> u64 {
     options.scratch_limit.saturating_add(texts)
 }
 
-pub(crate) fn is_tar(head: &[u8]) -> bool {
-    head.get(257..262) == Some(b"ustar")
-}
-
 /// Goes through a tar's members. With `plain`, the archive is not compressed and its stream is used
 /// where it lies.
 fn members(
@@ -262,7 +245,7 @@ fn members(
             }
             let size = entry.size();
             let mut begun = false;
-            let (data, bytes) = scratch::filled(options, |file| {
+            let (data, bytes) = filled::filled(options, |file| {
                 if std::mem::replace(&mut begun, true) {
                     // Another folder could not hold it, and what was read is gone.
                     return Err(io::ErrorKind::StorageFull.into());

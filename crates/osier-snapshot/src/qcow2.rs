@@ -17,13 +17,12 @@ use crate::anomaly::Anomaly;
 use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
-use crate::open::{Input, OpenOptions, Snapshot};
-use crate::{scratch, stream};
+use crate::input::Input;
+use crate::snapshot::{OpenOptions, Snapshot};
+use crate::{filled, stream};
 use clusters::Extent;
+pub(crate) use table::MAGIC;
 use table::{Image, Internal};
-
-/// The first bytes of an image.
-pub(crate) const MAGIC: &[u8] = b"QFI\xfb";
 
 /// Opens the internal snapshot that the options name, or the only one that holds a machine.
 ///
@@ -171,7 +170,7 @@ fn gather(
             limit: options.scratch_limit,
         });
     }
-    let (state, ()) = scratch::filled(options, |file| {
+    let (state, ()) = filled::filled(options, |file| {
         let mut buffer = Vec::new();
         let mut done = 0_u64;
         for extent in extents {

@@ -8,9 +8,11 @@ use osier_memory::{Cause, Machine, PAGE_BYTES, PhysAddr, PhysRun};
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::error::OpenError;
-use crate::flat::{Extent, FlatMemory};
+use crate::extent::Extent;
+use crate::flat::FlatMemory;
 use crate::format::Format;
-use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
+use crate::input::Input;
+use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
 use crate::{hyperv, layout, vmware};
 
 /// A raw dump shorter than this must at least be whole pages.

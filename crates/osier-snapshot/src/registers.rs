@@ -209,3 +209,16 @@ fn register(draft: &mut Draft, name: &str, value: &str) -> Result<(), String> {
 fn hex(word: &str, what: &str) -> Result<u64, String> {
     u64::from_str_radix(word, 16).map_err(|_| format!("a hexadecimal value of {what}"))
 }
+
+/// The privilege level: that of the stack segment; 0 in real mode, 3 in virtual-8086 mode.
+pub(crate) fn privilege(cr0: u64, rflags: u64, ss_flags: Option<u32>) -> Option<u8> {
+    const PE: u64 = 1;
+    const VM: u64 = 1 << 17;
+    if cr0 & PE == 0 {
+        Some(0)
+    } else if rflags & VM != 0 {
+        Some(3)
+    } else {
+        ss_flags.map(|flags| (flags >> 13 & 3) as u8)
+    }
+}

@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use osier_memory::{Cause, Codec, Filter, PhysAddr, PhysRun, PhysicalMemory};
 
 use crate::anomaly::{Anomaly, Effect};
-use crate::flat::Extent;
+use crate::extent::Extent;
 
 /// The note's type.
 pub(crate) const SOURCE: u32 = 2;

@@ -8,8 +8,7 @@ use osier_memory::{CpuState, Segment, Segments};
 
 use crate::cursor::Cursor;
 use crate::error::Malformed;
-use crate::notes::privilege;
-use crate::registers::ATTRIBUTES;
+use crate::registers::{ATTRIBUTES, privilege};
 
 /// `NT_VBOXCORE`.
 pub(crate) const CORE: u32 = 0xb00;

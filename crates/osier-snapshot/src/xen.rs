@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
-use crate::flat::Extent;
+use crate::extent::Extent;
 use crate::look::Look;
 
 /// `XEN_ELFNOTE_DUMPCORE_HEADER`.

@@ -4,11 +4,15 @@ use std::fmt;
 
 use osier_memory::{CrashDump, PAGE_BYTES, PhysAddr, PhysRun, VirtAddr};
 
-use super::{MAGIC64, NotRead};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
-use crate::error::Malformed;
+use crate::error::{Malformed, NotRead};
 use crate::look::Look;
+
+/// What a 32-bit dump starts with.
+pub(super) const MAGIC32: &[u8] = b"PAGEDUMP";
+/// What a 64-bit dump starts with.
+pub(super) const MAGIC64: &[u8] = b"PAGEDU64";
 
 /// The word that fills every header before fields are set.
 const FILLER: u32 = u32::from_le_bytes(*b"PAGE");

@@ -12,55 +12,28 @@
 //! dumps themselves.
 
 mod bitmap;
+mod body;
 mod excluded;
 mod header;
 mod physical;
 mod triage;
 
-use std::sync::Arc;
+use osier_memory::{CpuState, Hint, Machine, Paging};
 
-use osier_memory::{CpuState, Hint, Machine, Paging, PhysicalMemory};
-
-use self::header::{Header, Kind};
-use crate::anomaly::Anomaly;
+use self::body::Body;
+use self::header::{Header, Kind, MAGIC32, MAGIC64};
 use crate::context;
 use crate::data::Data;
-use crate::error::{Malformed, OpenError};
+use crate::error::{Malformed, NotRead, OpenError};
 use crate::format::Format;
+use crate::input::Input;
 use crate::look::Look;
-use crate::open::{Input, Snapshot, SnapshotInfo};
-
-/// What a 32-bit dump starts with.
-pub(crate) const MAGIC32: &[u8] = b"PAGEDUMP";
-/// What a 64-bit dump starts with.
-pub(crate) const MAGIC64: &[u8] = b"PAGEDU64";
+use crate::snapshot::{Snapshot, SnapshotInfo};
 
 /// Whether the file is a crash dump.
 pub(crate) fn recognise(input: &Input<'_>) -> bool {
     let head = input.data.look();
     head.starts_with(MAGIC32) || head.starts_with(MAGIC64)
-}
-
-/// Why a crash dump is not read.
-enum NotRead {
-    /// It contradicts itself.
-    Malformed(Malformed),
-    /// It is of a kind that holds nothing to read.
-    Other(&'static str, &'static str),
-}
-
-impl From<Malformed> for NotRead {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
-    }
-}
-
-/// What a dump's body gives.
-struct Body {
-    memory: Arc<dyn PhysicalMemory>,
-    hints: Vec<Hint>,
-    facts: Vec<(&'static str, String)>,
-    anomalies: Vec<Anomaly>,
 }
 
 /// Opens a crash dump.
@@ -72,14 +45,7 @@ struct Body {
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
     let Input { path, data, .. } = input;
     let file_bytes = data.len();
-    let read = parse(data).map_err(|error| match error {
-        NotRead::Malformed(malformed) => malformed.in_file(path),
-        NotRead::Other(format, way_out) => OpenError::Unsupported {
-            path: path.to_owned(),
-            format,
-            way_out,
-        },
-    })?;
+    let read = parse(data).map_err(|error| error.in_file(path))?;
     let (header, cpus, body) = read;
     let mut facts = header.facts;
     facts.extend(body.facts);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use osier_memory::{Cause, PAGE_BYTES, PhysRun};
 
-use super::Body;
 use super::bitmap::BitmapMemory;
+use super::body::Body;
 use super::excluded::Excluding;
 use super::header::{Header, Kind, run_of_pages};
 use crate::anomaly::Anomaly;
@@ -13,7 +13,8 @@ use crate::bytes::Bytes;
 use crate::cursor::Cursor;
 use crate::data::Data;
 use crate::error::Malformed;
-use crate::flat::{self, Extent, FlatMemory};
+use crate::extent::{self, Extent};
+use crate::flat::FlatMemory;
 use crate::look::Look;
 use crate::sweep;
 
@@ -118,7 +119,7 @@ fn of_extents(
     let mut anomalies = Vec::new();
     let mut facts = Vec::new();
     measure(&data, first, end, &mut facts, &mut anomalies)?;
-    let (extents, twice) = flat::disjoint(extents);
+    let (extents, twice) = extent::disjoint(extents);
     if twice > 0 {
         anomalies.push(Anomaly::bytes(format!(
             "{twice} bytes of memory are held more than once"

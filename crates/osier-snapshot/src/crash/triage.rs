@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use osier_memory::{Cause, Driver, Hint};
 
+use super::body::Body;
 use super::header::Header;
-use super::{Body, NotRead};
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
 use crate::data::Data;
-use crate::error::Malformed;
-use crate::flat::{self, Extent, FlatMemory};
+use crate::error::{Malformed, NotRead};
+use crate::extent::{self, Extent};
+use crate::flat::FlatMemory;
 use crate::look::Look;
 
 /// `TRIAGE_DUMP_VALID`, at `ValidOffset`: the writer came to its end.
@@ -187,7 +188,7 @@ impl Blocks<'_> {
                 self.extents.push(Extent { start, len, offset });
             }
         }
-        let (extents, twice) = flat::disjoint(std::mem::take(&mut self.extents));
+        let (extents, twice) = extent::disjoint(std::mem::take(&mut self.extents));
         self.extents = extents;
         if short > 0 {
             self.anomalies.push(Anomaly::bytes(format!(
@@ -218,7 +219,7 @@ impl Blocks<'_> {
             )));
         }
         let len = len.min(u64::MAX.wrapping_sub(start));
-        flat::add(
+        extent::add(
             &mut self.extents,
             Extent {
                 start,

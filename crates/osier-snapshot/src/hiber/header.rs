@@ -3,11 +3,11 @@
 //! It grew with nearly every Windows, and says which it is by its own length. The page size tells
 //! the width: it stands behind a page number of four or eight bytes.
 
+use super::tables;
 use super::tables::{Form, VISTA64, WIN7_32, WIN7_64, XP32, XP64};
-use super::{NotRead, tables};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
-use crate::error::Malformed;
+use crate::error::{Malformed, NotRead};
 use crate::look::Look;
 
 /// Bytes that a header may take.

@@ -11,6 +11,7 @@
 //! Richard, "Modern Windows hibernation file analysis" (2017), and Volatility 3's and `LeechCore`'s
 //! readers for the sets.
 
+mod found;
 mod header;
 mod memory;
 mod sets;
@@ -22,16 +23,14 @@ use std::sync::Arc;
 use osier_memory::{Hint, Machine, PAGE_BYTES, PhysAddr};
 
 use self::header::{Header, Layout};
-use self::memory::{HiberMemory, Unit};
+use self::memory::HiberMemory;
 use crate::anomaly::Anomaly;
 use crate::cache::PageCache;
 use crate::data::Data;
-use crate::error::{Malformed, OpenError};
+use crate::error::{Malformed, NotRead, OpenError};
 use crate::format::Format;
-use crate::open::{Input, Snapshot, SnapshotInfo};
-
-/// The most pages of a unit.
-const UNIT_PAGES: u64 = 16;
+use crate::input::Input;
+use crate::snapshot::{Snapshot, SnapshotInfo};
 
 /// What a hibernation file starts with: hibernated, resumed (its memory is outdated but there),
 /// being resumed, and kept to be resumed time and again.
@@ -43,28 +42,6 @@ const SIGNATURES: [&[u8; 4]; 7] = [
 pub(crate) fn recognise(input: &Input<'_>) -> bool {
     let head = input.data.look();
     SIGNATURES.iter().any(|known| head.starts_with(*known))
-}
-
-/// Why a hibernation file is not read.
-enum NotRead {
-    /// It contradicts itself.
-    Malformed(Malformed),
-    /// It is of a kind that is not read.
-    Other(&'static str, &'static str),
-}
-
-impl From<Malformed> for NotRead {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
-    }
-}
-
-/// Compressed memory on its way out of a file.
-#[derive(Default)]
-struct Found {
-    units: Vec<Unit>,
-    facts: Vec<(&'static str, String)>,
-    anomalies: Vec<Anomaly>,
 }
 
 /// Opens a hibernation file.
@@ -80,14 +57,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
     } = input;
     let file_bytes = data.len();
     let cache = PageCache::new(options.cache_bytes);
-    let (machine, facts, anomalies) = parse(data, cache).map_err(|error| match error {
-        NotRead::Malformed(malformed) => malformed.in_file(path),
-        NotRead::Other(format, way_out) => OpenError::Unsupported {
-            path: path.to_owned(),
-            format,
-            way_out,
-        },
-    })?;
+    let (machine, facts, anomalies) = parse(data, cache).map_err(|error| error.in_file(path))?;
     Ok(Snapshot {
         machine,
         info: SnapshotInfo {

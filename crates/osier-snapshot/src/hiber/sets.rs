@@ -8,9 +8,9 @@
 
 use osier_memory::PAGE_BYTES;
 
+use super::found::{Found, UNIT_PAGES};
 use super::header::Sections;
 use super::memory::{Coding, Range, Unit};
-use super::{Found, UNIT_PAGES};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::look::Look;

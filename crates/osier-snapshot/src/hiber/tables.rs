@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use osier_memory::PAGE_BYTES;
 
+use super::found::{Found, UNIT_PAGES};
 use super::memory::{self, Coding, Unit};
-use super::{Found, UNIT_PAGES};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::look::Look;

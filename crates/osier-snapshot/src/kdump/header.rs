@@ -8,7 +8,16 @@ use osier_memory::PAGE_BYTES;
 
 use crate::cursor::Cursor;
 use crate::error::Malformed;
-use crate::flattened::View;
+use crate::look::Look;
+use crate::pieces::View;
+
+const KDUMP: &[u8] = b"KDUMP   ";
+const DISKDUMP: &[u8] = b"DISKDUMP";
+
+/// Whether a dump starts with `head`.
+pub(crate) fn recognises(head: Look<'_>) -> bool {
+    head.starts_with(KDUMP) || head.starts_with(DISKDUMP)
+}
 
 /// Bytes of one name of `struct new_utsname`.
 const NAME: usize = 65;
@@ -110,7 +119,7 @@ pub(super) fn read(view: &View) -> Result<Header, Malformed> {
 /// `disk_dump_header`.
 fn main(bytes: &[u8]) -> Result<Header, Malformed> {
     let mut cursor = Cursor::new(bytes, 0);
-    let diskdump = cursor.take(8, "the signature")? == super::DISKDUMP;
+    let diskdump = cursor.take(8, "the signature")? == DISKDUMP;
     let version = cursor.le32("header_version")?;
     let mut names: [String; 5] = Default::default();
     for name in &mut names {

@@ -9,7 +9,7 @@ use super::bitmap::{Bitmap, Ranked};
 use super::pages;
 use crate::cache::{COPIED_BYTES, PageCache};
 use crate::cursor::Cursor;
-use crate::flattened::View;
+use crate::pieces::View;
 use crate::sweep;
 
 /// Bytes of a page descriptor: offset, size, flags, `page_flags`.

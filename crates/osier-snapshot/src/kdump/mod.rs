@@ -29,17 +29,16 @@ use osier_memory::{Hint, Machine};
 use crate::anomaly::Anomaly;
 use crate::cache::PageCache;
 use crate::error::{Malformed, OpenError};
-use crate::flattened::{CUT_SHORT, View};
 use crate::format::Format;
-use crate::look::Look;
+use crate::input::Input;
 use crate::notes::{self, Notes};
-use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
+use crate::pieces::{CUT_SHORT, View};
+use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
 use bitmap::Bitmap;
 use header::Header;
+pub(crate) use header::recognises;
 use memory::{KdumpMemory, Part};
 
-const KDUMP: &[u8] = b"KDUMP   ";
-const DISKDUMP: &[u8] = b"DISKDUMP";
 /// The longest text of VMCOREINFO or erase info that is taken.
 const TEXT_MAX: u64 = 1 << 20;
 /// The longest notes that are taken.
@@ -48,11 +47,6 @@ const NOTES_MAX: u64 = 64 << 20;
 const BITMAP_MAX: u64 = 1 << 30;
 /// The most of an erase info that is shown.
 const SHOWN: usize = 400;
-
-/// Whether a dump starts with `head`.
-pub(crate) fn recognises(head: Look<'_>) -> bool {
-    head.starts_with(KDUMP) || head.starts_with(DISKDUMP)
-}
 
 /// Opens a dump, flattened or not, with the other files of a split one.
 ///

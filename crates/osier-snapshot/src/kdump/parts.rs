@@ -10,9 +10,9 @@ use super::memory::Part;
 use crate::anomaly::Anomaly;
 use crate::data::Data;
 use crate::error::{OpenError, io_error};
-use crate::flattened::{self, View};
 use crate::look::Look;
-use crate::open::OpenOptions;
+use crate::pieces::{self, View};
+use crate::snapshot::OpenOptions;
 
 /// The most files of a folder that are looked at.
 const FILES_MAX: usize = 10_000;
@@ -112,7 +112,7 @@ fn siblings(path: &Path) -> Result<Vec<PathBuf>, OpenError> {
 fn starts_as_a_dump(file: &Path) -> bool {
     let mut head = [0; 16];
     let read = File::open(file).and_then(|mut file| file.read_exact(&mut head));
-    read.is_ok() && (super::recognises(Look::from(&head[..])) || head.starts_with(flattened::MAGIC))
+    read.is_ok() && (header::recognises(Look::from(&head[..])) || head.starts_with(pieces::MAGIC))
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -1,9 +1,11 @@
 //! An image's header and its table of snapshots.
 
-use super::MAGIC;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 use crate::look::Look;
+
+/// The first bytes of an image.
+pub(crate) const MAGIC: &[u8] = b"QFI\xfb";
 
 /// Incompatible features, by bit.
 const EXTERNAL_DATA: u64 = 1 << 2;

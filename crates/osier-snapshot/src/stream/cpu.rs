@@ -7,6 +7,7 @@
 use osier_memory::{CpuState, Segment};
 
 use super::devices;
+use super::marks::SUBSECTION;
 use crate::cursor::Cursor;
 use crate::registers::ATTRIBUTES;
 
@@ -109,7 +110,7 @@ pub(crate) fn fixed(payload: &[u8], version: u32, open_end: bool) -> Option<Layo
 pub(crate) fn ends(payload: &[u8], bytes: usize, open_end: bool) -> bool {
     match payload.get(bytes..) {
         Some(rest) if open_end => devices::follows(rest),
-        Some(rest) => matches!(rest, [] | [super::reader::SUBSECTION, ..]),
+        Some(rest) => matches!(rest, [] | [SUBSECTION, ..]),
         None => false,
     }
 }

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
+use super::marks::{EOF, FOOTER, FULL, START, SUBSECTION, VMDESCRIPTION};
 use super::ram;
-use super::reader::{EOF, FOOTER, FULL, START, SUBSECTION, VMDESCRIPTION};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;

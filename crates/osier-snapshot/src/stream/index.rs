@@ -8,11 +8,11 @@ use std::path::Path;
 
 use osier_memory::{CpuState, Segment};
 
+use super::contents::{Broken, Contents};
 use super::memory::Entries;
+use super::pages::{Block, PAGE, Sent};
 use super::place::Clock;
-use super::ram::{Block, PAGE, Sent};
 use super::xbzrle::Delta;
-use super::{Broken, Contents};
 use crate::anomaly::{Anomaly, Effect};
 use crate::cursor::Cursor;
 use crate::data::Data;

@@ -14,7 +14,7 @@
 
 use std::borrow::Cow;
 
-use super::ram::{Entry, PAGE, Sent};
+use super::pages::{Entry, PAGE, Sent};
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory, ZERO_PAGE};
 
-use super::ram::{Block, Entry, PAGE};
+use super::pages::{Block, Entry, PAGE};
 use super::xbzrle::{self, Delta};
 use crate::cache::{COPIED_BYTES, PageCache};
 use crate::data::{self, Data};

@@ -7,11 +7,14 @@
 //! Sources: QEMU `migration/savevm.c`, `migration/ram.c`, `target/i386/machine.c` (2.9.1 and 7.2);
 //! PANDA `panda/src/rr/rr_log.c`.
 
+mod contents;
 mod cpu;
 mod devices;
 mod index;
 mod mapped;
+mod marks;
 mod memory;
+mod pages;
 mod place;
 mod ram;
 mod reader;
@@ -22,66 +25,25 @@ mod xbzrle;
 use std::path::Path;
 use std::sync::Arc;
 
-use osier_memory::{Cause, CpuState, Hint, Machine, PhysRun};
+use osier_memory::{Cause, Hint, Machine, PhysRun};
 
 use crate::anomaly::Anomaly;
 use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
+use crate::input::Input;
 use crate::layout::{self, Kind};
-use crate::open::{Input, OpenOptions, Snapshot, SnapshotInfo};
-use crate::panda;
+use crate::recording;
+use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
+use contents::{Broken, Contents};
 use memory::{Causes, Entries, Pages, Placed, StreamMemory};
-use place::{Clock, Clues, Places};
-use ram::{Block, PAGE};
-use xbzrle::Delta;
+use pages::PAGE;
+use place::{Clues, Places};
 
 pub(crate) use reader::MAGIC;
 
 /// The block with ACPI's tables, as the firmware is handed them.
 const TABLES: &str = "/rom@etc/acpi/tables";
-
-/// A stream's contents, apart from its pages. This is what an index file keeps.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Contents {
-    /// The machine type of the configuration section.
-    pub(crate) machine: Option<String>,
-    /// The capabilities that the configuration section names.
-    pub(crate) capabilities: Vec<String>,
-    /// The RAM blocks, in the order of the list.
-    pub(crate) blocks: Vec<Block>,
-    /// Names of the sections, in order, without repetitions of `ram`'s parts.
-    pub(crate) sections: Vec<String>,
-    /// Whether sections end in footers.
-    pub(crate) footers: bool,
-    /// Number of `ram` parts.
-    pub(crate) parts: u64,
-    /// Pages sent raw, as fill, compressed, and once more than before.
-    pub(crate) sent: ram::Sent,
-    /// Pages sent as deltas, which the entries name by number.
-    pub(crate) deltas: Vec<Delta>,
-    /// The processors.
-    pub(crate) cpus: Vec<CpuState>,
-    /// Where the processors' fields were known from.
-    pub(crate) cpu_layout: String,
-    /// The length of the stream's description in bytes; 0 when it has none.
-    pub(crate) vmdesc_bytes: u64,
-    /// What the clock's CMOS says of RAM.
-    pub(crate) clock: Option<Clock>,
-    /// Where the stream breaks off or makes no sense any more, when it does so before its end.
-    pub(crate) broken: Option<Broken>,
-    /// Oddities that were survived.
-    pub(crate) anomalies: Vec<Anomaly>,
-}
-
-/// How far a stream could be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
-    /// The file offset that was not passed.
-    pub(crate) at: u64,
-    /// Whether the file ends there.
-    pub(crate) cut: bool,
-}
 
 /// An opened stream.
 pub(crate) struct Stream {
@@ -107,7 +69,7 @@ pub(crate) fn open_file(input: Input<'_>) -> Result<Snapshot, OpenError> {
     let cache = options.index_dir.as_deref().map(|dir| (dir, path));
     let stream = open(data, cache, &[], options).map_err(|bad| bad.in_file(path))?;
     let mut facts = stream.facts;
-    if let Some(count) = panda::instructions(path) {
+    if let Some(count) = recording::instructions(path) {
         facts.push(("recorded instructions", count.to_string()));
     }
     Ok(Snapshot {

@@ -20,7 +20,7 @@
 
 use osier_memory::{PhysAddr, PhysRun};
 
-use super::ram::{Block, PAGE};
+use super::pages::{Block, PAGE};
 use super::srat::Affinity;
 use crate::anomaly::Anomaly;
 use crate::layout::{self, FOUR_GIB, Kind};

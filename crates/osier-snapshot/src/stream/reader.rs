@@ -1,9 +1,14 @@
 //! The stream's frame: magic, configuration, sections, end, description.
 
+use super::contents::{Broken, Contents};
 use super::devices::{self, Section};
+use super::marks::{
+    COMMAND, CONFIGURATION, END, FOOTER, FULL, PART, START, SUBSECTION, VMDESCRIPTION,
+};
+use super::pages::Block;
 use super::place::Clock;
-use super::ram::{self, Block, Capabilities, Ram};
-use super::{Broken, Contents, cpu, vmdesc};
+use super::ram::{self, Capabilities, Ram};
+use super::{cpu, vmdesc};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
@@ -11,17 +16,6 @@ use crate::look::Look;
 
 /// The first bytes of a stream.
 pub(crate) const MAGIC: &[u8] = b"QEVM";
-
-pub(super) const EOF: u8 = 0x00;
-pub(super) const START: u8 = 0x01;
-pub(super) const PART: u8 = 0x02;
-pub(super) const END: u8 = 0x03;
-pub(super) const FULL: u8 = 0x04;
-pub(super) const SUBSECTION: u8 = 0x05;
-pub(super) const VMDESCRIPTION: u8 = 0x06;
-pub(super) const CONFIGURATION: u8 = 0x07;
-pub(super) const COMMAND: u8 = 0x08;
-pub(super) const FOOTER: u8 = 0x7e;
 
 /// The most bytes of a section, and of a `virtio-mem` section, which has a bit for each of its units,
 /// that are looked at.

@@ -7,7 +7,7 @@
 //! Source: QEMU `migration/xbzrle.c` (`xbzrle_decode_buffer`) and `migration/ram.c`
 //! (`load_xbzrle`), 2.9 to 10.0.
 
-use super::ram::PAGE;
+use super::pages::PAGE;
 use crate::cursor::Cursor;
 use crate::error::Malformed;
 

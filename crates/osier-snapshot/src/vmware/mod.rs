@@ -19,9 +19,11 @@ use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::data::Data;
 use crate::error::{Malformed, OpenError, io_error};
-use crate::flat::{self, Extent, FlatMemory};
+use crate::extent::{self, Extent};
+use crate::flat::FlatMemory;
 use crate::format::Format;
-use crate::open::{Input, Snapshot, SnapshotInfo};
+use crate::input::Input;
+use crate::snapshot::{Snapshot, SnapshotInfo};
 use tags::Groups;
 
 /// The most regions; VMware writes two or three.
@@ -138,7 +140,11 @@ pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
 pub(crate) fn open_memory(input: Input<'_>) -> Result<Snapshot, OpenError> {
     let Beside { state, doubts } = Beside::of(input.path);
     let Some((path, data)) = state else {
-        return crate::raw::open(input);
+        return Err(OpenError::NotASnapshot {
+            path: input.path.to_owned(),
+            found: "a .vmem whose .vmss or .vmsn has just gone".to_owned(),
+            way_out: "open it again, or put that file beside it".to_owned(),
+        });
     };
     let mut state = State::read(&path, &data)?;
     state
@@ -274,7 +280,7 @@ impl State {
                 offset: base,
             });
         }
-        let (extents, twice) = flat::disjoint(extents);
+        let (extents, twice) = extent::disjoint(extents);
         if twice > 0 {
             self.anomalies.push(Anomaly::bytes(format!(
                 "{twice} bytes of memory are in two regions; the one that starts lower counts"

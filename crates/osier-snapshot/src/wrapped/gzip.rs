@@ -19,11 +19,11 @@ use miniz_oxide::inflate::core::{BlockBoundaryState, DecompressorOxide, decompre
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use osier_memory::Codec;
 
-use super::packed::{BLOCK_MAX, Block, Decoder};
 use crate::cursor::Cursor;
 use crate::data::{Data, Reader};
 use crate::kept::Kept;
 use crate::look::Look;
+use crate::packed::{BLOCK_MAX, Block, Decoder};
 
 pub(super) const MAGIC: &[u8] = b"\x1f\x8b\x08";
 /// The last byte is the version: raise it with every change to the layout.

@@ -12,9 +12,9 @@ use std::hash::Hasher;
 use osier_memory::Codec;
 use twox_hash::XxHash32;
 
-use super::packed::{Block, Decoder};
 use crate::kept::Kept;
 use crate::look::Look;
+use crate::packed::{Block, Decoder};
 
 pub(super) const MAGIC: &[u8] = b"\x04\x22\x4d\x18";
 /// What `lz4 -l` writes: blocks without an end mark, up to the end or the next magic.

@@ -10,8 +10,9 @@ mod gzip;
 mod lz4;
 mod lzop;
 mod member;
-mod packed;
+mod members;
 mod unpack;
+mod wrapping;
 mod xz;
 mod zlib;
 mod zstd;
@@ -23,101 +24,14 @@ use crate::cache::PageCache;
 use crate::data::Data;
 use crate::error::OpenError;
 use crate::kept::Kept;
-use crate::look::Look;
-use crate::open::OpenOptions;
-use crate::panda;
+use crate::packed::{Block, Decoder, Packed};
+use crate::snapshot::OpenOptions;
 
-pub(crate) use packed::Packed;
 pub(crate) use unpack::Unpacker;
+pub(crate) use wrapping::{Wrapping, is_tar};
 
 /// Wrappings within wrappings that are taken off.
 const DEPTH: usize = 8;
-/// Frames without content before the first with some that are passed over.
-const SKIPPED: usize = 1 << 16;
-/// Bytes of a tar's blocks.
-const TAR: usize = 512;
-
-/// A wrapping around a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wrapping {
-    Gzip,
-    Zlib,
-    Xz,
-    Zstd,
-    Lz4,
-    Lzop,
-    Bzip2,
-    Tar,
-}
-
-impl Wrapping {
-    /// The wrapping of a file, by its first bytes.
-    fn of(data: &Data) -> Option<Self> {
-        // Frames without content may stand first: pzstd and seekable formats write such.
-        let file = data.look();
-        let mut at = 0_usize;
-        for _ in 0..SKIPPED {
-            let skip = zstd::skippable(file, at).and_then(|skip| usize::try_from(skip).ok());
-            let behind = skip.and_then(|skip| at.checked_add(skip));
-            match behind.filter(|behind| *behind <= file.len()) {
-                Some(behind) => at = behind,
-                None => break,
-            }
-        }
-        match Self::by_magic(file, at) {
-            Some(wrapping) => Some(wrapping),
-            None if at > 0 => None,
-            None if panda::is_tar(&file.some(0, TAR)) => Some(Self::Tar),
-            None => zlib::recognises(data).then_some(Self::Zlib),
-        }
-    }
-
-    /// The compression whose magic lies at `at`.
-    fn by_magic(file: Look<'_>, at: usize) -> Option<Self> {
-        const MAGICS: [(&[u8], Wrapping); 6] = [
-            (gzip::MAGIC, Wrapping::Gzip),
-            (xz::MAGIC, Wrapping::Xz),
-            (zstd::MAGIC, Wrapping::Zstd),
-            (lz4::MAGIC, Wrapping::Lz4),
-            (lz4::LEGACY, Wrapping::Lz4),
-            (lzop::MAGIC, Wrapping::Lzop),
-        ];
-        let mut magics = MAGICS.iter();
-        match magics.find(|(magic, _)| file.has(at, magic)) {
-            Some((_, wrapping)) => Some(*wrapping),
-            None => is_bzip2(&file.some(at, 10)).then_some(Self::Bzip2),
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Zlib => "zlib",
-            Self::Xz => "xz",
-            Self::Zstd => "Zstandard",
-            Self::Lz4 => "LZ4",
-            Self::Lzop => "lzop",
-            Self::Bzip2 => "bzip2",
-            Self::Tar => "tar",
-        }
-    }
-}
-
-/// `BZh`, the level, and the magic of a block or of a stream that has none.
-fn is_bzip2(file: &[u8]) -> bool {
-    const BLOCK: &[u8] = b"\x31\x41\x59\x26\x53\x59";
-    const END: &[u8] = b"\x17\x72\x45\x38\x50\x90";
-    let level = |behind: &'_ [u8]| {
-        behind
-            .first()
-            .is_some_and(|level| (b'1'..=b'9').contains(level))
-    };
-    file.strip_prefix(b"BZh").is_some_and(|behind| {
-        let block = behind.get(1..).unwrap_or_default();
-        level(behind) && (block.starts_with(BLOCK) || block.starts_with(END))
-    })
-}
-
 /// What is inside the wrappings of a file.
 pub(crate) struct Unwrapped {
     pub(crate) inside: Inside,
@@ -145,7 +59,8 @@ pub(crate) enum Head {
     Foreign(&'static str, &'static str),
 }
 
-/// Takes the wrappings off the file at `path`. `look` says what a file's first bytes are.
+/// Takes the wrappings off the file at `path`, but for those that are of its format, which `belongs`
+/// tells. `look` says what a file's first bytes are.
 ///
 /// # Errors
 ///
@@ -155,13 +70,14 @@ pub(crate) fn unwrap(
     path: &Path,
     data: Data,
     options: &OpenOptions,
+    belongs: impl Fn(&Data) -> bool,
     look: impl Fn(&Data) -> Head,
 ) -> Result<Unwrapped, OpenError> {
     let mut data = data;
     let mut facts: Vec<(&'static str, String)> = Vec::new();
     let mut anomalies = Vec::new();
     let mut names = Vec::new();
-    while let Some(wrapping) = Wrapping::of(&data).filter(|_| !panda::is_archive(&data)) {
+    while let Some(wrapping) = Wrapping::of(&data).filter(|_| !belongs(&data)) {
         names.push(wrapping.name());
         if names.len() > DEPTH {
             return Err(OpenError::NotASnapshot {
@@ -224,7 +140,7 @@ fn in_place(path: &Path, data: &Data, wrapping: Wrapping, options: &OpenOptions)
     let file = data.look();
     let kept = |extension| Kept::of(options.index_dir.as_deref()?, path, data, extension);
     let mut progress = |done| options.progress.tell("indexing", done, data.len());
-    let (blocks, decoder): (Vec<packed::Block>, Box<dyn packed::Decoder>) = match wrapping {
+    let (blocks, decoder): (Vec<Block>, Box<dyn Decoder>) = match wrapping {
         Wrapping::Xz => xz::blocks(file).map(|(blocks, xz)| (blocks, Box::new(xz) as _)),
         Wrapping::Zstd => zstd::blocks(file).map(|(blocks, zstd)| (blocks, Box::new(zstd) as _)),
         Wrapping::Lz4 => lz4::blocks(file, kept("ol4").as_ref(), &mut progress)

@@ -4,14 +4,14 @@
 use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 
-use super::member::{self, Doubt, Member};
-use super::{TAR, Wrapping, lz4, zstd};
+use super::member::{Doubt, Member};
+use super::members;
+use super::wrapping::{TAR, Wrapping};
 use crate::anomaly::Anomaly;
 use crate::data::{Data, Reader};
 use crate::error::{OpenError, io_error};
-use crate::look::Look;
-use crate::open::OpenOptions;
-use crate::scratch;
+use crate::filled;
+use crate::snapshot::OpenOptions;
 
 /// Bytes that are unpacked to see what is inside.
 const HEAD: u64 = 64 << 10;
@@ -129,7 +129,7 @@ impl Unpacker {
         self.number = self.number.saturating_add(1);
         self.before = self.done;
         self.at = begun;
-        match member::start(self.wrapping, &self.data, begun) {
+        match members::start(self.wrapping, &self.data, begun) {
             Ok(member) => self.member = Some(member),
             Err(error) => self.end(&error.to_string()),
         }
@@ -186,33 +186,6 @@ impl Read for Unpacker {
     }
 }
 
-impl Wrapping {
-    /// What one of the pieces that a file is a row of is called.
-    const fn member(self) -> &'static str {
-        match self {
-            Self::Gzip => "member",
-            Self::Zstd | Self::Lz4 => "frame",
-            Self::Lzop | Self::Tar => "file",
-            Self::Zlib | Self::Xz | Self::Bzip2 => "stream",
-        }
-    }
-
-    /// The length of the frame without content at `at`.
-    fn skippable(self, file: Look<'_>, at: usize) -> Option<u64> {
-        match self {
-            Self::Zstd | Self::Lz4 => zstd::skippable(file, at),
-            _ => None,
-        }
-    }
-
-    /// Whether a member of this compression lies at `at`.
-    fn starts(self, file: Look<'_>, at: usize) -> bool {
-        Self::by_magic(file, at) == Some(self)
-            || (self == Self::Lz4 && file.has(at, lz4::LEGACY))
-            || self == Self::Zlib
-    }
-}
-
 /// How many zeros come first.
 fn zeros(mut rest: Reader) -> u64 {
     let mut zeros = 0_u64;
@@ -251,7 +224,7 @@ pub(super) fn to_scratch(
 ) -> Result<(Data, Odd), OpenError> {
     let total = data.len();
     let limit = options.scratch_limit;
-    let (unpacked, (written, odd)) = scratch::filled(options, |file| {
+    let (unpacked, (written, odd)) = filled::filled(options, |file| {
         let mut reader = Unpacker::new(wrapping, data.clone());
         let mut buffer = vec![0; STEP];
         let mut written = 0_u64;
@@ -332,7 +305,7 @@ pub(super) fn head(
             way_out: "take the snapshot again".to_owned(),
         });
     }
-    let (head, ()) = scratch::filled(options, |file| file.write_all(&head))?;
+    let (head, ()) = filled::filled(options, |file| file.write_all(&head))?;
     Ok(head)
 }
 

@@ -9,8 +9,8 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 use osier_memory::Codec;
 
-use super::packed::{Block, Decoder};
 use crate::look::Look;
+use crate::packed::{Block, Decoder};
 
 pub(super) const MAGIC: &[u8] = b"\xfd7zXZ\0";
 /// Bytes of the stream header, and of the footer.

@@ -6,11 +6,11 @@
 use std::io::Read;
 
 use osier_memory::Codec;
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-use super::member::zstd_checksum;
-use super::packed::{Block, Decoder};
+use super::member::{Doubt, differs};
 use crate::look::Look;
+use crate::packed::{Block, Decoder};
 
 pub(super) const MAGIC: &[u8] = b"\x28\xb5\x2f\xfd";
 /// The first byte of a skippable frame's magic is any of sixteen.
@@ -105,7 +105,7 @@ impl Decoder for Frames {
             .take(block.len.checked_add(1)?)
             .read_to_end(&mut out)
             .ok()?;
-        zstd_checksum(&frame.decoder).is_ok().then_some(out)
+        checksum(&frame.decoder).is_ok().then_some(out)
     }
 }
 
@@ -115,4 +115,15 @@ pub(super) fn skippable(file: Look<'_>, at: usize) -> Option<u64> {
         return None;
     }
     u64::from(u32::from_le_bytes(file.array(at.checked_add(4)?)?)).checked_add(8)
+}
+
+/// Holds the content checksum of a frame that was read whole against its bytes.
+pub(super) fn checksum(frame: &FrameDecoder) -> Result<(), Doubt> {
+    match (
+        frame.get_checksum_from_data(),
+        frame.get_calculated_checksum(),
+    ) {
+        (Some(wanted), Some(sum)) => differs("content checksum (XXH64)", sum, wanted),
+        _ => Ok(()), // the frame has none
+    }
 }

@@ -10,26 +10,26 @@ use crate::data::Data;
 
 /// The most bytes that one block may unpack to. A file of larger ones is unpacked to a scratch
 /// file instead: every page that is read would cost a whole block.
-pub(super) const BLOCK_MAX: u64 = 8 << 20;
+pub(crate) const BLOCK_MAX: u64 = 8 << 20;
 
 /// The most bytes that one block may take in the file: none that is worth reading has as many.
 const PACKED_MAX: u64 = 2 * BLOCK_MAX;
 
 /// A stretch that decodes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Block {
+pub(crate) struct Block {
     /// Offset of its first byte in what is unpacked.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// Unpacked length in bytes.
-    pub(super) len: u64,
+    pub(crate) len: u64,
     /// File offset of its packed bytes.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     /// Length of its packed bytes.
-    pub(super) packed: u64,
+    pub(crate) packed: u64,
 }
 
 /// Decodes blocks.
-pub(super) trait Decoder: Send + Sync {
+pub(crate) trait Decoder: Send + Sync {
     /// The compression, for faults.
     fn codec(&self) -> Codec;
 
@@ -50,7 +50,7 @@ pub(crate) struct Packed {
 
 impl Packed {
     /// `None` when the blocks do not lie one behind the other, or one of them is too large.
-    pub(super) fn new(
+    pub(crate) fn new(
         data: Data,
         blocks: Vec<Block>,
         decoder: Box<dyn Decoder>,
