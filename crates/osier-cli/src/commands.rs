@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod check;
+mod common;
 mod completions;
 mod diff;
 mod distill;
@@ -18,20 +19,10 @@ mod sql;
 mod timeline;
 mod translate;
 
-use std::ops::ControlFlow;
-use std::path::PathBuf;
+use osier::ask::Question;
 
-use osier::WalkEnds;
-use osier::ask::{Question, by_pid};
-use osier::osier_memory::{PhysAddr, VirtAddr};
-use osier::osier_profile::ProfileStore;
-use osier::osier_snapshot::Reading;
-use osier::symbol_path::local_folders;
-use osier::{Guest, Options};
-
-use crate::args::{Cli, Command, KnownArgs, OutputArgs, SnapshotArgs};
-use crate::failure::{Outcome, Usage};
-use crate::output::Output;
+use crate::args::{Cli, Command};
+use crate::outcome::Outcome;
 
 /// Does what the arguments say.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
@@ -62,73 +53,5 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Profile(command) => profile::run(command, output),
         Command::Completions { shell } => completions::completions(*shell),
         Command::Man { dir } => completions::man(dir.as_deref()),
-    }
-}
-
-/// What the arguments say of a snapshot, in the library's words.
-fn options(args: &KnownArgs) -> Options {
-    let mut profiles = args.profiles.clone();
-    if let Some(list) = std::env::var_os("OSIER_PROFILES") {
-        profiles.extend(std::env::split_paths(&list).filter(|dir| *dir != PathBuf::new()));
-    }
-    let symbol_path = std::env::var("_NT_SYMBOL_PATH").unwrap_or_default();
-    Options {
-        profiles,
-        symbol_folders: local_folders(&symbol_path),
-        profile: args.profile.clone(),
-        group: args.group.clone(),
-        os: args.os.clone(),
-        table_root: args.dtb.map(PhysAddr),
-        cache: (!args.no_cache).then(ProfileStore::user_cache).flatten(),
-        registers: args.registers.clone(),
-        ram_split: args.ram_split,
-        internal: args.internal.clone(),
-        parts: args.part.clone(),
-        cache_bytes: args.cache_mib,
-        scratch_limit: args.scratch_gib,
-        reading: Reading::Copy,
-        progress: crate::progress::on_terminal(),
-        no_shipped: args.no_shipped,
-    }
-}
-
-/// The questions that these words ask.
-fn questions(words: &[String]) -> anyhow::Result<Vec<Question>> {
-    let of_word = |word: &String| {
-        Question::of_word(word).ok_or_else(|| {
-            let word = osier_text::visible(word);
-            let known = Question::ALL.map(Question::word).join(", ");
-            Usage(format!("no question is called `{word}`; there are {known}")).into()
-        })
-    };
-    words.iter().map(of_word).collect()
-}
-
-/// Opens the snapshot and attaches; with `-v` says by what.
-fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(Guest, Output)> {
-    let guest = Guest::open(&args.snapshot, &options(&args.known))?;
-    let mut out = Output::new(output, guest.pointer_bytes());
-    out.doubt(None, guest.info().doubts());
-    Ok((guest, out))
-}
-
-/// The processes with this pid, by `taskd`: at least one, and several only when a pid lies.
-fn processes(guest: &Guest, pid: u32) -> anyhow::Result<(Vec<VirtAddr>, WalkEnds)> {
-    let (found, ends) = by_pid(&*guest.provider(), pid);
-    match found.len() {
-        1.. => Ok((found, ends)),
-        _ if ends.is_complete() => anyhow::bail!("no process has pid {pid}"),
-        _ => anyhow::bail!("no process with pid {pid} was found, and the list is incomplete"),
-    }
-}
-
-/// Keeps the first error of a writer inside a walk, and ends the walk at it.
-fn flow(written: std::io::Result<()>, kept: &mut std::io::Result<()>) -> ControlFlow<()> {
-    match written {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            *kept = Err(error);
-            ControlFlow::Break(())
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! How a command ends: exit status and the message on standard error.
+//! How a command fails: exit status and the message on standard error.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -7,32 +7,6 @@ use std::path::Path;
 use osier_text::{is_hidden, visible};
 
 use crate::output::say;
-
-/// How a command that did its work ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Everything there was was read.
-    Complete,
-    /// Something could not be read.
-    Partial,
-    /// The same, and the caller wants that to be a failure.
-    PartialIsFailure,
-    /// What was compared differs.
-    Different,
-    /// No snapshot could be read.
-    NothingDone,
-}
-
-impl Outcome {
-    /// The exit status that tells it.
-    pub(crate) const fn status(self) -> u8 {
-        match self {
-            Self::Complete => 0,
-            Self::PartialIsFailure | Self::Different | Self::NothingDone => 1,
-            Self::Partial => 3,
-        }
-    }
-}
 
 /// A command that was used wrongly, in ways that the arguments' grammar does not tell.
 #[derive(Debug)]

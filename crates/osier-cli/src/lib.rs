@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod failure;
+mod outcome;
 mod output;
 mod progress;
 #[cfg(unix)]

@@ -11,7 +11,7 @@ use osier::tables::{Cell, Row};
 use osier_text::visible_again;
 
 use crate::args::{Colour, Format, OutputArgs};
-use crate::failure::Outcome;
+use crate::outcome::Outcome;
 
 /// Writes rows and keeps count of what was lost.
 pub(crate) struct Output {

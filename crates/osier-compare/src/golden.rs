@@ -10,6 +10,7 @@ mod github;
 mod ignore;
 mod junit;
 mod row;
+mod verdict;
 
 use std::fs;
 use std::io;
@@ -23,6 +24,7 @@ pub use finding::{Finding, What};
 pub use github::annotation;
 pub use ignore::{Ignore, IgnoreError};
 pub use junit::{Case, Suite, junit};
+pub use verdict::{NO_FILE, Verdict};
 
 /// The golden files of one snapshot.
 #[derive(Clone, Debug)]
@@ -76,22 +78,6 @@ pub enum GoldenError {
     /// The list is empty, which means that it was not found.
     #[error("the {0} list is empty, which no running system's is")]
     Empty(&'static str),
-}
-
-/// What is said of [`Verdict::Missing`].
-pub const NO_FILE: &str = "there is no golden file";
-
-/// What came of one question.
-#[derive(Debug)]
-pub enum Verdict {
-    /// The answer is the golden one.
-    Same,
-    /// There is no golden file.
-    Missing,
-    /// It is not. At least one difference.
-    Differs(Vec<Difference>),
-    /// There was no comparing, and why.
-    Failed(String),
 }
 
 impl Golden {

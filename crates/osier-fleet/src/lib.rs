@@ -32,6 +32,7 @@ mod output;
 mod parquet;
 mod rows;
 mod run;
+mod summary;
 mod table;
 
 #[cfg(feature = "arrow")]
@@ -40,4 +41,5 @@ pub use identify::id;
 pub use inputs::{Input, gather};
 pub use manifest::Status;
 pub use options::{Asking, Probe, RunOptions, TableFormat};
-pub use run::{Event, RunError, Summary, run};
+pub use run::run;
+pub use summary::{Event, RunError, Summary};

@@ -32,19 +32,19 @@
 //! kilobytes each; only reading the whole file checks the CRC. A reader allocates in proportion to
 //! the bytes it was given, whatever they claim.
 
+mod error;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
-use std::path::PathBuf;
-
 use crate::{BuildId, Identity, OsKind, Profile, ProfileBuilder};
+pub use error::ProfileError;
+use error::VERSION;
 use read::{Cursor, damaged, read_body};
 use write::{write_body, write_card};
 
 const MAGIC: [u8; 8] = *b"OSIERPRF";
-const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 40;
 /// Where the CRC's range starts.
 const CHECKED_FROM: usize = 16;
@@ -52,44 +52,6 @@ const CHECKED_FROM: usize = 16;
 pub(crate) const CARD_WINDOW: usize = 8192;
 /// The largest profile file that is read at all.
 pub(crate) const MAX_FILE_BYTES: u64 = 256 << 20;
-
-/// Why a profile could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum ProfileError {
-    /// The file does not begin as a profile does.
-    #[error("not a profile: the file does not begin with OSIERPRF")]
-    NotAProfile,
-    /// A profile of another version of the format.
-    #[error("a profile of format version {found}; this program reads version {VERSION}")]
-    Version {
-        /// The version it names.
-        found: u32,
-    },
-    /// The file is cut short, altered, or was never whole.
-    #[error("damaged profile: {what} at byte {offset}")]
-    Damaged {
-        /// Where in the file.
-        offset: usize,
-        /// What is wrong there.
-        what: &'static str,
-    },
-    /// The file could not be read or written.
-    #[error("{}: {source}", osier_text::path(path))]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file that could not be understood, with its name.
-    #[error("{}: {source}", osier_text::path(path))]
-    InFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Box<ProfileError>,
-    },
-}
 
 /// What the beginning of a profile file says: enough to know which kernel it is for and to find
 /// that kernel in memory.

@@ -6,7 +6,7 @@ use osier_memory::{PhysAddr, VirtAddr};
 use osier_snapshot::OpenError;
 
 use crate::import::ImportError;
-use crate::located::AttachError;
+use crate::kernel::AttachError;
 use crate::missing::{MissingSymbols, NoKernel};
 use crate::os_name::OsNameError;
 

@@ -9,7 +9,9 @@ use osier_profile::Profile;
 use osier_snapshot::{Snapshot, SnapshotInfo};
 
 use crate::Error;
-use crate::located::{Known, Located, find};
+use crate::kernel::Located;
+use crate::known::Known;
+use crate::located::find;
 use crate::opened::open_snapshot;
 use crate::options::Options;
 use crate::place::Place;

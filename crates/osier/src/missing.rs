@@ -7,7 +7,14 @@ use std::path::PathBuf;
 use osier_snapshot::{Anomaly, Snapshot};
 use osier_symbols::image::Help;
 
-use crate::located::Met;
+/// What a search met that found no kernel, in words.
+#[derive(Default)]
+pub(crate) struct Met {
+    /// Each search, and what came of it.
+    pub(crate) tried: Vec<String>,
+    /// What speaks of a kernel all the same.
+    pub(crate) seen: Vec<String>,
+}
 
 /// A snapshot was opened, but no kernel was found in it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use osier_memory::PhysAddr;
 use osier_profile::OsKind;
 use osier_snapshot::Identity;
 
-use crate::located::Last;
+use crate::kernel::Last;
 
 /// The most files that are kept.
 const SLOTS: u64 = 1024;

@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use osier_linux::{Located, WANTED};
 use osier_memory::Machine;
-use osier_profile::{
-    BuildId, Card, Identity, OsKind, Profile, ProfileBuilder, ProfileStore, Source,
-};
+use osier_profile::{BuildId, Identity, OsKind, Profile, ProfileBuilder, ProfileStore, Source};
 use osier_symbols::image::{self, Help, Image, ImageError};
 
 use crate::import;
-use crate::located::Known;
+use crate::known::{Known, known_by_card};
 use crate::missing::MissingSymbols;
 use crate::symbol_path::PdbFile;
 use crate::{Error, Options};
@@ -290,44 +288,6 @@ fn identity(located: &Located) -> Identity {
         banner: located.banner.clone(),
         release: located.release(),
     }
-}
-
-/// What kernels call their own table: x86-64 since Linux commit 65ade2f872b4 ("x86/boot/64: Rename
-/// `init_level4_pgt` and `early_level4_pgt`"), v4.13, and before; i386.
-const ROOTS: [&str; 3] = ["init_top_pgt", "init_level4_pgt", "swapper_pg_dir"];
-
-fn known_by_card(card: Card) -> Option<osier_linux::Known> {
-    let root = ROOTS.iter().find_map(|name| card.anchor(name))?;
-    Some(osier_linux::Known {
-        text: card.anchor("_text").or_else(|| card.anchor("_stext"))?,
-        linux_banner: card.anchor("linux_banner")?,
-        root,
-        banner: card.identity.banner.trim_ascii_end().to_vec(),
-        pointer_bytes: card.identity.pointer_bytes,
-        build_id: card.identity.build_id,
-        text_head: card.text_head,
-        named: false,
-    })
-}
-
-/// What to look for to find the kernel of `profile` in a dump; `None` when the profile lacks the
-/// symbols for it.
-pub fn known(profile: &Profile) -> Option<osier_linux::Known> {
-    let identity = profile.identity();
-    if identity.os != OsKind::Linux {
-        return None;
-    }
-    let symbol = |names: &[&str]| names.iter().find_map(|name| profile.symbol(name));
-    Some(osier_linux::Known {
-        text: symbol(&["_text", "_stext"])?,
-        linux_banner: profile.symbol("linux_banner")?,
-        root: symbol(&ROOTS)?,
-        banner: identity.banner.trim_ascii_end().to_vec(),
-        pointer_bytes: identity.pointer_bytes,
-        build_id: identity.build_id.clone(),
-        text_head: profile.text_head().to_vec(),
-        named: false,
-    })
 }
 
 /// Reads the kernel's own types and symbols out of its memory. The error says in words what was

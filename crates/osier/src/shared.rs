@@ -6,7 +6,9 @@ use osier_profile::Profile;
 use osier_snapshot::Snapshot;
 
 use crate::Error;
-use crate::located::{Known, Last, Located, find};
+use crate::kernel::{Last, Located};
+use crate::known::Known;
+use crate::located::find;
 use crate::options::Options;
 use crate::profiles::{ProfileSource, Profiles};
 

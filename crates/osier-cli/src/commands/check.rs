@@ -13,10 +13,11 @@ use osier_compare::golden::{Case, Golden, GoldenError, Ignore, Suite, Verdict, a
 use osier_fleet::{Input, RunError};
 use osier_text::is_hidden;
 
+use super::common::{options, questions};
 use super::inputs::tell_others;
-use super::{options, questions};
 use crate::args::{CheckArgs, OutputArgs};
-use crate::failure::{Outcome, Usage, in_file};
+use crate::failure::{Usage, in_file};
+use crate::outcome::Outcome;
 use crate::output::{MAY_SUFFER, plural};
 use report::Report;
 

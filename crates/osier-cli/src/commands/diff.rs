@@ -7,9 +7,9 @@ use osier::WalkEnds;
 use osier::ask::Question;
 use osier_compare::{View, diff, premises};
 
-use super::{options, questions};
+use super::common::{options, questions};
 use crate::args::{DiffArgs, KnownArgs, OutputArgs};
-use crate::failure::Outcome;
+use crate::outcome::Outcome;
 use crate::output::{Output, say};
 
 pub(super) fn run(args: &DiffArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {

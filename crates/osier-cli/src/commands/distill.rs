@@ -2,9 +2,9 @@
 
 use osier::distill::distill;
 
-use super::{options, questions};
+use super::common::{options, questions};
 use crate::args::{DistillArgs, OutputArgs};
-use crate::failure::Outcome;
+use crate::outcome::Outcome;
 use crate::output::{MAY_SUFFER, plural, say};
 
 pub(super) fn run(args: &DistillArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {

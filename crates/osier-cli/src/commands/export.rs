@@ -2,9 +2,9 @@
 
 use osier::export::{Container, export};
 
-use super::options;
+use super::common::options;
 use crate::args::{ContainerArg, ExportArgs, OutputArgs};
-use crate::failure::Outcome;
+use crate::outcome::Outcome;
 use crate::output::say;
 
 pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {

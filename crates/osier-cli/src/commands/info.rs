@@ -9,9 +9,9 @@ use osier::osier_snapshot::{Snapshot, panda_checksum};
 use osier::{Guest, Located, open_snapshot};
 use osier_text::{visible_again, visible_bytes};
 
-use super::options;
+use super::common::options;
 use crate::args::{Format, InfoArgs, OutputArgs};
-use crate::failure::Outcome;
+use crate::outcome::Outcome;
 use crate::output::Output;
 
 /// Stretches of RAM that are shown as text; a filtered dump has thousands.

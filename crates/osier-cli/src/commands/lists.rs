@@ -8,9 +8,9 @@ use osier::ask::{Question, ask, ask_process, taskds};
 use osier::osier_memory::VirtAddr;
 use osier::{Mapping, MappingKind, WalkEnds};
 
-use super::{flow, open, processes};
+use super::common::{flow, open, processes};
 use crate::args::{KindArg, MapsArgs, OutputArgs, SnapshotArgs};
-use crate::failure::Outcome;
+use crate::outcome::Outcome;
 use crate::output::Output;
 
 pub(super) fn run(

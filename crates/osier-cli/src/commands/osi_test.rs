@@ -6,9 +6,9 @@ use std::io::{self, IsTerminal, Write};
 use osier::panda::{Sentinel, osi_test};
 use osier_text::visible_bytes;
 
-use super::open;
+use super::common::open;
 use crate::args::{OsiTestArgs, OutputArgs};
-use crate::failure::Outcome;
+use crate::outcome::Outcome;
 
 pub(super) fn run(args: &OsiTestArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let (guest, mut out) = open(&args.snapshot, output)?;

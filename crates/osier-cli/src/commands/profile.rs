@@ -13,7 +13,8 @@ use osier_fetch::Wish;
 use osier_text::{visible, visible_bytes};
 
 use crate::args::{ExportFormat, OutputArgs, ProfileCommand};
-use crate::failure::{Outcome, Usage, in_file};
+use crate::failure::{Usage, in_file};
+use crate::outcome::Outcome;
 use crate::output::say;
 
 pub(super) fn run(command: &ProfileCommand, output: &OutputArgs) -> anyhow::Result<Outcome> {

@@ -7,9 +7,9 @@ use osier::order::{Order, arrange, tree};
 use osier::osier_profile::OsKind;
 use osier::panda::current_process;
 
-use super::{flow, open};
+use super::common::{flow, open};
 use crate::args::{Format, OrderArg, OutputArgs, PsArgs};
-use crate::failure::Outcome;
+use crate::outcome::Outcome;
 
 const EMPTY: &str = "the process list is empty, which no running system's is";
 

@@ -8,9 +8,10 @@ use osier::Guest;
 use osier::WalkEnds;
 use osier::osier_memory::{AddressSpace, Gap, PhysAddr, VirtAddr};
 
-use super::{open, processes};
+use super::common::{open, processes};
 use crate::args::{Format, OutputArgs, ReadArgs};
-use crate::failure::{Outcome, Usage};
+use crate::failure::Usage;
+use crate::outcome::Outcome;
 use crate::output::say;
 
 /// Bytes that are read at a time.

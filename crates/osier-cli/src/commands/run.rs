@@ -8,10 +8,10 @@ use std::path::Path;
 use osier::Options;
 use osier_fleet::{Asking, RunOptions, Summary, TableFormat};
 
+use super::common::{options, questions};
 use super::inputs::tell_others;
-use super::{options, questions};
 use crate::args::{KnownArgs, OutputArgs, RunArgs, TableFormatArg};
-use crate::failure::Outcome;
+use crate::outcome::Outcome;
 use crate::output::{plural, say};
 use progress::Progress;
 

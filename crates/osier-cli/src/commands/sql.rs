@@ -10,7 +10,8 @@ use super::inputs::named;
 use super::run::progress::Progress;
 use super::run::{counts, of_many, outcome};
 use crate::args::{OutputArgs, SqlArgs};
-use crate::failure::{Outcome, Usage};
+use crate::failure::Usage;
+use crate::outcome::Outcome;
 use crate::output::{Output, say};
 
 pub(super) fn run(args: &SqlArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {

@@ -6,11 +6,12 @@ use osier_compare::timeline::{Glyphs, Timeline, by_clock, drawing, svg};
 use osier_compare::{View, premises};
 use osier_fleet::RunError;
 
+use super::common::options;
 use super::diff::view_of;
 use super::inputs::tell_others;
-use super::options;
 use crate::args::{Format, OutputArgs, SeriesArg, TimelineArgs};
-use crate::failure::{Outcome, in_file};
+use crate::failure::in_file;
+use crate::outcome::Outcome;
 use crate::output::{Output, colours, say, terminal_width, utf8_locale};
 
 /// Columns of the drawing when no terminal says: PANDA's `asidstory`'s.

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use osier::osier_memory::{VirtAddr, Walk};
 
-use super::open;
+use super::common::open;
 use super::read::space;
 use crate::args::{Format, OutputArgs, TranslateArgs};
-use crate::failure::Outcome;
+use crate::outcome::Outcome;
 
 pub(super) fn run(args: &TranslateArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let (guest, mut out) = open(&args.snapshot, output)?;

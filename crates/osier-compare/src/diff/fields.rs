@@ -3,8 +3,10 @@
 use osier::Why;
 use osier::tables::{Cell, Row};
 
-use super::teller::{EARLIER, LATER};
 use crate::event::cell;
+
+pub(super) const EARLIER: &str = "earlier";
+pub(super) const LATER: &str = "later";
 
 /// Those of `fields` that both rows know and that differ. That there is nothing to have is known;
 /// a lost value is not.
@@ -43,4 +45,9 @@ fn is_known(cell: &Cell<'_>) -> bool {
         Cell::Absent(absent) => matches!(absent.why, Why::NotApplicable(_)),
         _ => true,
     }
+}
+
+/// The path without what the kernel says of an unlinked file.
+pub(super) fn undeleted(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b" (deleted)").unwrap_or(path)
 }

@@ -10,9 +10,8 @@ use std::ops::Range;
 
 use osier::{Mapping, Process, SeenExt as _};
 
-use super::fields::{changed, lost};
-use super::process::undeleted;
-use super::teller::{EARLIER, LATER, Teller, open};
+use super::fields::{EARLIER, LATER, changed, lost, undeleted};
+use super::teller::{Teller, open};
 use crate::{Answer, Kind};
 
 /// A mapping and the addresses it covers.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use osier::Process;
 use osier::tables::Cell;
 
-use super::fields::changed;
+use super::fields::{changed, undeleted};
 use super::pair::{Pair, compatible, pair};
 use super::teller::{Kinds, Teller};
 use super::{mappings, threads};
@@ -147,9 +147,4 @@ fn executed(a: &Process, b: &Process) -> bool {
         _ => false,
     };
     another_file || !changed(a, b, &["asid"]).is_empty()
-}
-
-/// The path without what the kernel says of an unlinked file.
-pub(super) fn undeleted(path: &[u8]) -> &[u8] {
-    path.strip_suffix(b" (deleted)").unwrap_or(path)
 }

@@ -3,7 +3,7 @@
 use osier::tables::Row;
 use osier::{Process, WalkEnds};
 
-use super::fields::{changed, lost};
+use super::fields::{EARLIER, LATER, changed, lost};
 use super::pair::Pair;
 use crate::{Event, Kind};
 
@@ -110,9 +110,6 @@ impl<'a, 't> Teller<'a, 't> {
         }
     }
 }
-
-pub(super) const EARLIER: &str = "earlier";
-pub(super) const LATER: &str = "later";
 
 /// The walks of one snapshot that did not close, in words.
 pub(super) fn open(side: &str, ends: &WalkEnds) -> Vec<String> {

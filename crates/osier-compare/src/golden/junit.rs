@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use osier::format::iso8601;
 
-use super::{NO_FILE, Verdict};
+use super::verdict::{NO_FILE, Verdict};
 use crate::xml::escape;
 
 /// What came of one snapshot.

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use osier_text::visible_bytes;
 
-use super::{Life, Mark, Timeline};
+use super::life::{Life, Mark};
+use super::series::Timeline;
 
 /// What marks are drawn with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use osier::format::iso8601;
 use osier_text::visible_bytes;
 
-use super::{Life, Mark, Timeline};
+use super::life::{Life, Mark};
+use super::series::Timeline;
 use crate::xml::escape;
 
 /// Pixels: a line, the names' column, a bar.

@@ -1,6 +1,6 @@
 //! The bytes of a body back into a profile, allocating in proportion to what is there.
 
-use super::ProfileError;
+use super::error::ProfileError;
 use crate::{Kind, Member, ProfileBuilder, Type, TypeKind};
 
 /// Arrays of arrays: C code has three dimensions at most.

@@ -1,7 +1,7 @@
 //! `osier sql` where it is not built in.
 
 use crate::args::{OutputArgs, SqlArgs};
-use crate::failure::Outcome;
+use crate::outcome::Outcome;
 
 pub(super) fn run(_: &SqlArgs, _: &OutputArgs) -> anyhow::Result<Outcome> {
     anyhow::bail!(
