@@ -23,3 +23,13 @@ impl Wanted {
             })
     }
 }
+
+/// The strings of names that are written as words: a list of [`Wanted`].
+///
+/// ```
+/// assert_eq!(osier_profile::names![task_struct init_task], &["task_struct", "init_task"]);
+/// ```
+#[macro_export]
+macro_rules! names {
+    ($($name:ident)*) => { &[$(stringify!($name)),*] };
+}
