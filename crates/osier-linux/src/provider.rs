@@ -1,14 +1,16 @@
 //! The questions: which walkers make which rows.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
-use osier_memory::{AddressSpace, VirtAddr};
+use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Panda, Process, Seen, Thread,
-    WalkEnds,
+    Absent, Current, Found, Handle, Kernel, Mapping, Module, NoAttach, Osi, PageRange, Panda,
+    Premise, Process, Seen, Thread, WalkEnds,
 };
+use osier_profile::{BuildId, Profile};
 
-use crate::{Linux, current, mappings, memory, pages, process, tasks, threads};
+use crate::{Linux, Located, current, mappings, memory, pages, process, tasks, threads};
 
 impl Osi for Linux {
     fn kernel(&self) -> &Kernel {
@@ -95,5 +97,47 @@ impl Panda for Linux {
         row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
     ) -> WalkEnds {
         mappings::mappings(self, taskd, row)
+    }
+}
+
+impl Found for Located {
+    fn system(&self) -> &'static str {
+        "linux"
+    }
+
+    fn mode(&self) -> Paging {
+        self.mode
+    }
+
+    fn root(&self) -> PhysAddr {
+        self.root
+    }
+
+    fn image(&self) -> Range<VirtAddr> {
+        self.text..self.end
+    }
+
+    fn build_id(&self) -> Option<&BuildId> {
+        self.build_id.as_ref()
+    }
+
+    fn banner(&self) -> Vec<u8> {
+        self.banner.clone()
+    }
+
+    fn premises(&self) -> &[Premise] {
+        &self.premises
+    }
+
+    fn space(&self, machine: &Machine) -> AddressSpace {
+        Self::space(self, machine)
+    }
+
+    fn release(&self) -> String {
+        Self::release(self)
+    }
+
+    fn attach(&self, machine: &Machine, profile: Arc<Profile>) -> Result<Box<dyn Osi>, NoAttach> {
+        Ok(Box::new(Linux::attach(machine, self, profile)?))
     }
 }

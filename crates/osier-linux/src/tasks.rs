@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use osier_memory::{PhysAddr, VirtAddr};
 use osier_osi::{
     FoundBy, Handle, Process, ProcessExtra, Seen, SeenExt as _, WalkEnd, WalkEnds, Walked, Why,
+    merge,
 };
 
 use crate::{Linux, family, list, memory, pid, process};
@@ -47,6 +48,7 @@ fn leaders(linux: &Linux) -> Leaders {
 
 /// The leaders that the task list and the pid table name.
 fn named(linux: &Linux) -> Leaders {
+    const BETWEEN: &str = "task list and pid table";
     let Some(init) = linux.init_task else {
         let missing = "init_task".to_owned();
         let fault = None;
@@ -62,9 +64,8 @@ fn named(linux: &Linux) -> Leaders {
     let mut ends = WalkEnds::one(WALK, end);
 
     let Some(table) = &linux.pids else {
-        let rows = std::iter::once(init).chain(listed);
         return Leaders {
-            rows: rows.map(|task| (task, FoundBy::ListUnchecked)).collect(),
+            rows: merge(Some(init), listed, None, BETWEEN, &mut ends),
             threads: None,
             ends,
         };
@@ -72,30 +73,8 @@ fn named(linux: &Linux) -> Leaders {
     let numbered = table.tasks(&linux.guest, layout);
     let whole = numbered.ends.is_complete();
     ends.join(numbered.ends);
-
-    let in_table: HashSet<VirtAddr> = numbered.leaders.iter().copied().collect();
-    let mut in_list: HashSet<VirtAddr> = HashSet::with_capacity(in_table.len());
-    in_list.insert(init);
-    let mut rows = vec![(init, FoundBy::Both)];
-    let mut only_list = 0_usize;
-    for task in listed {
-        in_list.insert(task);
-        let found_by = if in_table.contains(&task) {
-            FoundBy::Both
-        } else if whole {
-            only_list = only_list.saturating_add(1);
-            FoundBy::List
-        } else {
-            FoundBy::ListUnchecked
-        };
-        rows.push((task, found_by));
-    }
-    let listed_rows = rows.len();
-    let only_table = numbered.leaders.into_iter();
-    let only_table = only_table.filter(|task| in_list.insert(*task));
-    rows.extend(only_table.map(|task| (task, FoundBy::PidTable)));
-    let only_table = rows.len().saturating_sub(listed_rows);
-    ends.disagree("task list and pid table", only_list, only_table);
+    let leaders = Some((numbered.leaders.as_slice(), whole));
+    let rows = merge(Some(init), listed, leaders, BETWEEN, &mut ends);
     ends.disagree(pid::STRAYS, numbered.strays, 0);
     Leaders {
         rows,
@@ -147,14 +126,14 @@ pub(crate) fn processes(
         if linux.init_task != Some(task) {
             let own = match &process.extra {
                 ProcessExtra::Linux(extra) => extra.threads.value(),
-                ProcessExtra::Windows(_) => None,
+                ProcessExtra::Windows(_) | ProcessExtra::Other => None,
             };
             threads = threads
                 .zip(own)
                 .and_then(|(sum, own)| sum.checked_add(usize::try_from(own).ok()?));
         }
         if row(process).is_break() {
-            return stopped(&ends);
+            return ends.stopped(WALK);
         }
     }
     if let Some((said, numbered)) = threads.zip(leaders.threads) {
@@ -177,7 +156,7 @@ pub(crate) fn handles(linux: &Linux, row: &mut dyn FnMut(Handle) -> ControlFlow<
         let asid = memory::table(linux, &memory::mm(linux, taskd)).asid;
         spaces.note(linux, taskd, &asid);
         if row(Handle { taskd, asid }).is_break() {
-            return stopped(&ends);
+            return ends.stopped(WALK);
         }
     }
     spaces.compare(&mut ends);
@@ -207,13 +186,4 @@ impl Spaces {
     fn compare(&self, ends: &mut WalkEnds) {
         ends.disagree("memories and page tables", self.doubles, 0);
     }
-}
-
-/// The endings of a walk whose rows the caller did not want all of.
-fn stopped(ends: &WalkEnds) -> WalkEnds {
-    let mut all = WalkEnds::one(WALK, WalkEnd::Stopped);
-    all.join(WalkEnds(
-        ends.bad().map(|(walk, end)| (walk, end.clone())).collect(),
-    ));
-    all
 }

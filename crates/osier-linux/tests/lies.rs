@@ -71,7 +71,7 @@ fn each(check: impl Fn(&Golden)) {
 fn extra(row: &Process) -> &LinuxProcess {
     match &row.extra {
         ProcessExtra::Linux(extra) => extra,
-        ProcessExtra::Windows(_) => panic!("{row:?}"),
+        ProcessExtra::Windows(_) | ProcessExtra::Other => panic!("{row:?}"),
     }
 }
 

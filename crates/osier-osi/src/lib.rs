@@ -6,14 +6,17 @@
 
 mod list;
 mod lookup;
+mod merge;
 mod osi;
 mod pages;
 mod rows;
 mod seen;
+mod system;
 mod walk;
 
 pub use list::{Lists, Walked};
 pub use lookup::{base_by_name, has_mapping_prefix, in_shared_object, mapping_at};
+pub use merge::merge;
 pub use osi::{Kernel, Osi, Panda, Premise};
 pub use pages::page_rows;
 pub use rows::{
@@ -21,4 +24,5 @@ pub use rows::{
     ProcessExtra, TaskState, Thread, WindowsProcess,
 };
 pub use seen::{Absent, Seen, SeenExt, Why};
+pub use system::{Found, NoAttach, System};
 pub use walk::{Guard, WalkEnd, WalkEnds};

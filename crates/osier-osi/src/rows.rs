@@ -67,6 +67,8 @@ pub enum ProcessExtra {
     Linux(LinuxProcess),
     /// Windows.
     Windows(WindowsProcess),
+    /// Any other system: nothing.
+    Other,
 }
 
 /// What only Linux has of a process.

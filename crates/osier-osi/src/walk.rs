@@ -175,6 +175,15 @@ impl WalkEnds {
         self.disagree(between, more, second.saturating_sub(first));
     }
 
+    /// These endings of `walk`, whose rows the caller did not want all of: the good ones tell nothing.
+    pub fn stopped(&self, walk: &'static str) -> Self {
+        let mut all = Self::one(walk, WalkEnd::Stopped);
+        for (walk, end) in self.bad() {
+            all.add(walk, end.clone());
+        }
+        all
+    }
+
     /// Whether every walk closed (or was stopped by the caller).
     pub fn is_complete(&self) -> bool {
         self.0

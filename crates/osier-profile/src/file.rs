@@ -17,7 +17,7 @@
 //!
 //! | part | content |
 //! |---|---|
-//! | identity | OS (0 Linux, 1 Windows), pointer bytes, build id (bytes; empty for none), banner (bytes), release (text) |
+//! | identity | OS (0 Linux, 1 Windows, 2 another), pointer bytes, build id (bytes; empty for none), banner (bytes), release (text) |
 //! | head of the text | bytes at `_text`, at most 64 |
 //! | anchors | list of (text name, number value): the symbols that confirm a place, also in the body |
 //! | strings | list of text |
@@ -130,6 +130,7 @@ impl Header {
         let os = match cursor.number()? {
             0 => OsKind::Linux,
             1 => OsKind::Windows,
+            2 => OsKind::Other,
             _ => return Err(damaged(at, "an unknown operating system")),
         };
         let at = cursor.offset;

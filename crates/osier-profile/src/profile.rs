@@ -9,6 +9,8 @@ pub enum OsKind {
     Linux,
     /// Windows.
     Windows,
+    /// One that a provider of its own reads.
+    Other,
 }
 
 /// Which kernel a profile describes.

@@ -5,7 +5,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use osier::SeenExt as _;
 use osier::ask::Question;
 use osier::format::escape_bytes;
-use osier::osier_profile::OsKind;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -195,10 +194,7 @@ impl Guest {
     /// The operating system: linux or windows.
     #[getter]
     fn os(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Ok(match self.held(py)?.kernel().os {
-            OsKind::Linux => "linux",
-            OsKind::Windows => "windows",
-        })
+        Ok(self.held(py)?.located().system())
     }
 
     /// The banner of a Linux kernel, the build string of Windows.

@@ -348,6 +348,7 @@ pub fn export_isf(profile: &Profile) -> String {
         let (key, value) = match (identity.os, &identity.build_id) {
             (OsKind::Linux, _) => ("linux", json!({ "symbols": [], "types": [] })),
             (OsKind::Windows, id) => ("windows", windows_metadata(id.as_ref())),
+            (OsKind::Other, _) => ("other", json!({})),
         };
         metadata.insert(key.to_owned(), value);
     }

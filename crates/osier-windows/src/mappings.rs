@@ -72,15 +72,8 @@ fn all(windows: &Windows, taskd: VirtAddr) -> (Vec<Mapping>, WalkEnds) {
         let image = start.and_then(|start| loaded.remove(&start));
         rows.push(of_vad(windows, &pid, vad, image, &marks, &mut ends));
     }
-    if whole && !loaded.is_empty() {
-        let between = "loader lists and VADs";
-        let (only_first, only_second) = (loaded.len(), 0);
-        let end = WalkEnd::Disagreement {
-            between,
-            only_first,
-            only_second,
-        };
-        ends.add(between, end);
+    if whole {
+        ends.disagree("loader lists and VADs", loaded.len(), 0);
     }
     let rest = loaded.into_values().chain(baseless);
     rows.extend(rest.map(|image| of_loader(&pid, image)));

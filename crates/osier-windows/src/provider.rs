@@ -1,13 +1,16 @@
 //! The questions: which walkers make which rows.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
-use osier_memory::{AddressSpace, VirtAddr};
+use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Current, Handle, Kernel, Mapping, Module, Osi, PageRange, Panda, Process, Seen, Thread,
-    WalkEnds,
+    Absent, Current, Found, Handle, Kernel, Mapping, Module, NoAttach, Osi, PageRange, Panda,
+    Premise, Process, Seen, Thread, WalkEnds,
 };
+use osier_profile::{BuildId, Profile};
 
+use crate::locate::Located;
 use crate::windows::Windows;
 use crate::{clock, current, mappings, modules, process, processes, root, threads};
 
@@ -103,5 +106,45 @@ impl Panda for Windows {
             Some(head) => Ok(modules::as_it_stands(self, head)),
             None => Err(Absent::not_in_this_kernel()),
         }
+    }
+}
+
+impl Found for Located {
+    fn system(&self) -> &'static str {
+        "windows"
+    }
+
+    fn mode(&self) -> Paging {
+        self.mode
+    }
+
+    fn root(&self) -> PhysAddr {
+        self.root
+    }
+
+    fn image(&self) -> Range<VirtAddr> {
+        /// The least that a kernel whose header was not captured has.
+        const LEAST: u64 = 1 << 20;
+        self.base..self.base.plus(self.size.unwrap_or(LEAST))
+    }
+
+    fn build_id(&self) -> Option<&BuildId> {
+        self.build_id.as_ref()
+    }
+
+    fn banner(&self) -> Vec<u8> {
+        self.pdb.clone().unwrap_or_default().into_bytes()
+    }
+
+    fn premises(&self) -> &[Premise] {
+        &self.premises
+    }
+
+    fn space(&self, machine: &Machine) -> AddressSpace {
+        Self::space(self, machine)
+    }
+
+    fn attach(&self, machine: &Machine, profile: Arc<Profile>) -> Result<Box<dyn Osi>, NoAttach> {
+        Ok(Box::new(Windows::attach(machine, self, profile)?))
     }
 }

@@ -87,7 +87,7 @@ pub fn distill(
     let located = guest.located().clone();
     let vmcoreinfo = match &located {
         Located::Linux(found) => found.vmcoreinfo.clone(),
-        Located::Windows(_) => None,
+        Located::Windows(_) | Located::Other(_) => None,
     };
     let pointer_bytes = guest.pointer_bytes();
     drop(guest);
@@ -111,6 +111,7 @@ pub fn distill(
     match located.os() {
         OsKind::Linux => drop(osier_linux::locate(&bare, &[])),
         OsKind::Windows => drop(osier_windows::locate(&bare, &[])),
+        OsKind::Other => {} // attaching looks for it as well
     }
     let guest = Guest::attach_with(snapshot, options, profile.clone())?;
     // What the search missed is not missed again, but for what the file should have.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use osier_memory::{PhysAddr, VirtAddr};
+use osier_osi::NoAttach;
 use osier_snapshot::OpenError;
 
 use crate::import::ImportError;
-use crate::kernel::AttachError;
 use crate::missing::{MissingSymbols, NoKernel};
 use crate::os_name::OsNameError;
 
@@ -26,6 +26,14 @@ pub enum Error {
     /// The snapshot could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A kernel of a system of the registry was found, and its symbols were not.
+    #[error("a {system} kernel was found, and its symbols are missing: {why}")]
+    NoSymbols {
+        /// The name of its system.
+        system: &'static str,
+        /// What is missing, and the way out.
+        why: String,
+    },
     /// The operating system's name is none.
     #[error(transparent)]
     OsName(#[from] OsNameError),
@@ -111,7 +119,7 @@ pub enum Error {
         /// Which profile.
         profile: String,
         /// What it lacks.
-        source: AttachError,
+        source: NoAttach,
     },
 }
 
@@ -167,9 +175,10 @@ impl Error {
             Self::Profile(ImportError::Io { source, .. }) => io_kind(source),
             Self::Profile(ImportError::Symbols { .. }) => ErrorKind::Damaged,
             Self::OsName(_) | Self::Profile(_) => ErrorKind::Usage,
-            Self::Missing(_) | Self::UnnamedPdb { .. } | Self::Attach { .. } => {
-                ErrorKind::SymbolsMissing
-            }
+            Self::Missing(_)
+            | Self::NoSymbols { .. }
+            | Self::UnnamedPdb { .. }
+            | Self::Attach { .. } => ErrorKind::SymbolsMissing,
         }
     }
 

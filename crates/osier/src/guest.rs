@@ -173,7 +173,7 @@ impl Guest {
         let linked = self.0.profile.symbol(name)?;
         let slide = match &self.0.located {
             Located::Linux(_) => self.virtual_slide()?,
-            Located::Windows(found) => found.base.0,
+            Located::Windows(_) | Located::Other(_) => self.0.located.base().0,
         };
         let address = VirtAddr(linked.wrapping_add(slide));
         Some(self.0.located.mode().canonicalise(address))

@@ -207,6 +207,7 @@ pub fn wanted(os: OsKind) -> Option<&'static Wanted> {
     match os {
         OsKind::Linux => Some(&osier_linux::WANTED),
         OsKind::Windows => Some(&osier_windows::WANTED),
+        OsKind::Other => None,
     }
 }
 

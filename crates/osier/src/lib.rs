@@ -41,6 +41,7 @@ pub mod panda;
 mod place;
 mod profiles;
 mod registers;
+mod registry;
 mod shared;
 mod shipped;
 pub mod symbol_path;
@@ -49,7 +50,7 @@ pub mod tables;
 pub use answer::Answer;
 pub use error::{Error, ErrorKind};
 pub use guest::Guest;
-pub use kernel::{AttachError, Last, Located};
+pub use kernel::{Last, Located};
 pub use known::known;
 pub use open::{Attach, Open, open};
 pub use opened::open_snapshot;
@@ -59,9 +60,9 @@ pub use shared::Shared;
 
 pub use osier_memory::{AddressSpace, Cause, Fault, Machine, Paging, PhysAddr, VirtAddr};
 pub use osier_osi::{
-    Absent, Current, FoundBy, Handle, Kernel, LinuxProcess, Mapping, MappingKind, Module, Osi,
-    PageRange, Panda, Premise, Process, ProcessExtra, Seen, SeenExt, TaskState, Thread, WalkEnd,
-    WalkEnds, Why, WindowsProcess,
+    Absent, Current, Found, FoundBy, Handle, Kernel, LinuxProcess, Mapping, MappingKind, Module,
+    NoAttach, Osi, PageRange, Panda, Premise, Process, ProcessExtra, Seen, SeenExt, System,
+    TaskState, Thread, WalkEnd, WalkEnds, Why, WindowsProcess,
 };
 pub use osier_profile::{BuildId, OsKind, Profile};
 pub use osier_snapshot::{Anomaly, Format, Progress, Reading, Snapshot, SnapshotInfo};

@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use osier_memory::{AddressSpace, Cause, Hint, Machine, PhysAddr, VirtAddr};
-use osier_osi::Premise;
+use osier_osi::{Premise, System};
 use osier_profile::OsKind;
 use osier_snapshot::Snapshot;
 
@@ -21,7 +21,10 @@ pub(crate) fn find(
     lasts: &[Last],
 ) -> Result<Located, Error> {
     let name = match &options.os {
-        Some(name) => Some((name, OsName::parse(name)?)),
+        Some(name) => {
+            let others: Vec<_> = options.systems().map(System::name).collect();
+            Some((name, OsName::parse_among(name, &others)?))
+        }
         None => None,
     };
     let search = Search {
@@ -29,6 +32,13 @@ pub(crate) fn find(
         known,
         lasts,
         only: name.as_ref().map(|(_, named)| named.os),
+        others: options
+            .systems()
+            .filter(|system| match &name {
+                Some((_, named)) => named.system.as_deref() == Some(system.name()),
+                None => true,
+            })
+            .collect(),
     };
     let located = match options.table_root {
         Some(root) => match search.through(root) {
@@ -56,13 +66,15 @@ pub(crate) fn find(
     Ok(located)
 }
 
-/// A search for a kernel of either system.
+/// A search for a kernel.
 struct Search<'a> {
     machine: &'a Machine,
     known: &'a Known,
     lasts: &'a [Last],
     /// The system that was named.
     only: Option<OsKind>,
+    /// The systems of the registry that it may be.
+    others: Vec<&'static dyn System>,
 }
 
 impl Search<'_> {
@@ -74,6 +86,9 @@ impl Search<'_> {
     /// crash dump holds Windows.
     fn run(&self) -> Result<Located, Met> {
         let mut met = Met::default();
+        if self.only == Some(OsKind::Other) {
+            return self.other(None, met);
+        }
         let dump = |hint: &Hint| matches!(hint, Hint::CrashDump(_));
         let linux = !self.machine.hints.iter().any(dump);
         if linux && self.only != Some(OsKind::Windows) {
@@ -108,12 +123,27 @@ impl Search<'_> {
                 Err(error) => met.tried.push(error.to_string()),
             }
         }
+        self.other(None, met)
+    }
+
+    /// A kernel of the registry's systems, through the table at `root` if that was named.
+    fn other(&self, root: Option<PhysAddr>, mut met: Met) -> Result<Located, Met> {
+        let machine = self.hinted(OsKind::Other);
+        for system in &self.others {
+            match system.locate(&machine, root) {
+                Ok(found) => return Ok(Located::Other(found)),
+                Err(tried) => met.tried.push(tried),
+            }
+        }
         Err(met)
     }
 
     /// The kernel that the table at `root` maps, which may be any process's.
     fn through(&self, root: PhysAddr) -> Result<Located, Met> {
         let mut met = Met::default();
+        if self.only == Some(OsKind::Other) {
+            return self.other(Some(root), met);
+        }
         let dump = |hint: &Hint| matches!(hint, Hint::CrashDump(_));
         let linux = !self.machine.hints.iter().any(dump);
         if linux && self.only != Some(OsKind::Windows) {
@@ -128,7 +158,7 @@ impl Search<'_> {
                 Err(error) => met.tried.push(error.to_string()),
             }
         }
-        Err(met)
+        self.other(Some(root), met)
     }
 
     /// The kernel as any other table maps it, when the one at `root` is a table of the same machine that
@@ -160,6 +190,7 @@ impl Search<'_> {
         let premises = match &mut located {
             Located::Linux(found) => &mut found.premises,
             Located::Windows(found) => &mut found.premises,
+            Located::Other(_) => return None,
         };
         premises.push(Premise {
             about: "named-root",

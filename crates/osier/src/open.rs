@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use osier_memory::PhysAddr;
+use osier_osi::System;
 use osier_snapshot::{Progress, Reading, Snapshot};
 
 use crate::Error;
@@ -158,6 +159,12 @@ impl Attach {
     /// The operating system: `linux`, `windows`, or a PANDA `-os` string.
     pub fn os(mut self, name: impl Into<String>) -> Self {
         self.0.os = Some(name.into());
+        self
+    }
+
+    /// A system to look for besides those that Osier knows; may be repeated.
+    pub fn system(mut self, system: &'static dyn System) -> Self {
+        self.0.systems.push(system);
         self
     }
 

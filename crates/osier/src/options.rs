@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use osier_memory::PhysAddr;
+use osier_osi::System;
 use osier_snapshot::{Progress, Reading};
+
+use crate::registry::SYSTEMS;
 
 /// Options for opening a snapshot and reading its kernel. The default says nothing and keeps nothing.
 ///
@@ -23,6 +26,8 @@ pub struct Options {
     pub group: Option<String>,
     /// The operating system: `linux`, `windows`, or a PANDA `-os` string.
     pub os: Option<String>,
+    /// Systems to look for besides those that Osier knows.
+    pub systems: Vec<&'static dyn System>,
     /// A page-table root that maps the kernel, physical or as CR3 holds it: any process's will do.
     pub table_root: Option<PhysAddr>,
     /// Leave out the profiles that ship with Osier.
@@ -48,4 +53,11 @@ pub struct Options {
     pub reading: Reading,
     /// Whom to tell how far a long step of opening has got.
     pub progress: Progress,
+}
+
+impl Options {
+    /// The systems to look for besides Linux and Windows.
+    pub(crate) fn systems(&self) -> impl Iterator<Item = &'static dyn System> {
+        SYSTEMS.iter().chain(&self.systems).copied()
+    }
 }

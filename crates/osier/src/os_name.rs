@@ -10,6 +10,8 @@ use osier_profile::OsKind;
 pub struct OsName {
     /// The family.
     pub os: OsKind,
+    /// Its name, where it is one of the registry's.
+    pub system: Option<String>,
     /// Bytes of a pointer, when the name says 32 or 64.
     pub pointer_bytes: Option<u8>,
     /// PANDA's variant, such as `ubuntu:4.15.0-72-generic`; `None` when the name has none.
@@ -37,6 +39,15 @@ impl OsName {
     ///
     /// [`OsNameError`] says what is wrong with it.
     pub fn parse(name: &str) -> Result<Self, OsNameError> {
+        Self::parse_among(name, &[])
+    }
+
+    /// As [`parse`](Self::parse), where the families `others` are known too.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn parse_among(name: &str, others: &[&str]) -> Result<Self, OsNameError> {
         let wrong = |problem| OsNameError {
             name: name.to_owned(),
             problem,
@@ -46,6 +57,7 @@ impl OsName {
         let os = match family.as_str() {
             "linux" => OsKind::Linux,
             "windows" => OsKind::Windows,
+            other if others.contains(&other) => OsKind::Other,
             "freebsd" => return Err(wrong("FreeBSD has no provider")),
             _ => return Err(wrong("the family is unknown")),
         };
@@ -61,6 +73,7 @@ impl OsName {
         }
         Ok(Self {
             os,
+            system: (os == OsKind::Other).then_some(family),
             pointer_bytes,
             variant,
         })
@@ -99,6 +112,7 @@ pub const fn os_word(os: OsKind) -> &'static str {
     match os {
         OsKind::Linux => "Linux",
         OsKind::Windows => "Windows",
+        OsKind::Other => "another system",
     }
 }
 

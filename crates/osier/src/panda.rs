@@ -223,7 +223,7 @@ fn write_modules(
 fn has_peb(process: &Process) -> bool {
     match &process.extra {
         ProcessExtra::Windows(windows) => windows.peb.get().is_some(),
-        ProcessExtra::Linux(_) => false,
+        ProcessExtra::Linux(_) | ProcessExtra::Other => false,
     }
 }
 

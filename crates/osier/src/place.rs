@@ -38,6 +38,7 @@ impl Last {
     fn parse(text: &str) -> Option<Self> {
         let (root, os) = match text.trim().split_once(' ') {
             Some((root, "windows")) => (root, OsKind::Windows),
+            Some((root, "other")) => (root, OsKind::Other),
             Some(_) => return None,
             None => (text.trim(), OsKind::Linux),
         };
@@ -49,6 +50,7 @@ impl Last {
         let os = match self.os {
             OsKind::Linux => "",
             OsKind::Windows => " windows",
+            OsKind::Other => " other",
         };
         format!("{:x}{os}\n", self.root.0)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use osier_linux::{Located, WANTED};
 use osier_memory::Machine;
+use osier_osi::Found;
 use osier_profile::{BuildId, Identity, OsKind, Profile, ProfileBuilder, ProfileStore, Source};
 use osier_symbols::image::{self, Help, Image, ImageError};
 
@@ -127,6 +128,24 @@ impl Profiles {
         match file.and_then(|id| PdbFile::new(name, id)) {
             Some(file) => self.of_pdb(&file),
             None => Err(Error::UnnamedPdb { base: located.base }),
+        }
+    }
+
+    /// The profile of the kernel that a system of the registry found.
+    pub(crate) fn of_other(
+        &self,
+        machine: &Machine,
+        found: &dyn Found,
+    ) -> Result<(Arc<Profile>, ProfileSource), Error> {
+        if let Some(named) = self.named_for(found.build_id(), &found.banner()) {
+            return named;
+        }
+        match found.profile(machine) {
+            Ok(profile) => Ok((Arc::new(profile), ProfileSource::Snapshot(None))),
+            Err(why) => Err(Error::NoSymbols {
+                system: found.system(),
+                why,
+            }),
         }
     }
 

@@ -79,6 +79,7 @@ impl Shared {
         match located {
             Located::Linux(found) => self.profiles.of(&snapshot.machine, found),
             Located::Windows(found) => self.profiles.of_windows(found),
+            Located::Other(found) => self.profiles.of_other(&snapshot.machine, &**found),
         }
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn options(args: &KnownArgs) -> Options {
         reading: Reading::Copy,
         progress: crate::progress::on_terminal(),
         no_shipped: args.no_shipped,
+        systems: Vec::new(),
     }
 }
 

@@ -181,6 +181,7 @@ fn kernel_text(guest: &Guest, text: &mut Sheet) {
         Located::Windows(found) => {
             text.line("PDB", found.pdb.as_deref().unwrap_or("not captured"));
         }
+        Located::Other(found) => text.line("system", found.system()),
     }
     let id = kernel.build_id.as_deref().unwrap_or("none");
     text.line("build id", id);
@@ -191,7 +192,9 @@ fn kernel_text(guest: &Guest, text: &mut Sheet) {
             text.line("text", &found.text.to_string());
             text.line("text, physical", &found.text_pa.to_string());
         }
-        Located::Windows(found) => text.line("base", &found.base.to_string()),
+        Located::Windows(_) | Located::Other(_) => {
+            text.line("base", &located.base().to_string());
+        }
     }
     if let Some(slide) = guest.virtual_slide() {
         text.line("KASLR slide", &format!("{slide:#x}"));
@@ -303,10 +306,8 @@ fn cpu_json(cpu: &CpuState, text: &mut String) {
 fn kernel_json(guest: &Guest, text: &mut String) {
     let kernel = guest.kernel();
     let located = &guest.located();
-    text.push_str(match located {
-        Located::Linux(_) => ",\"kernel\":{\"os\":\"linux\"",
-        Located::Windows(_) => ",\"kernel\":{\"os\":\"windows\"",
-    });
+    text.push_str(",\"kernel\":{\"os\":");
+    json_string(located.system(), text);
     field(text, "banner", &visible_bytes(&kernel.banner));
     match located {
         Located::Linux(found) => field(text, "release", &found.release()),
@@ -314,6 +315,7 @@ fn kernel_json(guest: &Guest, text: &mut String) {
             Some(pdb) => field(text, "pdb", pdb),
             None => text.push_str(",\"pdb\":null"),
         },
+        Located::Other(_) => {}
     }
     match &kernel.build_id {
         Some(id) => field(text, "build_id", id),
@@ -330,7 +332,9 @@ fn kernel_json(guest: &Guest, text: &mut String) {
                 None => text.push_str(",\"virtual_slide\":null"),
             }
         }
-        Located::Windows(found) => field(text, "base", &found.base.to_string()),
+        Located::Windows(_) | Located::Other(_) => {
+            field(text, "base", &located.base().to_string());
+        }
     }
     field(text, "profile", &guest.source().to_string());
     text.push_str(",\"premises\":[");

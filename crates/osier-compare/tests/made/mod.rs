@@ -77,7 +77,7 @@ pub(crate) fn process(pid: u32) -> Process {
 pub(crate) fn linux(process: &mut Process) -> &mut LinuxProcess {
     match &mut process.extra {
         ProcessExtra::Linux(linux) => linux,
-        ProcessExtra::Windows(_) => panic!("made processes are of Linux"),
+        ProcessExtra::Windows(_) | ProcessExtra::Other => panic!("made processes are of Linux"),
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) fn write_card(profile: &Profile) -> Vec<u8> {
     out.push(match identity.os {
         OsKind::Linux => 0,
         OsKind::Windows => 1,
+        OsKind::Other => 2,
     });
     out.push(identity.pointer_bytes);
     put_bytes(&mut out, identity.build_id.as_ref().map_or(&[], |id| &id.0));

@@ -1,7 +1,9 @@
 //! Processes, handles, and what runs on each processor.
 
+use std::sync::LazyLock;
+
 use osier_osi::{
-    Current, Handle, LinuxProcess, Process, ProcessExtra, Seen, Thread, WindowsProcess,
+    Absent, Current, Handle, LinuxProcess, Process, ProcessExtra, Seen, Thread, WindowsProcess,
 };
 
 use super::{Cell, Kind, Row, Table, brief, bytes, count, found_by, id, number, seen, wide};
@@ -49,7 +51,23 @@ static WINDOWS: Table = Table {
     ],
 };
 
-/// Every kind of process.
+/// A process of any other system.
+static OTHER: Table = Table {
+    name: "process",
+    columns: &[
+        number("pid"),
+        number("ppid"),
+        brief("name").of(Kind::Bytes),
+        brief("taskd").of(Kind::Address),
+        brief("asid").of(Kind::Address),
+        wide("pgd").of(Kind::Address),
+        wide("create_time").of(Kind::Number),
+        brief("start").of(Kind::Instant),
+        wide("found_by"),
+    ],
+};
+
+/// Every kind of process that Osier's own providers list.
 pub(super) static PROCESSES: [&Table; 2] = [&LINUX, &WINDOWS];
 
 impl Row for Process {
@@ -57,6 +75,7 @@ impl Row for Process {
         match self.extra {
             ProcessExtra::Linux(_) => &LINUX,
             ProcessExtra::Windows(_) => &WINDOWS,
+            ProcessExtra::Other => &OTHER,
         }
     }
 
@@ -74,6 +93,7 @@ impl Row for Process {
         match &self.extra {
             ProcessExtra::Linux(linux) => cells.extend(linux_cells(linux)),
             ProcessExtra::Windows(windows) => cells.extend(windows_cells(windows)),
+            ProcessExtra::Other => {}
         }
         cells.push(Cell::Word(found_by(self.found_by)));
         cells
@@ -213,8 +233,11 @@ fn path(process: &Process) -> &Seen<Vec<u8>> {
     match &process.extra {
         ProcessExtra::Linux(linux) => &linux.exe,
         ProcessExtra::Windows(windows) => &windows.path,
+        ProcessExtra::Other => &NO_PATH,
     }
 }
+
+static NO_PATH: LazyLock<Seen<Vec<u8>>> = LazyLock::new(|| Err(Absent::not_in_this_kernel()));
 
 static THREAD: Table = Table {
     name: "thread",
