@@ -24,7 +24,7 @@ const REGISTERS_MAX: u64 = 16 << 20;
 /// given by its base name or by the folder that holds it alone.
 ///
 /// What the file holds is read as it is needed, so nobody should write to it meanwhile. One that shrinks
-/// gives faults ([`Reading::Copy`]).
+/// gives faults ([`Reading::Copy`](crate::Reading::Copy)).
 ///
 /// # Errors
 ///
