@@ -131,6 +131,8 @@ layout! {
         /// Threads of the process. Linux commit b3ac022cb9dc ("proc: turn `signal_struct->count`
         /// into \"int `nr_threads`\""), v2.6.35.
         nr_threads: Option<Field<SInt>> = ["nr_threads", "count"],
+        /// Those of them that have not begun to exit.
+        live: Option<Field<SInt>> = ["live.counter", "live"],
         /// The list of threads, by their `thread_node`.
         thread_head: Option<Field<Embed<()>>>,
     }

@@ -7,6 +7,7 @@
 
 use osier_memory::{AddressSpace, Cause, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
 use osier_osi::{Absent, Seen, SeenExt as _, WalkEnd, WalkEnds, Why};
+use osier_profile::{Field, SInt};
 
 use crate::Linux;
 
@@ -162,6 +163,20 @@ pub(crate) fn mm_of(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -
     Ok(mm)
 }
 
+/// Whether a thread of the process of the task at `task` has begun to exit, by the kernel's counts;
+/// `None` where they cannot be read. One that exits is counted out (`live`) before it gives up its
+/// memory, and counts as a thread until somebody has waited for it.
+fn one_exits(linux: &Linux, task: VirtAddr) -> Option<bool> {
+    let space = &linux.guest.space;
+    let (live, threads) = linux.signal.live.zip(linux.signal.nr_threads)?;
+    let signal = linux.tasks.signal?.read(space, task).ok()?;
+    if !linux.guest.can_be_object(signal) {
+        return None;
+    }
+    let count = |field: Field<SInt>| field.read(space, signal).ok();
+    Some(count(live)? < count(threads)?)
+}
+
 /// Why the task, whose `mm` is null, has none.
 fn no_mm(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -> Seen<VirtAddr> {
     let layout = &linux.tasks;
@@ -177,6 +192,11 @@ fn no_mm(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -> Seen<Virt
     };
     let exited = layout.exit_state.map(|field| field.read(space, task));
     if flags & PF_EXITING != 0 || matches!(exited, Some(Ok(state)) if state != 0) {
+        if one_exits(linux, task) == Some(false) {
+            let rule = "a task that exits is counted out of those that live (signal->live)";
+            let at = layout.flags.map(|field| field.place(task));
+            return Err(Absent::implausible(flags, rule, at));
+        }
         return Err(Absent::not_applicable("the process has exited"));
     }
     // Process 1 and the helpers that the kernel starts are no threads of the kernel since Linux

@@ -430,8 +430,11 @@ impl Paths {
                         mnt: at.mnt,
                         dentry: mount_root,
                     };
-                    let mounted = guest.can_be_object(mount_root)
-                        && climb.is_mounted(guest, mount).unwrap_or(true);
+                    let mounted = if guest.can_be_object(mount_root) {
+                        (climb.is_mounted(guest, mount)).map_err(Absent::unreadable)?
+                    } else {
+                        false
+                    };
                     if name == b"/" && mounted {
                         return Ok(name);
                     }

@@ -144,9 +144,8 @@ fn numbered(linux: &Linux, id: u32, task: VirtAddr, at: VirtAddr) -> Seen<u32> {
 
 /// A process or thread id of the task at `task`.
 fn id(linux: &Linux, field: Field<SInt>, task: VirtAddr) -> Seen<u32> {
-    // `PID_MAX_LIMIT`.
     let limit = if linux.guest.pointer_bytes() == 8 {
-        0x40_0000
+        PID_MAX_LIMIT
     } else {
         0x8000
     };
@@ -353,6 +352,9 @@ fn another_user(linux: &Linux, cred: VirtAddr, uid: u32) -> bool {
     known.is_some_and(|(user, root)| (user == root) != (uid == 0))
 }
 
+/// `PID_MAX_LIMIT` of a 64-bit kernel.
+const PID_MAX_LIMIT: u32 = 0x40_0000;
+
 /// The number of threads, held against the two ends of their list.
 fn threads(linux: &Linux, task: VirtAddr) -> Seen<u32> {
     let space = &linux.guest.space;
@@ -381,6 +383,12 @@ fn threads(linux: &Linux, task: VirtAddr) -> Seen<u32> {
             let Some(known) = u32::try_from(threads).ok().filter(|known| *known > 0) else {
                 return implausible("a process has at least one thread");
             };
+            if known > PID_MAX_LIMIT {
+                return implausible("a process has fewer threads than there are ids");
+            }
+            if known > 1 && linux.init_task == Some(task) {
+                return implausible("the first task is one thread");
+            }
             let Some(ends) = ends_of_threads(linux, signal) else {
                 return Ok(known);
             };

@@ -243,7 +243,7 @@ const LIES: &[(Who, &Way, &[To], &str)] = {
         (User, &[(TASK, "mm"), ("mm_struct", "arg_start")], &[Is(0), Is(u64::MAX), Plus(1)], PS),
         (User, &[(TASK, "mm"), ("mm_struct", "arg_end")], &[Is(0), Plus(1), Is(u64::MAX)], PS),
         (User, &[(TASK, "flags")], &[With(PF_KTHREAD)], PS),
-        (Kernel, &[(TASK, "flags")], &[Without(PF_KTHREAD), Is(0)], HANDLES),
+        (Kernel, &[(TASK, "flags")], &[Without(PF_KTHREAD), Is(0), Is(0x0040_8044)], HANDLES),
         (User, &[(TASK, "tgid")], &[Is(0), Is(1), Is(0x40_0000), Is(0x7fff_ffff), Is(0xffff_ffff), Plus(1)], BOTH),
         (User, &[(TASK, "pid")], &[Is(0), Is(1), Is(0x40_0000), Plus(1), That(Other)], THREADS),
         (User, &[(TASK, "real_parent")], &[Is(0), Is(0x40_1000), Plus(1), Plus(8), That(Kernel)], PS),
@@ -373,6 +373,22 @@ fn the_idle_task_in_the_memory_that_it_runs_in_is_told() {
             "{}: {row:?}",
             golden.name
         );
+    });
+}
+
+#[test]
+fn the_first_task_has_one_thread() {
+    each(|golden| {
+        let first = golden.rows.iter().find(|row| row.pid == Ok(0)).unwrap();
+        let way = [(TASK, "signal"), ("signal_struct", "nr_threads")];
+        let (at, width) = golden.place(first.taskd, &way).unwrap();
+        for count in [2, 0x6f69_7072_u64] {
+            let mut memory = golden.patched();
+            golden.write(&mut memory, at, &count.to_le_bytes()[..width]);
+            let linux = golden.attach(memory).unwrap();
+            let row = linux.process(first.taskd).get().unwrap().clone();
+            assert!(lost(&extra(&row).threads), "{}: {row:?}", golden.name);
+        }
     });
 }
 

@@ -261,6 +261,12 @@ pub(crate) fn threads(windows: &Windows, process: VirtAddr) -> Vec<VirtAddr> {
     found
 }
 
+/// Whether what is at `at` says of itself that it is a process; `None` where that cannot be read.
+pub(crate) fn says_process(windows: &Windows, at: VirtAddr) -> Option<bool> {
+    let kind = windows.cid?.kind.read(&windows.guest.space, at).ok()?;
+    Some(kind & !LOCKED == PROCESS)
+}
+
 /// An id of a process or thread, which the kernel keeps in a pointer.
 pub(crate) fn id(windows: &Windows, field: Option<Field<Ptr<()>>>, at: VirtAddr) -> Seen<u32> {
     let Some(field) = field else {

@@ -9,7 +9,7 @@ use osier_osi::{Absent, Current, FoundBy, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr};
 
 use crate::guest::Guest;
-use crate::layouts::current::Prcb;
+use crate::layouts::current::Layout;
 use crate::windows::Windows;
 use crate::{process, threads};
 
@@ -70,7 +70,7 @@ pub(crate) fn current(
     let promised = windows.processors.unwrap_or(0) as usize;
     let own = (0..)
         .zip(&blocks)
-        .filter(|(cpu, block)| is_of(&windows.current.prcb, guest, **block, *cpu))
+        .filter(|(cpu, block)| is_of(&windows.current, guest, **block, *cpu))
         .count();
     if end.is_closed() && !blocks.is_empty() && (own < blocks.len() || own < promised) {
         end = WalkEnd::Disagreement {
@@ -149,8 +149,13 @@ fn contradiction(windows: &Windows, blocks: &[VirtAddr]) -> Option<WalkEnd> {
     None
 }
 
-/// Whether the block at `at` may be that of processor `cpu`.
-fn is_of(prcb: &Prcb, guest: &Guest, at: VirtAddr, cpu: u64) -> bool {
-    let number = prcb.number.map(|field| field.read(&guest.space, at));
-    number.is_none_or(|number| number.is_err() || number == Ok(cpu))
+/// Whether the block at `at` may be that of processor `cpu`: it has the number, and is part of a `_KPCR`
+/// that knows its own address.
+fn is_of(layout: &Layout, guest: &Guest, at: VirtAddr, cpu: u64) -> bool {
+    let number = layout.prcb.number.map(|field| field.read(&guest.space, at));
+    let own = layout.pcr.prcb.zip(layout.pcr.own).map(|(prcb, own)| {
+        let pcr = prcb.container(at);
+        own.read(&guest.space, pcr).map(|itself| itself == pcr)
+    });
+    !matches!(number, Some(Ok(number)) if number != cpu) && !matches!(own, Some(Ok(false)))
 }

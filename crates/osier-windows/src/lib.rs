@@ -15,6 +15,7 @@ mod clock;
 mod current;
 mod entries;
 mod guest;
+mod image_name;
 mod layouts;
 mod loader;
 mod locate;

@@ -1,5 +1,7 @@
 //! The loader's list of a process's images: `_PEB.Ldr`, in the order of loading.
 
+use std::collections::HashSet;
+
 use osier_memory::{AddressSpace, Cause, Fault, VirtAddr};
 use osier_osi::{Absent, Lists, Seen, WalkEnd, Walked, Why};
 
@@ -81,8 +83,33 @@ fn list(peb: &Peb, entry: Entry, walk: &'static str) -> List {
         plausible: &|at| plausible(space, entry.pointer_bytes, at),
     };
     let Walked { nodes, end } = lists.ring(data.plus(entry.in_load_order));
+    let end = match (end, entry.in_memory_order) {
+        (WalkEnd::Closed, Some((head, link))) => {
+            in_both_orders(&nodes, &lists.ring(data.plus(head)), link)
+        }
+        (end, _) => end,
+    };
     let loaded = nodes.iter().map(|at| loaded(space, entry, *at)).collect();
     List { walk, loaded, end }
+}
+
+/// The ending of the list in the order of loading, held against that in the order of memory, whose links
+/// lie `link` behind the first: the loader puts an image on both at once. One that is not to be walked
+/// says nothing.
+fn in_both_orders(loaded: &[VirtAddr], other: &Walked, link: u64) -> WalkEnd {
+    if !other.end.is_closed() {
+        return WalkEnd::Closed;
+    }
+    let first: HashSet<VirtAddr> = loaded.iter().map(|at| at.plus(link)).collect();
+    let second: HashSet<VirtAddr> = other.nodes.iter().copied().collect();
+    if first == second {
+        return WalkEnd::Closed;
+    }
+    WalkEnd::Disagreement {
+        between: "the loader's lists by loading and by memory",
+        only_first: first.difference(&second).count(),
+        only_second: second.difference(&first).count(),
+    }
 }
 
 /// Whether an entry can lie at `at`: a user address that is aligned and mapped.

@@ -161,6 +161,15 @@ fn of_vad(
         ),
     };
     let said = vad::flags(windows, at);
+    if image.is_some() && matches!(&said, Ok(said) if !said.image && said.usual) {
+        let between = "images of the loader and their descriptors";
+        let end = WalkEnd::Disagreement {
+            between,
+            only_first: 1,
+            only_second: 0,
+        };
+        ends.add(between, end);
+    }
     let flags = said.clone().map(|said| said.raw);
     let perms = said.clone().and_then(|said| match vad::perms(&said) {
         Some(letters) => Ok(letters),
@@ -181,7 +190,11 @@ fn of_vad(
         }
         Ok(said) => {
             let backing = section::backing(windows, at, said.image);
-            let kind = if said.image {
+            let contradicted = backing.image.is_some_and(|image| image != said.image);
+            let kind = if contradicted && said.usual {
+                let rule = "a descriptor and its section say alike whether it is an image";
+                Err(Absent::implausible(said.raw, rule, Some(at)))
+            } else if said.image {
                 Ok(MappingKind::Image)
             } else {
                 backing.has_file.map(|file| {

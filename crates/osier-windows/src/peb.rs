@@ -8,8 +8,9 @@ use osier_profile::{Field, Ptr};
 
 use crate::guest::is_kernel_address;
 use crate::layouts::peb::{Shape, WOW64};
+use crate::threads::{self, Block};
 use crate::windows::Windows;
-use crate::{root, threads, unicode};
+use crate::{cid, root, unicode};
 
 /// More heaps than any process has.
 const MAX_HEAPS: u64 = 4096;
@@ -136,26 +137,42 @@ impl Peb {
     }
 }
 
-/// The process environment block, in user memory.
-pub(crate) fn peb(windows: &Windows, at: VirtAddr) -> Seen<VirtAddr> {
+/// The process environment block, in user memory; held against the first thread's `block`.
+pub(crate) fn peb(windows: &Windows, at: VirtAddr, block: Option<Block>) -> Seen<VirtAddr> {
     let Some(field) = windows.process.fields.peb else {
         return Err(Absent::not_in_this_kernel());
     };
     match field.read(&windows.guest.space, at) {
         Ok(peb) if peb.is_null() => no_peb(windows, at),
-        Ok(peb) if windows.guest.is_kernel_address(peb) || peb.in_page() != 0 => {
+        Ok(peb) if !is_user_page(windows, peb) => {
             let rule = "a PEB is a page of user memory";
             Err(Absent::implausible(peb.0, rule, Some(field.place(at))))
         }
-        Ok(peb) => Ok(peb),
+        Ok(peb) => match block.and_then(|block| block.peb) {
+            Some(other) if other != peb => {
+                let rule = "a process's PEB is that of its first thread's TEB";
+                Err(Absent::implausible(peb.0, rule, Some(field.place(at))))
+            }
+            _ => Ok(peb),
+        },
         Err(fault) => Err(Absent::unreadable(fault)),
     }
+}
+
+fn is_user_page(windows: &Windows, at: VirtAddr) -> bool {
+    let canonical = windows.guest.space.mode().canonicalise(at) == at;
+    canonical && !windows.guest.is_kernel_address(at) && at.in_page() == 0
 }
 
 /// Why a process has no PEB.
 fn no_peb<T>(windows: &Windows, at: VirtAddr) -> Seen<T> {
     let space = &windows.guest.space;
     let fields = &windows.process.fields;
+    let place = fields.peb.map(|field| field.place(at));
+    if cid::says_process(windows, at) == Some(false) {
+        let rule = "a process says that it is one (Header.Type)";
+        return Err(Absent::implausible(0, rule, place));
+    }
     let exited = fields
         .exit_time
         .is_some_and(|field| field.read(space, at).is_ok_and(|time| time != 0));
@@ -168,12 +185,8 @@ fn no_peb<T>(windows: &Windows, at: VirtAddr) -> Seen<T> {
         .minimal
         .is_some_and(|field| field.read(space, at).is_ok_and(|bit| bit != 0));
     if !(exited || pico || minimal) && is_program(windows, at) {
-        let place = fields.peb.map(|field| field.place(at));
-        return Err(Absent::implausible(
-            0,
-            "a process that runs a program has a PEB",
-            place,
-        ));
+        let rule = "a process that runs a program has a PEB";
+        return Err(Absent::implausible(0, rule, place));
     }
     Err(Absent::not_applicable(match (exited, pico, minimal) {
         (true, _, _) => "the process has exited",
@@ -183,13 +196,23 @@ fn no_peb<T>(windows: &Windows, at: VirtAddr) -> Seen<T> {
     }))
 }
 
-/// The 32-bit PEB of a WoW64 process; `None` for any other.
-pub(crate) fn peb32(windows: &Windows, at: VirtAddr) -> Seen<Option<VirtAddr>> {
+/// The 32-bit PEB of a WoW64 process; `None` for any other. Held against the first thread's `block`.
+pub(crate) fn peb32(
+    windows: &Windows,
+    at: VirtAddr,
+    block: Option<Block>,
+) -> Seen<Option<VirtAddr>> {
     let guest = &windows.guest;
     let Some(field) = windows.process.fields.wow64 else {
         return Ok(None); // a 32-bit kernel
     };
+    let other = block.and_then(|block| block.peb32);
+    let contradicted = |raw| {
+        let rule = "a process's 32-bit PEB is that of its first thread's 32-bit TEB";
+        Err(Absent::implausible(raw, rule, Some(field.place(at))))
+    };
     let value = match field.read(&guest.space, at) {
+        Ok(value) if value.is_null() && other.is_some() => return contradicted(0),
         Ok(value) if value.is_null() => return Ok(None),
         Ok(value) => value,
         Err(fault) => return Err(Absent::unreadable(fault)),
@@ -206,7 +229,8 @@ pub(crate) fn peb32(windows: &Windows, at: VirtAddr) -> Seen<Option<VirtAddr>> {
         Ok(value)
     };
     match peb {
-        Ok(peb) if peb.0 >> 32 == 0 => Ok(Some(peb)),
+        Ok(peb) if peb.0 >> 32 == 0 && other.is_none_or(|other| other == peb) => Ok(Some(peb)),
+        Ok(peb) if peb.0 >> 32 == 0 => contradicted(peb.0),
         Ok(peb) => Err(Absent::implausible(
             peb.0,
             "a 32-bit PEB lies below 4 GiB",
@@ -226,22 +250,28 @@ fn is_program(windows: &Windows, at: VirtAddr) -> bool {
     if windows.system() == Some(at) {
         return false;
     }
-    let first_thread = || {
-        let head = windows.process.fields.thread_list_head?.place(at);
-        let link = windows.threads.fields.thread_list_entry?;
-        let first = space.read_pointer(head).ok()?;
-        let thread = link.container(first);
-        let owned = threads::owner(windows, thread).value() == Some(at);
-        (first != head && owned).then_some(thread)
-    };
     some(windows.process.fields.wow64, at)
         || some(windows.process.fields.section, at)
-        || first_thread().is_some_and(|thread| some(windows.threads.fields.teb, thread))
+        || threads::first_thread(windows, at)
+            .is_some_and(|thread| some(windows.threads.fields.teb, thread))
+}
+
+/// The session that the native PEB at `peb`, in the memory of `own`, names; `None` where that cannot
+/// be read.
+pub(crate) fn session(windows: &Windows, own: &AddressSpace, peb: VirtAddr) -> Option<u32> {
+    let id = windows.peb.session_id?.read(own, peb).ok()?;
+    u32::try_from(id).ok()
+}
+
+/// What the first thread of the process says of it in its own memory.
+fn block(windows: &Windows, process: VirtAddr) -> Option<Block> {
+    let space = root::address_space(windows, process).ok()?;
+    threads::first_block(windows, process, &space)
 }
 
 /// The native PEB of the process at `process`.
 pub(crate) fn native(windows: &Windows, process: VirtAddr) -> Seen<Peb> {
-    let at = peb(windows, process);
+    let at = peb(windows, process, block(windows, process));
     at.and_then(|at| {
         root::address_space(windows, process).map(|space| Peb {
             at,
@@ -253,7 +283,7 @@ pub(crate) fn native(windows: &Windows, process: VirtAddr) -> Seen<Peb> {
 
 /// The 32-bit PEB of a WoW64 process; `None` for any other.
 pub(crate) fn wow64(windows: &Windows, process: VirtAddr) -> Seen<Option<Peb>> {
-    peb32(windows, process).and_then(|at| {
+    peb32(windows, process, block(windows, process)).and_then(|at| {
         let Some(at) = at else {
             return Ok(None);
         };

@@ -2,34 +2,33 @@
 
 use osier_memory::{AddressSpace, VirtAddr};
 use osier_osi::{Absent, FoundBy, Process, ProcessExtra, Seen, SeenExt as _, Why, WindowsProcess};
-use osier_profile::{Field, Ptr, UInt};
+use osier_profile::{Field, UInt};
 
 use crate::windows::Windows;
-use crate::{cid, clock, peb, root, twins, unicode};
-
-/// Longest `ImageFileName`; 15 bytes since Windows 7, of which the last may be no NUL.
-const NAME_BYTES: u64 = 16;
+use crate::{cid, clock, image_name, peb, root, threads, twins, unicode};
 
 /// The row of the `_EPROCESS` at `at`.
 pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process {
-    let space = &windows.guest.space;
     let fields = &windows.process.fields;
     let create_time = created(windows, at);
     let start = create_time
         .clone()
         .and_then(|time| wall_clock(windows, time, at));
-    let peb = peb::peb(windows, at);
-    let wow64 = peb::peb32(windows, at);
     let asid = root::table_root(windows, at);
     // One for all that the process's own table maps: what it translated once is known.
     let own = asid.clone().map(|root| windows.guest.space_of(root));
-    let session = session(windows, at, own.get());
+    let block = own
+        .get()
+        .and_then(|own| threads::first_block(windows, at, own));
+    let peb = peb::peb(windows, at, block);
+    let wow64 = peb::peb32(windows, at, block);
+    let session = session(windows, at, own.get(), &peb);
     let params = peb::parameters(windows, own, &peb, &wow64);
     Process {
         taskd: at,
         pid: pid(windows, at),
         ppid: cid::id(windows, fields.inherited_from, at),
-        name: name(windows, at),
+        name: image_name::name(windows, at),
         asid,
         pgd: Err(Absent::not_in_this_kernel()),
         create_time,
@@ -40,7 +39,7 @@ pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process
             session,
             wow64: wow64.map(|peb| peb.is_some()),
             peb,
-            path: path(space, fields.image_name, at, params.path),
+            path: path(windows, at, params.path),
             cmdline: params.cmdline,
         }),
     }
@@ -57,7 +56,7 @@ pub(crate) fn by_handle(windows: &Windows, taskd: VirtAddr) -> Seen<Process> {
         ));
     }
     let process = || Ok(row(windows, taskd, FoundBy::ListUnchecked));
-    if current_idle(windows) == Some(taskd) {
+    if twins::current_idle(windows) == Some(taskd) {
         return process();
     }
     let link = windows.process.fields.active_process_links.place(taskd);
@@ -80,12 +79,6 @@ pub(crate) fn by_handle(windows: &Windows, taskd: VirtAddr) -> Seen<Process> {
     }
 }
 
-/// The idle process, which is on no list: what `PsIdleProcess` points to.
-pub(crate) fn current_idle(windows: &Windows) -> Option<VirtAddr> {
-    let at = windows.guest.symbol("PsIdleProcess")?;
-    windows.guest.space.read_pointer(at).ok()
-}
-
 /// The process's id, by which the table of ids has it, if it has it at all.
 pub(crate) fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
     let field = windows.process.fields.unique_process_id;
@@ -98,34 +91,28 @@ pub(crate) fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
     })
 }
 
-/// `ImageFileName`, as bytes.
-pub(crate) fn name(windows: &Windows, at: VirtAddr) -> Seen<Vec<u8>> {
-    let field = windows.process.fields.image_file_name;
-    let bytes = match field.bytes {
-        0 => NAME_BYTES,
-        bytes => bytes.min(NAME_BYTES),
-    };
-    let place = field.place(at);
-    let name = windows.guest.space.read_cstr(place, bytes as usize);
-    (name).map_err(Absent::unreadable).and_then(|name| {
-        let length = name.len() as u64;
-        if length == 0 {
-            Err(Absent::implausible(0, "a process has a name", Some(place)))
-        } else if length == NAME_BYTES {
-            let rule = "ImageFileName ends with a NUL within its 16 bytes";
-            Err(Absent::implausible(length, rule, Some(place)))
-        } else {
-            Ok(name)
-        }
-    })
-}
-
-/// The session's number. Its structure may lie in the session's own memory, which the process's
-/// table maps.
-fn session(windows: &Windows, at: VirtAddr, own: Option<&AddressSpace>) -> Seen<u32> {
+/// The session's number, which the kernel writes into the PEB, too. Its structure may lie in the
+/// session's own memory, which the process's table maps.
+fn session(
+    windows: &Windows,
+    at: VirtAddr,
+    own: Option<&AddressSpace>,
+    peb: &Seen<VirtAddr>,
+) -> Seen<u32> {
     let space = &windows.guest.space;
     let layout = &windows.process;
-    let number = |value: Result<u64, _>| (value).map_err(Absent::unreadable).map(|id| id as u32);
+    let number = |value: Result<u64, _>| {
+        let id = value.map_err(Absent::unreadable)? as u32;
+        let other = own
+            .zip(peb.value())
+            .and_then(|(own, peb)| peb::session(windows, own, peb));
+        if other.is_some_and(|other| other != id) {
+            let place = layout.fields.session.map(|field| field.place(at));
+            let rule = "a process is of the session that its PEB names (SessionId)";
+            return Err(Absent::implausible(id.into(), rule, place));
+        }
+        Ok(id)
+    };
     let Some(field) = layout.fields.session else {
         return match layout.fields.session_id {
             Some(field) => number(field.read(space, at)),
@@ -167,7 +154,7 @@ fn created(windows: &Windows, at: VirtAddr) -> Seen<u64> {
         Err(absent)
             if matches!(absent.why, Why::NotApplicable(_))
                 && system.is_some_and(|system| system != at)
-                && current_idle(windows) != Some(at)
+                && twins::current_idle(windows) != Some(at)
                 && windows.guest.symbol("PsIdleProcess").is_some() =>
         {
             Err(Absent::implausible(
@@ -244,22 +231,25 @@ fn wall_clock(windows: &Windows, time: u64, at: VirtAddr) -> Seen<i64> {
 }
 
 /// The image's path: as the process's parameters have it (`C:\…`); of a process that has none, as the
-/// kernel noted it (`\Device\…`).
-fn path(
-    space: &AddressSpace,
-    image_name: Option<Field<Ptr<()>>>,
-    at: VirtAddr,
-    params: Seen<Vec<u8>>,
-) -> Seen<Vec<u8>> {
+/// kernel noted it (`\Device\…`), which it does of every program.
+fn path(windows: &Windows, at: VirtAddr, params: Seen<Vec<u8>>) -> Seen<Vec<u8>> {
+    let space = &windows.guest.space;
     let none = matches!(&params, Err(absent) if !absent.is_loss());
-    let Some(field) = image_name.filter(|_| none) else {
+    let Some(field) = windows.process.fields.image_name.filter(|_| none) else {
         return params;
+    };
+    let nothing = |place: VirtAddr, params| {
+        if !twins::is_bare(windows, at) && !twins::runs(windows, at) {
+            let rule = "the kernel notes the path of the image of a program";
+            return Err(Absent::implausible(0, rule, Some(place)));
+        }
+        params
     };
     match field.read(space, at) {
         Ok(name) if name.is_null() => params,
         // `_OBJECT_NAME_INFORMATION` begins with the string.
         Ok(name) => match unicode::path(space, name, space.mode().pointer_bytes()) {
-            Ok(path) if path.is_empty() => params,
+            Ok(path) if path.is_empty() => nothing(name, params),
             path => path,
         },
         Err(fault) => Err(Absent::unreadable(fault)),

@@ -14,6 +14,8 @@ use crate::windows::Windows;
 
 /// What a descriptor's section says of its file.
 pub(crate) struct Backing {
+    /// Whether the section says that it is of an image; `None` where that cannot be read.
+    pub(crate) image: Option<bool>,
     /// Whether there is a file.
     pub(crate) has_file: Seen<bool>,
     /// The path inside its volume; not applicable for memory of the paging file.
@@ -24,7 +26,17 @@ pub(crate) struct Backing {
 
 /// The file behind the descriptor at `vad`, which is not private.
 pub(crate) fn backing(windows: &Windows, vad: VirtAddr, image: bool) -> Backing {
-    let found = file_object(windows, vad);
+    let area = control_area(windows, vad);
+    let image_flag = area.as_ref().ok().copied().flatten().and_then(|area| {
+        let place = windows.section.control_area.flags?.place(area);
+        let bit = windows
+            .section
+            .flags
+            .image?
+            .read(&windows.guest.space, place);
+        Some(bit.ok()? != 0)
+    });
+    let found = area.and_then(|area| file_object(windows, area));
     let has_file = match &found {
         Ok(Some(file)) => Ok(!file.is_null()),
         Ok(None) => Err(Absent::not_in_this_kernel()),
@@ -48,14 +60,15 @@ pub(crate) fn backing(windows: &Windows, vad: VirtAddr, image: bool) -> Backing 
         Err(absent) => Err(absent.clone()),
     };
     Backing {
+        image: image_flag,
         has_file,
         file,
         offset,
     }
 }
 
-/// The `_FILE_OBJECT`; null when there is none, `None` when the profile does not tell.
-fn file_object(windows: &Windows, vad: VirtAddr) -> Result<Option<VirtAddr>, Box<Absent>> {
+/// The `_CONTROL_AREA` behind the descriptor at `vad`; `None` when the profile does not tell.
+fn control_area(windows: &Windows, vad: VirtAddr) -> Result<Option<VirtAddr>, Box<Absent>> {
     let guest = &windows.guest;
     let layout = &windows.section;
     let follow = |field: Option<Field<Ptr<()>>>, at: VirtAddr| match field {
@@ -73,15 +86,19 @@ fn file_object(windows: &Windows, vad: VirtAddr) -> Result<Option<VirtAddr>, Box
         },
     };
     let long = &windows.vad.long;
-    let area = if long.subsection.is_some() {
-        match follow(long.subsection, vad)? {
-            Some(subsection) => follow(layout.subsection.control_area, subsection)?,
-            None => None,
-        }
-    } else {
-        follow(long.control_area, vad)?
-    };
-    let Some((area, field)) = area.zip(layout.control_area.file_pointer) else {
+    if long.subsection.is_none() {
+        return follow(long.control_area, vad);
+    }
+    match follow(long.subsection, vad)? {
+        Some(subsection) => follow(layout.subsection.control_area, subsection),
+        None => Ok(None),
+    }
+}
+
+/// The `_FILE_OBJECT` of a control area; null when there is none, `None` when the profile does not tell.
+fn file_object(windows: &Windows, area: Option<VirtAddr>) -> Result<Option<VirtAddr>, Box<Absent>> {
+    let guest = &windows.guest;
+    let Some((area, field)) = area.zip(windows.section.control_area.file_pointer) else {
         return Ok(None);
     };
     // `_EX_FAST_REF`: objects are aligned to twice a pointer, the bits below count.

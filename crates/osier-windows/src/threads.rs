@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 
 use osier_memory::{AddressSpace, Fault, VirtAddr};
-use osier_osi::{Absent, Seen, TaskState, Thread, WalkEnd, WalkEnds, Walked, Why};
+use osier_osi::{Absent, Seen, SeenExt as _, TaskState, Thread, WalkEnd, WalkEnds, Walked, Why};
 
 use crate::guest::is_kernel_address;
+use crate::layouts::threads::Teb;
 use crate::windows::Windows;
 use crate::{cid, root, twins, unicode};
 
@@ -165,6 +166,70 @@ fn state(windows: &Windows, at: VirtAddr) -> Seen<TaskState> {
     }
 }
 
+/// What the first thread of a process says of the process in its own block, a `_TEB` in user memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block {
+    /// The process's `_PEB`.
+    pub(crate) peb: Option<VirtAddr>,
+    /// Of a WoW64 thread, which has a `_TEB32` that knows its own address: the 32-bit `_PEB`.
+    pub(crate) peb32: Option<VirtAddr>,
+}
+
+/// The block of the first thread of the process at `process`, whose table gives `space`; `None` where
+/// it is not to be had.
+pub(crate) fn first_block(
+    windows: &Windows,
+    process: VirtAddr,
+    space: &AddressSpace,
+) -> Option<Block> {
+    /// `_TEB32.ProcessEnvironmentBlock`, of 32-bit Windows from 2000 to 11 (ntdll's PDBs).
+    const PEB32: u64 = 0x30;
+    let thread = first_thread(windows, process)?;
+    let teb = windows.threads.fields.teb?;
+    let teb = teb.read(&windows.guest.space, thread).ok()?;
+    if teb.is_null() || teb.in_page() != 0 || is_kernel_address(space, teb) {
+        return None;
+    }
+    let layout = &windows.threads.teb;
+    let own32 = |teb32: &VirtAddr| space.read_uint(teb32.plus(SELF32), 4) == Ok(teb32.0);
+    let wide = space.mode().pointer_bytes() == 8;
+    let teb32 = teb32(layout, space, teb).ok().filter(|at| !at.is_null());
+    let peb32 = teb32.filter(|_| wide).filter(own32).and_then(|teb32| {
+        let peb = space.read_uint(teb32.plus(PEB32), 4).ok()?;
+        Some(VirtAddr(peb)).filter(|peb| !peb.is_null())
+    });
+    Some(Block {
+        peb: layout.peb.and_then(|field| field.read(space, teb).ok()),
+        peb32,
+    })
+}
+
+/// `_TEB32.NtTib.Self`: the block's own address.
+const SELF32: u64 = 0x18;
+
+/// Where the `_TEB32` of the WoW64 thread with the block at `teb` would be; null when it has none.
+fn teb32(layout: &Teb, space: &AddressSpace, teb: VirtAddr) -> Result<VirtAddr, Fault> {
+    let offset = match layout.wow_teb_offset {
+        Some(field) => field.read(space, teb)?,
+        None => 0,
+    };
+    match (offset, layout.exception_list) {
+        (0, Some(field)) => field.read(space, teb),
+        (0, None) => Ok(VirtAddr(0)),
+        (offset, _) => Ok(teb.plus(offset.cast_unsigned())),
+    }
+}
+
+/// The first thread on the list of the process at `at`, when it says that it is the process's.
+pub(crate) fn first_thread(windows: &Windows, at: VirtAddr) -> Option<VirtAddr> {
+    let head = windows.process.fields.thread_list_head?.place(at);
+    let link = windows.threads.fields.thread_list_entry?;
+    let first = windows.guest.space.read_pointer(head).ok()?;
+    let thread = link.container(first);
+    let owned = owner(windows, thread).value() == Some(at);
+    (first != head && owned).then_some(thread)
+}
+
 /// An address in the user stack of each thread of the process at `process`: its highest byte. Of a
 /// WoW64 thread both stacks. A stack that could not be read is an ending, for its mapping then passes
 /// for plain private memory.
@@ -213,9 +278,8 @@ fn of_teb(
     wow64: bool,
     found: &mut Vec<u64>,
 ) -> Result<bool, Fault> {
-    /// `_TEB32.NtTib.StackBase`, and `Self`: the block's own address.
+    /// `_TEB32.NtTib.StackBase`.
     const STACK_BASE32: u64 = 4;
-    const SELF32: u64 = 0x18;
     let layout = &windows.threads.teb;
     // A thread of the kernel's, or one that has ended.
     let Some(field) = layout.stack_base.filter(|_| !teb.is_null()) else {
@@ -235,15 +299,7 @@ fn of_teb(
     }
     keep(own.0);
     if wow64 {
-        let offset = match layout.wow_teb_offset {
-            Some(field) => field.read(space, teb)?,
-            None => 0,
-        };
-        let teb32 = match (offset, layout.exception_list) {
-            (0, Some(field)) => field.read(space, teb)?,
-            (0, None) => VirtAddr(0),
-            (offset, _) => teb.plus(offset.cast_unsigned()),
-        };
+        let teb32 = teb32(layout, space, teb)?;
         if !teb32.is_null() {
             if space.read_uint(teb32.plus(SELF32), 4)? != teb32.0 {
                 return Ok(false);

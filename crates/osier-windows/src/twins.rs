@@ -30,3 +30,21 @@ pub(crate) fn is_away(windows: &Windows, at: VirtAddr) -> bool {
     let field = windows.process.fields.outswapped;
     field.is_some_and(|field| field.read(&windows.guest.space, at) != Ok(0))
 }
+
+/// The idle process, which is on no list: what `PsIdleProcess` points to.
+pub(crate) fn current_idle(windows: &Windows) -> Option<VirtAddr> {
+    let at = windows.guest.symbol("PsIdleProcess")?;
+    windows.guest.space.read_pointer(at).ok()
+}
+
+/// Whether the process at `at` was made without a program's image: the kernel's own, a minimal or a
+/// pico process.
+pub(crate) fn is_bare(windows: &Windows, at: VirtAddr) -> bool {
+    let (space, fields) = (&windows.guest.space, &windows.process.fields);
+    let minimal = fields.minimal.map(|field| field.read(space, at));
+    let pico = fields.pico_context.map(|field| field.read(space, at));
+    windows.system() == Some(at)
+        || current_idle(windows) == Some(at)
+        || minimal.is_some_and(|bit| bit != Ok(0))
+        || pico.is_some_and(|context| context != Ok(VirtAddr(0)))
+}

@@ -81,7 +81,7 @@ pub(crate) fn tree(windows: &Windows, process: VirtAddr) -> (Vec<Vad>, WalkEnd) 
 
 /// The ending of a tree without a descriptor: a process that runs has one of its PEB at least.
 fn empty(windows: &Windows, process: VirtAddr) -> WalkEnd {
-    let has_peb = twins::runs(windows, process) && peb::peb(windows, process).get().is_some();
+    let has_peb = twins::runs(windows, process) && peb::peb(windows, process, None).get().is_some();
     match counted(windows, process, 0) {
         WalkEnd::Closed if has_peb => WalkEnd::Disagreement {
             between: "VAD tree and the PEB",
@@ -274,6 +274,8 @@ pub(crate) struct Said {
     pub(crate) protection: Option<u64>,
     pub(crate) private: bool,
     pub(crate) image: bool,
+    /// Whether it is either an image or a plain one: not of a device, of large pages and the like.
+    pub(crate) usual: bool,
 }
 
 /// The flags of the descriptor at `at`.
@@ -298,6 +300,7 @@ pub(crate) fn flags(windows: &Windows, at: VirtAddr) -> osier_osi::Seen<Said> {
             protection: bit(layout.flags.protection)?,
             private: bit(layout.flags.private_memory)?.is_some_and(|bit| bit != 0),
             image: kind == Some(IMAGE) || image.is_some_and(|bit| bit != 0),
+            usual: matches!(kind, None | Some(0 | IMAGE)),
         })
     };
     read().map_err(Absent::unreadable)
@@ -334,6 +337,7 @@ mod tests {
                 protection: Some(protection),
                 private,
                 image,
+                usual: true,
             };
             perms(&said).map(|letters| String::from_utf8(letters.to_vec()).unwrap())
         };

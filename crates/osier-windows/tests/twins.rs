@@ -16,7 +16,7 @@ mod layouts;
 
 use std::sync::Arc;
 
-use osier_memory::VirtAddr;
+use osier_memory::{AddressSpace, PhysAddr, VirtAddr};
 use osier_osi::{Osi, Why};
 use osier_profile::{Kind, Profile};
 use osier_testkit::Patched;
@@ -64,6 +64,41 @@ impl Bench {
             memory.write_uint(pa, *value, *bytes);
         }
         attach(&whole, &self.located, &self.profile, Arc::new(memory)).unwrap()
+    }
+
+    fn number(&self, at: VirtAddr, bytes: usize) -> u64 {
+        let windows = self.windows(&[]);
+        windows.kernel_space().read_uint(at, bytes).unwrap()
+    }
+
+    fn pointer(&self, at: VirtAddr) -> VirtAddr {
+        VirtAddr(self.number(at, self.word()))
+    }
+
+    fn symbol(&self, name: &str) -> VirtAddr {
+        let symbol = self.profile.symbol(name).unwrap();
+        self.written.plan.kernel_base.plus(symbol)
+    }
+
+    /// The memory of a process.
+    fn space(&self, pid: u64) -> AddressSpace {
+        let windows = self.windows(&[]);
+        windows.address_space(self.process(pid)).unwrap()
+    }
+
+    fn after(&self, words: &[(VirtAddr, u64, usize)]) -> Answers {
+        Answers::ask(&self.windows(words), &self.handles, 1)
+    }
+
+    /// As [`Self::after`], of words by their physical addresses.
+    fn after_at(&self, words: &[(PhysAddr, u64, usize)]) -> Answers {
+        let whole = self.written.machine();
+        let mut memory = Patched::new(whole.memory.clone());
+        for (at, value, bytes) in words {
+            memory.write_uint(*at, *value, *bytes);
+        }
+        let windows = attach(&whole, &self.located, &self.profile, Arc::new(memory)).unwrap();
+        Answers::ask(&windows, &self.handles, 1)
     }
 
     fn word(&self) -> usize {
@@ -144,6 +179,8 @@ fn words_of_a_process() {
             ("CreateTime", 0x01cb_2c3d_4e5f_6000 - 2 * DAY, "create_time"),
             ("ExitTime", 0x01cb_3000_0000_0000, "exit_time"),
             ("Peb", 0, "peb"),
+            ("Peb", 0x40_1000, "peb"),
+            ("ImageFileName", 0x6578_652e, "name"),
         ];
         for (path, value, field) in lies {
             let row = ("process", shell, field);
@@ -155,6 +192,109 @@ fn words_of_a_process() {
         let gone = bench.process(1400);
         let row = ("process", gone, "exit_time");
         assert!(bench.told(("_EPROCESS", "ExitTime", gone), 0, row));
+    }
+}
+
+/// Words that a program's own memory, or the kernel's note of its file, has a second time.
+#[test]
+fn words_that_stand_in_user_memory_too() {
+    for bench in benches() {
+        let shell = bench.process(1012);
+        // The session's number, in its structure or in the process.
+        let (session, _) = match bench.place("_EPROCESS", "Session", shell) {
+            Some((at, _)) => (bench.pointer(at), 8),
+            None => (VirtAddr(0), 0),
+        };
+        if !session.is_null() {
+            let id = ("_MM_SESSION_SPACE", "SessionId", session);
+            assert!(bench.told(id, 0, ("process", shell, "session")));
+        }
+        let gone = bench.process(1400);
+        let names = ["SeAuditProcessCreationInfo.ImageFileName"];
+        let noted = names
+            .iter()
+            .find_map(|path| bench.place("_EPROCESS", path, gone));
+        let noted = noted.map(|(at, _)| bench.pointer(at));
+        if let Some(noted) = noted.filter(|at| !at.is_null()) {
+            let string = ("_OBJECT_NAME_INFORMATION", "Name", noted);
+            assert!(bench.told(string, 0, ("process", gone, "path")));
+        }
+        if bench.word() == 4 {
+            continue;
+        }
+        let old = bench.process(1756);
+        let words = ["WoW64Process", "Wow64Process"];
+        let told = words
+            .map(|word| bench.told(("_EPROCESS", word, old), 0, ("process", old, "wow64")))
+            .contains(&true);
+        assert!(told);
+        for peb in [0x40_1000, 0x8000_0000_7efd_f000] {
+            assert!(bench.told(("_EPROCESS", "Peb", old), peb, ("process", old, "peb")));
+        }
+    }
+}
+
+/// Whether memory is of an image, the section says, too; and where it lies, the loader.
+#[test]
+fn images_and_their_descriptors() {
+    for bench in benches() {
+        let shell = bench.written.process(1012);
+        let table = format!("mapping of {}", shell.eprocess.unwrap());
+        let image = shell.vads.iter().find(|vad| vad.start == 0x6000_0000);
+        let vad = image.unwrap().node.unwrap();
+        let bits = ["VadType", "ImageMap"].into_iter().find_map(|name| {
+            let flags = bench.profile.find_type("_MMVAD_FLAGS")?;
+            flags.member(name)?.bits
+        });
+        let (Some((first, count)), Some((at, bytes))) =
+            (bits, bench.place("_MMVAD_SHORT", "u", vad))
+        else {
+            continue;
+        };
+        let mask = ((1_u64 << count) - 1) << first;
+        let was = bench.number(at, bytes);
+        let after = bench.after(&[(at, was & !mask, bytes)]);
+        let row = &after.rows[&(table.clone(), 0x6000_0000)];
+        let kind = &row["kind"];
+        assert!(
+            matches!(kind, Err(Why::Implausible { .. })),
+            "{}: {kind:?}",
+            bench.name
+        );
+
+        // The first image of the loader, put on private memory.
+        let entry = shell.modules[1].entry;
+        let base = bench
+            .place("_LDR_DATA_TABLE_ENTRY", "DllBase", entry)
+            .unwrap();
+        let links = bench
+            .place("_LDR_DATA_TABLE_ENTRY", "InLoadOrderLinks", entry)
+            .unwrap()
+            .0;
+        let space = bench.space(1012);
+        let word = bench.word();
+        let put = |at: VirtAddr, value: u64| (space.translate(at).unwrap(), value, word);
+        let ends = |words: &[_]| bench.after_at(words).ends[&table].clone();
+        assert!(
+            !ends(&[put(base.0, 0x20_0000)]).is_complete(),
+            "{}",
+            bench.name
+        );
+        // Out of the order of loading alone.
+        let next = space.read_pointer(links).unwrap();
+        let before = space.read_pointer(links.plus(word as u64)).unwrap();
+        let unlinked = [put(before, next.0), put(next.plus(word as u64), before.0)];
+        assert!(!ends(&unlinked).is_complete(), "{}", bench.name);
+    }
+}
+
+#[test]
+fn the_block_of_a_processor() {
+    for bench in benches() {
+        let table = bench.symbol("KiProcessorBlock");
+        let block = bench.pointer(table);
+        let after = bench.after(&[(table, block.0 + 8, bench.word())]);
+        assert!(!after.ends["current"].is_complete(), "{}", bench.name);
     }
 }
 

@@ -11,6 +11,7 @@ layout! {
         size_of_image: Field<UInt> = ["SizeOfImage"],
         full_dll_name: Field<Embed<()>> = ["FullDllName"],
         base_dll_name: Field<Embed<()>> = ["BaseDllName"],
+        in_memory_order: Option<Field<Embed<()>>> = ["InMemoryOrderLinks"],
     }
 }
 
@@ -29,6 +30,7 @@ layout! {
     /// Fields read from `_PEB_LDR_DATA`.
     pub(crate) struct Data: "_PEB_LDR_DATA" {
         in_load_order: Field<Embed<()>> = ["InLoadOrderModuleList"],
+        in_memory_order: Option<Field<Embed<()>>> = ["InMemoryOrderModuleList"],
     }
 }
 
@@ -42,6 +44,8 @@ pub(crate) struct Entry {
     pub(crate) base_dll_name: u64,
     /// `_PEB_LDR_DATA.InLoadOrderModuleList`.
     pub(crate) in_load_order: u64,
+    /// `_PEB_LDR_DATA.InMemoryOrderModuleList`, and the link of an entry there.
+    pub(crate) in_memory_order: Option<(u64, u64)>,
 }
 
 /// The 32-bit loader's entries: the layout of 32-bit Windows from 2000 to 11 (ntdll's PDBs).
@@ -52,6 +56,7 @@ pub(crate) const WOW64: Entry = Entry {
     full_dll_name: 0x24,
     base_dll_name: 0x2c,
     in_load_order: 0x0c,
+    in_memory_order: Some((0x14, 0x08)),
 };
 
 /// How to read loader entries.
@@ -77,6 +82,10 @@ impl Layout {
             full_dll_name: user.full_dll_name.offset.cast_unsigned(),
             base_dll_name: user.base_dll_name.offset.cast_unsigned(),
             in_load_order: data.in_load_order.offset.cast_unsigned(),
+            in_memory_order: data
+                .in_memory_order
+                .zip(user.in_memory_order)
+                .map(|(head, link)| (head.offset.cast_unsigned(), link.offset.cast_unsigned())),
         };
         let own = |offset: Option<i64>, other| offset.map_or(other, i64::cast_unsigned);
         Self {

@@ -10,6 +10,8 @@ layout! {
         parameters: Option<Field<Ptr<()>>> = ["ProcessParameters"],
         number_of_heaps: Option<Field<UInt>> = ["NumberOfHeaps"],
         process_heaps: Option<Field<Ptr<()>>> = ["ProcessHeaps"],
+        /// The session's number, as the kernel wrote it.
+        session_id: Option<Field<UInt>> = ["SessionId"],
     }
 }
 
@@ -53,6 +55,7 @@ pub(crate) const WOW64: Shape = Shape {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) native: Shape,
+    pub(crate) session_id: Option<Field<UInt>>,
 }
 
 impl Layout {
@@ -62,6 +65,7 @@ impl Layout {
         let pointer = |field: Option<Field<Ptr<()>>>| field.map(|f| f.offset.cast_unsigned());
         let string = |field: Option<Field<Embed<()>>>| field.map(|f| f.offset.cast_unsigned());
         Self {
+            session_id: peb.session_id,
             native: Shape {
                 pointer_bytes: resolver.profile().identity().pointer_bytes,
                 image_base: pointer(peb.image_base),

@@ -1,6 +1,6 @@
 //! How to read sections.
 
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Bits, Embed, Field, Ptr, Resolver, UInt, layout};
 
 layout! {
     /// Fields read from `_SUBSECTION`.
@@ -18,6 +18,15 @@ layout! {
     pub(crate) struct ControlArea: "_CONTROL_AREA" {
         /// The file; the low bits count references since Vista. Null for memory of the paging file.
         file_pointer: Option<Field<Embed<()>>> = ["FilePointer"],
+        /// The flags, as one word.
+        flags: Option<Field<Embed<()>>> = ["u"],
+    }
+}
+
+layout! {
+    /// Fields read from `_MMSECTION_FLAGS`.
+    pub(crate) struct Flags: "_MMSECTION_FLAGS" {
+        image: Option<Field<Bits>> = ["Image"],
     }
 }
 
@@ -35,6 +44,7 @@ layout! {
 pub(crate) struct Layout {
     pub(crate) subsection: Subsection,
     pub(crate) control_area: ControlArea,
+    pub(crate) flags: Flags,
     pub(crate) file: FileObject,
 }
 
@@ -43,6 +53,7 @@ impl Layout {
         Self {
             subsection: Subsection::resolve(resolver),
             control_area: ControlArea::resolve(resolver),
+            flags: Flags::resolve(resolver),
             file: FileObject::resolve(resolver),
         }
     }

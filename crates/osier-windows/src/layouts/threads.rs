@@ -32,6 +32,8 @@ layout! {
         stack_base: Option<Field<Ptr<()>>> = ["NtTib.StackBase"],
         /// Of a WoW64 thread: its `_TEB32`.
         exception_list: Option<Field<Ptr<()>>> = ["NtTib.ExceptionList"],
+        /// The process's block.
+        peb: Option<Field<Ptr<()>>> = ["ProcessEnvironmentBlock"],
         /// Bytes from here to the `_TEB32`; Windows 10 and later.
         wow_teb_offset: Option<Field<SInt>> = ["WowTebOffset"],
     }

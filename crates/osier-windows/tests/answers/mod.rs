@@ -71,7 +71,8 @@ pub(crate) fn machine(profile: &Profile) -> WindowsMachine {
         .without(Part::Loader, Paged::Transition)
         .without(Part::Entries, Paged::Prototype(Proto::Transition));
     plan.processes.push(shell);
-    let gone = Planned::new(1400, "gone.exe").child_of(1012);
+    let mut gone = Planned::new(1400, "gone.exe").child_of(1012);
+    "C:\\Temp\\gone.exe".clone_into(&mut gone.path);
     plan.processes.push(gone.exited(0x01cb_3000_0000_0000));
     if profile.find_type("_EWOW64PROCESS").is_some() {
         plan.processes.insert(1, Planned::minimal(100, "Registry"));

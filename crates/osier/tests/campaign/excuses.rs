@@ -91,6 +91,20 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
+        places: &["task_struct.real_cred"],
+        ways: &["another's"],
+        fields: &["uid", "gid"],
+        why: "whose credentials a process has, of those in use: the kernel lends it others for a while",
+        ..ANY
+    },
+    Excuse {
+        places: &["vm_area_struct.vm_file"],
+        ways: &["another's"],
+        fields: &["file", "name"],
+        why: "which file a mapping shows, of one process alone: mappings of other processes have it too",
+        ..ANY
+    },
+    Excuse {
         places: &[
             "task_struct.__state",
             "task_struct.state",
@@ -161,7 +175,7 @@ pub(crate) const EXCUSES: &[Excuse] = &[
     Excuse {
         places: &["_EPROCESS.ImageFileName"],
         fields: &["name", "name_hex", "process_name", "process_name_hex"],
-        why: "the letters of a Windows process's name: `ImageFileName` alone has them",
+        why: "the letters of the name of a Windows process of the kernel's own: `ImageFileName` alone has them",
         ..ANY
     },
     Excuse {
@@ -254,6 +268,27 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         places: &["_EPROCESS.CreateTime", "_EPROCESS.ExitTime"],
         fields: &["create_time", "start", "exit_time", "exe"],
         why: "when a Windows process was created or exited, by less than a day, and whether the idle process was",
+        ..ANY
+    },
+    Excuse {
+        places: &["_KPRCB.CurrentThread"],
+        questions: &["current"],
+        ways: &["another's"],
+        fields: &[
+            "asid",
+            "create_time",
+            "exe",
+            "name",
+            "pid",
+            "ppid",
+            "process_name",
+            "start",
+            "state",
+            "task",
+            "taskd",
+            "tid",
+        ],
+        why: "which thread a Windows processor runs, of those in use: its block alone has it",
         ..ANY
     },
     Excuse {

@@ -181,7 +181,8 @@ impl Names {
         let steps = space.walk(start).steps;
         self.process_tables
             .extend(steps.iter().map(|step| step.at.page().0));
-        for at in (start.0 / WORD * WORD..end.0)
+        // From the 64-bit word on that its first byte lies in: a damage is called by its first half.
+        for at in (start.0 / 8 * 8..end.0)
             .step_by(WORD as usize)
             .take(1 << 16)
         {

@@ -67,6 +67,11 @@ pub(crate) fn name(names: &mut Names, subject: &Subject, osi: &dyn Osi) {
         names.follow(subject, profile, &kernel, entry.unwrap(), row.modd);
         ControlFlow::Continue(())
     });
+    let editor = Editor::of(subject);
+    let block = editor.symbol("KiProcessorBlock");
+    if let Some(block) = block.and_then(|at| editor.pointer(at)) {
+        names.follow(subject, profile, &kernel, "_KPRCB", block);
+    }
     let _ = osi.current(&mut |row| {
         let process = row.process.get().map(|process| process.taskd);
         handles.extend(process);
