@@ -316,6 +316,13 @@ fn a_module_lies_where_it_can() {
             let (rows, _) = modules(&bench.with(&[(size, size_width, value)]));
             assert!(is_lost(&rows[1].size), "{name} size {value:x}");
         }
+        if parts.is_none() {
+            // What goes after initialisation, where there is nothing.
+            let init = |name: &str| bench.member(module.modd, "module", &["init_layout", name]);
+            let ((base, width), (size, size_width)) = (init("base"), init("size"));
+            let (rows, _) = modules(&bench.with(&[(base, width, 0x8712), (size, size_width, 135)]));
+            assert!(is_lost(&rows[1].size), "{name}");
+        }
         let (text, room) = bench.member(module.modd, "module", &["name"]);
         let full: Vec<_> = (0..room)
             .map(|at| (text.plus(at as u64), 1, 0x41))

@@ -85,6 +85,7 @@ const WINDOWS: Layers = &[
             "mappings",
             "modules",
             "peb",
+            "image_name",
             "process",
             "processes",
             "root",

@@ -215,6 +215,15 @@ impl Extent {
                 let rule = "memory for initialisation has both a place and a size, or neither";
                 Err(Absent::implausible(init, rule, Some(init_size.place(modd))))
             }
+            Some(base) if !base.is_null() => {
+                let range = Range { base, size: init };
+                let wrong = wrong_start(guest, base, true).or(wrong_end(guest, range, true));
+                let place = Some(init_size.place(modd));
+                match wrong {
+                    Some(rule) => Err(Absent::implausible(init, rule, place)),
+                    None => Ok(core.size.saturating_add(init)),
+                }
+            }
             _ => Ok(core.size.saturating_add(init)),
         };
         Ok((base, size))

@@ -394,7 +394,7 @@ pub(crate) const EXCUSES: &[Excuse] = &[
     },
     Excuse {
         campaign: "compressions",
-        places: &["kdump of LZO pages", "kdump of Snappy pages"],
+        places: &["kdump of "],
         fields: &[
             "name",
             "name_hex",
@@ -413,7 +413,7 @@ pub(crate) const EXCUSES: &[Excuse] = &[
             "create_time",
             "start",
         ],
-        why: "the same, of a page that is compressed by LZO or Snappy, which have no checksum in a kdump",
+        why: "the same, of a page of a kdump that is stored as it is, or compressed by LZO, Snappy or Zstandard, which have no checksum there",
         ..ANY
     },
 ];
