@@ -20,7 +20,7 @@ const CR4: u64 = 1 << 4;
 const SEGMENTS: u32 = 8;
 
 /// The registers that `cpu` lacks, as the note has them; 0 when it has all that QEMU's note has.
-pub fn absent_registers(cpu: &CpuState) -> u64 {
+pub(crate) fn absent_registers(cpu: &CpuState) -> u64 {
     let mut bits = 0;
     for (bit, there) in [
         (GENERAL, cpu.general.is_some()),

@@ -6,6 +6,8 @@
 //!
 //! Sources: the ELF specification; QEMU 7.2 `dump/dump.c` and `target/i386/arch_dump.c`.
 
+pub(crate) mod write;
+
 use std::sync::Arc;
 
 use osier_memory::{Cause, CpuState, Hint, Machine};

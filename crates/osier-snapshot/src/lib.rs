@@ -69,8 +69,8 @@ mod wrapped;
 mod xen;
 mod xpress;
 
-pub use absent::absent_registers;
 pub use anomaly::{Anomaly, Effect};
+pub use elf::write::{Core, CoreError, write_core};
 pub use error::OpenError;
 pub use format::Format;
 pub use identity::Identity;
@@ -78,4 +78,4 @@ pub use map::Reading;
 pub use open::{open, panda_checksum};
 pub use progress::Progress;
 pub use snapshot::{OpenOptions, Snapshot, SnapshotInfo};
-pub use source::{Lost, source_note};
+pub use source::Lost;

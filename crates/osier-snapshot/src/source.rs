@@ -76,7 +76,7 @@ const CODECS: [Codec; 10] = [
 ];
 
 /// The note's data; `None` when nothing was wrong.
-pub fn source_note<'a>(
+pub(crate) fn source_note<'a>(
     doubts: impl IntoIterator<Item = &'a Anomaly>,
     lost: &[Lost],
 ) -> Option<Vec<u8>> {

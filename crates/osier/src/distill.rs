@@ -8,10 +8,9 @@ use std::sync::Arc;
 use osier_file::Output;
 use osier_memory::{Cause, Hint, Machine, PhysRun, PhysicalMemory, Recorder};
 use osier_profile::{OsKind, Profile};
-use osier_snapshot::{Anomaly, Lost, Snapshot};
+use osier_snapshot::{Anomaly, Core, CoreError, Lost, Snapshot, write_core};
 
 use crate::ask::{Question, Transcript, transcript};
-use crate::elf_core::{Core, CoreError, write_core};
 use crate::{Error, Guest, Located, Options, open_snapshot};
 
 /// What distilling did.

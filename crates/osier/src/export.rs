@@ -8,9 +8,8 @@ use osier_linux::{find_vmcoreinfo, locate};
 use osier_memory::{Fault, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory};
 
 use osier_file::Output;
-use osier_snapshot::{Anomaly, Lost};
+use osier_snapshot::{Anomaly, Core, CoreError, Lost, write_core};
 
-use crate::elf_core::{Core, CoreError, write_core};
 use crate::{Error, Options, open_snapshot};
 
 /// A container to write.

@@ -22,7 +22,6 @@
 mod answer;
 pub mod ask;
 pub mod distill;
-pub mod elf_core;
 mod error;
 pub mod export;
 pub mod format;

@@ -8,10 +8,12 @@
 
 use std::io::{self, Write};
 
+use crate::absent::{ABSENT, absent_registers};
+use crate::anomaly::Anomaly;
+use crate::source::{Lost, SOURCE, source_note};
 use osier_memory::{
     CpuState, Fault, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory, Segment,
 };
-use osier_snapshot::{Anomaly, Lost, absent_registers, source_note};
 
 const HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
@@ -19,10 +21,6 @@ const SECTION_HEADER_BYTES: usize = 64;
 const EM_386: u16 = 3;
 const EM_X86_64: u16 = 62;
 const NT_PRSTATUS: u32 = 1;
-/// The note of registers that are not known; its data is [`absent_registers`] of each processor.
-const NT_ABSENT: u32 = 1;
-/// The note of what the snapshot lacked; its data is [`source_note`]'s.
-const NT_SOURCE: u32 = 2;
 /// Segments that the 16-bit count of the header can tell; the value after it says that section 0
 /// holds the count.
 const PN_XNUM: usize = 0xffff;
@@ -224,10 +222,10 @@ fn notes(core: &Core<'_>) -> Vec<u8> {
     let absent: Vec<u64> = core.cpus.iter().map(absent_registers).collect();
     if absent.iter().any(|registers| *registers != 0) {
         let words: Vec<u8> = absent.iter().flat_map(|word| word.to_le_bytes()).collect();
-        note(&mut notes, b"OSIER\0", NT_ABSENT, &words);
+        note(&mut notes, b"OSIER\0", ABSENT, &words);
     }
     if let Some(text) = source_note(core.doubts, core.lost) {
-        note(&mut notes, b"OSIER\0", NT_SOURCE, &text);
+        note(&mut notes, b"OSIER\0", SOURCE, &text);
     }
     if let Some(text) = core.vmcoreinfo {
         note(&mut notes, b"VMCOREINFO\0", 0, text);
