@@ -255,7 +255,9 @@ impl Subject {
     }
 }
 
-/// Rows that one part may have before it counts as endless.
+/// Rows that one part may have before it counts as endless. An entry that is made to lead to another
+/// page table gives a process far more pages than it has, until the walk meets the same table too often;
+/// the walkers' own limits, four million rows and more, would be a long wait.
 const ROW_LIMIT: usize = 1 << 20;
 
 fn answer(guest: &Guest, part: Part) -> Answer {
