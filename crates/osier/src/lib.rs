@@ -39,6 +39,7 @@ pub mod os_name;
 pub mod panda;
 mod place;
 mod profiles;
+mod question;
 mod registers;
 mod registry;
 mod shared;

@@ -5,11 +5,12 @@
 
 mod kernel;
 mod memory;
+mod of;
 mod process;
 
 use osier_osi::{Absent, FoundBy, Seen};
 
-use crate::ask::Question;
+pub use of::of;
 
 /// A kind of row.
 #[derive(Debug, PartialEq, Eq)]
@@ -211,19 +212,6 @@ const fn found_by(source: FoundBy) -> &'static str {
         FoundBy::PidTable => "pid-table",
         FoundBy::Children => "children",
         FoundBy::ListUnchecked => "list-unchecked",
-    }
-}
-
-/// Every kind of row that may answer `question`.
-pub fn of(question: Question) -> &'static [&'static Table] {
-    match question {
-        Question::Processes => &process::PROCESSES,
-        Question::Handles => &process::HANDLES,
-        Question::Current => &process::CURRENTS,
-        Question::Threads => &process::THREADS,
-        Question::Modules => &kernel::MODULES,
-        Question::Mappings => &memory::MAPPINGS,
-        Question::Pages => &memory::PAGES,
     }
 }
 

@@ -1,0 +1,63 @@
+//! The questions to a whole snapshot.
+
+/// A question that has rows for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Processes.
+    Processes,
+    /// Process handles.
+    Handles,
+    /// What runs on each processor.
+    Current,
+    /// Threads of every process.
+    Threads,
+    /// Kernel modules.
+    Modules,
+    /// Mappings of every process.
+    Mappings,
+    /// Present pages of every process.
+    Pages,
+}
+
+impl Question {
+    /// Every question.
+    pub const ALL: [Self; 7] = [
+        Self::Processes,
+        Self::Handles,
+        Self::Current,
+        Self::Threads,
+        Self::Modules,
+        Self::Mappings,
+        Self::Pages,
+    ];
+
+    /// The questions that are asked when nobody says which: all but the pages, which are many.
+    pub const USUAL: [Self; 6] = [
+        Self::Processes,
+        Self::Handles,
+        Self::Current,
+        Self::Threads,
+        Self::Modules,
+        Self::Mappings,
+    ];
+
+    /// The command that asks it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Processes => "ps",
+            Self::Handles => "handles",
+            Self::Current => "current",
+            Self::Threads => "threads",
+            Self::Modules => "modules",
+            Self::Mappings => "maps",
+            Self::Pages => "pages",
+        }
+    }
+
+    /// The question that the command `word` asks.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|question| question.word() == word)
+    }
+}

@@ -1,0 +1,17 @@
+//! Which tables answer a question.
+
+use super::{Table, kernel, memory, process};
+use crate::question::Question;
+
+/// Every kind of row that may answer `question`.
+pub fn of(question: Question) -> &'static [&'static Table] {
+    match question {
+        Question::Processes => &process::PROCESSES,
+        Question::Handles => &process::HANDLES,
+        Question::Current => &process::CURRENTS,
+        Question::Threads => &process::THREADS,
+        Question::Modules => &kernel::MODULES,
+        Question::Mappings => &memory::MAPPINGS,
+        Question::Pages => &memory::PAGES,
+    }
+}
