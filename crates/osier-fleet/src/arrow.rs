@@ -15,7 +15,7 @@ use crate::fleet::Fleet;
 use crate::manifest_columns::batch;
 use crate::rows::Piece;
 use crate::table::Shape;
-use crate::{Asking, Event, RunError, Summary};
+use crate::{Asking, Event, RunError, Status, Summary};
 
 pub use crate::columns::is_address;
 pub use crate::manifest_columns::schema as manifest_schema;
@@ -78,6 +78,10 @@ impl Gathering {
 pub struct Answered {
     /// Its line of the manifest.
     pub manifest: RecordBatch,
+    /// The same, as the file of a run has it: a JSON object.
+    pub line: String,
+    /// How it ended.
+    pub status: Status,
     /// For each question its rows; nothing when the snapshot failed.
     pub tables: Vec<RecordBatch>,
 }
@@ -115,6 +119,8 @@ pub fn answers(
         });
         Ok(take(Answered {
             manifest: batch(&entry).map_err(|error| RunError::Schema(io::Error::other(error)))?,
+            line: entry.json(),
+            status: entry.status,
             tables: tables.collect(),
         }))
     })?;

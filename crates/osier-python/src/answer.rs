@@ -9,7 +9,7 @@ use osier::ask::Question;
 use osier::format::json_ending;
 use osier_fleet::{Gathering, id, table_schema};
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyDict};
+use pyo3::types::PyCapsule;
 
 use crate::arrow;
 use crate::errors::plain;
@@ -18,6 +18,7 @@ use crate::html;
 use crate::owned::OwnedRow;
 use crate::poll::Poll;
 use crate::row;
+use crate::table::{to_arrow, to_pandas, to_polars};
 use crate::walk::{Of, Walk};
 
 /// Rows of one batch of columns.
@@ -37,6 +38,13 @@ pub(crate) struct Told {
 pub(crate) struct End {
     walk: &'static str,
     end: osier::WalkEnd,
+}
+
+impl End {
+    pub(crate) fn all(ends: &WalkEnds) -> Vec<Self> {
+        let ends = ends.0.iter().cloned();
+        ends.map(|(walk, end)| Self { walk, end }).collect()
+    }
 }
 
 #[pymethods]
@@ -237,8 +245,7 @@ impl Answer {
     /// How each walk ended.
     #[getter]
     fn ends(&self, py: Python<'_>) -> PyResult<Vec<End>> {
-        let ends = self.told(py)?.ends.0.into_iter();
-        Ok(ends.map(|(walk, end)| End { walk, end }).collect())
+        Ok(End::all(&self.told(py)?.ends))
     }
 
     /// Whether every walk closed and every value was read.
@@ -279,24 +286,18 @@ impl Answer {
 
     /// A pyarrow.Table. Needs pyarrow.
     fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let pyarrow = slf.py().import("pyarrow")?;
-        pyarrow.call_method1("table", (slf,))
+        to_arrow(slf.as_any())
     }
 
     /// A polars.DataFrame. Needs polars.
     fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let polars = slf.py().import("polars")?;
-        polars.call_method1("DataFrame", (slf,))
+        to_polars(slf.as_any())
     }
 
     /// A pandas.DataFrame with Arrow's own types, in which addresses stay whole numbers. Needs pandas
     /// and pyarrow.
     fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let types = py.import("pandas")?.getattr("ArrowDtype")?;
-        let options = PyDict::new(py);
-        options.set_item("types_mapper", types)?;
-        Self::to_arrow(slf)?.call_method("to_pandas", (), Some(&options))
+        to_pandas(slf.as_any())
     }
 
     fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {

@@ -6,10 +6,6 @@ use pyo3::prelude::*;
 
 /// Run the command osier with these arguments, its name first, and give its exit status.
 #[pyfunction]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "an argument of Python's is extracted into a value"
-)]
 pub(crate) fn command(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
     py.detach(|| osier_cli::run(&arguments))
 }

@@ -13,6 +13,7 @@ use crate::errors::{closed, plain};
 use crate::memory::{self, Translation};
 use crate::opening::taskds;
 use crate::row::instant;
+use crate::types::{Object, Type};
 use crate::walk::{Of, is_of_processes};
 
 /// A guest that may be closed, shared by all that was made of it.
@@ -177,6 +178,37 @@ impl Guest {
             )
         };
         Ok(found.ok_or_else(unknown)?.0)
+    }
+
+    /// A structure or union of the kernel. Raises UnknownNameError when the profile does not keep it.
+    ///
+    /// A profile keeps what the questions read, not all of a kernel's types.
+    #[pyo3(name = "type")]
+    fn type_(&self, py: Python<'_>, name: &str) -> PyResult<Type> {
+        Type::new(py, self.held(py)?.profile(), name)
+    }
+
+    /// The names of the types that the profile keeps.
+    #[getter]
+    fn types(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let guest = self.held(py)?;
+        let types = guest.profile().types().iter();
+        Ok(types.map(|known| known.name.clone()).collect())
+    }
+
+    /// A structure in memory, at a virtual address: the kernel's, or that of the process that is named.
+    #[pyo3(signature = (name, address, pid=None))]
+    fn object(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        address: u64,
+        pid: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Object> {
+        let guest = self.held(py)?;
+        let space = memory::space(py, &guest, pid)?;
+        let of = (self.0.clone(), guest.profile().clone());
+        Object::new(py, of, space, name, address)
     }
 
     /// The file that holds the memory.

@@ -14,20 +14,30 @@
     clippy::doc_markdown,
     reason = "what stands over Python's classes and methods are their docstrings"
 )]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "an argument of Python's is extracted into a value"
+)]
 
 mod absent;
 mod answer;
 mod arrow;
+mod check;
 mod command;
+mod compare;
 mod errors;
+mod fleet;
 mod guest;
 mod html;
 mod memory;
 mod opening;
 mod owned;
+mod panda;
 mod poll;
 mod row;
 mod snapshot;
+mod table;
+mod types;
 mod walk;
 
 use pyo3::prelude::*;
@@ -45,9 +55,32 @@ fn _pyosier(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<snapshot::Snapshot>()?;
     module.add_class::<memory::Step>()?;
     module.add_class::<memory::Translation>()?;
+    module.add_class::<table::Table>()?;
+    module.add_class::<fleet::Run>()?;
+    module.add_class::<fleet::Part>()?;
+    module.add_class::<compare::Diff>()?;
+    module.add_class::<compare::Timeline>()?;
+    module.add_class::<check::Case>()?;
+    module.add_class::<check::Distilled>()?;
+    module.add_class::<types::Type>()?;
+    module.add_class::<types::Member>()?;
+    module.add_class::<types::Object>()?;
+    module.add_function(wrap_pyfunction!(fleet::run, module)?)?;
+    module.add_function(wrap_pyfunction!(compare::diff, module)?)?;
+    module.add_function(wrap_pyfunction!(compare::timeline, module)?)?;
+    module.add_function(wrap_pyfunction!(check::check, module)?)?;
+    module.add_function(wrap_pyfunction!(check::distill, module)?)?;
     module.add_function(wrap_pyfunction!(opening::open, module)?)?;
     module.add_function(wrap_pyfunction!(opening::snapshot, module)?)?;
     module.add_function(wrap_pyfunction!(command::command, module)?)?;
+    module.add_function(wrap_pyfunction!(panda::panda_processes, module)?)?;
+    module.add_function(wrap_pyfunction!(panda::panda_current, module)?)?;
+    module.add_function(wrap_pyfunction!(panda::panda_mappings, module)?)?;
+    module.add_function(wrap_pyfunction!(panda::panda_modules, module)?)?;
+    module.add_function(wrap_pyfunction!(panda::panda_heap, module)?)?;
+    module.add_function(wrap_pyfunction!(panda::panda_cpu, module)?)?;
+    module.add_function(wrap_pyfunction!(panda::panda_read, module)?)?;
+    module.add_function(wrap_pyfunction!(panda::panda_translate, module)?)?;
     row::add_classes(module)?;
     // What is public is what the package names.
     module.delattr("__all__")

@@ -12,7 +12,7 @@ use crate::opening::taskds;
 use crate::poll::Poll;
 
 /// Bytes that are read at a time: no more is set aside than could be read so far.
-const WINDOW: u64 = 1 << 20;
+pub(crate) const WINDOW: u64 = 1 << 20;
 
 /// The address space of a process, or of the kernel.
 pub(crate) fn space(
@@ -162,4 +162,10 @@ pub(crate) fn translate(
         page_size: to.page_bytes,
         steps: steps.collect(),
     })
+}
+
+/// The physical address of a virtual one.
+pub(crate) fn physical(py: Python<'_>, space: &AddressSpace, address: u64) -> PyResult<u64> {
+    let found = space.translate(VirtAddr(address));
+    Ok(found.map_err(|why| fault(py, why))?.0)
 }

@@ -13,16 +13,17 @@ use crate::guest::Guest;
 use crate::poll::abandonable;
 use crate::snapshot::Snapshot;
 
-/// A folder, several of them, or none.
+/// One path, or several.
 #[derive(FromPyObject)]
-enum Paths {
+pub(crate) enum Paths {
     // A text is a sequence as well, and comes first.
     One(PathBuf),
     Several(Vec<PathBuf>),
 }
 
 impl Paths {
-    fn list(self) -> Vec<PathBuf> {
+    /// All of them.
+    pub(crate) fn list(self) -> Vec<PathBuf> {
         match self {
             Self::One(path) => vec![path],
             Self::Several(paths) => paths,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 /// How long work goes on between two looks at the interpreter's signals.
-const PATIENCE: Duration = Duration::from_millis(50);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Looks now and then whether the interpreter has a signal to handle. Only its main thread ever has.
 pub(crate) struct Poll {
@@ -46,7 +46,7 @@ impl Poll {
 }
 
 /// The stack of a thread that works, as large as a program's first one usually is.
-const STACK: usize = 8 << 20;
+pub(crate) const STACK: usize = 8 << 20;
 
 /// Does `work` on a thread of its own, and waits for it. Work that cannot be stopped is left alone when a
 /// signal's handler raises: it ends by itself, and nobody hears of it.

@@ -1,0 +1,195 @@
+//! PANDA's lists: which rows it has, in which order, and what it calls them.
+
+use std::ops::ControlFlow;
+
+use osier_memory::VirtAddr;
+use osier_osi::{
+    Absent, Mapping, Module, Osi, Process, ProcessExtra, Seen, SeenExt as _, WalkEnds,
+};
+use osier_profile::OsKind;
+
+use crate::ask::Listed;
+use crate::order::{Order, arrange};
+
+/// The row that PANDA makes of the head of Windows's list of kernel modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sentinel {
+    /// As PANDA prints it.
+    Shown,
+    /// Left out.
+    LeftOut,
+}
+
+/// How complete PANDA's answers are, which have no place to say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// How the walks ended.
+    pub ends: WalkEnds,
+    /// Number of values that the answers should show and that were lost on the way.
+    pub lost: usize,
+}
+
+impl Printed {
+    /// Notes whether a value that is shown was lost.
+    pub(super) fn note<T>(&mut self, value: &Seen<T>) {
+        if value.absence().is_some_and(Absent::is_loss) {
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+}
+
+/// A mapping as PANDA names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// The mapping.
+    pub mapping: Mapping,
+    /// PANDA's name: a file's base name, `[heap]`, `[stack]` or `[???]`; `None` where PANDA has NULL.
+    pub name: Option<Vec<u8>>,
+    /// PANDA's file; `None` where it has NULL.
+    pub file: Option<Vec<u8>>,
+}
+
+/// The processes that PANDA lists, in its order. `current` is the `taskd` of the one that processor 0
+/// runs.
+pub fn processes(osi: &dyn Osi, current: Option<VirtAddr>, noted: &mut Printed) -> Vec<Process> {
+    let mut processes = Vec::new();
+    let listed = Listed::of(osi, &mut |row| {
+        processes.push(row);
+        ControlFlow::Continue(())
+    });
+    noted.ends.join(listed.ends());
+    // PANDA walks the list alone.
+    processes.retain(|row| !row.found_by.is_off_the_list());
+    if osi.kernel().os == OsKind::Windows {
+        // libosi leaves out what has no PEB, System excepted: processes that exited, and those
+        // without a program.
+        let system = processes.first().map(|process| process.taskd);
+        processes.retain(|row| has_peb(row) || Some(row.taskd) == system);
+    }
+    arrange(&mut processes, Order::Panda, current);
+    processes
+}
+
+/// The mappings that PANDA lists of the process at `taskd`, in its order; none of a system that PANDA
+/// does not read.
+pub fn libraries(osi: &dyn Osi, taskd: VirtAddr, noted: &mut Printed) -> Vec<Library> {
+    let Some(panda) = osi.panda() else {
+        return Vec::new();
+    };
+    let mut mappings = Vec::new();
+    noted.ends.join(panda.panda_mappings(taskd, &mut |row| {
+        // The gate page is no mapping of the process's own, and PANDA lists those only.
+        if !row.modd.is_null() {
+            mappings.push(row);
+        }
+        ControlFlow::Continue(())
+    }));
+    if mappings.is_empty() {
+        return Vec::new();
+    }
+    let heap = osi.heap_bounds(taskd);
+    noted.note(&heap);
+    let heap = heap.value();
+    let windows = osi.kernel().os == OsKind::Windows;
+    let named = mappings.into_iter().map(|mapping| {
+        noted.note(&mapping.base);
+        noted.note(&mapping.size);
+        let (name, file) = if windows {
+            noted.note(&mapping.name);
+            noted.note(&mapping.file);
+            // What is paged out is an empty string.
+            let or_empty = |name: &Seen<Vec<u8>>| Some(name.get().cloned().unwrap_or_default());
+            (or_empty(&mapping.name), or_empty(&mapping.file))
+        } else {
+            let file = panda.panda_file(mapping.modd);
+            noted.note(&file);
+            let file = file.ok();
+            (linux_name(&mapping, file.as_deref(), heap), file)
+        };
+        Library {
+            mapping,
+            name,
+            file,
+        }
+    });
+    named.collect()
+}
+
+/// The kernel modules that PANDA lists: none of Linux, and of Windows the head of their list as the last
+/// of them.
+pub fn modules(osi: &dyn Osi, sentinel: Sentinel, noted: &mut Printed) -> Vec<Module> {
+    let mut modules: Vec<Module> = Vec::new();
+    let windows = osi.kernel().os == OsKind::Windows;
+    let Some(panda) = osi.panda().filter(|_| windows) else {
+        return modules;
+    };
+    let ends = osi.modules(&mut |row| {
+        noted.note(&row.name);
+        noted.note(&row.file);
+        noted.note(&row.base);
+        noted.note(&row.size);
+        modules.push(row);
+        ControlFlow::Continue(())
+    });
+    noted.ends.join(ends);
+    if sentinel == Sentinel::Shown
+        && let Ok(mut last) = panda.panda_last_module()
+    {
+        // Memory after the head is read for strings, too; what is none is an empty one.
+        for text in [&mut last.name, &mut last.file] {
+            if text.get().is_none() {
+                *text = Ok(Vec::new());
+            }
+        }
+        modules.push(last);
+    }
+    modules
+}
+
+/// The process that PANDA calls current: processor 0's.
+pub fn current_process(osi: &dyn Osi) -> Option<Process> {
+    let mut found = None;
+    // How the walk ended does not matter: without a current process nothing is rotated.
+    let _ = osi.current(&mut |row| {
+        found = row.process.get().cloned();
+        ControlFlow::Break(())
+    });
+    found
+}
+
+fn has_peb(process: &Process) -> bool {
+    match &process.extra {
+        ProcessExtra::Windows(windows) => windows.peb.get().is_some(),
+        ProcessExtra::Linux(_) | ProcessExtra::Other => false,
+    }
+}
+
+/// A mapping's name as `osi_linux` gives it: `[heap]` only when the mapping holds the whole heap, and
+/// `[???]` for everything else that has no file.
+fn linux_name(
+    row: &Mapping,
+    file: Option<&[u8]>,
+    heap: Option<(VirtAddr, VirtAddr)>,
+) -> Option<Vec<u8>> {
+    if let Some(file) = file {
+        let (_, name) = split_last(file)?;
+        return Some(name.to_vec());
+    }
+    let start = row.base.value().unwrap_or_default();
+    let end = start.plus(row.size.value().unwrap_or(0));
+    let holds_heap = heap.is_some_and(|(first, brk)| start <= first && end >= brk);
+    let name: &[u8] = if holds_heap {
+        b"[heap]"
+    } else if row.name.get().is_some_and(|name| name == b"[stack]") {
+        b"[stack]"
+    } else {
+        b"[???]"
+    };
+    Some(name.to_vec())
+}
+
+/// What stands before and after the last slash.
+fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = path.iter().rposition(|&byte| byte == b'/')?;
+    Some((path.get(..at)?, path.get(at.checked_add(1)?..)?))
+}
