@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,18 +43,23 @@ def data() -> Path:
     return Path(folder)
 
 
-def unpacked(archive: Path, into: Path) -> Path:
-    """The folder that an archive of the data holds, unpacked once."""
+def unpacked(data: Path, name: str) -> Path:
+    """The folder of a recording of the data, unpacked once; where the Rust tests unpack it, too."""
+    kept = ROOT / "target/osier-data"
+    told = os.environ.get("OSIER_UNPACKED")
+    for done in ([Path(told) / name] if told else []) + [kept / name]:
+        if done.is_dir():
+            return done
+    archive = data / "panda" / f"{name}.tar.zst"
+    if not archive.exists():
+        pytest.skip(f"{archive} is not there")
     if shutil.which("zstd") is None:
         pytest.skip("zstd is not installed")
-    done = into / archive.name.removesuffix(".tar.zst")
-    if not done.exists():
-        import subprocess
-
-        part = into / f"{done.name}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        unpack = f"zstd -dc --long=31 '{archive}' | tar x -C '{part}'"
-        subprocess.run(["bash", "-o", "pipefail", "-c", unpack], check=True)
-        part.rename(done)
-    return done
+    part = kept / f"{name}.{os.getpid()}"
+    part.mkdir(parents=True)
+    unpack = f"zstd -dc --long=31 '{archive}' | tar x -C '{part}'"
+    subprocess.run(["bash", "-o", "pipefail", "-c", unpack], check=True)
+    # The archive has one folder, of its own name.
+    (part / name).rename(kept / name)
+    part.rmdir()
+    return kept / name

@@ -142,3 +142,13 @@ def test_types_and_objects(guest: pyosier.Guest) -> None:
             use()
     with pytest.raises(pyosier.FaultError):
         guest.object("task_struct", 0x10).comm
+
+
+def test_the_tree_draws(guest: pyosier.Guest, path: Path) -> None:
+    tree = guest.tree()
+    lines = str(tree).splitlines()
+    # A name may hold what parts lines; the tree shows it by its number.
+    assert len(lines) == guest.processes().count()
+    assert any(line.endswith("─ spinner-0 185") for line in lines)
+    drawn = ElementTree.fromstring(tree.svg())
+    assert len(drawn.findall("{*}text")) == len(lines) and tree._repr_svg_() == tree.svg()

@@ -115,9 +115,8 @@ def fields(line: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_answers_are_pandas(name: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = unpacked(data / "panda" / f"{name}.tar.zst", tmp_path_factory.getbasetemp())
-    folder = folder / name if (folder / name).is_dir() else folder
+def test_answers_are_pandas(name: str, data: Path) -> None:
+    folder = unpacked(data, name)
     panda = Panda(folder / f"{name}-rr-snp", known={"cache": False})
     cpu, osi, ffi = panda.get_cpu(), panda.plugins["osi"], panda.ffi
     lines = (folder / "osi/at.0.osi.txt").read_text(errors="surrogateescape").splitlines()

@@ -13,6 +13,7 @@ use crate::errors::{closed, plain};
 use crate::memory::{self, Translation};
 use crate::opening::taskds;
 use crate::row::instant;
+use crate::tree::Tree;
 use crate::types::{Object, Type};
 use crate::walk::{Of, is_of_processes};
 
@@ -113,6 +114,11 @@ impl Guest {
     #[pyo3(signature = (pid=None))]
     fn pages(&self, py: Python<'_>, pid: Option<&Bound<'_, PyAny>>) -> PyResult<Answer> {
         self.answer(py, Question::Pages, pid)
+    }
+
+    /// The processes by their parents: print it, or look at it in a notebook.
+    fn tree(&self, py: Python<'_>) -> PyResult<Tree> {
+        Tree::of(py, &self.held(py)?)
     }
 
     /// Any question, by the word of the command that asks it: ps, maps and so on.
@@ -223,7 +229,7 @@ impl Guest {
         Ok(self.held(py)?.info().format.name())
     }
 
-    /// The operating system: linux or windows.
+    /// The operating system: linux, windows, or other.
     #[getter]
     fn os(&self, py: Python<'_>) -> PyResult<&'static str> {
         Ok(self.held(py)?.located().system())

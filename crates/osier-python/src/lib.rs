@@ -37,6 +37,7 @@ mod poll;
 mod row;
 mod snapshot;
 mod table;
+mod tree;
 mod types;
 mod walk;
 
@@ -56,6 +57,7 @@ fn _pyosier(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<memory::Step>()?;
     module.add_class::<memory::Translation>()?;
     module.add_class::<table::Table>()?;
+    module.add_class::<tree::Tree>()?;
     module.add_class::<fleet::Run>()?;
     module.add_class::<fleet::Part>()?;
     module.add_class::<compare::Diff>()?;
