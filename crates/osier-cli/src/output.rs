@@ -7,7 +7,7 @@ use osier::WalkEnds;
 use osier::format::csv_cells;
 use osier::format::{Style, TextTable, csv_header, csv_row, json_end, json_row, json_string};
 use osier::osier_snapshot::Anomaly;
-use osier::tables::{Cell, Row};
+use osier::tables::{Cell, Cells, Row};
 use osier_text::visible_again;
 
 use crate::args::{Colour, Format, OutputArgs};
@@ -110,11 +110,16 @@ impl Output {
 
     /// Writes a row.
     pub(crate) fn row(&mut self, row: &dyn Row) -> io::Result<()> {
+        self.cells(&Cells::of(row))
+    }
+
+    /// Writes a row whose cells are built.
+    pub(crate) fn cells(&mut self, row: &Cells<'_>) -> io::Result<()> {
         self.branch(row, "")
     }
 
     /// Writes a row of a tree: `indent` stands before its name in a table.
-    pub(crate) fn branch(&mut self, row: &dyn Row, indent: &str) -> io::Result<()> {
+    pub(crate) fn branch(&mut self, row: &Cells<'_>, indent: &str) -> io::Result<()> {
         let lost = row.losses();
         self.lost = self.lost.saturating_add(lost);
         if lost > 0 && self.args.verbose && self.places.len() < PLACES {
@@ -124,40 +129,42 @@ impl Output {
     }
 
     /// Writes a row whose JSON says more than its columns: `json` writes the object.
-    pub(crate) fn record(&mut self, row: &dyn Row, json: &dyn Fn(&mut String)) -> io::Result<()> {
+    pub(crate) fn record(&mut self, row: &Cells<'_>, json: &dyn Fn(&mut String)) -> io::Result<()> {
         self.write(row, "", json)
     }
 
     /// Writes a row of what was computed, which says no more than its cells.
     #[cfg(feature = "sql")]
-    pub(crate) fn computed(&mut self, row: &dyn Row) -> io::Result<()> {
+    pub(crate) fn computed(&mut self, row: &Cells<'_>) -> io::Result<()> {
         if self.format != Format::Csv {
-            return self.row(row);
+            return self.cells(row);
         }
         self.line.clear();
         if self.rows == 0 {
-            let names = row
-                .table()
-                .columns
-                .iter()
-                .map(|column| Cell::Word(column.name));
+            let names = row.table.columns.iter();
+            let names = names.map(|column| Cell::Word(column.name));
             csv_cells(names, &mut self.line);
             self.line.push_str("\r\n");
         }
-        csv_cells(row.cells(), &mut self.line);
+        csv_cells(row.cells.iter().cloned(), &mut self.line);
         self.line.push_str("\r\n");
         self.rows = self.rows.saturating_add(1);
         self.out.write_all(self.line.as_bytes())
     }
 
-    fn write(&mut self, row: &dyn Row, indent: &str, json: &dyn Fn(&mut String)) -> io::Result<()> {
+    fn write(
+        &mut self,
+        row: &Cells<'_>,
+        indent: &str,
+        json: &dyn Fn(&mut String),
+    ) -> io::Result<()> {
         self.line.clear();
         match self.format {
             Format::Table => self.table.add(row, indent),
             Format::Jsonl | Format::Json => return self.object(json),
             Format::Csv => {
                 if self.rows == 0 {
-                    csv_header(row.table(), &mut self.line);
+                    csv_header(row.table, &mut self.line);
                     self.line.push_str("\r\n");
                 }
                 csv_row(row, &mut self.line);
@@ -208,9 +215,8 @@ impl Output {
         if self.rows == 0 { "[\n" } else { ",\n" }
     }
 
-    fn note_places(&mut self, row: &dyn Row) {
-        let columns = row.table().columns;
-        let first = columns.iter().zip(row.cells()).find_map(|(column, cell)| {
+    fn note_places(&mut self, row: &Cells<'_>) {
+        let first = row.iter().find_map(|(column, cell)| {
             let value = match cell {
                 Cell::Number(number) => number.to_string(),
                 Cell::Address(address) => format!("{address:#x}"),
@@ -219,7 +225,7 @@ impl Output {
             Some(format!("{} {value}", column.name))
         });
         let label = first.unwrap_or_else(|| format!("row {}", self.rows));
-        for (column, cell) in columns.iter().zip(row.cells()) {
+        for (column, cell) in row.iter() {
             if let Cell::Absent(absent) = cell
                 && absent.is_loss()
             {

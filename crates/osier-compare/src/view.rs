@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use osier::Guest;
 use osier::ask::Question;
 use osier::osier_snapshot::Anomaly;
-use osier::tables::Row;
+use osier::tables::{Cells, Row};
 use osier::{Current, Mapping, Module, Osi, Process, Seen, Thread, WalkEnds};
 
 /// The rows of one answer, and how its walks ended.
@@ -37,7 +37,7 @@ impl<T: Row> Answer<T> {
     }
 
     fn losses(&self) -> usize {
-        self.rows.iter().map(Row::losses).sum()
+        self.rows.iter().map(|row| Cells::of(row).losses()).sum()
     }
 }
 

@@ -59,7 +59,7 @@ fn a_life_goes_from_the_first_snapshot_that_has_it_to_the_last() {
         (2, 3, 2)
     );
     let mut json = String::new();
-    json_row(last, &mut json);
+    json_row(&osier::tables::Cells::of(last), &mut json);
     let row: serde_json::Value = serde_json::from_str(&json).unwrap();
     let fields = ["pid", "first", "last", "seen", "current", "unknown"];
     let told = fields.map(|name| row[name].as_u64().unwrap());

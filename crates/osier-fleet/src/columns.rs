@@ -19,7 +19,7 @@ use arrow_array::builder::{
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use osier::format::{hidden_bytes, json_absence, plain_text};
-use osier::tables::{Cell, Column, Columns, Kind, Row};
+use osier::tables::{Cell, Cells, Column, Columns, Kind};
 
 const UTC: &str = "UTC";
 
@@ -171,11 +171,11 @@ impl Batch {
     }
 
     /// Adds a row, whose cells are in the order of `columns`.
-    pub(crate) fn push(&mut self, columns: &Columns, row: &dyn Row) {
+    pub(crate) fn push(&mut self, columns: &Columns, row: &Cells<'_>) {
         let absent = &mut self.line;
         absent.clear();
         for ((column, values), cell) in self.columns.iter_mut().zip(columns.cells(row)) {
-            let bytes = values.push(cell.as_ref());
+            let bytes = values.push(cell);
             self.held = self.held.saturating_add(bytes);
             if let Some(Cell::Absent(why)) = cell {
                 absent.push_str(if absent.is_empty() { "{\"" } else { ",\"" });

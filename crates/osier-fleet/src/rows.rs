@@ -1,7 +1,7 @@
 //! The rows of one snapshot in one table.
 
 use osier::format::{csv_name, csv_row_of, json_fields, json_string};
-use osier::tables::Row;
+use osier::tables::Cells;
 
 use crate::table::{Shape, Table};
 
@@ -64,7 +64,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Adds a row.
-    pub(crate) fn push(&mut self, row: &dyn Row) {
+    pub(crate) fn push(&mut self, row: &Cells<'_>) {
         match &mut self.form {
             Form::Text { label, text } => {
                 text.push_str(label);

@@ -128,7 +128,7 @@ impl Guest {
     pub fn handles(&self) -> Answer<Handle> {
         let osi = self.provider();
         Answer::once(move || {
-            let listed = Listed::of(&*osi, &mut |_| ControlFlow::Continue(()));
+            let listed = Listed::of(&*osi, &mut |_, _| ControlFlow::Continue(()));
             let ends = listed.ends();
             (listed.into_handles(), ends)
         })
@@ -170,7 +170,7 @@ impl Guest {
         let mut listed: Option<std::vec::IntoIter<Handle>> = None;
         Answer::of(Box::new(move || {
             let Some(left) = &mut listed else {
-                let all = Listed::of(&*osi, &mut |_| ControlFlow::Continue(()));
+                let all = Listed::of(&*osi, &mut |_, _| ControlFlow::Continue(()));
                 let ends = all.ends();
                 listed = Some(all.into_handles().into_iter());
                 return Some((Vec::new(), ends));

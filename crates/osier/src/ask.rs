@@ -5,11 +5,11 @@ use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Absent, Handle, Osi, Process, WalkEnd, WalkEnds, Why};
+use osier_osi::{Handle, Osi, Process, WalkEnd, WalkEnds};
 
 use crate::format::{json_end, json_row};
 pub use crate::question::Question;
-use crate::tables::{Cell, Row};
+use crate::tables::Cells;
 
 /// Shows every row of the answer and returns how the walks ended.
 ///
@@ -17,7 +17,7 @@ use crate::tables::{Cell, Row};
 pub fn ask(
     osi: &dyn Osi,
     question: Question,
-    row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
+    row: &mut dyn FnMut(&Cells<'_>) -> ControlFlow<()>,
 ) -> WalkEnds {
     Asker::new(osi).ask(question, row)
 }
@@ -40,12 +40,16 @@ pub(crate) struct Listed {
 
 impl Listed {
     /// Walks the processes. With `row` each is shown, which may end the walk early.
-    pub(crate) fn of(osi: &dyn Osi, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> Self {
+    pub(crate) fn of(
+        osi: &dyn Osi,
+        row: &mut dyn FnMut(&Process, &Cells<'_>) -> ControlFlow<()>,
+    ) -> Self {
         let mut listed = Self::default();
         listed.ends = osi.processes(&mut |process| {
             let taskd = process.taskd;
             let (first, before) = listed.implausible.unwrap_or((taskd, 0));
-            match implausible(&process) {
+            let cells = Cells::of(&process);
+            match cells.implausible() {
                 0 => {}
                 values => listed.implausible = Some((first, before.saturating_add(values))),
             }
@@ -53,7 +57,7 @@ impl Listed {
                 taskd,
                 asid: process.asid.clone(),
             });
-            row(process)
+            row(&process, &cells)
         });
         listed
     }
@@ -77,20 +81,6 @@ impl Listed {
 /// The name, in endings, of what is walked for answers that do not show processes.
 const PROCESSES: &str = "processes";
 
-/// Number of values of a process that cannot be right.
-fn implausible(process: &Process) -> usize {
-    let is = |cell: &Cell<'_>| {
-        matches!(
-            cell,
-            Cell::Absent(Absent {
-                why: Why::Implausible { .. },
-                ..
-            })
-        )
-    };
-    process.cells().iter().filter(|cell| is(cell)).count()
-}
-
 impl<'a> Asker<'a> {
     /// Nothing has been asked yet.
     pub fn new(osi: &'a dyn Osi) -> Self {
@@ -104,13 +94,13 @@ impl<'a> Asker<'a> {
     pub fn ask(
         &self,
         question: Question,
-        row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
+        row: &mut dyn FnMut(&Cells<'_>) -> ControlFlow<()>,
     ) -> WalkEnds {
         match question {
             Question::Processes => {
                 let mut stopped = false;
-                let listed = Listed::of(self.osi, &mut |process| {
-                    let flow = row(&process);
+                let listed = Listed::of(self.osi, &mut |_, cells| {
+                    let flow = row(cells);
                     stopped = flow.is_break();
                     flow
                 });
@@ -124,13 +114,13 @@ impl<'a> Asker<'a> {
             Question::Handles => {
                 let listed = self.listed();
                 let mut handles = listed.handles.iter();
-                match handles.try_for_each(|handle| row(handle)) {
+                match handles.try_for_each(|handle| row(&Cells::of(handle))) {
                     ControlFlow::Continue(()) => listed.ends(),
                     ControlFlow::Break(()) => stopped(&listed.ends()),
                 }
             }
-            Question::Current => self.osi.current(&mut |current| row(&current)),
-            Question::Modules => self.osi.modules(&mut |module| row(&module)),
+            Question::Current => self.osi.current(&mut |current| row(&Cells::of(&current))),
+            Question::Modules => self.osi.modules(&mut |module| row(&Cells::of(&module))),
             Question::Threads | Question::Mappings | Question::Pages => {
                 self.of_every_process(question, row)
             }
@@ -138,14 +128,14 @@ impl<'a> Asker<'a> {
     }
 
     fn listed(&self) -> &Listed {
-        let walk = || Listed::of(self.osi, &mut |_| ControlFlow::Continue(()));
+        let walk = || Listed::of(self.osi, &mut |_, _| ControlFlow::Continue(()));
         self.processes.get_or_init(walk)
     }
 
     fn of_every_process(
         &self,
         question: Question,
-        row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
+        row: &mut dyn FnMut(&Cells<'_>) -> ControlFlow<()>,
     ) -> WalkEnds {
         let listed = self.listed();
         let mut ends = listed.ends();
@@ -206,12 +196,12 @@ pub fn ask_process(
     osi: &dyn Osi,
     question: Question,
     taskd: VirtAddr,
-    row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
+    row: &mut dyn FnMut(&Cells<'_>) -> ControlFlow<()>,
 ) -> WalkEnds {
     match question {
-        Question::Threads => osi.threads(taskd, &mut |thread| row(&thread)),
-        Question::Mappings => osi.mappings(taskd, &mut |mapping| row(&mapping)),
-        Question::Pages => osi.pages(taskd, &mut |range| row(&range)),
+        Question::Threads => osi.threads(taskd, &mut |thread| row(&Cells::of(&thread))),
+        Question::Mappings => osi.mappings(taskd, &mut |mapping| row(&Cells::of(&mapping))),
+        Question::Pages => osi.pages(taskd, &mut |range| row(&Cells::of(&range))),
         _ => WalkEnds::default(),
     }
 }
@@ -228,7 +218,7 @@ fn stopped(ends: &WalkEnds) -> WalkEnds {
 /// The `taskd` of every process, in the list's order, and how the walk of them ended; see
 /// [`WalkEnd::Implausible`].
 pub fn taskds(osi: &dyn Osi) -> (Vec<VirtAddr>, WalkEnds) {
-    let listed = Listed::of(osi, &mut |_| ControlFlow::Continue(()));
+    let listed = Listed::of(osi, &mut |_, _| ControlFlow::Continue(()));
     let ends = listed.ends();
     (
         listed.handles.iter().map(|handle| handle.taskd).collect(),
@@ -239,7 +229,7 @@ pub fn taskds(osi: &dyn Osi) -> (Vec<VirtAddr>, WalkEnds) {
 /// The processes with this pid (several only when the list is damaged), by `taskd`.
 pub fn by_pid(osi: &dyn Osi, pid: u32) -> (Vec<VirtAddr>, WalkEnds) {
     let mut found = Vec::new();
-    let listed = Listed::of(osi, &mut |process| {
+    let listed = Listed::of(osi, &mut |process, _| {
         if process.pid.value() == Some(pid) {
             found.push(process.taskd);
         }

@@ -8,7 +8,7 @@ mod memory;
 mod of;
 mod process;
 
-use osier_osi::{Absent, FoundBy, Seen};
+use osier_osi::{Absent, FoundBy, Seen, Why};
 
 pub use of::of;
 
@@ -96,13 +96,13 @@ impl Columns {
     }
 
     /// The cells of `row` in the order of these columns; `None` where its kind has no such column.
-    pub fn cells<'a>(&self, row: &'a dyn Row) -> Vec<Option<Cell<'a>>> {
-        let (own, cells) = (row.table().columns, row.cells());
+    pub fn cells<'a>(&self, row: &'a Cells<'_>) -> Vec<Option<&'a Cell<'a>>> {
+        let own = row.table.columns;
         if own.len() == self.0.len() {
-            return cells.into_iter().map(Some).collect();
+            return row.cells.iter().map(Some).collect();
         }
         let mut of_ours = vec![None; self.0.len()];
-        for (column, cell) in own.iter().zip(cells) {
+        for (column, cell) in own.iter().zip(&row.cells) {
             let at = self.0.iter().position(|ours| ours.name == column.name);
             if let Some(place) = at.and_then(|at| of_ours.get_mut(at)) {
                 *place = Some(cell);
@@ -146,11 +146,46 @@ pub trait Row {
 
     /// One cell for each column of [`table`](Self::table), in their order.
     fn cells(&self) -> Vec<Cell<'_>>;
+}
+
+/// A row as its cells, built once: what every format and every count is made of.
+#[derive(Clone, Debug)]
+pub struct Cells<'a> {
+    /// The kind of row.
+    pub table: &'static Table,
+    /// One for each of its columns, in their order.
+    pub cells: Vec<Cell<'a>>,
+}
+
+impl<'a> Cells<'a> {
+    /// The cells of `row`.
+    pub fn of(row: &'a dyn Row) -> Self {
+        Self {
+            table: row.table(),
+            cells: row.cells(),
+        }
+    }
+
+    /// Each column with its cell.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Column, &Cell<'a>)> {
+        self.table.columns.iter().zip(&self.cells)
+    }
 
     /// Number of values that exist in the guest and were lost on the way.
-    fn losses(&self) -> usize {
-        let lost = |cell: &Cell<'_>| matches!(cell, Cell::Absent(absent) if absent.is_loss());
-        self.cells().iter().filter(|cell| lost(cell)).count()
+    pub fn losses(&self) -> usize {
+        self.absent(Absent::is_loss)
+    }
+
+    /// Number of values that cannot be right.
+    pub fn implausible(&self) -> usize {
+        self.absent(|absent| matches!(absent.why, Why::Implausible { .. }))
+    }
+
+    fn absent(&self, is: impl Fn(&Absent) -> bool) -> usize {
+        let cells = self.cells.iter();
+        cells
+            .filter(|cell| matches!(cell, Cell::Absent(absent) if is(absent)))
+            .count()
     }
 }
 
@@ -212,24 +247,5 @@ const fn found_by(source: FoundBy) -> &'static str {
         FoundBy::PidTable => "pid-table",
         FoundBy::Children => "children",
         FoundBy::ListUnchecked => "list-unchecked",
-    }
-}
-
-/// A row as its parts, for questions that are no provider's: what a caller put together.
-#[derive(Clone, Debug)]
-pub struct Plain<'a> {
-    /// The kind of row.
-    pub table: &'static Table,
-    /// Its cells.
-    pub cells: Vec<Cell<'a>>,
-}
-
-impl Row for Plain<'_> {
-    fn table(&self) -> &'static Table {
-        self.table
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        self.cells.clone()
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use osier::Guest;
 use osier::WalkEnds;
 use osier::ask::Question;
+use osier::tables::Cells;
 use osier_compare::{View, diff, premises};
 
 use super::common::{options, questions};
@@ -30,7 +31,7 @@ pub(super) fn run(args: &DiffArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     diff(&before, &after, &mut |event| {
         if written.is_ok() {
             events = events.saturating_add(1);
-            written = out.record(&event, &|line| event.json(line));
+            written = out.record(&Cells::of(&event), &|line| event.json(line));
         }
     });
     written?;

@@ -23,7 +23,7 @@ pub(super) fn run(
     let mut written = Ok(());
     let ends = match pid {
         None => ask(&*guest.provider(), question, &mut |row| {
-            flow(out.row(row), &mut written)
+            flow(out.cells(row), &mut written)
         }),
         Some(pid) => {
             let (taskds, mut ends) = processes(&guest, pid)?;
@@ -32,7 +32,7 @@ pub(super) fn run(
                     &*guest.provider(),
                     question,
                     taskd,
-                    &mut |row| flow(out.row(row), &mut written),
+                    &mut |row| flow(out.cells(row), &mut written),
                 ));
             }
             ends

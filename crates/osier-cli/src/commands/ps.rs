@@ -6,6 +6,7 @@ use osier::ask::{Question, ask};
 use osier::order::{Order, arrange, tree};
 use osier::osier_profile::OsKind;
 use osier::panda::current_process;
+use osier::tables::Cells;
 
 use super::common::{flow, open};
 use crate::args::{Format, OrderArg, OutputArgs, PsArgs};
@@ -24,7 +25,7 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
     if !args.tree && args.order == OrderArg::List {
         let mut written = Ok(());
         let ends = ask(osi, Question::Processes, &mut |row| {
-            flow(out.row(row), &mut written)
+            flow(out.cells(row), &mut written)
         });
         written?;
         if out.rows() == 0 {
@@ -43,7 +44,7 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
     if args.tree {
         for leaf in tree(&processes) {
             if let Some(process) = processes.get(leaf.index) {
-                out.branch(process, &leaf.branch)?;
+                out.branch(&Cells::of(process), &leaf.branch)?;
             }
         }
     } else {

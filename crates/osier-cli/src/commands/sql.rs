@@ -3,7 +3,7 @@
 use std::io;
 
 use osier::WalkEnds;
-use osier::tables::{Cell, Column, Kind, Plain, Table};
+use osier::tables::{Cell, Cells, Column, Kind, Table};
 use osier_sql::{Answer, OutColumn, Query, SqlError};
 
 use super::inputs::named;
@@ -55,7 +55,7 @@ fn tell(answer: &Answer, output: &OutputArgs) -> io::Result<()> {
     }));
     let mut out = Output::new(output, pointer_bytes(answer));
     for cells in answer.rows() {
-        out.computed(&Plain { table, cells })?;
+        out.computed(&Cells { table, cells })?;
     }
     out.finish(&WalkEnds::default()).map(drop)
 }

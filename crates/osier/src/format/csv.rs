@@ -14,7 +14,7 @@ use osier_text::{visible_again, visible_bytes};
 
 use super::json::{hidden_bytes, json_absence};
 use super::{arguments_line, plain_text};
-use crate::tables::{Cell, Column, Columns, Row, Table};
+use crate::tables::{Cell, Cells, Column, Columns, Table};
 
 /// The names of the columns.
 pub fn csv_header(table: &'static Table, into: &mut String) {
@@ -31,17 +31,19 @@ pub fn csv_header_of(columns: &Columns, into: &mut String) {
 }
 
 /// One record.
-pub fn csv_row(row: &dyn Row, into: &mut String) {
-    let cells = row.cells().into_iter().map(Some);
-    record(row.table().columns.iter().zip(cells), into);
+pub fn csv_row(row: &Cells<'_>, into: &mut String) {
+    record(row.iter().map(|(column, cell)| (column, Some(cell))), into);
 }
 
 /// One record among those of other kinds of row; a column that this kind does not have is empty.
-pub fn csv_row_of(columns: &Columns, row: &dyn Row, into: &mut String) {
+pub fn csv_row_of(columns: &Columns, row: &Cells<'_>, into: &mut String) {
     record(columns.iter().zip(columns.cells(row)), into);
 }
 
-fn record<'a>(cells: impl Iterator<Item = (&'static Column, Option<Cell<'a>>)>, into: &mut String) {
+fn record<'a>(
+    cells: impl Iterator<Item = (&'static Column, Option<&'a Cell<'a>>)>,
+    into: &mut String,
+) {
     let mut absent = String::new();
     let mut hidden = String::new();
     for (column, cell) in cells {
@@ -49,12 +51,12 @@ fn record<'a>(cells: impl Iterator<Item = (&'static Column, Option<Cell<'a>>)>, 
             into.push(',');
             continue;
         };
-        if let Cell::Absent(why) = &cell {
+        if let Cell::Absent(why) = cell {
             absent.push(if absent.is_empty() { '{' } else { ',' });
             let _ = write!(absent, "\"{}\":", column.name);
             json_absence(why, &mut absent);
         }
-        if let Some(bytes) = hidden_bytes(&cell) {
+        if let Some(bytes) = hidden_bytes(cell) {
             hidden.push(if hidden.is_empty() { '{' } else { ',' });
             let _ = write!(hidden, "\"{}\":\"{bytes}\"", column.name);
         }
@@ -151,10 +153,10 @@ mod tests {
             state: Err(Absent::not_in_this_kernel()),
         };
         let mut header = String::new();
-        csv_header(row.table(), &mut header);
+        csv_header(Cells::of(&row).table, &mut header);
         assert_eq!(header, "pid,tid,name,task,state,absent,hex");
         let mut record = String::new();
-        csv_row(&row, &mut record);
+        csv_row(&Cells::of(&row), &mut record);
         assert_eq!(
             record,
             "1,,\"a,b\\xff\",0x10,,\"{\"\"tid\"\":{\"\"why\"\":\"\"not-in-this-kernel\"\"},\

@@ -1,5 +1,6 @@
 //! Rows and endings as JSON objects, without a newline.
 
+use std::borrow::Borrow;
 use std::fmt::Write as _;
 
 use osier_memory::{Cause, Fault};
@@ -7,10 +8,10 @@ use osier_osi::{Absent, WalkEnd, Why};
 use osier_text::is_hidden;
 
 use super::{escape_bytes, hex, iso8601, join_arguments, push_address, push_number};
-use crate::tables::{Cell, Row};
+use crate::tables::{Cell, Cells};
 
 /// Writes `row` as one JSON object.
-pub fn json_row(row: &dyn Row, into: &mut String) {
+pub fn json_row(row: &Cells<'_>, into: &mut String) {
     into.push('{');
     json_fields(row, into);
     into.push('}');
@@ -18,15 +19,14 @@ pub fn json_row(row: &dyn Row, into: &mut String) {
 
 /// Writes the fields of `row` into an object that is open already: `into` ends with its brace or
 /// with another field.
-pub fn json_fields(row: &dyn Row, into: &mut String) {
-    let names = row.table().columns.iter().map(|column| column.name);
-    json_cells(names.zip(row.cells()), into);
+pub fn json_fields(row: &Cells<'_>, into: &mut String) {
+    json_cells(row.iter().map(|(column, cell)| (column.name, cell)), into);
 }
 
 /// Writes values under their names into an object that is open already: `into` ends with its brace
 /// or with another field.
-pub fn json_cells<'a>(
-    cells: impl IntoIterator<Item = (&'static str, Cell<'a>)>,
+pub fn json_cells<'a, C: Borrow<Cell<'a>>>(
+    cells: impl IntoIterator<Item = (&'static str, C)>,
     into: &mut String,
 ) {
     let mut absent = String::new();
@@ -35,7 +35,8 @@ pub fn json_cells<'a>(
             into.push(',');
         }
         key(name, into);
-        value(name, &cell, into);
+        let cell = cell.borrow();
+        value(name, cell, into);
         if let Cell::Absent(why) = cell {
             absent.push(if absent.is_empty() { '{' } else { ',' });
             key(name, &mut absent);
@@ -257,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    fn json(row: &dyn Row) -> String {
+    fn json(row: &Cells<'_>) -> String {
         let mut text = String::new();
         json_row(row, &mut text);
         text
@@ -271,7 +272,7 @@ mod tests {
             asid: Err(Absent::unreadable(fault)),
         };
         assert_eq!(
-            json(&row),
+            json(&Cells::of(&row)),
             r#"{"taskd":"0xffff888000000000","asid":null,"absent":{"asid":{"why":"unreadable","cause":"not-captured","va":"0x10","pa":"0x2000"}}}"#
         );
     }
@@ -290,7 +291,7 @@ mod tests {
             state: Err(Absent::not_in_this_kernel()),
         };
         assert_eq!(
-            json(&row),
+            json(&Cells::of(&row)),
             "{\"pid\":1,\"tid\":null,\"name\":\"a\\\"\\\\xff\\n\",\"name_hex\":\"6122ff0a\",\
              \"task\":\"0x1000\",\"state\":null,\"absent\":{\"tid\":{\"why\":\"implausible\",\
              \"raw\":\"0x42c1d80\",\"rule\":\"a pid is below 4194304\",\"va\":\"0x8\"},\

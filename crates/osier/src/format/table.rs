@@ -6,7 +6,7 @@ use osier_text::{visible_again, visible_bytes};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::{arguments_line, iso8601};
-use crate::tables::{Cell, Kind, Row, Table};
+use crate::tables::{Cell, Cells, Kind, Table};
 
 /// How a table is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -74,17 +74,17 @@ impl TextTable {
     }
 
     /// Adds a row; `branch` stands before its `name`, for trees.
-    pub fn add(&mut self, row: &dyn Row, branch: &str) {
-        let table = row.table();
-        self.table.get_or_insert(table);
-        let cells = table.columns.iter().zip(row.cells());
-        let shown = cells.filter(|(column, _)| column.brief || self.style.wide);
+    pub fn add(&mut self, row: &Cells<'_>, branch: &str) {
+        self.table.get_or_insert(row.table);
+        let shown = row
+            .iter()
+            .filter(|(column, _)| column.brief || self.style.wide);
         let drawn = shown.map(|(column, cell)| {
             let branch = if column.name == "name" { branch } else { "" };
             Drawn {
                 branch: self.style.lines(branch),
-                text: self.style.text(&cell),
-                mark: match &cell {
+                text: self.style.text(cell),
+                mark: match cell {
                     Cell::Absent(absent) if absent.is_loss() => Mark::Lost,
                     Cell::Absent(_) | Cell::Null => Mark::None,
                     _ => Mark::Value,
@@ -307,7 +307,7 @@ mod tests {
     fn drawn(style: Style, rows: &[(&[u8], &str)]) -> String {
         let mut table = TextTable::new(style);
         for (name, branch) in rows {
-            table.add(&thread(name), branch);
+            table.add(&Cells::of(&thread(name)), branch);
         }
         table.draw()
     }

@@ -53,8 +53,8 @@ pub struct Library {
 /// runs.
 pub fn processes(osi: &dyn Osi, current: Option<VirtAddr>, noted: &mut Printed) -> Vec<Process> {
     let mut processes = Vec::new();
-    let listed = Listed::of(osi, &mut |row| {
-        processes.push(row);
+    let listed = Listed::of(osi, &mut |row, _| {
+        processes.push(row.clone());
         ControlFlow::Continue(())
     });
     noted.ends.join(listed.ends());

@@ -13,7 +13,7 @@ use osier::osier_memory::{
 };
 use osier::osier_profile::Profile;
 use osier::osier_snapshot::{Snapshot, SnapshotInfo};
-use osier::tables::Row;
+use osier::tables::Cells;
 use osier::{Guest, Located, Options, ProfileSource, Shared, open_snapshot};
 
 /// Bytes of the words that reads are recorded by.
@@ -263,7 +263,7 @@ const ROW_LIMIT: usize = 1 << 20;
 fn answer(guest: &Guest, part: Part) -> Answer {
     let mut rows = Vec::new();
     let mut lost = 0;
-    let mut row = |row: &dyn Row| {
+    let mut row = |row: &Cells<'_>| {
         let mut line = String::new();
         json_row(row, &mut line);
         // What was not held against the pid table is as right as it was.
