@@ -60,7 +60,7 @@ fn record<'a>(
             hidden.push(if hidden.is_empty() { '{' } else { ',' });
             let _ = write!(hidden, "\"{}\":\"{bytes}\"", column.name);
         }
-        csv_cell(&cell, into);
+        csv_cell(cell, into);
         into.push(',');
     }
     for object in [&mut absent, &mut hidden] {
