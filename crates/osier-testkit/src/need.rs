@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::data;
 
@@ -75,6 +76,17 @@ pub fn program(name: &str) -> Need {
         name: name.to_owned(),
         what: What::Plain(found.unwrap_or_default()),
         missing,
+    }
+}
+
+/// A library that C programs are compiled with, by the name that pkg-config knows it by.
+pub fn library(name: &str) -> Need {
+    let asked = Command::new("pkg-config").args(["--exists", name]).status();
+    let missing = !asked.is_ok_and(|status| status.success());
+    Need {
+        name: name.to_owned(),
+        what: What::Plain(PathBuf::new()),
+        missing: missing.then(|| format!("no {name} for C is installed")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A guest: a snapshot whose kernel was found, ready to answer questions.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,6 +39,15 @@ struct Inner {
     kernel: Kernel,
     /// Never asked anything: every answer forks it.
     provider: Mutex<Box<dyn Osi>>,
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest")
+            .field("file", &self.0.info.file)
+            .field("kernel", &self.0.kernel)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Guest {

@@ -31,7 +31,7 @@ pub struct Printed {
 
 impl Printed {
     /// Notes whether a value that is shown was lost.
-    pub(super) fn note<T>(&mut self, value: &Seen<T>) {
+    pub fn note<T>(&mut self, value: &Seen<T>) {
         if value.absence().is_some_and(Absent::is_loss) {
             self.lost = self.lost.saturating_add(1);
         }

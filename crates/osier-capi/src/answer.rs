@@ -1,0 +1,148 @@
+//! Answers: rows one after another, the one that is shown kept until the next.
+
+use std::ffi::{CStr, CString};
+
+use osier::ask::Question;
+use osier::tables::{Cells, Row};
+use osier::{Guest, VirtAddr, WalkEnds};
+
+use crate::error::{Error, text};
+use crate::row::{self, Held, Shown};
+
+/// The rows of a question.
+#[derive(Debug)]
+pub struct Answer {
+    asked: Asked,
+    held: Held,
+    ends: CString,
+    losses: usize,
+}
+
+#[derive(Debug)]
+enum Asked {
+    Processes(Walk<osier::Process, row::Process>),
+    Handles(Walk<osier::Handle, row::Handle>),
+    Current(Walk<osier::Current, row::Current>),
+    Threads(Walk<osier::Thread, row::Thread>),
+    Modules(Walk<osier::Module, row::Module>),
+    Mappings(Walk<osier::Mapping, row::Mapping>),
+    Pages(Walk<osier::PageRange, row::PageRange>),
+}
+
+/// The rows to come, and the one that is shown.
+#[derive(Debug)]
+struct Walk<R, S> {
+    rows: osier::Answer<R>,
+    shown: S,
+}
+
+impl<R: Row, S: Shown> Walk<R, S> {
+    fn of(rows: osier::Answer<R>) -> Self {
+        Self {
+            rows,
+            shown: S::default(),
+        }
+    }
+
+    fn next(&mut self, held: &mut Held, losses: &mut usize) -> Option<&S> {
+        let row = self.rows.next()?;
+        let cells = Cells::of(&row);
+        *losses = losses.saturating_add(cells.losses());
+        self.shown = S::show(&cells, held);
+        Some(&self.shown)
+    }
+}
+
+macro_rules! each {
+    ($asked:expr, $walk:ident => $value:expr) => {
+        match $asked {
+            Asked::Processes($walk) => $value,
+            Asked::Handles($walk) => $value,
+            Asked::Current($walk) => $value,
+            Asked::Threads($walk) => $value,
+            Asked::Modules($walk) => $value,
+            Asked::Mappings($walk) => $value,
+            Asked::Pages($walk) => $value,
+        }
+    };
+}
+
+macro_rules! next {
+    ($($name:ident $variant:ident $row:ident,)*) => {
+        $(
+            /// The next row; `None` after the last, and of an answer to another question.
+            pub(crate) fn $name(&mut self) -> Option<&row::$row> {
+                match &mut self.asked {
+                    Asked::$variant(walk) => walk.next(&mut self.held, &mut self.losses),
+                    _ => None,
+                }
+            }
+        )*
+    };
+}
+
+impl Answer {
+    /// Asks `question` of every process, or of that at `of` alone.
+    pub(crate) fn new(
+        guest: &Guest,
+        question: Question,
+        of: Option<VirtAddr>,
+    ) -> Result<Self, Error> {
+        let of_a_process = matches!(
+            question,
+            Question::Threads | Question::Mappings | Question::Pages
+        );
+        if of.is_some() && !of_a_process {
+            return Err(Error::argument(
+                "threads, mappings and pages are asked of one process, nothing else is",
+            ));
+        }
+        let asked = match question {
+            Question::Processes => Asked::Processes(Walk::of(guest.processes())),
+            Question::Handles => Asked::Handles(Walk::of(guest.handles())),
+            Question::Current => Asked::Current(Walk::of(guest.current())),
+            Question::Threads => Asked::Threads(Walk::of(guest.threads(of))),
+            Question::Modules => Asked::Modules(Walk::of(guest.modules())),
+            Question::Mappings => Asked::Mappings(Walk::of(guest.mappings(of))),
+            Question::Pages => Asked::Pages(Walk::of(guest.pages(of))),
+        };
+        Ok(Self {
+            asked,
+            held: Held::default(),
+            ends: CString::default(),
+            losses: 0,
+        })
+    }
+
+    next! {
+        next_process Processes Process,
+        next_handle Handles Handle,
+        next_current Current Current,
+        next_thread Threads Thread,
+        next_module Modules Module,
+        next_mapping Mappings Mapping,
+        next_page_range Pages PageRange,
+    }
+
+    /// Why a field of the row that is shown is absent.
+    pub(crate) fn absence(&self, field: usize) -> Option<&CStr> {
+        self.held.absence(field)
+    }
+
+    /// Whether every row was given and every walk closed.
+    pub(crate) fn is_complete(&self) -> bool {
+        each!(&self.asked, walk => walk.rows.is_complete())
+    }
+
+    /// Values of the rows so far that exist in the guest and could not be read.
+    pub(crate) fn losses(&self) -> usize {
+        self.losses
+    }
+
+    /// How the walks so far ended, in words.
+    pub(crate) fn ends(&mut self) -> &CStr {
+        let ends: &WalkEnds = each!(&self.asked, walk => walk.rows.ends());
+        self.ends = text(ends.to_string().into());
+        &self.ends
+    }
+}

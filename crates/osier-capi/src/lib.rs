@@ -1,0 +1,29 @@
+//! `libosier`: Osier's questions for programs in C.
+//!
+//! The header `osier/osier.h` is made from this crate's `row.rs`, `question.rs` and `border.rs`; `docs/c.md`
+//! has a complete program. `osier/panda_osi.h` stands on it: PANDA's OSI types and functions, for
+//! programs that were written against PANDA's plugin.
+//!
+//! ```text
+//!   border    what C calls: pointers in, pointers out; the only unsafe code
+//!     │
+//!   guest, answer, error    what stands behind C's pointers
+//!     │
+//!   row    one struct for each kind of row, filled from the cells of osier::tables
+//! ```
+
+mod answer;
+mod border;
+mod error;
+mod guest;
+mod panda;
+mod question;
+mod row;
+
+pub use answer::Answer;
+pub use border::*;
+pub use error::{Error, ErrorKind};
+pub use guest::{Guest, Options};
+pub use panda::{PandaList, PandaModule, PandaProcess, PandaThread};
+pub use question::Question;
+pub use row::{Bytes, Current, Handle, Mapping, Module, PageRange, Process, Thread, fields};

@@ -1,0 +1,46 @@
+//! The questions, by number.
+
+use osier::ask;
+
+/// A question that has rows for an answer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Processes: rows are `osier_process`.
+    Processes = 0,
+    /// Process handles: rows are `osier_handle`.
+    Handles = 1,
+    /// What runs on each processor: rows are `osier_current`.
+    Current = 2,
+    /// Threads: rows are `osier_thread`.
+    Threads = 3,
+    /// Kernel modules: rows are `osier_module`.
+    Modules = 4,
+    /// Mappings: rows are `osier_mapping`.
+    Mappings = 5,
+    /// Present pages: rows are `osier_page_range`.
+    Pages = 6,
+}
+
+impl Question {
+    /// The question of this number; C may pass any.
+    pub(crate) fn of(number: u32) -> Option<ask::Question> {
+        ask::Question::ALL
+            .into_iter()
+            .find(|&question| Self::from(question) as u32 == number)
+    }
+}
+
+impl From<ask::Question> for Question {
+    fn from(question: ask::Question) -> Self {
+        match question {
+            ask::Question::Processes => Self::Processes,
+            ask::Question::Handles => Self::Handles,
+            ask::Question::Current => Self::Current,
+            ask::Question::Threads => Self::Threads,
+            ask::Question::Modules => Self::Modules,
+            ask::Question::Mappings => Self::Mappings,
+            ask::Question::Pages => Self::Pages,
+        }
+    }
+}

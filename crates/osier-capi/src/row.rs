@@ -1,0 +1,373 @@
+//! One struct for each kind of row. Fields are filled by name from the cells of `osier::tables`, so
+//! what a field holds is what `docs/rows.md` says of the column of that name.
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
+
+use osier::tables::{Cell, Cells};
+
+use crate::error::text;
+
+/// Bytes of the guest. They need not be UTF-8 and may hold NULs; one more NUL stands behind them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes {
+    /// The first byte; NULL when the field is absent.
+    pub data: *const c_char,
+    /// How many, without the NUL behind them.
+    pub len: usize,
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self {
+            data: ptr::null(),
+            len: 0,
+        }
+    }
+}
+
+/// What the fields of the row that is shown point to, and why others are absent.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    bytes: Vec<Box<[u8]>>,
+    absent: Vec<Option<CString>>,
+}
+
+impl Held {
+    /// Why the field of that number is absent; `None` when it is there.
+    pub(crate) fn absence(&self, field: usize) -> Option<&CStr> {
+        self.absent.get(field)?.as_deref()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.absent.clear();
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Bytes {
+        let mut ended = Vec::with_capacity(bytes.len().saturating_add(1));
+        ended.extend_from_slice(bytes);
+        ended.push(0);
+        self.bytes.push(ended.into_boxed_slice());
+        let data = self.bytes.last().map_or(ptr::null(), |kept| kept.as_ptr());
+        Bytes {
+            data: data.cast(),
+            len: bytes.len(),
+        }
+    }
+}
+
+/// What a field of C's is filled from.
+trait Field: Default {
+    fn fill(cell: &Cell<'_>, held: &mut Held) -> Self;
+}
+
+impl Field for u64 {
+    fn fill(cell: &Cell<'_>, _: &mut Held) -> Self {
+        match cell {
+            Cell::Address(number) | Cell::Number(number) => *number,
+            _ => 0,
+        }
+    }
+}
+
+impl Field for i64 {
+    fn fill(cell: &Cell<'_>, _: &mut Held) -> Self {
+        match cell {
+            Cell::Instant(at) => *at,
+            _ => 0,
+        }
+    }
+}
+
+impl Field for bool {
+    fn fill(cell: &Cell<'_>, _: &mut Held) -> Self {
+        matches!(cell, Cell::Flag(true))
+    }
+}
+
+impl Field for Bytes {
+    fn fill(cell: &Cell<'_>, held: &mut Held) -> Self {
+        match cell {
+            Cell::Bytes(bytes) | Cell::Arguments(bytes) => held.keep(bytes),
+            Cell::Word(word) => held.keep(word.as_bytes()),
+            Cell::Text(words) | Cell::Numeral(words) => held.keep(words.as_bytes()),
+            _ => Self::default(),
+        }
+    }
+}
+
+/// A kind of row, as C has it.
+pub(crate) trait Shown: Default {
+    /// The names of its columns, in the order of its fields.
+    const FIELDS: &'static [&'static str];
+
+    /// The row of these cells. `held` keeps what it points to.
+    fn show(cells: &Cells<'_>, held: &mut Held) -> Self;
+}
+
+/// Fills the struct from the cells, each field from the column of its name. A field that is left out
+/// here does not compile.
+macro_rules! shown {
+    ($name:ident: $($field:ident),*) => {
+        impl Shown for $name {
+            const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+
+            fn show(cells: &Cells<'_>, held: &mut Held) -> Self {
+                held.clear();
+                let mut present = 0_u64;
+                let mut bit = 1_u64;
+                $(
+                    let $field = field(cells, stringify!($field), held);
+                    present |= if $field.is_some() { bit } else { 0 };
+                    bit = bit.wrapping_shl(1);
+                )*
+                let _ = bit;
+                Self {
+                    struct_size: size_of::<Self>(),
+                    present,
+                    $($field: $field.unwrap_or_default(),)*
+                }
+            }
+        }
+    };
+}
+
+/// The value of the column `name`; notes why there is none.
+fn field<F: Field>(cells: &Cells<'_>, name: &str, held: &mut Held) -> Option<F> {
+    let cell = cells.iter().find(|(column, _)| column.name == name);
+    let (value, why) = match cell {
+        Some((_, Cell::Absent(why))) => (None, Some(text(why.to_string().into()))),
+        None | Some((_, Cell::Null)) => (None, Some(c"not a field of this system".into())),
+        Some((_, cell)) => (Some(F::fill(cell, held)), None),
+    };
+    held.absent.push(why);
+    value
+}
+
+/// Each struct by its name in C, with its fields in their order: what the header's numbers of fields are
+/// made from.
+pub fn fields() -> [(&'static str, &'static [&'static str]); 7] {
+    [
+        ("process", Process::FIELDS),
+        ("handle", Handle::FIELDS),
+        ("current", Current::FIELDS),
+        ("thread", Thread::FIELDS),
+        ("module", Module::FIELDS),
+        ("mapping", Mapping::FIELDS),
+        ("page_range", PageRange::FIELDS),
+    ]
+}
+
+/// A process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Process {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Its id.
+    pub pid: u64,
+    /// Its parent's id.
+    pub ppid: u64,
+    /// Its name.
+    pub name: Bytes,
+    /// Linux: address of the leader's `task_struct`. Windows: of the `_EPROCESS`.
+    pub taskd: u64,
+    /// Physical address of its page-table root.
+    pub asid: u64,
+    /// Linux: virtual address of the page-table root, `mm->pgd`.
+    pub pgd: u64,
+    /// Linux: nanoseconds since boot. Windows: FILETIME.
+    pub create_time: u64,
+    /// The same on the wall clock: nanoseconds since 1970-01-01 UTC.
+    pub start: i64,
+    /// Linux: real user id.
+    pub uid: u64,
+    /// Linux: real group id.
+    pub gid: u64,
+    /// Linux: the leader's state, one letter.
+    pub state: Bytes,
+    /// Linux: number of threads.
+    pub threads: u64,
+    /// Linux: path of the executable.
+    pub exe: Bytes,
+    /// Arguments. Linux: each ended by a NUL.
+    pub cmdline: Bytes,
+    /// Linux: whether it is a thread of the kernel.
+    pub kernel_thread: bool,
+    /// Windows: FILETIME of its end.
+    pub exit_time: u64,
+    /// Windows: session id.
+    pub session: u64,
+    /// Windows: whether it is a 32-bit process of a 64-bit kernel.
+    pub wow64: bool,
+    /// Windows: address of its `_PEB`.
+    pub peb: u64,
+    /// Windows: path of its image.
+    pub path: Bytes,
+    /// Which source found it.
+    pub found_by: Bytes,
+}
+
+shown!(Process: pid, ppid, name, taskd, asid, pgd, create_time, start, uid, gid, state, threads, exe, cmdline, kernel_thread, exit_time, session, wow64, peb, path, found_by);
+
+/// What names a process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Handle {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Linux: address of the leader's `task_struct`. Windows: of the `_EPROCESS`.
+    pub taskd: u64,
+    /// Physical address of its page-table root.
+    pub asid: u64,
+}
+
+shown!(Handle: taskd, asid);
+
+/// What runs on a processor.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Current {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// The processor's index.
+    pub cpu: u64,
+    /// Id of its process.
+    pub pid: u64,
+    /// Id of its thread.
+    pub tid: u64,
+    /// Name of what runs.
+    pub name: Bytes,
+    /// What names its process; see `osier_process`.
+    pub taskd: u64,
+    /// Physical address of the process's page-table root.
+    pub asid: u64,
+    /// Address of the thread: `task_struct` or `_ETHREAD`.
+    pub task: u64,
+    /// The thread's state, one letter.
+    pub state: Bytes,
+    /// Id of the process's parent.
+    pub ppid: u64,
+    /// The process's name.
+    pub process_name: Bytes,
+    /// Linux: virtual address of the page-table root.
+    pub pgd: u64,
+    /// When the process started; see `osier_process`.
+    pub create_time: u64,
+    /// The same on the wall clock.
+    pub start: i64,
+    /// Path of the process's executable.
+    pub exe: Bytes,
+}
+
+shown!(Current: cpu, pid, tid, name, taskd, asid, task, state, ppid, process_name, pgd, create_time, start, exe);
+
+/// A thread.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Thread {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Id of its process.
+    pub pid: u64,
+    /// Its id.
+    pub tid: u64,
+    /// Its name.
+    pub name: Bytes,
+    /// Its address: `task_struct` or `_ETHREAD`.
+    pub task: u64,
+    /// Its state, one letter.
+    pub state: Bytes,
+}
+
+shown!(Thread: pid, tid, name, task, state);
+
+/// A kernel module or driver.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Module {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Its name.
+    pub name: Bytes,
+    /// First address of its code.
+    pub base: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Path of its file.
+    pub file: Bytes,
+    /// Address of its `struct module` or loader entry.
+    pub modd: u64,
+}
+
+shown!(Module: name, base, size, file, modd);
+
+/// A mapping of a process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mapping {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Id of its process.
+    pub pid: u64,
+    /// First address.
+    pub base: u64,
+    /// Bytes.
+    pub size: u64,
+    /// The file's base name, or a name in brackets.
+    pub name: Bytes,
+    /// The file's path.
+    pub file: Bytes,
+    /// Where in the file it starts, in bytes.
+    pub offset: u64,
+    /// The kernel's own flags.
+    pub flags: u64,
+    /// Rights, as `/proc/PID/maps` shows them.
+    pub perms: Bytes,
+    /// What it is for, in a word.
+    pub kind: Bytes,
+    /// Address of its `vm_area_struct`, loader entry or VAD.
+    pub modd: u64,
+}
+
+shown!(Mapping: pid, base, size, name, file, offset, flags, perms, kind, modd);
+
+/// A range of present pages of a process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PageRange {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Id of its process.
+    pub pid: u64,
+    /// First virtual address.
+    pub start: u64,
+    /// Bytes.
+    pub len: u64,
+    /// Physical address of the first byte.
+    pub phys: u64,
+    /// Bytes of each page.
+    pub page_size: u64,
+    /// Rights and marks of the page-table entries, in words.
+    pub flags: Bytes,
+    /// What the mapping around it is called.
+    pub backing: Bytes,
+}
+
+shown!(PageRange: pid, start, len, phys, page_size, flags, backing);

@@ -1,0 +1,140 @@
+//! `osier/osier.h` is what the code says. `OSIER_WRITE_HEADER=1` writes it again.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use cbindgen::{Config, EnumConfig, ExportConfig, Language, RenameRule, Style};
+
+const FIRST: &str = "\
+/* libosier: Osier's questions for programs in C. docs/c.md has a complete program.
+ *
+ * Strings are UTF-8 and end with a NUL. A function that can fail takes a place for an error, which may be NULL.
+ * Addresses and sizes are the guest's; times are as docs/rows.md says. */";
+
+/// The header that the code asks for.
+fn header() -> String {
+    let names = [
+        ("Answer", "osier_answer"),
+        ("Bytes", "osier_bytes"),
+        ("Current", "osier_current"),
+        ("Error", "osier_error"),
+        ("ErrorKind", "osier_error_kind"),
+        ("Guest", "osier_guest"),
+        ("Handle", "osier_handle"),
+        ("Mapping", "osier_mapping"),
+        ("Module", "osier_module"),
+        ("Options", "osier_options"),
+        ("PageRange", "osier_page_range"),
+        ("PandaList", "osier_panda_list"),
+        ("PandaModule", "osier_panda_module"),
+        ("PandaProcess", "osier_panda_process"),
+        ("PandaThread", "osier_panda_thread"),
+        ("Process", "osier_process"),
+        ("Question", "osier_question"),
+        ("Thread", "osier_thread"),
+    ];
+    let names = names.map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned()));
+    let mut fields =
+        String::from("/* The numbers of fields, for `present` and osier_absence(). */\n");
+    for (row, columns) in osier_capi::fields() {
+        let _ = writeln!(fields, "enum osier_{row}_field {{");
+        for (number, column) in columns.iter().enumerate() {
+            let name = format!("OSIER_{row}_{column}").to_uppercase();
+            let _ = writeln!(fields, "  {name} = {number},");
+        }
+        fields.push_str("};\n\n");
+    }
+    fields.push_str(
+        "/* Whether a field of a row has a value: OSIER_HAS(process, OSIER_PROCESS_PPID). */\n\
+         #define OSIER_HAS(row, field) (((row)->present >> (field)) & 1)\n",
+    );
+    let config = Config {
+        language: Language::C,
+        style: Style::Type,
+        header: Some(FIRST.to_owned()),
+        include_guard: Some("OSIER_H".to_owned()),
+        cpp_compat: true,
+        documentation: true,
+        usize_is_size_t: true,
+        trailer: Some(fields),
+        enumeration: EnumConfig {
+            rename_variants: RenameRule::QualifiedScreamingSnakeCase,
+            ..EnumConfig::default()
+        },
+        export: ExportConfig {
+            include: vec!["Question".to_owned(), "ErrorKind".to_owned()],
+            rename: names.into_iter().collect(),
+            ..ExportConfig::default()
+        },
+        ..Config::default()
+    };
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = cbindgen::Builder::new().with_config(config);
+    for file in [
+        "question", "error", "row", "guest", "answer", "panda", "border",
+    ] {
+        all = all.with_src(crate_folder.join(format!("src/{file}.rs")));
+    }
+    let mut text = Vec::new();
+    all.generate().unwrap().write(&mut text);
+    // What Rust asks of callers is said in C's own words above each function.
+    let text = String::from_utf8(text).unwrap();
+    let mut lines = Vec::new();
+    let mut safety = false;
+    for line in text.lines() {
+        if line.contains("# Safety") {
+            safety = true;
+            while lines.last() == Some(&" *") {
+                lines.pop();
+            }
+            continue;
+        }
+        if line.trim() == "*/" {
+            safety = false;
+        }
+        if !safety {
+            lines.push(line);
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn the_header_is_what_the_code_says() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/osier/osier.h");
+    let wanted = header();
+    if std::env::var_os("OSIER_WRITE_HEADER").is_some() {
+        std::fs::write(&file, &wanted).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        written == wanted,
+        "OSIER_WRITE_HEADER=1 cargo test -p osier-capi --test header"
+    );
+}
+
+/// Each column of every kind of row is a field, and each field a column.
+#[test]
+fn a_struct_has_the_columns_of_its_tables() {
+    use osier::ask::Question;
+    use osier::tables::{Columns, of};
+    for ((row, fields), question) in osier_capi::fields().into_iter().zip(Question::ALL) {
+        let columns = Columns::of(of(question));
+        let mut columns: Vec<_> = columns.iter().map(|column| column.name).collect();
+        let mut fields = fields.to_vec();
+        columns.sort_unstable();
+        fields.sort_unstable();
+        assert_eq!(fields, columns, "{row}");
+    }
+}
+
+/// The program that `docs/c.md` shows is the one that is compiled and run.
+#[test]
+fn the_documented_program_is_the_tested_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/c.md")).unwrap();
+    let program = std::fs::read_to_string(root.join("tests/c/processes.c")).unwrap();
+    assert!(page.contains(&format!("```c\n{program}```\n")));
+}
