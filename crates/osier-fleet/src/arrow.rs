@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
 use osier::ask::Question;
-use osier::tables::{Columns, Row, of};
+use osier::tables::{Cells, Columns, of};
 
 use crate::answer::Answer;
 use crate::columns::{Batch, schema};
@@ -48,7 +48,7 @@ impl Gathering {
     }
 
     /// Adds a row that answers the question.
-    pub fn push(&mut self, row: &dyn Row) {
+    pub fn push(&mut self, row: &Cells<'_>) {
         self.batch.push(&self.columns, row);
         self.rows = self.rows.saturating_add(1);
     }
@@ -59,7 +59,7 @@ impl Gathering {
     }
 
     /// The rows gathered so far, of the snapshot that is called `name` and has this id (see [`id`]).
-    /// Gathering begins anew.
+    /// Gathering begins again.
     ///
     /// # Errors
     ///

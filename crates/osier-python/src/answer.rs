@@ -121,7 +121,7 @@ impl Answer {
     fn walk(
         &self,
         py: Python<'_>,
-        row: &mut (dyn FnMut(&dyn osier::tables::Row) -> ControlFlow<()> + Send),
+        row: &mut (dyn FnMut(&osier::tables::Cells<'_>) -> ControlFlow<()> + Send),
     ) -> PyResult<Told> {
         let mut walk = self.begin(py)?;
         let mut told = Told::default();

@@ -1,7 +1,7 @@
 //! A row that owns its cells: what crosses from a walk to the interpreter.
 
 use osier::Absent;
-use osier::tables::{Cell, Row, Table};
+use osier::tables::{Cell, Cells, Row, Table};
 
 /// A [`Cell`] that owns what it holds.
 #[derive(Clone, Debug)]
@@ -20,18 +20,18 @@ pub(crate) enum Owned {
 }
 
 impl Owned {
-    fn of(cell: Cell<'_>) -> Self {
+    fn of(cell: &Cell<'_>) -> Self {
         match cell {
-            Cell::Address(value) => Self::Address(value),
-            Cell::Number(value) => Self::Number(value),
-            Cell::Numeral(text) => Self::Numeral(text),
-            Cell::Flag(value) => Self::Flag(value),
+            Cell::Address(value) => Self::Address(*value),
+            Cell::Number(value) => Self::Number(*value),
+            Cell::Numeral(text) => Self::Numeral(text.clone()),
+            Cell::Flag(value) => Self::Flag(*value),
             Cell::Word(word) => Self::Word(word),
-            Cell::Text(text) => Self::Text(text),
+            Cell::Text(text) => Self::Text(text.clone()),
             Cell::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
             Cell::Arguments(bytes) => Self::Arguments(bytes.to_vec()),
-            Cell::Instant(at) => Self::Instant(at),
-            Cell::Absent(absent) => Self::Absent(Box::new(absent.clone())),
+            Cell::Instant(at) => Self::Instant(*at),
+            Cell::Absent(absent) => Self::Absent(Box::new((*absent).clone())),
             Cell::Null => Self::Null,
         }
     }
@@ -61,10 +61,10 @@ pub(crate) struct OwnedRow {
 }
 
 impl OwnedRow {
-    pub(crate) fn of(row: &dyn Row) -> Self {
+    pub(crate) fn of(row: &Cells<'_>) -> Self {
         Self {
-            table: row.table(),
-            cells: row.cells().into_iter().map(Owned::of).collect(),
+            table: row.table,
+            cells: row.cells.iter().map(Owned::of).collect(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use osier::ask::{Question, ask, ask_process, taskds};
-use osier::tables::Row;
+use osier::tables::Cells;
 use osier::{Guest, Osi, VirtAddr, WalkEnds};
 
 use crate::poll::Poll;
@@ -55,7 +55,7 @@ impl Walk {
     }
 
     /// Makes one step, and shows its rows. Says whether there may be another one.
-    pub(crate) fn step(&mut self, row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>) -> bool {
+    pub(crate) fn step(&mut self, row: &mut dyn FnMut(&Cells<'_>) -> ControlFlow<()>) -> bool {
         match &mut self.steps {
             Steps::Begin if is_of_processes(self.question) => {
                 let (all, ends) = match self.of.take() {
@@ -88,7 +88,7 @@ impl Walk {
     pub(crate) fn through(
         &mut self,
         poll: &mut Poll,
-        row: &mut dyn FnMut(&dyn Row) -> ControlFlow<()>,
+        row: &mut dyn FnMut(&Cells<'_>) -> ControlFlow<()>,
     ) {
         let mut stopped = false;
         loop {
