@@ -2,6 +2,7 @@
 
 use osier::Guest as Engine;
 use osier::ask::Question;
+use osier::tables::Cells;
 use osier::{SeenExt as _, WalkEnds};
 use osier_compare::timeline::{Glyphs, by_clock, drawing, svg};
 use osier_compare::{View, premises};
@@ -150,7 +151,7 @@ pub(crate) fn diff(
         let (before, after) = (view(&before, &asked)?, view(&after, &asked)?);
         let (mut rows, mut lines) = (Vec::new(), Vec::new());
         osier_compare::diff(&before, &after, &mut |event| {
-            rows.push(OwnedRow::of(&event));
+            rows.push(OwnedRow::of(&Cells::of(&event)));
             let mut line = String::new();
             event.json(&mut line);
             lines.push(line);
@@ -297,7 +298,7 @@ pub(crate) fn timeline(
         svg: svg(&made),
         ends: ends(&views).0,
         lives: lives
-            .map(|life| Ok(object(py, &OwnedRow::of(life))?.unbind()))
+            .map(|life| Ok(object(py, &OwnedRow::of(&Cells::of(life)))?.unbind()))
             .collect::<PyResult<_>>()?,
     })
 }
