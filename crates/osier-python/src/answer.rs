@@ -1,4 +1,4 @@
-//! Answers: a question to a guest, and everything that can be had of it.
+//! Answers: a question to a guest, and everything that it gives.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};

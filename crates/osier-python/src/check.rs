@@ -94,7 +94,7 @@ fn cases(
 /// Hold snapshots against the golden rows in the folder golden: files, folders and patterns.
 ///
 /// ask are the questions by their words, ignore fields that do not count (maps.flags), update writes the
-/// golden files anew. What is known of all snapshots is said as to open.
+/// golden files again. What is known of all snapshots is said as to open.
 #[pyfunction]
 #[pyo3(signature = (paths, golden, *, ask=None, ignore=Vec::new(), update=false, **said))]
 pub(crate) fn check(

@@ -14,7 +14,7 @@ use crate::owned::{Owned, OwnedRow};
 
 /// A row of an answer.
 ///
-/// Its columns are attributes; ``None`` stands for what could not be had, and ``absent`` says why. Rows
+/// Its columns are attributes; ``None`` stands for what could not be read, and ``absent`` says why. Rows
 /// are equal when all of their values and absences are.
 #[pyclass(frozen, subclass, module = "pyosier")]
 pub(crate) struct Row {

@@ -176,7 +176,7 @@ pub(crate) struct Block {
 }
 
 /// The block of the first thread of the process at `process`, whose table gives `space`; `None` where
-/// it is not to be had.
+/// it cannot be read.
 pub(crate) fn first_block(
     windows: &Windows,
     process: VirtAddr,
