@@ -380,6 +380,12 @@ fn name_by_operations(
     Ok(Some(Ok(name)))
 }
 
+/// Bytes of a `struct kref`, which is a 32-bit count.
+const KREF_BYTES: u64 = 4;
+
+/// More mappings than share one given name: a process has some 65,000 at most, unless its limit was raised.
+const HOLDERS_LIMIT: u64 = 1 << 20;
+
 /// The name that the process gave with `prctl(PR_SET_VMA)`, in the brackets of `/proc/PID/maps`.
 ///
 /// The kernel takes no longer name, and none with a character that could end it.
@@ -401,7 +407,13 @@ fn given_name(
     if !reader.guest.is_kernel_address(name) {
         return implausible(name.0, "anon_name is an address of the kernel");
     }
-    let text = space.read_cstr(text.place(name), GIVEN_LIMIT)?;
+    let text = text.place(name);
+    // `anon_vma_name.kref`, which lies before the name: how many mappings share it.
+    let holders = space.read_uint(VirtAddr(text.0.wrapping_sub(KREF_BYTES)), 4)?;
+    if !(1..=HOLDERS_LIMIT).contains(&holders) {
+        return implausible(name.0, "a given name counts the mappings that share it");
+    }
+    let text = space.read_cstr(text, GIVEN_LIMIT)?;
     let odd = |byte: &u8| !byte.is_ascii_graphic() && *byte != b' ' || b"\\`$[]".contains(byte);
     if text.len() == GIVEN_LIMIT || text.iter().any(odd) {
         return implausible(

@@ -251,7 +251,7 @@ fn names_come_in_the_order_in_which_the_kernel_asks() {
     toy.put(operations, 8, 0xffff_ffff_8100_0000);
     toy.put(vmas[3], OPS, operations.0);
     toy.put(vmas[3], PRIVATE, special.0);
-    let name = toy.text(b"\0\0\0\0my arena");
+    let name = toy.text(b"\x02\0\0\0my arena");
     toy.put(vmas[4], ANON_NAME, name.0);
     toy.put(vmas[5], ANON_NAME, name.0);
     toy.put(vmas[5], FILE, name.0);
@@ -270,6 +270,15 @@ fn names_come_in_the_order_in_which_the_kernel_asks() {
     assert_eq!(kinds[1], Some(MappingKind::Heap));
     assert_eq!(kinds[2], Some(MappingKind::Stack));
     assert_eq!(kinds[5], Some(MappingKind::File));
+    // What is no counted name is not shown as one: memory of something else, whose first text is empty.
+    for count in [0_u64, 0x0348_a1b8] {
+        listed.toy.put(name, 0, count);
+        let (rows, _) = listed.rows();
+        assert!(rows[4].name.absence().unwrap().is_loss());
+    }
+    listed
+        .toy
+        .put(name, 0, u64::from_le_bytes(*b"\x02\0\0\0my a"));
     // Another driver's function makes its own names.
     listed
         .toy
