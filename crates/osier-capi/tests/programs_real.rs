@@ -22,7 +22,7 @@ use osier_testkit::need::{self, Real};
 
 osier_testkit::trials! {
     need::program("cc") => rows_are_the_tables, a_first_program_works, errors_are_told,
-        eight_threads_are_answered_as_one;
+        eight_threads_are_answered_as_one, memory_is_read_and_misuse_refused;
     need::program("cc").and(need::library("glib-2.0")) => golden_snapshots_as_panda_shows_them;
     recordings() => a_recording_as_panda_shows_it;
 }
@@ -190,6 +190,27 @@ fn errors_are_told(_: &Real) {
         .unwrap();
     assert_eq!(said.status.code(), Some(1));
     assert!(!said.stderr.is_empty());
+}
+
+fn memory_is_read_and_misuse_refused(_: &Real) {
+    let program = compiled("memory", &[]);
+    let (got, status) = said(&program, &golden("deb12-6.1-amd64"));
+    let got = String::from_utf8_lossy(&got);
+    assert_eq!(status, Some(0), "{got}");
+    let begins = [
+        "the banner",
+        "an unknown option: 1 ",
+        "no path: 1 ",
+        "a page that is not mapped: 11 ",
+        "no such question: 1 ",
+        "a question that is not of a process: 1 ",
+        "no row of another question",
+        "a thread",
+    ];
+    assert_eq!(got.lines().count(), begins.len(), "{got}");
+    for (line, begin) in got.lines().zip(begins) {
+        assert!(line.starts_with(begin), "{line}");
+    }
 }
 
 /// What `osier osi-test` prints, and what C prints through PANDA's own functions.
