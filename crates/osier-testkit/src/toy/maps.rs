@@ -130,6 +130,7 @@ fn vma(w: &mut Writer, files: &mut Files, mm: VirtAddr, mapping: &ToyMapping) ->
         w.set(vma, "vm_area_struct", "vm_private_data", special.0);
     } else if let Some(name) = mapping.name.strip_prefix(b"[anon:") {
         let given = w.object("anon_vma_name");
+        w.set(given, "anon_vma_name", "kref", 1);
         let text = w.at(given, "anon_vma_name", "name");
         w.bytes(text, &name[..name.len() - 1]);
         w.set(vma, "vm_area_struct", "anon_name", given.0);
