@@ -211,3 +211,65 @@ fn a_signal_leaves_nothing() {
     }
     fs::remove_file(folder.join("large.raw")).unwrap();
 }
+
+/// What is read is never written over, by whatever name it is called and whichever output it is.
+#[test]
+fn no_output_goes_over_what_is_read() {
+    let folder = folder("over");
+    let put = |name: &str, from: &Path| {
+        let file = folder.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::copy(from, &file).unwrap();
+    };
+    let symbols = osier_testkit::data::workspace().join("symbols");
+    let profile = fs::read_dir(symbols).unwrap();
+    let mut profiles = profile.map(|entry| entry.unwrap().path());
+    let profile = profiles.find(|file| file.extension().is_some_and(|end| end == "osp"));
+    put("a.elf", &golden());
+    put("v/w.vmss", &golden());
+    put("v/w.vmem", &golden());
+    put("runs/ps.jsonl", &golden());
+    put("p.osp", &profile.unwrap());
+    fs::write(folder.join("System.map"), "ffffffff81000000 T _text\n").unwrap();
+    fs::write(folder.join("r.txt"), "CPU#0\nRAX=0000000000000000\n").unwrap();
+    symlink("a.elf", folder.join("link.elf")).unwrap();
+    let asked = [
+        ("distill a.elf --ask ps -o a.elf", "a.elf"),
+        ("distill a.elf --ask ps -o link.elf", "a.elf"),
+        ("distill a.elf --ask ps --registers r.txt -o r.txt", "r.txt"),
+        ("distill a.elf --ask ps --profile p.osp -o p.osp", "p.osp"),
+        ("distill v/w.vmem --ask ps -o v/w.vmss", "v/w.vmss"),
+        ("export a.elf --to raw -o link.elf", "a.elf"),
+        ("export a.elf --to raw --profile p.osp -o p.osp", "p.osp"),
+        (
+            "check a.elf --golden gg --update --ask ps --junit a.elf",
+            "a.elf",
+        ),
+        ("timeline a.elf --svg link.elf", "a.elf"),
+        ("profile export p.osp --to isf -o p.osp", "p.osp"),
+        ("profile import System.map -o System.map", "System.map"),
+        ("run runs -o runs --tables ps", "runs/ps.jsonl"),
+    ];
+    for (words, kept) in asked {
+        let before = fs::read(folder.join(kept)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_osier"));
+        command.args(words.split(' ')).current_dir(&folder);
+        let told = command.env("XDG_CACHE_HOME", folder.join("cache")).output();
+        let told = told.unwrap();
+        assert_eq!(told.status.code(), Some(1), "{words}");
+        let said = String::from_utf8(told.stderr).unwrap();
+        assert!(said.contains("another"), "{words}: {said}");
+        assert!(fs::read(folder.join(kept)).unwrap() == before, "{words}");
+    }
+    // Golden rows are not the report's place either.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osier"));
+    let words = "check a.elf --golden gg --update --ask ps";
+    command.args(words.split(' ')).current_dir(&folder);
+    assert!(command.output().unwrap().status.success());
+    let rows = fs::read(folder.join("gg/a/ps.jsonl")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osier"));
+    let words = "check a.elf --golden gg --ask ps --junit gg/a/ps.jsonl";
+    command.args(words.split(' ')).current_dir(&folder);
+    assert_eq!(command.output().unwrap().status.code(), Some(1));
+    assert!(fs::read(folder.join("gg/a/ps.jsonl")).unwrap() == rows);
+}

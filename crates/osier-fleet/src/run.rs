@@ -28,6 +28,13 @@ pub fn run(
         .map(|table| FileFormat::new(table, options.to))
         .collect::<io::Result<_>>()
         .map_err(RunError::Schema)?;
+    let written = formats.iter().map(FileFormat::file);
+    for file in written.map(|name| options.out.join(name)) {
+        let mut read = (0..fleet.subjects().len()).map(|number| fleet.path(number));
+        if let Some(over) = read.find(|path| osier_file::same(path, &file)) {
+            return Err(RunError::Over(over.to_owned()));
+        }
+    }
     held.keep();
     let (mut output, done) = Output::open(options, fleet.pool(), &formats, fleet.subjects())?;
     let mut summary = fleet.summary();

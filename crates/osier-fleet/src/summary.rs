@@ -31,6 +31,9 @@ pub enum RunError {
     /// Another run writes into the folder.
     #[error("{folder}: another run is writing here; wait until it ends, or name another folder", folder = osier_text::path(.0))]
     Busy(PathBuf),
+    /// A snapshot lies where a table would be written.
+    #[error("{path}: this snapshot would be written over by a table; name another folder", path = osier_text::path(.0))]
+    Over(PathBuf),
     /// The run could not begin to write.
     #[error("{path}: {source}; nothing was begun", path = osier_text::path(path))]
     Begin {

@@ -13,7 +13,7 @@ use osier_compare::golden::{Case, Golden, GoldenError, Ignore, Suite, Verdict, a
 use osier_fleet::{Input, RunError};
 use osier_text::is_hidden;
 
-use super::common::{options, questions};
+use super::common::{options, questions, read_of, spare};
 use super::inputs::tell_others;
 use crate::args::{CheckArgs, OutputArgs};
 use crate::failure::{Usage, in_file};
@@ -40,6 +40,12 @@ pub(super) fn run(args: &CheckArgs, output: &OutputArgs) -> anyhow::Result<Outco
         anyhow::bail!("{golden}: there is no such folder of golden rows; --update makes it");
     }
     check.tell_apart(&files)?;
+    if let Some(junit) = &args.junit {
+        for file in &files {
+            spare(junit, &read_of(&file.path, &check.options))?;
+        }
+        spare_golden(junit, &args.golden)?;
+    }
     let named: Vec<Golden> = files
         .iter()
         .map(|file| Golden::of(&args.golden, &file.path))
@@ -64,6 +70,25 @@ pub(super) fn run(args: &CheckArgs, output: &OutputArgs) -> anyhow::Result<Outco
         osier_file::write(file, junit(&suites)).map_err(in_file(file))?;
     }
     check.conclude(&suites, output.strict)
+}
+
+/// An error when the report would be written over golden rows.
+fn spare_golden(junit: &Path, golden: &Path) -> anyhow::Result<()> {
+    let folder = match junit.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let (Ok(folder), Ok(golden)) = (folder.canonicalize(), golden.canonicalize()) else {
+        return Ok(());
+    };
+    let rows = junit
+        .extension()
+        .is_some_and(|extension| extension == "jsonl");
+    if rows && folder.starts_with(&golden) {
+        let junit = osier_text::path(junit);
+        anyhow::bail!("{junit}: golden rows have such names; name another file for the report");
+    }
+    Ok(())
 }
 
 struct Check<'a> {

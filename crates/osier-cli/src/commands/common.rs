@@ -1,7 +1,7 @@
 //! What several commands do alike: options, questions, opening.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use osier::WalkEnds;
 use osier::ask::{Question, by_pid};
@@ -41,6 +41,29 @@ pub(super) fn options(args: &KnownArgs) -> Options {
         no_shipped: args.no_shipped,
         systems: Vec::new(),
     }
+}
+
+/// The files that a snapshot is read from, as far as their names are known.
+pub(super) fn read_of(snapshot: &Path, options: &Options) -> Vec<PathBuf> {
+    let mut read = vec![snapshot.to_owned()];
+    // VMware's memory and state lie beside each other.
+    read.extend(["vmem", "vmss", "vmsn"].map(|other| snapshot.with_extension(other)));
+    read.extend(options.parts.iter().cloned());
+    read.extend(options.registers.clone());
+    read.extend(options.profile.clone());
+    read
+}
+
+/// An error when `out` would be written over one of the files that are read.
+pub(super) fn spare<'a>(
+    out: &Path,
+    read: impl IntoIterator<Item = &'a PathBuf>,
+) -> anyhow::Result<()> {
+    if read.into_iter().any(|file| osier_file::same(file, out)) {
+        let out = osier_text::path(out);
+        anyhow::bail!("{out}: this file is read, and would be written over; name another");
+    }
+    Ok(())
 }
 
 /// The questions that these words ask.

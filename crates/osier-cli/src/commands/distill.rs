@@ -2,7 +2,7 @@
 
 use osier::distill::distill;
 
-use super::common::{options, questions};
+use super::common::{options, questions, read_of, spare};
 use crate::args::{DistillArgs, OutputArgs};
 use crate::outcome::Outcome;
 use crate::output::{MAY_SUFFER, plural, say};
@@ -10,12 +10,13 @@ use crate::output::{MAY_SUFFER, plural, say};
 pub(super) fn run(args: &DistillArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let questions = questions(&args.ask)?;
     let snapshot = &args.snapshot;
-    let done = distill(
-        &snapshot.snapshot,
-        &options(&snapshot.known),
-        &questions,
+    let options = options(&snapshot.known);
+    // The snapshot itself is the first, and refused by whoever writes.
+    spare(
         &args.out,
+        read_of(&snapshot.snapshot, &options).iter().skip(1),
     )?;
+    let done = distill(&snapshot.snapshot, &options, &questions, &args.out)?;
     let (file, lost) = (osier_text::path(&args.out), done.lost);
     if !output.quiet {
         let (pages, bytes) = (plural(done.pages, "page"), done.bytes);

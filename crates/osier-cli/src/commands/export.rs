@@ -2,7 +2,7 @@
 
 use osier::export::{Container, export};
 
-use super::common::options;
+use super::common::{options, read_of, spare};
 use crate::args::{ContainerArg, ExportArgs, OutputArgs};
 use crate::outcome::Outcome;
 use crate::output::say;
@@ -14,7 +14,13 @@ pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outc
         ContainerArg::Lime => Container::Lime,
     };
     let snapshot = &args.snapshot;
-    let done = export(&snapshot.snapshot, &options(&snapshot.known), to, &args.out)?;
+    let options = options(&snapshot.known);
+    // The snapshot itself is the first, and refused by whoever writes.
+    spare(
+        &args.out,
+        read_of(&snapshot.snapshot, &options).iter().skip(1),
+    )?;
+    let done = export(&snapshot.snapshot, &options, to, &args.out)?;
     let file = osier_text::path(&args.out);
     if !output.quiet {
         let (memory, bytes) = (done.memory, done.bytes);

@@ -12,6 +12,7 @@ use osier::symbol_path::PdbFile;
 use osier_fetch::Wish;
 use osier_text::{visible, visible_bytes};
 
+use super::common::spare;
 use crate::args::{ExportFormat, OutputArgs, ProfileCommand};
 use crate::failure::{Usage, in_file};
 use crate::outcome::Outcome;
@@ -39,6 +40,9 @@ fn import(
     group: Option<&str>,
     output: &OutputArgs,
 ) -> anyhow::Result<Outcome> {
+    if let Some(out) = out {
+        spare(out, files)?;
+    }
     let profile = import::import(files, group)?;
     let kept = match out {
         Some(out) => {
@@ -115,6 +119,9 @@ fn tell(profile: &Profile, kept: &Path, output: &OutputArgs) {
 }
 
 fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<Outcome> {
+    if let Some(out) = out {
+        spare(out, &[file.to_owned()])?;
+    }
     // A symbol file has everything that the other tool may ask for; a profile has what Osier reads.
     let profile = match Profile::read_file(file) {
         Ok((profile, _)) => profile,

@@ -6,7 +6,7 @@ use osier_compare::timeline::{Glyphs, Timeline, by_clock, drawing, svg};
 use osier_compare::{View, premises};
 use osier_fleet::RunError;
 
-use super::common::options;
+use super::common::{options, read_of, spare};
 use super::diff::view_of;
 use super::inputs::tell_others;
 use crate::args::{Format, OutputArgs, SeriesArg, TimelineArgs};
@@ -20,6 +20,11 @@ const WIDTH: usize = 100;
 pub(super) fn run(args: &TimelineArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let options = options(&args.known);
     let files = args.inputs.files()?;
+    if let Some(svg) = &args.svg {
+        for file in &files {
+            spare(svg, &read_of(&file.path, &options))?;
+        }
+    }
     let mut views = Vec::new();
     let mut others = Vec::new();
     for file in &files {
