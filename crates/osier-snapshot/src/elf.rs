@@ -36,6 +36,8 @@ const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 /// `e_phnum` when the true count stands in the first section header's `sh_info`.
 const PN_XNUM: u16 = 0xffff;
+/// Bytes of the smaller class's header: no memory lies there.
+const HEADER_BYTES: u64 = 52;
 /// The most bytes of a segment of notes that are read; 4,096 processors have less.
 const NOTES_MAX: usize = 64 << 20;
 
@@ -373,6 +375,15 @@ fn extents(loads: &[&Segment], file_bytes: u64, anomalies: &mut Vec<Anomaly>) ->
         anomalies.push(Anomaly::bytes(format!(
             "{twice} bytes of memory are held more than once"
         )));
+    }
+    let claimed = extent::claimed_twice(&extents);
+    if claimed > 0 {
+        anomalies.push(Anomaly::bytes(format!(
+            "{claimed} bytes of the file stand for more than one place of memory"
+        )));
+    }
+    if extents.iter().any(|extent| extent.offset < HEADER_BYTES) {
+        anomalies.push(Anomaly::bytes("a LOAD segment holds the ELF header"));
     }
     extents
 }

@@ -41,6 +41,20 @@ pub(crate) fn disjoint(mut extents: Vec<Extent>) -> (Vec<Extent>, u64) {
     (extents, twice)
 }
 
+/// Number of bytes of the file that stand for more than one place of memory, of extents that are disjoint
+/// there.
+pub(crate) fn claimed_twice(extents: &[Extent]) -> u64 {
+    let place = |e: &Extent| (e.offset, e.offset.saturating_add(e.len));
+    let mut places: Vec<(u64, u64)> = extents.iter().map(place).collect();
+    places.sort_unstable();
+    let mut end = 0_u64;
+    places.into_iter().fold(0_u64, |twice, (from, to)| {
+        let again = end.min(to).saturating_sub(from);
+        end = end.max(to);
+        twice.saturating_add(again)
+    })
+}
+
 /// Adds to `extents`, which are sorted and disjoint, the parts of `more` that none of them holds.
 pub(crate) fn add(extents: &mut Vec<Extent>, more: Extent) {
     let end = more.start.saturating_add(more.len);

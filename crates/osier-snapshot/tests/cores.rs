@@ -171,3 +171,32 @@ fn flattened_cores_are_rearranged() {
     let error = try_open(&file, &small).err().unwrap();
     assert!(matches!(error, OpenError::ScratchLimit { .. }), "{error}");
 }
+
+/// A header whose offset is damaged gives the bytes of one place of memory to another, too.
+#[test]
+fn bytes_of_the_file_stand_for_one_place_of_memory() {
+    let page = PAGE as u64;
+    let load = |paddr, fill| Load {
+        paddr,
+        filesz: page,
+        memsz: page,
+        fill,
+    };
+    let whole = elf(true, 440, &[load(0x1000, 1), load(0x8000, 2)]);
+    assert_eq!(opened(&whole).info.anomalies, []);
+    // Where the `p_offset` of each LOAD header stands.
+    let headers = (0..3).map(|number| 64 + 56 * number);
+    let mut places = headers.filter(|&at| whole[at..at + 4] == [1, 0, 0, 0]);
+    let (first, second) = (places.next().unwrap() + 8, places.next().unwrap() + 8);
+    let offset = u64::from_le_bytes(whole[first..first + 8].try_into().unwrap());
+    let said = |at: usize, value: u64| {
+        let mut damaged = whole.clone();
+        damaged[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        let anomalies = opened(&damaged).info.anomalies;
+        let words: Vec<String> = anomalies.iter().map(ToString::to_string).collect();
+        words
+    };
+    let text = "2048 bytes of the file stand for more than one place of memory";
+    assert_eq!(said(second, offset + page / 2), [text]);
+    assert_eq!(said(first, 0), ["a LOAD segment holds the ELF header"]);
+}
