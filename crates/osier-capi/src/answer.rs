@@ -88,11 +88,7 @@ impl Answer {
         question: Question,
         of: Option<VirtAddr>,
     ) -> Result<Self, Error> {
-        let of_a_process = matches!(
-            question,
-            Question::Threads | Question::Mappings | Question::Pages
-        );
-        if of.is_some() && !of_a_process {
+        if of.is_some() && !question.is_of_a_process() {
             return Err(Error::argument(
                 "threads, mappings and pages are asked of one process, nothing else is",
             ));

@@ -15,7 +15,7 @@ use crate::opening::taskds;
 use crate::row::instant;
 use crate::tree::Tree;
 use crate::types::{Object, Type};
-use crate::walk::{Of, is_of_processes};
+use crate::walk::Of;
 
 /// A guest that may be closed, shared by all that was made of it.
 #[derive(Clone)]
@@ -60,7 +60,7 @@ impl Guest {
         let guest = self.held(py)?;
         let of = match pid {
             None => None,
-            Some(_) if !is_of_processes(question) => {
+            Some(_) if !question.is_of_a_process() => {
                 let wrong = format!("{} is not asked of one process", question.word());
                 return Err(plain(py, "UsageError", wrong));
             }

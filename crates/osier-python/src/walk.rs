@@ -34,14 +34,6 @@ enum Steps {
     Over,
 }
 
-/// Whether each process is asked by itself.
-pub(crate) const fn is_of_processes(question: Question) -> bool {
-    matches!(
-        question,
-        Question::Threads | Question::Mappings | Question::Pages
-    )
-}
-
 impl Walk {
     /// A walk that is not begun yet.
     pub(crate) fn new(guest: &Guest, question: Question, of: Option<Of>) -> Self {
@@ -57,7 +49,7 @@ impl Walk {
     /// Makes one step, and shows its rows. Says whether there may be another one.
     pub(crate) fn step(&mut self, row: &mut dyn FnMut(&Cells<'_>) -> ControlFlow<()>) -> bool {
         match &mut self.steps {
-            Steps::Begin if is_of_processes(self.question) => {
+            Steps::Begin if self.question.is_of_a_process() => {
                 let (all, ends) = match self.of.take() {
                     Some(of) => (of.taskds.to_vec(), of.ends),
                     None => taskds(&*self.osi),

@@ -60,4 +60,9 @@ impl Question {
             .into_iter()
             .find(|question| question.word() == word)
     }
+
+    /// Whether each process is asked by itself, so that it can be asked of one alone.
+    pub const fn is_of_a_process(self) -> bool {
+        matches!(self, Self::Threads | Self::Mappings | Self::Pages)
+    }
 }
