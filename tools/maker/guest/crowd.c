@@ -5,7 +5,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
+#include <linux/seccomp.h>
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -16,6 +21,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -321,6 +327,171 @@ static void own_mounts(void)
         touch(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), 8192);
 }
 
+/* Sockets of IPv6 and of the kinds that need a right, and both ends of a connection. */
+static void sockets6(void)
+{
+    struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(9090)};
+    struct sockaddr_un abstract = {.sun_family = AF_UNIX, .sun_path = "\0osier\0abstract"};
+    struct sockaddr_nl netlink = {.nl_family = AF_NETLINK, .nl_groups = 0x11};
+    at.sin6_addr = in6addr_loopback;
+    int tcp = socket(AF_INET6, SOCK_STREAM, 0);
+    if (bind(tcp, (struct sockaddr *)&at, sizeof at) != 0 || listen(tcp, 7) != 0)
+        say("cannot listen: %s", strerror(errno));
+    int client = socket(AF_INET6, SOCK_STREAM, 0);
+    if (connect(client, (struct sockaddr *)&at, sizeof at) != 0)
+        say("cannot connect: %s", strerror(errno));
+    int other = accept(tcp, NULL, NULL);
+    if (other < 0 || write(client, "unread", 6) != 6)
+        say("cannot write: %s", strerror(errno));
+    at.sin6_port = htons(5454);
+    int udp = socket(AF_INET6, SOCK_DGRAM, 0);
+    if (bind(udp, (struct sockaddr *)&at, sizeof at) != 0 ||
+        sendto(udp, "datagram", 8, 0, (struct sockaddr *)&at, sizeof at) != 8)
+        say("cannot bind: %s", strerror(errno));
+    int local = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    if (bind(local, (struct sockaddr *)&abstract, sizeof abstract.sun_family + 15) != 0)
+        say("cannot bind: %s", strerror(errno));
+    int route = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+    if (bind(route, (struct sockaddr *)&netlink, sizeof netlink) != 0)
+        say("cannot bind netlink: %s", strerror(errno));
+    if (socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) < 0 ||
+        socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6) < 0)
+        say("no raw socket: %s", strerror(errno));
+    if (socket(AF_PACKET, SOCK_RAW, htons(0x0003)) < 0 ||
+        socket(AF_PACKET, SOCK_DGRAM, htons(0x0800)) < 0)
+        say("no packet socket: %s", strerror(errno));
+    struct sockaddr_vm machine = {.svm_family = AF_VSOCK, .svm_port = (unsigned)getpid() + 1024, .svm_cid = VMADDR_CID_ANY};
+    int vsock = socket(AF_VSOCK, SOCK_STREAM, 0);
+    if (vsock < 0 || bind(vsock, (struct sockaddr *)&machine, sizeof machine) != 0 ||
+        listen(vsock, 1) != 0)
+        say("no vsock: %s", strerror(errno));
+}
+
+static void own_network(void)
+{
+    if (unshare(CLONE_NEWNET) != 0) {
+        say("no network namespace: %s", strerror(errno));
+        return;
+    }
+    loopback_up();
+    sockets6();
+}
+
+static void put(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        say("cannot write %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+/* As a container's engine does it: every namespace, a control group with a long name, an own root. */
+static int container_init(void *nothing)
+{
+    (void)nothing;
+    call_me("container-init");
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("/jail", "/jail", NULL, MS_BIND, NULL) != 0 || chroot("/jail") != 0 ||
+        chdir("/") != 0 || sethostname("container", 9) != 0)
+        say("cannot be a container: %s", strerror(errno));
+    loopback_up();
+    child("container-app", NULL);
+    settle();
+    return 0;
+}
+
+static void container(void)
+{
+    static char stack[STACK] __attribute__((aligned(16)));
+    char number[16];
+    snprintf(number, sizeof number, "%d", getpid());
+    put("/sys/fs/cgroup/docker/" CONTAINER "/cgroup.procs", number);
+    if (clone(container_init, stack + STACK,
+              CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET |
+                  0x02000000 /* CLONE_NEWCGROUP */ | SIGCHLD,
+              NULL) < 0)
+        say("no container: %s", strerror(errno));
+}
+
+/* A terminal session with a foreground group, odd rights, and a filter of system calls. */
+static void session(void)
+{
+    static struct sock_filter allow[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+    struct sock_fprog filter = {.len = 1, .filter = allow};
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct caps[2];
+    struct sched_param parameters = {.sched_priority = 0};
+    const gid_t groups[] = {4, 24, 1000, 70000};
+    memset(&caps, 0, sizeof caps);
+    setsid();
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+    char path[64];
+    unsigned index = 0;
+    int unlocked = 0;
+    if (master < 0 || ioctl(master, TIOCSPTLCK, &unlocked) != 0 ||
+        ioctl(master, TIOCGPTN, &index) != 0)
+        say("no terminal: %s", strerror(errno));
+    snprintf(path, sizeof path, "/dev/pts/%u", index);
+    int slave = open(path, O_RDWR);
+    if (slave < 0 || ioctl(slave, TIOCSCTTY, 0) != 0)
+        say("no controlling terminal: %s", strerror(errno));
+    put("/proc/self/loginuid", "1234");
+    if (sched_setscheduler(0, SCHED_BATCH, &parameters) != 0 ||
+        setpriority(PRIO_PROCESS, 0, 5) != 0 || setgroups(4, groups) != 0)
+        say("cannot be odd: %s", strerror(errno));
+    caps[0].effective = 1u << 13;                  /* CAP_NET_RAW */
+    caps[0].permitted = (1u << 13) | (1u << 10);   /* and CAP_NET_BIND_SERVICE */
+    caps[1].permitted = 1u << (39 - 32);           /* CAP_BPF */
+    caps[0].inheritable = 1u << 13;
+    prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
+    if (syscall(SYS_capset, &header, caps) != 0)
+        say("cannot set capabilities: %s", strerror(errno));
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+        say("no filter: %s", strerror(errno));
+    umask(027);
+    if (chdir("/data/dir") != 0)
+        say("cannot change the folder: %s", strerror(errno));
+}
+
+/* A thousand descriptors, with holes between them. */
+static void many_files(void)
+{
+    struct rlimit limit = {2048, 4096};
+    setrlimit(RLIMIT_NOFILE, &limit);
+    int fd = open("/data/dir/mapped.bin", O_RDONLY | O_CLOEXEC);
+    for (int i = 0; i < 1000; i++) {
+        int at = 10 + i + (i / 100);
+        int copy = i % 3 == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, at) : fcntl(fd, F_DUPFD, at);
+        if (copy < 0)
+            say("only %d descriptors: %s", i, strerror(errno));
+    }
+}
+
+/* Files that are in no directory, and places in files. */
+static void nameless(void)
+{
+    int fd = (int)syscall(SYS_memfd_create, "kept open", 1);
+    if (fd < 0 || write(fd, "memory", 6) != 6)
+        say("no memfd: %s", strerror(errno));
+    fd = open("/data", O_TMPFILE | O_RDWR, 0600);
+    if (fd < 0)
+        say("no nameless file: %s", strerror(errno));
+    fd = open("/data/dir/log", O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, 0644);
+    if (write(fd, "line\n", 5) != 5)
+        say("cannot write the log");
+    open("/proc/self/ns/net", O_RDONLY);
+    open("/proc/self/ns/mnt", O_RDONLY);
+    mkfifo("/data/fifo", 0600);
+    open("/data/fifo", O_RDWR);
+    open("/dev/loop0", O_RDONLY | O_DIRECT);
+    if (link("/data/dir/log", "/data/dir/linked") != 0)
+        say("cannot link");
+    open("/data/dir/linked", O_RDONLY);
+    unlink("/data/dir/linked");
+}
+
 static void own_user(void)
 {
     if (unshare(CLONE_NEWUSER) != 0)
@@ -538,6 +709,12 @@ static const struct {
     {"ns-parent", new_namespace, 3},
     {"own-mounts", own_mounts, 1},
     {"own-user", own_user, 1},
+    {"sockets6", sockets6, 1},
+    {"own-network", own_network, 1},
+    {"container", container, 3},
+    {"session", session, 1},
+    {"many-files", many_files, 1},
+    {"nameless", nameless, 1},
     {"bound", bound, 1},
     {"overlaid", overlaid, 1},
     {"shared-vm", shared_vm, 2},

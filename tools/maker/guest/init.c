@@ -45,6 +45,26 @@ void stay(void)
         pause();
 }
 
+/* Lines of the kernel's log that are odd in one way each. */
+static void speak_to_log(void)
+{
+    static const char *const lines[] = {"<11>maker: a line of facility user, level err",
+                                        "<30>maker: two\nlines in one record",
+                                        "<6>maker: bytes \xff\xfe that are no text"};
+    char longest[900];
+    int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        if (write(fd, lines[i], strlen(lines[i])) < 0)
+            say("cannot write to the log: %s", strerror(errno));
+    memset(longest, 'l', sizeof longest);
+    memcpy(longest, "<5>maker: ", 10);
+    if (write(fd, longest, sizeof longest) < 0)
+        say("cannot write to the log: %s", strerror(errno));
+    close(fd);
+}
+
 static void put_file(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -102,7 +122,7 @@ static void read_settings(struct settings *settings)
     fclose(file);
 }
 
-static void loopback_up(void)
+void loopback_up(void)
 {
     struct ifreq request;
     memset(&request, 0, sizeof request);
@@ -134,6 +154,10 @@ static void prepare_files(void)
     mount_on("proc", "/proc", "proc", 0, NULL);
     mount_on("sys", "/sys", "sysfs", 0, NULL);
     mount_on("dev", "/dev", "devtmpfs", 0, NULL);
+    mount_on("pts", "/dev/pts", "devpts", 0, "ptmxmode=0666");
+    mount_on("cgroup", "/sys/fs/cgroup", "cgroup2", 0, NULL);
+    mkdir("/sys/fs/cgroup/docker", 0755);
+    mkdir("/sys/fs/cgroup/docker/" CONTAINER, 0755);
     mkdir("/mnt", 0755);
     mount_on("none", "/mnt/tmp", "tmpfs", 0, NULL);
     mkdir("/data", 0755);
@@ -232,6 +256,7 @@ int main(int count, char **arguments)
     put_file("/proc/sys/kernel/printk", "1");
     put_file("/proc/sys/vm/nr_hugepages", "2");
     loopback_up();
+    speak_to_log();
     /* The witness must find its own pages as it leaves them. */
     if (mlockall(MCL_CURRENT) != 0)
         say("cannot lock memory: %s", strerror(errno));

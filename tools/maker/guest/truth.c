@@ -2,14 +2,18 @@
 #define _GNU_SOURCE
 #include "guest.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <inttypes.h>
+#include <netpacket/packet.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -274,10 +278,117 @@ static size_t numbers(const char *path, int *list, size_t most)
     return count;
 }
 
+/* What fdinfo says of every descriptor: after a line `fd N` the file's own lines. */
+static void copy_fdinfo(const char *name, const char *process)
+{
+    static int fds[2048];
+    static char text[4096];
+    char path[64], own[96];
+    size_t at = 0;
+
+    snprintf(path, sizeof path, "%s/fdinfo", process);
+    DIR *directory = opendir(path);
+    size_t count = 0;
+    if (directory != NULL) {
+        struct dirent *entry;
+        int mine = strcmp(process, "/proc/1") == 0;
+        while ((entry = readdir(directory)) != NULL && count < 2048) {
+            int fd = atoi(entry->d_name);
+            int is_number = entry->d_name[0] >= '0' && entry->d_name[0] <= '9';
+            if (is_number && !(mine && fd == dirfd(directory)))
+                fds[count++] = fd;
+        }
+        closedir(directory);
+    }
+    for (size_t i = 0; i < count; i++) {
+        snprintf(own, sizeof own, "%s/%d", path, fds[i]);
+        int fd = open(own, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        ssize_t got = read(fd, text, sizeof text);
+        close(fd);
+        if (at + 64 + sizeof text > sizeof content)
+            break;
+        at += (size_t)sprintf(content + at, "fd %d\n", fds[i]);
+        memcpy(content + at, text, got > 0 ? (size_t)got : 0);
+        at += got > 0 ? (size_t)got : 0;
+    }
+    send_file(name, content, at);
+}
+
+/* The kernel's log, a record a line as /dev/kmsg gives it. */
+static void copy_log(void)
+{
+    size_t at = 0;
+    int fd = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    while (fd >= 0 && at + 9000 < sizeof content) {
+        ssize_t got = read(fd, content + at, 9000);
+        if (got > 0)
+            at += (size_t)got;
+        else if (got == 0 || errno != EPIPE)
+            break;
+    }
+    if (fd >= 0)
+        close(fd);
+    send_file("kmsg", content, at);
+}
+
+/* Interfaces and addresses, a line each, as the kernel tells them by netlink. */
+static void copy_addresses(void)
+{
+    size_t at = 0;
+    struct ifaddrs *all = NULL, *one;
+    if (getifaddrs(&all) != 0)
+        all = NULL;
+    for (one = all; one != NULL && at + 512 < sizeof content; one = one->ifa_next) {
+        char address[INET6_ADDRSTRLEN] = "", mask[INET6_ADDRSTRLEN] = "";
+        int family = one->ifa_addr ? one->ifa_addr->sa_family : 0;
+        const void *bytes = NULL, *bits = NULL;
+        if (family == AF_INET) {
+            bytes = &((struct sockaddr_in *)one->ifa_addr)->sin_addr;
+            bits = &((struct sockaddr_in *)one->ifa_netmask)->sin_addr;
+        } else if (family == AF_INET6) {
+            bytes = &((struct sockaddr_in6 *)one->ifa_addr)->sin6_addr;
+            bits = &((struct sockaddr_in6 *)one->ifa_netmask)->sin6_addr;
+        }
+        if (bytes != NULL) {
+            inet_ntop(family, bytes, address, sizeof address);
+            inet_ntop(family, bits, mask, sizeof mask);
+        } else if (family == AF_PACKET) {
+            struct sockaddr_ll *link = (struct sockaddr_ll *)one->ifa_addr;
+            size_t out = 0;
+            for (int i = 0; i < link->sll_halen && i < 8; i++)
+                out += (size_t)sprintf(address + out, i ? ":%02x" : "%02x", link->sll_addr[i]);
+            snprintf(mask, sizeof mask, "%d", link->sll_ifindex);
+        }
+        at += (size_t)sprintf(content + at, "%s %d %x %s %s\n", one->ifa_name, family,
+                              one->ifa_flags, address, mask);
+    }
+    if (all != NULL)
+        freeifaddrs(all);
+    send_file("addresses", content, at);
+}
+
+/* What /proc/net says, to a reader in the network namespace of `process`. */
+static void copy_network(const char *prefix, const char *process)
+{
+    static const char *const files[] = {"tcp",     "tcp6",   "udp",    "udp6", "udplite",
+                                        "raw",     "raw6",   "icmp",   "unix", "netlink",
+                                        "packet",  "dev",    "if_inet6", "fib_trie", "route",
+                                        "arp",     "sockstat"};
+    char name[96], path[96];
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        snprintf(name, sizeof name, "%s/%s", prefix, files[i]);
+        snprintf(path, sizeof path, "%s/net/%s", process, files[i]);
+        copy_file(name, path);
+    }
+}
+
 static void copy_process(int pid)
 {
-    static const char *const files[] = {"stat", "status",    "maps",   "cmdline",
-                                        "environ", "mountinfo", "cgroup", "comm", "auxv"};
+    static const char *const files[] = {"stat",    "status",    "maps",   "cmdline", "environ",
+                                        "mountinfo", "mounts", "cgroup", "comm", "auxv", "statm",
+                                        "loginuid", "sessionid"};
     static const char *const links[] = {"exe", "cwd", "root"};
     static int tids[MOST_TIDS];
     char name[96], path[96], process[32];
@@ -299,6 +410,17 @@ static void copy_process(int pid)
     snprintf(name, sizeof name, "p/%d/ns", pid);
     snprintf(path, sizeof path, "%s/ns", process);
     list_directory(name, path);
+    snprintf(name, sizeof name, "p/%d/fdinfo", pid);
+    copy_fdinfo(name, process);
+    {
+        static char own[64], first[64];
+        snprintf(path, sizeof path, "%s/ns/net", process);
+        ssize_t a = readlink(path, own, sizeof own), b = readlink("/proc/1/ns/net", first, sizeof first);
+        if (a > 0 && (a != b || memcmp(own, first, (size_t)a) != 0)) {
+            snprintf(name, sizeof name, "p/%d/net", pid);
+            copy_network(name, process);
+        }
+    }
     snprintf(name, sizeof name, "p/%d/present", pid);
     copy_present(name, process);
 
@@ -350,6 +472,9 @@ int truth_write(const char *path, const char *events)
     copy_file("tcp", "/proc/net/tcp");
     copy_file("udp", "/proc/net/udp");
     copy_file("unix", "/proc/net/unix");
+    copy_addresses();
+    copy_network("net", "/proc/1");
+    copy_log();
     list_directory("sysmodule", "/sys/module");
     send_file("init.pid", "1\n", 2);
     if (events != NULL)
