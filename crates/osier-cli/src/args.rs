@@ -1,11 +1,17 @@
 //! The arguments. They go no deeper than this crate.
 
+mod shape;
+mod values;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub(crate) use shape::{PidArg, ShapeArgs};
+use values::{address, gib, mib, seconds, size};
 
 /// Reads a machine that has stopped: a memory dump or a PANDA replay snapshot goes in, processes,
 /// threads, modules and mappings come out.
@@ -89,6 +95,15 @@ pub(crate) struct SnapshotArgs {
     pub(crate) known: KnownArgs,
 }
 
+// A snapshot, and which rows of a list are wanted.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    #[command(flatten)]
+    pub(crate) shape: ShapeArgs,
+}
+
 // Which snapshots.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct InputArgs {
@@ -154,17 +169,17 @@ pub(crate) enum Command {
     /// List processes
     Ps(PsArgs),
     /// List process handles
-    Handles(SnapshotArgs),
+    Handles(ListArgs),
     /// Show the current process and thread of each processor
-    Current(SnapshotArgs),
+    Current(ListArgs),
     /// List threads
-    Threads(ThreadsArgs),
+    Threads(ListArgs),
     /// List kernel modules
-    Modules(SnapshotArgs),
+    Modules(ListArgs),
     /// List mappings
     Maps(MapsArgs),
     /// List the present pages of a process
-    Pages(PagesArgs),
+    Pages(ListArgs),
     /// Read bytes of memory
     Read(ReadArgs),
     /// Translate virtual addresses, showing every table entry on the way
@@ -237,9 +252,9 @@ pub(crate) struct OsiTestArgs {
 #[derive(Args)]
 pub(crate) struct PsArgs {
     #[command(flatten)]
-    pub(crate) snapshot: SnapshotArgs,
+    pub(crate) list: ListArgs,
     /// Draw the tree of parents
-    #[arg(long, conflicts_with = "order")]
+    #[arg(long, conflicts_with_all = ["order", "sort"])]
     pub(crate) tree: bool,
     /// The order of rows
     #[arg(long, value_enum, default_value = "list")]
@@ -257,21 +272,9 @@ pub(crate) enum OrderArg {
 }
 
 #[derive(Args)]
-pub(crate) struct ThreadsArgs {
-    #[command(flatten)]
-    pub(crate) snapshot: SnapshotArgs,
-    /// Of this process only
-    #[arg(long, value_name = "N")]
-    pub(crate) pid: Option<u32>,
-}
-
-#[derive(Args)]
 pub(crate) struct MapsArgs {
     #[command(flatten)]
-    pub(crate) snapshot: SnapshotArgs,
-    /// Of this process only
-    #[arg(long, value_name = "N")]
-    pub(crate) pid: Option<u32>,
+    pub(crate) list: ListArgs,
     /// Of this kind only
     #[arg(long, value_enum)]
     pub(crate) kind: Option<KindArg>,
@@ -294,15 +297,6 @@ pub(crate) enum KindArg {
     Image,
     /// Windows: private memory
     Private,
-}
-
-#[derive(Args)]
-pub(crate) struct PagesArgs {
-    #[command(flatten)]
-    pub(crate) snapshot: SnapshotArgs,
-    /// Of this process
-    #[arg(long, value_name = "N")]
-    pub(crate) pid: u32,
 }
 
 #[derive(Args)]
@@ -580,113 +574,4 @@ pub(crate) enum ExportFormat {
     Kernelinfo,
     /// Volatility 3's ISF
     Isf,
-}
-
-/// An address: hexadecimal, with `0x` or without.
-fn address(text: &str) -> Result<u64, String> {
-    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-    hexadecimal(digits.unwrap_or(text)).ok_or_else(|| {
-        format!("`{text}` is no address; write it in hexadecimal, such as 0x400000 or 400000")
-    })
-}
-
-/// Hexadecimal digits, and nothing but those.
-fn hexadecimal(digits: &str) -> Option<u64> {
-    let all = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    all.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
-}
-
-/// A number of bytes: decimal, or hexadecimal with `0x`; K, M, G and T multiply by 1024.
-fn size(text: &str) -> Result<u64, String> {
-    sized(text, 0)
-}
-
-/// A number of MiB, or of what it says.
-fn mib(text: &str) -> Result<u64, String> {
-    sized(text, 20)
-}
-
-/// A number of GiB, or of what it says.
-fn gib(text: &str) -> Result<u64, String> {
-    sized(text, 30)
-}
-
-/// A number of bytes. Without a letter it counts units of 2 to the power of `unit` bytes.
-fn sized(text: &str, unit: u32) -> Result<u64, String> {
-    let upper = text.to_ascii_uppercase();
-    let number = upper.strip_suffix("IB").unwrap_or(&upper);
-    let letter = ["K", "M", "G", "T"].iter().zip([10, 20, 30, 40]);
-    let suffixed = letter.into_iter().find_map(|(letter, shift)| {
-        let number = number.strip_suffix(letter)?;
-        Some((number, shift))
-    });
-    // `4IB` is nothing: the letter before it counts.
-    let (number, shift) = suffixed.unwrap_or((&upper, unit));
-    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-    let parsed = match number.strip_prefix("0X") {
-        Some(number) => hexadecimal(number),
-        None => number.parse().ok().filter(|_| digits),
-    };
-    parsed
-        .and_then(|number: u64| number.checked_mul(1_u64.checked_shl(shift)?))
-        .ok_or_else(|| format!("`{text}` is no size; write 4096, 0x1000 or 4K"))
-}
-
-/// A number of seconds, with a fraction perhaps.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse().ok().map(Duration::try_from_secs_f64);
-    match parsed {
-        Some(Ok(duration)) => Ok(duration),
-        _ => Err(format!(
-            "`{text}` is no time; write seconds, such as 10 or 0.5"
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_hexadecimal_with_0x_and_without() {
-        for text in ["400000", "0x400000", "0X400000"] {
-            assert_eq!(address(text), Ok(0x40_0000), "{text}");
-        }
-        assert_eq!(address("ffffFFFF81000000"), Ok(0xffff_ffff_8100_0000));
-        for text in ["", "0x", "+1", "-1", "1g", "0x1_0", "10000000000000000"] {
-            assert!(address(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_size_takes_letters() {
-        for (text, bytes) in [
-            ("4096", 4096),
-            ("0x1000", 4096),
-            ("4K", 4096),
-            ("4k", 4096),
-            ("4KiB", 4096),
-            ("0x4k", 4096),
-            ("1M", 1 << 20),
-            ("3G", 3 << 30),
-            ("1T", 1 << 40),
-        ] {
-            assert_eq!(size(text), Ok(bytes), "{text}");
-        }
-        for text in [
-            "",
-            "K",
-            "4iB",
-            "0x",
-            "1.5M",
-            "+1",
-            "16777216T",
-            "4KK",
-            "abc",
-        ] {
-            assert!(size(text).is_err(), "{text}");
-        }
-        assert_eq!((mib("64"), mib("1G")), (Ok(64 << 20), Ok(1 << 30)));
-        assert_eq!((gib("2"), gib("512M")), (Ok(2 << 30), Ok(512 << 20)));
-    }
 }

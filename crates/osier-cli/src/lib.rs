@@ -6,6 +6,7 @@ mod failure;
 mod outcome;
 mod output;
 mod progress;
+mod shape;
 #[cfg(unix)]
 mod signals;
 

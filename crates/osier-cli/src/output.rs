@@ -12,6 +12,8 @@ use osier_text::visible_again;
 
 use crate::args::{Colour, Format, OutputArgs};
 use crate::outcome::Outcome;
+use crate::shape::condition::Truth;
+use crate::shape::{Key, Shape};
 
 /// Writes rows and keeps count of what was lost.
 pub(crate) struct Output {
@@ -26,6 +28,13 @@ pub(crate) struct Output {
     doubts: Vec<String>,
     places: Vec<String>,
     args: OutputArgs,
+    shape: Shape,
+    /// Rows that wait for their order; of a table the rows themselves wait in it.
+    waiting: Vec<(Key, String)>,
+    /// Rows that came, wanted or not.
+    came: usize,
+    /// Rows of which a value that was lost would have told whether they are wanted.
+    open: usize,
 }
 
 /// Places of missing values that `-v` names before it stops.
@@ -96,16 +105,25 @@ impl Output {
             doubts: Vec::new(),
             places: Vec::new(),
             args: args.clone(),
+            shape: Shape::default(),
+            waiting: Vec::new(),
+            came: 0,
+            open: 0,
         }
+    }
+
+    /// The same for those rows alone that are wanted, and for what is wanted of them.
+    pub(crate) fn shaped(self, shape: Shape) -> Self {
+        Self { shape, ..self }
     }
 
     pub(crate) fn format(&self) -> Format {
         self.format
     }
 
-    /// Rows written so far.
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
+    /// Rows that came so far, whether they were wanted or not.
+    pub(crate) fn came(&self) -> usize {
+        self.came
     }
 
     /// Writes a row.
@@ -113,19 +131,97 @@ impl Output {
         self.cells(&Cells::of(row))
     }
 
-    /// Writes a row whose cells are built.
+    /// Writes a row whose cells are built, when it is wanted.
     pub(crate) fn cells(&mut self, row: &Cells<'_>) -> io::Result<()> {
-        self.branch(row, "")
+        if self.wants(row)? {
+            self.branch(row, "")?;
+        }
+        Ok(())
     }
 
-    /// Writes a row of a tree: `indent` stands before its name in a table.
+    /// Whether the row is wanted; counts those of which that cannot be told.
+    pub(crate) fn wants(&mut self, row: &Cells<'_>) -> io::Result<bool> {
+        self.came = self.came.saturating_add(1);
+        self.shape.fit(row.table).map_err(io::Error::other)?;
+        let truth = self.shape.wants(row);
+        if let Truth::Open(none) = truth
+            && none.lost
+        {
+            self.leave_open();
+        }
+        Ok(truth == Truth::Yes)
+    }
+
+    /// Counts rows of which it cannot be told whether they are wanted.
+    pub(crate) fn leave_open(&mut self) {
+        self.open = self.open.saturating_add(1);
+    }
+
+    /// Writes a row of a tree, wanted or not: `indent` stands before its name in a table.
     pub(crate) fn branch(&mut self, row: &Cells<'_>, indent: &str) -> io::Result<()> {
+        let key = self.shape.sorts().then(|| self.shape.key(row));
+        let picked = self.shape.pick(row);
+        let row = picked.as_ref().unwrap_or(row);
         let lost = row.losses();
         self.lost = self.lost.saturating_add(lost);
         if lost > 0 && self.args.verbose && self.places.len() < PLACES {
             self.note_places(row);
         }
-        self.write(row, indent, &|line| json_row(row, line))
+        match key {
+            Some(key) => self.wait(key, row),
+            None => self.write(row, indent, &|line| json_row(row, line)),
+        }
+    }
+
+    /// Keeps a row until all are there.
+    fn wait(&mut self, key: Key, row: &Cells<'_>) -> io::Result<()> {
+        let mut line = String::new();
+        match self.format {
+            Format::Table => self.table.add(row, ""),
+            Format::Jsonl | Format::Json => json_row(row, &mut line),
+            Format::Csv => {
+                if self.waiting.is_empty() {
+                    self.line.clear();
+                    csv_header(row.table, &mut self.line);
+                    self.line.push_str("\r\n");
+                    self.out.write_all(self.line.as_bytes())?;
+                }
+                csv_row(row, &mut line);
+            }
+        }
+        self.waiting.push((key, line));
+        Ok(())
+    }
+
+    /// Writes the rows that waited.
+    fn in_order(&mut self) -> io::Result<()> {
+        if !self.shape.sorts() {
+            return Ok(());
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut order: Vec<usize> = (0..waiting.len()).collect();
+        let shape = &self.shape;
+        order.sort_by(
+            |&one, &other| match (waiting.get(one), waiting.get(other)) {
+                (Some((one, _)), Some((other, _))) => shape.compare(one, other),
+                _ => std::cmp::Ordering::Equal,
+            },
+        );
+        if self.format == Format::Table {
+            self.table.reorder(&order);
+            self.rows = self.rows.saturating_add(order.len());
+            return Ok(());
+        }
+        for (_, line) in order.iter().filter_map(|&at| waiting.get(at)) {
+            if self.format == Format::Csv {
+                self.rows = self.rows.saturating_add(1);
+                self.out.write_all(line.as_bytes())?;
+                self.out.write_all(b"\r\n")?;
+            } else {
+                self.object(&|into| into.push_str(line))?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a row whose JSON says more than its columns: `json` writes the object.
@@ -271,6 +367,7 @@ impl Output {
 
     /// Writes how the walks ended and everything that waits, and tells how complete it all was.
     pub(crate) fn finish(mut self, ends: &WalkEnds) -> io::Result<Outcome> {
+        self.in_order()?;
         for (walk, end) in ends.bad() {
             self.object(&|line| json_end(walk, end, line))?;
         }
@@ -294,7 +391,8 @@ impl Output {
         self.out.flush()?;
         self.bad_ends = self.bad_ends.saturating_add(ends.bad().count());
         self.messages(ends);
-        Ok(match (self.lost, self.bad_ends, self.doubts.len()) {
+        let lost = self.lost.saturating_add(self.open);
+        Ok(match (lost, self.bad_ends, self.doubts.len()) {
             (0, 0, 0) => Outcome::Complete,
             _ if self.args.strict => Outcome::PartialIsFailure,
             _ => Outcome::Partial,
@@ -318,6 +416,12 @@ impl Output {
         for doubt in &self.doubts {
             say(doubt);
         }
+        if self.open > 0 {
+            let rows = plural(self.open, "row");
+            say(&format!(
+                "{rows} left out: whether they are wanted hangs on a value that could not be read"
+            ));
+        }
         if self.lost > 0 || self.bad_ends > 0 {
             let hint = if self.args.verbose || self.lost == 0 {
                 ""
@@ -328,7 +432,7 @@ impl Output {
             say(&format!(
                 "incomplete: {fields} could not be read, {lists} ended badly{hint}"
             ));
-        } else if self.args.verbose && self.doubts.is_empty() {
+        } else if self.args.verbose && self.doubts.is_empty() && self.open == 0 {
             let closed: Vec<&str> = ends.0.iter().map(|(walk, _)| *walk).collect();
             let closed = if closed.is_empty() {
                 String::new()

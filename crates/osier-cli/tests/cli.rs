@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
@@ -134,6 +135,145 @@ fn addresses_and_sizes_are_as_people_paste_them() {
     let root = info["kernel"]["root"].as_str().unwrap();
     let plain = root.trim_start_matches("0x");
     assert_eq!(rows(&["ps", &snap, "--dtb", plain]), rows(&["ps", &snap]));
+}
+
+/// The values of `field` in the rows that this writes.
+fn column(args: &[&str], field: &str) -> Vec<String> {
+    let text = String::from_utf8(rows(args)).unwrap();
+    let row = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    text.lines()
+        .map(|line| row(line)[field].to_string())
+        .collect()
+}
+
+#[test]
+fn lists_are_limited_and_ordered() {
+    let snapshot = golden();
+    let ps = |more: &[&str], field| column(&[&["ps", &snapshot], more].concat(), field);
+    assert_eq!(ps(&["--pid", "1,3-4"], "pid"), ["1", "3", "4"]);
+    assert_eq!(ps(&["--name", "kthread?"], "pid"), ["2"]);
+    assert_eq!(
+        ps(
+            &[
+                "--where",
+                "pid <= 3 and not kernel_thread = no",
+                "--sort",
+                "pid:desc"
+            ],
+            "pid"
+        ),
+        ["3", "2", "0"]
+    );
+    assert_eq!(
+        ps(&["--pid", "0-2", "--order", "pid", "--sort", "name"], "pid"),
+        ["2", "1", "0"]
+    );
+    let args = ["ps", &snapshot, "--pid", "1", "--columns", "name,pid"];
+    assert_eq!(rows(&args), b"{\"name\":\"sleep\",\"pid\":1}\n");
+    // An absent value comes last in either order, and meets no condition.
+    for order in ["asid", "asid:desc"] {
+        let asids = ps(&["--pid", "0-3", "--sort", order], "asid");
+        assert_eq!(
+            asids.iter().position(|asid| asid == "null"),
+            Some(1),
+            "{asids:?}"
+        );
+    }
+    assert_eq!(ps(&["--pid", "0-3", "--where", "asid != 0"], "pid"), ["1"]);
+    let none = ["ps", &snapshot, "--where", "pid = 2 and not asid != 0"];
+    check(&none, 0, "");
+    assert_eq!(
+        ps(&["--pid", "1-3", "--where", "asid is absent"], "pid"),
+        ["2", "3"]
+    );
+    // A process's rows, by its own name where rows have none.
+    let threads = column(
+        &["threads", &snapshot, "--pid", "1,2", "--sort", "tid:desc"],
+        "tid",
+    );
+    assert_eq!(threads, ["2", "1"]);
+    assert_eq!(
+        column(
+            &["handles", &snapshot, "--name", "sleep", "--pid", "1"],
+            "taskd"
+        )
+        .len(),
+        1
+    );
+    let large = column(
+        &["maps", &snapshot, "--where", "size > 1M", "--sort", "size"],
+        "size",
+    );
+    let sizes: Vec<u64> = large.iter().map(|size| size.parse().unwrap()).collect();
+    assert!(
+        sizes.len() > 2 && sizes.is_sorted() && sizes[0] > 1 << 20,
+        "{sizes:?}"
+    );
+    let tree = rows(&[
+        "ps",
+        &snapshot,
+        "--tree",
+        "--where",
+        "pid <= 3",
+        "--columns",
+        "pid,name",
+    ]);
+    let tree = String::from_utf8(tree).unwrap();
+    assert_eq!(tree.lines().count(), 5, "{tree}");
+    assert!(tree.contains("└─ rcu_gp"), "{tree}");
+    let csv = rows(&[
+        "ps",
+        &snapshot,
+        "--pid",
+        "0-1",
+        "--columns",
+        "pid",
+        "--sort",
+        "pid:desc",
+        "--format",
+        "csv",
+    ]);
+    assert_eq!(csv, b"pid,absent,hex\r\n1,,\r\n0,,\r\n");
+}
+
+#[test]
+fn what_limits_a_list_wrongly_says_why() {
+    let snapshot = golden();
+    let refused = |args: &[&str], code, message| {
+        let args = [&[args[0], &snapshot], &args[1..]].concat();
+        check(&args, code, message);
+    };
+    refused(&["maps", "--pid", "99999"], 1, "no process has pid 99999");
+    refused(
+        &["ps", "--pid", "1,4000-5000"],
+        1,
+        "no process has a pid from 4000 to 5000",
+    );
+    refused(
+        &["ps", "--where", "size > 1"],
+        2,
+        "`ps` has no column `size`; it has pid, ppid",
+    );
+    refused(&["ps", "--where", "wow64 = yes"], 2, "no column `wow64`");
+    refused(
+        &["ps", "--columns", "pid,exit"],
+        2,
+        "`ps` has no column `exit`",
+    );
+    refused(&["ps", "--sort", "siz"], 2, "`ps` has no column `siz`");
+    refused(&["ps", "--sort", "pid:up"], 2, "`up` is no order");
+    refused(&["ps", "--tree", "--sort", "pid"], 2, "cannot be used with");
+    refused(
+        &["ps", "--where", "pid = 1 or"],
+        2,
+        "a column is missing before the end",
+    );
+    refused(
+        &["modules", "--pid", "1"],
+        2,
+        "these rows are of no process",
+    );
+    refused(&["pages"], 2, "name processes with --pid");
 }
 
 #[test]

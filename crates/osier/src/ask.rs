@@ -228,9 +228,14 @@ pub fn taskds(osi: &dyn Osi) -> (Vec<VirtAddr>, WalkEnds) {
 
 /// The processes with this pid (several only when the list is damaged), by `taskd`.
 pub fn by_pid(osi: &dyn Osi, pid: u32) -> (Vec<VirtAddr>, WalkEnds) {
+    find(osi, &mut |process| process.pid.value() == Some(pid))
+}
+
+/// The processes that are `wanted`, by `taskd` and in the list's order, and how the walk of all ended.
+pub fn find(osi: &dyn Osi, wanted: &mut dyn FnMut(&Process) -> bool) -> (Vec<VirtAddr>, WalkEnds) {
     let mut found = Vec::new();
     let listed = Listed::of(osi, &mut |process, _| {
-        if process.pid.value() == Some(pid) {
+        if wanted(process) {
             found.push(process.taskd);
         }
         ControlFlow::Continue(())

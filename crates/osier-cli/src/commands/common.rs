@@ -3,17 +3,17 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use osier::WalkEnds;
-use osier::ask::{Question, by_pid};
+use osier::ask::{Question, by_pid, find};
 use osier::osier_memory::{PhysAddr, VirtAddr};
 use osier::osier_profile::ProfileStore;
 use osier::osier_snapshot::Reading;
 use osier::symbol_path::local_folders;
-use osier::{Guest, Options};
+use osier::{Guest, Options, WalkEnds};
 
-use crate::args::{KnownArgs, OutputArgs, SnapshotArgs};
+use crate::args::{KnownArgs, ListArgs, OutputArgs, SnapshotArgs};
 use crate::failure::Usage;
 use crate::output::Output;
+use crate::shape::{Processes, Shape, Wrong};
 
 /// What the arguments say of a snapshot, in the library's words.
 pub(super) fn options(args: &KnownArgs) -> Options {
@@ -86,6 +86,22 @@ pub(super) fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(
     Ok((guest, out))
 }
 
+/// Which rows of the answers to `question` the arguments want.
+pub(super) fn shape(args: &ListArgs, question: Question) -> anyhow::Result<Shape> {
+    Shape::of(&args.shape, question).map_err(|Wrong(what)| Usage(what).into())
+}
+
+/// As [`open`], for a list of the answers to `question`.
+pub(super) fn open_list(
+    args: &ListArgs,
+    question: Question,
+    output: &OutputArgs,
+) -> anyhow::Result<(Guest, Output)> {
+    let shape = shape(args, question)?;
+    let (guest, out) = open(&args.snapshot, output)?;
+    Ok((guest, out.shaped(shape)))
+}
+
 /// The processes with this pid, by `taskd`: at least one, and several only when a pid lies.
 pub(super) fn processes(guest: &Guest, pid: u32) -> anyhow::Result<(Vec<VirtAddr>, WalkEnds)> {
     let (found, ends) = by_pid(&*guest.provider(), pid);
@@ -94,6 +110,60 @@ pub(super) fn processes(guest: &Guest, pid: u32) -> anyhow::Result<(Vec<VirtAddr
         _ if ends.is_complete() => anyhow::bail!("no process has pid {pid}"),
         _ => anyhow::bail!("no process with pid {pid} was found, and the list is incomplete"),
     }
+}
+
+/// The processes that an answer is limited to.
+pub(super) struct Chosen {
+    /// By `taskd`, in the list's order.
+    pub(super) taskds: Vec<VirtAddr>,
+    /// How the walk of all ended.
+    pub(super) ends: WalkEnds,
+}
+
+/// The processes that `wanted` limits an answer to. Every id that is named alone must be there, and at
+/// least one of every stretch. Those that may be wanted and of which a value was lost are told to `out`.
+pub(super) fn chosen(
+    guest: &Guest,
+    wanted: &Processes<'_>,
+    out: &mut Output,
+) -> anyhow::Result<Chosen> {
+    let mut there = vec![false; wanted.pids.len()];
+    let (taskds, ends) = find(&*guest.provider(), &mut |process| {
+        let has_pid = match &process.pid {
+            Ok(pid) => {
+                for (pids, there) in wanted.pids.iter().zip(&mut there) {
+                    *there |= (pids.first..=pids.last).contains(pid);
+                }
+                Some(wanted.has(*pid))
+            }
+            Err(_) => wanted.pids.is_empty().then_some(true),
+        };
+        let has_name = match &process.name {
+            Ok(name) => Some(wanted.is_called(name)),
+            Err(_) => wanted.name.is_none().then_some(true),
+        };
+        match (has_pid, has_name) {
+            (Some(false), _) | (_, Some(false)) => false,
+            (Some(true), Some(true)) => true,
+            _ => {
+                out.leave_open();
+                false
+            }
+        }
+    });
+    let absent = wanted.pids.iter().zip(&there).find(|(_, there)| !**there);
+    if let Some((pids, _)) = absent {
+        let pids = if pids.first == pids.last {
+            format!("pid {}", pids.first)
+        } else {
+            format!("a pid from {} to {}", pids.first, pids.last)
+        };
+        if ends.is_complete() {
+            anyhow::bail!("no process has {pids}");
+        }
+        anyhow::bail!("no process with {pids} was found, and the list is incomplete");
+    }
+    Ok(Chosen { taskds, ends })
 }
 
 /// Keeps the first error of a writer inside a walk, and ends the walk at it.
@@ -107,5 +177,13 @@ pub(super) fn flow(
             *kept = Err(error);
             ControlFlow::Break(())
         }
+    }
+}
+
+/// What a writer failed with: the wrong usage that it met, or what the system says.
+pub(super) fn of_writer(error: std::io::Error) -> anyhow::Error {
+    match error.downcast::<Wrong>() {
+        Ok(Wrong(what)) => Usage(what).into(),
+        Err(error) => error.into(),
     }
 }

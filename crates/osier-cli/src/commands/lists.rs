@@ -6,41 +6,45 @@ use std::ops::ControlFlow;
 use osier::Guest;
 use osier::ask::{Question, ask, ask_process, taskds};
 use osier::osier_memory::VirtAddr;
+use osier::tables::{self, Cell, Cells, Columns};
 use osier::{Mapping, MappingKind, WalkEnds};
 
-use super::common::{flow, open, processes};
-use crate::args::{KindArg, MapsArgs, OutputArgs, SnapshotArgs};
+use super::common::{Chosen, chosen, flow, of_writer, open_list, shape};
+use crate::args::{KindArg, ListArgs, MapsArgs, OutputArgs};
+use crate::failure::Usage;
 use crate::outcome::Outcome;
 use crate::output::Output;
 
 pub(super) fn run(
-    args: &SnapshotArgs,
-    pid: Option<u32>,
+    args: &ListArgs,
     question: Question,
     output: &OutputArgs,
 ) -> anyhow::Result<Outcome> {
-    let (guest, mut out) = open(args, output)?;
+    let (guest, mut out) = open_list(args, question, output)?;
+    let osi = &*guest.provider();
+    let limit = limited(&guest, args, question, &mut out)?;
+    let whole = matches!(limit, Limit::None);
     let mut written = Ok(());
-    let ends = match pid {
-        None => ask(&*guest.provider(), question, &mut |row| {
-            flow(out.cells(row), &mut written)
-        }),
-        Some(pid) => {
-            let (taskds, mut ends) = processes(&guest, pid)?;
+    let mut show = |row: &Cells<'_>| flow(out.cells(row), &mut written);
+    let ends = match limit {
+        Limit::None => ask(osi, question, &mut show),
+        Limit::Each(Chosen { taskds, mut ends }) => {
             for taskd in taskds {
-                ends.join(ask_process(
-                    &*guest.provider(),
-                    question,
-                    taskd,
-                    &mut |row| flow(out.cells(row), &mut written),
-                ));
+                ends.join(ask_process(osi, question, taskd, &mut show));
             }
             ends
         }
+        Limit::Rows(wanted) => ask(osi, question, &mut |row| {
+            if wanted(row) {
+                show(row)
+            } else {
+                ControlFlow::Continue(())
+            }
+        }),
     };
-    written?;
-    let none = out.rows() == 0;
-    if none && matches!(question, Question::Handles | Question::Threads) {
+    written.map_err(of_writer)?;
+    let none = out.came() == 0;
+    if none && whole && matches!(question, Question::Handles | Question::Threads) {
         anyhow::bail!(
             "the {} list is empty, which no running system's is",
             question.word()
@@ -49,8 +53,61 @@ pub(super) fn run(
     Ok(out.finish(&ends)?)
 }
 
+pub(super) fn pages(args: &ListArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    if args.shape.pid.is_empty() {
+        let wrong = "pages: whose pages? name processes with --pid";
+        return Err(Usage(wrong.to_owned()).into());
+    }
+    run(args, Question::Pages, output)
+}
+
+/// What --pid and --name of processes limit an answer to.
+enum Limit {
+    /// All rows.
+    None,
+    /// The rows of these processes, which are asked one by one; and how the walk of all ended.
+    Each(Chosen),
+    /// Rows that this is true of.
+    Rows(Box<dyn Fn(&Cells<'_>) -> bool>),
+}
+
+fn limited(
+    guest: &Guest,
+    args: &ListArgs,
+    question: Question,
+    out: &mut Output,
+) -> anyhow::Result<Limit> {
+    let shape = shape(args, question)?;
+    let Some(wanted) = shape.processes() else {
+        return Ok(Limit::None);
+    };
+    if question.is_of_a_process() {
+        return Ok(Limit::Each(chosen(guest, &wanted, out)?));
+    }
+    let columns = Columns::of(tables::of(question));
+    let has = |name| columns.iter().any(|column| column.name == name);
+    if !has("taskd") && !has("pid") {
+        let list = question.word();
+        let wrong = format!("{list}: these rows are of no process; --pid does not apply");
+        return Err(Usage(wrong).into());
+    }
+    let Chosen { taskds, .. } = chosen(guest, &wanted, out)?;
+    let osi = guest.provider();
+    let pids: Vec<u64> = taskds
+        .iter()
+        .filter_map(|&taskd| osi.process(taskd).ok()?.pid.ok().map(u64::from))
+        .collect();
+    Ok(Limit::Rows(Box::new(move |row| {
+        row.iter().any(|(column, cell)| match (column.name, cell) {
+            ("taskd", Cell::Address(at)) => taskds.contains(&VirtAddr(*at)),
+            ("pid", Cell::Number(pid)) => pids.contains(pid),
+            _ => false,
+        })
+    })))
+}
+
 pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
-    let (guest, mut out) = open(&args.snapshot, output)?;
+    let (guest, mut out) = open_list(&args.list, Question::Mappings, output)?;
     let wanted = |row: &Mapping| {
         let kind = args.kind.is_none_or(|kind| {
             // A kind that could not be read may be the one that is asked for.
@@ -59,8 +116,12 @@ pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outco
         kind && args.at.is_none_or(|at| may_hold(row, at))
     };
     let mut written = Ok(());
-    let (asked, mut ends) = match args.pid {
-        Some(pid) => processes(&guest, pid)?,
+    let shape = shape(&args.list, Question::Mappings)?;
+    let (asked, mut ends) = match shape.processes() {
+        Some(limit) => {
+            let Chosen { taskds, ends } = chosen(&guest, &limit, &mut out)?;
+            (taskds, ends)
+        }
         None => taskds(&*guest.provider()),
     };
     for taskd in asked {
@@ -69,7 +130,7 @@ pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outco
             break;
         }
     }
-    written?;
+    written.map_err(of_writer)?;
     Ok(out.finish(&ends)?)
 }
 

@@ -2,13 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use osier::ask::{Question, ask};
+use osier::ask::Question;
 use osier::order::{Order, arrange, tree};
 use osier::osier_profile::OsKind;
 use osier::panda::current_process;
 use osier::tables::Cells;
 
-use super::common::{flow, open};
+use super::common::{chosen, flow, of_writer, open_list, shape};
 use crate::args::{Format, OrderArg, OutputArgs, PsArgs};
 use crate::outcome::Outcome;
 
@@ -20,47 +20,57 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
         // A tree is drawn wherever it goes, unless another format is asked for by name.
         output.format.get_or_insert(Format::Table);
     }
-    let (guest, mut out) = open(&args.snapshot, &output)?;
+    let (guest, mut out) = open_list(&args.list, Question::Processes, &output)?;
     let osi = &*guest.provider();
-    if !args.tree && args.order == OrderArg::List {
-        let mut written = Ok(());
-        let ends = ask(osi, Question::Processes, &mut |row| {
-            flow(out.cells(row), &mut written)
-        });
-        written?;
-        if out.rows() == 0 {
-            anyhow::bail!(EMPTY);
-        }
-        return Ok(out.finish(&ends)?);
-    }
+    let shape = shape(&args.list, Question::Processes)?;
+    let limit = match shape.processes() {
+        Some(limit) => Some(chosen(&guest, &limit, &mut out)?.taskds),
+        None => None,
+    };
+    let limited = |taskd| limit.as_ref().is_none_or(|all| all.contains(&taskd));
     let mut processes = Vec::new();
+    let mut written = Ok(());
+    let at_once = !args.tree && args.order == OrderArg::List;
     let ends = osi.processes(&mut |process| {
+        if !limited(process.taskd) {
+            return ControlFlow::Continue(());
+        }
+        if at_once {
+            return flow(out.row(&process), &mut written);
+        }
         processes.push(process);
         ControlFlow::Continue(())
     });
-    if processes.is_empty() {
+    written.map_err(of_writer)?;
+    if limit.is_none() && out.came() == 0 && processes.is_empty() {
         anyhow::bail!(EMPTY);
     }
     if args.tree {
-        for leaf in tree(&processes) {
-            if let Some(process) = processes.get(leaf.index) {
+        let mut wanted = Vec::new();
+        for process in processes {
+            if out.wants(&Cells::of(&process)).map_err(of_writer)? {
+                wanted.push(process);
+            }
+        }
+        for leaf in tree(&wanted) {
+            if let Some(process) = wanted.get(leaf.index) {
                 out.branch(&Cells::of(process), &leaf.branch)?;
             }
         }
-    } else {
-        let (order, current) = match args.order {
-            OrderArg::List => (Order::List, None),
-            OrderArg::Pid => (Order::Pid, None),
-            OrderArg::Panda => (Order::Panda, current_process(osi).map(|p| p.taskd)),
-        };
-        let linux = osi.kernel().os == OsKind::Linux;
-        if order == Order::Panda && linux && current.is_none() {
-            anyhow::bail!("PANDA's order starts from the current process, which is not known here");
-        }
-        arrange(&mut processes, order, current);
-        for process in &processes {
-            out.row(process)?;
-        }
+        return Ok(out.finish(&ends)?);
+    }
+    let (order, current) = match args.order {
+        OrderArg::List => (Order::List, None),
+        OrderArg::Pid => (Order::Pid, None),
+        OrderArg::Panda => (Order::Panda, current_process(osi).map(|p| p.taskd)),
+    };
+    let linux = osi.kernel().os == OsKind::Linux;
+    if order == Order::Panda && linux && current.is_none() {
+        anyhow::bail!("PANDA's order starts from the current process, which is not known here");
+    }
+    arrange(&mut processes, order, current);
+    for process in &processes {
+        out.row(process).map_err(of_writer)?;
     }
     Ok(out.finish(&ends)?)
 }

@@ -94,6 +94,16 @@ impl TextTable {
         self.rows.push(drawn.collect());
     }
 
+    /// Puts the rows into another order: the row `order[0]` comes first. A row that is not in it goes.
+    pub fn reorder(&mut self, order: &[usize]) {
+        let mut rows: Vec<_> = std::mem::take(&mut self.rows)
+            .into_iter()
+            .map(Some)
+            .collect();
+        let taken = order.iter().filter_map(|&at| rows.get_mut(at)?.take());
+        self.rows = taken.collect();
+    }
+
     /// The lines of the table, each with its end.
     pub fn draw(&self) -> String {
         let Some(table) = self.table else {

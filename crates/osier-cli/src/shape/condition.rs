@@ -1,0 +1,581 @@
+//! Conditions over the columns of a list: their grammar, and whether a row meets them.
+//!
+//! ```text
+//!   condition := all ("or" all)*
+//!   all       := one ("and" one)*
+//!   one       := "not" one | "(" condition ")" | test
+//!   test      := COLUMN ("=" | "!=" | "<" | "<=" | ">" | ">=") VALUE
+//!              | COLUMN ("~" | "!~") GLOB
+//!              | COLUMN ["not"] "in" "(" VALUE ("," VALUE)* ")"
+//!              | COLUMN "is" ["not"] "absent"
+//! ```
+
+use std::cmp::Ordering;
+
+use glob::Pattern;
+use osier::tables::{Cells, Column, Columns, Kind};
+
+use super::token::{Token, tokens};
+use super::value::{NoValue, Value, flag_word};
+
+/// Parentheses in each other, and `not`s in a row, that are followed.
+const DEPTH: usize = 64;
+
+/// A condition over a row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Condition {
+    Any(Vec<Condition>),
+    All(Vec<Condition>),
+    Not(Box<Condition>),
+    Test(Test),
+}
+
+/// What is asked of one column.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Test {
+    column: &'static Column,
+    is: Is,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Is {
+    Absent,
+    Ordered(&'static [Ordering], Value),
+    Like(Pattern),
+    OneOf(Vec<Value>),
+}
+
+/// Whether a row meets a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Truth {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// A value that it asks for is absent.
+    Open(NoValue),
+}
+
+impl Truth {
+    const fn of(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+
+    const fn not(self) -> Self {
+        match self {
+            Self::Yes => Self::No,
+            Self::No => Self::Yes,
+            open @ Self::Open(_) => open,
+        }
+    }
+
+    /// What decides all of several, or else what is open, a loss before anything else.
+    fn among(parts: impl Iterator<Item = Self>, decides: Self) -> Self {
+        let mut whole = decides.not();
+        for part in parts {
+            match part {
+                part if part == decides => return decides,
+                Self::Open(NoValue { lost }) => {
+                    let before = matches!(whole, Self::Open(NoValue { lost: true }));
+                    whole = Self::Open(NoValue {
+                        lost: lost || before,
+                    });
+                }
+                _ => {}
+            }
+        }
+        whole
+    }
+}
+
+impl Condition {
+    /// The condition that `text` writes, over these columns of the list `list`.
+    pub(crate) fn parse(text: &str, list: &str, columns: &Columns) -> Result<Self, String> {
+        let tokens = tokens(text)?;
+        let mut parser = Parser {
+            rest: &tokens,
+            list,
+            columns,
+            depth: 0,
+        };
+        let condition = parser.any()?;
+        match parser.rest.first() {
+            None => Ok(condition),
+            Some(token) => Err(format!(
+                "{} is one too much; write `and` or `or` between two conditions",
+                shown(token)
+            )),
+        }
+    }
+
+    /// The condition that the value of `column` is like `pattern`.
+    pub(crate) fn like(column: &'static Column, pattern: Pattern) -> Self {
+        let is = Is::Like(pattern);
+        Self::Test(Test { column, is })
+    }
+
+    /// Whether the row meets it.
+    pub(crate) fn of(&self, row: &Cells<'_>) -> Truth {
+        match self {
+            Self::Any(parts) => Truth::among(parts.iter().map(|part| part.of(row)), Truth::Yes),
+            Self::All(parts) => Truth::among(parts.iter().map(|part| part.of(row)), Truth::No),
+            Self::Not(part) => part.of(row).not(),
+            Self::Test(test) => test.of(row),
+        }
+    }
+
+    /// Every column that it asks for.
+    pub(crate) fn columns(&self, into: &mut Vec<&'static str>) {
+        match self {
+            Self::Any(parts) | Self::All(parts) => {
+                for part in parts {
+                    part.columns(into);
+                }
+            }
+            Self::Not(part) => part.columns(into),
+            Self::Test(test) => into.push(test.column.name),
+        }
+    }
+}
+
+impl Test {
+    fn of(&self, row: &Cells<'_>) -> Truth {
+        let cell = row
+            .iter()
+            .find_map(|(column, cell)| (column.name == self.column.name).then_some(cell));
+        let value = cell.map_or(Err(NoValue { lost: false }), Value::of);
+        let value = match (&self.is, value) {
+            // Of a value that was lost nobody knows whether the guest has it.
+            (Is::Absent, Err(NoValue { lost: false })) => return Truth::Yes,
+            (Is::Absent, Ok(_)) => return Truth::No,
+            (_, Err(none)) => return Truth::Open(none),
+            (_, Ok(value)) => value,
+        };
+        match &self.is {
+            Is::Absent => Truth::No,
+            Is::Ordered(orders, literal) => {
+                Truth::of(orders.contains(&self.compare(&value, literal)))
+            }
+            Is::OneOf(literals) => Truth::of(
+                literals
+                    .iter()
+                    .any(|literal| self.compare(&value, literal) == Ordering::Equal),
+            ),
+            Is::Like(pattern) => Truth::of(match &value {
+                Value::Text(text) => pattern.matches(text),
+                Value::Number(number) => pattern.matches(&number.to_string()),
+            }),
+        }
+    }
+
+    /// A moment is compared as far as the literal goes: to the day, to the minute.
+    fn compare(&self, value: &Value, literal: &Value) -> Ordering {
+        match (self.column.kind, value, literal) {
+            (Kind::Instant, Value::Text(moment), Value::Text(literal)) => moment
+                .get(..literal.len())
+                .unwrap_or(moment)
+                .cmp(literal.as_str()),
+            _ => value.cmp(literal),
+        }
+    }
+}
+
+struct Parser<'a> {
+    rest: &'a [Token],
+    list: &'a str,
+    columns: &'a Columns,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn next(&mut self) -> Option<&Token> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first)
+    }
+
+    /// Takes the keyword `word`, when it is the next.
+    fn takes(&mut self, word: &str) -> bool {
+        let is = match self.rest.first() {
+            Some(Token::Word(next)) => next.eq_ignore_ascii_case(word),
+            Some(Token::Mark(mark)) => *mark == word,
+            _ => false,
+        };
+        if is {
+            self.next();
+        }
+        is
+    }
+
+    fn any(&mut self) -> Result<Condition, String> {
+        let mut parts = vec![self.all()?];
+        while self.takes("or") {
+            parts.push(self.all()?);
+        }
+        Ok(one_of(parts, Condition::Any))
+    }
+
+    fn all(&mut self) -> Result<Condition, String> {
+        let mut parts = vec![self.one()?];
+        while self.takes("and") {
+            parts.push(self.one()?);
+        }
+        Ok(one_of(parts, Condition::All))
+    }
+
+    fn one(&mut self) -> Result<Condition, String> {
+        self.depth = self.depth.saturating_add(1);
+        if self.depth > DEPTH {
+            return Err("it is nested too deep".to_owned());
+        }
+        let one = if self.takes("not") || self.takes("!") {
+            Ok(Condition::Not(Box::new(self.one()?)))
+        } else if self.takes("(") {
+            let inner = self.any()?;
+            if self.takes(")") {
+                Ok(inner)
+            } else {
+                Err(format!("`)` is missing before {}", self.where_it_is()))
+            }
+        } else {
+            self.test()
+        };
+        self.depth = self.depth.saturating_sub(1);
+        one
+    }
+
+    fn test(&mut self) -> Result<Condition, String> {
+        let place = self.where_it_is();
+        let Some(Token::Word(name)) = self.next() else {
+            return Err(format!("a column is missing before {place}"));
+        };
+        let name = name.clone();
+        let column = find(self.columns, self.list, &name)?;
+        let test = |is| Condition::Test(Test { column, is });
+        if self.takes("is") {
+            let not = self.takes("not");
+            if !self.takes("absent") {
+                let place = self.where_it_is();
+                return Err(format!("`is` goes with `absent`, not with {place}"));
+            }
+            return Ok(negated(not, test(Is::Absent)));
+        }
+        let not = self.takes("not");
+        if self.takes("in") {
+            return Ok(negated(not, test(Is::OneOf(self.values(column)?))));
+        }
+        if not {
+            let place = self.where_it_is();
+            return Err(format!("`{name} not` goes with `in`, not with {place}"));
+        }
+        let place = self.where_it_is();
+        let Some(Token::Mark(mark)) = self.next() else {
+            return Err(format!(
+                "an operator is missing before {place}: = != < <= > >= ~ !~ in is"
+            ));
+        };
+        let (not, orders): (bool, &'static [Ordering]) = match *mark {
+            "=" | "==" => (false, &[Ordering::Equal]),
+            "!=" => (true, &[Ordering::Equal]),
+            "<" => (false, &[Ordering::Less]),
+            "<=" => (false, &[Ordering::Less, Ordering::Equal]),
+            ">" => (false, &[Ordering::Greater]),
+            ">=" => (false, &[Ordering::Greater, Ordering::Equal]),
+            "~" | "!~" => {
+                let not = *mark == "!~";
+                let text = self.text()?;
+                let pattern = glob(&text)?;
+                return Ok(negated(not, test(Is::Like(pattern))));
+            }
+            other => return Err(format!("`{other}` is no operator")),
+        };
+        let text = self.text()?;
+        let literal = literal(column, &text)?;
+        Ok(negated(not, test(Is::Ordered(orders, literal))))
+    }
+
+    fn values(&mut self, column: &'static Column) -> Result<Vec<Value>, String> {
+        if !self.takes("(") {
+            return Err(format!(
+                "`in` goes with values in parentheses, not with {}",
+                self.where_it_is()
+            ));
+        }
+        let mut values = Vec::new();
+        loop {
+            let text = self.text()?;
+            values.push(literal(column, &text)?);
+            if self.takes(")") {
+                return Ok(values);
+            }
+            if !self.takes(",") {
+                return Err(format!(
+                    "`,` or `)` is missing before {}",
+                    self.where_it_is()
+                ));
+            }
+        }
+    }
+
+    fn text(&mut self) -> Result<String, String> {
+        let place = self.where_it_is();
+        match self.next() {
+            Some(Token::Word(text) | Token::Quoted(text)) => Ok(text.clone()),
+            _ => Err(format!("a value is missing before {place}")),
+        }
+    }
+
+    fn where_it_is(&self) -> String {
+        self.rest.first().map_or("the end".to_owned(), shown)
+    }
+}
+
+fn one_of(mut parts: Vec<Condition>, several: fn(Vec<Condition>) -> Condition) -> Condition {
+    match parts.pop() {
+        Some(only) if parts.is_empty() => only,
+        Some(last) => {
+            parts.push(last);
+            several(parts)
+        }
+        None => several(parts),
+    }
+}
+
+fn negated(not: bool, condition: Condition) -> Condition {
+    if not {
+        Condition::Not(Box::new(condition))
+    } else {
+        condition
+    }
+}
+
+fn shown(token: &Token) -> String {
+    match token {
+        Token::Word(text) | Token::Quoted(text) => format!("`{}`", osier_text::visible(text)),
+        Token::Mark(mark) => format!("`{mark}`"),
+    }
+}
+
+/// The pattern that `text` writes.
+pub(crate) fn glob(text: &str) -> Result<Pattern, String> {
+    let shown = osier_text::visible(text);
+    Pattern::new(text).map_err(|error| format!("`{shown}` is no pattern: {error}"))
+}
+
+/// The column `name` of the list `list`.
+pub(crate) fn find(columns: &Columns, list: &str, name: &str) -> Result<&'static Column, String> {
+    let found = columns.iter().find(|column| column.name == name);
+    found.ok_or_else(|| {
+        let known: Vec<&str> = columns.iter().map(|column| column.name).collect();
+        let (name, known) = (osier_text::visible(name), known.join(", "));
+        format!("`{list}` has no column `{name}`; it has {known}")
+    })
+}
+
+/// The value that `text` writes, to compare with the values of `column`.
+fn literal(column: &'static Column, text: &str) -> Result<Value, String> {
+    let shown = osier_text::visible(text);
+    let name = column.name;
+    match column.kind {
+        Kind::Number | Kind::Address => number(text).map(Value::Number).ok_or_else(|| {
+            format!("{name} is a number, which `{shown}` is not; write 10, 0x10 or 10K")
+        }),
+        Kind::Flag => match text.to_ascii_lowercase().as_str() {
+            "yes" | "true" => Ok(Value::Text(flag_word(true).to_owned())),
+            "no" | "false" => Ok(Value::Text(flag_word(false).to_owned())),
+            _ => Err(format!("{name} is yes or no, and never `{shown}`")),
+        },
+        Kind::Instant => {
+            let form = "dddd-dd-ddTdd:dd:dd";
+            let fits = text.len() >= 4
+                && text
+                    .chars()
+                    .zip(form.chars().chain(std::iter::repeat('.')))
+                    .all(|(c, form)| match form {
+                        'd' => c.is_ascii_digit(),
+                        '.' => c.is_ascii_digit() || matches!(c, '.' | 'Z'),
+                        form => c == form,
+                    });
+            if fits {
+                Ok(Value::Text(text.trim_end_matches('Z').to_owned()))
+            } else {
+                Err(format!(
+                    "{name} is a time, which `{shown}` is not; write 2024-05-01, or 2024-05-01T12:30"
+                ))
+            }
+        }
+        Kind::Text | Kind::Bytes => Ok(Value::Text(text.to_owned())),
+    }
+}
+
+/// A number: decimal or, with `0x`, hexadecimal; K, M, G and T multiply by 1024.
+fn number(text: &str) -> Option<i128> {
+    let (digits, negative) = match text.strip_prefix('-') {
+        Some(digits) => (digits, true),
+        None => (text, false),
+    };
+    let hexadecimal = digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"));
+    let magnitude = if let Some(digits) = hexadecimal {
+        let all = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u64::from_str_radix(digits, 16).ok().filter(|_| all)?
+    } else {
+        let suffix = digits.chars().last().map(|c| c.to_ascii_uppercase());
+        let shift = match suffix {
+            Some('K') => 10,
+            Some('M') => 20,
+            Some('G') => 30,
+            Some('T') => 40,
+            _ => 0,
+        };
+        let digits = if shift == 0 {
+            digits
+        } else {
+            digits.get(..digits.len().saturating_sub(1))?
+        };
+        let all = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number: u64 = digits.parse().ok().filter(|_| all)?;
+        number.checked_mul(1_u64.checked_shl(shift)?)?
+    };
+    let magnitude = i128::from(magnitude);
+    Some(if negative {
+        magnitude.checked_neg()?
+    } else {
+        magnitude
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use osier::ask::Question;
+    use osier::osier_memory::{Cause, Fault, VirtAddr};
+    use osier::tables;
+    use osier::{Absent, Seen, Thread};
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Condition, String> {
+        let columns = Columns::of(tables::of(Question::Threads));
+        Condition::parse(text, "threads", &columns)
+    }
+
+    fn thread(pid: u32, name: &[u8], tid: Seen<u32>) -> Thread {
+        Thread {
+            pid: Ok(pid),
+            tid,
+            name: Ok(name.to_vec()),
+            task: VirtAddr(0xffff_8880_0000_1000),
+            state: Err(Absent::not_in_this_kernel()),
+        }
+    }
+
+    fn truth(text: &str) -> Truth {
+        let row = thread(
+            7,
+            b"a b",
+            Err(Absent::unreadable(Fault::new(Cause::NotCaptured))),
+        );
+        parse(text).unwrap().of(&Cells::of(&row))
+    }
+
+    const LOST: Truth = Truth::Open(NoValue { lost: true });
+    const NONE: Truth = Truth::Open(NoValue { lost: false });
+
+    #[test]
+    fn conditions_are_met_or_not() {
+        for met in [
+            "pid = 7",
+            "pid == 0x7 and name = 'a b'",
+            "pid in (1, 7)",
+            "pid not in (1, 2) AND NOT pid < 7",
+            "name ~ 'a*' or pid = 1",
+            "name !~ b* and name != x",
+            "pid > 6 and pid <= 7 and pid >= 7 and pid < 1K",
+            "task >= 0xffff888000001000",
+            "not (pid = 1 or pid = 2)",
+            "pid > -1",
+            "state is absent and name is not absent",
+        ] {
+            assert_eq!(truth(met), Truth::Yes, "{met}");
+        }
+        for unmet in [
+            "pid = 1",
+            "name = a",
+            "pid in (1)",
+            "not pid = 7",
+            "name ~ a",
+        ] {
+            assert_eq!(truth(unmet), Truth::No, "{unmet}");
+        }
+    }
+
+    #[test]
+    fn an_absent_value_is_neither_true_nor_false() {
+        for lost in [
+            "tid = 1",
+            "tid != 1",
+            "not tid = 1",
+            "tid is absent",
+            "pid = 7 and tid = 1",
+        ] {
+            assert_eq!(truth(lost), LOST, "{lost}");
+        }
+        assert_eq!(truth("state = S"), NONE);
+        assert_eq!(truth("not state = S"), NONE);
+        assert_eq!(truth("state = S or tid = 1"), LOST);
+        // What decides without it decides.
+        assert_eq!(truth("pid = 7 or tid = 1"), Truth::Yes);
+        assert_eq!(truth("pid = 1 and tid = 1"), Truth::No);
+    }
+
+    #[test]
+    fn what_is_no_condition_says_why() {
+        for (wrong, why) in [
+            ("", "a column is missing before the end"),
+            ("pidd = 1", "it has pid, tid, name, task, state"),
+            ("pid", "an operator is missing before the end"),
+            ("pid = ", "a value is missing before the end"),
+            ("pid = x", "pid is a number"),
+            ("pid = 1 name = a", "`name` is one too much"),
+            ("(pid = 1", "`)` is missing before the end"),
+            ("name = 'a", "the quote ' is not closed"),
+            ("name ~ '['", "is no pattern"),
+            ("name is there", "`is` goes with `absent`"),
+            ("name not like x", "goes with `in`"),
+            ("pid in 1", "values in parentheses"),
+        ] {
+            let error = parse(wrong).unwrap_err();
+            assert!(error.contains(why), "{wrong}: {error}");
+        }
+        let deep = "(".repeat(1000);
+        assert!(parse(&deep).unwrap_err().contains("too deep"));
+        let nots = "not ".repeat(100_000) + "pid = 1";
+        assert!(parse(&nots).unwrap_err().contains("too deep"));
+    }
+
+    #[test]
+    fn times_are_compared_as_far_as_they_are_given() {
+        let columns = Columns::of(tables::of(Question::Processes));
+        let start = find(&columns, "ps", "start").unwrap();
+        let test = |text: &str, at: i64| {
+            let condition = Condition::parse(text, "ps", &columns).unwrap();
+            let Condition::Test(test) = condition else {
+                panic!("{text}");
+            };
+            let value = Value::of(&osier::tables::Cell::Instant(at)).unwrap();
+            match &test.is {
+                Is::Ordered(orders, literal) => orders.contains(&test.compare(&value, literal)),
+                _ => panic!("{text}"),
+            }
+        };
+        // 2001-09-09T01:46:40Z.
+        let at = 1_000_000_000_000_000_000;
+        assert!(test("start = 2001-09-09", at));
+        assert!(test("start = 2001-09-09T01:46:40Z", at));
+        assert!(test("start < 2001-09-09T01:47", at));
+        assert!(!test("start > 2001-09-09", at));
+        assert!(literal(start, "yesterday").is_err());
+        assert!(literal(start, "2001-9-9").is_err());
+    }
+}
