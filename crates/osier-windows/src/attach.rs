@@ -126,15 +126,17 @@ impl Windows {
             processors,
             kernel,
         };
-        windows.confirm()?;
+        windows.confirm(located, named.is_some())?;
         windows.use_system_table(located);
         Ok(windows)
     }
 
     /// Checks that the process list is one.
     ///
-    /// A page that the snapshot does not hold is no contradiction: rows and endings say so later.
-    fn confirm(&self) -> Result<(), AttachError> {
+    /// A page that the snapshot does not hold is no contradiction: rows and endings say so later. Nor is
+    /// a list that the kernel has not built yet, where something else says that the profile is this
+    /// kernel's: KDBG by `kdbg`, the image's record, or the build's number.
+    fn confirm(&self, located: &Located, kdbg: bool) -> Result<(), AttachError> {
         let wrong = |fault: &Fault| {
             matches!(
                 fault.cause,
@@ -142,7 +144,18 @@ impl Windows {
             )
         };
         let head = self.processes_at;
+        let named = located.build_id.is_some()
+            && located.build_id == self.guest.profile.identity().build_id;
         let problem = match self.guest.space.read_pointer(head) {
+            Ok(_) if self.guest.is_unbuilt(head) => {
+                if named || kdbg || self.has_build_number() {
+                    return Ok(());
+                }
+                format!(
+                    "PsActiveProcessHead at {head} is all zeros, and nothing says that the kernel has not \
+                     built its list yet"
+                )
+            }
             Ok(first) if self.guest.plausible(first).is_err() => {
                 format!("PsActiveProcessHead at {head} leads to {first}, where no process can lie")
             }
@@ -154,6 +167,13 @@ impl Windows {
             _ => return Ok(()),
         };
         Err(AttachError::WrongProfile(problem))
+    }
+
+    /// Whether `NtBuildNumber` holds one: 16 bits, and above them 0xf000 (free) or 0xc000 (checked).
+    fn has_build_number(&self) -> bool {
+        let at = self.guest.symbol("NtBuildNumber");
+        let word = at.and_then(|at| self.guest.space.read_uint(at, 4).ok());
+        word.is_some_and(|word| matches!(word >> 16, 0xf000 | 0xc000) && word & 0xffff > 1000)
     }
 
     /// Reads the kernel by the System process's own table, when it maps the kernel as the located

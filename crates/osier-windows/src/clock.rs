@@ -1,18 +1,13 @@
 //! The guest's clock: FILETIMEs, and the page in which the kernel shows the time to everybody.
 
-use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen, SeenExt as _};
 
 use crate::guest::Guest;
+use crate::shared_data;
 use crate::windows::Windows;
 
 /// A FILETIME counts from 1601, Unix from 1970; in units of 100 ns.
 const UNIX_EPOCH: u64 = 116_444_736_000_000_000;
-
-/// `_KUSER_SHARED_DATA`, at the same address in every Windows since NT 3.5 (`ntddk.h`,
-/// `KI_USER_SHARED_DATA`).
-const SHARED_64: VirtAddr = VirtAddr(0xffff_f780_0000_0000);
-const SHARED_32: VirtAddr = VirtAddr(0xffdf_0000);
 
 /// `_KUSER_SHARED_DATA.SystemTime`, a `_KSYSTEM_TIME`: `LowPart`, `High1Time`, `High2Time`.
 const SYSTEM_TIME: u64 = 0x14;
@@ -30,12 +25,8 @@ pub(crate) fn is_future(windows: &Windows, time: u64) -> bool {
 
 /// What the wall clock shows: nanoseconds since 1970-01-01 UTC.
 pub(crate) fn now(guest: &Guest) -> Seen<i64> {
-    let shared = match guest.pointer_bytes() {
-        4 => SHARED_32,
-        _ => SHARED_64,
-    };
-    let at = shared.plus(SYSTEM_TIME);
     let space = &guest.space;
+    let at = shared_data::place(space).plus(SYSTEM_TIME);
     let parts = space
         .read_uint(at, 8)
         .and_then(|time| Ok((time, space.read_uint(at.plus(8), 4)?)));

@@ -119,8 +119,13 @@ fn thread(windows: &Windows, field: Field<Ptr<()>>, block: VirtAddr) -> Seen<Vir
 /// A processor whose registers name a `_KPCR` of which the table knows nothing.
 fn contradiction(windows: &Windows, blocks: &[VirtAddr]) -> Option<WalkEnd> {
     let guest = &windows.guest;
-    let layout = &windows.current.pcr;
-    let (prcb, own) = layout.prcb.zip(layout.own)?;
+    let layout = &windows.current;
+    let own = layout.own?;
+    let block = |kpcr| match (layout.inside, layout.pointer) {
+        (Some(inside), _) => Some(inside.place(kpcr)),
+        (None, Some(pointer)) => pointer.read(&guest.space, kpcr).ok(),
+        (None, None) => None,
+    };
     let wide = guest.pointer_bytes() == 8;
     for cpu in &guest.cpus {
         let claims = if wide {
@@ -135,7 +140,7 @@ fn contradiction(windows: &Windows, blocks: &[VirtAddr]) -> Option<WalkEnd> {
             .map(VirtAddr)
             .find(|at| guest.is_kernel_address(*at) && own.read(&guest.space, *at) == Ok(*at));
         if let Some(kpcr) = kpcr
-            && !blocks.contains(&prcb.place(kpcr))
+            && block(kpcr).is_some_and(|block| !blocks.contains(&block))
         {
             return Some(WalkEnd::NoStart {
                 missing: format!(
@@ -153,8 +158,8 @@ fn contradiction(windows: &Windows, blocks: &[VirtAddr]) -> Option<WalkEnd> {
 /// that knows its own address.
 fn is_of(layout: &Layout, guest: &Guest, at: VirtAddr, cpu: u64) -> bool {
     let number = layout.prcb.number.map(|field| field.read(&guest.space, at));
-    let own = layout.pcr.prcb.zip(layout.pcr.own).map(|(prcb, own)| {
-        let pcr = prcb.container(at);
+    let own = layout.inside.zip(layout.own).map(|(inside, own)| {
+        let pcr = inside.container(at);
         own.read(&guest.space, pcr).map(|itself| itself == pcr)
     });
     !matches!(number, Some(Ok(number)) if number != cpu) && !matches!(own, Some(Ok(false)))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Cause, CpuState, Fault, PhysAddr, VirtAddr};
-use osier_osi::{Lists, Walked};
+use osier_osi::{Lists, WalkEnd, Walked};
 use osier_profile::Profile;
 
 /// A Windows guest: the kernel's address space and the facts to read it by. It belongs to one task.
@@ -55,6 +55,26 @@ impl Guest {
             plausible: &|at| self.plausible(at),
         };
         lists.ring(head)
+    }
+
+    /// Whether the list whose head is at `head` has not been built yet: both of the head's links are null,
+    /// which in the kernel's image they are until the kernel comes to it.
+    pub(crate) fn is_unbuilt(&self, head: VirtAddr) -> bool {
+        let next = head.plus(self.pointer_bytes().into());
+        let null = |at| self.space.read_pointer(at) == Ok(VirtAddr(0));
+        null(head) && null(next)
+    }
+
+    /// Walks the kernel list whose head is at `head`, a list of `what` that the kernel builds as it starts.
+    pub(crate) fn started_ring(&self, head: VirtAddr, what: &str) -> Walked {
+        if self.is_unbuilt(head) {
+            let missing =
+                format!("the list of {what} at {head}, which the kernel had not built yet");
+            let (nodes, fault) = (Vec::new(), None);
+            let end = WalkEnd::NoStart { missing, fault };
+            return Walked { nodes, end };
+        }
+        self.ring(head)
     }
 
     /// The address space of the page-table root at `root`.

@@ -28,6 +28,7 @@ mod processes;
 mod provider;
 mod root;
 mod section;
+mod shared_data;
 mod threads;
 mod twins;
 mod unicode;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use osier_memory::{AddressSpace, Cause, Fault, VirtAddr};
-use osier_osi::{Absent, Lists, Seen, WalkEnd, Walked, Why};
+use osier_osi::{Absent, Lists, Seen, SeenExt as _, WalkEnd, Walked, Why};
 
 use crate::guest::mapped;
 use crate::layouts::loader::{Entry, WOW64};
@@ -20,6 +20,15 @@ pub(crate) struct Loaded {
     pub(crate) size: Seen<u64>,
     pub(crate) name: Seen<Vec<u8>>,
     pub(crate) file: Seen<Vec<u8>>,
+}
+
+impl Loaded {
+    /// Whether the address `at` lies in the image.
+    pub(crate) fn holds(&self, at: u64) -> bool {
+        let base = self.base.get().map(|base| base.0);
+        let span = base.zip(self.size.get().copied());
+        span.is_some_and(|(base, size)| at >= base && at.wrapping_sub(base) < size)
+    }
 }
 
 /// A process's loader list.

@@ -20,6 +20,8 @@ mod pointers;
 use osier_memory::{AddressSpace, Hint, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::Premise;
 
+use crate::shared_data;
+
 use candidate::Candidate;
 pub(crate) use candidate::kpcr32;
 pub(crate) use found::premise;
@@ -190,7 +192,8 @@ impl<'a> Finder<'a> {
             found.premises.extend(id_premise(&found, by));
             return found;
         }
-        // The record was not captured: KDBG's pointers may name the build.
+        found.unnamed = image.unnamed;
+        // There is no record, or it was not captured: KDBG's pointers may name the build.
         let pointers = dump.or_else(|| kdbg::find(space, image.base, image.size));
         if let Some(pointers) = pointers {
             found.take(&pointers);
@@ -226,6 +229,11 @@ fn bare(candidate: &Candidate, space: &AddressSpace, base: VirtAddr) -> Located 
         let by = "the entries of the table root have it, past the end of RAM";
         premises.push(premise("encryption", &format!("{encryption:#x}"), by));
     }
+    let version = shared_data::version(space);
+    if let Some((major, minor)) = version {
+        let by = "_KUSER_SHARED_DATA";
+        premises.push(premise("version", &format!("{major}.{minor}"), by));
+    }
     Located {
         mode: candidate.mode,
         root: space.root(),
@@ -234,6 +242,8 @@ fn bare(candidate: &Candidate, space: &AddressSpace, base: VirtAddr) -> Located 
         size: None,
         build_id: None,
         pdb: None,
+        unnamed: false,
+        version,
         active_processes: None,
         loaded_modules: None,
         premises,

@@ -14,7 +14,7 @@ use osier_osi::{
 
 use crate::loader::{self, Loaded};
 use crate::unicode::base_name;
-use crate::vad::{self, Vad};
+use crate::vad::{self, Sort, Vad};
 use crate::windows::Windows;
 use crate::{peb, process, root, section, threads};
 
@@ -67,10 +67,16 @@ fn all(windows: &Windows, taskd: VirtAddr) -> (Vec<Mapping>, WalkEnds) {
     let pid = process::pid(windows, taskd);
     let marks = Marks::of(windows, taskd, &mut ends);
     let mut rows: Vec<Mapping> = Vec::with_capacity(vads.len());
+    let mut around: Option<Loaded> = None;
     for vad in &vads {
         let start = vad.span.ok().map(|span| span.start);
         let image = start.and_then(|start| loaded.remove(&start));
-        rows.push(of_vad(windows, &pid, vad, image, &marks, &mut ends));
+        if image.is_some() {
+            around.clone_from(&image);
+        }
+        let around = (around.as_ref()).filter(|image| start.is_some_and(|at| image.holds(at)));
+        let listed = Listed { image, around };
+        rows.push(of_vad(windows, &pid, vad, listed, &marks, &mut ends));
     }
     if whole {
         ends.disagree("loader lists and VADs", loaded.len(), 0);
@@ -143,12 +149,21 @@ impl Marks {
     }
 }
 
-/// The row of a descriptor, with the loader's entry where it lists an image at its first address.
+/// What the loader lists where a descriptor begins.
+struct Listed<'a> {
+    /// The image at its very first address.
+    image: Option<Loaded>,
+    /// The image that this address lies in.
+    around: Option<&'a Loaded>,
+}
+
+/// The row of a descriptor, with the loader's entry where it lists an image at its first address, or, of a
+/// kernel that has a descriptor for each segment of an image, around it.
 fn of_vad(
     windows: &Windows,
     pid: &Seen<u32>,
     vad: &Vad,
-    image: Option<Loaded>,
+    listed: Listed<'_>,
     marks: &Marks,
     ends: &mut WalkEnds,
 ) -> Mapping {
@@ -160,8 +175,10 @@ fn of_vad(
             Err(Absent::unreadable(fault)),
         ),
     };
-    let said = vad::flags(windows, at);
-    if image.is_some() && matches!(&said, Ok(said) if !said.image && said.usual) {
+    let said = section::said(windows, at);
+    if listed.image.is_some()
+        && matches!(&said, Ok(said) if !said.image && said.sort != Sort::Special)
+    {
         let between = "images of the loader and their descriptors";
         let end = WalkEnd::Disagreement {
             between,
@@ -170,6 +187,9 @@ fn of_vad(
         };
         ends.add(between, end);
     }
+    let segment = matches!(&said, Ok(said) if said.sort == Sort::Area && said.image);
+    let around = listed.around.filter(|_| segment);
+    let image = listed.image.or_else(|| around.cloned());
     let flags = said.clone().map(|said| said.raw);
     let perms = said.clone().and_then(|said| match vad::perms(&said) {
         Some(letters) => Ok(letters),
@@ -189,9 +209,9 @@ fn of_vad(
             )
         }
         Ok(said) => {
-            let backing = section::backing(windows, at, said.image);
+            let backing = section::backing(windows, at, &said);
             let contradicted = backing.image.is_some_and(|image| image != said.image);
-            let kind = if contradicted && said.usual {
+            let kind = if contradicted && said.sort != Sort::Special {
                 let rule = "a descriptor and its section say alike whether it is an image";
                 Err(Absent::implausible(said.raw, rule, Some(at)))
             } else if said.image {

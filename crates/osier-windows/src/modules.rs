@@ -23,7 +23,7 @@ pub(crate) fn modules(
         let fault = None;
         return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
     };
-    let Walked { nodes, end } = windows.guest.ring(head);
+    let Walked { nodes, end } = windows.guest.started_ring(head, "modules");
     let mut rows: Vec<Module> = nodes.iter().map(|node| module(windows, *node)).collect();
     if !end.is_closed() {
         let known: HashSet<_> = rows.iter().filter_map(|row| row.base.value()).collect();

@@ -108,6 +108,17 @@ impl Peb {
         Ok(heaps)
     }
 
+    /// The block of parameters at `at` where its strings are told by their distance from its start:
+    /// who makes a process writes them so, and its first thread makes addresses of them.
+    fn block_of_offsets(&self, at: VirtAddr) -> Option<unicode::Block> {
+        let (bytes, flags) = self.shape.block?;
+        let number = |offset| self.space.read_uint(at.plus(offset), 4).ok();
+        (number(flags)? & 1 == 0).then_some(unicode::Block {
+            at,
+            bytes: number(bytes)?,
+        })
+    }
+
     fn started(&self) -> Started {
         let none = "the process has no parameters yet";
         let parameters = self.pointer(self.shape.parameters, none);
@@ -123,9 +134,11 @@ impl Peb {
             }
             Ok(path)
         };
+        let block = parameters.value().and_then(|at| self.block_of_offsets(at));
         let string = |offset: Option<u64>| match (&parameters, offset) {
             (Ok(at), Some(offset)) => {
-                unicode::read(&self.space, at.plus(offset), self.shape.pointer_bytes)
+                let width = self.shape.pointer_bytes;
+                unicode::read_in(&self.space, at.plus(offset), width, block)
             }
             (Err(absent), _) => Err(absent.clone()),
             (_, None) => Err(Absent::not_in_this_kernel()),
@@ -144,6 +157,9 @@ pub(crate) fn peb(windows: &Windows, at: VirtAddr, block: Option<Block>) -> Seen
     };
     match field.read(&windows.guest.space, at) {
         Ok(peb) if peb.is_null() => no_peb(windows, at),
+        Ok(_) if root::has_no_memory(windows, at) => {
+            Err(Absent::not_applicable("the process has exited"))
+        }
         Ok(peb) if !is_user_page(windows, peb) => {
             let rule = "a PEB is a page of user memory";
             Err(Absent::implausible(peb.0, rule, Some(field.place(at))))
@@ -284,7 +300,7 @@ pub(crate) fn native(windows: &Windows, process: VirtAddr) -> Seen<Peb> {
 /// The 32-bit PEB of a WoW64 process; `None` for any other.
 pub(crate) fn wow64(windows: &Windows, process: VirtAddr) -> Seen<Option<Peb>> {
     peb32(windows, process, block(windows, process)).and_then(|at| {
-        let Some(at) = at else {
+        let Some(at) = at.filter(|_| !root::has_no_memory(windows, process)) else {
             return Ok(None);
         };
         root::address_space(windows, process).map(|space| {
@@ -307,22 +323,32 @@ pub(crate) struct Started {
 /// the second PEB, those that its 32-bit half sees.
 pub(crate) fn parameters(
     windows: &Windows,
-    own: Seen<AddressSpace>,
+    own: &Seen<AddressSpace>,
     peb: &Seen<VirtAddr>,
     peb32: &Seen<Option<VirtAddr>>,
 ) -> Started {
-    let (at, shape) = match (peb32, peb) {
-        (Ok(Some(at)), _) => (*at, WOW64),
-        (Ok(None), Ok(at)) => (*at, windows.peb.native),
-        (Err(why), _) | (Ok(None), Err(why)) => return Started::absent(why),
-    };
-    match own {
+    let started = |at: VirtAddr, shape| match own.clone() {
         Ok(space) => Peb { at, shape, space }.started(),
         Err(why) => Started::absent(&why),
+    };
+    match (peb32, peb) {
+        (Err(why), _) | (Ok(None), Err(why)) => Started::absent(why),
+        (Ok(Some(_)), Err(why)) if !why.is_loss() => Started::absent(why),
+        (Ok(None), Ok(at)) => started(*at, windows.peb.native),
+        (Ok(Some(at32)), native) => match (started(*at32, WOW64), native) {
+            // The first thread makes the 32-bit half's; until it has run the native ones are all.
+            (half, Ok(at)) if half.is_none_yet() => started(*at, windows.peb.native),
+            (half, _) => half,
+        },
     }
 }
 
 impl Started {
+    /// Whether there are no parameters, and that is no loss.
+    fn is_none_yet(&self) -> bool {
+        matches!(&self.path, Err(absent) if !absent.is_loss())
+    }
+
     fn absent(why: &Absent) -> Self {
         Self {
             path: Err(Box::new(why.clone())),

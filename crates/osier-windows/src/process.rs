@@ -23,7 +23,7 @@ pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process
     let peb = peb::peb(windows, at, block);
     let wow64 = peb::peb32(windows, at, block);
     let session = session(windows, at, own.get(), &peb);
-    let params = peb::parameters(windows, own, &peb, &wow64);
+    let params = peb::parameters(windows, &own, &peb, &wow64);
     Process {
         taskd: at,
         pid: pid(windows, at),

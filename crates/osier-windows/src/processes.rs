@@ -19,7 +19,9 @@ const WALK: &str = "processes";
 /// Every `_EPROCESS`, with the source that named it.
 fn all(windows: &Windows) -> (Vec<(VirtAddr, FoundBy)>, WalkEnds) {
     const BETWEEN: &str = "process list and pid table";
-    let Walked { nodes, end } = windows.guest.ring(windows.processes_at);
+    let Walked { nodes, end } = windows
+        .guest
+        .started_ring(windows.processes_at, "processes");
     let links = windows.process.fields.active_process_links;
     let listed: Vec<VirtAddr> = nodes.iter().map(|node| links.container(*node)).collect();
     let mut ends = WalkEnds::one(WALK, end);

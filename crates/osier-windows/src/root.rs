@@ -73,6 +73,22 @@ pub(crate) fn address_space(windows: &Windows, at: VirtAddr) -> Seen<AddressSpac
     table_root(windows, at).map(|root| windows.guest.space_of(root))
 }
 
+/// Whether the user half of the process at `at` is gone although it has a PEB's address: it has exited, by
+/// all that the kernel says of it, and its table, if it still has one, maps nothing there. Not every kernel
+/// clears the address.
+pub(crate) fn has_no_memory(windows: &Windows, at: VirtAddr) -> bool {
+    let peb = windows.process.fields.peb;
+    let peb = peb.and_then(|field| field.read(&windows.guest.space, at).ok());
+    let Some(peb) = peb.filter(|peb| !peb.is_null() && twins::has_exited(windows, at)) else {
+        return false;
+    };
+    match address_space(windows, at) {
+        Ok(space) => (space.translate(peb))
+            .is_err_and(|fault| matches!(fault.cause, Cause::NotPresent { .. })),
+        Err(absent) => !absent.is_loss(),
+    }
+}
+
 /// The rule that the table root of a process breaks, if any: a process that runs maps the kernel as
 /// every other, and has a table of its own.
 fn broken_root(windows: &Windows, at: VirtAddr, root: PhysAddr) -> Option<&'static str> {

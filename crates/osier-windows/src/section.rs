@@ -3,14 +3,16 @@
 //! ```text
 //!   _MMVAD.Subsection → _SUBSECTION.ControlArea → _CONTROL_AREA.FilePointer → _FILE_OBJECT.FileName
 //!   _MMVAD.ControlArea (XP) ─────────────────────────┘
+//!   _MEMORY_AREA.SectionData.Segment (ReactOS) → _MM_SECTION_SEGMENT.FileObject → _FILE_OBJECT.FileName
 //! ```
 
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, Seen, Why};
 use osier_profile::{Field, Ptr};
 
-use crate::unicode;
+use crate::vad::{Said, Sort};
 use crate::windows::Windows;
+use crate::{unicode, vad};
 
 /// What a descriptor's section says of its file.
 pub(crate) struct Backing {
@@ -24,8 +26,12 @@ pub(crate) struct Backing {
     pub(crate) offset: Seen<u64>,
 }
 
-/// The file behind the descriptor at `vad`, which is not private.
-pub(crate) fn backing(windows: &Windows, vad: VirtAddr, image: bool) -> Backing {
+/// The file behind the descriptor at `vad`, which is not private and says as much of itself.
+pub(crate) fn backing(windows: &Windows, vad: VirtAddr, said: &Said) -> Backing {
+    let image = said.image;
+    if said.sort == Sort::Area {
+        return of_area(windows, vad, image);
+    }
     let area = control_area(windows, vad);
     let image_flag = area.as_ref().ok().copied().flatten().and_then(|area| {
         let place = windows.section.control_area.flags?.place(area);
@@ -37,6 +43,21 @@ pub(crate) fn backing(windows: &Windows, vad: VirtAddr, image: bool) -> Backing 
         Some(bit.ok()? != 0)
     });
     let found = area.and_then(|area| file_object(windows, area));
+    of_file(windows, vad, image, image_flag, found, &|| {
+        offset(windows, vad)
+    })
+}
+
+/// What a section with this file object says; null where there is none, `None` when the profile does not
+/// tell. `from` gives the offset of the mapping's first byte in the file.
+fn of_file(
+    windows: &Windows,
+    vad: VirtAddr,
+    image: bool,
+    image_flag: Option<bool>,
+    found: Result<Option<VirtAddr>, Box<Absent>>,
+    from: &dyn Fn() -> Seen<u64>,
+) -> Backing {
     let has_file = match &found {
         Ok(Some(file)) => Ok(!file.is_null()),
         Ok(None) => Err(Absent::not_in_this_kernel()),
@@ -56,7 +77,7 @@ pub(crate) fn backing(windows: &Windows, vad: VirtAddr, image: bool) -> Backing 
     let offset = match &has_file {
         _ if image => Ok(0),
         Ok(false) => Err(Absent::not_applicable("memory of the paging file")),
-        Ok(true) => offset(windows, vad),
+        Ok(true) => from(),
         Err(absent) => Err(absent.clone()),
     };
     Backing {
@@ -65,6 +86,67 @@ pub(crate) fn backing(windows: &Windows, vad: VirtAddr, image: bool) -> Backing 
         file,
         offset,
     }
+}
+
+/// The segment of the `_MEMORY_AREA` at `at`: null for none, `None` when the profile does not tell.
+fn segment(windows: &Windows, at: VirtAddr) -> Result<Option<VirtAddr>, Fault> {
+    let field = windows.section.area.and_then(|area| area.segment);
+    field
+        .map(|field| field.read(&windows.guest.space, at))
+        .transpose()
+}
+
+/// What the descriptor at `at` says of itself, and what a `_MEMORY_AREA` that it begins adds: whether its
+/// segment is one of an image.
+pub(crate) fn said(windows: &Windows, at: VirtAddr) -> Seen<Said> {
+    vad::flags(windows, at).and_then(|mut said| {
+        if said.sort == Sort::Area {
+            said.image |= is_of_image(windows, at).map_err(Absent::unreadable)?;
+        }
+        Ok(said)
+    })
+}
+
+fn is_of_image(windows: &Windows, at: VirtAddr) -> Result<bool, Fault> {
+    /// `MM_PHYSICALMEMORY_SEGMENT` and `MM_DATAFILE_SEGMENT`.
+    const OTHER: u64 = 3;
+    let Some((segment, field)) = segment(windows, at)?.zip(windows.section.segment.flags) else {
+        return Ok(false);
+    };
+    if windows.guest.plausible(segment).is_err() {
+        return Ok(false); // what backs it is told as that
+    }
+    Ok(field.read(&windows.guest.space, segment)? & OTHER == 0)
+}
+
+/// As [`backing`], of the `_MEMORY_AREA` at `at`.
+fn of_area(windows: &Windows, at: VirtAddr, image: bool) -> Backing {
+    let guest = &windows.guest;
+    let file = |segment: VirtAddr| match windows.section.segment.file {
+        Some(field) => field.read(&guest.space, segment).map(Some),
+        None => Ok(None),
+    };
+    let found = match segment(windows, at) {
+        Ok(Some(segment)) if guest.plausible(segment).is_ok() => {
+            file(segment).map_err(|fault| Box::new(unreadable(fault)))
+        }
+        Ok(Some(other)) => {
+            let rule = "a section's parts are mapped addresses of the kernel";
+            let field = windows.section.area.and_then(|area| area.segment);
+            let why = Why::Implausible { raw: other.0, rule };
+            let at = field.map(|field| field.place(at));
+            Err(Box::new(Absent { why, at }))
+        }
+        Ok(None) => Ok(None),
+        Err(fault) => Err(Box::new(unreadable(fault))),
+    };
+    let from = || {
+        let Some(field) = windows.section.area.and_then(|area| area.view_offset) else {
+            return Err(Absent::not_in_this_kernel());
+        };
+        (field.read(&guest.space, at)).map_err(Absent::unreadable)
+    };
+    of_file(windows, at, image, None, found, &from)
 }
 
 /// The `_CONTROL_AREA` behind the descriptor at `vad`; `None` when the profile does not tell.

@@ -244,6 +244,9 @@ pub(crate) fn stacks(
     };
     let (threads, end) = listed(windows, process);
     ends.add(WALK, end);
+    if root::has_no_memory(windows, process) {
+        return Vec::new();
+    }
     let space = match root::address_space(windows, process) {
         Ok(space) => space,
         Err(absent) => {

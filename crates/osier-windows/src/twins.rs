@@ -25,6 +25,16 @@ pub(crate) fn runs(windows: &Windows, at: VirtAddr) -> bool {
     field.is_some_and(|field| field.read(&windows.guest.space, at) == Ok(0))
 }
 
+/// Whether the process at `at` has exited by all that the kernel says of it: it has an `ExitTime`, no
+/// thread that runs, and is signalled.
+pub(crate) fn has_exited(windows: &Windows, at: VirtAddr) -> bool {
+    let field = windows.process.fields.exit_time;
+    let time = field.and_then(|field| field.read(&windows.guest.space, at).ok());
+    time.is_some_and(|time| time != 0)
+        && active_threads(windows, at).is_none_or(|count| count == 0)
+        && signalled(windows, at) != Some(false)
+}
+
 /// Whether the page of the table root may hold anything else now.
 pub(crate) fn is_away(windows: &Windows, at: VirtAddr) -> bool {
     let field = windows.process.fields.outswapped;

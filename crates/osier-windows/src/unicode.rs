@@ -9,6 +9,34 @@ use crate::guest::is_kernel_address;
 /// the same in every Windows: `Length` and `MaximumLength`, 16 bits each and in bytes, then, aligned,
 /// `Buffer`.
 pub(crate) fn read(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> Seen<Vec<u8>> {
+    read_in(space, at, pointer_bytes, None)
+}
+
+/// A block of memory whose strings have the distance from its start in place of an address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block {
+    pub(crate) at: VirtAddr,
+    pub(crate) bytes: u64,
+}
+
+impl Block {
+    /// The address that `buffer` of a string of `length` bytes stands for.
+    fn address(self, length: u64, buffer: VirtAddr) -> VirtAddr {
+        let end = buffer.0.saturating_add(length);
+        if buffer.is_null() || end > self.bytes {
+            return buffer; // no distance within the block
+        }
+        self.at.plus(buffer.0)
+    }
+}
+
+/// As [`read`], of a string that may be one of `block`.
+pub(crate) fn read_in(
+    space: &AddressSpace,
+    at: VirtAddr,
+    pointer_bytes: u8,
+    block: Option<Block>,
+) -> Seen<Vec<u8>> {
     let width = usize::from(pointer_bytes);
     let parts = || {
         let lengths = space.read_uint(at, 4)?;
@@ -19,6 +47,7 @@ pub(crate) fn read(space: &AddressSpace, at: VirtAddr, pointer_bytes: u8) -> See
         Ok(parts) => parts,
         Err(fault) => return Err(Absent::unreadable(fault)),
     };
+    let buffer = block.map_or(buffer, |block| block.address(length, buffer));
     if !length.is_multiple_of(2) || length > most {
         let rule = "a string's length is even and within its maximum";
         return Err(Absent::implausible(length, rule, Some(at)));

@@ -274,8 +274,18 @@ pub(crate) struct Said {
     pub(crate) protection: Option<u64>,
     pub(crate) private: bool,
     pub(crate) image: bool,
-    /// Whether it is either an image or a plain one: not of a device, of large pages and the like.
-    pub(crate) usual: bool,
+    pub(crate) sort: Sort,
+}
+
+/// What sort of descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// An image's or a plain one.
+    Usual,
+    /// Of a device, of large pages and the like.
+    Special,
+    /// One that begins a `_MEMORY_AREA` (ReactOS), whose segment tells whether it is of an image.
+    Area,
 }
 
 /// The flags of the descriptor at `at`.
@@ -295,12 +305,18 @@ pub(crate) fn flags(windows: &Windows, at: VirtAddr) -> osier_osi::Seen<Said> {
         };
         let kind = bit(layout.flags.vad_type)?;
         let image = bit(layout.flags.image_map)?;
+        let marked = bit(layout.flags.spare)?.is_some_and(|bits| bits != 0);
+        let area = marked && windows.section.area.is_some();
         Ok(Said {
             raw: space.read_uint(place, width)?,
             protection: bit(layout.flags.protection)?,
             private: bit(layout.flags.private_memory)?.is_some_and(|bit| bit != 0),
             image: kind == Some(IMAGE) || image.is_some_and(|bit| bit != 0),
-            usual: matches!(kind, None | Some(0 | IMAGE)),
+            sort: match kind {
+                _ if area => Sort::Area,
+                None | Some(0 | IMAGE) => Sort::Usual,
+                Some(_) => Sort::Special,
+            },
         })
     };
     read().map_err(Absent::unreadable)
@@ -337,7 +353,7 @@ mod tests {
                 protection: Some(protection),
                 private,
                 image,
-                usual: true,
+                sort: Sort::Usual,
             };
             perms(&said).map(|letters| String::from_utf8(letters.to_vec()).unwrap())
         };

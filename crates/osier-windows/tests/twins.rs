@@ -242,7 +242,14 @@ fn images_and_their_descriptors() {
         let table = format!("mapping of {}", shell.eprocess.unwrap());
         let image = shell.vads.iter().find(|vad| vad.start == 0x6000_0000);
         let vad = image.unwrap().node.unwrap();
-        let bits = ["VadType", "ImageMap"].into_iter().find_map(|name| {
+        // A `_MEMORY_AREA` says by a mark that its segment tells it.
+        let areas = bench.profile.find_type("_MEMORY_AREA").is_some();
+        let names: &[_] = if areas {
+            &["Spare"]
+        } else {
+            &["VadType", "ImageMap"]
+        };
+        let bits = names.iter().find_map(|name| {
             let flags = bench.profile.find_type("_MMVAD_FLAGS")?;
             flags.member(name)?.bits
         });

@@ -105,13 +105,14 @@ pub enum Error {
     #[error(transparent)]
     Missing(#[from] Box<MissingSymbols>),
     /// A Windows kernel was found, but not which build it is.
-    #[error(
-        "a Windows kernel lies at {base}, but the record that names its PDB was not captured; name \
-         the profile or the PDB with --profile"
-    )]
+    #[error("a Windows kernel lies at {base}, but {why}; name {way} with --profile")]
     UnnamedPdb {
         /// The kernel's base.
         base: VirtAddr,
+        /// Why nothing names its PDB.
+        why: &'static str,
+        /// What will do instead.
+        way: &'static str,
     },
     /// The profile does not serve.
     #[error("{profile}: {source}")]

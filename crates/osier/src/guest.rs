@@ -66,12 +66,23 @@ impl Guest {
     ///
     /// As [`open`](Self::open).
     pub fn attach(snapshot: Snapshot, options: &Options) -> Result<Self, Error> {
-        let shared = Shared::new(options)?;
-        let place = Place::of(&snapshot.info.file, options.cache.as_deref());
-        let located = shared.locate(&snapshot, place.last().as_slice())?;
-        place.keep(located.last());
+        let (shared, located) = Self::find(&snapshot, options)?;
         let (profile, source) = shared.profile(&snapshot, &located)?;
         Self::with(snapshot, located, profile, source)
+    }
+
+    /// The first half of [`attach`](Self::attach): finds the kernel of an open snapshot, and remembers
+    /// where. Its profile is [`Shared::profile`]'s to find.
+    ///
+    /// # Errors
+    ///
+    /// The profile that was named cannot be read, no kernel was found, or not the one that was named.
+    pub fn find(snapshot: &Snapshot, options: &Options) -> Result<(Shared, Located), Error> {
+        let shared = Shared::new(options)?;
+        let place = Place::of(&snapshot.info.file, options.cache.as_deref());
+        let located = shared.locate(snapshot, place.last().as_slice())?;
+        place.keep(located.last());
+        Ok((shared, located))
     }
 
     /// As [`attach`](Self::attach), with a profile in hand.

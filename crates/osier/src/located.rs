@@ -55,7 +55,12 @@ pub(crate) fn find(
     };
     if let Some((given, named)) = name {
         let bytes = located.mode().pointer_bytes();
-        if let Some(found) = named.contradiction(located.os(), bytes, &located.release()) {
+        let release = match &located {
+            Located::Windows(found) => (found.version)
+                .map_or_else(String::new, |(major, minor)| format!("{major}.{minor}")),
+            other => other.release(),
+        };
+        if let Some(found) = named.contradiction(located.os(), bytes, &release) {
             let named = given.clone();
             return Err(Error::Contradiction { named, found });
         }

@@ -91,7 +91,30 @@ impl OsName {
             .find(|part| part.starts_with(|c: char| c.is_ascii_digit()) && part.contains('.'))
     }
 
-    /// What the snapshot contradicts, in words.
+    /// The version that a Windows variant stands for, as the kernel counts: `6.1` of `7sp1`, which is also
+    /// that of Server 2008 R2. `None` for a variant that is not known, and where there is none.
+    pub fn version(&self) -> Option<&'static str> {
+        let variant = (self.variant.as_deref()).filter(|_| self.os == OsKind::Windows)?;
+        let variant = variant.to_ascii_lowercase();
+        // Service packs are no part of the version.
+        let release = variant.split("sp").next().unwrap_or_default();
+        let wide = self.pointer_bytes == Some(8);
+        Some(match release.trim_end_matches(['-', '_', ' ']) {
+            "2000" => "5.0",
+            "xp" if wide => "5.2",
+            "xp" => "5.1",
+            "2003" | "2003r2" => "5.2",
+            "vista" | "2008" => "6.0",
+            "7" | "2008r2" => "6.1",
+            "8" | "2012" => "6.2",
+            "8.1" | "2012r2" => "6.3",
+            "10" | "11" | "2016" | "2019" | "2022" | "2025" => "10.0",
+            _ => return None,
+        })
+    }
+
+    /// What the snapshot contradicts, in words. `release` is the release of a Linux banner, or the version
+    /// of a Windows kernel (`6.1`); empty where it is not known.
     pub fn contradiction(&self, os: OsKind, pointer_bytes: u8, release: &str) -> Option<String> {
         if self.os != os {
             return Some(format!("the snapshot holds {}", os_word(os)));
@@ -99,6 +122,10 @@ impl OsName {
         if self.pointer_bytes.is_some_and(|said| said != pointer_bytes) {
             let bits = pointer_bytes.saturating_mul(8);
             return Some(format!("the snapshot holds a {bits}-bit kernel"));
+        }
+        if let Some(said) = self.version() {
+            return (!release.is_empty() && release != said)
+                .then(|| format!("the snapshot holds Windows NT {release}, and that is {said}"));
         }
         let said = self.release()?;
         // A variant may name a release in part: 4.15 stands for 4.15.0-72-generic.
@@ -160,5 +187,34 @@ mod tests {
         assert!(tell(OsKind::Linux, 4, "4.15.0-72-generic").is_some());
         assert!(tell(OsKind::Windows, 8, "").is_some());
         assert!(tell(OsKind::Linux, 8, "6.1.0").is_some());
+    }
+
+    #[test]
+    fn a_windows_version_is_told() {
+        let tell = |name: &str, bytes, version| {
+            let name = OsName::parse(name).unwrap();
+            name.contradiction(OsKind::Windows, bytes, version)
+        };
+        for (name, bytes, version) in [
+            ("windows-32-2000", 4, "5.0"),
+            ("windows-32-xpsp2", 4, "5.1"),
+            ("windows-32-xpsp3", 4, "5.1"),
+            ("windows-32-7sp0", 4, "6.1"),
+            ("windows-32-7sp1", 4, "6.1"),
+            ("windows-64-7sp1", 8, "6.1"),
+            ("windows-64-xpsp2", 8, "5.2"),
+            ("windows-64-11", 8, "10.0"),
+        ] {
+            assert_eq!(tell(name, bytes, version), None, "{name}");
+            assert_eq!(
+                tell(name, bytes, ""),
+                None,
+                "{name}, a version that is not known"
+            );
+            let other = tell(name, bytes, "4.0");
+            assert!(other.is_some_and(|text| text.contains("NT 4.0")), "{name}");
+        }
+        assert_eq!(tell("windows-32-longhorn", 4, "6.0"), None, "not known");
+        assert_eq!(tell("windows-32", 4, "5.2"), None);
     }
 }

@@ -125,10 +125,21 @@ impl Profiles {
         // Where the image's record was not captured but the build is known, any of its names will do.
         let name = located.pdb.as_deref().unwrap_or("ntkrnlmp.pdb");
         let file = located.build_id.clone();
-        match file.and_then(|id| PdbFile::new(name, id)) {
-            Some(file) => self.of_pdb(&file),
-            None => Err(Error::UnnamedPdb { base: located.base }),
+        if let Some(file) = file.and_then(|id| PdbFile::new(name, id)) {
+            return self.of_pdb(&file);
         }
+        let (why, way) = if located.unnamed {
+            let why = "its image has no debug directory, so that nothing names a PDB";
+            (
+                why,
+                "the profile, or the image's own file with its debug information,",
+            )
+        } else {
+            let why = "the record that names its PDB was not captured";
+            (why, "the profile or the PDB")
+        };
+        let base = located.base;
+        Err(Error::UnnamedPdb { base, why, way })
     }
 
     /// The profile of the kernel that a system of the registry found.

@@ -6,7 +6,7 @@ use osier::WalkEnds;
 use osier::format::{escape_bytes, iso8601, json_string};
 use osier::osier_memory::CpuState;
 use osier::osier_snapshot::{Snapshot, panda_checksum};
-use osier::{Guest, Located, open_snapshot};
+use osier::{Guest, Located, Premise, open_snapshot};
 use osier_text::{visible_again, visible_bytes};
 
 use super::common::options;
@@ -36,15 +36,28 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
         machine_text(&snapshot, checksum, &mut sheet);
     }
     // What the file is can be told even when no kernel is found in it.
-    let guest = Guest::attach(snapshot, &options);
+    let mut located = None;
+    let guest = Guest::find(&snapshot, &options).and_then(|(shared, found)| {
+        let found = located.insert(found).clone();
+        let (profile, source) = shared.profile(&snapshot, &found)?;
+        Guest::with(snapshot, found, profile, source)
+    });
     if let Ok(guest) = &guest {
         if json {
             kernel_json(guest, &mut text);
         } else {
             kernel_text(guest, &mut sheet);
         }
-    } else if json {
-        text.push_str(",\"kernel\":null");
+    } else {
+        if json {
+            text.push_str(",\"kernel\":null");
+        }
+        // Nor does a kernel go unsaid that was found and cannot be read.
+        match &located {
+            Some(found) if json => found_json(found, &mut text),
+            Some(found) => found_text(found, &mut sheet),
+            None => {}
+        }
     }
     if json {
         text.push_str("}\n");
@@ -202,10 +215,42 @@ fn kernel_text(guest: &Guest, text: &mut Sheet) {
     text.line("profile", &guest.source().to_string());
     text.line("", "");
     text.line("how it was decided", "");
-    for premise in &kernel.premises {
+    premises_text(&kernel.premises, text);
+}
+
+/// Where a kernel lies that nothing reads.
+fn found_text(located: &Located, text: &mut Sheet) {
+    text.line("", "");
+    text.line("found, and not read", &visible_bytes(&located.banner()));
+    text.line("system", located.system());
+    text.line("paging", located.mode().name());
+    text.line("table root", &located.root().to_string());
+    text.line("base", &located.base().to_string());
+    text.line("", "");
+    text.line("how it was decided", "");
+    premises_text(located.premises(), text);
+}
+
+fn premises_text(premises: &[Premise], text: &mut Sheet) {
+    for premise in premises {
         text.line(&format!("  {}", premise.about), &premise.value);
         text.line("", &format!("by {}", premise.by));
     }
+}
+
+fn found_json(located: &Located, text: &mut String) {
+    text.push_str(",\"found\":{\"os\":");
+    json_string(located.system(), text);
+    field(text, "banner", &visible_bytes(&located.banner()));
+    match located.build_id() {
+        Some(id) => field(text, "build_id", &id.to_string()),
+        None => text.push_str(",\"build_id\":null"),
+    }
+    field(text, "paging", located.mode().name());
+    field(text, "root", &located.root().to_string());
+    field(text, "base", &located.base().to_string());
+    premises_json(located.premises(), text);
+    text.push('}');
 }
 
 /// `,"name":"value"`.
@@ -337,8 +382,13 @@ fn kernel_json(guest: &Guest, text: &mut String) {
         }
     }
     field(text, "profile", &guest.source().to_string());
+    premises_json(&kernel.premises, text);
+    text.push('}');
+}
+
+fn premises_json(premises: &[Premise], text: &mut String) {
     text.push_str(",\"premises\":[");
-    for (nth, premise) in kernel.premises.iter().enumerate() {
+    for (nth, premise) in premises.iter().enumerate() {
         text.push_str(if nth == 0 {
             "{\"about\":"
         } else {
@@ -349,7 +399,7 @@ fn kernel_json(guest: &Guest, text: &mut String) {
         field(text, "by", &premise.by);
         text.push('}');
     }
-    text.push_str("]}");
+    text.push(']');
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ const LINUX: Layers = &[
 const WINDOWS: Layers = &[
     ("layouts", &["layouts", "policy", "wanted"]),
     ("guest", &["guest", "windows"]),
-    ("locating", &["entries", "locate", "unicode"]),
+    ("locating", &["entries", "locate", "shared_data", "unicode"]),
     (
         "walkers",
         &[

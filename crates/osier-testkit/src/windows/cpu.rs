@@ -57,7 +57,7 @@ pub(super) fn write(w: &mut Writer<'_>, number: u64, thread: VirtAddr, idle: &Id
     } else {
         ("SelfPcr", "Prcb", "PrcbData", ["GDT", "IDT"])
     };
-    let prcb = w.inner(pcr, inline, "_KPRCB");
+    let prcb = w.inner(whole(w, at), inline, "_KPRCB");
     w.set(pcr, this, at.0);
     w.set(pcr, pointer, prcb.at.0);
     w.set_if(pcr, tables[0], gdt.0);
@@ -89,6 +89,13 @@ pub(super) fn write(w: &mut Writer<'_>, number: u64, thread: VirtAddr, idle: &Id
     }
 }
 
+/// The structure that holds the `_KPRCB`: the `_KPCR`, or the `_KIPCR` that begins with what drivers see
+/// of that.
+fn whole(w: &Writer<'_>, at: VirtAddr) -> Object {
+    let kept = w.has_type("_KIPCR");
+    Object::system(if kept { "_KIPCR" } else { KPCR }, at)
+}
+
 /// Under KVA shadow the processor finds the kernel's table in its own block.
 pub(super) fn shadow(w: &mut Writer<'_>, pcr: &Pcr, cr3: u64) {
     let pcr = Object::system(KPCR, pcr.at);
@@ -101,7 +108,7 @@ fn place(w: &mut Writer<'_>, number: u64) -> VirtAddr {
         Some(at) if number == 0 => at,
         None if number == 0 && !w.is_wide() => XP_PCR,
         _ => {
-            let bytes = w.size(KPCR);
+            let bytes = w.size(whole(w, VirtAddr(0)).ty);
             w.nonpaged_room(*b"Kpcr", bytes.max(0x1000))
         }
     }

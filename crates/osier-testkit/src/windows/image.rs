@@ -66,6 +66,14 @@ pub(super) fn write(w: &mut Writer<'_>, image: &Image<'_>) {
     w.bytes(Space::SYSTEM, image.base.plus(at), &record);
 }
 
+/// Takes the debug directory out of the image's header.
+pub(super) fn without_debug_directory(w: &mut Writer<'_>, image: &Image<'_>) {
+    // From the signature to the data directories, of either width.
+    let directories = if w.is_wide() { 0x88 } else { 0x78 };
+    let entry = image.base.plus(PE + directories + 6 * 8);
+    w.bytes(Space::SYSTEM, entry, &[0; 8]);
+}
+
 fn headers(w: &Writer<'_>, image: &Image<'_>) -> Vec<u8> {
     let wide = w.is_wide();
     let sections: [(&[u8; 8], u32); 3] = [

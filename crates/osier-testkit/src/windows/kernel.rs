@@ -3,10 +3,10 @@
 
 use osier_memory::VirtAddr;
 
-use super::Plan;
 use super::image::{self, Image, Pdb};
 use super::spaces::{self, Space};
 use super::writer::{self, Object, Writer};
+use super::{PdbRecord, Plan};
 
 const PAGE: u64 = 4096;
 
@@ -30,7 +30,10 @@ pub(super) fn write(w: &mut Writer<'_>, plan: &Plan) {
         exports: (debug - PAGE, "ntoskrnl.exe"),
     };
     image::write(w, &image);
-    if !plan.rsds {
+    if plan.record == PdbRecord::NoDirectory {
+        image::without_debug_directory(w, &image);
+    }
+    if plan.record != PdbRecord::There {
         let at = plan.kernel_base.plus(image.debug);
         w.bytes(Space::SYSTEM, at, &[0; 0x100]);
     }
@@ -100,5 +103,18 @@ fn paging_files(w: &mut Writer<'_>) {
         w.set(file, "PageFileNumber", number);
         w.set(file, "VirtualStorePagefile", u64::from(number == STORE));
         w.pointer(Space::SYSTEM, files.plus(number * w.word()), file.at);
+    }
+}
+
+/// Puts zeros where the kernel, as it starts, has not put anything yet.
+pub(super) fn unbuild(w: &mut Writer<'_>) {
+    let word = w.word();
+    let heads = [("PsActiveProcessHead", 2), ("PsLoadedModuleList", 2)];
+    let pointers = [("PspCidTable", 1), ("PsInitialSystemProcess", 1)];
+    for (symbol, words) in heads.into_iter().chain(pointers) {
+        if let Some(at) = w.symbol(symbol) {
+            let zeros = vec![0; (word * words) as usize];
+            w.bytes(Space::SYSTEM, at, &zeros);
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Layouts that every clone has: Windows 7 SP1 on x86, without and with PAE, and what is published of
-//! Windows 2000.
+//! Layouts that every clone has: Windows 7 SP1 on x86, without and with PAE, ReactOS on x86, and what is
+//! published of Windows 2000.
 
 use osier_profile::{
     BuildId, Identity, Kind, Member, OsKind, Profile, ProfileBuilder, Type, TypeKind,
@@ -8,6 +8,7 @@ use osier_profile::{
 const COMMON: &str = include_str!("facts/win7_sp1_x86.layout");
 const WIN2000: &str = include_str!("facts/win2000_sp4_x86.layout");
 const WIN7: &str = "the published layout of Windows 7 SP1 x86";
+const REACTOS: &str = include_str!("facts/reactos_x86.layout");
 const ENTRIES: &str = include_str!("facts/win7_x86_pte.layout");
 const ENTRIES_PAE: &str = include_str!("facts/win7_x86_pte_pae.layout");
 
@@ -19,6 +20,12 @@ pub fn win7_sp1_x86() -> Profile {
 /// Windows 7 SP1 x86 with PAE. Its GUID is made up.
 pub fn win7_sp1_x86_pae() -> Profile {
     profile(guid(0x7b), WIN7, &[COMMON, ENTRIES_PAE])
+}
+
+/// ReactOS on x86, without PAE. Its GUID is made up.
+pub fn reactos_x86() -> Profile {
+    let published = "the layout of ReactOS's public headers, x86";
+    profile(guid(0x52), published, &[REACTOS, ENTRIES])
 }
 
 /// Windows 2000 SP4 x86, without PAE. Its PDB's signature, by which kernels of that age name their

@@ -55,6 +55,9 @@ impl Plan {
         if w.is_wide() {
             cpu::low_stub(&mut w);
         }
+        if self.early {
+            kernel::unbuild(&mut w);
+        }
         w.spaces.finish();
         if self.kva_shadow {
             self.shadow(&mut w, &spaces, &pcrs);

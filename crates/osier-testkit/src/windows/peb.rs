@@ -99,14 +99,16 @@ pub(super) fn write(
     w.set(object, "ImageBaseAddress", base);
     w.set_if(eprocess, "SectionBaseAddress", base);
     w.set_if(object, "SessionId", u64::from(process.session.unwrap_or(0)));
-    heaps(w, object, &mut arena, heap);
-    let loader = arena.part(Part::Loader, |arena| arena.take(0x100));
-    w.set(object, "Ldr", loader.0);
-    arena.part(Part::Entries, |arena| {
-        entries(w, arena, loader, &mut process.modules);
-    });
-    for module in &process.modules {
-        arena.apart(module.paged_names, |arena| names(w, arena, module));
+    if !process.unstarted {
+        heaps(w, object, &mut arena, heap);
+        let loader = arena.part(Part::Loader, |arena| arena.take(0x100));
+        w.set(object, "Ldr", loader.0);
+        arena.part(Part::Entries, |arena| {
+            entries(w, arena, loader, &mut process.modules);
+        });
+        for module in &process.modules {
+            arena.apart(module.paged_names, |arena| names(w, arena, module));
+        }
     }
     let at = arena.part(Part::Parameters, |arena| parameters(w, arena, process));
     w.set(object, "ProcessParameters", at.0);
@@ -116,6 +118,7 @@ pub(super) fn write(
     }
     // A heap begins with its header; the page is there although nobody reads it.
     w.bytes(space, VirtAddr(heap), &[0]);
+    process.heap = process.heap.filter(|_| !process.unstarted);
     let mut away = arena.away;
     for (part, paged) in &process.paged {
         let parts = arena.parts.iter().filter(|(of, ..)| of == part);
@@ -289,8 +292,6 @@ fn parameters(w: &mut Writer<'_>, arena: &mut Arena, process: &Process) -> VirtA
         at: arena.take(bytes),
         space: arena.space,
     };
-    w.set_if(object, "Length", bytes);
-    w.set_if(object, "Flags", 1); // normalised: pointers, not offsets
     let texts = [
         ("CurrentDirectory.DosPath", &process.cwd),
         ("ImagePathName", &process.path),
@@ -300,6 +301,14 @@ fn parameters(w: &mut Writer<'_>, arena: &mut Arena, process: &Process) -> VirtA
         let buffer = arena.take(utf16(text).len() as u64 + 2);
         let string = w.inner(object, member, "_UNICODE_STRING");
         w.unicode(string, text, buffer);
+        if process.unstarted {
+            w.set(string, "Buffer", buffer.since(object.at));
+        }
     }
+    // Normalised: pointers, not offsets, which the first thread does.
+    w.set_if(object, "Flags", u64::from(!process.unstarted));
+    let bytes = arena.take(0).since(object.at);
+    w.set_if(object, "MaximumLength", bytes);
+    w.set_if(object, "Length", bytes);
     object.at
 }

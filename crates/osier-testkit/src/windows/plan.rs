@@ -8,6 +8,17 @@ use super::{DebuggerData, Driver, Process, Processor, Thread};
 const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;
 
+/// The record by which an image names its PDB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PdbRecord {
+    /// It is in memory.
+    There,
+    /// Its page holds zeros.
+    Lost,
+    /// The image was linked without: it has no debug directory, which would name the record's place.
+    NoDirectory,
+}
+
 /// What shall be on the machine.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -30,8 +41,11 @@ pub struct Plan {
     pub debugger_data: DebuggerData,
     /// Name of the kernel's PDB.
     pub pdb: String,
-    /// Whether the image's RSDS record is in memory.
-    pub rsds: bool,
+    /// The record by which the image names its PDB.
+    pub record: PdbRecord,
+    /// Whether the kernel has only begun to start: its lists of processes and drivers, the table of ids
+    /// and the System process are not there yet.
+    pub early: bool,
     /// `NtBuildLab`.
     pub build_lab: String,
     /// `NtBuildNumber`, without the flags in its upper bits.
@@ -74,7 +88,9 @@ impl Plan {
         let recent = profile.find_type("_EWOW64PROCESS").is_some();
         let balanced = has("_MMVAD_SHORT", "VadNode");
         let xp = !wide && !has("_MM_AVL_TABLE", "BalancedRoot");
+        let reactos = profile.find_type("_MEMORY_AREA").is_some();
         let (version, build, build_lab) = match (recent, balanced, xp) {
+            _ if reactos => ((5, 2), 3790, "3790.reactos_0.4.15.231231-1200"),
             (true, ..) => ((10, 0), 19041, "19041.1.amd64fre.vb_release.191206-1406"),
             (_, true, _) => ((6, 3), 9600, "9600.16384.amd64fre.winblue_rtm.130821-1623"),
             (_, _, true) => ((5, 1), 2600, "2600.xpsp_sp2_gdr.050301-1519"),
@@ -86,6 +102,7 @@ impl Plan {
             (Paging::Pae, _, true) => (0x804d_7000, 0x33_9000, "ntkrnlpa.pdb"),
             (Paging::Pae, ..) => (0x8281_1000, 0x18_5000, "ntkrpamp.pdb"),
             (_, _, true) => (0x804d_7000, 0x3_9000, "ntoskrnl.pdb"),
+            _ if reactos => (0x8040_0000, 0x3_9000, "ntoskrnl.pdb"),
             _ => (0x8281_1000, 0x18_5000, "ntkrnlmp.pdb"),
         };
         let physical = if wide {
@@ -103,7 +120,8 @@ impl Plan {
             kva_shadow: false,
             debugger_data: DebuggerData::Plain,
             pdb: pdb.to_owned(),
-            rsds: true,
+            record: PdbRecord::There,
+            early: false,
             build_lab: build_lab.to_owned(),
             build,
             version,

@@ -55,7 +55,8 @@ pub(super) fn write(w: &mut Writer<'_>, processes: &mut [Process]) -> Vec<Space>
         if process.has_peb() {
             away = peb::write(w, object, process, space);
         }
-        w.set(object, "Peb", process.peb.map_or(0, |peb| peb.0));
+        let named = process.peb.or(process.stale_peb);
+        w.set(object, "Peb", named.map_or(0, |peb| peb.0));
         vad::write(w, object, process, &mut shared.sections);
         threads::write(w, object, process, space);
         for (first, end, paged) in away {

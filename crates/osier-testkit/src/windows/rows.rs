@@ -43,6 +43,11 @@ pub struct Process {
     pub paged: Vec<(Part, Paged)>,
     /// Where the kernel tells of it.
     pub told: Told,
+    /// Whether it was made and has never run: no loader's data, no heap, and parameters whose strings
+    /// count from the block that they are in.
+    pub unstarted: bool,
+    /// Of a process that has exited: the PEB that its `_EPROCESS` still names.
+    pub stale_peb: Option<VirtAddr>,
 
     /// The `_EPROCESS`; wanted, or chosen by the writer.
     pub eprocess: Option<VirtAddr>,
@@ -351,6 +356,13 @@ impl Process {
         self.threads.clear();
         self.modules.clear();
         self.vads.clear();
+        self
+    }
+
+    /// As a process that was made suspended and has never run.
+    #[must_use]
+    pub fn suspended(mut self) -> Self {
+        self.unstarted = true;
         self
     }
 

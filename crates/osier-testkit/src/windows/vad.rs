@@ -1,7 +1,8 @@
 //! Virtual address descriptors: the tree of a process in the shape of its era, and the sections
 //! and files behind its nodes.
 //!
-//! Three eras: `_MMVAD` with a parent and two children under a plain pointer (XP); the same under
+//! ReactOS has views of files in a `_MEMORY_AREA`, one for each segment of an image, which leads to a
+//! `_MM_SECTION_SEGMENT`. Three eras of Windows: `_MMVAD` with a parent and two children under a plain pointer (XP); the same under
 //! `_MM_AVL_TABLE`, the balance in the parent's low bits (Vista, 7); `_MMVAD_SHORT` around an
 //! `_RTL_BALANCED_NODE` under `_RTL_AVL_TREE` (8.1 and later).
 
@@ -17,6 +18,9 @@ use super::writer::{Object, Writer, utf16};
 const PAGE_SHIFT: u32 = 12;
 /// `_MMVAD_FLAGS.VadType` of an image.
 const IMAGE_MAP: u64 = 2;
+/// ReactOS's own descriptor, and what it calls a view of a section.
+const AREA: &str = "_MEMORY_AREA";
+const SECTION_VIEW: u64 = 1;
 /// What an `_EX_FAST_REF` has in its low bits: references handed out.
 const FAST_REFERENCES: u64 = 5;
 
@@ -31,7 +35,7 @@ pub(super) fn write(
         return;
     }
     if !process.all_vads {
-        add_images(process);
+        add_images(process, w.has_type(AREA));
     }
     process.vads.sort_by_key(|vad| vad.start);
     let mut nodes = Vec::new();
@@ -45,8 +49,20 @@ pub(super) fn write(
     tree.root(w, eprocess, root, nodes.len() as u64);
 }
 
-/// A VAD for each module that none covers.
-fn add_images(process: &mut Process) {
+/// Where a descriptor of an image ends that has one for each segment: headers, code, the rest.
+fn segments(start: u64, end: u64) -> Vec<(u64, u64)> {
+    let pages = (end + 1 - start) >> PAGE_SHIFT;
+    let mut cuts = vec![0, 1, 1 + pages / 2, pages];
+    cuts.dedup();
+    cuts.retain(|cut| *cut <= pages);
+    let at = |cut: u64| start + (cut << PAGE_SHIFT);
+    cuts.windows(2)
+        .map(|two| (at(two[0]), at(two[1]) - 1))
+        .collect()
+}
+
+/// A VAD for each module that none covers, or, of a kernel that has them by segments, several.
+fn add_images(process: &mut Process, by_segment: bool) {
     let wow64 = process.wow64.iter().flat_map(|wow64| &wow64.modules);
     let modules = process.modules.iter().chain(wow64);
     let mut images: Vec<Vad> = Vec::new();
@@ -62,7 +78,12 @@ fn add_images(process: &mut Process) {
         {
             continue;
         }
-        images.push(Vad {
+        let parts = if by_segment {
+            segments(start, end)
+        } else {
+            vec![(start, end)]
+        };
+        images.extend(parts.into_iter().map(|(start, end)| Vad {
             start,
             end,
             kind: VadKind::Image(device_path(&module.path)),
@@ -70,7 +91,7 @@ fn add_images(process: &mut Process) {
             commit: false,
             offset: 0,
             node: None,
-        });
+        }));
     }
     process.vads.append(&mut images);
 }
@@ -87,10 +108,12 @@ pub(super) fn device_path(path: &str) -> String {
 /// The node of one range, in the structure that its kind has.
 fn node(w: &mut Writer<'_>, vad: &Vad, sections: &mut Sections) -> Object {
     let private = vad.kind == VadKind::Private;
-    let (tag, ty) = if private {
-        (*b"VadS", "_MMVAD_SHORT")
-    } else {
-        (*b"Vad ", "_MMVAD")
+    // Memory of the paging file has the descriptor of Windows there, too.
+    let area = w.has_type(AREA) && !private && vad.kind != VadKind::Mapped(None);
+    let (tag, ty) = match (private, area) {
+        (true, _) => (*b"VadS", "_MMVAD_SHORT"),
+        (false, false) => (*b"Vad ", "_MMVAD"),
+        (false, true) => (*b"MmAr", AREA),
     };
     let object = w.pool_or_at(tag, ty, vad.node);
     // The short structure begins the long one, under a name in the later kernels.
@@ -110,12 +133,20 @@ fn node(w: &mut Writer<'_>, vad: &Vad, sections: &mut Sections) -> Object {
             w.set(short, member, number);
         }
     }
-    flags(w, short, vad);
+    flags(w, short, vad, area);
     let (file, image) = match &vad.kind {
         VadKind::Private => return object,
         VadKind::Mapped(file) => (file.as_deref(), false),
         VadKind::Image(file) => (Some(file.as_str()), true),
     };
+    if area {
+        let segment = segment(w, file, image, sections);
+        let data = w.inner(object, "SectionData", "_MEMORY_AREA_VIEW");
+        w.set(data, "Segment", segment.0);
+        w.set_long(data, "ViewOffset", vad.offset);
+        w.set(object, "Type", SECTION_VIEW);
+        return object;
+    }
     let section = sections.section(w, file, image);
     if w.has("_MMVAD", "Subsection") {
         w.set(object, "Subsection", section.subsection.0);
@@ -128,8 +159,25 @@ fn node(w: &mut Writer<'_>, vad: &Vad, sections: &mut Sections) -> Object {
     object
 }
 
-fn flags(w: &mut Writer<'_>, short: Object, vad: &Vad) {
+/// The segment that a view of `file` leads to; each view has one of its own here.
+fn segment(
+    w: &mut Writer<'_>,
+    file: Option<&str>,
+    image: bool,
+    sections: &mut Sections,
+) -> VirtAddr {
+    /// `MM_DATAFILE_SEGMENT`.
+    const DATA_FILE: u64 = 2;
+    let segment = w.pool(*b"MmSs", "_MM_SECTION_SEGMENT");
+    let file = file.map(|path| sections.file(w, path));
+    w.set(segment, "FileObject", file.map_or(0, |file| file.0));
+    w.set(segment, "SegFlags", if image { 0 } else { DATA_FILE });
+    segment.at
+}
+
+fn flags(w: &mut Writer<'_>, short: Object, vad: &Vad, area: bool) {
     let (private, image) = match &vad.kind {
+        VadKind::Image(_) if area => (0, 0), // its segment says what it is
         VadKind::Private => (1, 0),
         VadKind::Mapped(_) => (0, 0),
         VadKind::Image(_) => (0, 1),
@@ -141,6 +189,7 @@ fn flags(w: &mut Writer<'_>, short: Object, vad: &Vad) {
         ("Protection", u64::from(vad.protection.0)),
         ("ImageMap", image),
         ("VadType", image * IMAGE_MAP),
+        ("Spare", u64::from(area)),
         ("MemCommit", u64::from(vad.commit)),
         ("CommitCharge", charge),
     ];
@@ -148,7 +197,7 @@ fn flags(w: &mut Writer<'_>, short: Object, vad: &Vad) {
     let (at, bytes) = (w.member(short, "u"), w.size("_MMVAD_FLAGS"));
     w.uint(short.space, at, value, bytes);
     if w.has_type("_MMVAD_FLAGS1") {
-        let value = w.bits("_MMVAD_FLAGS1", &fields[4..]);
+        let value = w.bits("_MMVAD_FLAGS1", &fields[5..]);
         let at = w.member(short, "u1");
         w.uint(short.space, at, value, 4);
     }

@@ -69,12 +69,16 @@ pub(super) fn write(
     };
     wow64.peb = peb;
     refer(w, eprocess, peb);
+    let base = wow64.modules.first().map_or(0, |module| module.base);
+    if process.unstarted {
+        put(w, space, peb.plus(at::PEB_IMAGE_BASE), base);
+        return;
+    }
     let ldr = arena.take(at::LDR_BYTES);
     entries(w, arena, ldr, &mut wow64.modules);
     let list = arena.take(16 * 4);
     put(w, space, list, heap);
     let parameters = parameters(w, arena, &[&cwd, &wow64.path, &wow64.cmdline]);
-    let base = wow64.modules.first().map_or(0, |module| module.base);
     for (offset, value) in [
         (at::PEB_IMAGE_BASE, base),
         (at::PEB_LDR, ldr.0),
@@ -164,6 +168,7 @@ fn parameters(w: &mut Writer<'_>, arena: &mut Arena, texts: &[&String; 3]) -> Vi
         at.plus(at::PARAMETERS_LENGTH),
         at::PARAMETERS_BYTES,
     );
+    put(w, space, at, at::PARAMETERS_BYTES);
     put(w, space, at.plus(at::PARAMETERS_FLAGS), 1);
     let places = [
         at::PARAMETERS_DIRECTORY,

@@ -1,18 +1,18 @@
-//! The layouts that machines are written with: those of the profiles that ship, and two of Windows 7
-//! x86. Every clone has them.
+//! The layouts that machines are written with: those of the profiles that ship, two of Windows 7 x86, and
+//! ReactOS. Every clone has them.
 
 use std::sync::OnceLock;
 
 use osier_profile::{OsKind, Profile};
 use osier_testkit::data;
-use osier_testkit::windows::{win7_sp1_x86, win7_sp1_x86_pae};
+use osier_testkit::windows::{reactos_x86, win7_sp1_x86, win7_sp1_x86_pae};
 
 pub(crate) struct Layout {
     pub(crate) name: String,
     pub(crate) profile: Profile,
 }
 
-/// The two layouts of Windows 7 x86.
+/// The two layouts of Windows 7 x86, and that of ReactOS.
 pub(crate) fn own() -> Vec<Layout> {
     let layout = |name: &str, profile| Layout {
         name: name.to_owned(),
@@ -21,6 +21,7 @@ pub(crate) fn own() -> Vec<Layout> {
     vec![
         layout("7 SP1 x86", win7_sp1_x86()),
         layout("7 SP1 x86 PAE", win7_sp1_x86_pae()),
+        layout("ReactOS x86", reactos_x86()),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! How to read processors.
 
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
 layout! {
     /// Fields read from `_KPRCB`.
@@ -14,10 +14,20 @@ layout! {
 layout! {
     /// Fields read from `_KPCR`.
     pub(crate) struct Pcr: "_KPCR" {
-        /// The block's own `_KPRCB`.
-        prcb: Option<Field<Embed<()>>> = ["PrcbData", "Prcb"],
+        /// The block's own `_KPRCB`: of 32-bit kernels, and of 64-bit ones.
+        prcb_data: Option<Field<Embed<()>>> = ["PrcbData"],
+        prcb: Option<Field<Embed<()>>> = ["Prcb"],
+        /// Where 32-bit kernels have the block's address in the same member.
+        prcb_at: Option<Field<Ptr<()>>> = ["Prcb"],
         /// Its own address.
         own: Option<Field<Ptr<()>>> = ["Self", "SelfPcr"],
+    }
+}
+
+layout! {
+    /// The `_KPCR` with what follows it, where the kernel keeps that from drivers: ReactOS.
+    pub(crate) struct WholePcr: "_KIPCR" {
+        prcb: Option<Field<Embed<()>>> = ["PrcbData", "Prcb"],
     }
 }
 
@@ -25,14 +35,33 @@ layout! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) prcb: Prcb,
-    pub(crate) pcr: Pcr,
+    /// The place of a `_KPRCB` in its `_KPCR`, where the profile tells it.
+    pub(crate) inside: Option<Field<Embed<()>>>,
+    /// The pointer of a `_KPCR` to its `_KPRCB`, where there is one.
+    pub(crate) pointer: Option<Field<Ptr<()>>>,
+    /// A `_KPCR`'s own address.
+    pub(crate) own: Option<Field<Ptr<()>>>,
 }
 
 impl Layout {
     pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        let prcb = Prcb::resolve(resolver);
+        let pcr = Pcr::resolve(resolver);
+        let whole = WholePcr::resolve(resolver);
+        // 64-bit kernels hold the block where 32-bit ones have a pointer to it.
+        let held = pcr.prcb.filter(|_| !points(resolver));
         Self {
-            prcb: Prcb::resolve(resolver),
-            pcr: Pcr::resolve(resolver),
+            prcb,
+            inside: pcr.prcb_data.or(held).or(whole.prcb),
+            pointer: pcr.prcb_at.filter(|_| held.is_none()),
+            own: pcr.own,
         }
     }
+}
+
+/// Whether `_KPCR.Prcb` is a pointer.
+fn points(resolver: &Resolver<'_>) -> bool {
+    let pcr = resolver.profile().find_type(Pcr::STRUCTURE);
+    let member = pcr.and_then(|pcr| pcr.member("Prcb"));
+    member.is_some_and(|member| matches!(member.kind, Kind::Pointer { .. } | Kind::Int { .. }))
 }

@@ -18,6 +18,10 @@ layout! {
 layout! {
     /// Fields read from `_RTL_USER_PROCESS_PARAMETERS`.
     pub(crate) struct Parameters: "_RTL_USER_PROCESS_PARAMETERS" {
+        /// Bytes of the block, its strings among them.
+        maximum_length: Option<Field<UInt>> = ["MaximumLength"],
+        /// Bit 0: the strings' pointers are addresses. Until then they count from the block.
+        flags: Option<Field<UInt>> = ["Flags"],
         image_path_name: Option<Field<Embed<()>>> = ["ImagePathName"],
         command_line: Option<Field<Embed<()>>> = ["CommandLine"],
     }
@@ -34,6 +38,8 @@ pub(crate) struct Shape {
     pub(crate) parameters: Option<u64>,
     pub(crate) number_of_heaps: Option<u64>,
     pub(crate) process_heaps: Option<u64>,
+    /// `_RTL_USER_PROCESS_PARAMETERS.MaximumLength` and `Flags`.
+    pub(crate) block: Option<(u64, u64)>,
     pub(crate) image_path_name: Option<u64>,
     pub(crate) command_line: Option<u64>,
 }
@@ -47,6 +53,7 @@ pub(crate) const WOW64: Shape = Shape {
     parameters: Some(0x10),
     number_of_heaps: Some(0x88),
     process_heaps: Some(0x90),
+    block: Some((0, 8)),
     image_path_name: Some(0x38),
     command_line: Some(0x40),
 };
@@ -73,6 +80,9 @@ impl Layout {
                 parameters: pointer(peb.parameters),
                 number_of_heaps: peb.number_of_heaps.map(|f| f.offset.cast_unsigned()),
                 process_heaps: pointer(peb.process_heaps),
+                block: (parameters.maximum_length.zip(parameters.flags)).map(|(bytes, flags)| {
+                    (bytes.offset.cast_unsigned(), flags.offset.cast_unsigned())
+                }),
                 image_path_name: string(parameters.image_path_name),
                 command_line: string(parameters.command_line),
             },

@@ -39,6 +39,26 @@ layout! {
     }
 }
 
+layout! {
+    /// Fields read from `_MEMORY_AREA`, which begins with the descriptor: what ReactOS keeps of a view of
+    /// a file or an image, in place of a control area. An image has one for each of its segments.
+    pub(crate) struct Area: "_MEMORY_AREA" {
+        vad: Option<Field<Embed<()>>> = ["VadNode"],
+        segment: Option<Field<Ptr<()>>> = ["SectionData.Segment", "Data.SectionData.Segment"],
+        /// From the segment's first byte to the view's.
+        view_offset: Option<Field<UInt>> = ["SectionData.ViewOffset", "Data.SectionData.ViewOffset"],
+    }
+}
+
+layout! {
+    /// Fields read from `_MM_SECTION_SEGMENT`.
+    pub(crate) struct Segment: "_MM_SECTION_SEGMENT" {
+        file: Option<Field<Ptr<()>>> = ["FileObject"],
+        /// 1: of physical memory; 2: of a file as it is. Neither: of an image.
+        flags: Option<Field<UInt>> = ["SegFlags"],
+    }
+}
+
 /// How to read sections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
@@ -46,6 +66,9 @@ pub(crate) struct Layout {
     pub(crate) control_area: ControlArea,
     pub(crate) flags: Flags,
     pub(crate) file: FileObject,
+    /// The shape of `_MEMORY_AREA`, where the kernel has it and begins it with the descriptor.
+    pub(crate) area: Option<Area>,
+    pub(crate) segment: Segment,
 }
 
 impl Layout {
@@ -55,6 +78,9 @@ impl Layout {
             control_area: ControlArea::resolve(resolver),
             flags: Flags::resolve(resolver),
             file: FileObject::resolve(resolver),
+            area: Some(Area::resolve(resolver))
+                .filter(|area| area.vad.is_some_and(|vad| vad.offset == 0)),
+            segment: Segment::resolve(resolver),
         }
     }
 }

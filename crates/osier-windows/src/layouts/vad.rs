@@ -34,6 +34,8 @@ layout! {
         private_memory: Option<Field<Bits>> = ["PrivateMemory"],
         /// `MI_VAD_TYPE`; Vista and later.
         vad_type: Option<Field<Bits>> = ["VadType"],
+        /// What ReactOS marks a `_MEMORY_AREA` with, and Windows never sets.
+        spare: Option<Field<Bits>> = ["Spare"],
         /// XP and 2003.
         image_map: Option<Field<Bits>> = ["ImageMap"],
     }

@@ -23,6 +23,12 @@ pub struct Located {
     pub build_id: Option<BuildId>,
     /// The name of the kernel's PDB, such as `ntkrnlmp.pdb`.
     pub pdb: Option<String>,
+    /// Whether the image has no debug directory, so that nothing in memory names a PDB of it: other
+    /// linkers than Microsoft's leave it out.
+    pub unnamed: bool,
+    /// Major and minor version, as `_KUSER_SHARED_DATA` shows them to every process; `None` where that page
+    /// cannot be read or shows none.
+    pub version: Option<(u32, u32)>,
     /// `PsActiveProcessHead` as a crash dump's header or KDBG names it.
     pub active_processes: Option<VirtAddr>,
     /// `PsLoadedModuleList`, likewise.

@@ -15,6 +15,8 @@ use crate::guest::is_kernel_address;
 const REACH: u64 = 32 << 20;
 /// Sizes of a kernel image, from Windows 2000's to several times the newest.
 const SIZES: std::ops::Range<u64> = 0x10_0000..0x1000_0000;
+/// `IMAGE_DIRECTORY_ENTRY_DEBUG`.
+const DEBUG: u64 = 6;
 /// Longest name of a PDB or an image.
 const NAME: usize = 64;
 
@@ -27,6 +29,8 @@ pub(crate) struct Image {
     /// `None` when the record could not be read; the export directory then calls the image
     /// `ntoskrnl.exe`.
     pub(crate) codeview: Option<CodeView>,
+    /// Whether there is no such record: the header names no debug directory.
+    pub(crate) unnamed: bool,
 }
 
 /// What names an image's PDB.
@@ -151,10 +155,12 @@ impl Header {
         if !SIZES.contains(&self.size) {
             return None;
         }
+        let unnamed = self.directory(space, DEBUG) == Ok(None);
         let image = |codeview| Image {
             base: self.base,
             size: self.size,
             codeview,
+            unnamed,
         };
         if let Ok(Some(codeview)) = self.codeview(space) {
             return is_kernel_pdb(&codeview.pdb).then(|| image(Some(codeview)));
@@ -176,8 +182,6 @@ impl Header {
     }
 
     fn codeview(&self, space: &AddressSpace) -> Result<Option<CodeView>, Fault> {
-        /// `IMAGE_DIRECTORY_ENTRY_DEBUG`.
-        const DEBUG: u64 = 6;
         /// Bytes of an `IMAGE_DEBUG_DIRECTORY`.
         const ENTRY: u64 = 28;
         /// `IMAGE_DEBUG_TYPE_CODEVIEW`.

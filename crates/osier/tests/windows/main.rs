@@ -19,6 +19,7 @@ mod ids;
 mod layouts;
 mod machines;
 mod osi_test;
+mod reactos;
 mod rows;
 mod win2000;
 
@@ -33,7 +34,7 @@ use osier::osier_memory::Paging;
 use osier::osier_profile::Kind;
 use osier_testkit::Patched;
 use osier_testkit::containers::hiber::HiberForm;
-use osier_testkit::windows::{Libosi, Paged, Part, Proto, WindowsMachine};
+use osier_testkit::windows::{Libosi, Paged, Part, PdbRecord, Proto, WindowsMachine};
 use rows::{found, planned};
 
 #[test]
@@ -91,7 +92,7 @@ fn with_small_pages_and_without_the_record_of_the_pdb() {
                 &machine,
                 &what,
             );
-            plan.rsds = false;
+            plan.record = PdbRecord::Lost;
             let machine = plan.write(&layout.profile);
             let what = format!("{} {mode:?} no RSDS", layout.name);
             compare(&attach(layout, &machine.machine()), &machine, &what);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use osier::osier_memory::VirtAddr;
 use osier::{MappingKind, Osi, ProcessExtra, Seen, SeenExt as _, WalkEnds};
-use osier_testkit::windows::{Paged, Part, Plan, Process, Proto, Thread, Vad, VadKind};
+use osier_testkit::windows::{Module, Paged, Part, Plan, Process, Proto, Thread, Vad, VadKind};
 
 /// Everything that the questions give. A field that is absent is `None`.
 #[derive(Debug, Default, PartialEq)]
@@ -207,7 +207,7 @@ fn planned_process(process: &Process) -> ProcessRow {
     let name = process.name.as_bytes();
     let native = process.has_peb() && has(process, &[Part::Peb, Part::Parameters]);
     let of_wow64 = process.wow64.as_ref();
-    let of_wow64 = of_wow64.filter(|_| has(process, &[Part::Peb32]));
+    let of_wow64 = of_wow64.filter(|_| has(process, &[Part::Peb32]) && !process.unstarted);
     let (path, cmdline) = match of_wow64 {
         Some(wow64) => (Some(&wow64.path), Some(&wow64.cmdline)),
         None => (
@@ -261,16 +261,22 @@ fn planned_mappings(process: &Process) -> Vec<MappingRow> {
     let mut listed = Vec::new();
     if let Some(wow64) = &process.wow64
         && has(process, &[Part::Peb32])
+        && !process.unstarted
     {
         listed.extend(&wow64.modules);
     }
-    if process.has_peb() && has(process, &[Part::Peb, Part::Loader, Part::Entries]) {
+    let lists = process.has_peb() && !process.unstarted;
+    if lists && has(process, &[Part::Peb, Part::Loader, Part::Entries]) {
         listed.extend(&process.modules);
     }
     let mut rows: Vec<MappingRow> = Vec::new();
     for vad in &process.vads {
         let mut row = planned_vad(process, vad);
-        let image = listed.iter().find(|module| module.base == vad.start);
+        // Where an image has a descriptor for each of its segments, all of them have its names.
+        let is_image = matches!(vad.kind, VadKind::Image(_));
+        let part = |m: &Module| is_image && m.base <= vad.start && vad.end < m.base + m.size;
+        let mut images = listed.iter();
+        let image = images.find(|module| module.base == vad.start || part(module));
         if let Some(module) = image.filter(|m| m.paged_names.is_none_or(is_there)) {
             row.name = Some(module.name.clone());
             row.file = Some(module.path.clone());
