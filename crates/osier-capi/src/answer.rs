@@ -27,6 +27,8 @@ enum Asked {
     Modules(Walk<osier::Module, row::Module>),
     Mappings(Walk<osier::Mapping, row::Mapping>),
     Pages(Walk<osier::PageRange, row::PageRange>),
+    Files(Walk<osier::OpenFile, row::OpenFile>),
+    Environment(Walk<osier::Variable, row::Variable>),
 }
 
 /// The rows to come, and the one that is shown.
@@ -63,6 +65,8 @@ macro_rules! each {
             Asked::Modules($walk) => $value,
             Asked::Mappings($walk) => $value,
             Asked::Pages($walk) => $value,
+            Asked::Files($walk) => $value,
+            Asked::Environment($walk) => $value,
         }
     };
 }
@@ -89,9 +93,7 @@ impl Answer {
         of: Option<VirtAddr>,
     ) -> Result<Self, Error> {
         if of.is_some() && !question.is_of_a_process() {
-            return Err(Error::argument(
-                "threads, mappings and pages are asked of one process, nothing else is",
-            ));
+            return Err(Error::argument("this question is not asked of one process"));
         }
         let asked = match question {
             Question::Processes => Asked::Processes(Walk::of(guest.processes())),
@@ -101,6 +103,8 @@ impl Answer {
             Question::Modules => Asked::Modules(Walk::of(guest.modules())),
             Question::Mappings => Asked::Mappings(Walk::of(guest.mappings(of))),
             Question::Pages => Asked::Pages(Walk::of(guest.pages(of))),
+            Question::Files => Asked::Files(Walk::of(guest.files(of))),
+            Question::Environment => Asked::Environment(Walk::of(guest.environment(of))),
         };
         Ok(Self {
             asked,
@@ -118,6 +122,8 @@ impl Answer {
         next_module Modules Module,
         next_mapping Mappings Mapping,
         next_page_range Pages PageRange,
+        next_open_file Files OpenFile,
+        next_variable Environment Variable,
     }
 
     /// Why a field of the row that is shown is absent.

@@ -393,6 +393,28 @@ pub unsafe extern "C" fn osier_next_page_range(answer: *mut Answer) -> *const ro
     unsafe { next(answer, Answer::next_page_range) }
 }
 
+/// As `osier_next_process`, of open files.
+///
+/// # Safety
+///
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn osier_next_open_file(answer: *mut Answer) -> *const row::OpenFile {
+    // SAFETY: the caller's promise.
+    unsafe { next(answer, Answer::next_open_file) }
+}
+
+/// As `osier_next_process`, of environment variables.
+///
+/// # Safety
+///
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn osier_next_variable(answer: *mut Answer) -> *const row::Variable {
+    // SAFETY: the caller's promise.
+    unsafe { next(answer, Answer::next_variable) }
+}
+
 /// Why a field of the row that is shown is absent: a sentence; NULL when the field has a value. `field` is
 /// its number, such as `OSIER_PROCESS_PPID`. The sentence lives as long as the row.
 ///

@@ -20,6 +20,10 @@ pub enum Question {
     Mappings = 5,
     /// Present pages: rows are `osier_page_range`.
     Pages = 6,
+    /// Open files: rows are `osier_open_file`.
+    Files = 7,
+    /// Environment variables: rows are `osier_variable`.
+    Environment = 8,
 }
 
 impl Question {
@@ -41,6 +45,8 @@ impl From<ask::Question> for Question {
             ask::Question::Modules => Self::Modules,
             ask::Question::Mappings => Self::Mappings,
             ask::Question::Pages => Self::Pages,
+            ask::Question::Files => Self::Files,
+            ask::Question::Environment => Self::Environment,
         }
     }
 }

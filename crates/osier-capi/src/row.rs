@@ -148,7 +148,7 @@ fn field<F: Field>(cells: &Cells<'_>, name: &str, held: &mut Held) -> Option<F> 
 
 /// Each struct by its name in C, with its fields in their order: what the header's numbers of fields are
 /// made from.
-pub fn fields() -> [(&'static str, &'static [&'static str]); 7] {
+pub fn fields() -> [(&'static str, &'static [&'static str]); 9] {
     [
         ("process", Process::FIELDS),
         ("handle", Handle::FIELDS),
@@ -157,6 +157,8 @@ pub fn fields() -> [(&'static str, &'static [&'static str]); 7] {
         ("module", Module::FIELDS),
         ("mapping", Mapping::FIELDS),
         ("page_range", PageRange::FIELDS),
+        ("open_file", OpenFile::FIELDS),
+        ("variable", Variable::FIELDS),
     ]
 }
 
@@ -371,3 +373,55 @@ pub struct PageRange {
 }
 
 shown!(PageRange: pid, start, len, phys, page_size, flags, backing);
+
+/// An open file of a process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenFile {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Id of its process.
+    pub pid: u64,
+    /// The descriptor.
+    pub fd: u64,
+    /// The path, as the link in `/proc/PID/fd` shows it.
+    pub path: Bytes,
+    /// What it leads to, in a word.
+    pub kind: Bytes,
+    /// The flags of `open`.
+    pub flags: u64,
+    /// The position in it, in bytes.
+    pub pos: u64,
+    /// Number of the inode.
+    pub inode: u64,
+    /// The file system's device, `MAJOR:MINOR`.
+    pub device: Bytes,
+    /// Address of its `struct sock`, of a socket.
+    pub socket: u64,
+    /// Address of its `struct file`.
+    pub filed: u64,
+}
+
+shown!(OpenFile: pid, fd, path, kind, flags, pos, inode, device, socket, filed);
+
+/// A variable of a process's environment.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Variable {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Id of its process.
+    pub pid: u64,
+    /// What stands before the `=`.
+    pub name: Bytes,
+    /// What stands behind it.
+    pub value: Bytes,
+    /// Where it stands in the process's memory.
+    pub address: u64,
+}
+
+shown!(Variable: pid, name, value, address);

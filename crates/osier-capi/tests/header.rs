@@ -25,6 +25,7 @@ fn header() -> String {
         ("Handle", "osier_handle"),
         ("Mapping", "osier_mapping"),
         ("Module", "osier_module"),
+        ("OpenFile", "osier_open_file"),
         ("Options", "osier_options"),
         ("PageRange", "osier_page_range"),
         ("PandaList", "osier_panda_list"),
@@ -34,6 +35,7 @@ fn header() -> String {
         ("Process", "osier_process"),
         ("Question", "osier_question"),
         ("Thread", "osier_thread"),
+        ("Variable", "osier_variable"),
     ];
     let names = names.map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned()));
     let mut fields =

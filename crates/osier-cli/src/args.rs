@@ -180,6 +180,10 @@ pub(crate) enum Command {
     Maps(MapsArgs),
     /// List the present pages of a process
     Pages(ListArgs),
+    /// List open files
+    Files(ListArgs),
+    /// List environment variables
+    Env(ListArgs),
     /// Read bytes of memory
     Read(ReadArgs),
     /// Translate virtual addresses, showing every table entry on the way
@@ -355,7 +359,7 @@ pub(crate) enum ContainerArg {
 pub(crate) struct DistillArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
-    /// The questions: ps, handles, current, threads, modules, maps, pages
+    /// The questions: ps, handles, current, threads, modules, maps, pages, files, env
     #[arg(
         long,
         value_name = "QUESTIONS",
@@ -454,7 +458,7 @@ pub(crate) struct RunArgs {
     pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) known: KnownArgs,
-    /// The tables: ps, handles, current, threads, modules, maps, pages
+    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env
     #[arg(
         long,
         value_name = "TABLES",
@@ -490,7 +494,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Args)]
 pub(crate) struct SqlArgs {
-    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, manifest
+    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, manifest
     #[arg(value_name = "QUERY")]
     pub(crate) query: String,
     /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'

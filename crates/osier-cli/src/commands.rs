@@ -40,6 +40,8 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Modules(args) => lists::run(args, Question::Modules, output),
         Command::Maps(args) => lists::maps(args, output),
         Command::Pages(args) => lists::pages(args, output),
+        Command::Files(args) => lists::run(args, Question::Files, output),
+        Command::Env(args) => lists::run(args, Question::Environment, output),
         Command::Read(args) => read::run(args, output),
         Command::Translate(args) => translate::run(args, output),
         Command::OsiTest(args) => osi_test::run(args, output),

@@ -1,6 +1,7 @@
 //! Attaching: a located kernel and its profile become a provider.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use osier_memory::{Cause, Fault, Machine, VirtAddr};
@@ -8,8 +9,11 @@ use osier_osi::{Kernel, Premise};
 use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
 use crate::Located;
+use crate::fds::Fds;
 use crate::guest::{self, Guest};
-use crate::layouts::{COMM_BYTES, Cred, Mm, PcpuHot, RunQueue, Signal, Tasks};
+use crate::layouts::{
+    COMM_BYTES, Cred, Mm, OpenFile, PcpuHot, RunQueue, Signal, SocketFiles, TaskFiles, Tasks,
+};
 use crate::locate::bit_names;
 use crate::maps::Maps;
 use crate::modules::Modules;
@@ -54,6 +58,12 @@ pub struct Linux {
     /// The threads of the pid table by their leaders; read once.
     pub(crate) numbered: OnceCell<Option<pid::Numbered>>,
     pub(crate) clock: clock::Clock,
+    pub(crate) task_files: TaskFiles,
+    pub(crate) fds: Fds,
+    pub(crate) open_file: OpenFile,
+    pub(crate) sockets: SocketFiles,
+    /// By how many processes each table of descriptors is named; counted once.
+    pub(crate) file_tables: OnceCell<HashMap<VirtAddr, u64>>,
     offsets: OnceCell<clock::Offsets>,
     pub(crate) kernel: Kernel,
 }
@@ -85,6 +95,10 @@ impl Linux {
         let run_queue = RunQueue::resolve(&mut resolver);
         let pcpu_hot = PcpuHot::resolve(&mut resolver);
         let clock = clock::Clock::resolve(&mut resolver);
+        let task_files = TaskFiles::resolve(&mut resolver);
+        let fds = Fds::resolve(&mut resolver);
+        let open_file = OpenFile::resolve(&mut resolver);
+        let sockets = SocketFiles::resolve(&mut resolver);
         let pids = pid::PidTable::resolve(&mut resolver, &|name| {
             let linked = profile.symbol(name)?;
             let address = VirtAddr(linked.wrapping_add(slide));
@@ -147,6 +161,11 @@ impl Linux {
             number,
             numbered: OnceCell::new(),
             clock,
+            task_files,
+            fds,
+            open_file,
+            sockets,
+            file_tables: OnceCell::new(),
             offsets: OnceCell::new(),
             kernel,
         };

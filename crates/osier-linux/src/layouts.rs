@@ -2,7 +2,8 @@
 //!
 //! A structure that one walker alone reads has its layout in that walker's file.
 
-use osier_profile::{Embed, Field, Ptr, SInt, UInt, layout};
+use osier_memory::VirtAddr;
+use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 /// Longest `comm`, with its NUL: `TASK_COMM_LEN`.
 pub(crate) const COMM_BYTES: usize = 16;
@@ -191,6 +192,8 @@ layout! {
         env_start: Option<Field<UInt>>,
         /// One past the environment.
         env_end: Option<Field<UInt>>,
+        /// What the kernel told the program at its start: pairs of a number and a value.
+        saved_auxv: Option<Field<Embed<()>>>,
         /// The executable.
         exe_file: Option<Field<Ptr<()>>>,
         /// Mappings of it. Until v3.5.
@@ -261,5 +264,81 @@ layout! {
         f_ref: Option<Field<Embed<()>>>,
         /// Whose pages it has.
         f_mapping: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `task_struct`.
+    pub(crate) struct TaskFiles: "task_struct" {
+        /// Open files; null in a task that has exited.
+        files: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from an open `struct file`.
+    pub(crate) struct OpenFile: "file" {
+        /// References to it. Until v6.12.
+        f_count: Option<Field<UInt>>,
+        /// How it was opened.
+        f_flags: Option<Field<UInt>>,
+        /// Marks, the lowest of which are the rights it was opened with.
+        f_mode: Option<Field<UInt>>,
+        /// Position.
+        f_pos: Option<Field<UInt>>,
+        /// What its driver keeps; of a socket the `struct socket`.
+        private_data: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct socket`.
+    pub(crate) struct Socket: "socket" {
+        /// The protocol's half of it.
+        sk: Option<Field<Ptr<()>>>,
+        /// The file that a descriptor leads to.
+        file: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct sock`.
+    pub(crate) struct Sock: "sock" {
+        /// The file system's half of it; null when no descriptor leads to it.
+        sk_socket: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct socket_alloc`, which holds a socket and its inode.
+    pub(crate) struct SocketAlloc: "socket_alloc" {
+        /// The socket.
+        socket: Option<Field<Embed<()>>>,
+        /// The inode.
+        vfs_inode: Option<Field<Embed<()>>>,
+    }
+}
+
+/// How to read sockets from their files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SocketFiles {
+    pub(crate) socket: Socket,
+    pub(crate) sock: Sock,
+    alloc: SocketAlloc,
+}
+
+impl SocketFiles {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        Self {
+            socket: Socket::resolve(resolver),
+            sock: Sock::resolve(resolver),
+            alloc: SocketAlloc::resolve(resolver),
+        }
+    }
+
+    /// The inode that lies beside the socket at `socket`.
+    pub(crate) fn inode(&self, socket: VirtAddr) -> Option<VirtAddr> {
+        let alloc = self.alloc.socket?.container(socket);
+        Some(self.alloc.vfs_inode?.place(alloc))
     }
 }

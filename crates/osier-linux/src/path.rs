@@ -20,6 +20,7 @@ use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
 use crate::guest::Guest;
+use crate::inode::Inodes;
 use crate::layouts::{File, PidNamespace, TaskFs};
 use crate::mount::Mounts;
 use names::Names;
@@ -64,30 +65,6 @@ layout! {
     struct DentryOperations: "dentry_operations" {
         /// Makes the name of a file that is in no directory.
         d_dname: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct super_block`.
-    struct SuperBlock: "super_block" {
-        /// The type of file system.
-        s_type: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct file_system_type`.
-    struct FileSystemType: "file_system_type" {
-        /// Its name, such as `tmpfs`.
-        name: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct inode`.
-    struct Inode: "inode" {
-        /// Inode number.
-        i_ino: Option<Field<UInt>>,
     }
 }
 
@@ -161,9 +138,7 @@ pub(crate) struct Paths {
     /// `d_hash` is a plain `hlist_node`: [`DCACHE_UNHASHED`] tells.
     unhashed_by_flag: bool,
     operations: DentryOperations,
-    super_block: SuperBlock,
-    file_system: FileSystemType,
-    inode: Inode,
+    inodes: Inodes,
     file: File,
     backing: BackingFile,
     fs: FsStruct,
@@ -198,9 +173,7 @@ impl Paths {
             dentry,
             unhashed_by_flag,
             operations: DentryOperations::resolve(resolver),
-            super_block: SuperBlock::resolve(resolver),
-            file_system: FileSystemType::resolve(resolver),
-            inode: Inode::resolve(resolver),
+            inodes: Inodes::resolve(resolver),
             file: File::resolve(resolver),
             backing: BackingFile::resolve(resolver),
             fs: FsStruct::resolve(resolver),
@@ -231,6 +204,64 @@ impl Paths {
                 .map(|called| called.path),
             Err(fault) => Err(Absent::unreadable(fault)),
         }
+    }
+
+    /// The path of the open `struct file` at `file`, as the link in `/proc/PID/fd` shows it.
+    pub(crate) fn opened(&self, guest: &Guest, file: VirtAddr) -> Seen<Vec<u8>> {
+        self.own_place(guest, file)
+            .and_then(|place| self.called(guest, place))
+            .map(|called| called.path)
+    }
+
+    /// How inodes and their file systems are read.
+    pub(crate) fn inodes(&self) -> &Inodes {
+        &self.inodes
+    }
+
+    /// The inode of the `struct file` at `file`.
+    pub(crate) fn inode(&self, guest: &Guest, file: VirtAddr) -> Seen<VirtAddr> {
+        let space = &guest.space;
+        let read = || match (self.file.f_inode, self.file.dentry, self.dentry.d_inode) {
+            (Some(f_inode), ..) => Some(f_inode.read(space, file)),
+            (None, Some(dentry), Some(d_inode)) => Some(
+                dentry
+                    .read(space, file)
+                    .and_then(|dentry| d_inode.read(space, dentry)),
+            ),
+            _ => None,
+        };
+        let inode = read().ok_or_else(Absent::not_in_this_kernel)?;
+        let inode = inode.map_err(Absent::unreadable)?;
+        if guest.can_be_object(inode) {
+            return Ok(inode);
+        }
+        let rule = "a file's inode is an aligned address of the kernel (f_inode)";
+        let at = self.file.f_inode.map(|field| field.place(file));
+        Err(Absent::implausible(inode.0, rule, at))
+    }
+
+    /// Whether the `dentry` of the file is in no directory and no mount's root: the kernel made it for
+    /// the file alone.
+    pub(crate) fn is_nameless(&self, guest: &Guest, file: VirtAddr) -> Seen<bool> {
+        let climb = self.climb.as_ref().ok_or_else(Absent::not_in_this_kernel)?;
+        let place = place_at(guest, file, self.file.mnt, self.file.dentry)?;
+        let parent = climb.parent.read(&guest.space, place.dentry)?;
+        let root = climb.mounts.root(&guest.space, place.mnt)?;
+        Ok(parent == place.dentry && root != place.dentry)
+    }
+
+    /// The kind of file that the marks of the file's `dentry` say (`DCACHE_ENTRY_TYPE`, three bits since
+    /// v3.13): 2 and 3 are directories, 4 regular files, 5 devices, pipes and sockets, 6 links. `None` when it
+    /// cannot be told. The bits have moved once; a root directory shows where they are.
+    pub(crate) fn entry_type(&self, guest: &Guest, file: VirtAddr) -> Option<u64> {
+        let field = self.dentry.d_flags?;
+        let flags = |dentry| field.read(&guest.space, dentry).ok();
+        let root = self.reader_root(guest).ok()??.dentry;
+        let root = flags(root)?;
+        let kind = |flags: u64, shift: u32| flags.wrapping_shr(shift) & 7;
+        let shift = [20, 19].into_iter().find(|&shift| kind(root, shift) == 2)?;
+        let dentry = self.file.dentry?.read(&guest.space, file).ok()?;
+        Some(kind(flags(dentry)?, shift))
     }
 
     /// What the `struct file` at `file` is called to the process that mapped it.
@@ -510,7 +541,10 @@ impl Paths {
             Some(b"anon_inodefs") => names
                 .of(guest, place.dentry, parent)
                 .map(|name| with_suffix([b"anon_inode:", name.as_slice()].concat(), false)),
-            Some(b"nsfs" | b"dmabuf" | b"pidfs") => Err(Absent::implausible(
+            Some(b"nsfs") => self.namespace_name(guest, place.dentry),
+            // Linux commit cb12fd8e0dab ("pidfd: add pidfs"), v6.9.
+            Some(b"pidfs") => Ok(with_suffix(b"anon_inode:[pidfd]".to_vec(), false)),
+            Some(b"dmabuf") => Err(Absent::implausible(
                 operations.0,
                 "the file system makes the name in a way of its own",
                 Some(place.dentry),
@@ -525,27 +559,34 @@ impl Paths {
 
     /// The name of the type of the file system that the `dentry` belongs to.
     fn file_system_name(&self, guest: &Guest, dentry: VirtAddr) -> Result<Option<Vec<u8>>, Fault> {
-        let (Some(d_sb), Some(s_type), Some(name)) = (
-            self.dentry.d_sb,
-            self.super_block.s_type,
-            self.file_system.name,
-        ) else {
+        let Some(d_sb) = self.dentry.d_sb else {
             return Ok(None);
         };
-        let space = &guest.space;
-        let kind = s_type.read(space, d_sb.read(space, dentry)?)?;
-        space.read_cstr(name.read(space, kind)?, 64).map(Some)
+        let super_block = d_sb.read(&guest.space, dentry)?;
+        self.inodes.system_name(guest, super_block)
     }
 
     fn inode_number(&self, guest: &Guest, dentry: VirtAddr) -> Seen<u64> {
-        let (Some(d_inode), Some(i_ino)) = (self.dentry.d_inode, self.inode.i_ino) else {
+        let Some(d_inode) = self.dentry.d_inode else {
             return Err(Absent::not_in_this_kernel());
         };
-        let space = &guest.space;
-        let inode = d_inode.read(space, dentry);
+        let inode = d_inode.read(&guest.space, dentry);
         inode
-            .and_then(|inode| i_ino.read(space, inode))
             .map_err(Absent::unreadable)
+            .and_then(|inode| self.inodes.number(guest, inode))
+    }
+
+    /// `TYPE:[NUMBER]` of a namespace's file.
+    fn namespace_name(&self, guest: &Guest, dentry: VirtAddr) -> Seen<Called> {
+        let Some(d_inode) = self.dentry.d_inode else {
+            return Err(Absent::not_in_this_kernel());
+        };
+        let inode = d_inode.read(&guest.space, dentry);
+        let inode = inode.map_err(Absent::unreadable)?;
+        let kind = self.inodes.namespace(guest, inode)?;
+        let number = self.inodes.number(guest, inode)?;
+        let name = [&kind, &b":["[..], number.to_string().as_bytes(), b"]"].concat();
+        Ok(with_suffix(name, false))
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Current, Found, Handle, Kernel, Mapping, Module, NoAttach, Osi, PageRange, Panda,
-    Premise, Process, Seen, Thread, WalkEnds,
+    Absent, Current, Found, Handle, Kernel, Mapping, Module, NoAttach, OpenFile, Osi, PageRange,
+    Panda, Premise, Process, Seen, Thread, Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
-use crate::{Linux, Located, current, mappings, memory, pages, process, tasks, threads};
+use crate::{
+    Linux, Located, current, environment, files, mappings, memory, pages, process, tasks, threads,
+};
 
 impl Osi for Linux {
     fn kernel(&self) -> &Kernel {
@@ -59,6 +61,18 @@ impl Osi for Linux {
         row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
     ) -> WalkEnds {
         pages::pages(self, taskd, row)
+    }
+
+    fn files(&self, taskd: VirtAddr, row: &mut dyn FnMut(OpenFile) -> ControlFlow<()>) -> WalkEnds {
+        files::files(self, taskd, row)
+    }
+
+    fn environment(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        environment::environment(self, taskd, row)
     }
 
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {

@@ -4,6 +4,7 @@
 //! A value that could not be read is a [`Err`] with the reason and the place, never a
 //! sentinel. A walk returns how it ended: [`WalkEnd::Closed`] is the only good ending.
 
+mod holdings;
 mod list;
 mod lookup;
 mod merge;
@@ -14,6 +15,7 @@ mod seen;
 mod system;
 mod walk;
 
+pub use holdings::{Device, FileKind, OpenFile, Variable};
 pub use list::{Lists, Walked};
 pub use lookup::{base_by_name, has_mapping_prefix, in_shared_object, mapping_at};
 pub use merge::merge;

@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use osier_memory::{AddressSpace, VirtAddr};
 use osier_profile::OsKind;
 
-use crate::{Absent, Current, Handle, Mapping, Module, PageRange, Process, Seen, Thread, WalkEnds};
+use crate::{
+    Absent, Current, Handle, Mapping, Module, OpenFile, PageRange, Process, Seen, Thread, Variable,
+    WalkEnd, WalkEnds,
+};
 
 /// What a provider decided about the kernel before it answered anything, and by what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +82,25 @@ pub trait Osi: Send {
     /// The present pages of the process's own page table, user half.
     fn pages(&self, taskd: VirtAddr, row: &mut dyn FnMut(PageRange) -> ControlFlow<()>)
     -> WalkEnds;
+
+    /// The open descriptors of the process at `taskd`, by number; [`WalkEnd::NotAnswered`] of a system
+    /// whose provider does not list them.
+    fn files(
+        &self,
+        _taskd: VirtAddr,
+        _row: &mut dyn FnMut(OpenFile) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        WalkEnds::one("files", WalkEnd::NotAnswered)
+    }
+
+    /// The environment of the process at `taskd`, in its order; [`WalkEnd::NotAnswered`] likewise.
+    fn environment(
+        &self,
+        _taskd: VirtAddr,
+        _row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        WalkEnds::one("environment", WalkEnd::NotAnswered)
+    }
 
     /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.
     ///

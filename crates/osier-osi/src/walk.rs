@@ -59,6 +59,8 @@ pub enum WalkEnd {
         /// How many values of all nodes.
         values: usize,
     },
+    /// Nobody answers this of the guest's system yet.
+    NotAnswered,
     /// The walk could not start: its head or a value it needs cannot be read.
     NoStart {
         /// What was missing, in words.
@@ -85,6 +87,7 @@ impl WalkEnd {
             Self::Stopped => "stopped",
             Self::Disagreement { .. } => "disagreement",
             Self::Implausible { .. } => "implausible",
+            Self::NotAnswered => "not-answered",
             Self::NoStart { .. } => "no-start",
         }
     }
@@ -95,6 +98,7 @@ impl fmt::Display for WalkEnd {
         let how = match self {
             Self::Closed => "closed".to_owned(),
             Self::Stopped => "was stopped".to_owned(),
+            Self::NotAnswered => "cannot be asked of this system".to_owned(),
             Self::BrokenLink { from, to, fault } => match to {
                 Some(to) => format!("breaks: the link of {from} leads to {to}: {fault}"),
                 None => format!("breaks: the link of {from} cannot be read: {fault}"),
@@ -143,9 +147,13 @@ impl WalkEnds {
         Self(vec![(walk, end)])
     }
 
-    /// Adds the ending of `walk`; of good endings one is kept for each name.
+    /// Adds the ending of `walk`; of good endings one is kept for each name, as of questions that are not answered.
     pub fn add(&mut self, walk: &'static str, end: WalkEnd) {
-        if !(end.is_closed() && self.0.iter().any(|(name, _)| *name == walk)) {
+        let once = matches!(end, WalkEnd::Closed | WalkEnd::NotAnswered);
+        let known = |(name, known): &(&str, WalkEnd)| {
+            *name == walk && (end.is_closed() || *known == WalkEnd::NotAnswered)
+        };
+        if !(once && self.0.iter().any(known)) {
             self.0.push((walk, end));
         }
     }

@@ -25,7 +25,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Every table.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Answers(Question::Processes),
         Self::Answers(Question::Handles),
         Self::Answers(Question::Current),
@@ -33,6 +33,8 @@ impl Source {
         Self::Answers(Question::Modules),
         Self::Answers(Question::Mappings),
         Self::Answers(Question::Pages),
+        Self::Answers(Question::Files),
+        Self::Answers(Question::Environment),
         Self::Manifest,
     ];
 

@@ -4,7 +4,9 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Current, Handle, Mapping, Module, Osi, PageRange, Process, Thread, WalkEnds};
+use osier_osi::{
+    Current, Handle, Mapping, Module, OpenFile, Osi, PageRange, Process, Thread, Variable, WalkEnds,
+};
 
 use crate::ask::Listed;
 use crate::guest::Guest;
@@ -159,6 +161,17 @@ impl Guest {
     /// The present pages of every process, or of the process at `of` alone: the `taskd` of its row.
     pub fn pages(&self, of: impl Into<Option<VirtAddr>>) -> Answer<PageRange> {
         self.of_processes(of.into(), |osi, taskd, row| osi.pages(taskd, row))
+    }
+
+    /// The open files of every process, or of the process at `of` alone: the `taskd` of its row.
+    pub fn files(&self, of: impl Into<Option<VirtAddr>>) -> Answer<OpenFile> {
+        self.of_processes(of.into(), |osi, taskd, row| osi.files(taskd, row))
+    }
+
+    /// The environment variables of every process, or of the process at `of` alone: the `taskd` of its
+    /// row.
+    pub fn environment(&self, of: impl Into<Option<VirtAddr>>) -> Answer<Variable> {
+        self.of_processes(of.into(), |osi, taskd, row| osi.environment(taskd, row))
     }
 
     /// Walks one process after another; all of them, when none is named.

@@ -121,9 +121,11 @@ impl<'a> Asker<'a> {
             }
             Question::Current => self.osi.current(&mut |current| row(&Cells::of(&current))),
             Question::Modules => self.osi.modules(&mut |module| row(&Cells::of(&module))),
-            Question::Threads | Question::Mappings | Question::Pages => {
-                self.of_every_process(question, row)
-            }
+            Question::Threads
+            | Question::Mappings
+            | Question::Pages
+            | Question::Files
+            | Question::Environment => self.of_every_process(question, row),
         }
     }
 
@@ -202,6 +204,8 @@ pub fn ask_process(
         Question::Threads => osi.threads(taskd, &mut |thread| row(&Cells::of(&thread))),
         Question::Mappings => osi.mappings(taskd, &mut |mapping| row(&Cells::of(&mapping))),
         Question::Pages => osi.pages(taskd, &mut |range| row(&Cells::of(&range))),
+        Question::Files => osi.files(taskd, &mut |file| row(&Cells::of(&file))),
+        Question::Environment => osi.environment(taskd, &mut |variable| row(&Cells::of(&variable))),
         _ => WalkEnds::default(),
     }
 }

@@ -17,11 +17,15 @@ pub enum Question {
     Mappings,
     /// Present pages of every process.
     Pages,
+    /// Open files of every process.
+    Files,
+    /// Environment variables of every process.
+    Environment,
 }
 
 impl Question {
     /// Every question.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Processes,
         Self::Handles,
         Self::Current,
@@ -29,9 +33,11 @@ impl Question {
         Self::Modules,
         Self::Mappings,
         Self::Pages,
+        Self::Files,
+        Self::Environment,
     ];
 
-    /// The questions that are asked when nobody says which: all but the pages, which are many.
+    /// The questions that are asked when nobody says which: PANDA's, but for the pages, which are many.
     pub const USUAL: [Self; 6] = [
         Self::Processes,
         Self::Handles,
@@ -51,6 +57,8 @@ impl Question {
             Self::Modules => "modules",
             Self::Mappings => "maps",
             Self::Pages => "pages",
+            Self::Files => "files",
+            Self::Environment => "env",
         }
     }
 
@@ -63,6 +71,9 @@ impl Question {
 
     /// Whether each process is asked by itself, so that it can be asked of one alone.
     pub const fn is_of_a_process(self) -> bool {
-        matches!(self, Self::Threads | Self::Mappings | Self::Pages)
+        matches!(
+            self,
+            Self::Threads | Self::Mappings | Self::Pages | Self::Files | Self::Environment
+        )
     }
 }

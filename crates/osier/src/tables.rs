@@ -3,6 +3,7 @@
 //! A [`Table`] names the columns; a [`Row`] gives one [`Cell`] for each. Rows know no format, and
 //! formats know no row: `docs/rows.md` is what both keep to.
 
+mod holdings;
 mod kernel;
 mod memory;
 mod of;

@@ -44,6 +44,14 @@ typedef enum {
    * Present pages: rows are `osier_page_range`.
    */
   OSIER_QUESTION_PAGES = 6,
+  /**
+   * Open files: rows are `osier_open_file`.
+   */
+  OSIER_QUESTION_FILES = 7,
+  /**
+   * Environment variables: rows are `osier_variable`.
+   */
+  OSIER_QUESTION_ENVIRONMENT = 8,
 } osier_question;
 
 /**
@@ -531,6 +539,90 @@ typedef struct {
 } osier_page_range;
 
 /**
+ * An open file of a process.
+ */
+typedef struct {
+  /**
+   * Bytes of this struct in the library that made it; later versions add fields at the end.
+   */
+  size_t struct_size;
+  /**
+   * A bit for each field below, in their order, from the least significant on: whether it has a value.
+   */
+  uint64_t present;
+  /**
+   * Id of its process.
+   */
+  uint64_t pid;
+  /**
+   * The descriptor.
+   */
+  uint64_t fd;
+  /**
+   * The path, as the link in `/proc/PID/fd` shows it.
+   */
+  osier_bytes path;
+  /**
+   * What it leads to, in a word.
+   */
+  osier_bytes kind;
+  /**
+   * The flags of `open`.
+   */
+  uint64_t flags;
+  /**
+   * The position in it, in bytes.
+   */
+  uint64_t pos;
+  /**
+   * Number of the inode.
+   */
+  uint64_t inode;
+  /**
+   * The file system's device, `MAJOR:MINOR`.
+   */
+  osier_bytes device;
+  /**
+   * Address of its `struct sock`, of a socket.
+   */
+  uint64_t socket;
+  /**
+   * Address of its `struct file`.
+   */
+  uint64_t filed;
+} osier_open_file;
+
+/**
+ * A variable of a process's environment.
+ */
+typedef struct {
+  /**
+   * Bytes of this struct in the library that made it; later versions add fields at the end.
+   */
+  size_t struct_size;
+  /**
+   * A bit for each field below, in their order, from the least significant on: whether it has a value.
+   */
+  uint64_t present;
+  /**
+   * Id of its process.
+   */
+  uint64_t pid;
+  /**
+   * What stands before the `=`.
+   */
+  osier_bytes name;
+  /**
+   * What stands behind it.
+   */
+  osier_bytes value;
+  /**
+   * Where it stands in the process's memory.
+   */
+  uint64_t address;
+} osier_variable;
+
+/**
  * A process as PANDA's `OsiProc` has it.
  */
 typedef struct {
@@ -716,6 +808,16 @@ const osier_mapping *osier_next_mapping(osier_answer *answer);
  * As `osier_next_process`, of ranges of present pages.
  */
 const osier_page_range *osier_next_page_range(osier_answer *answer);
+
+/**
+ * As `osier_next_process`, of open files.
+ */
+const osier_open_file *osier_next_open_file(osier_answer *answer);
+
+/**
+ * As `osier_next_process`, of environment variables.
+ */
+const osier_variable *osier_next_variable(osier_answer *answer);
 
 /**
  * Why a field of the row that is shown is absent: a sentence; NULL when the field has a value. `field` is
@@ -915,6 +1017,26 @@ enum osier_page_range_field {
   OSIER_PAGE_RANGE_PAGE_SIZE = 4,
   OSIER_PAGE_RANGE_FLAGS = 5,
   OSIER_PAGE_RANGE_BACKING = 6,
+};
+
+enum osier_open_file_field {
+  OSIER_OPEN_FILE_PID = 0,
+  OSIER_OPEN_FILE_FD = 1,
+  OSIER_OPEN_FILE_PATH = 2,
+  OSIER_OPEN_FILE_KIND = 3,
+  OSIER_OPEN_FILE_FLAGS = 4,
+  OSIER_OPEN_FILE_POS = 5,
+  OSIER_OPEN_FILE_INODE = 6,
+  OSIER_OPEN_FILE_DEVICE = 7,
+  OSIER_OPEN_FILE_SOCKET = 8,
+  OSIER_OPEN_FILE_FILED = 9,
+};
+
+enum osier_variable_field {
+  OSIER_VARIABLE_PID = 0,
+  OSIER_VARIABLE_NAME = 1,
+  OSIER_VARIABLE_VALUE = 2,
+  OSIER_VARIABLE_ADDRESS = 3,
 };
 
 /* Whether a field of a row has a value: OSIER_HAS(process, OSIER_PROCESS_PPID). */

@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 use osier::Guest;
 use osier::ask::{Question, ask, ask_process, taskds};
 use osier::osier_memory::VirtAddr;
+use osier::osier_profile::OsKind;
 use osier::tables::{self, Cell, Cells, Columns};
-use osier::{Mapping, MappingKind, WalkEnds};
+use osier::{Mapping, MappingKind, WalkEnd, WalkEnds};
 
 use super::common::{Chosen, chosen, flow, of_writer, open_list, shape};
 use crate::args::{KindArg, ListArgs, MapsArgs, OutputArgs};
@@ -43,6 +44,14 @@ pub(super) fn run(
         }),
     };
     written.map_err(of_writer)?;
+    if ends.bad().any(|(_, end)| *end == WalkEnd::NotAnswered) {
+        let system = match osi.kernel().os {
+            OsKind::Linux => "Linux",
+            OsKind::Windows => "Windows",
+            OsKind::Other => "this system",
+        };
+        anyhow::bail!("`{}` is not for {system}", question.word());
+    }
     let none = out.came() == 0;
     if none && whole && matches!(question, Question::Handles | Question::Threads) {
         anyhow::bail!(

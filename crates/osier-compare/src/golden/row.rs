@@ -27,6 +27,8 @@ fn key_fields(question: Question) -> (&'static [&'static str], usize) {
         Question::Modules => (&["name", "modd"], 1),
         Question::Mappings => (&["pid", "base"], 2),
         Question::Pages => (&["pid", "start"], 2),
+        Question::Files => (&["pid", "fd"], 2),
+        Question::Environment => (&["pid", "address"], 2),
     }
 }
 

@@ -198,7 +198,7 @@ pub fn json_ending(walk: &str, end: &WalkEnd, into: &mut String) {
     json_string(walk, into);
     let _ = write!(into, ",\"how\":\"{}\"", end.word());
     match end {
-        WalkEnd::Closed | WalkEnd::Stopped => {}
+        WalkEnd::Closed | WalkEnd::Stopped | WalkEnd::NotAnswered => {}
         WalkEnd::BrokenLink { from, to, fault } => {
             let _ = write!(into, ",\"from\":\"{from}\"");
             match to {

@@ -1,6 +1,6 @@
 //! Which tables answer a question.
 
-use super::{Table, kernel, memory, process};
+use super::{Table, holdings, kernel, memory, process};
 use crate::question::Question;
 
 /// Every kind of row that may answer `question`.
@@ -13,5 +13,7 @@ pub fn of(question: Question) -> &'static [&'static Table] {
         Question::Modules => &kernel::MODULES,
         Question::Mappings => &memory::MAPPINGS,
         Question::Pages => &memory::PAGES,
+        Question::Files => &holdings::FILES,
+        Question::Environment => &holdings::VARIABLES,
     }
 }

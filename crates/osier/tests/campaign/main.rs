@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use osier::Options;
+use osier::ask::Question;
 use osier::osier_memory::{PAGE_BYTES, PhysAddr, PhysicalMemory};
 use osier_testkit::Patched;
 use rayon::prelude::*;
@@ -126,7 +127,10 @@ fn silent(subject: &Subject, after: &BTreeMap<Part, Answer>, damage: &Damage) ->
         told.insert(part.question().word());
         if part.question().word() == "handles" {
             // Questions about every process go through the handles.
-            told.extend(["threads", "maps", "pages"]);
+            let of_processes = Question::ALL
+                .into_iter()
+                .filter(|one| one.is_of_a_process());
+            told.extend(of_processes.map(Question::word));
         }
     }
     let mut found: BTreeMap<&'static str, Silent> = BTreeMap::new();

@@ -150,7 +150,7 @@ impl Subject {
             .iter()
             .enumerate()
             .flat_map(|(at, question)| match question {
-                Question::Threads | Question::Mappings | Question::Pages => taskds
+                question if question.is_of_a_process() => taskds
                     .iter()
                     .map(|taskd| Part::Of(at, *taskd))
                     .collect::<Vec<_>>(),
@@ -161,8 +161,8 @@ impl Subject {
             let guest = self.attach(recorder.clone(), &self.located).unwrap();
             let answer = answer(&guest, part);
             if !answer.complete {
-                // A distilled snapshot does not hold the tables of processes.
-                if part.question() != Question::Pages {
+                // A distilled snapshot holds what the usual questions need, not the tables of processes.
+                if Question::USUAL.contains(&part.question()) {
                     self.lossy.push(format!(
                         "lossy while whole: {part:?} {:.300}",
                         answer.rows.concat()

@@ -1,0 +1,338 @@
+//! The open files of a process: what `/proc/PID/fd` and `/proc/PID/fdinfo` show.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use osier_memory::VirtAddr;
+use osier_osi::{Absent, FileKind, OpenFile, Seen, WalkEnd, WalkEnds};
+
+use crate::fds::{Slot, WALK};
+use crate::memory::PF_EXITING;
+use crate::{Linux, list, process};
+
+/// The bits of a mode that say what a file is: `S_IFMT`.
+const S_IFMT: u64 = 0o17_0000;
+/// `O_ACCMODE`.
+const O_ACCMODE: u64 = 3;
+/// `O_PATH`.
+const O_PATH: u64 = 0o1000_0000;
+/// `O_CLOEXEC`.
+const O_CLOEXEC: u64 = 0o200_0000;
+
+/// The open files of the process whose group leader is at `taskd`, by descriptor.
+pub(crate) fn files(
+    linux: &Linux,
+    taskd: VirtAddr,
+    row: &mut dyn FnMut(OpenFile) -> ControlFlow<()>,
+) -> WalkEnds {
+    let files = match table(linux, taskd) {
+        Ok(Some(files)) => files,
+        Ok(None) => return WalkEnds::one(WALK, WalkEnd::Closed),
+        Err(end) => return WalkEnds::one(WALK, end),
+    };
+    let (slots, mut ends) = linux.fds.slots(&linux.guest, files);
+    if shared_uncounted(linux, files) {
+        let end = WalkEnd::NoStart {
+            missing: format!("files, {files}: fewer tasks are counted than name it (count)"),
+            fault: None,
+        };
+        ends.add(WALK, end);
+    }
+    let pid = process::pid(linux, taskd);
+    let mut known: HashMap<VirtAddr, OpenFile> = HashMap::new();
+    for slot in slots {
+        let read = || describe(linux, &slot);
+        let mut file = match slot.file {
+            Ok(file) => known.entry(file).or_insert_with(read).clone(),
+            Err(_) => read(),
+        };
+        file.pid.clone_from(&pid);
+        file.fd = slot.fd;
+        file.flags = file.flags.and_then(|flags| match slot.close_on_exec {
+            Ok(true) => Ok(flags | O_CLOEXEC),
+            Ok(false) => Ok(flags & !O_CLOEXEC),
+            Err(fault) => Err(Absent::unreadable(fault)),
+        });
+        if file.filed.is_err() && slot.file.is_ok_and(VirtAddr::is_null) {
+            // Each empty slot has a place of its own.
+            file = describe_empty(linux, &slot, &pid);
+        }
+        if row(file).is_break() {
+            return ends.stopped(WALK);
+        }
+    }
+    ends
+}
+
+/// The `files_struct` of the task; `None` when it has exited.
+fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
+    let space = &linux.guest.space;
+    let no_start = |missing: String, fault| Err(WalkEnd::NoStart { missing, fault });
+    let Some(field) = linux.task_files.files else {
+        return no_start("members of task_struct in the profile".to_owned(), None);
+    };
+    let files = match field.read(space, taskd) {
+        Ok(files) => files,
+        Err(fault) => return no_start("the process's files".to_owned(), Some(fault)),
+    };
+    if files.is_null() {
+        let flags = linux.tasks.flags.map(|field| field.read(space, taskd));
+        let exited = linux.tasks.exit_state.map(|field| field.read(space, taskd));
+        let exits = matches!(flags, Some(Ok(flags)) if flags & PF_EXITING != 0)
+            || matches!(exited, Some(Ok(state)) if state != 0);
+        if exits {
+            return Ok(None);
+        }
+    }
+    if linux.guest.can_be_object(files) {
+        return Ok(Some(files));
+    }
+    let rule = "a task that has not exited has a table of descriptors";
+    no_start(format!("the process's files, {files}: {rule}"), None)
+}
+
+/// Whether more processes name the `files_struct` than it counts.
+fn shared_uncounted(linux: &Linux, files: VirtAddr) -> bool {
+    let named = linux.file_tables.get_or_init(|| {
+        let mut named: HashMap<VirtAddr, u64> = HashMap::new();
+        let (Some(init), Some(field)) = (linux.init_task, linux.task_files.files) else {
+            return named;
+        };
+        let walked = list::ring(&linux.guest, linux.tasks.tasks.place(init));
+        for node in walked.nodes {
+            let task = linux.tasks.tasks.container(node);
+            if let Ok(files) = field.read(&linux.guest.space, task) {
+                let count = named.entry(files).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        named
+    });
+    let counted = linux.fds.users(&linux.guest.space, files);
+    let named = named.get(&files).copied().unwrap_or(0).max(1);
+    counted.is_some_and(|counted| counted < named)
+}
+
+/// The row of a descriptor that the bitmap alone says is in use.
+fn describe_empty(_: &Linux, slot: &Slot, pid: &Seen<u32>) -> OpenFile {
+    let rule = "a descriptor in use has a file";
+    let absent = Absent::implausible(0, rule, Some(slot.place));
+    OpenFile {
+        pid: pid.clone(),
+        ..nothing(slot.fd, &absent)
+    }
+}
+
+/// A row without values.
+fn nothing(fd: u32, absent: &Absent) -> OpenFile {
+    fn none<T>(absent: &Absent) -> Seen<T> {
+        Err(Box::new(absent.clone()))
+    }
+    OpenFile {
+        pid: none(absent),
+        fd,
+        path: none(absent),
+        kind: none(absent),
+        flags: none(absent),
+        pos: none(absent),
+        inode: none(absent),
+        device: none(absent),
+        socket: none(absent),
+        filed: none(absent),
+    }
+}
+
+/// The row of the slot's file, but for what is the descriptor's own.
+fn describe(linux: &Linux, slot: &Slot) -> OpenFile {
+    let file = match slot.file {
+        Ok(file) if linux.guest.can_be_object(file) => file,
+        Ok(other) => {
+            let rule = "a descriptor's file is an aligned address of the kernel";
+            let absent = Absent::implausible(other.0, rule, Some(slot.place));
+            return nothing(slot.fd, &absent);
+        }
+        Err(fault) => return nothing(slot.fd, &Absent::unreadable(fault)),
+    };
+    let paths = &linux.maps.paths;
+    let (guest, space) = (&linux.guest, &linux.guest.space);
+    let path = paths.opened(guest, file);
+    let inode = paths.inode(guest, file);
+    let inodes = paths.inodes();
+    let super_block = inode
+        .clone()
+        .and_then(|inode| inodes.super_block(guest, inode));
+    let system = super_block.clone().and_then(|super_block| {
+        let name = inodes.system_name(guest, super_block);
+        name.map_err(Absent::unreadable)
+    });
+    let mode = inode.clone().and_then(|inode| inodes.mode(guest, inode));
+    let kind = mode.and_then(|mode| {
+        let at = inode.as_ref().ok().and_then(|inode| inodes.mode_at(*inode));
+        kind(linux, file, mode, at, &system, &path)
+    });
+    let socket = match &kind {
+        Ok(FileKind::Socket) => socket(linux, file, &inode),
+        Ok(_) => Err(Absent::not_applicable("no socket")),
+        Err(absent) => Err(absent.clone()),
+    };
+    let counted = linux
+        .open_file
+        .f_count
+        .map(|field| (field, field.read(space, file)));
+    let filed = match counted {
+        Some((field, Ok(0))) => {
+            let rule = "a file that is open is counted (f_count)";
+            Err(Absent::implausible(0, rule, Some(field.place(file))))
+        }
+        _ => Ok(file),
+    };
+    OpenFile {
+        pid: Err(Absent::not_in_this_kernel()),
+        fd: slot.fd,
+        path,
+        kind,
+        flags: flags(linux, file),
+        pos: match linux.open_file.f_pos {
+            Some(field) => field.read(space, file).map_err(Absent::unreadable),
+            None => Err(Absent::not_in_this_kernel()),
+        },
+        inode: inode.clone().and_then(|inode| inodes.number(guest, inode)),
+        device: super_block.and_then(|super_block| inodes.device(guest, super_block)),
+        socket,
+        filed,
+    }
+}
+
+/// What the file is, by its inode's mode, its file system and its name, which must not contradict each
+/// other.
+fn kind(
+    linux: &Linux,
+    file: VirtAddr,
+    mode: u64,
+    at: Option<VirtAddr>,
+    system: &Seen<Option<Vec<u8>>>,
+    path: &Seen<Vec<u8>>,
+) -> Seen<FileKind> {
+    let implausible = |rule| Err(Absent::implausible(mode, rule, at));
+    let unknown = system.as_ref().err();
+    let system = system.as_ref().ok().and_then(Option::as_deref);
+    let named = path.as_ref().ok();
+    let paths = &linux.maps.paths;
+    let anonymous = named
+        .and_then(|path| path.strip_prefix(b"anon_inode:"))
+        .filter(|_| !matches!(system, Some(name) if name != b"anon_inodefs" && name != b"pidfs"));
+    if let Some(name) = anonymous {
+        let inner = name
+            .strip_prefix(b"[")
+            .and_then(|name| name.strip_suffix(b"]"));
+        return Ok(FileKind::Anonymous(inner.unwrap_or(name).to_vec()));
+    }
+    if let (0o10_0000, Some(unknown)) = (mode & S_IFMT, unknown) {
+        return Err(unknown.clone());
+    }
+    let (kind, entry) = match mode & S_IFMT {
+        0o10_0000 if system == Some(b"nsfs") => (FileKind::Namespace, 4),
+        0o10_0000 => {
+            let memfd = paths.is_nameless(&linux.guest, file)?
+                && path.as_ref().map_err(Clone::clone)?.starts_with(b"/memfd:");
+            (
+                if memfd {
+                    FileKind::Memfd
+                } else {
+                    FileKind::Regular
+                },
+                4,
+            )
+        }
+        0o4_0000 => (FileKind::Directory, 2),
+        0o2_0000 => (FileKind::Character, 5),
+        0o6_0000 => (FileKind::Block, 5),
+        0o1_0000 => (FileKind::Pipe, 5),
+        0o14_0000 => (FileKind::Socket, 5),
+        0o12_0000 => (FileKind::Link, 6),
+        _ => {
+            // What the kernel made for one file alone has no kind, and a name.
+            path.as_ref().map_err(Clone::clone)?;
+            return implausible("an inode is of a kind (i_mode)");
+        }
+    };
+    let expected = match system {
+        Some(b"sockfs") => Some(FileKind::Socket),
+        Some(b"pipefs") => Some(FileKind::Pipe),
+        _ => None,
+    };
+    if expected.is_some_and(|expected| expected != kind) {
+        return implausible("sockfs holds sockets and pipefs pipes (i_mode)");
+    }
+    let noted = paths.entry_type(&linux.guest, file);
+    // Overlayfs opens one inode and names another; kinds are the same.
+    let agrees = noted.is_none_or(|noted| noted == entry || (entry == 2 && noted == 3));
+    if agrees {
+        Ok(kind)
+    } else {
+        implausible("an inode is of the kind that its dentry notes (i_mode, d_flags)")
+    }
+}
+
+/// `f_flags`, whose rights are those of `f_mode` unless the file is a mere place.
+fn flags(linux: &Linux, file: VirtAddr) -> Seen<u64> {
+    let space = &linux.guest.space;
+    let Some(field) = linux.open_file.f_flags else {
+        return Err(Absent::not_in_this_kernel());
+    };
+    let flags = field.read(space, file).map_err(Absent::unreadable)?;
+    let mode = linux
+        .open_file
+        .f_mode
+        .and_then(|field| field.read(space, file).ok());
+    let rights = match flags & O_PATH {
+        0 => flags.wrapping_add(1) & O_ACCMODE,
+        _ => 0,
+    };
+    if mode.is_some_and(|mode| mode & O_ACCMODE != rights) {
+        let rule = "a file is opened with the rights that it has (f_flags, f_mode)";
+        return Err(Absent::implausible(flags, rule, Some(field.place(file))));
+    }
+    Ok(flags)
+}
+
+/// The `struct sock` of the socket that the file is, which leads back to it.
+fn socket(linux: &Linux, file: VirtAddr, inode: &Seen<VirtAddr>) -> Seen<VirtAddr> {
+    let space = &linux.guest.space;
+    let layout = &linux.sockets;
+    let (Some(private), Some(sk)) = (linux.open_file.private_data, layout.socket.sk) else {
+        return Err(Absent::not_in_this_kernel());
+    };
+    let socket = private.read(space, file).map_err(Absent::unreadable)?;
+    let implausible = |rule| {
+        Err(Absent::implausible(
+            socket.0,
+            rule,
+            Some(private.place(file)),
+        ))
+    };
+    if !linux.guest.can_be_object(socket) {
+        return implausible("a socket's private_data is an aligned address of the kernel");
+    }
+    if let (Some(beside), Ok(inode)) = (layout.inode(socket), inode)
+        && beside != *inode
+    {
+        return implausible("a socket and its inode lie side by side");
+    }
+    let back = layout.socket.file.map(|field| field.read(space, socket));
+    if matches!(back, Some(Ok(back)) if back != file) {
+        return implausible("a socket leads back to its file (file)");
+    }
+    let sock = sk.read(space, socket).map_err(Absent::unreadable)?;
+    let implausible = |rule| Err(Absent::implausible(sock.0, rule, Some(sk.place(socket))));
+    if !linux.guest.can_be_object(sock) {
+        return implausible("a socket's sock is an aligned address of the kernel (sk)");
+    }
+    let back = layout.sock.sk_socket.map(|field| field.read(space, sock));
+    match back {
+        Some(Ok(back)) if back != socket => {
+            implausible("a sock leads back to its socket (sk_socket)")
+        }
+        _ => Ok(sock),
+    }
+}

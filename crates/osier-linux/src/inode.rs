@@ -1,0 +1,182 @@
+//! Inodes, and the file systems that they are of.
+
+use osier_memory::{Fault, VirtAddr};
+use osier_osi::{Absent, Device, Seen};
+use osier_profile::{Field, Ptr, Resolver, UInt, layout};
+
+use crate::guest::Guest;
+
+/// Longest name of a type of file system, or of namespaces, that is believed.
+const NAME_LIMIT: usize = 64;
+
+layout! {
+    /// Fields read from `struct inode`.
+    struct Inode: "inode" {
+        /// Inode number.
+        i_ino: Option<Field<UInt>>,
+        /// What it is, and rights.
+        i_mode: Option<Field<UInt>>,
+        /// Its file system.
+        i_sb: Option<Field<Ptr<()>>>,
+        /// What its maker keeps; of a namespace's file the `ns_common`.
+        i_private: Option<Field<Ptr<()>>>,
+        /// References to it.
+        i_count: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct super_block`.
+    struct SuperBlock: "super_block" {
+        /// The type of file system.
+        s_type: Option<Field<Ptr<()>>>,
+        /// Its device number.
+        s_dev: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct file_system_type`.
+    struct FileSystemType: "file_system_type" {
+        /// Its name, such as `tmpfs`.
+        name: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct ns_common`. Linux commit 435d5f4bb2cc ("common object embedded into
+    /// various struct ....ns"), v3.19.
+    struct Namespace: "ns_common" {
+        /// Operations, the first member of which is the type's name.
+        ops: Option<Field<Ptr<()>>>,
+        /// Its number, which is its inode's.
+        inum: Option<Field<UInt>>,
+    }
+}
+
+/// How to read inodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inodes {
+    inode: Inode,
+    super_block: SuperBlock,
+    file_system: FileSystemType,
+    namespace: Namespace,
+}
+
+impl Inodes {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        Self {
+            inode: Inode::resolve(resolver),
+            super_block: SuperBlock::resolve(resolver),
+            file_system: FileSystemType::resolve(resolver),
+            namespace: Namespace::resolve(resolver),
+        }
+    }
+
+    /// Its number.
+    pub(crate) fn number(&self, guest: &Guest, inode: VirtAddr) -> Seen<u64> {
+        value(guest, self.inode.i_ino, inode)
+    }
+
+    /// What it is, and rights: `i_mode`.
+    pub(crate) fn mode(&self, guest: &Guest, inode: VirtAddr) -> Seen<u64> {
+        if let Some(count) = self.inode.i_count
+            && count.read(&guest.space, inode) == Ok(0)
+        {
+            let rule = "an inode that is in use is counted (i_count)";
+            return Err(Absent::implausible(0, rule, Some(count.place(inode))));
+        }
+        value(guest, self.inode.i_mode, inode)
+    }
+
+    /// Where `i_mode` stands.
+    pub(crate) fn mode_at(&self, inode: VirtAddr) -> Option<VirtAddr> {
+        self.inode.i_mode.map(|field| field.place(inode))
+    }
+
+    /// Its file system.
+    pub(crate) fn super_block(&self, guest: &Guest, inode: VirtAddr) -> Seen<VirtAddr> {
+        let field = self.inode.i_sb.ok_or_else(Absent::not_in_this_kernel)?;
+        let super_block = field.read(&guest.space, inode);
+        let super_block = super_block.map_err(Absent::unreadable)?;
+        if guest.can_be_object(super_block) {
+            return Ok(super_block);
+        }
+        let rule = "an inode's file system is an aligned address of the kernel (i_sb)";
+        Err(Absent::implausible(
+            super_block.0,
+            rule,
+            Some(field.place(inode)),
+        ))
+    }
+
+    /// The device of the file system at `super_block`.
+    pub(crate) fn device(&self, guest: &Guest, super_block: VirtAddr) -> Seen<Device> {
+        let field = self.super_block.s_dev;
+        let number = value(guest, field, super_block)?;
+        match u32::try_from(number) {
+            // The kernel mounts nothing whose device has no number.
+            Ok(number) if number != 0 => Ok(Device {
+                major: number.wrapping_shr(20),
+                minor: number & 0xf_ffff,
+            }),
+            _ => {
+                let rule = "a file system has a device number of 32 bits that is not 0 (s_dev)";
+                let at = field.map(|field| field.place(super_block));
+                Err(Absent::implausible(number, rule, at))
+            }
+        }
+    }
+
+    /// The name of the type of the file system at `super_block`; `None` when the profile does not lead
+    /// there.
+    pub(crate) fn system_name(
+        &self,
+        guest: &Guest,
+        super_block: VirtAddr,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let Some((s_type, name)) = self.super_block.s_type.zip(self.file_system.name) else {
+            return Ok(None);
+        };
+        let space = &guest.space;
+        let kind = s_type.read(space, super_block)?;
+        space
+            .read_cstr(name.read(space, kind)?, NAME_LIMIT)
+            .map(Some)
+    }
+
+    /// The type of the namespace whose file the inode is, such as `net`.
+    pub(crate) fn namespace(&self, guest: &Guest, inode: VirtAddr) -> Seen<Vec<u8>> {
+        let (Some(private), Some(ops), Some(inum)) = (
+            self.inode.i_private,
+            self.namespace.ops,
+            self.namespace.inum,
+        ) else {
+            return Err(Absent::not_in_this_kernel());
+        };
+        let space = &guest.space;
+        let read = || {
+            let namespace = private.read(space, inode)?;
+            let number = inum.read(space, namespace)?;
+            let name = space.read_pointer(ops.read(space, namespace)?)?;
+            Ok((namespace, number, space.read_cstr(name, NAME_LIMIT)?))
+        };
+        let read: Result<_, Fault> = read();
+        let (namespace, number, name) = read.map_err(Absent::unreadable)?;
+        if self.number(guest, inode).is_ok_and(|own| own != number) {
+            let rule = "a namespace's number is that of its inode (inum)";
+            return Err(Absent::implausible(
+                number,
+                rule,
+                Some(inum.place(namespace)),
+            ));
+        }
+        Ok(name)
+    }
+}
+
+/// The number of a field that the profile may lack.
+fn value(guest: &Guest, field: Option<Field<UInt>>, base: VirtAddr) -> Seen<u64> {
+    let field = field.ok_or_else(Absent::not_in_this_kernel)?;
+    field.read(&guest.space, base).map_err(Absent::unreadable)
+}

@@ -1,0 +1,96 @@
+//! Rows of what a process holds: open files, and the variables of its environment.
+
+use osier_memory::VirtAddr;
+
+use crate::Seen;
+
+/// What a descriptor leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A character device.
+    Character,
+    /// A block device.
+    Block,
+    /// A pipe, with a name or without.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A symbolic link, opened as such.
+    Link,
+    /// Memory that is a file, made by `memfd_create`.
+    Memfd,
+    /// A namespace.
+    Namespace,
+    /// A file without a name that the kernel made, by its name without brackets, such as `eventpoll`.
+    Anonymous(Vec<u8>),
+}
+
+impl FileKind {
+    /// The word that rows know it by. Bytes: an anonymous file has the kernel's own.
+    pub fn word(&self) -> &[u8] {
+        match self {
+            Self::Regular => b"regular",
+            Self::Directory => b"directory",
+            Self::Character => b"character",
+            Self::Block => b"block",
+            Self::Pipe => b"pipe",
+            Self::Socket => b"socket",
+            Self::Link => b"link",
+            Self::Memfd => b"memfd",
+            Self::Namespace => b"namespace",
+            Self::Anonymous(name) => name,
+        }
+    }
+}
+
+/// A file system's device number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The driver's number.
+    pub major: u32,
+    /// Which of the driver's.
+    pub minor: u32,
+}
+
+/// An open descriptor of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenFile {
+    /// The process's id.
+    pub pid: Seen<u32>,
+    /// The descriptor.
+    pub fd: u32,
+    /// The path, as the link in `/proc/PID/fd` shows it to a reader at the root directory of process
+    /// 1, with ` (deleted)` behind an unlinked file; `socket:[N]` and the like. Bytes.
+    pub path: Seen<Vec<u8>>,
+    /// What it leads to.
+    pub kind: Seen<FileKind>,
+    /// The flags of `open`, as fdinfo shows them: `f_flags`, and `O_CLOEXEC` by the descriptor's mark.
+    pub flags: Seen<u64>,
+    /// The position: `f_pos`, in bytes; a negative one as the 64-bit number that it is.
+    pub pos: Seen<u64>,
+    /// The inode's number: `i_ino`.
+    pub inode: Seen<u64>,
+    /// The device of the inode's file system: `s_dev`.
+    pub device: Seen<Device>,
+    /// Its `struct sock`; not applicable to anything but a socket.
+    pub socket: Seen<VirtAddr>,
+    /// Its `struct file`; implausible where the slot of a descriptor in use is empty.
+    pub filed: Seen<VirtAddr>,
+}
+
+/// A variable of a process's environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// The process's id.
+    pub pid: Seen<u32>,
+    /// What stands before the first `=`; absent as not applicable where there is none. Bytes.
+    pub name: Seen<Vec<u8>>,
+    /// What stands behind it, or all of a text without one. Bytes.
+    pub value: Seen<Vec<u8>>,
+    /// Where it stands in the process's memory.
+    pub address: VirtAddr,
+}
