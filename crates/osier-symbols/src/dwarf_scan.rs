@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::rc::Rc;
 
 use gimli::{AttributeValue, EntriesRaw, UnitOffset, constants as dw};
-use osier_profile::{ProfileBuilder, Type, TypeKind, Wanted};
+use osier_profile::{Kind, Member, ProfileBuilder, Type, TypeKind, Wanted};
 
 use crate::SymbolError;
 use crate::dwarf::{At, Bytes, Dwarf, Entry, Unit, Value, is_compound};
@@ -28,6 +28,9 @@ pub(crate) struct Scan<'s, 'd> {
     /// Enumerations that have been looked into, by a hash of what tells them apart.
     enumerations: HashSet<u64>,
     hasher: RandomState,
+    /// Whether a part of a type that has no name but its member's is kept as `PARENT.member`, as that of a
+    /// PDB is.
+    parts: bool,
 }
 
 fn names(list: &[&'static str]) -> HashSet<&'static [u8]> {
@@ -45,7 +48,14 @@ impl<'s, 'd> Scan<'s, 'd> {
             constants_taken: HashSet::new(),
             enumerations: HashSet::new(),
             hasher: RandomState::new(),
+            parts: false,
         }
+    }
+
+    /// Keeps parts without a name of their own as `PARENT.member`.
+    pub(crate) fn with_parts(mut self) -> Self {
+        self.parts = true;
+        self
     }
 
     /// Looks through every unit.
@@ -150,14 +160,38 @@ impl<'s, 'd> Scan<'s, 'd> {
         let Ok(text) = std::str::from_utf8(name) else {
             return Ok(());
         };
-        let kind = match body.tag {
-            dw::DW_TAG_union_type => TypeKind::Union,
-            _ => TypeKind::Struct,
-        };
-        let members = self.dwarf.members(&at)?;
+        let mut members = self.dwarf.members(&at)?;
+        if self.parts {
+            self.add_parts(text, &at, &mut members, builder)?;
+        }
         let bytes = body.bytes.unwrap_or(0);
-        builder.add_type(Type::new(text.to_owned(), kind, bytes, members));
+        builder.add_type(Type::new(text.to_owned(), sort(&body), bytes, members));
         self.taken.insert(name);
+        Ok(())
+    }
+
+    /// Adds the parts of the type `parent` at `at` that have no name of their own, and names them in its
+    /// members.
+    fn add_parts(
+        &self,
+        parent: &str,
+        at: &At<'d>,
+        members: &mut [Member],
+        builder: &mut ProfileBuilder,
+    ) -> Result<(), SymbolError> {
+        for (member, part) in self.dwarf.unnamed_parts(at)? {
+            let own = format!("{parent}.{member}");
+            let within = self.dwarf.members(&part.at)?;
+            let bytes = part.entry.bytes.unwrap_or(0);
+            builder.add_type(Type::new(own.clone(), sort(&part.entry), bytes, within));
+            for held in members.iter_mut().filter(|held| held.name == member) {
+                if let Kind::Embedded { name } = &mut held.kind
+                    && name.is_empty()
+                {
+                    name.clone_from(&own);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -226,6 +260,13 @@ impl<'s, 'd> Scan<'s, 'd> {
             first = unit.next(&mut inside)?;
         }
         Ok(())
+    }
+}
+
+fn sort(entry: &Entry<'_>) -> TypeKind {
+    match entry.tag {
+        dw::DW_TAG_union_type => TypeKind::Union,
+        _ => TypeKind::Struct,
     }
 }
 

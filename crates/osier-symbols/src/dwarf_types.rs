@@ -23,6 +23,34 @@ impl<'d> Dwarf<'d> {
         Ok(members)
     }
 
+    /// The structures and unions inside the one at `at` that have no name but their member's, each with
+    /// that.
+    pub(crate) fn unnamed_parts(
+        &self,
+        at: &At<'d>,
+    ) -> Result<Vec<(&'d str, Bare<'d>)>, SymbolError> {
+        let unit = &at.unit;
+        let (parent, mut raw) = unit.open(at.offset)?;
+        let mut parts = Vec::new();
+        if !parent.has_children {
+            return Ok(parts);
+        }
+        while let Some(entry) = unit.next(&mut raw)? {
+            let name = entry.name.and_then(|name| self.text(unit, &name));
+            if entry.tag == dw::DW_TAG_member
+                && let Some(Ok(name)) = name.map(std::str::from_utf8)
+                && let Some(part) = self.bare(unit, entry.ty)?
+                && part.entry.is_compound()
+                && self.type_name(&part).is_empty()
+                && parts.len() < MAX_MEMBERS
+            {
+                parts.push((name, part));
+            }
+            unit.skip(&mut raw, entry.has_children, entry.sibling)?;
+        }
+        Ok(parts)
+    }
+
     fn collect(
         &self,
         at: &At<'d>,

@@ -17,6 +17,7 @@ mod kernelinfo;
 mod kernelinfo_keys;
 mod names;
 mod pdb;
+mod pe;
 mod rekall;
 mod source;
 mod system_map;
@@ -28,6 +29,7 @@ pub use kernelinfo::{
     KernelinfoGroup, export_kernelinfo, import_kernelinfo, kernelinfo_release, parse_kernelinfo,
 };
 pub use pdb::import_pdb;
+pub use pe::import_pe;
 pub use rekall::set_age_by_name;
-pub use source::{SymbolFile, WantedOf, everything, import_symbols, merge};
+pub use source::{SymbolFile, WantedOf, everything, import_symbols, join, merge};
 pub use system_map::import_system_map;

@@ -52,7 +52,8 @@ pub(crate) fn looks_like(data: &[u8]) -> bool {
 ///
 /// # Errors
 ///
-/// No PDB, a damaged one, one of another processor, or one that was stripped of its types.
+/// No PDB, a damaged one, one of another processor, or one that has neither types nor symbols that are
+/// wanted. One that was stripped of its types gives its symbols alone.
 pub fn import_pdb(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, SymbolError> {
     // pdb2 panics where a damaged file makes an address overflow.
     let read = fence(|| read(data, wanted));
@@ -68,19 +69,17 @@ fn read(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, SymbolEr
     let types = pdb.raw_stream(TYPES).map_err(damaged)?;
     let types = types.as_ref().map_or(&[][..], |stream| stream.as_slice());
     let symbols = public_symbols(&mut pdb)?;
-    if types.is_empty() {
-        return Err(without_types(&id, symbols.len()));
-    }
-    let mut types = Types::new(Records::new(types)?)?;
-    if types.is_empty() {
-        return Err(without_types(&id, symbols.len()));
-    }
-    let pointer_bytes = match machine {
-        MachineType::X86 => 4,
-        MachineType::Amd64 => 8,
+    let mut types = match types {
+        [] => None,
+        stream => Some(Types::new(Records::new(stream)?)?).filter(|types| !types.is_empty()),
+    };
+    let pointer_bytes = match (machine, &mut types) {
+        (MachineType::X86, _) => 4,
+        (MachineType::Amd64, _) => 8,
         // Old linkers leave it out.
-        MachineType::Unknown => types.pointer_bytes()?,
-        other => {
+        (MachineType::Unknown, Some(types)) => types.pointer_bytes()?,
+        (MachineType::Unknown, None) => return Err(without_types(&id, symbols.len())),
+        (other, _) => {
             return Err(SymbolError::Unusable(format!(
                 "PDB: it is of a program for {other}, and only x86 and amd64 are known"
             )));
@@ -93,10 +92,19 @@ fn read(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, SymbolEr
         banner: Vec::new(),
         release: String::new(),
     });
-    types.add_to(&mut builder, wanted)?;
-    add_symbols(&mut builder, &symbols, wanted);
+    let named = add_symbols(&mut builder, &symbols, wanted);
     let key = id.symbol_server_key().unwrap_or_default();
-    builder.provenance(format!("PDB {key}"));
+    match &mut types {
+        Some(types) => {
+            types.add_to(&mut builder, wanted)?;
+            builder.provenance(format!("PDB {key}"));
+        }
+        // It may join a file of types; by itself it describes nothing.
+        None if named => {
+            builder.provenance(format!("public symbols of PDB {key}, which has no types"));
+        }
+        None => return Err(without_types(&id, symbols.len())),
+    }
     Ok(builder)
 }
 
@@ -124,7 +132,7 @@ fn identity<'d>(
 }
 
 /// A public symbol: its name as the linker knows it, and bytes from the image's base.
-type Public = (String, u32);
+pub(crate) type Public = (String, u32);
 
 fn public_symbols<'d>(pdb: &mut PDB<'d, File<'d>>) -> Result<Vec<Public>, SymbolError> {
     let map = pdb.address_map().map_err(damaged)?;
@@ -145,12 +153,17 @@ fn public_symbols<'d>(pdb: &mut PDB<'d, File<'d>>) -> Result<Vec<Public>, Symbol
     Ok(symbols)
 }
 
-/// Adds the wanted symbols by their names in C. Where two symbols of different places have one such
+/// Adds the wanted symbols by their names in C, and returns whether there are any. Where two symbols of different places have one such
 /// name, the later one is called as the linker calls it.
-fn add_symbols(builder: &mut ProfileBuilder, symbols: &[Public], wanted: Option<&Wanted>) {
+pub(crate) fn add_symbols(
+    builder: &mut ProfileBuilder,
+    symbols: &[Public],
+    wanted: Option<&Wanted>,
+) -> bool {
     let narrow = builder.identity().pointer_bytes == 4;
     let names = wanted.map(|wanted| Names::new(&[wanted.symbols]));
     let mut taken = HashMap::new();
+    let mut any = false;
     for (linked, place) in symbols {
         let plain = if narrow { undecorated(linked) } else { linked };
         let name = match taken.entry(plain) {
@@ -166,13 +179,15 @@ fn add_symbols(builder: &mut ProfileBuilder, symbols: &[Public], wanted: Option<
             .is_none_or(|names| names.contains(name.as_bytes()))
         {
             builder.add_symbol(name, u64::from(*place));
+            any = true;
         }
     }
+    any
 }
 
 /// The name in C of a symbol of a 32-bit image: `_name` (cdecl), `_name@8` (stdcall) or `@name@8`
 /// (fastcall); a name of C++ (`?…`) or assembler stays.
-fn undecorated(linked: &str) -> &str {
+pub(crate) fn undecorated(linked: &str) -> &str {
     let without_bytes = linked
         .rsplit_once('@')
         .filter(|(name, bytes)| {

@@ -5,8 +5,8 @@ use std::io::Read;
 use osier_profile::{Identity, OsKind, Profile, ProfileBuilder, Wanted};
 
 use crate::{
-    SymbolError, btf, cabinet, import_elf, import_kernelinfo, import_pdb, import_system_map, isf,
-    parse_kernelinfo, pdb, rekall, system_map,
+    SymbolError, btf, cabinet, import_elf, import_kernelinfo, import_pdb, import_pe,
+    import_system_map, isf, parse_kernelinfo, pdb, pe, rekall, system_map,
 };
 
 /// The most that a compressed file may hold.
@@ -20,6 +20,8 @@ pub enum SymbolFile {
     Profile,
     /// An ELF file: `vmlinux`, with DWARF or without.
     Elf,
+    /// A Windows image with DWARF, as MinGW makes them.
+    Pe,
     /// BTF by itself, such as `/sys/kernel/btf/vmlinux`.
     Btf,
     /// A Windows program database.
@@ -47,6 +49,9 @@ impl SymbolFile {
         }
         if begins(b"\x7fELF") {
             return Some(Self::Elf);
+        }
+        if pe::looks_like(data) {
+            return Some(Self::Pe);
         }
         if begins(&[0x9f, 0xeb]) {
             return Some(Self::Btf);
@@ -93,7 +98,7 @@ pub fn everything(_: OsKind) -> Option<&'static Wanted> {
 pub fn import_symbols(data: &[u8], wanted: WantedOf) -> Result<Vec<ProfileBuilder>, SymbolError> {
     let kind = SymbolFile::detect(data).ok_or_else(|| {
         SymbolError::Unusable(
-            "no symbol file that is known: neither profile, ELF, BTF, PDB (.pdb, .pd_), ISF or \
+            "no symbol file that is known: neither profile, ELF, PE with DWARF, BTF, PDB (.pdb, .pd_), ISF or \
              Rekall (.json, .json.xz), System.map nor kernelinfo.conf"
                 .to_owned(),
         )
@@ -105,6 +110,7 @@ pub fn import_symbols(data: &[u8], wanted: WantedOf) -> Result<Vec<ProfileBuilde
             .0
             .into_builder(),
         SymbolFile::Elf => import_elf(data, linux)?,
+        SymbolFile::Pe => import_pe(data, wanted(OsKind::Windows))?,
         SymbolFile::Btf => import_btf(data, linux)?,
         SymbolFile::Pdb => import_pdb(data, wanted(OsKind::Windows))?,
         SymbolFile::PdbCab => {
@@ -152,6 +158,56 @@ pub fn merge(builder: &mut ProfileBuilder, other: &Profile) {
     for line in other.provenance() {
         builder.provenance(line.as_str());
     }
+}
+
+/// What `parts` say together of one kernel: an earlier one counts before a later one. `None` where there is
+/// none.
+///
+/// A file of a Windows build's public symbols alone names the kernel: of parts that name another build only
+/// the types and enumerators are taken, for their symbols lie elsewhere.
+///
+/// # Errors
+///
+/// Types of pointers of another width than the kernel's.
+pub fn join(mut parts: Vec<Profile>) -> Result<Option<ProfileBuilder>, SymbolError> {
+    let names_it = |part: &Profile| {
+        let identity = part.identity();
+        let bare = part.types().is_empty() && !part.symbols().is_empty();
+        identity.os == OsKind::Windows && bare && identity.build_id.is_some()
+    };
+    let namer = parts.iter().position(names_it);
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    let first = parts.remove(namer.unwrap_or(0));
+    let own = first.identity().clone();
+    let mut builder = first.into_builder();
+    for part in parts {
+        let theirs = part.identity();
+        let other = theirs.build_id.is_some() && theirs.build_id != own.build_id;
+        if namer.is_none() || !other {
+            merge(&mut builder, &part);
+            continue;
+        }
+        if theirs.pointer_bytes != own.pointer_bytes {
+            let bits = |bytes: u8| bytes.saturating_mul(8);
+            return Err(SymbolError::Unusable(format!(
+                "its types are of a {}-bit kernel, and the symbols beside it of a {}-bit one",
+                bits(theirs.pointer_bytes),
+                bits(own.pointer_bytes)
+            )));
+        }
+        for ty in part.types() {
+            builder.add_type(ty.clone());
+        }
+        for (name, value) in part.constants() {
+            builder.add_constant(name.as_str(), *value);
+        }
+        for line in part.provenance() {
+            builder.provenance(format!("types alone, of another build: {line}"));
+        }
+    }
+    Ok(Some(builder))
 }
 
 fn import_btf(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, SymbolError> {

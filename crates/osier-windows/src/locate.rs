@@ -186,9 +186,12 @@ impl<'a> Finder<'a> {
         }
         if let Some(codeview) = image.codeview {
             let by = "the CodeView record of the kernel's image";
-            found.premises.push(premise("pdb", &codeview.pdb, by));
             found.build_id = Some(codeview.build_id);
-            found.pdb = Some(codeview.pdb);
+            found.pdb = Some(codeview.pdb).filter(|name| !name.is_empty());
+            let pdb = found.pdb.as_deref();
+            found
+                .premises
+                .extend(pdb.map(|name| premise("pdb", name, by)));
             found.premises.extend(id_premise(&found, by));
             return found;
         }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use osier_profile::{OsKind, Profile, ProfileBuilder, ProfileStore, Wanted};
 use osier_symbols::{
-    KernelinfoGroup, SymbolError, SymbolFile, WantedOf, import_kernelinfo, import_symbols,
-    kernelinfo_release, merge, parse_kernelinfo, set_age_by_name,
+    KernelinfoGroup, SymbolError, SymbolFile, WantedOf, import_kernelinfo, import_symbols, join,
+    kernelinfo_release, parse_kernelinfo, set_age_by_name,
 };
 
 /// The folder of the cache that keeps PDBs themselves, laid out as a symbol server. A profile that
@@ -58,6 +58,15 @@ pub enum ImportError {
         /// The files.
         files: String,
     },
+    /// The files have a Windows kernel's symbols, and no structure.
+    #[error(
+        "{files}: stripped of its types: the kernel's symbols are there, and no structure is described; \
+         import it together with a file of types, of the same build or one near to it"
+    )]
+    Untyped {
+        /// The files.
+        files: String,
+    },
     /// No file was given.
     #[error("no symbol file was given")]
     Nothing,
@@ -72,12 +81,8 @@ pub enum ImportError {
 pub fn import(files: &[PathBuf], group: Option<&str>) -> Result<Profile, ImportError> {
     let profile = import_kept(files, group, wanted)?;
     if profile.types().is_empty() && profile.symbols().is_empty() {
-        let files: Vec<String> = files
-            .iter()
-            .map(|file| osier_text::path(file).to_string())
-            .collect();
         return Err(ImportError::Unwanted {
-            files: files.join(", "),
+            files: listed(files),
         });
     }
     Ok(profile)
@@ -98,15 +103,28 @@ fn import_kept(
     group: Option<&str>,
     wanted: WantedOf,
 ) -> Result<Profile, ImportError> {
-    let mut all: Option<ProfileBuilder> = None;
-    for file in files {
-        let one = import_one(file, group, wanted)?;
-        match &mut all {
-            None => all = Some(one),
-            Some(builder) => merge(builder, &one.build()),
-        }
+    let parts = files.iter().map(|file| import_one(file, group, wanted));
+    let parts = parts.map(|part| part.map(ProfileBuilder::build));
+    let joined = join(parts.collect::<Result<_, _>>()?);
+    let joined = joined.map_err(|source| ImportError::Symbols {
+        file: files.first().cloned().unwrap_or_default(),
+        source,
+    })?;
+    let profile = joined
+        .map(ProfileBuilder::build)
+        .ok_or(ImportError::Nothing)?;
+    let bare = profile.types().is_empty() && !profile.symbols().is_empty();
+    if bare && profile.identity().os == OsKind::Windows {
+        return Err(ImportError::Untyped {
+            files: listed(files),
+        });
     }
-    all.map(ProfileBuilder::build).ok_or(ImportError::Nothing)
+    Ok(profile)
+}
+
+fn listed(files: &[PathBuf]) -> String {
+    let files = files.iter().map(|file| osier_text::path(file).to_string());
+    files.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether the file at `file` is one that symbols can be imported from.

@@ -48,9 +48,19 @@ pub(crate) fn only_what_is_wanted_is_kept(real: &Real) {
     assert_eq!(profile.constants(), [("NtProductWinNt".to_owned(), 1)]);
 }
 
-pub(crate) fn a_pdb_without_types_says_so(real: &Real) {
+pub(crate) fn a_pdb_without_types_gives_its_symbols_or_says_so(real: &Real) {
     let data = real.unpacked();
-    let error = import_pdb(&data, None).unwrap_err().to_string();
+    let whole = import_pdb(&data, None).unwrap().build();
+    assert!(whole.types().is_empty() && whole.symbols().len() > 11_000);
+    let said = whole.provenance().concat();
+    assert!(said.contains("has no types"), "{said}");
+    // Of what a kernel is wanted for there is nothing.
+    let wanted = Wanted {
+        types: &[],
+        symbols: &["PsActiveProcessHead"],
+        constants: &[],
+    };
+    let error = import_pdb(&data, Some(&wanted)).unwrap_err().to_string();
     let start = "PDB 17D8B8C647E14C1DAF9C6FC206AAAC512 was stripped of its types: it has 11997 ";
     assert!(error.starts_with(start), "{error}");
 }

@@ -37,7 +37,7 @@ osier_testkit::trials! {
     need::file(XP_KERNEL) =>
         kernel_pdb::the_xp_kernel_is_known, kernel_pdb::only_what_is_wanted_is_kept,
         members::pdb2_reads_the_same_of_the_xp_kernel;
-    need::file(STRIPPED) => kernel_pdb::a_pdb_without_types_says_so;
+    need::file(STRIPPED) => kernel_pdb::a_pdb_without_types_gives_its_symbols_or_says_so;
     need::each(need::file, &NTDLLS) => members::pdb2_reads_the_same_of_an_ntdll;
     need::file(XP_NTDLL) =>
         members::pdb2_reads_the_same_of_an_ntdll, damaged::a_pdb_cut_short_is_an_error,

@@ -162,13 +162,15 @@ impl Header {
             codeview,
             unnamed,
         };
-        if let Ok(Some(codeview)) = self.codeview(space) {
-            return is_kernel_pdb(&codeview.pdb).then(|| image(Some(codeview)));
+        let codeview = self.codeview(space).ok().flatten();
+        if let Some(codeview) = codeview.as_ref().filter(|record| !record.pdb.is_empty()) {
+            return is_kernel_pdb(&codeview.pdb).then(|| image(Some(codeview.clone())));
         }
-        // No record, or one that was not captured: the export directory has a name, too.
+        // No record, one that was not captured, or one of GNU's linker, which names no PDB: the export
+        // directory has a name, too.
         let name = self.export_name(space).ok().flatten()?;
         name.eq_ignore_ascii_case(b"ntoskrnl.exe")
-            .then(|| image(None))
+            .then(|| image(codeview))
     }
 
     /// Place and size of data directory `index`, when it lies inside the image.

@@ -2,13 +2,15 @@
 //! that ReactOS has, and suspended and exited processes of every layout.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use osier::osier_memory::VirtAddr;
+use osier::osier_profile::{BuildId, Profile, ProfileBuilder};
 use osier::osier_windows::{AttachError, Known, Windows, locate};
 use osier::{Error, Guest, MappingKind, Options, Osi, ProcessExtra, SeenExt as _, WalkEnd, Why};
 use osier_testkit::Patched;
-use osier_testkit::windows::{Module, PdbRecord, Process, Wow64, reactos_x86};
+use osier_testkit::windows::{DebuggerData, Module, PdbRecord, Process, Wow64, reactos_x86};
 
 use super::layouts::{self, Layout};
 use super::machines::{Folder, attach, compare, crowd, modes, store};
@@ -154,13 +156,13 @@ fn a_kernel_that_has_built_no_lists_yet() {
 fn zeros_where_another_kernel_s_list_would_be_are_no_early_boot() {
     let layout = reactos();
     let mut plan = crowd(&layout, modes(&layout)[0]);
-    plan.debugger_data = osier_testkit::windows::DebuggerData::Plain;
+    plan.debugger_data = DebuggerData::Plain;
     let machine = plan.write(&layout.profile);
     let whole = machine.machine();
     let known: Vec<_> = Known::of_profile(&layout.profile).into_iter().collect();
     let located = locate(&whole, &known).unwrap();
     // A profile whose symbols all lie where this kernel has zeros.
-    let mut builder = osier::osier_profile::ProfileBuilder::new({
+    let mut builder = ProfileBuilder::new({
         let mut identity = layout.profile.identity().clone();
         identity.build_id = None;
         identity
@@ -237,4 +239,59 @@ fn a_version_that_was_named_is_held_against_the_kernel_s_own() {
             }
         }
     }
+}
+
+/// GNU's linker writes a record with a build's number and no name of a PDB.
+#[test]
+fn a_record_that_names_no_pdb_names_the_build() {
+    let folder = Folder::new("windows-nameless");
+    let layout = reactos();
+    let mut plan = crowd(&layout, modes(&layout)[0]);
+    plan.pdb = String::new();
+    let machine = plan.write(&layout.profile);
+    let raw = folder.0.join("memory.raw");
+    machine.write_raw(&raw).unwrap();
+    let guest = Guest::open(&raw, &store(&folder.0, &layout)).unwrap();
+    let id = guest.located().build_id();
+    assert_eq!(id, layout.profile.identity().build_id.as_ref());
+    compare(guest.provider().as_ref(), &machine, "no name");
+}
+
+/// A kernel's public symbols and the types of another build make one profile, named by the symbols.
+#[test]
+fn public_symbols_and_types_beside_them_serve_together() {
+    let folder = Folder::new("windows-publics");
+    let layout = reactos();
+    let machine = crowd(&layout, modes(&layout)[0]).write(&layout.profile);
+    let (publics, types) = (folder.0.join("publics.osp"), folder.0.join("types.osp"));
+    let write = |path: &Path, profile: &Profile| {
+        let fingerprint = osier::import::fingerprint(profile);
+        profile.write_file(path, fingerprint).unwrap();
+    };
+    let mut bare = ProfileBuilder::new(layout.profile.identity().clone());
+    for (name, rva) in layout.profile.symbols() {
+        bare.add_symbol(name.as_str(), *rva);
+    }
+    write(&publics, &bare.build());
+    let mut other = layout.profile.clone().into_builder();
+    other.identity_mut().build_id = Some(BuildId(vec![7; 20]));
+    other.add_symbol("PsIdleProcessOfAnotherBuild", 1);
+    write(&types, &other.build());
+
+    let error = osier::import::import(std::slice::from_ref(&publics), None).unwrap_err();
+    assert!(
+        error.to_string().contains("stripped of its types"),
+        "{error}"
+    );
+    let joined = osier::import::import(&[types, publics], None).unwrap();
+    assert_eq!(
+        joined.identity().build_id,
+        layout.profile.identity().build_id
+    );
+    assert_eq!(joined.symbol("PsIdleProcessOfAnotherBuild"), None);
+    let own = Layout {
+        name: layout.name,
+        profile: joined,
+    };
+    compare(&attach(&own, &machine.machine()), &machine, "joined");
 }
