@@ -144,6 +144,12 @@ impl Linux {
                 by: by.to_owned(),
             });
         }
+        let state_bits = state_bits.as_called(|nth| {
+            let words = guest.symbol("task_state_array")?;
+            let word = u64::from(guest.pointer_bytes());
+            let at = guest.space.read_pointer(words.plus(nth.wrapping_mul(word)));
+            guest.space.read_uint(at.ok()?, 1).ok()?.try_into().ok()
+        });
         let linux = Self {
             init_task: guest.symbol("init_task"),
             root_user: OnceCell::new(),

@@ -206,6 +206,8 @@ layout! {
         context_flags: Option<Field<UInt>> = ["context.flags"],
         /// Non-zero in a 32-bit process on a 64-bit kernel, in kernels before that mark.
         ia32_compat: Option<Field<UInt>> = ["context.ia32_compat"],
+        /// One past the highest address that the process may have.
+        task_size: Option<Field<UInt>>,
     }
 }
 

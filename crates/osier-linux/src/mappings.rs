@@ -337,7 +337,16 @@ impl Walk<'_> {
                 Ok(may)
             }
             (None, Some(compat)) => Ok(compat.read(space, mm).map_err(unread)? == 0),
-            (None, None) => Ok(true),
+            // Until Linux commit 31db58b3ab43 ("mm: arch: make get_gate_vma take an mm_struct instead of a
+            // task_struct"), v2.6.39, the task alone was marked; its memory ends where it can reach.
+            (None, None) => match reader.mm.task_size {
+                Some(size) => match size.read(space, mm).map_err(unread)? {
+                    0x4000_0000..=0x1_0000_0000 => Ok(false),
+                    size if size > 1 << 46 => Ok(true),
+                    _ => Err(("mm->task_size: programs of neither width end there", None)),
+                },
+                None => Ok(true),
+            },
         }
     }
 }

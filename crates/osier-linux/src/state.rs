@@ -12,6 +12,8 @@ pub(crate) struct StateBits {
     /// Linux commit ad86622b478e ("wait: swap `EXIT_ZOMBIE` and `EXIT_DEAD` to hide `EXIT_TRACE`
     /// from user-space"), v3.15.
     zombie_last: bool,
+    /// Whether a task that is traced shows as one that is stopped: up to v2.6.32.
+    traced_as_stopped: bool,
 }
 
 impl StateBits {
@@ -31,6 +33,19 @@ impl StateBits {
         Self {
             idle_shown,
             zombie_last,
+            traced_as_stopped: false,
+        }
+    }
+
+    /// The same, where the kernel's own words for its states (`task_state_array`) begin with these letters, as
+    /// far as they are known. Only of kernels before v4.14, whose words stand in the order of the bits.
+    pub(crate) fn as_called(self, words: impl Fn(u64) -> Option<u8>) -> Self {
+        /// `TASK_TRACED`, the fifth of them; `TASK_STOPPED` is the one before.
+        const TRACED: u64 = 4;
+        let stopped = words(TRACED.wrapping_sub(1)) == Some(b'T');
+        Self {
+            traced_as_stopped: !self.idle_shown && stopped && words(TRACED) == Some(b'T'),
+            ..self
         }
     }
 
@@ -71,6 +86,7 @@ impl StateBits {
         let letters: &[u8] = match (self.idle_shown, self.zombie_last) {
             (true, _) => b"RSDTtXZP",
             (false, true) => b"RSDTtXZ",
+            (false, false) if self.traced_as_stopped => b"RSDTTZX",
             (false, false) => b"RSDTtZX",
         };
         if self.idle_shown {
@@ -97,6 +113,7 @@ mod tests {
         let kernel = |idle_shown, zombie_last| StateBits {
             idle_shown,
             zombie_last,
+            traced_as_stopped: false,
         };
         let (new, middle, old) = (
             kernel(true, true),
@@ -121,5 +138,28 @@ mod tests {
         assert_eq!(new.letter(0x402, 0), 'I');
         assert_eq!(middle.letter(0x402, 0), 'D');
         assert_eq!(new.letter(0x8000, 0), 'D'); // frozen
+    }
+
+    #[test]
+    fn a_traced_task_shows_as_the_kernels_own_words_have_it() {
+        let old = StateBits {
+            idle_shown: false,
+            zombie_last: false,
+            traced_as_stopped: false,
+        };
+        // v2.6.32, v2.6.33, and where the words cannot be read.
+        let called = |letters: &'static [u8]| {
+            let nth = |nth: u64| letters.get(usize::try_from(nth).ok()?).copied();
+            old.as_called(nth).letter(8, 0)
+        };
+        assert_eq!(called(b"RSDTTZX"), 'T');
+        assert_eq!(called(b"RSDTtZX"), 't');
+        assert_eq!(called(b""), 't');
+        // A later kernel's words stand in another order.
+        let new = StateBits {
+            idle_shown: true,
+            ..old
+        };
+        assert_eq!(new.as_called(|_| Some(b'T')).letter(8, 0), 't');
     }
 }

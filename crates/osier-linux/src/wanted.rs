@@ -38,7 +38,7 @@ pub static WANTED: Wanted = Wanted {
         initial_page_table init_uts_ns kallsyms_lookup_name level4_kernel_pgt linux_banner
         max_threads mod_tree module_kset mem_section modules node_data nr_cpu_ids nr_threads
         page_offset_base page_fault panic_cpu pcpu_hot per_cpu__current_task phys_base
-        pid_hash physical_mask pid_max pidhash_shift runqueues saved_command_line
+        pid_hash physical_mask task_state_array pid_max pidhash_shift runqueues saved_command_line
         shmem_file_operations shmem_vm_ops sme_me_mask special_mapping_vmops swapper_pg_dir
         timekeeper timekeeper_data tk_core totalram_pages vdso32_enabled vdso_image_32
         vdso_image_64 vdso_image_x32 vmcoreinfo_data vsyscall_mode vmcoreinfo_size

@@ -29,6 +29,9 @@ const FILE: u64 = 88;
 const PRIVATE: u64 = 96;
 const ANON_NAME: u64 = 104;
 
+/// Offset of it in the toy's `mm_struct`.
+const TASK_SIZE: u64 = 56;
+
 /// A process whose mappings are a list, as before v6.1.
 struct Listed {
     toy: Toy,
@@ -51,6 +54,7 @@ impl Listed {
                 ("start_brk", 32, Is::Int(8)),
                 ("brk", 40, Is::Int(8)),
                 ("start_stack", 48, Is::Int(8)),
+                ("task_size", TASK_SIZE.cast_signed(), Is::Int(8)),
             ],
         );
         toy.structure("rb_root", 8, &[("rb_node", 0, Is::Pointer)]);
@@ -100,6 +104,7 @@ impl Listed {
         toy.put_u32(mm, 24, u32::try_from(count).unwrap());
         toy.put(mm, 32, 0x9000_0000);
         toy.put(mm, 40, 0x9000_0000);
+        toy.put(mm, TASK_SIZE, 0x7fff_ffff_f000);
         Self { toy, mm, vmas }
     }
 
@@ -349,4 +354,24 @@ fn the_vsyscall_page_shows_when_the_kernel_has_it_and_the_process_may_use_it() {
     // A page that may be read, by its mode, and may not, by its rights.
     listed.toy.put(mode, 0, 0);
     assert!(!listed.rows().1.is_complete());
+}
+
+/// Linux 2.6.32: neither `context.flags` nor `context.ia32_compat` says which width a program has.
+#[test]
+fn the_vsyscall_page_is_none_of_a_32_bit_program_of_an_old_kernel() {
+    let mut listed = Listed::new(1);
+    let gate = listed.toy.room(112, 16);
+    listed.toy.put(gate, START, 0xffff_ffff_ff60_0000);
+    listed.toy.put(gate, END, 0xffff_ffff_ff60_1000);
+    listed.toy.put(gate, FLAGS, 5);
+    listed.toy.symbol("gate_vma", gate);
+    assert_eq!(listed.names(), ["", "[vsyscall]"]);
+    // On a 64-bit kernel 32-bit programs have 4 GiB less two pages, or 3 GiB by a personality.
+    for end in [0xffff_e000, 0xc000_0000] {
+        listed.toy.put(listed.mm, TASK_SIZE, end);
+        assert_eq!(listed.names(), [""]);
+        assert!(listed.rows().1.is_complete());
+    }
+    listed.toy.put(listed.mm, TASK_SIZE, 0);
+    assert!(!listed.rows().1.is_complete(), "no program ends at 0");
 }

@@ -1,0 +1,250 @@
+//! Shapes of kernels that no package has any more, made of the toy kernels: members and symbols by their older
+//! or newer names, and what memory then holds.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails"
+)]
+
+#[allow(dead_code, reason = "these tests ask one question at a time")]
+mod toys;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use osier_linux::Linux;
+use osier_memory::{Machine, VirtAddr};
+use osier_osi::{Osi, Process, ProcessExtra, SeenExt as _, WalkEnds};
+use osier_profile::{Profile, ProfileBuilder, Type};
+use osier_testkit::{Patched, TOYS, ToyKernel};
+
+/// A new name, or none: it is left out.
+type Renamed = Option<&'static str>;
+
+/// A toy kernel and its profile with other names.
+struct Shape {
+    toy: ToyKernel,
+    profile: Profile,
+    memory: Patched,
+}
+
+impl Shape {
+    fn of(toy: ToyKernel, members: &[(&str, &str, Renamed)], symbols: &[(&str, Renamed)]) -> Self {
+        let old = &toy.profile;
+        let mut builder = ProfileBuilder::new(old.identity().clone());
+        for ty in old.types() {
+            let renamed = |member: &str| {
+                let mut all = members.iter().filter(|(of, ..)| *of == ty.name);
+                all.find(|(_, name, _)| *name == member)
+                    .map(|(_, _, new)| *new)
+            };
+            let kept = ty.members().iter().filter_map(|member| {
+                let mut member = member.clone();
+                match renamed(&member.name) {
+                    Some(Some(new)) => new.clone_into(&mut member.name),
+                    Some(None) => return None,
+                    None => {}
+                }
+                Some(member)
+            });
+            builder.add_type(Type::new(
+                ty.name.clone(),
+                ty.kind,
+                ty.bytes,
+                kept.collect(),
+            ));
+        }
+        for (name, value) in old.symbols() {
+            let new = symbols.iter().find(|(symbol, _)| symbol == name);
+            match new {
+                Some((_, Some(new))) => builder.add_symbol(*new, *value),
+                Some((_, None)) => {}
+                None => builder.add_symbol(name.as_str(), *value),
+            }
+        }
+        for (name, value) in old.constants() {
+            builder.add_constant(name.as_str(), *value);
+        }
+        Self {
+            profile: builder.build(),
+            memory: Patched::new(toy.machine.memory.clone()),
+            toy,
+        }
+    }
+
+    /// With one more symbol, at the place of one that there is.
+    fn with_symbol(mut self, name: &str, of: &str) -> Self {
+        let value = self.toy.profile.symbol(of).unwrap();
+        let mut builder = self.profile.into_builder();
+        builder.add_symbol(name, value);
+        self.profile = builder.build();
+        self
+    }
+
+    /// The provider of the toy as it is.
+    fn as_made(&self) -> Linux {
+        toys::attach(&self.toy, self.toy.machine.memory.clone()).unwrap()
+    }
+
+    fn put(&mut self, at: VirtAddr, value: u64, bytes: usize) {
+        let pa = self.as_made().kernel_space().translate(at).unwrap();
+        self.memory.write_uint(pa, value, bytes);
+    }
+
+    fn symbol(&self, name: &str) -> VirtAddr {
+        let slide = self.toy.text.0 - self.toy.profile.symbol("_text").unwrap();
+        VirtAddr(self.toy.profile.symbol(name).unwrap() + slide)
+    }
+
+    fn attach(self, registers: bool) -> (ToyKernel, Linux) {
+        let mut machine: Machine = self.toy.machine.clone();
+        machine.memory = Arc::new(self.memory);
+        if !registers {
+            machine.cpus.clear();
+        }
+        let located = toys::located(&self.toy);
+        let linux = Linux::attach(&machine, &located, Arc::new(self.profile)).unwrap();
+        (self.toy, linux)
+    }
+}
+
+fn processes(linux: &Linux) -> Vec<Process> {
+    let mut rows = Vec::new();
+    let ends = linux.processes(&mut |row| {
+        rows.push(row);
+        ControlFlow::Continue(())
+    });
+    assert!(ends.is_complete(), "{ends:?}");
+    rows
+}
+
+fn processors(linux: &Linux) -> (Vec<u32>, WalkEnds) {
+    let mut rows = Vec::new();
+    let ends = linux.current(&mut |row| {
+        assert!(row.thread.get().is_some(), "{row:?}");
+        rows.push(row.cpu);
+        ControlFlow::Continue(())
+    });
+    (rows, ends)
+}
+
+fn each(check: impl Fn(ToyKernel)) {
+    for (mode, era) in TOYS {
+        check(ToyKernel::build(mode, era));
+    }
+}
+
+/// Since v6.17 a kernel has several clocks, and the one that tells the time is the first of
+/// `timekeeper_data`.
+#[test]
+fn the_clock_of_a_kernel_with_several() {
+    each(|toy| {
+        let names = [("tk_core", Some("timekeeper_data")), ("timekeeper", None)];
+        let (toy, linux) = Shape::of(toy, &[], &names).attach(true);
+        let boot = 1_767_225_600_i64 * 1_000_000_000;
+        for (row, task) in processes(&linux).iter().zip(&toy.tasks) {
+            let start = i64::try_from(task.start).unwrap();
+            assert_eq!(row.start, Ok(boot + start), "pid {}", task.pid);
+        }
+    });
+}
+
+/// Until Linux commit b3ac022cb9dc ("proc: turn `signal_struct->count` into \"int `nr_threads`\""), v2.6.35.
+#[test]
+fn a_process_counts_its_threads_by_an_older_name() {
+    each(|toy| {
+        let names = [("signal_struct", "nr_threads", Some("count"))];
+        let (toy, linux) = Shape::of(toy, &names, &[]).attach(true);
+        for (row, task) in processes(&linux).iter().zip(&toy.tasks) {
+            let ProcessExtra::Linux(more) = &row.extra else {
+                panic!("Linux");
+            };
+            let threads = u32::try_from(task.threads.len()).unwrap();
+            assert_eq!(more.threads, Ok(threads), "pid {}", task.pid);
+        }
+    });
+}
+
+/// Until Linux commit 0c740d0afc3b ("introduce `for_each_thread()` ..."), v3.14: a ring through the leader. In
+/// v2.6.32 the first task has none: both of its links are null.
+#[test]
+fn the_ring_of_threads_that_the_first_task_never_made() {
+    each(|toy| {
+        let task = toy.profile.find_type("task_struct").unwrap();
+        let Some(group) = task.member("thread_group") else {
+            return; // of a later shape
+        };
+        let (offset, init) = (group.offset.cast_unsigned(), toy.tasks[0].taskd);
+        let names = [
+            ("task_struct", "thread_node", None),
+            ("signal_struct", "thread_head", None),
+        ];
+        let mut shape = Shape::of(toy, &names, &[]);
+        let word = shape.toy.mode.pointer_bytes();
+        shape.put(init.plus(offset), 0, word.into());
+        shape.put(init.plus(offset + u64::from(word)), 0, word.into());
+        let (toy, linux) = shape.attach(true);
+        for task in &toy.tasks {
+            let mut count = 0;
+            let ends = linux.threads(task.taskd, &mut |_| {
+                count += 1;
+                ControlFlow::Continue(())
+            });
+            assert!(
+                ends.is_complete(),
+                "{:?} pid {}: {ends:?}",
+                toy.mode,
+                task.pid
+            );
+            let idle = usize::from(task.pid == 0);
+            assert_eq!(count, task.threads.len() + idle, "pid {}", task.pid);
+        }
+    });
+}
+
+/// Until Linux commit 4b804c85dc37 ("cpumask: Export `cpu_xxx_mask` and friends"), v4.5: bits, or a pointer to
+/// them. A processor that was never started is none that runs anything.
+#[test]
+fn a_processor_that_was_never_started_by_the_older_masks() {
+    each(|toy| {
+        let names = [("__cpu_online_mask", Some("cpu_online_bits"))];
+        let mut bits = Shape::of(toy, &[], &names);
+        bits.put(bits.symbol("__cpu_online_mask"), 1, 4);
+        let (toy, linux) = bits.attach(false);
+        let (cpus, ends) = processors(&linux);
+        assert_eq!((cpus, ends.is_complete()), (vec![0], true), "{ends:?}");
+
+        let names = [("__cpu_online_mask", None)];
+        let mut pointed =
+            Shape::of(toy, &[], &names).with_symbol("cpu_online_mask", "vdso_image_64");
+        let (mask, word) = (
+            pointed.symbol("__cpu_online_mask"),
+            pointed.toy.mode.pointer_bytes(),
+        );
+        pointed.put(pointed.symbol("vdso_image_64"), mask.0, word.into());
+        pointed.put(mask, 1, 4);
+        let (_, linux) = pointed.attach(false);
+        let (cpus, ends) = processors(&linux);
+        assert_eq!((cpus, ends.is_complete()), (vec![0], true), "{ends:?}");
+    });
+}
+
+/// At a panic the other processors leave the mask of those that are online, and stay in that of those that
+/// tasks may be put on.
+#[test]
+fn the_processors_that_a_panic_stopped_are_shown() {
+    for registers in [false, true] {
+        each(|toy| {
+            let names = [("__cpu_online_mask", Some("__cpu_active_mask"))];
+            let shape = Shape::of(toy, &[], &names);
+            let mut shape = shape.with_symbol("__cpu_online_mask", "vdso_image_64");
+            shape.put(shape.symbol("vdso_image_64"), 1, 8);
+            let (_, linux) = shape.attach(registers);
+            let (cpus, ends) = processors(&linux);
+            assert_eq!((cpus, ends.is_complete()), (vec![0, 1], true), "{ends:?}");
+        });
+    }
+}
