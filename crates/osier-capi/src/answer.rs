@@ -29,6 +29,7 @@ enum Asked {
     Pages(Walk<osier::PageRange, row::PageRange>),
     Files(Walk<osier::OpenFile, row::OpenFile>),
     Environment(Walk<osier::Variable, row::Variable>),
+    Log(Walk<osier::LogLine, row::LogLine>),
 }
 
 /// The rows to come, and the one that is shown.
@@ -67,6 +68,7 @@ macro_rules! each {
             Asked::Pages($walk) => $value,
             Asked::Files($walk) => $value,
             Asked::Environment($walk) => $value,
+            Asked::Log($walk) => $value,
         }
     };
 }
@@ -104,6 +106,7 @@ impl Answer {
             Question::Mappings => Asked::Mappings(Walk::of(guest.mappings(of))),
             Question::Pages => Asked::Pages(Walk::of(guest.pages(of))),
             Question::Files => Asked::Files(Walk::of(guest.files(of))),
+            Question::Log => Asked::Log(Walk::of(guest.log())),
             Question::Environment => Asked::Environment(Walk::of(guest.environment(of))),
         };
         Ok(Self {
@@ -124,6 +127,7 @@ impl Answer {
         next_page_range Pages PageRange,
         next_open_file Files OpenFile,
         next_variable Environment Variable,
+        next_log_line Log LogLine,
     }
 
     /// Why a field of the row that is shown is absent.

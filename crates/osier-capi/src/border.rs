@@ -415,6 +415,17 @@ pub unsafe extern "C" fn osier_next_variable(answer: *mut Answer) -> *const row:
     unsafe { next(answer, Answer::next_variable) }
 }
 
+/// As `osier_next_process`, of records of the kernel's log.
+///
+/// # Safety
+///
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn osier_next_log_line(answer: *mut Answer) -> *const row::LogLine {
+    // SAFETY: the caller's promise.
+    unsafe { next(answer, Answer::next_log_line) }
+}
+
 /// Why a field of the row that is shown is absent: a sentence; NULL when the field has a value. `field` is
 /// its number, such as `OSIER_PROCESS_PPID`. The sentence lives as long as the row.
 ///

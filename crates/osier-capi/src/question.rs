@@ -24,6 +24,8 @@ pub enum Question {
     Files = 7,
     /// Environment variables: rows are `osier_variable`.
     Environment = 8,
+    /// The kernel's log: rows are `osier_log_line`.
+    Log = 9,
 }
 
 impl Question {
@@ -47,6 +49,7 @@ impl From<ask::Question> for Question {
             ask::Question::Pages => Self::Pages,
             ask::Question::Files => Self::Files,
             ask::Question::Environment => Self::Environment,
+            ask::Question::Log => Self::Log,
         }
     }
 }

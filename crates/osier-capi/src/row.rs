@@ -148,7 +148,7 @@ fn field<F: Field>(cells: &Cells<'_>, name: &str, held: &mut Held) -> Option<F> 
 
 /// Each struct by its name in C, with its fields in their order: what the header's numbers of fields are
 /// made from.
-pub fn fields() -> [(&'static str, &'static [&'static str]); 9] {
+pub fn fields() -> [(&'static str, &'static [&'static str]); 10] {
     [
         ("process", Process::FIELDS),
         ("handle", Handle::FIELDS),
@@ -159,6 +159,7 @@ pub fn fields() -> [(&'static str, &'static [&'static str]); 9] {
         ("page_range", PageRange::FIELDS),
         ("open_file", OpenFile::FIELDS),
         ("variable", Variable::FIELDS),
+        ("log_line", LogLine::FIELDS),
     ]
 }
 
@@ -425,3 +426,29 @@ pub struct Variable {
 }
 
 shown!(Variable: pid, name, value, address);
+
+/// A record of the kernel's log.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogLine {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Nanoseconds since boot.
+    pub time: u64,
+    /// How grave it is, in a word.
+    pub level: Bytes,
+    /// Who speaks, in a word.
+    pub facility: Bytes,
+    /// Who wrote it: `T` and a thread's id, or `C` and a processor's number.
+    pub caller: Bytes,
+    /// The text.
+    pub text: Bytes,
+    /// Its number since boot.
+    pub seq: u64,
+    /// Address of its descriptor or record.
+    pub address: u64,
+}
+
+shown!(LogLine: time, level, facility, caller, text, seq, address);

@@ -23,6 +23,7 @@ fn header() -> String {
         ("ErrorKind", "osier_error_kind"),
         ("Guest", "osier_guest"),
         ("Handle", "osier_handle"),
+        ("LogLine", "osier_log_line"),
         ("Mapping", "osier_mapping"),
         ("Module", "osier_module"),
         ("OpenFile", "osier_open_file"),

@@ -184,6 +184,8 @@ pub(crate) enum Command {
     Files(ListArgs),
     /// List environment variables
     Env(ListArgs),
+    /// Show the kernel's log
+    Log(ListArgs),
     /// Read bytes of memory
     Read(ReadArgs),
     /// Translate virtual addresses, showing every table entry on the way
@@ -359,7 +361,7 @@ pub(crate) enum ContainerArg {
 pub(crate) struct DistillArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
-    /// The questions: ps, handles, current, threads, modules, maps, pages, files, env
+    /// The questions: ps, handles, current, threads, modules, maps, pages, files, env, log
     #[arg(
         long,
         value_name = "QUESTIONS",
@@ -458,7 +460,7 @@ pub(crate) struct RunArgs {
     pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) known: KnownArgs,
-    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env
+    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env, log
     #[arg(
         long,
         value_name = "TABLES",
@@ -494,7 +496,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Args)]
 pub(crate) struct SqlArgs {
-    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, manifest
+    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, log, manifest
     #[arg(value_name = "QUERY")]
     pub(crate) query: String,
     /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'

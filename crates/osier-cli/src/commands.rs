@@ -42,6 +42,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Pages(args) => lists::pages(args, output),
         Command::Files(args) => lists::run(args, Question::Files, output),
         Command::Env(args) => lists::run(args, Question::Environment, output),
+        Command::Log(args) => lists::run(args, Question::Log, output),
         Command::Read(args) => read::run(args, output),
         Command::Translate(args) => translate::run(args, output),
         Command::OsiTest(args) => osi_test::run(args, output),

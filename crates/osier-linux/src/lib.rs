@@ -23,6 +23,7 @@ mod inode;
 mod layouts;
 mod list;
 mod locate;
+mod log;
 mod maple;
 mod mappings;
 mod maps;

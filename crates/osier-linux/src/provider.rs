@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Current, Found, Handle, Kernel, Mapping, Module, NoAttach, OpenFile, Osi, PageRange,
-    Panda, Premise, Process, Seen, Thread, Variable, WalkEnds,
+    Absent, Current, Found, Handle, Kernel, LogLine, Mapping, Module, NoAttach, OpenFile, Osi,
+    PageRange, Panda, Premise, Process, Seen, Thread, Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
 use crate::{
-    Linux, Located, current, environment, files, mappings, memory, pages, process, tasks, threads,
+    Linux, Located, current, environment, files, log, mappings, memory, pages, process, tasks,
+    threads,
 };
 
 impl Osi for Linux {
@@ -73,6 +74,10 @@ impl Osi for Linux {
         row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
     ) -> WalkEnds {
         environment::environment(self, taskd, row)
+    }
+
+    fn log(&self, row: &mut dyn FnMut(LogLine) -> ControlFlow<()>) -> WalkEnds {
+        log::log(&self.guest, row)
     }
 
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {

@@ -21,6 +21,7 @@ const DIRECT: u64 = 0xffff_8880_0000_0000;
 const TABLES: u64 = 0x20_0000;
 
 /// A memory that kernel objects are written into, mapped at [`DIRECT`].
+#[derive(Clone)]
 pub(crate) struct Toy {
     pub(crate) memory: MemoryBuilder,
     root: PhysAddr,

@@ -6,6 +6,7 @@
 
 mod holdings;
 mod list;
+mod log;
 mod lookup;
 mod merge;
 mod osi;
@@ -17,6 +18,7 @@ mod walk;
 
 pub use holdings::{Device, FileKind, OpenFile, Variable};
 pub use list::{Lists, Walked};
+pub use log::LogLine;
 pub use lookup::{base_by_name, has_mapping_prefix, in_shared_object, mapping_at};
 pub use merge::merge;
 pub use osi::{Kernel, Osi, Panda, Premise};

@@ -6,8 +6,8 @@ use osier_memory::{AddressSpace, VirtAddr};
 use osier_profile::OsKind;
 
 use crate::{
-    Absent, Current, Handle, Mapping, Module, OpenFile, PageRange, Process, Seen, Thread, Variable,
-    WalkEnd, WalkEnds,
+    Absent, Current, Handle, LogLine, Mapping, Module, OpenFile, PageRange, Process, Seen, Thread,
+    Variable, WalkEnd, WalkEnds,
 };
 
 /// What a provider decided about the kernel before it answered anything, and by what.
@@ -100,6 +100,11 @@ pub trait Osi: Send {
         _row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
     ) -> WalkEnds {
         WalkEnds::one("environment", WalkEnd::NotAnswered)
+    }
+
+    /// The kernel's log, the oldest record first; [`WalkEnd::NotAnswered`] likewise.
+    fn log(&self, _row: &mut dyn FnMut(LogLine) -> ControlFlow<()>) -> WalkEnds {
+        WalkEnds::one("log", WalkEnd::NotAnswered)
     }
 
     /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.

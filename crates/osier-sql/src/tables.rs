@@ -25,7 +25,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Every table.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Answers(Question::Processes),
         Self::Answers(Question::Handles),
         Self::Answers(Question::Current),
@@ -35,6 +35,7 @@ impl Source {
         Self::Answers(Question::Pages),
         Self::Answers(Question::Files),
         Self::Answers(Question::Environment),
+        Self::Answers(Question::Log),
         Self::Manifest,
     ];
 

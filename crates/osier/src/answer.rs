@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{
-    Current, Handle, Mapping, Module, OpenFile, Osi, PageRange, Process, Thread, Variable, WalkEnds,
+    Current, Handle, LogLine, Mapping, Module, OpenFile, Osi, PageRange, Process, Thread, Variable,
+    WalkEnds,
 };
 
 use crate::ask::Listed;
@@ -172,6 +173,12 @@ impl Guest {
     /// row.
     pub fn environment(&self, of: impl Into<Option<VirtAddr>>) -> Answer<Variable> {
         self.of_processes(of.into(), |osi, taskd, row| osi.environment(taskd, row))
+    }
+
+    /// The kernel's log, the oldest record first.
+    pub fn log(&self) -> Answer<LogLine> {
+        let osi = self.provider();
+        Answer::once(move || collected(|row| osi.log(row)))
     }
 
     /// Walks one process after another; all of them, when none is named.

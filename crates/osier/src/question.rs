@@ -21,11 +21,13 @@ pub enum Question {
     Files,
     /// Environment variables of every process.
     Environment,
+    /// The kernel's log.
+    Log,
 }
 
 impl Question {
     /// Every question.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Processes,
         Self::Handles,
         Self::Current,
@@ -35,6 +37,7 @@ impl Question {
         Self::Pages,
         Self::Files,
         Self::Environment,
+        Self::Log,
     ];
 
     /// The questions that are asked when nobody says which: PANDA's, but for the pages, which are many.
@@ -59,6 +62,7 @@ impl Question {
             Self::Pages => "pages",
             Self::Files => "files",
             Self::Environment => "env",
+            Self::Log => "log",
         }
     }
 

@@ -52,6 +52,10 @@ typedef enum {
    * Environment variables: rows are `osier_variable`.
    */
   OSIER_QUESTION_ENVIRONMENT = 8,
+  /**
+   * The kernel's log: rows are `osier_log_line`.
+   */
+  OSIER_QUESTION_LOG = 9,
 } osier_question;
 
 /**
@@ -623,6 +627,48 @@ typedef struct {
 } osier_variable;
 
 /**
+ * A record of the kernel's log.
+ */
+typedef struct {
+  /**
+   * Bytes of this struct in the library that made it; later versions add fields at the end.
+   */
+  size_t struct_size;
+  /**
+   * A bit for each field below, in their order, from the least significant on: whether it has a value.
+   */
+  uint64_t present;
+  /**
+   * Nanoseconds since boot.
+   */
+  uint64_t time;
+  /**
+   * How grave it is, in a word.
+   */
+  osier_bytes level;
+  /**
+   * Who speaks, in a word.
+   */
+  osier_bytes facility;
+  /**
+   * Who wrote it: `T` and a thread's id, or `C` and a processor's number.
+   */
+  osier_bytes caller;
+  /**
+   * The text.
+   */
+  osier_bytes text;
+  /**
+   * Its number since boot.
+   */
+  uint64_t seq;
+  /**
+   * Address of its descriptor or record.
+   */
+  uint64_t address;
+} osier_log_line;
+
+/**
  * A process as PANDA's `OsiProc` has it.
  */
 typedef struct {
@@ -818,6 +864,11 @@ const osier_open_file *osier_next_open_file(osier_answer *answer);
  * As `osier_next_process`, of environment variables.
  */
 const osier_variable *osier_next_variable(osier_answer *answer);
+
+/**
+ * As `osier_next_process`, of records of the kernel's log.
+ */
+const osier_log_line *osier_next_log_line(osier_answer *answer);
 
 /**
  * Why a field of the row that is shown is absent: a sentence; NULL when the field has a value. `field` is
@@ -1037,6 +1088,16 @@ enum osier_variable_field {
   OSIER_VARIABLE_NAME = 1,
   OSIER_VARIABLE_VALUE = 2,
   OSIER_VARIABLE_ADDRESS = 3,
+};
+
+enum osier_log_line_field {
+  OSIER_LOG_LINE_TIME = 0,
+  OSIER_LOG_LINE_LEVEL = 1,
+  OSIER_LOG_LINE_FACILITY = 2,
+  OSIER_LOG_LINE_CALLER = 3,
+  OSIER_LOG_LINE_TEXT = 4,
+  OSIER_LOG_LINE_SEQ = 5,
+  OSIER_LOG_LINE_ADDRESS = 6,
 };
 
 /* Whether a field of a row has a value: OSIER_HAS(process, OSIER_PROCESS_PPID). */

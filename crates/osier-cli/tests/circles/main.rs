@@ -67,6 +67,7 @@ const LINUX: Layers = &[
             "environment",
             "family",
             "files",
+            "log",
             "mappings",
             "memory",
             "mm",

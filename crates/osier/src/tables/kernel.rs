@@ -1,8 +1,8 @@
 //! Kernel modules.
 
-use osier_osi::Module;
+use osier_osi::{LogLine, Module};
 
-use super::{Cell, Kind, Row, Table, brief, bytes, count, number, seen};
+use super::{Cell, Kind, Row, Table, brief, bytes, count, number, seen, wide};
 
 static MODULE: Table = Table {
     name: "module",
@@ -30,6 +30,58 @@ impl Row for Module {
             count(&self.size),
             bytes(&self.file),
             Cell::Address(self.modd.0),
+        ]
+    }
+}
+
+static LINE: Table = Table {
+    name: "line",
+    columns: &[
+        number("time"),
+        brief("level"),
+        brief("facility"),
+        brief("caller").of(Kind::Bytes),
+        brief("text").of(Kind::Bytes),
+        wide("seq").of(Kind::Number),
+        wide("address").of(Kind::Address),
+    ],
+};
+
+/// Every kind of line of the kernel's log.
+pub(super) static LINES: [&Table; 1] = [&LINE];
+
+/// The words of syslog's levels.
+const LEVELS: [&str; 8] = [
+    "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug",
+];
+/// The words of syslog's facilities.
+const FACILITIES: [&str; 12] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+    "ftp",
+];
+
+/// The word of a number, or the number where it has none.
+fn word(words: &'static [&'static str], number: u8) -> Cell<'static> {
+    match words.get(usize::from(number)) {
+        Some(word) => Cell::Word(word),
+        None => Cell::Text(number.to_string()),
+    }
+}
+
+impl Row for LogLine {
+    fn table(&self) -> &'static Table {
+        &LINE
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![
+            count(&self.time),
+            seen(&self.level, |&level| word(&LEVELS, level)),
+            seen(&self.facility, |&facility| word(&FACILITIES, facility)),
+            bytes(&self.caller),
+            bytes(&self.text),
+            count(&self.seq),
+            Cell::Address(self.address.0),
         ]
     }
 }

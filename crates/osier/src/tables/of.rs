@@ -15,5 +15,6 @@ pub fn of(question: Question) -> &'static [&'static Table] {
         Question::Pages => &memory::PAGES,
         Question::Files => &holdings::FILES,
         Question::Environment => &holdings::VARIABLES,
+        Question::Log => &kernel::LINES,
     }
 }
