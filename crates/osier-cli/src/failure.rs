@@ -35,14 +35,19 @@ pub(crate) fn refuse(error: &clap::Error, typed: &[OsString]) -> u8 {
         .flatten()
         .filter(|word| word.contains(is_hidden))
         .collect();
-    // Nobody is left to tell when the stream is closed.
     if hidden.is_empty() {
-        let _ = error.print();
+        if let Err(failed) = error.print().and_then(|()| io::stdout().flush())
+            && !error.use_stderr()
+        {
+            let text = format!("the help cannot be written: {failed}");
+            return report(&anyhow::Error::from(failed).context(text));
+        }
     } else {
         let mut text = error.render().to_string();
         for word in hidden {
             text = text.replace(word, &visible(word));
         }
+        // Nobody is left to tell when the stream is closed.
         let _ = io::stderr().write_all(text.as_bytes());
     }
     u8::try_from(error.exit_code()).unwrap_or(2)

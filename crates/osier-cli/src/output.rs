@@ -293,7 +293,7 @@ impl Output {
     pub(crate) fn ends_of(&mut self, snapshot: &str, ends: &WalkEnds) -> io::Result<()> {
         for (walk, end) in ends.bad() {
             self.bad_ends = self.bad_ends.saturating_add(1);
-            let words = format!("{walk} {end}");
+            let words = end.of(walk);
             self.places.push(format!("{snapshot}: {words}"));
             self.object(&|line| {
                 let mut object = String::new();
@@ -407,7 +407,7 @@ impl Output {
         let structured = matches!(self.format, Format::Jsonl | Format::Json);
         if !structured || self.args.verbose {
             for (walk, end) in ends.bad() {
-                say(&format!("{walk} {end}"));
+                say(&end.of(walk));
             }
         }
         for place in self.places.iter().take(PLACES) {

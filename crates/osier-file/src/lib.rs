@@ -186,6 +186,44 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     output.finish().map(drop)
 }
 
+/// Where what is written to `path` goes: links are followed, also those that lead to no file yet.
+///
+/// # Errors
+///
+/// A folder is there, or the file's folder is not.
+pub fn place(path: &Path) -> io::Result<PathBuf> {
+    let (to, special) = followed(path)?;
+    if special {
+        return Ok(to);
+    }
+    if to.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    fs::metadata(to.parent().unwrap_or(Path::new("/")))?;
+    Ok(to)
+}
+
+/// Gives the whole file at `from` the name `to`. Where a link, a device or a file of several names is, it
+/// does what `cp` would, as [`Output`] does, and `from` goes.
+///
+/// # Errors
+///
+/// The system's. `from` stays.
+pub fn name(from: &Path, to: &Path) -> io::Result<()> {
+    let place = place(to)?;
+    let plain = match fs::metadata(&place) {
+        Ok(old) => old.is_file() && names(&old) == 1,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if plain && fs::rename(from, &place).is_ok() {
+        return Ok(());
+    }
+    let mut output = Output::create(to)?;
+    io::copy(&mut File::open(from)?, output.file())?;
+    output.finish()?;
+    fs::remove_file(from)
+}
+
 /// Whether two paths lead to one file, by whatever names: what is read from one must not be written to
 /// the other.
 #[cfg(unix)]

@@ -1,15 +1,18 @@
 //! The second pass over one snapshot: open, attach, ask.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use osier::ask::{Asker, Question};
 use osier::osier_profile::Profile;
-use osier::{Error, Guest, Last, ProfileSource, Shared, open_snapshot};
+use osier::{Error, Guest, Last, Located, ProfileSource, Shared, Snapshot};
 
 use crate::Asking;
 use crate::budget::Budget;
+use crate::deadline::Deadline;
 use crate::inputs::Input;
 use crate::manifest::{Asked, Entry, Status};
+use crate::opened::Waiting;
 use crate::rows::{Piece, Rows};
 use crate::table::Table;
 use osier::osier_symbols::fence::fence;
@@ -33,27 +36,42 @@ pub(crate) fn answer(
     input: &Input,
     found: &Found<'_>,
     mut entry: Entry,
-    shared: &Shared,
+    (shared, waiting): (&Shared, &Waiting),
     tables: &[Table],
     asking: &Asking,
 ) -> Answer {
-    let mut budget = Budget::new(asking.time_limit, asking.memory_limit);
+    let deadline = Deadline::new(asking.time_limit);
+    let began = Instant::now();
+    let mut budget = None;
     let id = entry.id.clone().unwrap_or_default();
     let asked = fence(|| {
         if let Some(probe) = &asking.probe {
             (probe.0)(&input.path);
         }
-        let guest = attach(input, found, shared).map_err(|error| error.to_string())?;
+        let opened = waiting.take(&input.path, shared.options(), deadline.clone());
+        if let Some(why) = deadline.gave_up("it was opened") {
+            return Err(why);
+        }
+        let mut opened = opened.map_err(|error| error.to_string())?;
+        let deadline = opened.deadline.clone();
+        let located =
+            opened.search(|snapshot| shared.locate_again(snapshot, found.profile, found.last));
+        if let Some(why) = deadline.gave_up("its kernel was found again") {
+            return Err(why);
+        }
+        let budget = budget.insert(Budget::new(deadline, asking.memory_limit));
+        let guest = located.and_then(|located| attach(opened.snapshot, located, found));
+        let guest = guest.map_err(|error| error.to_string())?;
         let doubts = guest.info().doubts().map(ToString::to_string).collect();
-        let (asked, rows) = ask_all(&guest, tables, (&entry.snapshot, &id), &mut budget)?;
+        let (asked, rows) = ask_all(&guest, tables, (&entry.snapshot, &id), budget)?;
         Ok((doubts, asked, rows))
     });
-    entry.elapsed = budget.elapsed();
+    entry.elapsed = began.elapsed();
     match asked.and_then(|asked| asked) {
         Ok((doubts, asked, rows)) => {
             entry.asked = asked;
             entry.doubts = doubts;
-            judge(&mut entry, budget.over());
+            judge(&mut entry, budget.as_ref().and_then(Budget::over));
             Answer { entry, rows }
         }
         Err(why) => {
@@ -66,9 +84,7 @@ pub(crate) fn answer(
     }
 }
 
-fn attach(input: &Input, found: &Found<'_>, shared: &Shared) -> Result<Guest, Error> {
-    let snapshot = open_snapshot(&input.path, shared.options())?;
-    let located = shared.locate_again(&snapshot, found.profile, found.last)?;
+fn attach(snapshot: Snapshot, located: Located, found: &Found<'_>) -> Result<Guest, Error> {
     Guest::with(
         snapshot,
         located,
@@ -133,20 +149,20 @@ const ENDS: usize = 8;
 fn judge(entry: &mut Entry, over: Option<&str>) {
     let of_file = entry.doubts.iter();
     let mut why: Vec<String> = of_file.map(|doubt| format!("the file: {doubt}")).collect();
+    why.extend(over.map(str::to_owned));
     for asked in &entry.asked {
         let word = asked.question.word();
         if asked.lost > 0 {
             why.push(format!("{word}: {} values could not be read", asked.lost));
         }
         for (walk, end) in asked.ends.bad().take(ENDS) {
-            why.push(format!("{word}: {walk} {end}"));
+            why.push(format!("{word}: {}", end.of(walk)));
         }
         let more = asked.ends.bad().count().saturating_sub(ENDS);
         if more > 0 {
             why.push(format!("{word}: {more} more walks ended badly"));
         }
     }
-    why.extend(over.map(str::to_owned));
     entry.status = if why.is_empty() {
         Status::Complete
     } else {

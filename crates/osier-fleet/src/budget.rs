@@ -1,24 +1,23 @@
 //! What one snapshot may cost.
 
+use crate::deadline::Deadline;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
 
 /// The time and memory that one snapshot may take.
 ///
 /// It is looked at whenever a row is made, so a walk that makes none is not stopped by it: walks
 /// have limits of their own.
 pub(crate) struct Budget {
-    began: Instant,
-    time: Option<Duration>,
+    deadline: Deadline,
     memory: usize,
     over: Option<String>,
 }
 
 impl Budget {
-    pub(crate) fn new(time: Option<Duration>, memory: usize) -> Self {
+    /// Up to `deadline`, and up to `memory` bytes of rows.
+    pub(crate) fn new(deadline: Deadline, memory: usize) -> Self {
         Self {
-            began: Instant::now(),
-            time,
+            deadline,
             memory,
             over: None,
         }
@@ -31,9 +30,7 @@ impl Budget {
                 "stopped: its rows take more than the memory limit of {} bytes",
                 self.memory
             ));
-        } else if let Some(time) = self.time
-            && self.began.elapsed() > time
-        {
+        } else if let Some(time) = self.deadline.over() {
             self.over = Some(format!("stopped: the time limit of {time:?} is over"));
         }
         match self.over {
@@ -46,24 +43,21 @@ impl Budget {
     pub(crate) fn over(&self) -> Option<&str> {
         self.over.as_deref()
     }
-
-    /// The time that went by.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn either_limit_stops() {
-        let mut free = Budget::new(None, 10);
+        let mut free = Budget::new(Deadline::new(None), 10);
         assert!(free.look(10).is_continue() && free.over().is_none());
         assert!(free.look(11).is_break());
         assert!(free.over().unwrap().contains("memory limit of 10 bytes"));
-        let mut late = Budget::new(Some(Duration::ZERO), 10);
+        let mut late = Budget::new(Deadline::new(Some(Duration::ZERO)), 10);
         std::thread::sleep(Duration::from_millis(1));
         assert!(late.look(0).is_break());
         assert!(late.over().unwrap().contains("time limit"));

@@ -1,17 +1,19 @@
-//! The time that the search for a kernel may take: its memory ends when the time does.
+//! The time that one step over a snapshot may take: opening it ends when the time does, and so does its
+//! memory.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use osier::Options;
 use osier::osier_memory::{Cause, Chunk, Fault, PhysAddr, PhysRun, PhysicalMemory};
 
-/// When one snapshot must be done with.
-#[derive(Clone, Copy)]
+/// When one step over a snapshot must be done with. Clones are of one step.
+#[derive(Clone)]
 pub(crate) struct Deadline {
     limit: Option<Duration>,
-    began: Instant,
+    began: Arc<Mutex<Instant>>,
 }
 
 impl Deadline {
@@ -19,27 +21,53 @@ impl Deadline {
     pub(crate) fn new(limit: Option<Duration>) -> Self {
         Self {
             limit,
-            began: Instant::now(),
+            began: Arc::new(Mutex::new(Instant::now())),
         }
     }
 
+    /// The next step begins: the limit counts from now on.
+    pub(crate) fn begin(&self) {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// The time that went by.
+    pub(crate) fn elapsed(&self) -> Duration {
+        let began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        began.elapsed()
+    }
+
+    /// The limit, when it is over.
+    pub(crate) fn over(&self) -> Option<Duration> {
+        self.limit.filter(|limit| self.elapsed() > *limit)
+    }
+
     /// Why the snapshot was given up, when the time is over.
-    pub(crate) fn over(&self) -> Option<String> {
-        let limit = self.limit.filter(|limit| self.began.elapsed() > *limit)?;
+    pub(crate) fn gave_up(&self, before: &str) -> Option<String> {
+        let limit = self.over()?;
         Some(format!(
-            "stopped: the time limit of {limit:?} was over before a kernel was found"
+            "stopped: the time limit of {limit:?} was over before {before}"
         ))
+    }
+
+    /// `options`, with which no file is opened or unpacked any more once the time is over.
+    pub(crate) fn bound_opening(&self, options: &Options) -> Options {
+        let mut options = options.clone();
+        if self.limit.is_some() {
+            let deadline = self.clone();
+            options.progress = options.progress.until(move || deadline.over().is_some());
+        }
+        options
     }
 
     /// `memory`, of which nothing can be read any more once the time is over: so every search in it
     /// ends. What such a search found or did not find is not to be believed, see
-    /// [`over`](Self::over).
+    /// [`gave_up`](Self::gave_up).
     pub(crate) fn bound(&self, memory: Arc<dyn PhysicalMemory>) -> Arc<dyn PhysicalMemory> {
         match self.limit {
             None => memory,
             Some(_) => Arc::new(Bounded {
                 memory,
-                deadline: *self,
+                deadline: self.clone(),
                 reads: AtomicU32::new(0),
                 over: AtomicBool::new(false),
             }),
@@ -140,6 +168,9 @@ mod tests {
         let bound = late.bound(memory.clone());
         assert_eq!(swept(&bound), 0);
         assert!(bound.chunk(PhysAddr(0x1000)).is_err());
-        assert!(late.over().unwrap().contains("before a kernel was found"));
+        let gave_up = late.gave_up("a kernel was found");
+        assert!(gave_up.unwrap().contains("before a kernel was found"));
+        late.begin();
+        assert!(late.elapsed() < Duration::from_secs(1));
     }
 }

@@ -196,7 +196,7 @@ impl<'a> Fleet<'a> {
                     &subject.input,
                     &found,
                     entry,
-                    &self.shared,
+                    (&self.shared, &self.identified.waiting),
                     &self.tables,
                     self.asking,
                 )

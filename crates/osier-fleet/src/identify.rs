@@ -9,7 +9,7 @@ use std::sync::Arc;
 use osier::format::{escape_bytes, hex};
 use osier::osier_profile::Profile;
 use osier::osier_snapshot::Identity;
-use osier::{Last, Located, ProfileSource, Shared, open_snapshot};
+use osier::{Error, Last, Located, ProfileSource, Shared};
 use rayon::ThreadPool;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
@@ -18,6 +18,7 @@ use crate::Asking;
 use crate::deadline::Deadline;
 use crate::inputs::{Input, is_none};
 use crate::manifest::Status;
+use crate::opened::{Opened, Waiting};
 use osier::osier_symbols::fence::fence;
 
 /// Inputs that are identified at a time. What one block learns helps the next, so that what helps
@@ -61,13 +62,14 @@ pub(crate) struct Kernel {
 }
 
 /// What the first pass found.
-#[derive(Default)]
 pub(crate) struct Identified {
     /// Every input but those that a folder holds and that are no snapshots.
     pub(crate) subjects: Vec<Subject>,
     pub(crate) kernels: Vec<Kernel>,
     /// Files of folders that are no snapshots.
     pub(crate) others: Vec<Input>,
+    /// Snapshots that are open still.
+    pub(crate) waiting: Waiting,
 }
 
 /// Identifies every input. `done` is told the number of inputs looked at so far.
@@ -78,12 +80,17 @@ pub(crate) fn identify(
     pool: &ThreadPool,
     done: &mut dyn FnMut(usize),
 ) -> Identified {
-    let mut all = Identified::default();
+    let mut all = Identified {
+        subjects: Vec::new(),
+        kernels: Vec::new(),
+        others: Vec::new(),
+        waiting: Waiting::new(shared.options()),
+    };
     let mut roots = VecDeque::new();
     let mut count = 0_usize;
     for block in inputs.chunks(BLOCK) {
         let known: Vec<Last> = roots.iter().copied().collect();
-        let look = |input| look(input, shared, &known, asking);
+        let look = |input| look(input, shared, &known, asking, &all.waiting);
         let looked: Vec<(Facts, Look)> = pool.install(|| block.par_iter().map(look).collect());
         for (input, (facts, look)) in block.iter().zip(looked) {
             if let Look::Kernel(found) = &look {
@@ -94,7 +101,7 @@ pub(crate) fn identify(
         count = count.saturating_add(block.len());
         done(count);
     }
-    pool.install(|| all.find_profiles(shared));
+    pool.install(|| all.find_profiles(shared, asking));
     all
 }
 
@@ -114,36 +121,60 @@ enum Look {
     Other(String),
 }
 
-fn look(input: &Input, shared: &Shared, roots: &[Last], asking: &Asking) -> (Facts, Look) {
+fn look(
+    input: &Input,
+    shared: &Shared,
+    roots: &[Last],
+    asking: &Asking,
+    waiting: &Waiting,
+) -> (Facts, Look) {
     let deadline = Deadline::new(asking.time_limit);
     let mut facts = Facts::default();
     if let Some(problem) = input.problem() {
         return (facts, Look::Failed(problem));
     }
     let looked = fence(|| {
-        let mut snapshot = match open_snapshot(&input.path, shared.options()) {
-            Ok(snapshot) => snapshot,
+        let opened = Opened::open(&input.path, shared.options(), deadline.clone());
+        if let Some(why) = deadline.gave_up("it was opened") {
+            return Look::Failed(why);
+        }
+        let mut opened = match opened {
+            Ok(opened) => opened,
             Err(error) if is_none(&input.path, None, &error) => {
                 return Look::Other(error.to_string());
             }
             Err(error) => return Look::Failed(error.to_string()),
         };
-        facts.format = Some(snapshot.info.format.name());
-        facts.bytes = Some(snapshot.info.file_bytes);
-        match id(&snapshot.info.file, asking.hash) {
+        let info = &opened.snapshot.info;
+        let format = info.format;
+        facts.format = Some(format.name());
+        facts.bytes = Some(info.file_bytes);
+        let id = if asking.hash {
+            let mut digest = Sha256::new();
+            let over = || deadline.over().is_some();
+            sum(&info.file, &mut digest, over).map(|()| shown(digest, 16))
+        } else {
+            id(&info.file, false)
+        };
+        if let Some(why) = deadline.gave_up("its bytes were summed") {
+            return Look::Failed(why);
+        }
+        match id {
             Ok(id) => facts.id = Some(id),
             Err(error) => {
                 return Look::Failed(format!("{}: {error}", osier_text::path(&input.path)));
             }
         }
-        snapshot.machine.memory = deadline.bound(snapshot.machine.memory);
-        let located = shared.locate(&snapshot, roots);
-        if let Some(why) = deadline.over() {
+        let located = opened.search(|snapshot| shared.locate(snapshot, roots));
+        if let Some(why) = deadline.gave_up("a kernel was found") {
             return Look::Failed(why);
         }
         match located {
-            Ok(located) => Look::Kernel(Box::new(located)),
-            Err(error) if is_none(&input.path, Some(snapshot.info.format), &error) => {
+            Ok(located) => {
+                waiting.keep(&input.path, opened);
+                Look::Kernel(Box::new(located))
+            }
+            Err(error) if is_none(&input.path, Some(format), &error) => {
                 Look::Other(error.to_string())
             }
             Err(error) => Look::Failed(error.to_string()),
@@ -161,22 +192,32 @@ fn look(input: &Input, shared: &Shared, roots: &[Last], asking: &Asking) -> (Fac
 pub fn id(file: &Path, hash: bool) -> io::Result<String> {
     let mut digest = Sha256::new();
     if hash {
-        let mut file = fs::File::open(file)?;
-        let mut piece = vec![0; 1 << 20];
-        loop {
-            let count = file.read(&mut piece)?;
-            if count == 0 {
-                break;
-            }
-            digest.update(piece.get(..count).unwrap_or_default());
-        }
-    } else {
-        for word in Identity::of(file)?.content() {
-            digest.update(word.to_le_bytes());
-        }
+        sum(file, &mut digest, || false)?;
+        return Ok(shown(digest, 16));
     }
-    let bytes = if hash { 16 } else { 8 };
-    Ok(hex(digest.finalize().get(..bytes).unwrap_or_default()))
+    for word in Identity::of(file)?.content() {
+        digest.update(word.to_le_bytes());
+    }
+    Ok(shown(digest, 8))
+}
+
+/// Sums all bytes of `file`, or those before it is `over`.
+fn sum(file: &Path, digest: &mut Sha256, over: impl Fn() -> bool) -> io::Result<()> {
+    let mut file = fs::File::open(file)?;
+    let mut piece = vec![0; 1 << 20];
+    while !over() {
+        let count = file.read(&mut piece)?;
+        if count == 0 {
+            break;
+        }
+        digest.update(piece.get(..count).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// The first `bytes` of a sum, in hexadecimal digits.
+fn shown(digest: Sha256, bytes: usize) -> String {
+    hex(digest.finalize().get(..bytes).unwrap_or_default())
 }
 
 /// Puts `root` before the others, and forgets the one that was not met for longest.
@@ -234,11 +275,11 @@ impl Identified {
         number
     }
 
-    fn find_profiles(&mut self, shared: &Shared) {
+    fn find_profiles(&mut self, shared: &Shared, asking: &Asking) {
         let found: Vec<_> = self
             .kernels
             .par_iter()
-            .map(|kernel| profile(kernel, shared))
+            .map(|kernel| profile(kernel, shared, asking, &self.waiting))
             .collect();
         for (kernel, found) in self.kernels.iter_mut().zip(found) {
             kernel.profile = found;
@@ -248,16 +289,28 @@ impl Identified {
 
 /// The profile of a kernel, read out of the first of its snapshots that gives one when it is not
 /// in the store.
-fn profile(kernel: &Kernel, shared: &Shared) -> Result<(Arc<Profile>, ProfileSource), String> {
+fn profile(
+    kernel: &Kernel,
+    shared: &Shared,
+    asking: &Asking,
+    waiting: &Waiting,
+) -> Result<(Arc<Profile>, ProfileSource), String> {
     let mut why = None;
     for (input, last) in &kernel.sources {
+        let deadline = Deadline::new(asking.time_limit);
         let tried = fence(|| {
-            let snapshot = open_snapshot(&input.path, shared.options())?;
-            let located = shared.locate(&snapshot, std::slice::from_ref(last))?;
-            shared.profile(&snapshot, &located)
+            let mut opened = waiting.take(&input.path, shared.options(), deadline)?;
+            let found = opened.search(|snapshot| {
+                let located = shared.locate(snapshot, std::slice::from_ref(last))?;
+                shared.profile(snapshot, &located)
+            });
+            let over = opened.deadline.gave_up("its symbols were read");
+            waiting.keep(&input.path, opened);
+            Ok::<_, Error>((found?, over))
         });
         match tried {
-            Ok(Ok(profile)) => return Ok(profile),
+            Ok(Ok((_, Some(over)))) => why = why.or(Some(over)),
+            Ok(Ok((profile, None))) => return Ok(profile),
             Ok(Err(error)) => why = why.or(Some(error.to_string())),
             Err(panicked) => why = why.or(Some(panicked)),
         }

@@ -1,6 +1,6 @@
 //! From what was named to the files to read: files, folders, patterns.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -178,16 +178,24 @@ fn read_once(found: Vec<Input>) -> Vec<Input> {
     once
 }
 
-/// Calls inputs of one name by their whole paths.
+/// Calls inputs of one name by their whole paths, and those whose paths are shown alike by a number, too:
+/// a byte that is no text is shown as it could also be written.
 fn tell_apart(inputs: &mut [Input]) {
     let mut uses: HashMap<String, usize> = HashMap::new();
     for input in inputs.iter() {
         let count = uses.entry(input.name.clone()).or_default();
         *count = count.saturating_add(1);
     }
+    let mut names = HashSet::new();
     for input in inputs {
         if uses.get(&input.name).is_some_and(|&count| count > 1) {
             input.name = text(&input.path);
+        }
+        let shown = input.name.clone();
+        let mut number = 1_usize;
+        while !names.insert(input.name.clone()) {
+            number = number.saturating_add(1);
+            input.name = format!("{shown}#{number}");
         }
     }
 }
@@ -260,6 +268,18 @@ mod tests {
             "{names:?}"
         );
         assert_eq!(names[2], "other");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn names_that_are_shown_alike_are_told_apart() {
+        use std::os::unix::ffi::OsStrExt;
+        let scratch = Scratch::new("alike", &["\\xff"]);
+        let other = std::ffi::OsStr::from_bytes(b"\xff");
+        fs::write(scratch.0.join(other), b"x").unwrap();
+        let names = scratch.names(&["."]);
+        assert_eq!(names.len(), 2);
+        assert_ne!(names[0], names[1]);
     }
 
     #[cfg(unix)]

@@ -26,6 +26,7 @@ mod journal;
 mod manifest;
 #[cfg(feature = "arrow")]
 mod manifest_columns;
+mod opened;
 mod options;
 mod output;
 #[cfg(feature = "parquet")]

@@ -34,6 +34,17 @@ impl TableFormat {
         }
     }
 
+    /// The format whose files end so.
+    pub(crate) fn of_extension(ending: &str) -> Option<Self> {
+        let all = [
+            Self::Jsonl,
+            Self::Csv,
+            #[cfg(feature = "parquet")]
+            Self::Parquet,
+        ];
+        all.into_iter().find(|format| format.extension() == ending)
+    }
+
     /// How rows are gathered that are written so.
     pub(crate) const fn shape(self) -> Shape {
         match self {

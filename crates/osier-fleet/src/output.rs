@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::mem;
 use std::path::{Path, PathBuf};
 
+use osier::ask::Question;
 use rayon::ThreadPool;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -14,7 +15,7 @@ use crate::identify::Subject;
 use crate::journal::{Done, Journal, Part, Refused};
 use crate::manifest::{Entry, Status};
 use crate::rows::Piece;
-use crate::{RunError, RunOptions};
+use crate::{RunError, RunOptions, TableFormat};
 
 /// The folder in the run's own where it keeps what is not finished.
 const WORK: &str = ".osier-run";
@@ -75,7 +76,7 @@ impl<'a> Output<'a> {
             source,
         };
         if options.fresh && work.exists() {
-            fs::remove_dir_all(&work).map_err(not_begun)?;
+            clear(&work).map_err(not_begun)?;
         }
         fs::create_dir_all(&work).map_err(not_begun)?;
         let opened = Journal::open(&work.join(JOURNAL), &options.fingerprint());
@@ -235,16 +236,42 @@ impl<'a> Output<'a> {
         self.journal
             .manifest(&self.work.join(MANIFEST))
             .map_err(failed)?;
-        let names = self.formats.iter().map(FileFormat::file);
-        for name in names.chain([MANIFEST.to_owned()]) {
+        for name in Self::names(self.formats) {
             let from = self.work.join(&name);
             // Whoever was interrupted here gave some of them their names.
             if from.exists() {
-                fs::rename(from, self.out.join(name)).map_err(failed)?;
+                let to = self.out.join(name);
+                osier_file::name(&from, &to).map_err(|source| write_error(&to, source))?;
             }
         }
         self.journal.remove().map_err(failed)?;
-        fs::remove_dir_all(&self.work).map_err(failed)
+        clear(&self.work).map_err(failed)
+    }
+
+    /// The names of the files that a run writes into its folder in the end.
+    pub(crate) fn names(formats: &[FileFormat<'_>]) -> impl Iterator<Item = String> {
+        let tables = formats.iter().map(FileFormat::file);
+        tables.chain([MANIFEST.to_owned()])
+    }
+}
+
+/// Removes the folder that runs work in, and the files of theirs in it. One that holds anything else stays.
+fn clear(work: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(work)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let table = name.split_once('.').is_some_and(|(stem, ending)| {
+            Question::of_word(stem).is_some() && TableFormat::of_extension(ending).is_some()
+        });
+        let ours = table || name.starts_with(JOURNAL) || [MANIFEST, RESERVE].contains(&&*name);
+        if ours && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    match fs::remove_dir(work) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => removed,
     }
 }
 

@@ -28,10 +28,15 @@ pub fn run(
         .map(|table| FileFormat::new(table, options.to))
         .collect::<io::Result<_>>()
         .map_err(RunError::Schema)?;
-    let written = formats.iter().map(FileFormat::file);
-    let written = written.map(|name| options.out.join(name));
-    // Nothing lies where there is no file yet, however many snapshots are read.
-    for file in written.filter(|file| file.exists()) {
+    for name in Output::names(&formats) {
+        let file = options.out.join(name);
+        if let Err(source) = osier_file::place(&file) {
+            return Err(RunError::Begin { path: file, source });
+        }
+        // Nothing lies where there is no file yet, however many snapshots are read.
+        if !file.exists() {
+            continue;
+        }
         let mut read = (0..fleet.subjects().len()).map(|number| fleet.path(number));
         if let Some(over) = read.find(|path| osier_file::same(path, &file)) {
             return Err(RunError::Over(over.to_owned()));

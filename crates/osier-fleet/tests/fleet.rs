@@ -8,11 +8,12 @@
 )]
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use osier::Options;
+use osier::{Options, Progress};
 use osier_fleet::{Asking, Event, Probe, RunError, RunOptions, Status, Summary, TableFormat, run};
 use serde_json::Value;
 
@@ -277,18 +278,73 @@ fn limits_stop_a_snapshot_and_keep_what_there_is() {
     late.asking.probe = Some(Probe(Arc::new(|_| {
         std::thread::sleep(Duration::from_millis(1100));
     })));
-    assert_eq!(quietly(&golden()[..1], &late).partial, 1);
-    assert!(reasons(&manifest(&out)[0]).contains("time limit of 1s"));
+    assert_eq!(quietly(&golden()[..1], &late).failed, 1);
+    let why = reasons(&manifest(&out)[0]);
+    let late_opening = "time limit of 1s was over before it was opened";
+    assert!(why.contains(late_opening), "{why}");
 
-    // The search for a kernel has no more time than reading has.
+    // The first pass has no more time.
     let mut late = options(out.clone(), 1);
     late.asking.time_limit = Some(Duration::from_nanos(1));
     assert_eq!(quietly(&golden()[..1], &late).failed, 1);
     let why = reasons(&manifest(&out)[0]);
     assert!(
-        why.contains("time limit of 1ns was over before a kernel was found"),
+        why.contains("time limit of 1ns was over before it was opened"),
         "{why}"
     );
+}
+
+/// A file of `members` bzip2 members, each of 8 MiB that compress to next to nothing.
+fn bomb(file: &Path, members: usize) {
+    let mut packed = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    let piece: Vec<u8> = (0..1_u32 << 18)
+        .flat_map(|n| (n % 251).to_le_bytes())
+        .collect();
+    for _ in 0..8 {
+        packed.write_all(&piece).unwrap();
+    }
+    let member = packed.finish().unwrap();
+    fs::write(file, member.repeat(members)).unwrap();
+}
+
+#[test]
+fn the_time_limit_holds_while_a_file_is_unpacked() {
+    let scratch = Scratch::new("bomb");
+    let file = scratch.join("big.bz2");
+    bomb(&file, 256);
+    let out = scratch.join("out");
+    let mut short = options(out.clone(), 1);
+    short.asking.time_limit = Some(Duration::from_millis(300));
+    let began = Instant::now();
+    assert_eq!(quietly(std::slice::from_ref(&file), &short).failed, 1);
+    assert!(
+        began.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
+    let why = reasons(&manifest(&out)[0]);
+    let over = "time limit of 300ms was over before it was opened";
+    assert!(why.contains(over), "{why}");
+}
+
+#[test]
+fn what_must_be_unpacked_is_unpacked_once() {
+    let scratch = Scratch::new("once");
+    let file = scratch.join("one.elf.gz");
+    let packed = fs::File::create(&file).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
+    packed.write_all(&fs::read(&golden()[0]).unwrap()).unwrap();
+    packed.finish().unwrap();
+    let mut once = options(scratch.join("out"), 1);
+    let steps = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let begun = steps.clone();
+    once.asking.sessions.progress = Progress::new(move |step, done, _| {
+        if step == "unpacking" && done == 0 {
+            begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    assert_eq!(quietly(std::slice::from_ref(&file), &once).complete, 1);
+    assert_eq!(steps.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
 
 #[test]

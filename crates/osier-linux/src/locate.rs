@@ -217,7 +217,13 @@ impl<'a> Finder<'a> {
             let banner = |(pa, line): &(PhysAddr, Vec<u8>)| {
                 format!("at physical {pa}: {}", line.escape_ascii())
             };
-            self.seen.extend(sweep.banners.iter().map(banner));
+            // A copy, which may have something behind it, says nothing new.
+            let banners = sweep.banners.iter().enumerate();
+            let new = banners.filter(|(number, (_, line))| {
+                let mut before = sweep.banners.iter().take(*number);
+                !before.any(|(_, known)| line.starts_with(known))
+            });
+            self.seen.extend(new.map(|(_, met)| banner(met)));
         }
         (found, sweep)
     }

@@ -22,7 +22,7 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
         (Err(absent), _) => Err(absent),
         (_, None) => asid.clone().and_then(|_| Err(Absent::not_in_this_kernel())),
     };
-    let (uid, gid) = owner(linux, task);
+    let (uid, gid) = owner(linux, task, &kernel_thread);
     Process {
         taskd: task,
         pid: leader_id(linux, task),
@@ -287,7 +287,7 @@ fn parent(linux: &Linux, task: VirtAddr) -> Seen<u32> {
 }
 
 /// The user and the group.
-fn owner(linux: &Linux, task: VirtAddr) -> (Seen<u32>, Seen<u32>) {
+fn owner(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -> (Seen<u32>, Seen<u32>) {
     let space = &linux.guest.space;
     let layout = &linux.cred;
     let Some(field) = linux.tasks.real_cred else {
@@ -336,7 +336,18 @@ fn owner(linux: &Linux, task: VirtAddr) -> (Seen<u32>, Seen<u32>) {
         }
         _ => Ok(uid),
     });
-    (uid, read(layout.gid))
+    let of_kernel = |id: Seen<u32>, field: Option<Field<UInt>>| match (id, &cred) {
+        (Ok(id), Ok(cred)) if id != 0 && *kernel_thread == Ok(true) => {
+            let rule = "a thread of the kernel belongs to root";
+            let at = field.map(|field| field.place(*cred));
+            Err(Absent::implausible(id.into(), rule, at))
+        }
+        (id, _) => id,
+    };
+    (
+        of_kernel(uid, layout.uid),
+        of_kernel(read(layout.gid), layout.gid),
+    )
 }
 
 /// Whether `uid` is 0 and the `user_struct` is not that of the swapper's root, or the other way round.

@@ -52,7 +52,7 @@ pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, space: &AddressSpace) -> Seen
     if start >= end {
         // Until the stack of a program that is being started is made, only the first is known.
         let starting = end == 0 && matches!(environment, None | Some((0, 0)));
-        if starting || (start == end && !has_arguments(linux, mm, space)) {
+        if starting || (start == end && argc(linux, mm, space).is_none_or(|argc| argc == 0)) {
             return Ok(Vec::new());
         }
         let rule = "arguments end behind their start (arg_start, arg_end)";
@@ -91,16 +91,19 @@ pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, space: &AddressSpace) -> Seen
         end,
         title_end,
     };
-    read_arguments(space, room).map_err(Absent::unreadable)
+    let text = read_arguments(space, room).map_err(Absent::unreadable)?;
+    if text.len() > 1 && text.iter().all(|byte| *byte == 0) && argc(linux, mm, space) != Some(len) {
+        let rule = "arguments are not zeros only, unless as many empty ones were given";
+        return Err(Absent::implausible(0, rule, Some(VirtAddr(start))));
+    }
+    Ok(text)
 }
 
-/// Whether the stack that the program was started with counts arguments: `argc` stands at
+/// How many arguments the program was started with, as its stack counts them: `argc` stands at
 /// `mm->start_stack`.
-fn has_arguments(linux: &Linux, mm: VirtAddr, space: &AddressSpace) -> bool {
-    let stack = linux.mm.start_stack;
-    let stack = stack.and_then(|field| field.read(&linux.guest.space, mm).ok());
-    let argc = stack.and_then(|stack| space.read_uint(VirtAddr(stack), 4).ok());
-    argc.is_some_and(|argc| argc != 0)
+fn argc(linux: &Linux, mm: VirtAddr, space: &AddressSpace) -> Option<u64> {
+    let stack = linux.mm.start_stack?.read(&linux.guest.space, mm).ok()?;
+    space.read_uint(VirtAddr(stack), 4).ok()
 }
 
 fn read_arguments(space: &AddressSpace, room: Room) -> Result<Vec<u8>, Fault> {

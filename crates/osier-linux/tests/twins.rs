@@ -20,7 +20,8 @@ use std::sync::Arc;
 use osier_linux::{Linux, Located};
 use osier_memory::{CpuState, Machine, VirtAddr};
 use osier_osi::{
-    Current, Mapping, Module, Osi, PageRange, Process, Seen, SeenExt as _, WalkEnd, WalkEnds,
+    Current, LinuxProcess, Mapping, Module, Osi, PageRange, Process, ProcessExtra, Seen,
+    SeenExt as _, WalkEnd, WalkEnds,
 };
 use osier_profile::Profile;
 use osier_testkit::data::workspace;
@@ -522,5 +523,66 @@ fn the_masks_say_which_processors_run() {
             asked(&[("nr_cpu_ids", 0x7fff_ffff)], &own),
             (vec![0, 1], false)
         );
+    }
+}
+
+/// What only Linux has of a process.
+fn own(process: &Process) -> &LinuxProcess {
+    match &process.extra {
+        ProcessExtra::Linux(own) => own,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Threads of the kernel are children of kthreadd, which is root's.
+#[test]
+fn a_kernel_thread_with_the_credentials_of_a_user_is_told() {
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        let all: Vec<Process> = processes(&bench.linux).into_values().collect();
+
+        let kernel = all.iter().find(|row| own(row).kernel_thread == Ok(true));
+        let user = all
+            .iter()
+            .find(|row| own(row).uid.get().is_some_and(|uid| *uid != 0));
+        let (Some(kernel), Some(user)) = (kernel, user) else {
+            continue;
+        };
+        let cred = |process: &Process| bench.member(process.taskd, "task_struct", &["real_cred"]);
+        let ((at, width), (lent, _)) = (cred(kernel), cred(user));
+        let linux = bench.with(&[(at, width, bench.pointer(lent).0)]);
+        let row = processes(&linux).remove(kernel.pid.get().unwrap()).unwrap();
+        assert!(
+            own(&row).uid.absence().is_some_and(|why| why.is_loss()),
+            "{name}: {row:?}"
+        );
+    }
+}
+
+/// A page of zeros where the arguments were is no row of empty arguments.
+#[test]
+fn arguments_that_are_zeros_are_told() {
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        let all: Vec<Process> = processes(&bench.linux).into_values().collect();
+
+        let long = |row: &&Process| own(row).cmdline.get().is_some_and(|line| line.len() > 8);
+        let process = all.iter().find(long).unwrap();
+        let mm = bench.mm(process);
+        let bound = |member: &str| bench.pointer(bench.member(mm, "mm_struct", &[member]).0);
+        let (start, end) = (bound("arg_start"), bound("arg_end"));
+        let space = bench.linux.address_space(process.taskd).unwrap();
+        let mut memory = Patched::new(bench.machine.memory.clone());
+        for at in start.0..end.0 {
+            memory.write_uint(space.translate(VirtAddr(at)).unwrap(), 0, 1);
+        }
+        let mut machine = bench.machine.clone();
+        machine.memory = Arc::new(memory);
+        let linux = Linux::attach(&machine, &bench.located, bench.profile.clone()).unwrap();
+        let row = processes(&linux)
+            .remove(process.pid.get().unwrap())
+            .unwrap();
+        let why = own(&row).cmdline.absence().cloned();
+        assert!(why.is_some_and(|why| why.is_loss()), "{name}: {row:?}");
     }
 }

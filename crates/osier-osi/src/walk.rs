@@ -91,6 +91,21 @@ impl WalkEnd {
             Self::NoStart { .. } => "no-start",
         }
     }
+
+    /// This ending of the walk of that name, in words. One that is called by the two sources it holds against
+    /// each other is not named twice.
+    pub fn of(&self, walk: &str) -> String {
+        match self {
+            Self::Disagreement {
+                between,
+                only_first,
+                only_second,
+            } if *between == walk => format!(
+                "{between} disagree: {only_first} only in the first, {only_second} only in the second"
+            ),
+            _ => format!("{walk} {self}"),
+        }
+    }
 }
 
 impl fmt::Display for WalkEnd {
@@ -225,7 +240,7 @@ impl fmt::Display for WalkEnds {
             if number > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{walk} {end}")?;
+            f.write_str(&end.of(walk))?;
         }
         Ok(())
     }

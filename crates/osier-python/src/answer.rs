@@ -217,7 +217,7 @@ fn footer(told: &Told, shown: usize) -> Vec<String> {
         ""
     };
     lines.push(format!("{rows}{cut}{lost}{closed}"));
-    lines.extend(told.ends.bad().map(|(walk, end)| format!("{walk} {end}")));
+    lines.extend(told.ends.bad().map(|(walk, end)| end.of(walk)));
     lines
 }
 

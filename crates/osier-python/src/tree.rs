@@ -37,7 +37,7 @@ impl Tree {
                 Some(format!("{}{name} {}", leaf.branch, pid.unwrap_or("?")))
             });
             let mut lines: Vec<String> = drawn.collect();
-            lines.extend(ends.bad().map(|(walk, end)| format!("{walk} {end}")));
+            lines.extend(ends.bad().map(|(walk, end)| end.of(walk)));
             lines
         });
         poll.raised()?;

@@ -18,7 +18,9 @@ use osier_memory::Cause;
 
 use crate::error::OpenError;
 use crate::map::{Map, Reading};
+use crate::progress::Progress;
 use crate::scratch::Scratch;
+use crate::snapshot::OpenOptions;
 
 /// Bytes of the first window, and of the smallest and largest.
 const WINDOW: usize = 4 << 10;
@@ -44,8 +46,10 @@ struct Held {
     window: Mutex<Window>,
     /// The first place that could not be read while the file was opened.
     lost: OnceLock<(u64, io::Error)>,
+    /// Who may end the opening: nothing more is read then.
+    progress: Progress,
     /// Keeps a file for a short time alive; dropped after the rest.
-    _scratch: Option<Scratch>,
+    scratch: Option<Scratch>,
 }
 
 /// The bytes that were read last. It grows while it moves along and most of it is looked at, as in a
@@ -61,20 +65,27 @@ struct Window {
 impl Data {
     /// The bytes of the file at `path`.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Self::held(File::open(path)?, Reading::Copy, None)
+        let nobody = Progress::default();
+        Self::held(File::open(path)?, Reading::Copy, None, nobody)
     }
 
-    /// As [`open`](Self::open), with guest memory read so.
-    pub(crate) fn open_for(path: &Path, reading: Reading) -> io::Result<Self> {
-        Self::held(File::open(path)?, reading, None)
+    /// As [`open`](Self::open), read as the options say.
+    pub(crate) fn open_for(path: &Path, options: &OpenOptions) -> io::Result<Self> {
+        let progress = options.progress.clone();
+        Self::held(File::open(path)?, options.reading, None, progress)
     }
 
     /// The bytes of a file that goes with its last data.
-    pub(crate) fn of_scratch(file: File, scratch: Scratch) -> io::Result<Self> {
-        Self::held(file, Reading::Copy, Some(scratch))
+    pub(crate) fn of_scratch(file: File, scratch: Scratch, progress: Progress) -> io::Result<Self> {
+        Self::held(file, Reading::Copy, Some(scratch), progress)
     }
 
-    fn held(file: File, reading: Reading, scratch: Option<Scratch>) -> io::Result<Self> {
+    fn held(
+        file: File,
+        reading: Reading,
+        scratch: Option<Scratch>,
+        progress: Progress,
+    ) -> io::Result<Self> {
         let len = file.metadata()?.len();
         let room = usize::try_from(len).map_err(|_| {
             io::Error::new(
@@ -92,7 +103,8 @@ impl Data {
                 map,
                 window: Mutex::default(),
                 lost: OnceLock::new(),
-                _scratch: scratch,
+                progress,
+                scratch,
             }),
             start: 0,
             len,
@@ -114,6 +126,11 @@ impl Data {
             start: self.start.checked_add(start)?,
             len,
         })
+    }
+
+    /// How many of the bytes lie in a file that goes with its last data.
+    pub(crate) fn scratch_bytes(&self) -> u64 {
+        self.file.scratch.as_ref().map_or(0, |_| self.len)
     }
 
     /// The file.
@@ -208,6 +225,10 @@ impl Data {
         if window.copy(at, buf).is_some() {
             return Some(());
         }
+        if let Err(error) = self.go_on() {
+            self.note(offset, error);
+            return None;
+        }
         let size = window.next(at);
         if buf.len() < size {
             (window.at, window.used) = (at, 0);
@@ -221,6 +242,15 @@ impl Data {
         // What is asked for may be readable where the window is not.
         let read = self.read_at(offset, buf);
         read.map_err(|error| self.note(offset, error)).ok()
+    }
+
+    /// Whether opening goes on.
+    fn go_on(&self) -> io::Result<()> {
+        if self.file.progress.is_over() {
+            let text = "opening was stopped";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+        Ok(())
     }
 
     /// Notes that the bytes at `offset` could not be read.
@@ -326,7 +356,8 @@ impl BufRead for Reader {
             let left = self.data.len().saturating_sub(self.at);
             let len = usize::try_from(left).unwrap_or(STEP).min(STEP);
             self.bytes.resize(len, 0);
-            let read = self.data.read_some(self.at, &mut self.bytes);
+            let read = self.data.go_on();
+            let read = read.and_then(|()| self.data.read_some(self.at, &mut self.bytes));
             self.bytes.truncate(*read.as_ref().unwrap_or(&0));
             let failed = match read {
                 Ok(0) if len > 0 => io::ErrorKind::UnexpectedEof.into(),

@@ -6,6 +6,7 @@
 //!
 //! Sources: the ELF specification; QEMU 7.2 `dump/dump.c` and `target/i386/arch_dump.c`.
 
+mod behind;
 pub(crate) mod write;
 
 use std::sync::Arc;
@@ -113,6 +114,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             format: Format::ElfCore,
             file: path.to_owned(),
             file_bytes,
+            scratch_bytes: 0,
             facts: core.facts,
             anomalies: core.anomalies,
             ram: Vec::new(),
@@ -185,6 +187,11 @@ fn parse(file: Look<'_>) -> Result<ElfCore, NotACore> {
     } else {
         extents
     };
+    let taken = extents
+        .iter()
+        .map(|extent| extent.offset.saturating_add(extent.len));
+    let described = behind::described(file, wide, &segments).max(taken.max());
+    anomalies.extend(described.and_then(|described| behind::behind(file, described)));
     let lost = std::mem::take(&mut notes.source.lost);
     let extents = source::without(extents, &lost);
     let captured = extents

@@ -91,6 +91,23 @@ pub enum OpenError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// RAM cannot be split there.
+    #[error(
+        "{}: RAM below 4 GiB cannot end at {split:#x}; --ram-split takes a multiple of 4096, from 4096 to 4G",
+        osier_text::path(path)
+    )]
+    RamSplit {
+        /// The file.
+        path: PathBuf,
+        /// The address, in bytes.
+        split: u64,
+    },
+    /// Opening was ended by whoever asked for it ([`Progress::until`](crate::Progress::until)).
+    #[error("{}: opening it was stopped", osier_text::path(path))]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// A contradiction inside a file, before the file's name is known.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::Data;
 use crate::error::{OpenError, io_error};
+use crate::progress::Progress;
 use crate::scratch::Scratch;
 use crate::snapshot::OpenOptions;
 
@@ -31,15 +32,19 @@ pub(crate) fn filled<T>(
     let first = options.index_dir.as_deref().unwrap_or(&system);
     let mut try_in = |dir: &Path| -> io::Result<(Data, T)> {
         let (held, file) = Scratch::create(dir)?;
-        let mut writer = Writer::new(file, dir);
+        let mut writer = Writer::new(file, dir, options.progress.clone());
         let filled = fill(&mut writer)?;
-        Ok((Data::of_scratch(writer.finish()?, held)?, filled))
+        Ok((
+            Data::of_scratch(writer.finish()?, held, options.progress.clone())?,
+            filled,
+        ))
     };
     let failed = match try_in(first) {
         Ok(filled) => return Ok(filled),
         Err(error) => error,
     };
     if first != system
+        && !options.progress.is_over()
         && let Ok(filled) = try_in(&system)
     {
         return Ok(filled);
@@ -55,15 +60,17 @@ pub(crate) struct Writer {
     len: u64,
     /// Bytes that may be written before the free space is looked at again.
     allowed: u64,
+    progress: Progress,
 }
 
 impl Writer {
-    fn new(file: File, dir: &Path) -> Self {
+    fn new(file: File, dir: &Path, progress: Progress) -> Self {
         Self {
             file,
             dir: dir.to_owned(),
             len: 0,
             allowed: 0,
+            progress,
         }
     }
 
@@ -106,6 +113,12 @@ impl Write for Writer {
         let Some(piece) = buf.get(..buf.len().min(HOLE)) else {
             return Ok(0);
         };
+        if self.progress.is_over() {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "opening was stopped",
+            ));
+        }
         if piece.len() < HOLE || piece.iter().any(|byte| *byte != 0) {
             self.take_room(piece.len() as u64)?;
             self.file.seek(SeekFrom::Start(self.len))?;

@@ -45,6 +45,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         core.whole(path)?;
         let mut snapshot = opened?;
         snapshot.info.file_bytes = file_bytes;
+        snapshot.info.scratch_bytes = core.scratch_bytes();
         snapshot
             .info
             .facts

@@ -82,7 +82,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         let outside = Cause::Excluded {
             filter: Filter::Zeros,
         };
-        let cache = PageCache::new(options.cache_bytes);
+        let cache = PageCache::new(options.cache_bytes());
         Arc::new(FramedMemory::new(data, frames, outside, cache))
     } else {
         let (extents, twice) = extent::disjoint(ranges.plain);
@@ -112,6 +112,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             },
             file: path.to_owned(),
             file_bytes,
+            scratch_bytes: 0,
             facts,
             anomalies: ranges.anomalies,
             ram: Vec::new(),

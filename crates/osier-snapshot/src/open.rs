@@ -4,13 +4,14 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use osier_memory::CpuState;
+use osier_memory::{CpuState, PAGE_BYTES};
 
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::data::Data;
 use crate::error::{OpenError, io_error};
 use crate::input::Input;
+use crate::layout::FOUR_GIB;
 use crate::snapshot::{OpenOptions, Snapshot};
 use crate::{
     crash, elf, flattened, foreign, hiber, hyperv, kdump, libvirt, lime, panda, pieces, qcow2, raw,
@@ -31,8 +32,22 @@ const REGISTERS_MAX: u64 = 16 << 20;
 /// [`OpenError`] names the file, the offset, what was expected there and the way out.
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let path = &panda::resolve(path)?;
-    let data = Data::open_for(path, options.reading).map_err(io_error(path, "cannot be opened"))?;
-    let mut snapshot = unwrapped(path, &data, options)?;
+    let cannot = |split: &u64| *split == 0 || *split > FOUR_GIB || split % PAGE_BYTES != 0;
+    if let Some(split) = options.ram_split.filter(cannot) {
+        return Err(OpenError::RamSplit {
+            path: path.clone(),
+            split,
+        });
+    }
+    let data = Data::open_for(path, options).map_err(io_error(path, "cannot be opened"))?;
+    let opened = unwrapped(path, &data, options);
+    let mut snapshot = opened.map_err(|error| match error {
+        // What could not be done any more says nothing of the file.
+        _ if options.progress.is_over() => OpenError::Stopped {
+            path: path.to_owned(),
+        },
+        error => error,
+    })?;
     if let Some(file) = &options.registers {
         let (cpus, mut anomalies) = read_registers(file)?;
         if !snapshot.machine.cpus.is_empty() {
@@ -140,6 +155,7 @@ fn unwrapped(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot
         ..options.clone()
     };
     let options = if facts.is_empty() { options } else { &nowhere };
+    let scratch_bytes = inside.scratch_bytes();
     let mut snapshot = match inside {
         wrapped::Inside::File(data) => by_content(Input {
             path,
@@ -151,6 +167,7 @@ fn unwrapped(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot
     if !facts.is_empty() {
         let info = &mut snapshot.info;
         info.file_bytes = file_bytes;
+        info.scratch_bytes = info.scratch_bytes.max(scratch_bytes);
         info.facts.splice(0..0, facts);
         info.anomalies.splice(0..0, anomalies);
     }

@@ -88,6 +88,7 @@ pub(crate) fn of_bytes(
             format,
             file: path.to_owned(),
             file_bytes: len,
+            scratch_bytes: 0,
             facts,
             anomalies,
             ram,

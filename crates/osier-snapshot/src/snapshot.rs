@@ -10,6 +10,9 @@ use crate::format::Format;
 use crate::map::Reading;
 use crate::progress::Progress;
 
+/// Pages of a process list, and the tables that lead to them.
+const LEAST_CACHE: u64 = 1 << 20;
+
 /// How to open a snapshot.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -31,12 +34,20 @@ pub struct OpenOptions {
     /// The other files of a dump that was written into several; empty: they are looked for beside
     /// the one that is opened.
     pub parts: Vec<PathBuf>,
-    /// The most bytes of decoded pages that a compressed format keeps in memory.
+    /// The most bytes of decoded pages that a compressed format keeps in memory; 1 MiB when less is said,
+    /// for with none every read would decode its page anew.
     pub cache_bytes: u64,
     /// How guest memory comes out of a file that holds it as it lay in the machine.
     pub reading: Reading,
     /// Whom to tell how far a long step of opening has got.
     pub progress: Progress,
+}
+
+impl OpenOptions {
+    /// [`cache_bytes`](Self::cache_bytes), and not less than what is of use.
+    pub(crate) fn cache_bytes(&self) -> u64 {
+        self.cache_bytes.max(LEAST_CACHE)
+    }
 }
 
 impl Default for OpenOptions {
@@ -72,6 +83,9 @@ pub struct SnapshotInfo {
     pub file: PathBuf,
     /// The length of that file in bytes.
     pub file_bytes: u64,
+    /// The length in bytes of what it was unpacked to, which takes room on a disk until the snapshot is
+    /// dropped; 0 for a file that is read where it lies.
+    pub scratch_bytes: u64,
     /// Every header fact worth showing, as name and value, in the order of the file.
     pub facts: Vec<(&'static str, String)>,
     /// Oddities that were survived: repeated pages, trailing bytes, a file cut short, …; each says

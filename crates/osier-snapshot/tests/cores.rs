@@ -200,3 +200,34 @@ fn bytes_of_the_file_stand_for_one_place_of_memory() {
     assert_eq!(said(second, offset + page / 2), [text]);
     assert_eq!(said(first, 0), ["a LOAD segment holds the ELF header"]);
 }
+
+/// Two cores in one file, or a dump that something was written behind, hold memory that is not read.
+#[test]
+fn bytes_behind_the_last_segment_are_told() {
+    let page = PAGE as u64;
+    let load = |paddr, fill| Load {
+        paddr,
+        filesz: page,
+        memsz: page,
+        fill,
+    };
+    let whole = elf(true, 440, &[load(0x1000, 1), load(0x8000, 2)]);
+    let said = |behind: &[u8]| {
+        let info = opened(&[&whole[..], behind].concat()).info;
+        let doubts = info.doubts().count();
+        let words: Vec<String> = info.anomalies.iter().map(ToString::to_string).collect();
+        (doubts, words.join("; "))
+    };
+    assert_eq!(said(b"").0, 0);
+    let (doubts, words) = said(&[0; 4096]);
+    assert_eq!(
+        (doubts, &words[..]),
+        (0, "4096 zeros behind the last segment")
+    );
+    let (doubts, words) = said(&[[0; 5000], [7; 5000]].concat());
+    assert_eq!(doubts, 1, "{words}");
+    assert!(words.contains("10000 bytes from file offset"), "{words}");
+    let (doubts, words) = said(&whole);
+    assert_eq!(doubts, 1, "{words}");
+    assert!(words.contains("another ELF file"), "{words}");
+}

@@ -1,12 +1,12 @@
 //! Distilling: a small snapshot with only the pages that some questions need.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use osier_file::Output;
-use osier_memory::{Cause, Hint, Machine, PhysRun, PhysicalMemory, Recorder};
+use osier_memory::{Cause, Fault, Hint, Machine, PhysRun, PhysicalMemory, Recorder};
 use osier_profile::{OsKind, Profile};
 use osier_snapshot::{Anomaly, Core, CoreError, Lost, Snapshot, write_core};
 
@@ -42,7 +42,18 @@ pub enum DistillError {
         /// The file.
         file: PathBuf,
         /// Why.
-        source: CoreError,
+        source: io::Error,
+    },
+    /// The snapshot changed meanwhile.
+    #[error(
+        "{snapshot}: a page that was read before cannot be read again: {fault}; distil it when nobody writes it",
+        snapshot = osier_text::path(snapshot)
+    )]
+    Changed {
+        /// The snapshot's file.
+        snapshot: PathBuf,
+        /// Why the page cannot be read.
+        fault: Fault,
     },
     /// The file to write is the snapshot.
     #[error("{file}: this is the snapshot itself; name another file", file = osier_text::path(.0))]
@@ -133,9 +144,15 @@ pub fn distill(
         doubts: &doubts,
         lost: &lost,
     };
-    let in_file = |source: CoreError| DistillError::Write {
-        file: out.to_owned(),
-        source,
+    let in_file = |error: CoreError| match error {
+        CoreError::Io(source) => DistillError::Write {
+            file: out.to_owned(),
+            source,
+        },
+        CoreError::Fault(fault) => DistillError::Changed {
+            snapshot: path.to_owned(),
+            fault,
+        },
     };
     let mut output = Output::create(out).map_err(|error| in_file(error.into()))?;
     // What is written through cannot be read again: it is written elsewhere first.

@@ -101,6 +101,17 @@ pub enum Error {
     /// The profile that was named could not be read.
     #[error(transparent)]
     Profile(#[from] ImportError),
+    /// A folder of profiles that was named is not there.
+    #[error(
+        "{}: {source}; name a folder of kernel profiles",
+        osier_text::path(path)
+    )]
+    Profiles {
+        /// The folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// The kernel was found, but not its types or symbols.
     #[error(transparent)]
     Missing(#[from] Box<MissingSymbols>),
@@ -164,7 +175,8 @@ impl Error {
                 OpenError::Io { source, .. } | OpenError::Read { source, .. } => io_kind(source),
                 OpenError::NotASnapshot { .. } => ErrorKind::NotASnapshot,
                 OpenError::Malformed { .. } => ErrorKind::Damaged,
-                OpenError::Registers { .. } => ErrorKind::Usage,
+                OpenError::Registers { .. } | OpenError::RamSplit { .. } => ErrorKind::Usage,
+                OpenError::Stopped { .. } => ErrorKind::Io,
                 _ => ErrorKind::Unsupported,
             },
             Self::Contradiction { .. }
@@ -173,7 +185,9 @@ impl Error {
             | Self::NotARoot { .. }
             | Self::Unapplied { .. } => ErrorKind::Contradiction,
             Self::Locate(_) => ErrorKind::NoKernel,
-            Self::Profile(ImportError::Io { source, .. }) => io_kind(source),
+            Self::Profile(ImportError::Io { source, .. }) | Self::Profiles { source, .. } => {
+                io_kind(source)
+            }
             Self::Profile(ImportError::Symbols { .. }) => ErrorKind::Damaged,
             Self::OsName(_) | Self::Profile(_) => ErrorKind::Usage,
             Self::Missing(_)
@@ -193,7 +207,9 @@ impl Error {
                 | OpenError::Unsupported { path, .. }
                 | OpenError::Malformed { path, .. }
                 | OpenError::Registers { path, .. }
-                | OpenError::ScratchLimit { path, .. },
+                | OpenError::ScratchLimit { path, .. }
+                | OpenError::RamSplit { path, .. }
+                | OpenError::Stopped { path },
             ) => Some(path),
             Self::ForeignRegisters { file, .. } | Self::ForeignProfile { file, .. } => Some(file),
             Self::Locate(missing) => Some(&missing.file),

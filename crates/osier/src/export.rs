@@ -36,7 +36,7 @@ pub struct Exported {
     pub fault: Option<Fault>,
     /// What is odd about the snapshot's file and may make the memory wrong or short.
     pub doubts: Vec<Anomaly>,
-    /// Length of the file in bytes.
+    /// Length of the file in bytes, or how many went through the pipe.
     pub bytes: u64,
 }
 
@@ -53,7 +53,18 @@ pub enum ExportError {
         /// The file.
         file: PathBuf,
         /// Why.
-        source: CoreError,
+        source: io::Error,
+    },
+    /// The snapshot changed meanwhile.
+    #[error(
+        "{snapshot}: a page that was read before cannot be read again: {fault}; export it when nobody writes it",
+        snapshot = osier_text::path(snapshot)
+    )]
+    Changed {
+        /// The snapshot's file.
+        snapshot: PathBuf,
+        /// Why the page cannot be read.
+        fault: Fault,
     },
     /// The file to write is the snapshot.
     #[error("{file}: this is the snapshot itself; name another file", file = osier_text::path(.0))]
@@ -95,19 +106,27 @@ pub fn export(
         let mut output = Output::create(out)?;
         let sparse = output.written().is_some();
         let readable = Readable::of(&*machine.memory);
-        let mut file = BufWriter::with_capacity(1 << 20, output.file());
+        let mut file = BufWriter::with_capacity(1 << 20, Counted::new(output.file()));
         match to {
             Container::Raw => raw(&*machine.memory, &readable.ranges, sparse, &mut file)?,
             Container::Lime => lime(&*machine.memory, &readable.ranges, &mut file)?,
             Container::Elf => elf(machine, &readable, &doubts, &mut file)?,
         }
         file.flush()?;
+        let written = file.get_ref().end;
         drop(file);
-        Ok((readable, output.finish()?))
+        // A pipe has no length.
+        Ok((readable, output.finish()?.max(written)))
     };
-    let (readable, bytes) = write().map_err(|source| ExportError::Write {
-        file: out.to_owned(),
-        source,
+    let (readable, bytes) = write().map_err(|error| match error {
+        CoreError::Io(source) => ExportError::Write {
+            file: out.to_owned(),
+            source,
+        },
+        CoreError::Fault(fault) => ExportError::Changed {
+            snapshot: snapshot.info.file.clone(),
+            fault,
+        },
     })?;
     Ok(Exported {
         memory: readable.ranges.iter().map(|range| range.len).sum(),
@@ -184,6 +203,43 @@ impl Readable {
     }
 }
 
+/// A file, and how far it has been written.
+struct Counted<'a> {
+    file: &'a mut File,
+    at: u64,
+    end: u64,
+}
+
+impl<'a> Counted<'a> {
+    fn new(file: &'a mut File) -> Self {
+        Self {
+            file,
+            at: 0,
+            end: 0,
+        }
+    }
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(bytes)?;
+        self.at = self.at.saturating_add(n as u64);
+        self.end = self.end.max(self.at);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Counted<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = self.file.seek(to)?;
+        Ok(self.at)
+    }
+}
+
 /// Bytes that are read and written at once.
 const PIECE: usize = 1 << 20;
 
@@ -207,7 +263,7 @@ fn raw(
     memory: &dyn PhysicalMemory,
     ranges: &[PhysRun],
     sparse: bool,
-    file: &mut BufWriter<&mut File>,
+    file: &mut BufWriter<Counted<'_>>,
 ) -> Result<(), CoreError> {
     if !sparse {
         // A device or a pipe takes every byte in its turn.
@@ -242,7 +298,7 @@ fn raw(
     }
     file.flush()?;
     let end = ranges.last().map_or(0, |range| range.end().0);
-    Ok(file.get_ref().set_len(end)?)
+    Ok(file.get_ref().file.set_len(end)?)
 }
 
 /// LiME version 1: `EMiL`, version, first and last address, eight reserved bytes; then the range.

@@ -117,7 +117,9 @@ impl OsName {
     /// of a Windows kernel (`6.1`); empty where it is not known.
     pub fn contradiction(&self, os: OsKind, pointer_bytes: u8, release: &str) -> Option<String> {
         if self.os != os {
-            return Some(format!("the snapshot holds {}", os_word(os)));
+            let word = os_word(os);
+            let of = if release.is_empty() { "" } else { " " };
+            return Some(format!("the snapshot holds {word}{of}{release}"));
         }
         if self.pointer_bytes.is_some_and(|said| said != pointer_bytes) {
             let bits = pointer_bytes.saturating_mul(8);

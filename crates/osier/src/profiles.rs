@@ -73,6 +73,12 @@ impl Profiles {
             }
             None => None,
         };
+        for path in &options.profiles {
+            std::fs::read_dir(path).map_err(|source| Error::Profiles {
+                path: path.clone(),
+                source,
+            })?;
+        }
         let store = ProfileStore {
             dirs: options.profiles.clone(),
             cache: options.cache.clone(),

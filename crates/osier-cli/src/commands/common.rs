@@ -19,7 +19,8 @@ use crate::shape::{Processes, Shape, Wrong};
 pub(super) fn options(args: &KnownArgs) -> Options {
     let mut profiles = args.profiles.clone();
     if let Some(list) = std::env::var_os("OSIER_PROFILES") {
-        profiles.extend(std::env::split_paths(&list).filter(|dir| *dir != PathBuf::new()));
+        // As in other lists of folders, one that is not there is passed over.
+        profiles.extend(std::env::split_paths(&list).filter(|dir| dir.is_dir()));
     }
     let symbol_path = std::env::var("_NT_SYMBOL_PATH").unwrap_or_default();
     Options {

@@ -39,10 +39,17 @@ fn listed(list: &Path) -> anyhow::Result<Vec<PathBuf>> {
         Box::new(BufReader::new(file))
     };
     let mut paths = Vec::new();
-    for line in reader.split(b'\n') {
+    for (number, line) in reader.split(b'\n').enumerate() {
         let mut line = line.map_err(in_file(list))?;
         if line.ends_with(b"\r") {
             line.pop();
+        }
+        if line.contains(&0) {
+            let number = number.saturating_add(1);
+            let list = osier_text::path(list);
+            anyhow::bail!(
+                "{list}: line {number} has a NUL byte, which no path has: this is no list of paths, one a line"
+            );
         }
         if !line.is_empty() {
             paths.push(path(line));

@@ -98,7 +98,10 @@ fn fetch(
     }
     let profile = import::import(std::slice::from_ref(&file), None)?;
     if profile.identity().build_id.as_ref() != Some(pdb.id()) {
-        let (file, other) = (osier_text::path(&file), import::name(&profile));
+        let (file, other) = (
+            osier_text::path(&file),
+            visible(&import::name(&profile)).to_string(),
+        );
         bail!("{file}: the server sent another build, {other}");
     }
     match import::keep(&profile, cache) {
@@ -114,6 +117,7 @@ fn tell(profile: &Profile, kept: &Path, output: &OutputArgs) {
         let (types, symbols) = (profile.types().len(), profile.symbols().len());
         let kept = osier_text::path(kept);
         let of = import::name(profile);
+        let of = visible(&of);
         say(&format!("{kept}: {types} types, {symbols} symbols of {of}"));
     }
 }

@@ -58,12 +58,12 @@ pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcom
             out.text(bytes.get(..gap.start).unwrap_or_default())?;
             let missing = at.wrapping_add(gap.start as u64);
             let left = args.len.wrapping_sub(done).wrapping_sub(gap.start as u64);
+            if done == 0 && gap.start == 0 {
+                bail!("nothing could be read at {:#x}: {}", args.addr, gap.fault);
+            }
             if !output.quiet {
                 let fault = gap.fault;
                 say(&format!("stopped at {missing:#x}: {fault}"));
-            }
-            if done == 0 && gap.start == 0 {
-                bail!("nothing could be read at {:#x}: {}", args.addr, gap.fault);
             }
             out.lose(usize::try_from(left).unwrap_or(usize::MAX));
             break;

@@ -113,7 +113,7 @@ impl<'a, 't> Teller<'a, 't> {
 
 /// The walks of one snapshot that did not close, in words.
 pub(super) fn open(side: &str, ends: &WalkEnds) -> Vec<String> {
-    let words = ends.bad().map(|(walk, end)| format!("{walk} {end}"));
+    let words = ends.bad().map(|(walk, end)| end.of(walk));
     words
         .map(|words| format!("in the {side} snapshot the walk of {words}"))
         .collect()

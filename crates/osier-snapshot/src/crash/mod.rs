@@ -63,6 +63,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             format: Format::CrashDump,
             file: path.to_owned(),
             file_bytes,
+            scratch_bytes: 0,
             facts,
             anomalies,
             ram: Vec::new(),

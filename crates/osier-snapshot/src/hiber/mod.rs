@@ -56,7 +56,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         options,
     } = input;
     let file_bytes = data.len();
-    let cache = PageCache::new(options.cache_bytes);
+    let cache = PageCache::new(options.cache_bytes());
     let (machine, facts, anomalies) = parse(data, cache).map_err(|error| error.in_file(path))?;
     Ok(Snapshot {
         machine,
@@ -64,6 +64,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             format: Format::Hibernation,
             file: path.to_owned(),
             file_bytes,
+            scratch_bytes: 0,
             facts,
             anomalies,
             ram: Vec::new(),

@@ -120,7 +120,7 @@ pub(crate) fn of_view(
         }
         facts.push(("files of the split dump", all.len().to_string()));
     }
-    let cache = PageCache::new(options.cache_bytes);
+    let cache = PageCache::new(options.cache_bytes());
     let memory = KdumpMemory::new(all, present, dumped, header.block, cache);
     if let Some((first, end)) = memory.first_missing() {
         return Err(OpenError::NotASnapshot {
@@ -154,6 +154,7 @@ pub(crate) fn of_view(
             },
             file: path.to_owned(),
             file_bytes,
+            scratch_bytes: 0,
             facts,
             anomalies,
             ram: Vec::new(),

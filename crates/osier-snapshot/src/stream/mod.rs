@@ -78,6 +78,7 @@ pub(crate) fn open_file(input: Input<'_>) -> Result<Snapshot, OpenError> {
             format: Format::QemuStream,
             file: path.to_owned(),
             file_bytes,
+            scratch_bytes: 0,
             facts,
             anomalies: stream.anomalies,
             ram: stream.ram,
@@ -132,6 +133,7 @@ pub(crate) fn open_inside(
             format: around.format,
             file: path.to_owned(),
             file_bytes: around.file_bytes,
+            scratch_bytes: data.scratch_bytes(),
             facts,
             anomalies,
             ram: stream.ram,
@@ -174,7 +176,12 @@ fn machine(
         block.plugged = told.map(|(_, start)| *start).or(block.plugged);
     }
     let mut anomalies = contents.anomalies.clone();
-    let pages = Pages::new(data, entries, contents.deltas.clone(), options.cache_bytes);
+    let pages = Pages::new(
+        data,
+        entries,
+        contents.deltas.clone(),
+        options.cache_bytes(),
+    );
     let ranges = affinities(&contents, &pages);
     let clues = Clues {
         kind: kind(&contents),

@@ -127,8 +127,7 @@ pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
             way_out: format!("put {} beside it", osier_text::path(&memory)),
         });
     }
-    let bytes =
-        Data::open_for(&memory, options.reading).map_err(io_error(&memory, "cannot be opened"))?;
+    let bytes = Data::open_for(&memory, options).map_err(io_error(&memory, "cannot be opened"))?;
     snapshot(&memory, bytes, path, &data, state)
 }
 
@@ -361,6 +360,7 @@ fn snapshot(
             format: Format::Vmware,
             file: memory.to_owned(),
             file_bytes,
+            scratch_bytes: 0,
             facts,
             anomalies,
             ram,

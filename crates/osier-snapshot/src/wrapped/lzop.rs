@@ -9,7 +9,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::member::{Doubt, Member};
+use super::member::{Doubt, Member, Own};
 use crate::data::{self, Data};
 
 /// The first bytes of a file.
@@ -242,5 +242,8 @@ impl Sums {
 }
 
 fn bad(expected: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("expected {expected}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        Own(format!("expected {expected}")),
+    )
 }

@@ -16,6 +16,11 @@ pub(super) trait Member: Read {
     fn check(&mut self) -> Result<(), Doubt>;
 }
 
+/// What a decoder of ours says; those of libraries speak of their inside.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Own(pub(super) String);
+
 /// What a member's own sums say against it.
 pub(super) enum Doubt {
     /// As many bytes as there should be, but others.

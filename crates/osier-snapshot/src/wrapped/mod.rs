@@ -49,6 +49,16 @@ pub(crate) enum Inside {
     Raw(Box<Packed>),
 }
 
+impl Inside {
+    /// How many of the bytes were unpacked to a scratch file.
+    pub(crate) fn scratch_bytes(&self) -> u64 {
+        match self {
+            Self::File(data) => data.scratch_bytes(),
+            Self::Raw(_) => 0,
+        }
+    }
+}
+
 /// What the first bytes inside a compression are, for the reader of formats to say.
 pub(crate) enum Head {
     /// Of a format that is read.
@@ -153,6 +163,6 @@ fn in_place(path: &Path, data: &Data, wrapping: Wrapping, options: &OpenOptions)
         data.clone(),
         blocks,
         decoder,
-        PageCache::new(options.cache_bytes),
+        PageCache::new(options.cache_bytes()),
     )
 }

@@ -4,7 +4,7 @@
 use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 
-use super::member::{Doubt, Member};
+use super::member::{Doubt, Member, Own};
 use super::members;
 use super::wrapping::{TAR, Wrapping};
 use crate::anomaly::Anomaly;
@@ -131,7 +131,7 @@ impl Unpacker {
         self.at = begun;
         match members::start(self.wrapping, &self.data, begun) {
             Ok(member) => self.member = Some(member),
-            Err(error) => self.end(&error.to_string()),
+            Err(error) => self.end(words(&error)),
         }
         self.member.is_some()
     }
@@ -179,10 +179,22 @@ impl Read for Unpacker {
                     return Ok(n);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => self.end(&error.to_string()),
+                Err(error) => self.end(words(&error)),
             }
         }
         Ok(0)
+    }
+}
+
+/// What went wrong, in our words: a decoder's own are about its inside.
+fn words(error: &io::Error) -> &str {
+    let own = error.get_ref().and_then(|error| error.downcast_ref());
+    match (own, error.kind()) {
+        (Some(Own(why)), _) => why,
+        (None, io::ErrorKind::UnexpectedEof) => "it ends in the middle",
+        (None, io::ErrorKind::OutOfMemory) => "it asks for more memory than there is",
+        (None, io::ErrorKind::Unsupported) => "it is packed in a way that is not read",
+        (None, _) => "it contradicts itself",
     }
 }
 

@@ -70,6 +70,15 @@ impl Progress {
                     for doubt in doubts {
                         self.say(&format!("{file}: {MAY_SUFFER}: {doubt}"));
                     }
+                    // Each doubt is a reason already, before the others.
+                    let others = why.get(doubts.len()..).unwrap_or_default();
+                    if let Some((first, more)) = others.split_first() {
+                        let more = match more.len() {
+                            0 => String::new(),
+                            more => format!(" (the manifest has {more} more reasons)"),
+                        };
+                        self.say(&format!("{file}: partial: {first}{more}"));
+                    }
                 }
                 let message = match self.unread {
                     0 => "snapshots".to_owned(),
