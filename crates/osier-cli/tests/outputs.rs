@@ -273,3 +273,88 @@ fn no_output_goes_over_what_is_read() {
     assert_eq!(command.output().unwrap().status.code(), Some(1));
     assert!(fs::read(folder.join("gg/a/ps.jsonl")).unwrap() == rows);
 }
+
+/// A run into `out`, of one snapshot and one table.
+fn run_into(out: &Path, more: &[&str]) -> Output {
+    let golden = golden();
+    let words = ["run", golden.to_str().unwrap(), "--tables", "ps", "-o"];
+    run([&words[..], &[out.to_str().unwrap()], more].concat(), CACHE)
+}
+
+#[test]
+fn tables_go_where_links_lead() {
+    let out = folder("table-links");
+    let (tables, elsewhere) = (out.join("tables"), out.join("elsewhere"));
+    fs::create_dir_all(&tables).unwrap();
+    fs::create_dir_all(&elsewhere).unwrap();
+    let (link, real) = (tables.join("ps.jsonl"), elsewhere.join("real.jsonl"));
+    symlink(&real, &link).unwrap();
+    let ran = run_into(&tables, &[]);
+    assert!(ran.status.success(), "{}", errors(&ran));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&real).unwrap().contains("event-doomed"));
+
+    // A link to a folder that is not there, and a folder of that name, before anything is read.
+    for broken in [true, false] {
+        fs::remove_file(&link).unwrap();
+        if broken {
+            symlink(out.join("nowhere/ps.jsonl"), &link).unwrap();
+        } else {
+            fs::create_dir(&link).unwrap();
+        }
+        let ran = run_into(&tables, &[]);
+        assert_eq!(ran.status.code(), Some(1));
+        let said = errors(&ran);
+        assert!(
+            said.contains("ps.jsonl: ") && said.contains("nothing was begun"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn what_others_left_in_the_work_folder_stays() {
+    let out = folder("foreign");
+    let work = out.join(".osier-run");
+    fs::create_dir_all(&work).unwrap();
+    fs::write(work.join("journal"), "of another run").unwrap();
+    fs::write(work.join("my-notes"), "keep").unwrap();
+    let ran = run_into(&out, &["--fresh"]);
+    assert!(ran.status.success(), "{}", errors(&ran));
+    assert_eq!(names(&work), ["my-notes"]);
+}
+
+#[test]
+fn a_pipe_is_told_its_bytes_and_a_full_disk_its_help() {
+    let golden = golden();
+    let words = [
+        "export",
+        "--to",
+        "lime",
+        golden.to_str().unwrap(),
+        "-o",
+        "/dev/stdout",
+    ];
+    let exported = run(words, CACHE);
+    let bytes = format!(" in {} bytes", exported.stdout.len());
+    assert!(errors(&exported).contains(&bytes), "{}", errors(&exported));
+    if let Ok(full) = fs::File::options().write(true).open("/dev/full") {
+        let mut help = Command::new(env!("CARGO_BIN_EXE_osier"));
+        let help = help.arg("--help").stdout(full).output().unwrap();
+        assert_eq!(help.status.code(), Some(1), "{}", errors(&help));
+    }
+}
+
+#[test]
+fn a_snapshot_is_no_list_of_paths() {
+    let golden = golden();
+    let out = folder("no-list");
+    let words = ["run", "--inputs-from", golden.to_str().unwrap(), "-o"];
+    let refused = run(words.into_iter().chain([out.to_str().unwrap()]), CACHE);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = errors(&refused);
+    assert!(
+        said.contains("this is no list of paths") && said.lines().count() == 1,
+        "{said}"
+    );
+}

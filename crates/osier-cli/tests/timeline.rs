@@ -83,3 +83,30 @@ fn the_picture_has_the_guests_own_clock() {
     }
     assert!(picture.contains("event-born 103"), "{picture}");
 }
+
+#[test]
+fn what_cannot_be_read_is_left_out_and_told() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("timeline-odd");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("notes.txt"), "no snapshot").unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let golden = golden.join("../../snapshots/deb12-6.1-amd64-events-a.elf");
+    let notes = folder.join("notes.txt");
+    let words = [
+        "timeline",
+        notes.to_str().unwrap(),
+        golden.to_str().unwrap(),
+    ];
+    let output = command::run(words, "timeline-cache");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(
+        errors.contains("left out: ") && errors.contains("a text file"),
+        "{errors}"
+    );
+    assert!(
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .contains("event-doomed")
+    );
+}

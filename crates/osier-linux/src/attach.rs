@@ -131,8 +131,12 @@ impl Linux {
             profile,
             slide,
             user_end: guest::user_end(located.mode, located.text, located.text_pa),
+            code: located.text..located.text,
             cpus: machine.cpus.clone(),
         };
+        if let Some(end) = guest.symbol("_etext") {
+            guest.code.end = end;
+        }
         if let Some((bits, by)) = guest.encryption_told() {
             guest.space = guest.space.with_encryption(bits);
             kernel

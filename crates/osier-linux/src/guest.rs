@@ -1,5 +1,6 @@
 //! What every walker of a Linux guest needs: the kernel's address space, its profile, its slide.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use osier_memory::{AddressSpace, CpuState, Paging, PhysAddr, VirtAddr, encryption_bits};
@@ -16,6 +17,8 @@ pub(crate) struct Guest {
     pub(crate) slide: u64,
     /// One past the highest address that a process can have.
     pub(crate) user_end: u64,
+    /// Where the kernel's code lies, `_text` to `_etext`, which is never freed; empty when that is unknown.
+    pub(crate) code: Range<VirtAddr>,
     /// The processors' registers; empty when the snapshot holds none.
     pub(crate) cpus: Vec<CpuState>,
 }

@@ -232,6 +232,9 @@ pub(crate) fn table(linux: &Linux, mm: &Seen<VirtAddr>) -> Table {
             Ok(pgd) if !pgd.0.is_multiple_of(align) => {
                 implausible(pgd, "pgd is aligned as a page table's root is")
             }
+            Ok(pgd) if guest.code.contains(&pgd) => {
+                implausible(pgd, "a process's table is no part of the kernel's code")
+            }
             outcome => outcome.map_err(Absent::unreadable),
         }
     });

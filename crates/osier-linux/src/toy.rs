@@ -154,6 +154,7 @@ impl Toy {
             profile: Arc::new(self.profile()),
             slide: 0,
             user_end: 1 << 47,
+            code: VirtAddr(0)..VirtAddr(0),
             cpus: Vec::new(),
         }
     }

@@ -586,3 +586,42 @@ fn arguments_that_are_zeros_are_told() {
         assert!(why.is_some_and(|why| why.is_loss()), "{name}: {row:?}");
     }
 }
+
+/// A pointer into the kernel's code is aligned as a table of PAE is, and its page may not be captured.
+#[test]
+fn a_page_table_in_the_kernels_code_is_told() {
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        let (process, _) = bench.mapped().remove(0);
+        let (at, width) = bench.member(bench.mm(&process), "mm_struct", &["pgd"]);
+        let code = bench.symbol("_text").plus(0x12_3000);
+        let linux = bench.with(&[(at, width, code.0)]);
+        let mut told = false;
+        let _ = linux.process_handles(&mut |row| {
+            told |= row.taskd == process.taskd && is_lost(&row.asid);
+            ControlFlow::Continue(())
+        });
+        assert!(told, "{name}");
+    }
+}
+
+/// Between two modules lies a page that is not mapped: the end of one is not that of another.
+#[test]
+fn a_module_that_reaches_over_others_is_told() {
+    let bench = Bench::new("deb11-5.10-686-pae");
+    let (all, ends) = modules(&bench.linux);
+    assert!(ends.is_complete() && all.len() > 1);
+    let base = |row: &Module| row.base.get().unwrap().0;
+    let end = |row: &Module| base(row) + row.size.get().unwrap();
+    for row in &all {
+        let modd = row.modd;
+        let (at, width) = bench.member(modd, "module", &["core_layout", "size"]);
+        for other in all.iter().filter(|other| base(other) > base(row)) {
+            let linux = bench.with(&[(at, width, end(other) - base(row))]);
+            let (rows, ends) = modules(&linux);
+            let lied = rows.iter().find(|row| row.modd == modd);
+            let told = lied.is_none_or(|row| is_lost(&row.size)) || !ends.is_complete();
+            assert!(told, "{row:x?} to the end of {other:x?}");
+        }
+    }
+}

@@ -27,11 +27,19 @@ pub(super) fn run(args: &TimelineArgs, output: &OutputArgs) -> anyhow::Result<Ou
     }
     let mut views = Vec::new();
     let mut others = Vec::new();
+    let mut failed = Vec::new();
     for file in &files {
-        match file.open(&options).map_err(anyhow::Error::msg)? {
-            Some(session) => views.push(view_of(&session, &file.path, &[Question::Current])?),
-            None => others.push(file.path.clone()),
+        match file.open(&options) {
+            Ok(Some(session)) => views.push(view_of(&session, &file.path, &[Question::Current])?),
+            Ok(None) => others.push(file.path.clone()),
+            Err(why) => failed.push(why),
         }
+    }
+    if views.is_empty() && files.len() == 1 && !failed.is_empty() {
+        anyhow::bail!(failed.remove(0));
+    }
+    for why in &failed {
+        say(&format!("left out: {why}"));
     }
     if views.is_empty() {
         return Err(RunError::Nothing {
@@ -62,17 +70,19 @@ pub(super) fn run(args: &TimelineArgs, output: &OutputArgs) -> anyhow::Result<Ou
     if let Some(file) = &args.svg {
         osier_file::write(file, svg(&timeline)).map_err(in_file(file))?;
     }
-    tell(&timeline, &views, args, output)
+    tell(&timeline, &views, failed.len(), args, output)
 }
 
 fn tell(
     timeline: &Timeline,
     views: &[View],
+    failed: usize,
     args: &TimelineArgs,
     output: &OutputArgs,
 ) -> anyhow::Result<Outcome> {
     let pointer_bytes = views.iter().map(|view| view.pointer_bytes).max();
     let mut out = Output::new(output, pointer_bytes.unwrap_or(8));
+    out.lose(failed);
     for life in &timeline.lives {
         out.row(life)?;
     }

@@ -1,5 +1,7 @@
 //! Where the memory of a module lies, and whether it can lie there.
 
+use std::ops::ControlFlow;
+
 use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
@@ -340,11 +342,34 @@ fn wrong_end(guest: &Guest, range: Range, apart: bool) -> Option<&'static str> {
     let next = VirtAddr(over.0 & !PAGE_BYTES.wrapping_sub(1));
     if is_unmapped(guest, end.minus(1)) {
         Some("a module's memory is mapped to its end")
+    } else if apart && has_holes(guest, range.base..end) {
+        Some("a module's memory is mapped without a hole")
     } else if apart && is_mapped(guest, next) {
         Some("the page after a module's memory is not mapped")
     } else {
         None
     }
+}
+
+/// Whether the kernel's tables map some page of `range`, which starts at one, to nothing: between two
+/// modules lies such a page.
+fn has_holes(guest: &Guest, range: std::ops::Range<VirtAddr>) -> bool {
+    let mut next = range.start;
+    let end = range.end;
+    let mut whole = true;
+    guest.space.mapped(range, &mut |met| match met {
+        Ok(met) if met.start == next => {
+            next = met.start.plus(met.len);
+            ControlFlow::Continue(())
+        }
+        Ok(_) => ControlFlow::Break(()),
+        // What is mapped there is not known.
+        Err(_) => {
+            whole = false;
+            ControlFlow::Break(())
+        }
+    });
+    whole && next < end
 }
 
 /// Number of parts in `module.mem`, at most 16.
