@@ -116,7 +116,7 @@ pub(crate) struct InputArgs {
 }
 
 // What is known of a snapshot, or of each of several.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct KnownArgs {
     /// The kernel profile to use, or a symbol file to make it of
     #[arg(long, value_name = "FILE")]
@@ -561,9 +561,9 @@ pub(crate) enum ProfileCommand {
         #[arg(value_name = "STRUCT")]
         structure: Option<String>,
     },
-    /// Write a profile, or all of a symbol file, in another tool's format
+    /// Write the types and symbols of a snapshot's kernel, a profile or a symbol file in another tool's format
     Export {
-        /// The profile, or a symbol file: vmlinux with DWARF, BTF, a PDB
+        /// A snapshot, a profile, or a symbol file: vmlinux with DWARF, BTF, a PDB
         file: PathBuf,
         /// The format
         #[arg(long, value_enum)]

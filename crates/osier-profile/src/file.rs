@@ -44,7 +44,7 @@ use error::VERSION;
 use read::{Cursor, damaged, read_body};
 use write::{write_body, write_card};
 
-const MAGIC: [u8; 8] = *b"OSIERPRF";
+pub(crate) const MAGIC: [u8; 8] = *b"OSIERPRF";
 const HEADER_BYTES: usize = 40;
 /// Where the CRC's range starts.
 const CHECKED_FROM: usize = 16;

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::file::{CARD_WINDOW, MAX_FILE_BYTES};
+use crate::file::{CARD_WINDOW, MAGIC, MAX_FILE_BYTES};
 use crate::{BuildId, Card, Profile, ProfileError};
 
 const EXTENSION: &str = "osp";
@@ -202,10 +202,20 @@ fn in_file(path: &Path, source: ProfileError) -> ProfileError {
     }
 }
 
+/// The first `limit` bytes of a profile file, and of any other no more than it takes to see that it is none.
 fn read_beginning(path: &Path, limit: u64) -> Result<Vec<u8>, ProfileError> {
     let mut data = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut data))
+        .and_then(|file| {
+            let mut file = file.take(limit);
+            file.by_ref()
+                .take(MAGIC.len() as u64)
+                .read_to_end(&mut data)?;
+            match data == MAGIC {
+                true => file.read_to_end(&mut data).map(drop),
+                false => Ok(()),
+            }
+        })
         .map_err(|source| ProfileError::Io {
             path: path.to_owned(),
             source,

@@ -190,8 +190,12 @@ fn parse(file: Look<'_>) -> Result<ElfCore, NotACore> {
     let taken = extents
         .iter()
         .map(|extent| extent.offset.saturating_add(extent.len));
-    let described = behind::described(file, wide, &segments).max(taken.max());
-    anomalies.extend(described.and_then(|described| behind::behind(file, described)));
+    let held = segments
+        .iter()
+        .map(|segment| segment.offset.saturating_add(segment.filesz));
+    let headers = behind::described(file, wide, segments.len() as u64);
+    let described = headers.max(taken.max()).max(held.max()).unwrap_or(0);
+    anomalies.extend(behind::behind(file, described, MAGIC));
     let lost = std::mem::take(&mut notes.source.lost);
     let extents = source::without(extents, &lost);
     let captured = extents

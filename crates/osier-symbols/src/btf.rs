@@ -83,18 +83,29 @@ pub(crate) fn blob_bytes(header: &[u8]) -> Option<usize> {
 ///
 /// A bad header, or a type record that runs out of its section or is of an unknown kind.
 pub fn parse(data: &[u8], wanted: Option<&Wanted>) -> Result<Types, BtfError> {
-    let sections = Sections::of(data)?;
-    let types = data
-        .get(sections.types.clone())
-        .ok_or(BtfError::Header("the type section ends after the data"))?;
-    let strings = data
-        .get(sections.strings.clone())
-        .ok_or(BtfError::Header("the string section ends after the data"))?;
-    if strings.first() != Some(&0) || strings.last() != Some(&0) {
-        return Err(BtfError::Header("the string section is not NUL to NUL"));
+    Ok(Btf::of(data)?.collect(wanted))
+}
+
+/// Whether `data` is BTF that can be read.
+pub(crate) fn check(data: &[u8]) -> Result<(), BtfError> {
+    Btf::of(data).map(drop)
+}
+
+impl<'a> Btf<'a> {
+    /// The records of the blob `data`.
+    pub(crate) fn of(data: &'a [u8]) -> Result<Self, BtfError> {
+        let sections = Sections::of(data)?;
+        let types = data
+            .get(sections.types.clone())
+            .ok_or(BtfError::Header("the type section ends after the data"))?;
+        let strings = data
+            .get(sections.strings.clone())
+            .ok_or(BtfError::Header("the string section ends after the data"))?;
+        if strings.first() != Some(&0) || strings.last() != Some(&0) {
+            return Err(BtfError::Header("the string section is not NUL to NUL"));
+        }
+        Self::index(types, strings)
     }
-    let btf = Btf::index(types, strings)?;
-    Ok(btf.collect(wanted))
 }
 
 struct Sections {
@@ -138,47 +149,47 @@ fn word_at(data: &[u8], at: usize) -> Option<u32> {
 }
 
 /// The kinds of a type record; the numbers are the format's.
-mod kind {
-    pub(super) const INT: u32 = 1;
-    pub(super) const PTR: u32 = 2;
-    pub(super) const ARRAY: u32 = 3;
-    pub(super) const STRUCT: u32 = 4;
-    pub(super) const UNION: u32 = 5;
-    pub(super) const ENUM: u32 = 6;
-    pub(super) const FWD: u32 = 7;
-    pub(super) const TYPEDEF: u32 = 8;
-    pub(super) const VOLATILE: u32 = 9;
-    pub(super) const CONST: u32 = 10;
-    pub(super) const RESTRICT: u32 = 11;
-    pub(super) const FUNC: u32 = 12;
-    pub(super) const FUNC_PROTO: u32 = 13;
-    pub(super) const VAR: u32 = 14;
-    pub(super) const DATASEC: u32 = 15;
-    pub(super) const FLOAT: u32 = 16;
-    pub(super) const DECL_TAG: u32 = 17;
-    pub(super) const TYPE_TAG: u32 = 18;
-    pub(super) const ENUM64: u32 = 19;
+pub(crate) mod kind {
+    pub(crate) const INT: u32 = 1;
+    pub(crate) const PTR: u32 = 2;
+    pub(crate) const ARRAY: u32 = 3;
+    pub(crate) const STRUCT: u32 = 4;
+    pub(crate) const UNION: u32 = 5;
+    pub(crate) const ENUM: u32 = 6;
+    pub(crate) const FWD: u32 = 7;
+    pub(crate) const TYPEDEF: u32 = 8;
+    pub(crate) const VOLATILE: u32 = 9;
+    pub(crate) const CONST: u32 = 10;
+    pub(crate) const RESTRICT: u32 = 11;
+    pub(crate) const FUNC: u32 = 12;
+    pub(crate) const FUNC_PROTO: u32 = 13;
+    pub(crate) const VAR: u32 = 14;
+    pub(crate) const DATASEC: u32 = 15;
+    pub(crate) const FLOAT: u32 = 16;
+    pub(crate) const DECL_TAG: u32 = 17;
+    pub(crate) const TYPE_TAG: u32 = 18;
+    pub(crate) const ENUM64: u32 = 19;
 }
 
 /// A type record's three words, and where what follows them starts.
 #[derive(Clone, Copy)]
-struct Record {
-    name: u32,
+pub(crate) struct Record {
+    pub(crate) name: u32,
     info: u32,
-    size_or_type: u32,
+    pub(crate) size_or_type: u32,
     body: usize,
 }
 
 impl Record {
-    fn kind(self) -> u32 {
+    pub(crate) fn kind(self) -> u32 {
         (self.info >> 24) & 0x1f
     }
 
-    fn vlen(self) -> usize {
+    pub(crate) fn vlen(self) -> usize {
         (self.info & 0xffff) as usize
     }
 
-    fn kflag(self) -> bool {
+    pub(crate) fn kflag(self) -> bool {
         self.info >> 31 != 0
     }
 
@@ -190,7 +201,7 @@ impl Record {
         )
     }
 
-    fn is_compound(self) -> bool {
+    pub(crate) fn is_compound(self) -> bool {
         matches!(self.kind(), kind::STRUCT | kind::UNION)
     }
 
@@ -217,12 +228,12 @@ impl Record {
 }
 
 /// A blob whose records were all walked once.
-struct Btf<'a> {
+pub(crate) struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
     /// Start of type `id` at `id - 1`.
     starts: Vec<u32>,
-    pointer_bytes: u64,
+    pub(crate) pointer_bytes: u64,
 }
 
 impl<'a> Btf<'a> {
@@ -276,9 +287,19 @@ impl<'a> Btf<'a> {
         })
     }
 
-    fn record(&self, id: u32) -> Option<Record> {
+    pub(crate) fn record(&self, id: u32) -> Option<Record> {
         let start = self.starts.get((id as usize).checked_sub(1)?)?;
         self.record_at(*start as usize)
+    }
+
+    /// How many types there are; their numbers begin with 1.
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.starts.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The word of this number behind the three of `record`.
+    pub(crate) fn word(&self, record: Record, number: usize) -> Option<u32> {
+        word_at(self.types, record.body.checked_add(number.checked_mul(4)?)?)
     }
 
     /// The string at `at`; empty when there is none.
@@ -288,7 +309,7 @@ impl<'a> Btf<'a> {
         rest.get(..end).unwrap_or_default()
     }
 
-    fn text(&self, at: u32) -> String {
+    pub(crate) fn text(&self, at: u32) -> String {
         // The kernel's names are ASCII; anything else is shown escaped.
         match str::from_utf8(self.string(at)) {
             Ok(text) => text.to_owned(),
@@ -440,7 +461,7 @@ impl<'a> Btf<'a> {
 
     /// The width of an integer type that is narrower than its storage, as BTF without kflag writes
     /// bit fields.
-    fn own_bits(&self, id: u32) -> Option<u32> {
+    pub(crate) fn own_bits(&self, id: u32) -> Option<u32> {
         let record = self.bare(id).filter(|r| r.kind() == kind::INT)?;
         let encoding = word_at(self.types, record.body)?;
         let (width, is_bool) = (encoding & 0xff, encoding >> 24 & 4 != 0);
@@ -448,8 +469,29 @@ impl<'a> Btf<'a> {
     }
 
     /// The type `id` without typedefs and modifiers.
-    fn bare(&self, id: u32) -> Option<Record> {
+    pub(crate) fn bare(&self, id: u32) -> Option<Record> {
         self.named(id).map(|(record, _)| record)
+    }
+
+    /// The type `id` without typedefs and modifiers, and its own number.
+    pub(crate) fn bare_numbered(&self, id: u32) -> Option<(u32, Record)> {
+        let mut id = id;
+        for _ in 0..MAX_CHAIN {
+            let record = self.record(id)?;
+            if !record.is_transparent() {
+                return Some((id, record));
+            }
+            id = record.size_or_type;
+        }
+        None
+    }
+
+    /// The names and values of an enumeration.
+    pub(crate) fn enumerators_of(&self, record: Record) -> Vec<(String, i64)> {
+        let stride = if record.kind() == kind::ENUM64 { 12 } else { 8 };
+        let mut found = Vec::new();
+        self.enumerators(record, stride, &|_| true, &mut found);
+        found
     }
 
     /// The type `id` without typedefs and modifiers, and the name that the last typedef before it,
@@ -542,4 +584,4 @@ impl Marks {
     clippy::arithmetic_side_effects,
     reason = "a test fails by panicking"
 )]
-mod tests;
+pub(crate) mod tests;

@@ -7,7 +7,8 @@ use memchr::memmem;
 use osier_memory::{AddressSpace, VirtAddr};
 use osier_profile::{BuildId, Identity, ProfileBuilder, Wanted};
 
-use crate::btf;
+use crate::btf::{self, BtfError};
+use crate::btf_isf;
 use crate::kallsyms::{DIGITS, Kallsyms};
 use crate::names::Names;
 
@@ -168,16 +169,8 @@ pub fn import(
     wanted: Option<&Wanted>,
     identity: Identity,
 ) -> Result<ProfileBuilder, ImageError> {
-    let help = Box::new(Help::of(&identity));
-    let found = Search::new(space, image).run(wanted);
-    let Some(types) = found.types else {
-        let reason = found.no_types;
-        return Err(ImageError::NoTypes { reason, help });
-    };
-    let Some(kallsyms) = found.symbols else {
-        let reason = found.no_symbols;
-        return Err(ImageError::NoSymbols { reason, help });
-    };
+    let parse = |blob: Vec<u8>| btf::parse(&blob, wanted);
+    let (types, kallsyms) = both(space, image, &identity, &parse)?;
     let mut builder = ProfileBuilder::new(identity);
     // Where they lay is that machine's own matter: the profile is read with others.
     builder.provenance("the kernel's BTF, out of its memory".to_owned());
@@ -203,13 +196,10 @@ pub fn import_symbols(
     wanted: Option<&Wanted>,
     identity: Identity,
 ) -> Result<ProfileBuilder, ImageError> {
-    let found = Search::new(space, image).only_symbols().run(wanted);
-    let Some(kallsyms) = found.symbols else {
-        return Err(ImageError::NoSymbols {
-            reason: found.no_symbols,
-            help: Box::new(Help::of(&identity)),
-        });
-    };
+    let kallsyms = symbol_table(space, image).map_err(|reason| ImageError::NoSymbols {
+        reason,
+        help: Box::new(Help::of(&identity)),
+    })?;
     let mut builder = ProfileBuilder::new(identity);
     builder.provenance(format!(
         "the kernel's kallsyms, out of its memory: {} symbols",
@@ -225,8 +215,47 @@ pub fn import_symbols(
 ///
 /// Why there is none, in words.
 pub fn symbol_table(space: &AddressSpace, image: Image) -> Result<Kallsyms, String> {
-    let found = Search::new(space, image).only_symbols().run(None);
+    let none = |_| Ok(());
+    let found = Search::<()>::new(space, image, false).run(&none);
     found.symbols.ok_or(found.no_symbols)
+}
+
+/// Writes all types of the kernel's BTF and all symbols of its kallsyms as ISF of schema 6.2.0, for
+/// Volatility 3.
+///
+/// # Errors
+///
+/// As [`import`].
+pub fn isf(space: &AddressSpace, image: Image, identity: &Identity) -> Result<String, ImageError> {
+    let keep = |blob: Vec<u8>| btf::check(&blob).map(|()| blob);
+    let (blob, kallsyms) = both(space, image, identity, &keep)?;
+    let written = btf_isf::write(&blob, identity, &mut |symbol| {
+        each_symbol(&kallsyms, space, image, None, symbol);
+    });
+    written.map_err(|error| ImageError::NoTypes {
+        reason: error.to_string(),
+        help: Box::new(Help::of(identity)),
+    })
+}
+
+/// What `parse` makes of the kernel's BTF, and its kallsyms.
+fn both<T>(
+    space: &AddressSpace,
+    image: Image,
+    identity: &Identity,
+    parse: &Parse<'_, T>,
+) -> Result<(T, Kallsyms), ImageError> {
+    let help = || Box::new(Help::of(identity));
+    let found = Search::new(space, image, true).run(parse);
+    let Some(types) = found.types else {
+        let (reason, help) = (found.no_types, help());
+        return Err(ImageError::NoTypes { reason, help });
+    };
+    let Some(kallsyms) = found.symbols else {
+        let (reason, help) = (found.no_symbols, help());
+        return Err(ImageError::NoSymbols { reason, help });
+    };
+    Ok((types, kallsyms))
 }
 
 fn add_symbols(
@@ -235,6 +264,19 @@ fn add_symbols(
     space: &AddressSpace,
     image: Image,
     wanted: Option<&Wanted>,
+) {
+    each_symbol(kallsyms, space, image, wanted, &mut |name, address| {
+        builder.add_symbol(name, address);
+    });
+}
+
+/// Shows the wanted symbols with their addresses at link time.
+fn each_symbol(
+    kallsyms: &Kallsyms,
+    space: &AddressSpace,
+    image: Image,
+    wanted: Option<&Wanted>,
+    symbol: &mut dyn FnMut(&str, u64),
 ) {
     let pointer = space.mode().pointer_bytes();
     let slide = image.text.since(customary_text(pointer));
@@ -259,18 +301,21 @@ fn add_symbols(
             } else {
                 address
             };
-            builder.add_symbol(name, linked);
+            symbol(name, linked);
         }
     });
 }
 
+/// What makes types of a blob of BTF.
+type Parse<'a, T> = dyn Fn(Vec<u8>) -> Result<T, BtfError> + 'a;
+
 /// One search through the image for both tables.
-struct Search<'a> {
+struct Search<'a, T> {
     space: &'a AddressSpace,
     text: VirtAddr,
     end: VirtAddr,
     want_types: bool,
-    types: Option<btf::Types>,
+    types: Option<T>,
     symbols: Option<Kallsyms>,
     no_types: String,
     /// What was wrong with the place that most looked like a table of symbols.
@@ -279,15 +324,16 @@ struct Search<'a> {
     most_tables: Option<u8>,
 }
 
-impl<'a> Search<'a> {
-    fn new(space: &'a AddressSpace, image: Image) -> Self {
+impl<'a, T> Search<'a, T> {
+    /// For symbols, and with `types` for types, too.
+    fn new(space: &'a AddressSpace, image: Image, types: bool) -> Self {
         let Image { text, end, .. } = image;
         let nothing = format!("nothing like it between {text} and {end}");
         Self {
             space,
             text,
             end,
-            want_types: true,
+            want_types: types,
             types: None,
             symbols: None,
             no_types: nothing.clone(),
@@ -296,25 +342,20 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn only_symbols(mut self) -> Self {
-        self.want_types = false;
-        self
-    }
-
     fn done(&self) -> bool {
         self.symbols.is_some() && (self.types.is_some() || !self.want_types)
     }
 
     /// Both lie among the constants: those pages come first.
-    fn run(mut self, wanted: Option<&Wanted>) -> Self {
+    fn run(mut self, parse: &Parse<'_, T>) -> Self {
         let whole = self.text..self.end;
         for range in self.constants() {
             if !self.done() {
-                self.sweep(range, wanted);
+                self.sweep(range, parse);
             }
         }
         if !self.done() {
-            self.sweep(whole, wanted);
+            self.sweep(whole, parse);
         }
         self
     }
@@ -338,7 +379,7 @@ impl<'a> Search<'a> {
         ranges
     }
 
-    fn sweep(&mut self, range: Range<VirtAddr>, wanted: Option<&Wanted>) {
+    fn sweep(&mut self, range: Range<VirtAddr>, parse: &Parse<'_, T>) {
         let header = memmem::Finder::new(&btf::HEADER_START);
         let digits = memmem::Finder::new(DIGITS);
         let join = DIGITS.len().saturating_sub(1);
@@ -351,7 +392,7 @@ impl<'a> Search<'a> {
             }
             if self.want_types && self.types.is_none() {
                 for at in header.find_iter(bytes) {
-                    self.try_types(va.plus(at as u64), wanted);
+                    self.try_types(va.plus(at as u64), parse);
                 }
             }
             if self.done() {
@@ -376,17 +417,17 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn try_types(&mut self, at: VirtAddr, wanted: Option<&Wanted>) {
+    fn try_types(&mut self, at: VirtAddr, parse: &Parse<'_, T>) {
         if self.types.is_some() {
             return;
         }
-        match self.read_types(at, wanted) {
+        match self.read_types(at, parse) {
             Ok(types) => self.types = Some(types),
             Err(reason) => self.no_types = format!("{reason}, at {at}"),
         }
     }
 
-    fn read_types(&self, at: VirtAddr, wanted: Option<&Wanted>) -> Result<btf::Types, String> {
+    fn read_types(&self, at: VirtAddr, parse: &Parse<'_, T>) -> Result<T, String> {
         let mut header = [0; btf::HEADER_BYTES];
         self.space
             .read(at, &mut header)
@@ -402,6 +443,6 @@ impl<'a> Search<'a> {
         if memmem::find(&blob, b"\0task_struct\0").is_none() {
             return Err("types without a task_struct".to_owned());
         }
-        btf::parse(&blob, wanted).map_err(|error| error.to_string())
+        parse(blob).map_err(|error| error.to_string())
     }
 }

@@ -5,6 +5,8 @@
 
 use std::cell::Cell;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use osier_profile::{
     BuildId, Identity, Kind, Member, OsKind, Profile, ProfileBuilder, Type, TypeKind, Wanted,
 };
@@ -118,7 +120,7 @@ fn identity(
             identity.build_id = Some(BuildId(id));
         }
     } else if let Some(banner) = symbols.get("linux_banner")
-        && let Some(banner) = from_base64(text(banner, "constant_data"))
+        && let Ok(banner) = BASE64.decode(text(banner, "constant_data"))
     {
         let end = banner.iter().position(|byte| *byte == 0);
         let banner = banner.get(..end.unwrap_or(banner.len()));
@@ -328,7 +330,7 @@ pub fn export_isf(profile: &Profile) -> String {
         let of = json!({ "kind": "base", "name": "char" });
         let held = json!({ "kind": "array", "count": bytes.len(), "subtype": of });
         banner.insert("type".to_owned(), held);
-        banner.insert("constant_data".to_owned(), to_base64(&bytes).into());
+        banner.insert("constant_data".to_owned(), BASE64.encode(&bytes).into());
     }
     let constants: Map<String, Value> = profile
         .constants()
@@ -457,40 +459,4 @@ fn write_kind(profile: &Profile, kind: &Kind, bytes: u64) -> Value {
         }
         Kind::Unknown => opaque(bytes),
     }
-}
-
-/// The digits of base 64, RFC 4648.
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn to_base64(bytes: &[u8]) -> String {
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4_usize {
-            let digit = word.wrapping_shr(18_u32.saturating_sub((at as u32).saturating_mul(6)));
-            let digit = DIGITS.get((digit & 63) as usize).copied();
-            out.push(char::from(if at <= chunk.len() {
-                digit.unwrap_or(b'=')
-            } else {
-                b'='
-            }));
-        }
-    }
-    out
-}
-
-fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let (mut word, mut bits) = (0_u32, 0_u32);
-    for byte in text.trim_end_matches('=').bytes() {
-        let digit = DIGITS.iter().position(|digit| *digit == byte)?;
-        word = (word << 6 | digit as u32) & 0x00ff_ffff;
-        bits = bits.saturating_add(6);
-        if bits >= 8 {
-            bits = bits.saturating_sub(8);
-            out.push(word.wrapping_shr(bits) as u8);
-        }
-    }
-    Some(out)
 }

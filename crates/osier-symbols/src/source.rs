@@ -48,7 +48,9 @@ impl SymbolFile {
             return Some(Self::Profile);
         }
         if begins(b"\x7fELF") {
-            return Some(Self::Elf);
+            // `e_type` 4: a core is memory, and no file of symbols.
+            let core = data.get(16).zip(data.get(17)) == Some((&4, &0));
+            return (!core).then_some(Self::Elf);
         }
         if pe::looks_like(data) {
             return Some(Self::Pe);

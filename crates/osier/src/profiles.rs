@@ -8,10 +8,12 @@ use osier_linux::{Located, WANTED};
 use osier_memory::Machine;
 use osier_osi::Found;
 use osier_profile::{BuildId, Identity, OsKind, Profile, ProfileBuilder, ProfileStore, Source};
+use osier_snapshot::Snapshot;
 use osier_symbols::image::{self, Help, Image, ImageError};
 
 use crate::import;
 use crate::known::{Known, known_by_card};
+use crate::located::find;
 use crate::missing::MissingSymbols;
 use crate::symbol_path::PdbFile;
 use crate::{Error, Options};
@@ -300,6 +302,35 @@ pub fn profile_of_pdb(
     Profiles::new(options)?.of_pdb(pdb)
 }
 
+/// All types and symbols of the Linux kernel in `snapshot` as Volatility 3's ISF, read out of its own BTF and
+/// kallsyms: no debug symbols are needed.
+///
+/// # Errors
+///
+/// No kernel is found, it is no Linux, or it carries no BTF or no kallsyms.
+pub fn isf_of_snapshot(snapshot: &Snapshot, options: &Options) -> Result<String, Error> {
+    let profiles = Profiles::new(options)?;
+    let located = match find(snapshot, options, &profiles.known(), &[])? {
+        crate::Located::Linux(located) => located,
+        crate::Located::Windows(_) => {
+            return Err(Error::NoSymbols {
+                system: "Windows",
+                why: "it has no types of itself; give its PDB: osier profile export FILE.pdb --to isf"
+                    .to_owned(),
+            });
+        }
+        crate::Located::Other(found) => {
+            return Err(Error::NoSymbols {
+                system: found.system(),
+                why: "only Linux kernels have types of themselves".to_owned(),
+            });
+        }
+    };
+    let space = located.space(&snapshot.machine);
+    let written = image::isf(&space, place(&located), &identity(&located));
+    written.map_err(|error| profiles.missing(&located, in_words(error)))
+}
+
 /// What a profile is of and what the snapshot shows, in words, when they are two kernels: by their build
 /// ids, or where one is not known by their banners.
 fn differs(
@@ -330,18 +361,24 @@ fn identity(located: &Located) -> Identity {
 /// missing.
 fn from_snapshot(machine: &Machine, located: &Located) -> Result<ProfileBuilder, String> {
     let space = located.space(machine);
-    let place = Image {
+    image::import(&space, place(located), Some(&WANTED), identity(located)).map_err(in_words)
+}
+
+/// What the snapshot's own tables lack.
+fn in_words(error: ImageError) -> String {
+    let (what, reason) = match error {
+        ImageError::NoTypes { reason, .. } => ("no type information (BTF)", reason),
+        ImageError::NoSymbols { reason, .. } => ("no symbol table (kallsyms)", reason),
+    };
+    format!("the snapshot itself: {what}: {reason}")
+}
+
+fn place(located: &Located) -> Image {
+    Image {
         text: located.text,
         end: located.end,
         slide: kernel_offset(located),
-    };
-    image::import(&space, place, Some(&WANTED), identity(located)).map_err(|error| {
-        let (what, reason) = match error {
-            ImageError::NoTypes { reason, .. } => ("no type information (BTF)", reason),
-            ImageError::NoSymbols { reason, .. } => ("no symbol table (kallsyms)", reason),
-        };
-        format!("the snapshot itself: {what}: {reason}")
-    })
+    }
 }
 
 /// `KERNELOFFSET` of VMCOREINFO: what KASLR added to link-time addresses.

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use osier::import;
 use osier::osier_profile::{BuildId, Kind, Profile, ProfileStore};
+use osier::osier_snapshot::OpenError;
 use osier::osier_symbols::{SymbolFile, export_isf, export_kernelinfo};
 use osier::symbol_path::PdbFile;
+use osier::{Error, Guest, isf_of_snapshot, open_snapshot};
 use osier_fetch::Wish;
 use osier_text::{visible, visible_bytes};
 
-use super::common::spare;
-use crate::args::{ExportFormat, OutputArgs, ProfileCommand};
+use super::common::{options, spare};
+use crate::args::{ExportFormat, KnownArgs, OutputArgs, ProfileCommand};
 use crate::failure::{Usage, in_file};
 use crate::outcome::Outcome;
 use crate::output::say;
@@ -122,21 +124,37 @@ fn tell(profile: &Profile, kept: &Path, output: &OutputArgs) {
     }
 }
 
+/// A profile in another tool's format.
+fn written(profile: &Profile, to: ExportFormat) -> anyhow::Result<String> {
+    Ok(match to {
+        ExportFormat::Kernelinfo => export_kernelinfo(profile, None)?,
+        ExportFormat::Isf => export_isf(profile),
+    })
+}
+
 fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<Outcome> {
     if let Some(out) = out {
         spare(out, &[file.to_owned()])?;
     }
-    // A symbol file has everything that the other tool may ask for; a profile has what Osier reads.
-    let profile = match Profile::read_file(file) {
-        Ok((profile, _)) => profile,
+    let options = options(&KnownArgs::default());
+    // A symbol file and a snapshot have everything that the other tool may ask for; a profile has what
+    // Osier reads.
+    let text = match Profile::read_file(file) {
+        Ok((profile, _)) => written(&profile, to)?,
         Err(_) if import::is_symbol_file(file).map_err(in_file(file))? => {
-            import::import_whole(&[file.to_owned()], None)?
+            written(&import::import_whole(&[file.to_owned()], None)?, to)?
         }
-        Err(error) => return Err(error.into()),
-    };
-    let text = match to {
-        ExportFormat::Kernelinfo => export_kernelinfo(&profile, None)?,
-        ExportFormat::Isf => export_isf(&profile),
+        Err(error) => match open_snapshot(file, &options) {
+            Ok(snapshot) => match to {
+                ExportFormat::Isf => isf_of_snapshot(&snapshot, &options)?,
+                ExportFormat::Kernelinfo => {
+                    let guest = Guest::attach(snapshot, &options)?;
+                    written(guest.profile(), to)?
+                }
+            },
+            Err(Error::Open(OpenError::NotASnapshot { .. })) => return Err(error.into()),
+            Err(error) => return Err(error.into()),
+        },
     };
     match out {
         Some(out) => osier_file::write(out, text).map_err(in_file(out))?,

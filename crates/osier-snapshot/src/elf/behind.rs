@@ -1,6 +1,5 @@
 //! What lies behind all that an ELF core's headers speak of.
 
-use super::{MAGIC, Segment};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
 use crate::look::Look;
@@ -10,11 +9,12 @@ const PADDING: usize = 16 << 20;
 /// Bytes that are looked at together.
 const STEP: usize = 64 << 10;
 
-/// What is said of the bytes of `file` from `described` on, where the headers have no more to say.
-pub(super) fn behind(file: Look<'_>, described: u64) -> Option<Anomaly> {
+/// What is said of the bytes of `file` from `described` on, where the headers have no more to say. `magic`
+/// are the first bytes of an ELF file.
+pub(super) fn behind(file: Look<'_>, described: u64, magic: &[u8]) -> Option<Anomaly> {
     let at = usize::try_from(described).ok()?;
     let count = file.len().checked_sub(at).filter(|count| *count > 0)?;
-    if file.has(at, MAGIC) {
+    if file.has(at, magic) {
         return Some(Anomaly::bytes(format!(
             "another ELF file of {count} bytes begins at file offset {at:#x}, behind this core: it is not read"
         )));
@@ -36,8 +36,9 @@ pub(super) fn behind(file: Look<'_>, described: u64) -> Option<Anomaly> {
     })
 }
 
-/// Where what the headers describe ends: theirs, the segments', the sections'.
-pub(super) fn described(file: Look<'_>, wide: bool, segments: &[Segment]) -> Option<u64> {
+/// Where what the headers describe ends besides segments: the headers themselves, those of so many
+/// `segments` among them, and the sections.
+pub(super) fn described(file: Look<'_>, wide: bool, segments: u64) -> Option<u64> {
     let (places, sizes) = if wide { (32, 52) } else { (28, 40) };
     let mut places = Cursor::new(file, places);
     let mut word = || {
@@ -54,7 +55,7 @@ pub(super) fn described(file: Look<'_>, wide: bool, segments: &[Segment]) -> Opt
     let (section, count) = (half()?, half()?);
     let table =
         |start: u64, entry: u64, count: u64| start.saturating_add(entry.saturating_mul(count));
-    let mut end = header.max(table(programs, entry, segments.len() as u64));
+    let mut end = header.max(table(programs, entry, segments));
     if sections > 0 {
         // The first header is there even when it only counts program headers.
         end = end.max(table(sections, section, count.max(1)));
@@ -62,9 +63,7 @@ pub(super) fn described(file: Look<'_>, wide: bool, segments: &[Segment]) -> Opt
             end = end.max(section_end(file, wide, table(sections, section, number)).unwrap_or(0));
         }
     }
-    let of_segments = segments.iter();
-    let of_segments = of_segments.map(|segment| segment.offset.saturating_add(segment.filesz));
-    Some(end.max(of_segments.max()?))
+    Some(end)
 }
 
 /// Where the contents of the section end whose header is at `at`; `None` for one that has none in the file.

@@ -2,7 +2,7 @@ use super::*;
 
 /// `struct task_struct { int pid; union { long a; }; unsigned f:3 at bit 133; kuid_t *p; }` with
 /// an enumeration, of bytes written by the format's description.
-fn blob() -> Vec<u8> {
+pub(crate) fn blob() -> Vec<u8> {
     let strings = b"\0int\0task_struct\0pid\0a\0f\0kuid_t\0p\0ZERO\0long unsigned int\0";
     let at = |name: &[u8]| {
         let whole = [b"\0", name, b"\0"].concat();
