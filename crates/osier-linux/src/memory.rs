@@ -258,17 +258,31 @@ pub(crate) fn table(linux: &Linux, mm: &Seen<VirtAddr>) -> Table {
     Table { pgd, asid, space }
 }
 
+/// The direct map starts at a multiple of this.
+const ROUND: u64 = 1 << 27;
+
 /// Whether `pgd` is as far from its physical address `root` as `mm` is from its own: both lie in the
 /// direct map, which is one stretch and starts at a round address. A guest that sees no such stretch
 /// (Xen's paravirtual ones) is believed.
 fn directly_mapped(linux: &Linux, mm: &Seen<VirtAddr>, pgd: VirtAddr, root: PhysAddr) -> bool {
-    const ROUND: u64 = 1 << 27;
     let place = mm.value().map(|mm| (mm, linux.guest.space.translate(mm)));
     let Some((mm, Ok(at))) = place else {
         return true;
     };
     let offset = mm.0.wrapping_sub(at.0);
     !offset.is_multiple_of(ROUND) || offset == pgd.0.wrapping_sub(root.0)
+}
+
+/// Whether `at` and `other`, places of one object, lie as far from their physical addresses as no object of
+/// the direct map does, `other` being there: then another page stands in for that of `at`.
+pub(crate) fn is_torn(linux: &Linux, at: VirtAddr, other: VirtAddr) -> bool {
+    if at.page() == other.page() {
+        return false;
+    }
+    let space = &linux.guest.space;
+    let distance = |place: VirtAddr| Some(place.0.wrapping_sub(space.translate(place).ok()?.0));
+    let (at, other) = (distance(at), distance(other));
+    other.is_some_and(|other| other.is_multiple_of(ROUND)) && at.is_some_and(|at| Some(at) != other)
 }
 
 /// Whether the table of `space` maps the kernel's data where the kernel's own table does. A table of

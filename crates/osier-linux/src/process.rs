@@ -215,7 +215,9 @@ pub(crate) fn state(linux: &Linux, task: VirtAddr) -> Seen<TaskState> {
             let broken = linux.state_bits.broken(number, exit, exiting);
             let off_queue =
                 || (number | exit == 0 && !on_run_queue(linux, task)).then_some(OFF_QUEUE);
-            match broken.or_else(off_queue) {
+            let torn = || memory::is_torn(linux, state.place(task), layout.tgid.place(task));
+            let torn = || torn().then_some("a task lies in one stretch of the direct map");
+            match broken.or_else(off_queue).or_else(torn) {
                 Some(rule) => Err(Absent::implausible(number, rule, Some(state.place(task)))),
                 None => Ok(TaskState(linux.state_bits.letter(number, exit))),
             }

@@ -527,7 +527,7 @@ fn the_masks_say_which_processors_run() {
 }
 
 /// What only Linux has of a process.
-fn own(process: &Process) -> &LinuxProcess {
+fn own_of(process: &Process) -> &LinuxProcess {
     match &process.extra {
         ProcessExtra::Linux(own) => own,
         other => panic!("{other:?}"),
@@ -541,10 +541,10 @@ fn a_kernel_thread_with_the_credentials_of_a_user_is_told() {
         let bench = Bench::new(name);
         let all: Vec<Process> = processes(&bench.linux).into_values().collect();
 
-        let kernel = all.iter().find(|row| own(row).kernel_thread == Ok(true));
+        let kernel = all.iter().find(|row| own_of(row).kernel_thread == Ok(true));
         let user = all
             .iter()
-            .find(|row| own(row).uid.get().is_some_and(|uid| *uid != 0));
+            .find(|row| own_of(row).uid.get().is_some_and(|uid| *uid != 0));
         let (Some(kernel), Some(user)) = (kernel, user) else {
             continue;
         };
@@ -553,7 +553,7 @@ fn a_kernel_thread_with_the_credentials_of_a_user_is_told() {
         let linux = bench.with(&[(at, width, bench.pointer(lent).0)]);
         let row = processes(&linux).remove(kernel.pid.get().unwrap()).unwrap();
         assert!(
-            own(&row).uid.absence().is_some_and(|why| why.is_loss()),
+            own_of(&row).uid.absence().is_some_and(|why| why.is_loss()),
             "{name}: {row:?}"
         );
     }
@@ -566,7 +566,7 @@ fn arguments_that_are_zeros_are_told() {
         let bench = Bench::new(name);
         let all: Vec<Process> = processes(&bench.linux).into_values().collect();
 
-        let long = |row: &&Process| own(row).cmdline.get().is_some_and(|line| line.len() > 8);
+        let long = |row: &&Process| own_of(row).cmdline.get().is_some_and(|line| line.len() > 8);
         let process = all.iter().find(long).unwrap();
         let mm = bench.mm(process);
         let bound = |member: &str| bench.pointer(bench.member(mm, "mm_struct", &[member]).0);
@@ -582,7 +582,7 @@ fn arguments_that_are_zeros_are_told() {
         let row = processes(&linux)
             .remove(process.pid.get().unwrap())
             .unwrap();
-        let why = own(&row).cmdline.absence().cloned();
+        let why = own_of(&row).cmdline.absence().cloned();
         assert!(why.is_some_and(|why| why.is_loss()), "{name}: {row:?}");
     }
 }
@@ -624,4 +624,54 @@ fn a_module_that_reaches_over_others_is_told() {
             assert!(told, "{row:x?} to the end of {other:x?}");
         }
     }
+}
+
+/// The kernel's tables lead to another task's page, which is a task's page as well.
+#[test]
+fn a_task_of_the_pages_of_two_is_told() {
+    let mut tried = 0;
+    for name in SNAPSHOTS {
+        let bench = Bench::new(name);
+        let all: Vec<Process> = processes(&bench.linux).into_values().collect();
+        let space = bench.linux.kernel_space();
+        let task = bench.profile.find_type("task_struct").unwrap();
+        let names = ["__state", "state"].into_iter();
+        let state = names
+            .filter(|name| task.member(name).is_some())
+            .last()
+            .unwrap();
+        let place = |process: &Process, member: &str| {
+            bench.member(process.taskd, "task_struct", &[member]).0
+        };
+        let mut apart = all
+            .iter()
+            .filter(|process| place(process, state).page() != place(process, "tgid").page());
+        let (Some(one), Some(other)) = (apart.next(), apart.next()) else {
+            continue;
+        };
+        let entry = *space.walk(place(one, state)).steps.last().unwrap();
+        if entry.level != 1 {
+            continue; // a large page of the direct map has both
+        }
+        tried += 1;
+        let pa = space.translate(place(other, state)).unwrap();
+        let own = space.translate(place(one, state)).unwrap();
+        let lie = entry.entry - own.page().0 + pa.page().0;
+        let mut memory = Patched::new(bench.machine.memory.clone());
+        memory.write_uint(
+            entry.at,
+            lie,
+            bench.word.max(if name.contains("pae") { 8 } else { 4 }),
+        );
+        let mut machine = bench.machine.clone();
+        machine.memory = Arc::new(memory);
+        let linux = Linux::attach(&machine, &bench.located, bench.profile.clone()).unwrap();
+        let mut told = false;
+        let ends = linux.processes(&mut |row| {
+            told |= row.taskd == one.taskd && is_lost(&own_of(&row).state);
+            ControlFlow::Continue(())
+        });
+        assert!(told || !ends.is_complete(), "{name}");
+    }
+    assert!(tried > 0, "no machine has a task on two small pages");
 }

@@ -32,10 +32,7 @@ fn all_types_and_symbols_are_those_of_the_kernel(real: &Real) {
     let read = read.build();
     let guest = osier::Guest::open(&file, &options).unwrap();
     let own: &Profile = guest.profile();
-    assert!(
-        own.types().len() > 50 && own.symbols().len() > 50,
-        "{name}"
-    );
+    assert!(own.types().len() > 50 && own.symbols().len() > 50, "{name}");
     for ty in own.types() {
         let found = read
             .find_type(&ty.name)
