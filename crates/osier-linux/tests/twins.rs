@@ -552,10 +552,7 @@ fn a_kernel_thread_with_the_credentials_of_a_user_is_told() {
         let ((at, width), (lent, _)) = (cred(kernel), cred(user));
         let linux = bench.with(&[(at, width, bench.pointer(lent).0)]);
         let row = processes(&linux).remove(kernel.pid.get().unwrap()).unwrap();
-        assert!(
-            own_of(&row).uid.absence().is_some_and(|why| why.is_loss()),
-            "{name}: {row:?}"
-        );
+        assert!(is_lost(&own_of(&row).uid), "{name}: {row:?}");
     }
 }
 
@@ -635,11 +632,8 @@ fn a_task_of_the_pages_of_two_is_told() {
         let all: Vec<Process> = processes(&bench.linux).into_values().collect();
         let space = bench.linux.kernel_space();
         let task = bench.profile.find_type("task_struct").unwrap();
-        let names = ["__state", "state"].into_iter();
-        let state = names
-            .filter(|name| task.member(name).is_some())
-            .last()
-            .unwrap();
+        let mut names = ["__state", "state"].into_iter();
+        let state = names.rfind(|name| task.member(name).is_some()).unwrap();
         let place = |process: &Process, member: &str| {
             bench.member(process.taskd, "task_struct", &[member]).0
         };

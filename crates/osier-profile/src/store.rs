@@ -211,10 +211,10 @@ fn read_beginning(path: &Path, limit: u64) -> Result<Vec<u8>, ProfileError> {
             file.by_ref()
                 .take(MAGIC.len() as u64)
                 .read_to_end(&mut data)?;
-            match data == MAGIC {
-                true => file.read_to_end(&mut data).map(drop),
-                false => Ok(()),
+            if data == MAGIC {
+                file.read_to_end(&mut data)?;
             }
+            Ok(())
         })
         .map_err(|source| ProfileError::Io {
             path: path.to_owned(),

@@ -32,7 +32,8 @@ const REGISTERS_MAX: u64 = 16 << 20;
 /// [`OpenError`] names the file, the offset, what was expected there and the way out.
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let path = &panda::resolve(path)?;
-    let cannot = |split: &u64| *split == 0 || *split > FOUR_GIB || split % PAGE_BYTES != 0;
+    let cannot =
+        |split: &u64| *split == 0 || *split > FOUR_GIB || !split.is_multiple_of(PAGE_BYTES);
     if let Some(split) = options.ram_split.filter(cannot) {
         return Err(OpenError::RamSplit {
             path: path.clone(),

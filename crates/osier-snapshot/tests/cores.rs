@@ -197,8 +197,9 @@ fn bytes_of_the_file_stand_for_one_place_of_memory() {
         words
     };
     let text = "2048 bytes of the file stand for more than one place of memory";
-    assert_eq!(said(second, offset + page / 2), [text]);
-    assert_eq!(said(first, 0), ["a LOAD segment holds the ELF header"]);
+    // Where a header leads elsewhere, what it led to before may belong to none.
+    assert_eq!(said(second, offset + page / 2)[0], text);
+    assert_eq!(said(first, 0)[0], "a LOAD segment holds the ELF header");
 }
 
 /// Two cores in one file, or a dump that something was written behind, hold memory that is not read.

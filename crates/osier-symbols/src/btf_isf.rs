@@ -284,9 +284,10 @@ impl Isf<'_> {
             let (Some(name), Some(id), Some(place)) = (word(0), word(1), word(2)) else {
                 return;
             };
-            let (bit, width) = match record.kflag() {
-                true => (place & 0x00ff_ffff, place >> 24),
-                false => (place, self.btf.own_bits(id).unwrap_or(0)),
+            let (bit, width) = if record.kflag() {
+                (place & 0x00ff_ffff, place >> 24)
+            } else {
+                (place, self.btf.own_bits(id).unwrap_or(0))
             };
             let called = match name {
                 0 => format!("unnamed_field_{number}"),
