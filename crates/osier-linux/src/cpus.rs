@@ -15,7 +15,7 @@ use crate::{Linux, list};
 /// The walk's name in endings.
 pub(crate) const WALK: &str = "processors";
 /// More processors than any real kernel is built for.
-const LIMIT: u32 = 8192;
+pub(crate) const LIMIT: u32 = 8192;
 
 /// The per-CPU variable that holds the current task, as the symbol table names it.
 pub(crate) fn variable(linux: &Linux) -> Option<u64> {
@@ -265,6 +265,17 @@ fn number(linux: &Linux, state: &CpuState, ids: u32) -> Option<u32> {
     // Its own number first: the others are rarely asked.
     let own = Some(state.index).filter(is_area);
     own.or_else(|| (0..ids).find(is_area))
+}
+
+/// The registers of processor `cpu`, by the per-CPU area that they name; by their own number where the
+/// kernel has one area alone.
+pub(crate) fn registers(linux: &Linux, cpu: u32) -> Option<&CpuState> {
+    let several = linux.guest.symbol("__per_cpu_offset").is_some();
+    let ids = cpu.saturating_add(1);
+    linux.guest.cpus.iter().find(|state| {
+        let own = number(linux, state, ids);
+        own.or((!several).then_some(state.index)) == Some(cpu)
+    })
 }
 
 /// Whether a processor's registers name a per-CPU area that the kernel does not have.

@@ -12,6 +12,7 @@
 mod attach;
 mod clock;
 mod cpus;
+mod crash;
 mod current;
 mod environment;
 mod family;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Current, Found, Handle, Kernel, LogLine, Mapping, Module, NoAttach, OpenFile, Osi,
-    PageRange, Panda, Premise, Process, Seen, Thread, Variable, WalkEnds,
+    Absent, Crash, Current, Found, Handle, Kernel, LogLine, Mapping, Module, NoAttach, OpenFile,
+    Osi, PageRange, Panda, Premise, Process, Seen, Thread, Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
 use crate::{
-    Linux, Located, current, environment, files, log, mappings, memory, pages, process, tasks,
-    threads,
+    Linux, Located, crash, current, environment, files, log, mappings, memory, pages, process,
+    tasks, threads,
 };
 
 impl Osi for Linux {
@@ -22,6 +22,10 @@ impl Osi for Linux {
 
     fn clock(&self) -> Seen<i64> {
         self.clock.now(&self.guest)
+    }
+
+    fn crash(&self) -> Seen<Crash> {
+        crash::crash(self)
     }
 
     fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {

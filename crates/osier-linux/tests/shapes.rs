@@ -84,6 +84,15 @@ impl Shape {
         self
     }
 
+    /// With a symbol of the running kernel's memory at `at`.
+    fn with_symbol_at(mut self, name: &str, at: VirtAddr) -> Self {
+        let slide = self.toy.text.0 - self.toy.profile.symbol("_text").unwrap();
+        let mut builder = self.profile.into_builder();
+        builder.add_symbol(name, at.0.wrapping_sub(slide));
+        self.profile = builder.build();
+        self
+    }
+
     /// The provider of the toy as it is.
     fn as_made(&self) -> Linux {
         toys::attach(&self.toy, self.toy.machine.memory.clone()).unwrap()
@@ -247,4 +256,107 @@ fn the_processors_that_a_panic_stopped_are_shown() {
             assert_eq!((cpus, ends.is_complete()), (vec![0, 1], true), "{ends:?}");
         });
     }
+}
+
+/// A toy kernel with a log of the oldest shape, in a module's memory, and with `panic_cpu` where it has one.
+fn with_log(toy: ToyKernel, log: &str, panic_cpu: Option<u32>) -> Shape {
+    const BYTES: u64 = 512;
+    let room = VirtAddr(toy.modules[3].base + 0x800);
+    let mut shape = Shape::of(toy, &[], &[]);
+    let word = shape.toy.mode.pointer_bytes();
+    let text = room.plus(0x100);
+    assert!(log.len() as u64 <= BYTES);
+    let length = log.len() as u64;
+    let words = [
+        ("log_buf", text.0, word),
+        ("log_buf_len", BYTES, 4),
+        ("log_end", length, 4),
+        ("logged_chars", length, 4),
+    ];
+    for (nth, (name, value, bytes)) in (0..).zip(words) {
+        let at = room.plus(nth * 8);
+        shape.put(at, value, bytes.into());
+        shape = shape.with_symbol_at(name, at);
+    }
+    for (nth, byte) in (0..).zip(log.bytes()) {
+        shape.put(text.plus(nth), byte.into(), 1);
+    }
+    if let Some(cpu) = panic_cpu {
+        let at = room.plus(0x40);
+        shape.put(at, cpu.into(), 4);
+        shape = shape.with_symbol_at("panic_cpu", at);
+    }
+    shape
+}
+
+#[test]
+fn a_panic_is_told_with_its_reason_and_its_processor() {
+    const LOG: &str = "<6>[    1.000000] Kernel panic is not what this is\n\
+        <1>[    2.000000] BUG: unable to handle page fault for address: 0000000000001000\n\
+        <0>[    2.500000] Kernel panic - not syncing: Fatal exception\n\
+        <0>[    2.600000] ---[ end Kernel panic - not syncing: Fatal exception ]---\n";
+    each(|toy| {
+        let rip = toy.machine.cpus[1].rip;
+        let sp = toy.machine.cpus[1].general.map(|general| general[4]);
+        let (toy, linux) = with_log(toy, LOG, Some(1)).attach(true);
+        let crash = linux.crash().unwrap();
+        let message = b"Kernel panic - not syncing: Fatal exception".to_vec();
+        assert_eq!(crash.message, Ok(message), "{:?}", toy.mode);
+        assert_eq!(crash.cpu, Ok(1));
+        assert_eq!(crash.ip.value(), Some(VirtAddr(rip)));
+        assert_eq!(crash.sp.value(), sp.map(VirtAddr));
+        // Without registers the rest is told all the same.
+        let (_, linux) = with_log(toy, LOG, Some(1)).attach(false);
+        let crash = linux.crash().unwrap();
+        assert_eq!((crash.cpu, crash.ip.value()), (Ok(1), None));
+    });
+}
+
+/// A page that is not there says neither that the kernel panicked nor that it did not.
+#[test]
+fn a_panic_that_cannot_be_told_is_a_loss() {
+    each(|toy| {
+        let shape = with_log(toy, "<6>all is well\n", None);
+        let linux = shape.as_made();
+        let unmapped = |at: &u64| linux.kernel_space().translate(VirtAddr(*at)).is_err();
+        let nowhere = (0..)
+            .map(|page| shape.toy.text.0 + (page << 20))
+            .find(unmapped)
+            .unwrap();
+        let (_, linux) = shape
+            .with_symbol_at("panic_cpu", VirtAddr(nowhere))
+            .attach(true);
+        assert!(linux.crash().unwrap_err().is_loss());
+    });
+}
+
+/// An error after which the kernel stopped at once for a dump, and a kernel before `panic_cpu` (v4.5).
+#[test]
+fn what_the_log_says_of_an_end_without_its_usual_words() {
+    let message = |crash: osier_osi::Crash| String::from_utf8(crash.message.unwrap()).unwrap();
+    each(|toy| {
+        let log = "<1>BUG: kernel NULL pointer dereference\n<6>later\n";
+        let (toy, linux) = with_log(toy, log, Some(0)).attach(true);
+        let said = message(linux.crash().unwrap());
+        assert_eq!(said, "BUG: kernel NULL pointer dereference");
+        let log = "<0>Kernel panic - not syncing: Attempted to kill init!\n";
+        let (toy, linux) = with_log(toy, log, None).attach(true);
+        let crash = linux.crash().unwrap();
+        assert!(crash.cpu.value().is_none() && crash.ip.value().is_none());
+        assert_eq!(
+            message(crash),
+            "Kernel panic - not syncing: Attempted to kill init!"
+        );
+        // A machine that runs: -1, or a log without such a line.
+        let (toy, linux) =
+            with_log(toy, "<0>Kernel panic - not syncing: old\n", Some(u32::MAX)).attach(true);
+        assert!(!linux.crash().unwrap_err().is_loss());
+        let (toy, linux) = with_log(toy, "<1>BUG: survived\n", None).attach(true);
+        assert!(!linux.crash().unwrap_err().is_loss());
+        let (_, linux) = with_log(toy, "", Some(0x7fff_ffff)).attach(true);
+        assert!(
+            linux.crash().unwrap_err().is_loss(),
+            "no machine has so many processors"
+        );
+    });
 }

@@ -4,6 +4,7 @@
 //! A value that could not be read is a [`Err`] with the reason and the place, never a
 //! sentinel. A walk returns how it ended: [`WalkEnd::Closed`] is the only good ending.
 
+mod crash;
 mod holdings;
 mod list;
 mod log;
@@ -16,6 +17,7 @@ mod seen;
 mod system;
 mod walk;
 
+pub use crash::Crash;
 pub use holdings::{Device, FileKind, OpenFile, Variable};
 pub use list::{Lists, Walked};
 pub use log::LogLine;

@@ -6,8 +6,8 @@ use osier_memory::{AddressSpace, VirtAddr};
 use osier_profile::OsKind;
 
 use crate::{
-    Absent, Current, Handle, LogLine, Mapping, Module, OpenFile, PageRange, Process, Seen, Thread,
-    Variable, WalkEnd, WalkEnds,
+    Absent, Crash, Current, Handle, LogLine, Mapping, Module, OpenFile, PageRange, Process, Seen,
+    Thread, Variable, WalkEnd, WalkEnds,
 };
 
 /// What a provider decided about the kernel before it answered anything, and by what.
@@ -50,6 +50,14 @@ pub trait Osi: Send {
     /// # Errors
     /// Why the clock is absent: its place is not known, or unreadable, or holds no time.
     fn clock(&self) -> Seen<i64>;
+
+    /// What the kernel said when it stopped the machine by itself.
+    ///
+    /// # Errors
+    /// It did not, which is not applicable; or why that cannot be told.
+    fn crash(&self) -> Seen<Crash> {
+        Err(Absent::not_in_this_kernel())
+    }
 
     /// Every process. Linux: thread-group leaders from `init_task` on, zombies included.
     fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds;

@@ -31,42 +31,8 @@ pub(crate) fn current(
         let fault = None;
         return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
     };
-    let width = u64::from(guest.pointer_bytes());
-    let limit = match (windows.processors, width) {
-        (Some(count @ 1..), _) => u64::from(count),
-        (_, 4) => LIMIT32,
-        _ => LIMIT,
-    };
     let mut ends = WalkEnds::default();
-    let mut blocks = Vec::new();
-    let mut end = WalkEnd::Closed;
-    for cpu in 0..limit {
-        let place = table.plus(cpu.wrapping_mul(width));
-        match guest.space.read_pointer(place) {
-            Ok(block) if block.is_null() => break,
-            Ok(block) => match guest.plausible(block) {
-                Ok(()) => blocks.push(block),
-                Err(fault) => {
-                    let to = Some(block);
-                    end = WalkEnd::BrokenLink {
-                        from: place,
-                        to,
-                        fault,
-                    };
-                    break;
-                }
-            },
-            Err(fault) => {
-                let to = None;
-                end = WalkEnd::BrokenLink {
-                    from: place,
-                    to,
-                    fault,
-                };
-                break;
-            }
-        }
-    }
+    let (blocks, mut end) = listed(windows, table);
     let promised = windows.processors.unwrap_or(0) as usize;
     let own = (0..)
         .zip(&blocks)
@@ -103,6 +69,58 @@ pub(crate) fn current(
         ends.add(WALK, end);
     }
     ends
+}
+
+/// The blocks that the table at `table` lists, and how its walk ended.
+fn listed(windows: &Windows, table: VirtAddr) -> (Vec<VirtAddr>, WalkEnd) {
+    let guest = &windows.guest;
+    let width = u64::from(guest.pointer_bytes());
+    let limit = match (windows.processors, width) {
+        (Some(count @ 1..), _) => u64::from(count),
+        (_, 4) => LIMIT32,
+        _ => LIMIT,
+    };
+    let mut blocks = Vec::new();
+    let mut end = WalkEnd::Closed;
+    for cpu in 0..limit {
+        let place = table.plus(cpu.wrapping_mul(width));
+        match guest.space.read_pointer(place) {
+            Ok(block) if block.is_null() => break,
+            Ok(block) => match guest.plausible(block) {
+                Ok(()) => blocks.push(block),
+                Err(fault) => {
+                    let to = Some(block);
+                    end = WalkEnd::BrokenLink {
+                        from: place,
+                        to,
+                        fault,
+                    };
+                    break;
+                }
+            },
+            Err(fault) => {
+                let to = None;
+                end = WalkEnd::BrokenLink {
+                    from: place,
+                    to,
+                    fault,
+                };
+                break;
+            }
+        }
+    }
+    (blocks, end)
+}
+
+/// The processors' blocks, by number.
+pub(crate) fn blocks(windows: &Windows) -> Seen<Vec<VirtAddr>> {
+    let Some(table) = windows.guest.symbol("KiProcessorBlock") else {
+        return Err(Absent::not_in_this_kernel());
+    };
+    match listed(windows, table) {
+        (_, WalkEnd::BrokenLink { fault, .. }) => Err(Absent::unreadable(fault)),
+        (blocks, _) => Ok(blocks),
+    }
 }
 
 fn thread(windows: &Windows, field: Field<Ptr<()>>, block: VirtAddr) -> Seen<VirtAddr> {

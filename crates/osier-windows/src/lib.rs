@@ -12,6 +12,7 @@
 mod attach;
 mod cid;
 mod clock;
+mod crash;
 mod current;
 mod entries;
 mod guest;

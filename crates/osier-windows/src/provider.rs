@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Current, Found, Handle, Kernel, Mapping, Module, NoAttach, Osi, PageRange, Panda,
-    Premise, Process, Seen, Thread, WalkEnds,
+    Absent, Crash, Current, Found, Handle, Kernel, Mapping, Module, NoAttach, Osi, PageRange,
+    Panda, Premise, Process, Seen, Thread, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
 use crate::locate::Located;
 use crate::windows::Windows;
-use crate::{clock, current, mappings, modules, process, processes, root, threads};
+use crate::{clock, crash, current, mappings, modules, process, processes, root, threads};
 
 impl Osi for Windows {
     fn kernel(&self) -> &Kernel {
@@ -21,6 +21,10 @@ impl Osi for Windows {
 
     fn clock(&self) -> Seen<i64> {
         clock::now(&self.guest)
+    }
+
+    fn crash(&self) -> Seen<Crash> {
+        crash::crash(self)
     }
 
     fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {

@@ -5,7 +5,7 @@ use osier_profile::{Wanted, names};
 /// What the Windows provider wants of a profile. A kernel has some of it: shapes changed over time.
 pub static WANTED: Wanted = Wanted {
     types: names![
-        _CLIENT_ID _CONTROL_AREA _CURDIR _DEVICE_OBJECT _DISPATCHER_HEADER _EPROCESS _ETHREAD
+        _CLIENT_ID _CONTEXT _CONTROL_AREA _CURDIR _DEVICE_OBJECT _DISPATCHER_HEADER _EPROCESS _ETHREAD
         _EWOW64PROCESS _EX_FAST_REF _FILE_OBJECT _HANDLE_TABLE _HANDLE_TABLE_ENTRY _KAPC_STATE
         _KDDEBUGGER_DATA64 _KGDTENTRY _KIDTENTRY _KIDTENTRY64 _KIPCR _KLDR_DATA_TABLE_ENTRY _KPCR _KPRCB
         _KPROCESS _KPROCESSOR_STATE _KSPECIAL_REGISTERS _KTHREAD _LARGE_INTEGER
@@ -19,7 +19,7 @@ pub static WANTED: Wanted = Wanted {
     ],
     symbols: names![
         CmNtCSDVersion KdDebuggerDataBlock KdVersionBlock KdpDataBlockEncoded KeActiveProcessors
-        KeNumberProcessors KiDivideErrorFault KiDivideErrorFaultShadow KiInitialPCR KiKvaShadow
+        KeNumberProcessors KiBugCheckData KiDivideErrorFault KiDivideErrorFaultShadow KiInitialPCR KiKvaShadow
         KiProcessorBlock KiSystemCall64 KiSystemCall64Shadow KiWaitAlways KiWaitNever
         MiInvalidPteMask MiState MiSystemPartition MmHighestUserAddress MmPagedPoolStart MmPteBase
         MmSubsectionBase MmSystemRangeStart MmUserProbeAddress NtBuildLab NtBuildLabEx NtBuildNumber

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use osier_memory::{Machine, VirtAddr};
-use osier_osi::{Kernel, Osi, Seen};
+use osier_osi::{Crash, Kernel, Osi, Seen};
 use osier_profile::Profile;
 use osier_snapshot::{Snapshot, SnapshotInfo};
 
@@ -171,6 +171,14 @@ impl Guest {
     /// Why the clock is absent.
     pub fn clock(&self) -> Seen<i64> {
         self.provider().clock()
+    }
+
+    /// What the kernel said when it stopped the machine by itself; see [`Osi::crash`].
+    ///
+    /// # Errors
+    /// It did not, which is not applicable; or why that cannot be told.
+    pub fn crash(&self) -> Seen<Crash> {
+        self.provider().crash()
     }
 
     /// Bytes of the guest kernel's pointers.

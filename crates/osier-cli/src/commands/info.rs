@@ -6,7 +6,7 @@ use osier::WalkEnds;
 use osier::format::{escape_bytes, iso8601, json_string};
 use osier::osier_memory::CpuState;
 use osier::osier_snapshot::{Snapshot, panda_checksum};
-use osier::{Guest, Located, Premise, open_snapshot};
+use osier::{Guest, Located, Premise, Seen, SeenExt as _, VirtAddr, open_snapshot};
 use osier_text::{visible_again, visible_bytes};
 
 use super::common::options;
@@ -213,9 +213,66 @@ fn kernel_text(guest: &Guest, text: &mut Sheet) {
         text.line("KASLR slide", &format!("{slide:#x}"));
     }
     text.line("profile", &guest.source().to_string());
+    crash_text(guest, text);
     text.line("", "");
     text.line("how it was decided", "");
     premises_text(&kernel.premises, text);
+}
+
+/// What the kernel said when it stopped the machine; nothing where it did not.
+fn crash_text(guest: &Guest, text: &mut Sheet) {
+    let crash = match guest.crash() {
+        Ok(crash) => crash,
+        Err(absent) if absent.is_loss() => return text.line("stopped by itself", "?"),
+        Err(_) => return,
+    };
+    let shown = |known: Option<String>| known.unwrap_or_else(|| "?".to_owned());
+    let message = crash
+        .message
+        .get()
+        .map(|said| visible_bytes(said).to_string());
+    text.line("stopped by itself", &shown(message));
+    text.line(
+        "  on CPU",
+        &shown(crash.cpu.value().map(|cpu| cpu.to_string())),
+    );
+    for (name, register) in [("  at", crash.ip), ("  stack", crash.sp)] {
+        if let Some(at) = register.value() {
+            text.line(name, &at.to_string());
+        }
+    }
+}
+
+/// `,"crash":{…}`; `null` where the kernel did not stop the machine, or that cannot be told.
+fn crash_json(guest: &Guest, text: &mut String) {
+    let Ok(crash) = guest.crash() else {
+        return text.push_str(",\"crash\":null");
+    };
+    let mut first = true;
+    text.push_str(",\"crash\":{");
+    let mut one = |name: &str, known: Option<String>| {
+        let comma = if std::mem::take(&mut first) { "" } else { "," };
+        let _ = write!(text, "{comma}\"{name}\":");
+        match known {
+            Some(value) => json_string(&value, text),
+            None => text.push_str("null"),
+        }
+    };
+    let message = crash
+        .message
+        .get()
+        .map(|said| visible_bytes(said).to_string());
+    let address = |at: &Seen<VirtAddr>| at.value().map(|at| at.to_string());
+    let (ip, sp) = (address(&crash.ip), address(&crash.sp));
+    one("message", message);
+    one("ip", ip);
+    one("sp", sp);
+    match crash.cpu.value() {
+        Some(cpu) => {
+            let _ = write!(text, ",\"cpu\":{cpu}}}");
+        }
+        None => text.push_str(",\"cpu\":null}"),
+    }
 }
 
 /// Where a kernel lies that nothing reads.
@@ -382,6 +439,7 @@ fn kernel_json(guest: &Guest, text: &mut String) {
         }
     }
     field(text, "profile", &guest.source().to_string());
+    crash_json(guest, text);
     premises_json(&kernel.premises, text);
     text.push('}');
 }

@@ -63,6 +63,7 @@ const LINUX: Layers = &[
         "walkers",
         &[
             "cpus",
+            "crash",
             "current",
             "environment",
             "family",
@@ -91,6 +92,7 @@ const WINDOWS: Layers = &[
         &[
             "cid",
             "clock",
+            "crash",
             "current",
             "image_name",
             "loader",

@@ -3,6 +3,7 @@
 
 use osier_memory::{CpuState, Paging, PhysAddr, Segment, VirtAddr};
 
+use super::Bugcheck;
 use super::processes::Idle;
 use super::spaces::{Space, Spaces};
 use super::writer::{Object, Writer};
@@ -101,6 +102,43 @@ pub(super) fn shadow(w: &mut Writer<'_>, pcr: &Pcr, cr3: u64) {
     let pcr = Object::system(KPCR, pcr.at);
     let prcb = w.inner(pcr, "Prcb", "_KPRCB");
     w.set_if(prcb, "KernelDirectoryTableBase", cr3);
+}
+
+/// What a bugcheck leaves behind: its code and parameters, the registers of the processor that called it, and
+/// the others frozen.
+///
+/// Source: `KeBugCheck2` and `KiFreezeTargetExecution` of the Windows Research Kernel: `TARGET_FROZEN` is 2.
+pub(super) fn stop(w: &mut Writer<'_>, pcrs: &[Pcr], bugcheck: &Bugcheck) {
+    const FROZEN: u64 = 2;
+    let Some(at) = w.symbol("KiBugCheckData") else {
+        return;
+    };
+    let word = w.word();
+    let values = [u64::from(bugcheck.code)]
+        .into_iter()
+        .chain(bugcheck.parameters);
+    for (nth, value) in (0..).zip(values) {
+        w.uint(Space::SYSTEM, at.plus(nth * word), value, word);
+    }
+    let (inline, ip, sp) = if w.is_wide() {
+        ("Prcb", "Rip", "Rsp")
+    } else {
+        ("PrcbData", "Eip", "Esp")
+    };
+    for (number, pcr) in pcrs.iter().enumerate() {
+        let prcb = w.inner(whole(w, pcr.at), inline, "_KPRCB");
+        if number != bugcheck.cpu {
+            w.set_if(prcb, "IpiFrozen", FROZEN);
+            continue;
+        }
+        for (register, value) in [(ip, bugcheck.ip), (sp, bugcheck.sp)] {
+            w.set_if(
+                prcb,
+                &format!("ProcessorState.ContextFrame.{register}"),
+                value,
+            );
+        }
+    }
 }
 
 fn place(w: &mut Writer<'_>, number: u64) -> VirtAddr {

@@ -55,6 +55,9 @@ impl Plan {
         if w.is_wide() {
             cpu::low_stub(&mut w);
         }
+        if let Some(bugcheck) = &self.bugcheck {
+            cpu::stop(&mut w, &pcrs, bugcheck);
+        }
         if self.early {
             kernel::unbuild(&mut w);
         }

@@ -57,7 +57,7 @@ pub use debugger::DebuggerData;
 pub use layout::{reactos_x86, win7_sp1_x86, win7_sp1_x86_pae, win2000_sp4_x86};
 pub use libosi::Libosi;
 pub use machine::WindowsMachine;
-pub use plan::{PdbRecord, Plan};
+pub use plan::{Bugcheck, PdbRecord, Plan};
 pub use ram::Ram;
 pub use rekall::Rekall;
 pub use rows::{

@@ -8,6 +8,21 @@ use super::{DebuggerData, Driver, Process, Processor, Thread};
 const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;
 
+/// A bugcheck: what the kernel keeps of it, and what the processor that called it was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bugcheck {
+    /// The code.
+    pub code: u32,
+    /// The four parameters.
+    pub parameters: [u64; 4],
+    /// The processor that stopped the others.
+    pub cpu: usize,
+    /// Its instruction pointer.
+    pub ip: u64,
+    /// Its stack pointer.
+    pub sp: u64,
+}
+
 /// The record by which an image names its PDB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PdbRecord {
@@ -43,6 +58,8 @@ pub struct Plan {
     pub pdb: String,
     /// The record by which the image names its PDB.
     pub record: PdbRecord,
+    /// The bugcheck by which the kernel stopped the machine.
+    pub bugcheck: Option<Bugcheck>,
     /// Whether the kernel has only begun to start: its lists of processes and drivers, the table of ids
     /// and the System process are not there yet.
     pub early: bool,
@@ -121,6 +138,7 @@ impl Plan {
             debugger_data: DebuggerData::Plain,
             pdb: pdb.to_owned(),
             record: PdbRecord::There,
+            bugcheck: None,
             early: false,
             build_lab: build_lab.to_owned(),
             build,

@@ -6,6 +6,17 @@ layout! {
     /// Fields read from `_KPRCB`.
     pub(crate) struct Prcb: "_KPRCB" {
         current_thread: Option<Field<Ptr<()>>> = ["CurrentThread"],
+        /// Whether the processor has been stopped by another, and waits: 2 in its lower four bits.
+        frozen: Option<Field<UInt>> = ["IpiFrozen"],
+        /// Instruction and stack pointer as the kernel saved them when it stopped.
+        ip: Option<Field<Ptr<()>>> = [
+            "ProcessorState.ContextFrame.Rip",
+            "ProcessorState.ContextFrame.Eip",
+        ],
+        sp: Option<Field<Ptr<()>>> = [
+            "ProcessorState.ContextFrame.Rsp",
+            "ProcessorState.ContextFrame.Esp",
+        ],
         /// Which processor it is of.
         number: Option<Field<UInt>> = ["Number"],
     }

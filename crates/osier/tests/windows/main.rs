@@ -12,6 +12,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod crash;
 mod distilled;
 mod ids;
 #[path = "../../../osier-testkit/tests/windows/layouts.rs"]
