@@ -227,10 +227,7 @@ fn crash_text(guest: &Guest, text: &mut Sheet) {
         Err(_) => return,
     };
     let shown = |known: Option<String>| known.unwrap_or_else(|| "?".to_owned());
-    let message = crash
-        .message
-        .get()
-        .map(|said| visible_bytes(said).to_string());
+    let message = crash.message.get().map(|said| visible_bytes(said));
     text.line("stopped by itself", &shown(message));
     text.line(
         "  on CPU",
@@ -258,10 +255,7 @@ fn crash_json(guest: &Guest, text: &mut String) {
             None => text.push_str("null"),
         }
     };
-    let message = crash
-        .message
-        .get()
-        .map(|said| visible_bytes(said).to_string());
+    let message = crash.message.get().map(|said| visible_bytes(said));
     let address = |at: &Seen<VirtAddr>| at.value().map(|at| at.to_string());
     let (ip, sp) = (address(&crash.ip), address(&crash.sp));
     one("message", message);
