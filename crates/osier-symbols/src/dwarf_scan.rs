@@ -14,6 +14,9 @@ use crate::dwarf::{At, Bytes, Dwarf, Entry, Unit, Value, is_compound};
 const ASKED: u8 = 1;
 const WANTED: u8 = 2;
 
+/// Levels of parts without a name of their own inside one another; C code has two or three.
+const MOST_PARTS: usize = 4;
+
 pub(crate) struct Scan<'s, 'd> {
     dwarf: &'s Dwarf<'d>,
     /// `None`: every named type and every enumerator.
@@ -162,7 +165,7 @@ impl<'s, 'd> Scan<'s, 'd> {
         };
         let mut members = self.dwarf.members(&at)?;
         if self.parts {
-            self.add_parts(text, &at, &mut members, builder)?;
+            self.add_parts(text, &at, &mut members, MOST_PARTS, builder)?;
         }
         let bytes = body.bytes.unwrap_or(0);
         builder.add_type(Type::new(text.to_owned(), sort(&body), bytes, members));
@@ -171,17 +174,22 @@ impl<'s, 'd> Scan<'s, 'd> {
     }
 
     /// Adds the parts of the type `parent` at `at` that have no name of their own, and names them in its
-    /// members.
+    /// members; and `depth` levels of parts of these.
     fn add_parts(
         &self,
         parent: &str,
         at: &At<'d>,
         members: &mut [Member],
+        depth: usize,
         builder: &mut ProfileBuilder,
     ) -> Result<(), SymbolError> {
+        let Some(deeper) = depth.checked_sub(1) else {
+            return Ok(());
+        };
         for (member, part) in self.dwarf.unnamed_parts(at)? {
             let own = format!("{parent}.{member}");
-            let within = self.dwarf.members(&part.at)?;
+            let mut within = self.dwarf.members(&part.at)?;
+            self.add_parts(&own, &part.at, &mut within, deeper, builder)?;
             let bytes = part.entry.bytes.unwrap_or(0);
             builder.add_type(Type::new(own.clone(), sort(&part.entry), bytes, within));
             for held in members.iter_mut().filter(|held| held.name == member) {

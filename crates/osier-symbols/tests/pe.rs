@@ -61,6 +61,9 @@ fn an_image_of_mingw_gives_its_types_and_symbols() {
             offset.map(|field| (field.offset, field.bytes)),
             Some((16, 8))
         );
+        // One inside another, as older ReactOS has it.
+        let old = resolver.optional::<UInt>("_MEMORY_AREA", &["Data.SectionData.Old"]);
+        assert_eq!(old.map(|field| field.offset), Some(36));
         let union = profile.find_type("_MMVAD.u1").unwrap();
         assert_eq!((union.kind, union.bytes), (TypeKind::Union, 4));
         // By their names in C, from the image's base.
@@ -91,7 +94,10 @@ fn only_what_is_wanted_is_kept_and_its_parts() {
         .unwrap()
         .build();
     let types: Vec<_> = profile.types().iter().map(|ty| ty.name.as_str()).collect();
-    assert_eq!(types, ["_MEMORY_AREA", "_MEMORY_AREA.SectionData"]);
+    let parts = ["Data", "Data.SectionData", "SectionData"];
+    let parts = parts.map(|part| format!("_MEMORY_AREA.{part}"));
+    assert_eq!(types[0], "_MEMORY_AREA");
+    assert_eq!(types[1..], parts);
     assert_eq!(profile.symbols(), [("NtBuildNumber".to_owned(), 0x2000)]);
 }
 

@@ -175,7 +175,8 @@ fn of_vad(
             Err(Absent::unreadable(fault)),
         ),
     };
-    let said = section::said(windows, at);
+    let around = listed.image.is_some() || listed.around.is_some();
+    let said = section::said(windows, at, around);
     if listed.image.is_some()
         && matches!(&said, Ok(said) if !said.image && said.sort != Sort::Special)
     {

@@ -97,26 +97,34 @@ fn segment(windows: &Windows, at: VirtAddr) -> Result<Option<VirtAddr>, Fault> {
 }
 
 /// What the descriptor at `at` says of itself, and what a `_MEMORY_AREA` that it begins adds: whether its
-/// segment is one of an image.
-pub(crate) fn said(windows: &Windows, at: VirtAddr) -> Seen<Said> {
+/// segment is one of an image. Where the profile does not tell that of a segment, that the loader lists an
+/// image there (`listed`) does.
+pub(crate) fn said(windows: &Windows, at: VirtAddr, listed: bool) -> Seen<Said> {
     vad::flags(windows, at).and_then(|mut said| {
         if said.sort == Sort::Area {
-            said.image |= is_of_image(windows, at).map_err(Absent::unreadable)?;
+            let told = is_of_image(windows, at).map_err(Absent::unreadable)?;
+            said.image |= told.unwrap_or(listed);
         }
         Ok(said)
     })
 }
 
-fn is_of_image(windows: &Windows, at: VirtAddr) -> Result<bool, Fault> {
+/// `None` when the profile does not tell.
+fn is_of_image(windows: &Windows, at: VirtAddr) -> Result<Option<bool>, Fault> {
     /// `MM_PHYSICALMEMORY_SEGMENT` and `MM_DATAFILE_SEGMENT`.
     const OTHER: u64 = 3;
-    let Some((segment, field)) = segment(windows, at)?.zip(windows.section.segment.flags) else {
-        return Ok(false);
+    let layout = &windows.section.segment;
+    let Some((segment, flags)) = segment(windows, at)?.zip(layout.flags) else {
+        return Ok(None);
     };
     if windows.guest.plausible(segment).is_err() {
-        return Ok(false); // what backs it is told as that
+        return Ok(Some(false)); // what backs it is told as that
     }
-    Ok(field.read(&windows.guest.space, segment)? & OTHER == 0)
+    let space = &windows.guest.space;
+    let other = flags.read(space, segment)? & OTHER != 0;
+    // A segment without a file is none of an image, whatever its flags are.
+    let file = (layout.file.map(|file| file.read(space, segment))).transpose()?;
+    Ok(Some(!other && file.is_none_or(|file| !file.is_null())))
 }
 
 /// As [`backing`], of the `_MEMORY_AREA` at `at`.

@@ -19,6 +19,7 @@ typedef struct _MEMORY_AREA {
     MMVAD VadNode;
     u32 Type;
     struct { long long ViewOffset; void *Segment; } SectionData;
+    union { struct { void *Section; int Old; } SectionData; int Other; } Data;
 } MEMORY_AREA;
 enum state { Ready = 1, Gone = -1 };
 

@@ -295,3 +295,50 @@ fn public_symbols_and_types_beside_them_serve_together() {
     };
     compare(&attach(&own, &machine.machine()), &machine, "joined");
 }
+
+/// Older ReactOS: a segment has neither flags of its own nor a file. Nothing is lost by that.
+#[test]
+fn segments_that_say_nothing_of_themselves() {
+    let layout = reactos();
+    let machine = crowd(&layout, modes(&layout)[0]).write(&layout.profile);
+    let mut builder = ProfileBuilder::new(layout.profile.identity().clone());
+    for ty in layout
+        .profile
+        .types()
+        .iter()
+        .filter(|ty| ty.name != "_MM_SECTION_SEGMENT")
+    {
+        builder.add_type(ty.clone());
+    }
+    for (name, rva) in layout.profile.symbols() {
+        builder.add_symbol(name.as_str(), *rva);
+    }
+    let older = Layout {
+        name: layout.name,
+        profile: builder.build(),
+    };
+    let osi = attach(&older, &machine.machine());
+    let process = machine.process(1012);
+    let ntdll = &process.modules[1];
+    let mut images = 0;
+    let ends = osi.mappings(process.eprocess.unwrap(), &mut |row| {
+        let losses = [
+            row.kind.as_ref().err(),
+            row.file.as_ref().err(),
+            row.offset.as_ref().err(),
+        ];
+        assert!(
+            losses.into_iter().flatten().all(|absent| !absent.is_loss()),
+            "{row:?}"
+        );
+        let inside = |base: VirtAddr| ntdll.base <= base.0 && base.0 < ntdll.base + ntdll.size;
+        if row.base.value().is_some_and(inside) {
+            images += 1;
+            assert_eq!(row.kind, Ok(MappingKind::Image));
+            assert_eq!(row.file, Ok(ntdll.path.clone().into_bytes()));
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(ends.is_complete(), "{ends:?}");
+    assert_eq!(images, 3);
+}
