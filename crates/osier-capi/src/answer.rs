@@ -30,6 +30,7 @@ enum Asked {
     Files(Walk<osier::OpenFile, row::OpenFile>),
     Environment(Walk<osier::Variable, row::Variable>),
     Log(Walk<osier::LogLine, row::LogLine>),
+    Wide(Box<Walk<osier::Process, row::WideProcess>>),
 }
 
 /// The rows to come, and the one that is shown.
@@ -69,6 +70,7 @@ macro_rules! each {
             Asked::Files($walk) => $value,
             Asked::Environment($walk) => $value,
             Asked::Log($walk) => $value,
+            Asked::Wide($walk) => $value,
         }
     };
 }
@@ -106,6 +108,7 @@ impl Answer {
             Question::Mappings => Asked::Mappings(Walk::of(guest.mappings(of))),
             Question::Pages => Asked::Pages(Walk::of(guest.pages(of))),
             Question::Files => Asked::Files(Walk::of(guest.files(of))),
+            Question::Wide => Asked::Wide(Box::new(Walk::of(guest.wide()))),
             Question::Log => Asked::Log(Walk::of(guest.log())),
             Question::Environment => Asked::Environment(Walk::of(guest.environment(of))),
         };
@@ -128,6 +131,7 @@ impl Answer {
         next_open_file Files OpenFile,
         next_variable Environment Variable,
         next_log_line Log LogLine,
+        next_wide_process Wide WideProcess,
     }
 
     /// Why a field of the row that is shown is absent.

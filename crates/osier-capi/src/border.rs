@@ -426,6 +426,17 @@ pub unsafe extern "C" fn osier_next_log_line(answer: *mut Answer) -> *const row:
     unsafe { next(answer, Answer::next_log_line) }
 }
 
+/// As `osier_next_process`, of processes with all that is known of them.
+///
+/// # Safety
+///
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn osier_next_wide_process(answer: *mut Answer) -> *const row::WideProcess {
+    // SAFETY: the caller's promise.
+    unsafe { next(answer, Answer::next_wide_process) }
+}
+
 /// Why a field of the row that is shown is absent: a sentence; NULL when the field has a value. `field` is
 /// its number, such as `OSIER_PROCESS_PPID`. The sentence lives as long as the row.
 ///

@@ -26,6 +26,8 @@ pub enum Question {
     Environment = 8,
     /// The kernel's log: rows are `osier_log_line`.
     Log = 9,
+    /// Processes with all that is known of them: rows are `osier_wide_process`.
+    Wide = 10,
 }
 
 impl Question {
@@ -50,6 +52,7 @@ impl From<ask::Question> for Question {
             ask::Question::Files => Self::Files,
             ask::Question::Environment => Self::Environment,
             ask::Question::Log => Self::Log,
+            ask::Question::Wide => Self::Wide,
         }
     }
 }

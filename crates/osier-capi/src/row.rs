@@ -76,6 +76,8 @@ impl Field for i64 {
     fn fill(cell: &Cell<'_>, _: &mut Held) -> Self {
         match cell {
             Cell::Instant(at) => *at,
+            Cell::Number(number) => i64::try_from(*number).unwrap_or(i64::MAX),
+            Cell::Numeral(number) => number.parse().unwrap_or(0),
             _ => 0,
         }
     }
@@ -148,7 +150,7 @@ fn field<F: Field>(cells: &Cells<'_>, name: &str, held: &mut Held) -> Option<F> 
 
 /// Each struct by its name in C, with its fields in their order: what the header's numbers of fields are
 /// made from.
-pub fn fields() -> [(&'static str, &'static [&'static str]); 10] {
+pub fn fields() -> [(&'static str, &'static [&'static str]); 11] {
     [
         ("process", Process::FIELDS),
         ("handle", Handle::FIELDS),
@@ -160,6 +162,7 @@ pub fn fields() -> [(&'static str, &'static [&'static str]); 10] {
         ("open_file", OpenFile::FIELDS),
         ("variable", Variable::FIELDS),
         ("log_line", LogLine::FIELDS),
+        ("wide_process", WideProcess::FIELDS),
     ]
 }
 
@@ -452,3 +455,95 @@ pub struct LogLine {
 }
 
 shown!(LogLine: time, level, facility, caller, text, seq, address);
+
+/// A process of Linux with all that is known of it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WideProcess {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Its id.
+    pub pid: u64,
+    /// Its parent's id.
+    pub ppid: u64,
+    /// Its name.
+    pub name: Bytes,
+    /// Address of the leader's `task_struct`.
+    pub taskd: u64,
+    /// Physical address of its page-table root.
+    pub asid: u64,
+    /// The same, virtual.
+    pub pgd: u64,
+    /// Nanoseconds since boot.
+    pub create_time: u64,
+    /// The same on the wall clock: nanoseconds since 1970-01-01 UTC.
+    pub start: i64,
+    /// Real user id.
+    pub uid: u64,
+    /// Real group id.
+    pub gid: u64,
+    /// The leader's state, one letter.
+    pub state: Bytes,
+    /// Number of threads.
+    pub threads: u64,
+    /// Path of the executable.
+    pub exe: Bytes,
+    /// Arguments, each ended by a NUL.
+    pub cmdline: Bytes,
+    /// Whether it is a thread of the kernel.
+    pub kernel_thread: bool,
+    /// Which source found it.
+    pub found_by: Bytes,
+    /// Effective user id.
+    pub euid: u64,
+    /// Saved user id.
+    pub suid: u64,
+    /// User id for access to files.
+    pub fsuid: u64,
+    /// Effective group id.
+    pub egid: u64,
+    /// Supplementary groups, parted by blanks.
+    pub groups: Bytes,
+    /// Effective capabilities, a bit each.
+    pub caps: u64,
+    /// The user who logged in.
+    pub loginuid: u64,
+    /// How system calls are filtered, in a word.
+    pub seccomp: Bytes,
+    /// Path of its control group.
+    pub cgroup: Bytes,
+    /// The container's id.
+    pub container: Bytes,
+    /// `KIND:NUMBER` of its namespaces, parted by blanks.
+    pub ns: Bytes,
+    /// Its id in its own pid namespace.
+    pub ns_pid: u64,
+    /// Its session.
+    pub session_id: u64,
+    /// Its process group.
+    pub pgid: u64,
+    /// Its controlling terminal.
+    pub tty: Bytes,
+    /// The thread that traces it.
+    pub tracer: u64,
+    /// -20 to 19.
+    pub nice: i64,
+    /// How it is scheduled, in a word.
+    pub policy: Bytes,
+    /// Nanoseconds in user mode.
+    pub utime: u64,
+    /// Nanoseconds in the kernel.
+    pub stime: u64,
+    /// Bytes of all mappings.
+    pub vsize: u64,
+    /// Bytes in memory.
+    pub rss: u64,
+    /// The working directory.
+    pub cwd: Bytes,
+    /// The root directory.
+    pub root: Bytes,
+}
+
+shown!(WideProcess: pid, ppid, name, taskd, asid, pgd, create_time, start, uid, gid, state, threads, exe, cmdline, kernel_thread, found_by, euid, suid, fsuid, egid, groups, caps, loginuid, seccomp, cgroup, container, ns, ns_pid, session_id, pgid, tty, tracer, nice, policy, utime, stime, vsize, rss, cwd, root);

@@ -37,6 +37,7 @@ fn header() -> String {
         ("Question", "osier_question"),
         ("Thread", "osier_thread"),
         ("Variable", "osier_variable"),
+        ("WideProcess", "osier_wide_process"),
     ];
     let names = names.map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned()));
     let mut fields =

@@ -361,7 +361,7 @@ pub(crate) enum ContainerArg {
 pub(crate) struct DistillArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
-    /// The questions: ps, handles, current, threads, modules, maps, pages, files, env, log
+    /// The questions: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`
     #[arg(
         long,
         value_name = "QUESTIONS",
@@ -460,7 +460,7 @@ pub(crate) struct RunArgs {
     pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) known: KnownArgs,
-    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env, log
+    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`
     #[arg(
         long,
         value_name = "TABLES",
@@ -496,7 +496,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Args)]
 pub(crate) struct SqlArgs {
-    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, log, manifest
+    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, manifest
     #[arg(value_name = "QUERY")]
     pub(crate) query: String,
     /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'

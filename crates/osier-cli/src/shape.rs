@@ -45,8 +45,15 @@ impl Shape {
     /// # Errors
     /// What was used wrongly.
     pub(crate) fn of(args: &ShapeArgs, question: Question) -> Result<Self, Wrong> {
-        let list = question.word();
-        let all = Columns::of(tables::of(question));
+        let (list, kinds) = match question {
+            // Another system's processes have no more than their usual columns.
+            Question::Wide => {
+                let usual = tables::of(Question::Processes);
+                ("ps", [tables::of(question), usual].concat())
+            }
+            _ => (question.word(), tables::of(question).to_vec()),
+        };
+        let all = Columns::of(&kinds);
         let wrong = |option: &str, error: String| Wrong(format!("{option}: {error}"));
         let column =
             |option, name: &str| find(&all, list, name).map_err(|error| wrong(option, error));

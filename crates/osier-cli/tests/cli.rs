@@ -200,6 +200,12 @@ fn lists_are_limited_and_ordered() {
         .len(),
         1
     );
+    // A column that `ps --wide` alone has asks for it.
+    let nice = ps(
+        &["--where", "pid = 3 and nice = -20", "--columns", "pid,nice"],
+        "nice",
+    );
+    assert_eq!(nice, ["-20"]);
     let large = column(
         &["maps", &snapshot, "--where", "size > 1M", "--sort", "size"],
         "size",

@@ -46,6 +46,7 @@ mod toy;
 mod user;
 mod vma;
 mod wanted;
+mod wide;
 
 pub use attach::{AttachError, Linux};
 pub use locate::{Known, LocateError, Located, again, find_vmcoreinfo, glance, locate, locate_by};

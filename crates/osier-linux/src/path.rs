@@ -213,6 +213,16 @@ impl Paths {
             .map(|called| called.path)
     }
 
+    /// The path of a `struct path`.
+    pub(crate) fn at(&self, guest: &Guest, place: Place) -> Seen<Vec<u8>> {
+        self.called(guest, place).map(|called| called.path)
+    }
+
+    /// Where a task names its root and working directory.
+    pub(crate) fn task_fs(&self) -> Option<Field<Ptr<()>>> {
+        self.task.fs
+    }
+
     /// How inodes and their file systems are read.
     pub(crate) fn inodes(&self) -> &Inodes {
         &self.inodes

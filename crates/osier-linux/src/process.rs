@@ -41,6 +41,7 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
             exe,
             cmdline,
             kernel_thread,
+            wide: None,
         }),
     }
 }
@@ -288,34 +289,37 @@ fn parent(linux: &Linux, task: VirtAddr) -> Seen<u32> {
     }
 }
 
+/// The `cred` of the task at `task`: `real_cred`.
+pub(crate) fn cred(linux: &Linux, task: VirtAddr) -> Seen<VirtAddr> {
+    let space = &linux.guest.space;
+    let field = linux
+        .tasks
+        .real_cred
+        .ok_or_else(Absent::not_in_this_kernel)?;
+    let cred = field.read(space, task).map_err(Absent::unreadable)?;
+    let implausible = |raw, rule, at| Err(Absent::implausible(raw, rule, Some(at)));
+    if !linux.guest.can_be_object(cred) {
+        let rule = "real_cred is an aligned address of the kernel";
+        return implausible(cred.0, rule, field.place(task));
+    }
+    let usage = linux
+        .cred
+        .usage
+        .map(|usage| (usage, usage.read(space, cred)));
+    match usage {
+        Some((usage, Ok(0))) => {
+            let rule = "a cred that is in use is counted (usage)";
+            implausible(0, rule, usage.place(cred))
+        }
+        _ => Ok(cred),
+    }
+}
+
 /// The user and the group.
 fn owner(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -> (Seen<u32>, Seen<u32>) {
     let space = &linux.guest.space;
     let layout = &linux.cred;
-    let Some(field) = linux.tasks.real_cred else {
-        return (
-            Err(Absent::not_in_this_kernel()),
-            Err(Absent::not_in_this_kernel()),
-        );
-    };
-    let cred = field
-        .read(space, task)
-        .map_err(Absent::unreadable)
-        .and_then(|cred| {
-            let implausible = |raw, rule, at| Err(Absent::implausible(raw, rule, Some(at)));
-            if !linux.guest.can_be_object(cred) {
-                let rule = "real_cred is an aligned address of the kernel";
-                return implausible(cred.0, rule, field.place(task));
-            }
-            match layout.usage.map(|usage| (usage, usage.read(space, cred))) {
-                Some((usage, Ok(0))) => implausible(
-                    0,
-                    "a cred that is in use is counted (usage)",
-                    usage.place(cred),
-                ),
-                _ => Ok(cred),
-            }
-        });
+    let cred = cred(linux, task);
     let read = |field: Option<Field<UInt>>| match (field, &cred) {
         (Some(field), Ok(cred)) => field
             .read(space, *cred)

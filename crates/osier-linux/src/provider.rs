@@ -12,7 +12,7 @@ use osier_profile::{BuildId, Profile};
 
 use crate::{
     Linux, Located, crash, current, environment, files, log, mappings, memory, pages, process,
-    tasks, threads,
+    tasks, threads, wide,
 };
 
 impl Osi for Linux {
@@ -82,6 +82,10 @@ impl Osi for Linux {
 
     fn log(&self, row: &mut dyn FnMut(LogLine) -> ControlFlow<()>) -> WalkEnds {
         log::log(&self.guest, row)
+    }
+
+    fn wide(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+        wide::processes(self, row)
     }
 
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {

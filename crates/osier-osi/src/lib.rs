@@ -16,6 +16,7 @@ mod rows;
 mod seen;
 mod system;
 mod walk;
+mod wide;
 
 pub use crash::Crash;
 pub use holdings::{Device, FileKind, OpenFile, Variable};
@@ -32,3 +33,4 @@ pub use rows::{
 pub use seen::{Absent, Seen, SeenExt, Why};
 pub use system::{Found, NoAttach, System};
 pub use walk::{Guard, WalkEnd, WalkEnds};
+pub use wide::{LinuxWide, Namespaces};

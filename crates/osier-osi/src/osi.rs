@@ -110,6 +110,12 @@ pub trait Osi: Send {
         WalkEnds::one("environment", WalkEnd::NotAnswered)
     }
 
+    /// Every process, as [`processes`](Self::processes) lists them, with what `ps --wide` shows besides;
+    /// [`WalkEnd::NotAnswered`] likewise.
+    fn wide(&self, _row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+        WalkEnds::one("wide", WalkEnd::NotAnswered)
+    }
+
     /// The kernel's log, the oldest record first; [`WalkEnd::NotAnswered`] likewise.
     fn log(&self, _row: &mut dyn FnMut(LogLine) -> ControlFlow<()>) -> WalkEnds {
         WalkEnds::one("log", WalkEnd::NotAnswered)

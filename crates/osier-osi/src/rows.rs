@@ -2,7 +2,7 @@
 
 use osier_memory::{PageFlags, PhysAddr, VirtAddr};
 
-use crate::Seen;
+use crate::{LinuxWide, Seen};
 
 /// The least that names a process: PANDA's `OsiProcHandle`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub struct LinuxProcess {
     pub cmdline: Seen<Vec<u8>>,
     /// A thread of the kernel: `PF_KTHREAD`.
     pub kernel_thread: Seen<bool>,
+    /// What `ps --wide` shows; `None` unless it was asked for.
+    pub wide: Option<Box<LinuxWide>>,
 }
 
 /// What only Windows has of a process.

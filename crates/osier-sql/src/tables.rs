@@ -25,7 +25,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Every table.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Answers(Question::Processes),
         Self::Answers(Question::Handles),
         Self::Answers(Question::Current),
@@ -36,6 +36,7 @@ impl Source {
         Self::Answers(Question::Files),
         Self::Answers(Question::Environment),
         Self::Answers(Question::Log),
+        Self::Answers(Question::Wide),
         Self::Manifest,
     ];
 

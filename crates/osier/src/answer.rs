@@ -175,6 +175,12 @@ impl Guest {
         self.of_processes(of.into(), |osi, taskd, row| osi.environment(taskd, row))
     }
 
+    /// Every process with all that is known of it, as `ps --wide` shows it. Linux only.
+    pub fn wide(&self) -> Answer<Process> {
+        let osi = self.provider();
+        Answer::once(move || collected(|row| osi.wide(row)))
+    }
+
     /// The kernel's log, the oldest record first.
     pub fn log(&self) -> Answer<LogLine> {
         let osi = self.provider();

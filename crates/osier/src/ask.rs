@@ -121,6 +121,7 @@ impl<'a> Asker<'a> {
             }
             Question::Current => self.osi.current(&mut |current| row(&Cells::of(&current))),
             Question::Log => self.osi.log(&mut |line| row(&Cells::of(&line))),
+            Question::Wide => self.osi.wide(&mut |process| row(&Cells::of(&process))),
             Question::Modules => self.osi.modules(&mut |module| row(&Cells::of(&module))),
             Question::Threads
             | Question::Mappings

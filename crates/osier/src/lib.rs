@@ -61,9 +61,9 @@ pub use shared::Shared;
 pub use osier_memory::{AddressSpace, Cause, Fault, Machine, Paging, PhysAddr, VirtAddr};
 pub use osier_osi::{
     Absent, Crash, Current, Device, FileKind, Found, FoundBy, Handle, Kernel, LinuxProcess,
-    LogLine, Mapping, MappingKind, Module, NoAttach, OpenFile, Osi, PageRange, Panda, Premise,
-    Process, ProcessExtra, Seen, SeenExt, System, TaskState, Thread, Variable, WalkEnd, WalkEnds,
-    Why, WindowsProcess,
+    LinuxWide, LogLine, Mapping, MappingKind, Module, Namespaces, NoAttach, OpenFile, Osi,
+    PageRange, Panda, Premise, Process, ProcessExtra, Seen, SeenExt, System, TaskState, Thread,
+    Variable, WalkEnd, WalkEnds, Why, WindowsProcess,
 };
 pub use osier_profile::{BuildId, OsKind, Profile};
 pub use osier_snapshot::{Anomaly, Format, Progress, Reading, Snapshot, SnapshotInfo};

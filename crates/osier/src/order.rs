@@ -126,6 +126,7 @@ mod tests {
                 exe: Err(Absent::not_in_this_kernel()),
                 cmdline: Err(Absent::not_in_this_kernel()),
                 kernel_thread: Ok(false),
+                wide: None,
             }),
         }
     }

@@ -23,11 +23,13 @@ pub enum Question {
     Environment,
     /// The kernel's log.
     Log,
+    /// Processes, with all that is known of them.
+    Wide,
 }
 
 impl Question {
     /// Every question.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Processes,
         Self::Handles,
         Self::Current,
@@ -38,6 +40,7 @@ impl Question {
         Self::Files,
         Self::Environment,
         Self::Log,
+        Self::Wide,
     ];
 
     /// The questions that are asked when nobody says which: PANDA's, but for the pages, which are many.
@@ -50,7 +53,7 @@ impl Question {
         Self::Mappings,
     ];
 
-    /// The command that asks it.
+    /// The command that asks it; `ps_wide` is `ps --wide`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Processes => "ps",
@@ -63,6 +66,7 @@ impl Question {
             Self::Files => "files",
             Self::Environment => "env",
             Self::Log => "log",
+            Self::Wide => "ps_wide",
         }
     }
 

@@ -254,7 +254,12 @@ fn a_third_system_attaches_through_the_registry() {
     assert_eq!(lines.len(), 3);
     assert!(lines[0].contains("\"name\":\"first\""), "{}", lines[0]);
     // What the provider does not answer is said once, not for each process.
-    for question in [Question::Files, Question::Environment, Question::Log] {
+    for question in [
+        Question::Files,
+        Question::Environment,
+        Question::Log,
+        Question::Wide,
+    ] {
         let lines = transcript(&*guest.provider(), question).lines;
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains("not-answered"), "{lines:?}");

@@ -56,6 +56,10 @@ typedef enum {
    * The kernel's log: rows are `osier_log_line`.
    */
   OSIER_QUESTION_LOG = 9,
+  /**
+   * Processes with all that is known of them: rows are `osier_wide_process`.
+   */
+  OSIER_QUESTION_WIDE = 10,
 } osier_question;
 
 /**
@@ -669,6 +673,180 @@ typedef struct {
 } osier_log_line;
 
 /**
+ * A process of Linux with all that is known of it.
+ */
+typedef struct {
+  /**
+   * Bytes of this struct in the library that made it; later versions add fields at the end.
+   */
+  size_t struct_size;
+  /**
+   * A bit for each field below, in their order, from the least significant on: whether it has a value.
+   */
+  uint64_t present;
+  /**
+   * Its id.
+   */
+  uint64_t pid;
+  /**
+   * Its parent's id.
+   */
+  uint64_t ppid;
+  /**
+   * Its name.
+   */
+  osier_bytes name;
+  /**
+   * Address of the leader's `task_struct`.
+   */
+  uint64_t taskd;
+  /**
+   * Physical address of its page-table root.
+   */
+  uint64_t asid;
+  /**
+   * The same, virtual.
+   */
+  uint64_t pgd;
+  /**
+   * Nanoseconds since boot.
+   */
+  uint64_t create_time;
+  /**
+   * The same on the wall clock: nanoseconds since 1970-01-01 UTC.
+   */
+  int64_t start;
+  /**
+   * Real user id.
+   */
+  uint64_t uid;
+  /**
+   * Real group id.
+   */
+  uint64_t gid;
+  /**
+   * The leader's state, one letter.
+   */
+  osier_bytes state;
+  /**
+   * Number of threads.
+   */
+  uint64_t threads;
+  /**
+   * Path of the executable.
+   */
+  osier_bytes exe;
+  /**
+   * Arguments, each ended by a NUL.
+   */
+  osier_bytes cmdline;
+  /**
+   * Whether it is a thread of the kernel.
+   */
+  bool kernel_thread;
+  /**
+   * Which source found it.
+   */
+  osier_bytes found_by;
+  /**
+   * Effective user id.
+   */
+  uint64_t euid;
+  /**
+   * Saved user id.
+   */
+  uint64_t suid;
+  /**
+   * User id for access to files.
+   */
+  uint64_t fsuid;
+  /**
+   * Effective group id.
+   */
+  uint64_t egid;
+  /**
+   * Supplementary groups, parted by blanks.
+   */
+  osier_bytes groups;
+  /**
+   * Effective capabilities, a bit each.
+   */
+  uint64_t caps;
+  /**
+   * The user who logged in.
+   */
+  uint64_t loginuid;
+  /**
+   * How system calls are filtered, in a word.
+   */
+  osier_bytes seccomp;
+  /**
+   * Path of its control group.
+   */
+  osier_bytes cgroup;
+  /**
+   * The container's id.
+   */
+  osier_bytes container;
+  /**
+   * `KIND:NUMBER` of its namespaces, parted by blanks.
+   */
+  osier_bytes ns;
+  /**
+   * Its id in its own pid namespace.
+   */
+  uint64_t ns_pid;
+  /**
+   * Its session.
+   */
+  uint64_t session_id;
+  /**
+   * Its process group.
+   */
+  uint64_t pgid;
+  /**
+   * Its controlling terminal.
+   */
+  osier_bytes tty;
+  /**
+   * The thread that traces it.
+   */
+  uint64_t tracer;
+  /**
+   * -20 to 19.
+   */
+  int64_t nice;
+  /**
+   * How it is scheduled, in a word.
+   */
+  osier_bytes policy;
+  /**
+   * Nanoseconds in user mode.
+   */
+  uint64_t utime;
+  /**
+   * Nanoseconds in the kernel.
+   */
+  uint64_t stime;
+  /**
+   * Bytes of all mappings.
+   */
+  uint64_t vsize;
+  /**
+   * Bytes in memory.
+   */
+  uint64_t rss;
+  /**
+   * The working directory.
+   */
+  osier_bytes cwd;
+  /**
+   * The root directory.
+   */
+  osier_bytes root;
+} osier_wide_process;
+
+/**
  * A process as PANDA's `OsiProc` has it.
  */
 typedef struct {
@@ -869,6 +1047,11 @@ const osier_variable *osier_next_variable(osier_answer *answer);
  * As `osier_next_process`, of records of the kernel's log.
  */
 const osier_log_line *osier_next_log_line(osier_answer *answer);
+
+/**
+ * As `osier_next_process`, of processes with all that is known of them.
+ */
+const osier_wide_process *osier_next_wide_process(osier_answer *answer);
 
 /**
  * Why a field of the row that is shown is absent: a sentence; NULL when the field has a value. `field` is
@@ -1098,6 +1281,49 @@ enum osier_log_line_field {
   OSIER_LOG_LINE_TEXT = 4,
   OSIER_LOG_LINE_SEQ = 5,
   OSIER_LOG_LINE_ADDRESS = 6,
+};
+
+enum osier_wide_process_field {
+  OSIER_WIDE_PROCESS_PID = 0,
+  OSIER_WIDE_PROCESS_PPID = 1,
+  OSIER_WIDE_PROCESS_NAME = 2,
+  OSIER_WIDE_PROCESS_TASKD = 3,
+  OSIER_WIDE_PROCESS_ASID = 4,
+  OSIER_WIDE_PROCESS_PGD = 5,
+  OSIER_WIDE_PROCESS_CREATE_TIME = 6,
+  OSIER_WIDE_PROCESS_START = 7,
+  OSIER_WIDE_PROCESS_UID = 8,
+  OSIER_WIDE_PROCESS_GID = 9,
+  OSIER_WIDE_PROCESS_STATE = 10,
+  OSIER_WIDE_PROCESS_THREADS = 11,
+  OSIER_WIDE_PROCESS_EXE = 12,
+  OSIER_WIDE_PROCESS_CMDLINE = 13,
+  OSIER_WIDE_PROCESS_KERNEL_THREAD = 14,
+  OSIER_WIDE_PROCESS_FOUND_BY = 15,
+  OSIER_WIDE_PROCESS_EUID = 16,
+  OSIER_WIDE_PROCESS_SUID = 17,
+  OSIER_WIDE_PROCESS_FSUID = 18,
+  OSIER_WIDE_PROCESS_EGID = 19,
+  OSIER_WIDE_PROCESS_GROUPS = 20,
+  OSIER_WIDE_PROCESS_CAPS = 21,
+  OSIER_WIDE_PROCESS_LOGINUID = 22,
+  OSIER_WIDE_PROCESS_SECCOMP = 23,
+  OSIER_WIDE_PROCESS_CGROUP = 24,
+  OSIER_WIDE_PROCESS_CONTAINER = 25,
+  OSIER_WIDE_PROCESS_NS = 26,
+  OSIER_WIDE_PROCESS_NS_PID = 27,
+  OSIER_WIDE_PROCESS_SESSION_ID = 28,
+  OSIER_WIDE_PROCESS_PGID = 29,
+  OSIER_WIDE_PROCESS_TTY = 30,
+  OSIER_WIDE_PROCESS_TRACER = 31,
+  OSIER_WIDE_PROCESS_NICE = 32,
+  OSIER_WIDE_PROCESS_POLICY = 33,
+  OSIER_WIDE_PROCESS_UTIME = 34,
+  OSIER_WIDE_PROCESS_STIME = 35,
+  OSIER_WIDE_PROCESS_VSIZE = 36,
+  OSIER_WIDE_PROCESS_RSS = 37,
+  OSIER_WIDE_PROCESS_CWD = 38,
+  OSIER_WIDE_PROCESS_ROOT = 39,
 };
 
 /* Whether a field of a row has a value: OSIER_HAS(process, OSIER_PROCESS_PPID). */

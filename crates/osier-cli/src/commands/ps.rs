@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use osier::Process;
 use osier::ask::Question;
 use osier::order::{Order, arrange, tree};
 use osier::osier_profile::OsKind;
@@ -20,9 +21,16 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
         // A tree is drawn wherever it goes, unless another format is asked for by name.
         output.format.get_or_insert(Format::Table);
     }
-    let (guest, mut out) = open_list(&args.list, Question::Processes, &output)?;
+    // Columns that a plain list has not are asked for by their names as well.
+    let question = if output.wide || shape(&args.list, Question::Processes).is_err() {
+        Question::Wide
+    } else {
+        Question::Processes
+    };
+    let (guest, mut out) = open_list(&args.list, question, &output)?;
+    let linux = guest.provider().kernel().os == OsKind::Linux;
     let osi = &*guest.provider();
-    let shape = shape(&args.list, Question::Processes)?;
+    let shape = shape(&args.list, question)?;
     let limit = match shape.processes() {
         Some(limit) => Some(chosen(&guest, &limit, &mut out)?.taskds),
         None => None,
@@ -31,7 +39,7 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
     let mut processes = Vec::new();
     let mut written = Ok(());
     let at_once = !args.tree && args.order == OrderArg::List;
-    let ends = osi.processes(&mut |process| {
+    let mut show = |process: Process| {
         if !limited(process.taskd) {
             return ControlFlow::Continue(());
         }
@@ -40,7 +48,12 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
         }
         processes.push(process);
         ControlFlow::Continue(())
-    });
+    };
+    let ends = if linux && question == Question::Wide {
+        osi.wide(&mut show)
+    } else {
+        osi.processes(&mut show)
+    };
     written.map_err(of_writer)?;
     if limit.is_none() && out.came() == 0 && processes.is_empty() {
         anyhow::bail!(EMPTY);
@@ -64,7 +77,6 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
         OrderArg::Pid => (Order::Pid, None),
         OrderArg::Panda => (Order::Panda, current_process(osi).map(|p| p.taskd)),
     };
-    let linux = osi.kernel().os == OsKind::Linux;
     if order == Order::Panda && linux && current.is_none() {
         anyhow::bail!("PANDA's order starts from the current process, which is not known here");
     }

@@ -78,6 +78,7 @@ const LINUX: Layers = &[
             "threads",
             "user",
             "vma",
+            "wide",
         ],
     ),
     ("provider", &["provider"]),

@@ -20,7 +20,7 @@ pub(super) struct GoldenRow {
 /// for people.
 fn key_fields(question: Question) -> (&'static [&'static str], usize) {
     match question {
-        Question::Processes => (&["pid", "create_time", "taskd"], 1),
+        Question::Processes | Question::Wide => (&["pid", "create_time", "taskd"], 1),
         Question::Handles => (&["taskd"], 1),
         Question::Current => (&["cpu"], 1),
         Question::Threads => (&["pid", "tid", "task"], 2),

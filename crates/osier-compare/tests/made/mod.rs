@@ -70,6 +70,7 @@ pub(crate) fn process(pid: u32) -> Process {
             exe: Ok(b"/bin/sh".to_vec()),
             cmdline: Ok(b"sh\0".to_vec()),
             kernel_thread: Ok(false),
+            wide: None,
         }),
     }
 }

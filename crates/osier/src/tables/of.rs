@@ -16,5 +16,6 @@ pub fn of(question: Question) -> &'static [&'static Table] {
         Question::Files => &holdings::FILES,
         Question::Environment => &holdings::VARIABLES,
         Question::Log => &kernel::LINES,
+        Question::Wide => &process::WIDES,
     }
 }

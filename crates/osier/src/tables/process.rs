@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use osier_osi::{
-    Absent, Current, Handle, LinuxProcess, Process, ProcessExtra, Seen, Thread, WindowsProcess,
+    Absent, Current, Handle, LinuxProcess, LinuxWide, Namespaces, Process, ProcessExtra, Seen,
+    Thread, WindowsProcess,
 };
 
 use super::{Cell, Kind, Row, Table, brief, bytes, count, found_by, id, number, seen, wide};
@@ -27,6 +28,53 @@ static LINUX: Table = Table {
         wide("cmdline").of(Kind::Bytes),
         wide("kernel_thread").of(Kind::Flag),
         wide("found_by"),
+    ],
+};
+
+/// The same with what `ps --wide` shows besides.
+static WIDE: Table = Table {
+    name: "wide",
+    columns: &[
+        number("pid"),
+        number("ppid"),
+        brief("name").of(Kind::Bytes),
+        brief("taskd").of(Kind::Address),
+        brief("asid").of(Kind::Address),
+        wide("pgd").of(Kind::Address),
+        wide("create_time").of(Kind::Number),
+        brief("start").of(Kind::Instant),
+        number("uid"),
+        wide("gid").of(Kind::Number),
+        brief("state"),
+        number("threads"),
+        brief("exe").of(Kind::Bytes),
+        wide("cmdline").of(Kind::Bytes),
+        wide("kernel_thread").of(Kind::Flag),
+        wide("found_by"),
+        number("euid"),
+        wide("suid").of(Kind::Number),
+        wide("fsuid").of(Kind::Number),
+        wide("egid").of(Kind::Number),
+        brief("groups"),
+        brief("caps").of(Kind::Address),
+        wide("loginuid").of(Kind::Number),
+        brief("seccomp"),
+        brief("cgroup").of(Kind::Bytes),
+        wide("container").of(Kind::Bytes),
+        wide("ns"),
+        wide("ns_pid").of(Kind::Number),
+        wide("session_id").of(Kind::Number),
+        wide("pgid").of(Kind::Number),
+        brief("tty").of(Kind::Bytes),
+        wide("tracer").of(Kind::Number),
+        number("nice"),
+        wide("policy"),
+        number("utime"),
+        number("stime"),
+        number("vsize"),
+        number("rss"),
+        brief("cwd").of(Kind::Bytes),
+        wide("root").of(Kind::Bytes),
     ],
 };
 
@@ -70,9 +118,13 @@ static OTHER: Table = Table {
 /// Every kind of process that Osier's own providers list.
 pub(super) static PROCESSES: [&Table; 2] = [&LINUX, &WINDOWS];
 
+/// Every kind of process with all that is known of it.
+pub(super) static WIDES: [&Table; 1] = [&WIDE];
+
 impl Row for Process {
     fn table(&self) -> &'static Table {
-        match self.extra {
+        match &self.extra {
+            ProcessExtra::Linux(linux) if linux.wide.is_some() => &WIDE,
             ProcessExtra::Linux(_) => &LINUX,
             ProcessExtra::Windows(_) => &WINDOWS,
             ProcessExtra::Other => &OTHER,
@@ -96,8 +148,82 @@ impl Row for Process {
             ProcessExtra::Other => {}
         }
         cells.push(Cell::Word(found_by(self.found_by)));
+        if let ProcessExtra::Linux(LinuxProcess {
+            wide: Some(wide), ..
+        }) = &self.extra
+        {
+            cells.extend(wide_cells(wide));
+        }
         cells
     }
+}
+
+/// The words of scheduling policies.
+const POLICIES: [&str; 8] = [
+    "other", "fifo", "rr", "batch", "iso", "idle", "deadline", "ext",
+];
+/// The words of the modes of seccomp.
+const FILTERS: [&str; 3] = ["none", "strict", "filter"];
+
+/// The word of a number, which has one.
+fn word(words: &'static [&'static str], number: u8) -> Cell<'static> {
+    match words.get(usize::from(number)) {
+        Some(word) => Cell::Word(word),
+        None => Cell::Text(number.to_string()),
+    }
+}
+
+fn wide_cells(wide: &LinuxWide) -> [Cell<'_>; 24] {
+    [
+        id(&wide.euid),
+        id(&wide.suid),
+        id(&wide.fsuid),
+        id(&wide.egid),
+        seen(&wide.groups, |groups| {
+            let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
+            Cell::Text(groups.join(" "))
+        }),
+        seen(&wide.caps, |&caps| Cell::Address(caps)),
+        id(&wide.loginuid),
+        seen(&wide.seccomp, |&mode| word(&FILTERS, mode)),
+        bytes(&wide.cgroup),
+        bytes(&wide.container),
+        seen(&wide.ns, |ns| Cell::Text(namespaces(ns))),
+        id(&wide.ns_pid),
+        id(&wide.session_id),
+        id(&wide.pgid),
+        bytes(&wide.tty),
+        id(&wide.tracer),
+        seen(&wide.nice, |&nice| match u64::try_from(nice) {
+            Ok(nice) => Cell::Number(nice),
+            Err(_) => Cell::Numeral(nice.to_string()),
+        }),
+        seen(&wide.policy, |&policy| word(&POLICIES, policy)),
+        count(&wide.utime),
+        count(&wide.stime),
+        count(&wide.vsize),
+        count(&wide.rss),
+        bytes(&wide.cwd),
+        bytes(&wide.root),
+    ]
+}
+
+/// `KIND:NUMBER` of each, parted by blanks.
+fn namespaces(ns: &Namespaces) -> String {
+    let all = [
+        ("cgroup", ns.cgroup),
+        ("ipc", ns.ipc),
+        ("mnt", ns.mnt),
+        ("net", ns.net),
+        ("pid", ns.pid),
+        ("time", ns.time),
+        ("user", ns.user),
+        ("uts", ns.uts),
+    ];
+    let known = all
+        .iter()
+        .filter_map(|(kind, number)| Some(format!("{kind}:{}", (*number)?)));
+    known.collect::<Vec<_>>().join(" ")
 }
 
 fn linux_cells(linux: &LinuxProcess) -> [Cell<'_>; 7] {
