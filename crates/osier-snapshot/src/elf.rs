@@ -7,12 +7,14 @@
 //! Sources: the ELF specification; QEMU 7.2 `dump/dump.c` and `target/i386/arch_dump.c`.
 
 mod behind;
+mod layout;
 pub(crate) mod write;
 
 use std::sync::Arc;
 
 use osier_memory::{Cause, CpuState, Hint, Machine};
 
+use self::layout::{EM_386, EM_X86_64, ET_CORE, Header, Section, Segment};
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
@@ -30,9 +32,6 @@ use crate::xen;
 
 pub(crate) const MAGIC: &[u8] = b"\x7fELF";
 
-const EM_386: u16 = 3;
-const EM_X86_64: u16 = 62;
-const ET_CORE: u16 = 4;
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 /// `e_phnum` when the true count stands in the first section header's `sh_info`.
@@ -66,22 +65,6 @@ enum NotACore {
 impl From<Malformed> for NotACore {
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed)
-    }
-}
-
-/// A program header, of either class.
-struct Segment {
-    kind: u32,
-    offset: u64,
-    paddr: u64,
-    filesz: u64,
-    memsz: u64,
-}
-
-impl Segment {
-    /// Whether it has a physical address: `/proc/kcore` gives -1 to what is only mapped.
-    fn has_place(&self, wide: bool) -> bool {
-        self.paddr != if wide { u64::MAX } else { u32::MAX.into() }
     }
 }
 
@@ -136,9 +119,12 @@ fn parse(file: Look<'_>) -> Result<ElfCore, NotACore> {
             "only x86 machines are read",
         ));
     }
-    let mut head = Cursor::new(file, 16);
-    let kind = head.le16("e_type")?;
-    let machine = head.le16("e_machine")?;
+    let header = Header::read(file, wide);
+    let header = header.ok_or_else(|| {
+        let bytes = Header::bytes(wide);
+        Malformed::ended(file.len() as u64, format!("the ELF header ({bytes} bytes)"))
+    })?;
+    let (kind, machine) = (header.kind, header.machine);
     if kind != ET_CORE {
         return Err(NotACore::Other(
             "an ELF program, library or object, not a core",
@@ -151,7 +137,7 @@ fn parse(file: Look<'_>) -> Result<ElfCore, NotACore> {
             "only i386 and x86-64 machines are read",
         ));
     }
-    let segments = segments(file, wide)?;
+    let segments = segments(file, wide, &header)?;
     let loads: Vec<&Segment> = segments.iter().filter(|s| s.kind == PT_LOAD).collect();
     let (loads, virtual_only): (Vec<&Segment>, Vec<&Segment>) =
         loads.into_iter().partition(|load| load.has_place(wide));
@@ -190,11 +176,9 @@ fn parse(file: Look<'_>) -> Result<ElfCore, NotACore> {
     let taken = extents
         .iter()
         .map(|extent| extent.offset.saturating_add(extent.len));
-    let held = segments
-        .iter()
-        .map(|segment| segment.offset.saturating_add(segment.filesz));
-    let headers = behind::described(file, wide, segments.len() as u64);
-    let described = headers.max(taken.max()).max(held.max()).unwrap_or(0);
+    let held = segments.iter().map(Segment::end);
+    let headers = behind::described(file, wide, &header, segments.len() as u64);
+    let described = taken.chain(held).fold(headers, u64::max);
     anomalies.extend(behind::behind(file, described, MAGIC));
     let lost = std::mem::take(&mut notes.source.lost);
     let extents = source::without(extents, &lost);
@@ -284,73 +268,33 @@ fn xen_core(file: Look<'_>, wide: bool) -> Result<Option<ElfCore>, Malformed> {
 }
 
 /// The program headers.
-fn segments(file: Look<'_>, wide: bool) -> Result<Vec<Segment>, Malformed> {
-    let (phoff, shoff) = if wide {
-        let mut head = Cursor::new(file, 32);
-        (head.le64("e_phoff")?, head.le64("e_shoff")?)
-    } else {
-        let mut head = Cursor::new(file, 28);
-        (
-            u64::from(head.le32("e_phoff")?),
-            u64::from(head.le32("e_shoff")?),
-        )
-    };
-    let mut head = Cursor::new(file, if wide { 54 } else { 42 });
-    let entry = usize::from(head.le16("e_phentsize")?);
-    let count = head.le16("e_phnum")?;
-    let least = if wide { 56 } else { 32 };
-    if entry < least && count > 0 {
+fn segments(file: Look<'_>, wide: bool, header: &Header) -> Result<Vec<Segment>, Malformed> {
+    let entry = usize::from(header.phentsize);
+    let least = Segment::bytes(wide);
+    if entry < least && header.phnum > 0 {
         return Err(Malformed::new(
             if wide { 54 } else { 42 },
             format!("e_phentsize of at least {least}"),
         ));
     }
-    let place = |offset: u64| {
-        usize::try_from(offset).map_err(|_| Malformed::new(offset, "a header inside the file"))
-    };
-    let count = if count == PN_XNUM {
-        let info = if wide { 44 } else { 28 };
-        let at = place(shoff)?.saturating_add(info);
-        Cursor::new(file, at).le32("sh_info, the number of program headers")?
+    let count = if header.phnum == PN_XNUM {
+        let first = Section::read(file, wide, header.shoff);
+        let expected = "the first section header, whose sh_info is the number of program headers";
+        first
+            .ok_or_else(|| Malformed::new(header.shoff, expected))?
+            .info
     } else {
-        u32::from(count)
+        u32::from(header.phnum)
     };
     let mut segments = Vec::new();
-    let mut at = place(phoff)?;
+    let mut at = header.phoff;
     for _ in 0..count {
-        let mut head = Cursor::new(file, at);
-        let kind = head.le32("a program header")?;
-        segments.push(if wide {
-            head.le32("p_flags")?;
-            let offset = head.le64("p_offset")?;
-            head.le64("p_vaddr")?;
-            let paddr = head.le64("p_paddr")?;
-            let filesz = head.le64("p_filesz")?;
-            let memsz = head.le64("p_memsz")?;
-            Segment {
-                kind,
-                offset,
-                paddr,
-                filesz,
-                memsz,
-            }
-        } else {
-            let offset = head.le32("p_offset")?.into();
-            head.le32("p_vaddr")?;
-            let paddr = head.le32("p_paddr")?.into();
-            let filesz = head.le32("p_filesz")?.into();
-            let memsz = head.le32("p_memsz")?.into();
-            Segment {
-                kind,
-                offset,
-                paddr,
-                filesz,
-                memsz,
-            }
-        });
+        let read = usize::try_from(at).ok();
+        let read = read.and_then(|at| Segment::read(file, wide, at));
+        segments.push(read.ok_or_else(|| Malformed::ended(at, "a program header"))?);
         at = at
-            .checked_add(entry)
-            .ok_or_else(|| Malformed::new(at as u64, "a program header"))?;
+            .checked_add(entry as u64)
+            .ok_or_else(|| Malformed::new(at, "a program header"))?;
     }
     Ok(segments)
 }

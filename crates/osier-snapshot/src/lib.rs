@@ -74,6 +74,7 @@ pub use elf::write::{Core, CoreError, write_core};
 pub use error::OpenError;
 pub use format::Format;
 pub use identity::Identity;
+pub use lime::write_lime_header;
 pub use map::Reading;
 pub use open::{open, panda_checksum};
 pub use progress::Progress;

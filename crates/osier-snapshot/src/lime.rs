@@ -8,9 +8,12 @@
 //!
 //! Sources: LiME `src/lime.h` and `src/main.c` (1.9); AVML `src/image.rs` (0.21).
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
-use osier_memory::{Cause, Filter, Machine, PhysicalMemory};
+use osier_memory::{Cause, Filter, Machine, PhysRun, PhysicalMemory};
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, Unaligned};
 
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
@@ -28,7 +31,35 @@ use crate::snapshot::{Snapshot, SnapshotInfo};
 const LIME: &[u8] = b"EMiL";
 const AVML: &[u8] = b"AVML";
 /// Bytes of a range's header.
-const HEADER: usize = 32;
+const HEADER: usize = size_of::<RangeHeader>();
+
+/// A range's header as it stands in the file: `lime_mem_range_header`.
+#[derive(FromBytes, Immutable, IntoBytes, Unaligned)]
+#[repr(C)]
+struct RangeHeader {
+    magic: [u8; 4],
+    version: U32,
+    /// The address of the first byte, and of the last.
+    first: U64,
+    last: U64,
+    reserved: [u8; 8],
+}
+
+/// Writes `LiME`'s header of a range.
+///
+/// # Errors
+///
+/// The system's.
+pub fn write_lime_header(range: PhysRun, out: &mut dyn Write) -> io::Result<()> {
+    let header = RangeHeader {
+        magic: *b"EMiL",
+        version: 1.into(),
+        first: range.start.0.into(),
+        last: range.end().0.saturating_sub(1).into(), // no range is empty
+        reserved: [0; 8],
+    };
+    out.write_all(header.as_bytes())
+}
 
 /// Whether `file` starts with a range's header.
 pub(crate) fn recognises(file: Look<'_>) -> bool {
@@ -50,7 +81,7 @@ struct Ranges {
     anomalies: Vec<Anomaly>,
 }
 
-/// A range's header.
+/// What a range's header says.
 struct Header {
     compressed: bool,
     start: u64,
@@ -240,16 +271,14 @@ fn without_magic(file: Look<'_>, at: usize, ranges: &Ranges) -> Option<Header> {
     if ranges.compressed {
         return None;
     }
-    let mut cursor = Cursor::new(file, at.checked_add(8)?);
-    let start = cursor.le64("").ok()?;
-    let last = cursor.le64("").ok()?;
-    let reserved = cursor.le64("").ok()?;
+    let record: RangeHeader = file.record(at)?;
+    let (start, last) = (record.first.get(), record.last.get());
     let header = Header {
         compressed: false,
         start,
         len: last.checked_sub(start)?.checked_add(1)?,
     };
-    (reserved == 0 && fits(file, at, &header)).then_some(header)
+    (record.reserved == [0; 8] && fits(file, at, &header)).then_some(header)
 }
 
 /// Whether the range of the header at `at` ends where another header or the file's end is.
@@ -281,10 +310,11 @@ fn search(file: Look<'_>, ranges: &Ranges, likely: impl Fn(&Header) -> bool) -> 
 
 /// The header at `at`.
 fn header(file: Look<'_>, at: usize) -> Result<Header, Malformed> {
-    let mut cursor = Cursor::new(file, at);
-    let magic = cursor.take(LIME.len(), "the header of a range")?;
-    let version = cursor.le32("the version of a range")?;
-    let compressed = match (&*magic, version) {
+    let record: Option<RangeHeader> = file.record(at);
+    let record = record.ok_or_else(|| {
+        Malformed::ended(at as u64, format!("the header of a range ({HEADER} bytes)"))
+    })?;
+    let compressed = match (&record.magic[..], record.version.get()) {
         (LIME, 1) => false,
         (AVML, 2) => true,
         _ => {
@@ -294,9 +324,7 @@ fn header(file: Look<'_>, at: usize) -> Result<Header, Malformed> {
             ));
         }
     };
-    let start = cursor.le64("the first address of a range")?;
-    let last = cursor.le64("the last address of a range")?;
-    cursor.le64("the reserved bytes of a range")?;
+    let (start, last) = (record.first.get(), record.last.get());
     let len = last.checked_sub(start).ok_or_else(|| {
         Malformed::new(
             (at as u64).saturating_add(16),

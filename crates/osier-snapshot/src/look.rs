@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use memchr::memmem::Finder;
 
+use zerocopy::FromBytes;
+
 use crate::data::Data;
 
 /// The most bytes that are taken at once, whatever a header says of their number.
@@ -79,6 +81,11 @@ impl<'a> Look<'a> {
                 Some(bytes)
             }
         }
+    }
+
+    /// The record at `at`; `None` when one of its bytes is not there.
+    pub(crate) fn record<T: FromBytes>(self, at: usize) -> Option<T> {
+        T::read_from_bytes(&self.get(at, size_of::<T>())?).ok()
     }
 
     /// Whether the bytes at `at` are `those`.

@@ -8,7 +8,7 @@ use osier_linux::{find_vmcoreinfo, locate};
 use osier_memory::{Fault, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory};
 
 use osier_file::Output;
-use osier_snapshot::{Anomaly, Core, CoreError, Lost, write_core};
+use osier_snapshot::{Anomaly, Core, CoreError, Lost, write_core, write_lime_header};
 
 use crate::{Error, Options, open_snapshot};
 
@@ -301,19 +301,14 @@ fn raw(
     Ok(file.get_ref().file.set_len(end)?)
 }
 
-/// LiME version 1: `EMiL`, version, first and last address, eight reserved bytes; then the range.
+/// LiME version 1: a header before each range.
 fn lime(
     memory: &dyn PhysicalMemory,
     ranges: &[PhysRun],
     file: &mut dyn Write,
 ) -> Result<(), CoreError> {
     for &range in ranges {
-        file.write_all(b"EMiL")?;
-        file.write_all(&1_u32.to_le_bytes())?;
-        file.write_all(&range.start.0.to_le_bytes())?;
-        let last = range.end().0.saturating_sub(1); // the end is inclusive; no range is empty
-        file.write_all(&last.to_le_bytes())?;
-        file.write_all(&[0; 8])?;
+        write_lime_header(range, file)?;
         pieces(memory, range, |_, bytes| file.write_all(bytes))?;
     }
     Ok(())

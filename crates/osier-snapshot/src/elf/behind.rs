@@ -1,7 +1,7 @@
 //! What lies behind all that an ELF core's headers speak of.
 
+use super::layout::{Header, Section};
 use crate::anomaly::Anomaly;
-use crate::cursor::Cursor;
 use crate::look::Look;
 
 /// Zeros that are looked through; the file's end is no further in any file that was only padded.
@@ -36,49 +36,23 @@ pub(super) fn behind(file: Look<'_>, described: u64, magic: &[u8]) -> Option<Ano
     })
 }
 
-/// Where what the headers describe ends besides segments: the headers themselves, those of so many
-/// `segments` among them, and the sections.
-pub(super) fn described(file: Look<'_>, wide: bool, segments: u64) -> Option<u64> {
-    let (places, sizes) = if wide { (32, 52) } else { (28, 40) };
-    let mut places = Cursor::new(file, places);
-    let mut word = || {
-        if wide {
-            places.le64("an offset").ok()
-        } else {
-            places.le32("an offset").ok().map(u64::from)
-        }
+/// Where what `header` describes ends besides segments: itself, the headers of so many `segments`, and the
+/// sections.
+pub(super) fn described(file: Look<'_>, wide: bool, header: &Header, segments: u64) -> u64 {
+    let table = |start: u64, entry: u16, count: u64| {
+        start.saturating_add(u64::from(entry).saturating_mul(count))
     };
-    let (programs, sections) = (word()?, word()?);
-    let mut sizes = Cursor::new(file, sizes);
-    let mut half = || sizes.le16("a size").ok().map(u64::from);
-    let (header, entry, _) = (half()?, half()?, half()?);
-    let (section, count) = (half()?, half()?);
-    let table =
-        |start: u64, entry: u64, count: u64| start.saturating_add(entry.saturating_mul(count));
-    let mut end = header.max(table(programs, entry, segments));
-    if sections > 0 {
+    let programs = table(header.phoff, header.phentsize, segments);
+    let mut end = programs.max(header.ehsize.into());
+    if header.shoff > 0 {
         // The first header is there even when it only counts program headers.
-        end = end.max(table(sections, section, count.max(1)));
+        let count = u64::from(header.shnum);
+        end = end.max(table(header.shoff, header.shentsize, count.max(1)));
         for number in 0..count {
-            end = end.max(section_end(file, wide, table(sections, section, number)).unwrap_or(0));
+            let at = table(header.shoff, header.shentsize, number);
+            let section = Section::read(file, wide, at);
+            end = end.max(section.and_then(|section| section.end()).unwrap_or(0));
         }
     }
-    Some(end)
-}
-
-/// Where the contents of the section end whose header is at `at`; `None` for one that has none in the file.
-fn section_end(file: Look<'_>, wide: bool, at: u64) -> Option<u64> {
-    const NOBITS: u32 = 8;
-    let at = usize::try_from(at).ok()?;
-    if Cursor::new(file, at.checked_add(4)?).le32("sh_type").ok()? == NOBITS {
-        return None;
-    }
-    let mut place = Cursor::new(file, at.checked_add(if wide { 24 } else { 16 })?);
-    let (offset, size) = if wide {
-        (place.le64("sh_offset").ok()?, place.le64("sh_size").ok()?)
-    } else {
-        let offset = place.le32("sh_offset").ok()?;
-        (offset.into(), place.le32("sh_size").ok()?.into())
-    };
-    offset.checked_add(size)
+    end
 }

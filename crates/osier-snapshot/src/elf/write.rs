@@ -8,18 +8,18 @@
 
 use std::io::{self, Write};
 
+use super::layout::{EM_386, EM_X86_64, ET_CORE, Header64, IDENT_64, Note, Program64, Section64};
 use crate::absent::{ABSENT, absent_registers};
 use crate::anomaly::Anomaly;
 use crate::source::{Lost, SOURCE, source_note};
 use osier_memory::{
     CpuState, Fault, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory, Segment,
 };
+use zerocopy::IntoBytes;
 
-const HEADER_BYTES: usize = 64;
-const PROGRAM_HEADER_BYTES: usize = 56;
-const SECTION_HEADER_BYTES: usize = 64;
-const EM_386: u16 = 3;
-const EM_X86_64: u16 = 62;
+const HEADER_BYTES: usize = size_of::<Header64>();
+const PROGRAM_HEADER_BYTES: usize = size_of::<Program64>();
+const SECTION_HEADER_BYTES: usize = size_of::<Section64>();
 const NT_PRSTATUS: u32 = 1;
 /// Segments that the 16-bit count of the header can tell; the value after it says that section 0
 /// holds the count.
@@ -143,28 +143,29 @@ pub fn write_core(core: &Core<'_>, out: &mut dyn Write) -> Result<(), CoreError>
         .next_multiple_of(PAGE_BYTES as usize);
 
     let mut head = Vec::with_capacity(pages_at);
-    head.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-    put16(&mut head, 4); // ET_CORE
-    put16(
-        &mut head,
-        if core.pointer_bytes == 4 {
-            EM_386
-        } else {
-            EM_X86_64
-        },
-    );
-    put32(&mut head, 1);
-    put64(&mut head, 0); // e_entry
-    put64(&mut head, HEADER_BYTES as u64);
+    let machine = if core.pointer_bytes == 4 {
+        EM_386
+    } else {
+        EM_X86_64
+    };
     let sections = HEADER_BYTES.saturating_add(count.saturating_mul(PROGRAM_HEADER_BYTES));
-    put64(&mut head, if extended { sections as u64 } else { 0 });
-    put32(&mut head, 0); // e_flags
-    put16(&mut head, HEADER_BYTES as u16);
-    put16(&mut head, PROGRAM_HEADER_BYTES as u16);
-    put16(&mut head, count.min(PN_XNUM) as u16);
-    put16(&mut head, SECTION_HEADER_BYTES as u16);
-    put16(&mut head, u16::from(extended));
-    put16(&mut head, 0);
+    let header = Header64 {
+        ident: IDENT_64,
+        kind: ET_CORE.into(),
+        machine: machine.into(),
+        version: 1.into(),
+        entry: 0.into(),
+        phoff: (HEADER_BYTES as u64).into(),
+        shoff: if extended { sections as u64 } else { 0 }.into(),
+        flags: 0.into(),
+        ehsize: (HEADER_BYTES as u16).into(),
+        phentsize: (PROGRAM_HEADER_BYTES as u16).into(),
+        phnum: (count.min(PN_XNUM) as u16).into(),
+        shentsize: (SECTION_HEADER_BYTES as u16).into(),
+        shnum: u16::from(extended).into(),
+        shstrndx: 0.into(),
+    };
+    head.extend(header.as_bytes());
 
     let note_bytes = notes.len() as u64;
     program_header(&mut head, 4, notes_at as u64, 0, note_bytes, note_bytes);
@@ -174,11 +175,11 @@ pub fn write_core(core: &Core<'_>, out: &mut dyn Write) -> Result<(), CoreError>
         offset = offset.saturating_add(load.held);
     }
     if extended {
-        let mut section = [0_u8; SECTION_HEADER_BYTES];
-        if let Some(info) = section.get_mut(44..48) {
-            info.copy_from_slice(&(count as u32).to_le_bytes());
-        }
-        head.extend(section);
+        let section = Section64 {
+            info: (count as u32).into(),
+            ..Section64::default()
+        };
+        head.extend(section.as_bytes());
     }
     head.extend(notes);
     head.resize(pages_at, 0);
@@ -199,11 +200,17 @@ pub fn write_core(core: &Core<'_>, out: &mut dyn Write) -> Result<(), CoreError>
 }
 
 fn program_header(into: &mut Vec<u8>, kind: u32, offset: u64, phys: u64, held: u64, len: u64) {
-    put32(into, kind);
-    put32(into, 0); // flags
-    for value in [offset, 0, phys, held, len, 0] {
-        put64(into, value);
-    }
+    let header = Program64 {
+        kind: kind.into(),
+        flags: 0.into(),
+        offset: offset.into(),
+        vaddr: 0.into(),
+        paddr: phys.into(),
+        filesz: held.into(),
+        memsz: len.into(),
+        align: 0.into(),
+    };
+    into.extend(header.as_bytes());
 }
 
 fn notes(core: &Core<'_>) -> Vec<u8> {
@@ -234,9 +241,12 @@ fn notes(core: &Core<'_>) -> Vec<u8> {
 }
 
 fn note(notes: &mut Vec<u8>, name: &[u8], kind: u32, description: &[u8]) {
-    put32(notes, name.len() as u32);
-    put32(notes, description.len() as u32);
-    put32(notes, kind);
+    let header = Note {
+        namesz: (name.len() as u32).into(),
+        descsz: (description.len() as u32).into(),
+        kind: kind.into(),
+    };
+    notes.extend(header.as_bytes());
     for part in [name, description] {
         notes.extend(part);
         notes.resize(notes.len().next_multiple_of(4), 0);
@@ -406,10 +416,6 @@ fn paging_bits(cpu: &CpuState) -> (u64, u64) {
         Some(_) => (PE_PG, PAE | PSE),
     };
     (cpu.cr0.unwrap_or(pe_pg), cpu.cr4.unwrap_or(pae_pse))
-}
-
-fn put16(into: &mut Vec<u8>, value: u16) {
-    into.extend(value.to_le_bytes());
 }
 
 fn put32(into: &mut Vec<u8>, value: u32) {
