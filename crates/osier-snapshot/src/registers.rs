@@ -6,6 +6,11 @@
 //!
 //! Source: QEMU `target/i386/helper.c` (2.9) and `cpu-dump.c` (7.2).
 
+use nom::bytes::complete::{take_till, take_till1};
+use nom::character::complete::{alphanumeric1, char, space0, u32 as number_of};
+use nom::combinator::all_consuming;
+use nom::sequence::{preceded, separated_pair};
+use nom::{IResult, Parser};
 use osier_memory::CpuState;
 
 use crate::anomaly::Anomaly;
@@ -55,10 +60,9 @@ pub(crate) fn parse(text: &[u8]) -> Result<Parsed, BadLine> {
         };
         let line = line.trim();
         if let Some(index) = line.strip_prefix("CPU#") {
-            let index: u32 = index
-                .trim()
-                .parse()
-                .map_err(|_| (number, "a processor's number after CPU#".to_owned()))?;
+            let index: IResult<&str, u32> = all_consuming(number_of).parse(index.trim());
+            let (_, index) =
+                index.map_err(|_| (number, "a processor's number after CPU#".to_owned()))?;
             drafts.push(draft(index, number));
             continue;
         }
@@ -128,15 +132,26 @@ fn finish(draft: Draft, anomalies: &mut Vec<Anomaly>) -> Result<CpuState, String
     Ok(cpu)
 }
 
+/// `NAME=VALUE`; "ES =0010 …" and "R8 =…" carry a blank before the sign.
+fn pair(text: &str) -> IResult<&str, (&str, &str)> {
+    let value = take_till(char::is_whitespace);
+    separated_pair(alphanumeric1, (space0, char('=')), value).parse(text)
+}
+
+/// Whatever stands up to the next blank.
+fn word(text: &str) -> IResult<&str, &str> {
+    preceded(space0, take_till1(char::is_whitespace)).parse(text)
+}
+
 /// Takes what `line` says into `draft`.
 fn take_line(draft: &mut Draft, line: &str) -> Result<(), String> {
-    // "ES =0010 …" and "R8 =…" carry a blank before the sign.
-    let joined = line.replace(" =", "=");
-    let mut words = joined.split_ascii_whitespace().peekable();
-    while let Some(word) = words.next() {
-        let Some((name, value)) = word.split_once('=') else {
+    let mut rest = line.trim();
+    while !rest.is_empty() {
+        let Ok((after, (name, value))) = pair(rest) else {
+            rest = word(rest).map_or("", |(after, _)| after.trim_start());
             continue;
         };
+        rest = after.trim_start();
         let cpu = &mut draft.cpu;
         let segments = &mut cpu.segments;
         let segment = match name {
@@ -155,7 +170,11 @@ fn take_line(draft: &mut Draft, line: &str) -> Result<(), String> {
                 continue;
             }
         };
-        let mut next = |what: &str| hex(words.next().unwrap_or_default(), what);
+        let mut next = |what: &str| {
+            let (after, next) = word(rest).map_err(|_| format!("a hexadecimal value of {what}"))?;
+            rest = after;
+            hex(next, what)
+        };
         let table = name == "GDT" || name == "IDT";
         segment.base = Some(next("a base")?);
         segment.limit = Some(next("a limit")? as u32);
