@@ -414,6 +414,10 @@ fn given_name(
         return implausible(name.0, "a given name counts the mappings that share it");
     }
     let text = space.read_cstr(text, GIVEN_LIMIT)?;
+    if text.is_empty() {
+        // `prctl` takes one, which says nothing; far more often it is no name at all.
+        return implausible(name.0, "a given name has a character");
+    }
     let odd = |byte: &u8| !byte.is_ascii_graphic() && *byte != b' ' || b"\\`$[]".contains(byte);
     if text.len() == GIVEN_LIMIT || text.iter().any(odd) {
         return implausible(

@@ -669,3 +669,18 @@ fn a_task_of_the_pages_of_two_is_told() {
     }
     assert!(tried > 0, "no machine has a task on two small pages");
 }
+
+/// What a mapping's name is not: an object of the kernel with a small number where names count, and nothing
+/// behind it.
+#[test]
+fn a_given_name_without_a_character_is_told() {
+    let bench = Bench::new("deb12-6.1-amd64");
+    let (process, rows) = bench.mapped().remove(0);
+    let row = rows.iter().find(|row| row.file.get().is_none()).unwrap();
+    let (at, width) = bench.member(row.modd, "vm_area_struct", &["anon_name"]);
+    let place = row.modd.page().plus(4096 - 16);
+    let linux = bench.with(&[(place, 8, 1), (place.plus(8), 8, 0), (at, width, place.0)]);
+    let (rows, _) = mappings(&linux, &process);
+    let lied = rows.iter().find(|other| other.modd == row.modd).unwrap();
+    assert!(is_lost(&lied.name), "{lied:?}");
+}
