@@ -119,12 +119,16 @@ impl<'a> Finder<'a> {
     /// A kernel met before, by the table root of the last time.
     fn last(&self) -> Option<Located> {
         let roots = self.machine.hints.iter().filter_map(|hint| match hint {
-            Hint::LastRoot(root) => Some(*root),
+            Hint::LastRoot(root, mode) => Some((*root, *mode)),
             _ => None,
         });
         let by = "the table root of the last time";
         roots
-            .map(|root| confirm::any_mode(self.machine, root, by))
+            .map(|(root, mode)| {
+                let mut candidates = confirm::any_mode(self.machine, root, by);
+                candidates.sort_by_key(|candidate| candidate.mode != mode);
+                candidates
+            })
             .find_map(|candidates| self.first_met(&candidates, self.noted.as_ref()))
     }
 

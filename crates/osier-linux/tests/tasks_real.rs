@@ -79,7 +79,7 @@ fn stored(id: &osier_profile::BuildId) -> Arc<Profile> {
     let store = ProfileStore {
         dirs: vec![osier_testkit::data::workspace().join("symbols")],
         cache: None,
-        embedded: Vec::new(),
+        embedded: &[],
     };
     let found = store.find(id, WANTED.fingerprint());
     found.expect("a profile in symbols/").0

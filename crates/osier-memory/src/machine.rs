@@ -26,8 +26,9 @@ pub enum Hint {
     MachineType(String),
     /// PANDA's `-os` string, from an archive's `metadata.json`.
     OsName(String),
-    /// The page-table root that the kernel was read by the last time this snapshot was opened.
-    LastRoot(PhysAddr),
+    /// The page-table root that the kernel was read by the last time this snapshot was opened, and in
+    /// which mode.
+    LastRoot(PhysAddr, Paging),
     /// A page-table root (physical, low bits as in CR3) that the headers name.
     TableRoot(PhysAddr),
     /// The file holds blocks of virtual memory and no physical memory: what `Machine::memory`

@@ -118,6 +118,22 @@ impl Paging {
         })
     }
 
+    /// Every mode.
+    pub const ALL: [Self; 7] = [
+        Self::Flat,
+        Self::Virtual,
+        Self::LegacyNoPse,
+        Self::Legacy,
+        Self::Pae,
+        Self::Long4,
+        Self::Long5,
+    ];
+
+    /// The mode of this [`name`](Self::name).
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+
     /// The name that `osier info` shows.
     pub const fn name(self) -> &'static str {
         match self {
@@ -261,12 +277,24 @@ pub(crate) struct Tables<'a, M: ?Sized> {
     pub(crate) words: PolicyWords,
     /// This walk looks for an entry that another one told to look at.
     pub(crate) indirect: bool,
+    /// Few walks go by these tables: [`PhysicalMemory::read_uint_alone`].
+    pub(crate) alone: bool,
 }
 
 impl<M: PhysicalMemory + ?Sized> Tables<'_, M> {
     /// The physical address that an entry points to, for a page or table of `bytes`.
     pub(crate) fn frame_of(&self, entry: u64, bytes: u64) -> u64 {
         frame_of(self.mode, entry & !self.encryption, bytes)
+    }
+
+    /// The entry at `at`.
+    pub(crate) fn entry(&self, at: PhysAddr) -> Result<u64, Fault> {
+        let width = self.mode.entry_bytes();
+        if self.alone {
+            self.memory.read_uint_alone(at, width)
+        } else {
+            self.memory.read_uint(at, width)
+        }
     }
 
     /// What the policy makes of an entry that is not present, met on the way to `va`: the entry as
@@ -334,7 +362,6 @@ pub(crate) fn walk<M: PhysicalMemory + ?Sized>(
 ) -> Result<Translation, Fault> {
     const NX: u64 = 1 << 63;
     let &Tables {
-        memory,
         mode,
         root,
         a20_mask,
@@ -361,8 +388,8 @@ pub(crate) fn walk<M: PhysicalMemory + ?Sized>(
     for level in mode.levels() {
         let index = (va.0 >> level.shift) & ((1_u64 << level.bits).wrapping_sub(1));
         let at = PhysAddr(table.plus(index.wrapping_mul(width as u64)).0 & a20_mask);
-        let stored = memory
-            .read_uint(at, width)
+        let stored = tables
+            .entry(at)
             .map_err(|fault| fault.with_va(va).with_level(level.number))?;
         let mut entry = stored;
         let page_here = |e: u64| level.number == 1 || (level.large && e & PAGE_SIZE_BIT != 0);

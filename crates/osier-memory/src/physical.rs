@@ -179,6 +179,16 @@ pub trait PhysicalMemory: Send + Sync {
         self.read(pa, raw.get_mut(..width).unwrap_or_default())?;
         Ok(u64::from_le_bytes(raw))
     }
+
+    /// As [`read_uint`](Self::read_uint), of a place near which nothing else will be read soon: a memory that
+    /// copies its pages out of a file copies these bytes alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    fn read_uint_alone(&self, pa: PhysAddr, width: usize) -> Result<u64, Fault> {
+        self.read_uint(pa, width)
+    }
 }
 
 /// The little-endian integer of `width` bytes (1 to 8) at the start of `bytes`; `None` when there are
@@ -247,6 +257,10 @@ impl<M: PhysicalMemory + ?Sized> PhysicalMemory for Arc<M> {
 
     fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
         (**self).page(pa)
+    }
+
+    fn read_uint_alone(&self, pa: PhysAddr, width: usize) -> Result<u64, Fault> {
+        (**self).read_uint_alone(pa, width)
     }
 
     fn sweep(

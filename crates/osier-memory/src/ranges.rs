@@ -46,6 +46,11 @@ pub struct PageFlags {
 
 const PS: u64 = 1 << 7;
 const NX: u64 = 1 << 63;
+const ACCESSED: u64 = 1 << 5;
+const DIRTY: u64 = 1 << 6;
+const GLOBAL: u64 = 1 << 8;
+/// What an entry says of a page besides rights.
+const MARKS: u64 = ACCESSED | DIRTY | GLOBAL;
 /// How often a table of large pages may be met again: Linux shares those of hugetlbfs between the
 /// mappings of one file, within a process too.
 const SHARED_LIMIT: u32 = 4096;
@@ -105,6 +110,9 @@ impl TablesMet {
     }
 }
 
+/// Whether a page, or the fault of a stretch, is wanted.
+type Want<'w> = dyn FnMut(Result<&MappedRange, &Fault>) -> bool + 'w;
+
 /// The state of one descent.
 struct Descent<'a> {
     space: &'a AddressSpace,
@@ -115,8 +123,11 @@ struct Descent<'a> {
     /// The tables met, when each may be met but once.
     own: Option<OwnTables>,
     tables: &'a mut TablesMet,
-    want: &'a mut dyn FnMut(Result<&MappedRange, &Fault>) -> bool,
+    /// Which pages and faults are wanted; `None` for all.
+    want: Option<&'a mut Want<'a>>,
     visit: &'a mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+    /// The bits of an entry that tell ranges apart.
+    told: u64,
 }
 
 impl AddressSpace {
@@ -153,7 +164,18 @@ impl AddressSpace {
         visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
     ) {
         let tables = &mut TablesMet::default();
-        self.descend(within, None, tables, &mut |_| true, visit);
+        self.descend(within, None, tables, None, visit, u64::MAX);
+    }
+
+    /// As [`mapped`](Self::mapped), of rights alone: pages that differ in nothing but whether they are global,
+    /// accessed or dirty lie in one range, which says that they are neither.
+    pub fn mapped_rights(
+        &self,
+        within: Range<VirtAddr>,
+        visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+    ) {
+        let tables = &mut TablesMet::default();
+        self.descend(within, None, tables, None, visit, !MARKS);
     }
 
     /// Like [`mapped`](Self::mapped), for the user half of a process, which has each of its tables
@@ -168,7 +190,7 @@ impl AddressSpace {
         let mut own = OwnTables::default();
         own.depths.insert(self.root(), 0);
         let tables = &mut TablesMet::default();
-        self.descend(within, Some(own), tables, &mut |_| true, visit);
+        self.descend(within, Some(own), tables, None, visit, u64::MAX);
     }
 
     /// As [`mapped`](Self::mapped), but only the pages that `want` says yes to: neither others nor
@@ -183,19 +205,21 @@ impl AddressSpace {
         visit: &mut dyn FnMut(MappedRange) -> ControlFlow<()>,
     ) {
         let mut want = |met: Result<&MappedRange, &Fault>| met.is_ok_and(&mut *want);
-        self.descend(within, None, tables, &mut want, &mut |range| match range {
+        let visit = &mut |range| match range {
             Ok(range) => visit(range),
             Err(_) => ControlFlow::Continue(()),
-        });
+        };
+        self.descend(within, None, tables, Some(&mut want), visit, u64::MAX);
     }
 
-    fn descend(
-        &self,
+    fn descend<'a>(
+        &'a self,
         within: Range<VirtAddr>,
         own: Option<OwnTables>,
-        tables: &mut TablesMet,
-        want: &mut dyn FnMut(Result<&MappedRange, &Fault>) -> bool,
-        visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+        tables: &'a mut TablesMet,
+        want: Option<&'a mut Want<'a>>,
+        visit: &'a mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+        told: u64,
     ) {
         let within = within.start.0..within.end.0;
         let mut descent = Descent {
@@ -207,6 +231,7 @@ impl AddressSpace {
             tables,
             want,
             visit,
+            told,
         };
         if descent
             .table(0, self.root(), VirtAddr(0), u64::MAX)
@@ -218,6 +243,10 @@ impl AddressSpace {
 }
 
 impl Descent<'_> {
+    fn wants(&mut self, met: Result<&MappedRange, &Fault>) -> bool {
+        self.want.as_mut().is_none_or(|want| want(met))
+    }
+
     fn flush(&mut self) -> ControlFlow<()> {
         match self.pending.take() {
             Some(range) => (self.visit)(Ok(range)),
@@ -285,7 +314,14 @@ impl Descent<'_> {
             .page(PhysAddr(at.0 & self.space.a20_mask()));
         let held = |pa: PhysAddr| uint(page.as_ref()?.get(pa.in_page() as usize..)?, width);
         let mut dark = false;
-        for index in 0..1_u64 << bits {
+        let mut indices = 0..1_u64 << bits;
+        if depth > 0 {
+            // Below the root, addresses rise with the index.
+            let into = |at: u64| at.saturating_sub(base.0);
+            indices.start = into(self.within.start) >> shift;
+            indices.end = indices.end.min(into(self.within.end).div_ceil(span));
+        }
+        while let Some(index) = indices.next() {
             let va = mode.canonicalise(base.plus(index.wrapping_shl(shift)));
             let last = va.0.saturating_add(span.wrapping_sub(1));
             if last < self.within.start || va.0 >= self.within.end {
@@ -298,7 +334,7 @@ impl Descent<'_> {
                 Ok(stored) => stored,
                 Err(fault) => {
                     let fault = fault.with_va(va).with_level(level);
-                    if !dark && (self.want)(Err(&fault)) {
+                    if !dark && self.wants(Err(&fault)) {
                         dark = true; // one fault speaks for the stretch
                         self.met = self.met.wrapping_add(1);
                         self.flush()?;
@@ -334,24 +370,40 @@ impl Descent<'_> {
                 (_, level) => level == 1,
             };
             if large {
-                let phys = PhysAddr(self.space.tables().frame_of(entry, span));
+                let tables = self.space.tables();
+                let phys = PhysAddr(tables.frame_of(entry, span));
                 let flags = PageFlags {
                     write: rights & 2 != 0,
                     user: rights & 4 != 0,
                     no_execute: rights & NX == 0 && width == 8,
-                    global: entry & (1 << 8) != 0,
-                    accessed: entry & (1 << 5) != 0,
-                    dirty: entry & (1 << 6) != 0,
+                    global: entry & self.told & GLOBAL != 0,
+                    accessed: entry & self.told & ACCESSED != 0,
+                    dirty: entry & self.told & DIRTY != 0,
                     kept,
                 };
+                let mut len = span;
+                if depth > 0 && self.want.is_none() && self.space.a20_mask() == u64::MAX && !kept {
+                    // Entries that go on where this one ends make one range.
+                    let goes_on = |next: u64, len: u64| {
+                        (next ^ entry.wrapping_add(len)) & self.told == 0
+                            && tables.frame_of(next, span) == phys.0.wrapping_add(len)
+                    };
+                    let place = |index: u64| at.plus(index.wrapping_mul(width as u64));
+                    while let Some(next) = indices.clone().next()
+                        && held(place(next)).is_some_and(|next| goes_on(next, len))
+                    {
+                        len = len.wrapping_add(span);
+                        indices.next();
+                    }
+                }
                 let range = MappedRange {
                     start: va,
-                    len: span,
+                    len,
                     phys,
                     page_bytes: span,
                     flags,
                 };
-                if (self.want)(Ok(&range)) {
+                if self.wants(Ok(&range)) {
                     self.met = self.met.wrapping_add(1);
                     self.page(range)?;
                 }

@@ -1,7 +1,7 @@
 //! A virtual address space: a page-table root, a policy, and a cache of its own: translations, and
 //! with each the page that it leads to, where the memory gives pages away.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::paging::{self, NotPresentPolicy, Paging, PolicyWords, Tables, Translation, Walk};
@@ -12,6 +12,9 @@ use crate::{Cause, Chunk, Fault, Gap, PAGE_BYTES, PhysAddr, PhysicalMemory, Virt
 const CACHE_ENTRIES: usize = 256;
 /// Entries of the cache of another root, by which little is read: a process's arguments.
 const OTHER_ENTRIES: usize = 16;
+/// Translations by another root that read its entries alone, not their pages: of most processes there are
+/// no more.
+const ALONE: u8 = 4;
 
 /// A virtual address space of a stopped machine.
 ///
@@ -26,6 +29,8 @@ pub struct AddressSpace {
     policy: NotPresentPolicy,
     words: PolicyWords,
     cache: RefCell<Box<[Cached]>>,
+    /// How many translations more read entries alone.
+    alone: Cell<u8>,
 }
 
 /// A cached translation of one 4 KiB page; `page` is all ones when the slot is empty.
@@ -52,6 +57,7 @@ impl Clone for AddressSpace {
         Self {
             memory: self.memory.clone(),
             cache: empty_cache(CACHE_ENTRIES),
+            alone: self.alone.clone(),
             ..*self
         }
     }
@@ -75,6 +81,7 @@ impl AddressSpace {
             policy,
             words: PolicyWords::default(),
             cache: empty_cache(CACHE_ENTRIES),
+            alone: Cell::new(0),
         }
     }
 
@@ -111,6 +118,7 @@ impl AddressSpace {
             memory: self.memory.clone(),
             root,
             cache: empty_cache(OTHER_ENTRIES),
+            alone: Cell::new(ALONE),
             ..*self
         }
     }
@@ -151,6 +159,7 @@ impl AddressSpace {
             policy: self.policy,
             words: self.words,
             indirect: false,
+            alone: self.alone.get() > 0,
         }
     }
 
@@ -205,7 +214,25 @@ impl AddressSpace {
     ///
     /// As [`translate`](Self::translate).
     pub fn lookup(&self, va: VirtAddr) -> Result<Translation, Fault> {
-        paging::walk(&self.tables(), va, |_| {})
+        let tables = self.tables();
+        self.alone.set(self.alone.get().saturating_sub(1));
+        paging::walk(&tables, va, |_| {})
+    }
+
+    /// The entry of the root table that maps `va`, as it stands in memory. Two tables in which it is the same
+    /// map the same there. 0 without paging.
+    ///
+    /// # Errors
+    ///
+    /// The entry cannot be read.
+    pub fn root_entry(&self, va: VirtAddr) -> Result<u64, Fault> {
+        let Some((bits, shift)) = self.mode.table_shape(0) else {
+            return Ok(0);
+        };
+        let width = self.mode.entry_bytes();
+        let index = (va.0 >> shift) & (1_u64 << bits).wrapping_sub(1);
+        let at = self.root.plus(index.wrapping_mul(width as u64));
+        self.tables().entry(PhysAddr(at.0 & self.a20_mask))
     }
 
     /// The translation of `va` with every table entry on the way.

@@ -70,8 +70,8 @@ impl<'p> Resolver<'p> {
         structure: &'static str,
         paths: &[&'static str],
     ) -> Option<Field<T>> {
-        let field = paths.iter().find_map(|path| self.follow(structure, path))?;
-        T::accepts(&field).then(|| Field::at(field.offset, field.bytes, field.bits))
+        let (offset, member) = paths.iter().find_map(|path| self.follow(structure, path))?;
+        T::accepts(member).then(|| Field::at(offset, member.bytes, member.bits))
     }
 
     /// As [`optional`](Self::optional), but a miss is recorded, and a field that reads nothing
@@ -86,7 +86,7 @@ impl<'p> Resolver<'p> {
         }
         let found = paths.iter().find_map(|path| self.follow(structure, path));
         let problem = match found {
-            Some(member) => format!("wanted {}, found {:?}", T::WANTS, member.kind),
+            Some((_, member)) => format!("wanted {}, found {:?}", T::WANTS, member.kind),
             None if self.profile.find_type(structure).is_none() => "no such structure".to_owned(),
             None => "no such member".to_owned(),
         };
@@ -103,22 +103,19 @@ impl<'p> Resolver<'p> {
         names.iter().find_map(|name| self.profile.constant(name))
     }
 
-    fn follow(&self, structure: &str, path: &str) -> Option<Member> {
-        let mut structure = structure.to_owned();
+    /// The member at the end of `path`, and its offset from the start of `structure`.
+    fn follow(&self, structure: &str, path: &str) -> Option<(i64, &'p Member)> {
+        let mut ty = self.profile.find_type(structure)?;
         let mut offset = 0_i64;
         let mut parts = path.split('.').peekable();
         loop {
-            let part = parts.next()?;
-            let member = self.profile.find_type(&structure)?.member(part)?;
+            let member = ty.member(parts.next()?)?;
             offset = offset.checked_add(member.offset)?;
             if parts.peek().is_none() {
-                return Some(Member {
-                    offset,
-                    ..member.clone()
-                });
+                return Some((offset, member));
             }
-            structure = match &member.kind {
-                Kind::Embedded { name } if !name.is_empty() => name.clone(),
+            ty = match &member.kind {
+                Kind::Embedded { name } if !name.is_empty() => self.profile.find_type(name)?,
                 _ => return None,
             };
         }

@@ -21,5 +21,5 @@ pub use field::{Bits, Embed, Field, FieldKind, Ptr, SInt, UInt};
 pub use file::{Card, ProfileError};
 pub use layout::{LayoutError, Miss, Resolver};
 pub use profile::{Identity, Kind, Member, OsKind, Profile, ProfileBuilder, Type, TypeKind};
-pub use store::{Listing, ProfileStore, Source};
+pub use store::{Embedded, Listing, ProfileStore, Source};
 pub use wanted::Wanted;

@@ -101,8 +101,7 @@ pub struct Type {
 impl Type {
     /// A type of its parts; members may come in any order, the first of two with one name is kept.
     pub fn new(name: String, kind: TypeKind, bytes: u64, mut members: Vec<Member>) -> Self {
-        members.sort_by(|a, b| a.name.cmp(&b.name));
-        members.dedup_by(|later, first| later.name == first.name);
+        order(&mut members, |member| &member.name);
         Self {
             name,
             kind,
@@ -123,6 +122,15 @@ impl Type {
     /// All members, by name.
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+}
+
+/// Puts items in the order of their names, the first of two with one name alone. Those of a profile's file
+/// are so already.
+fn order<T>(items: &mut Vec<T>, name: impl Fn(&T) -> &str) {
+    if !items.is_sorted_by(|a, b| name(a) < name(b)) {
+        items.sort_by(|a, b| name(a).cmp(name(b)));
+        items.dedup_by(|later, first| name(later) == name(first));
     }
 }
 
@@ -263,14 +271,9 @@ impl ProfileBuilder {
 
     /// The finished profile.
     pub fn build(mut self) -> Profile {
-        self.0.types.sort_by(|a, b| a.name.cmp(&b.name));
-        self.0
-            .types
-            .dedup_by(|later, first| later.name == first.name);
-        self.0.symbols.sort_by(|a, b| a.0.cmp(&b.0));
-        self.0.symbols.dedup_by(|later, first| later.0 == first.0);
-        self.0.constants.sort_by(|a, b| a.0.cmp(&b.0));
-        self.0.constants.dedup_by(|later, first| later.0 == first.0);
+        order(&mut self.0.types, |ty| &ty.name);
+        order(&mut self.0.symbols, |(name, _)| name);
+        order(&mut self.0.constants, |(name, _)| name);
         self.0
     }
 }

@@ -41,6 +41,15 @@ pub struct Listing {
     pub problems: Vec<ProfileError>,
 }
 
+impl Listing {
+    fn add(&mut self, card: Result<Card, ProfileError>, source: impl FnOnce() -> Source) {
+        match card {
+            Ok(card) => self.cards.push((card, source())),
+            Err(problem) => self.problems.push(problem),
+        }
+    }
+}
+
 /// The places where profiles are looked for: `dirs` in order, then the cache, then the built-in
 /// ones. Within each, a profile made for the wanted list in hand is preferred.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +60,16 @@ pub struct ProfileStore {
     /// need not be writable.
     pub cache: Option<PathBuf>,
     /// Profile files that are part of the program.
-    pub embedded: Vec<&'static [u8]>,
+    pub embedded: &'static [Embedded],
+}
+
+/// A profile file that is part of the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Embedded {
+    /// The build id that its card names, so that the file need not be looked at; empty for none.
+    pub build_id: &'static [u8],
+    /// The file, byte for byte.
+    pub file: &'static [u8],
 }
 
 impl ProfileStore {
@@ -82,7 +100,11 @@ impl ProfileStore {
                 return Some((Arc::new(profile), source));
             }
         }
-        self.choose(fingerprint, |card| {
+        // The cache has its files under their names, and those of the program have an index.
+        let mut listing = Listing::default();
+        self.survey_folders(&mut listing);
+        self.survey_embedded(&mut listing, |embedded| embedded.build_id == id.0);
+        self.choose(listing, fingerprint, |card| {
             card.identity.build_id.as_ref() == Some(id)
         })
     }
@@ -98,7 +120,7 @@ impl ProfileStore {
         if banner.is_empty() {
             return None;
         }
-        self.choose(fingerprint, |card| {
+        self.choose(self.all(), fingerprint, |card| {
             card.identity.banner.trim_ascii_end() == banner
         })
     }
@@ -106,23 +128,25 @@ impl ProfileStore {
     /// Everything in the store; of each file only the beginning is read.
     pub fn all(&self) -> Listing {
         let mut listing = Listing::default();
-        let folders = self.dirs.iter().map(|dir| (dir, false));
-        for (dir, cache) in folders.chain(self.cache.iter().map(|dir| (dir, true))) {
-            for path in profiles_in(dir) {
-                match read_card(&path) {
-                    Ok(card) if cache => listing.cards.push((card, Source::Cache(path))),
-                    Ok(card) => listing.cards.push((card, Source::Folder(path))),
-                    Err(problem) => listing.problems.push(problem),
-                }
-            }
+        self.survey_folders(&mut listing);
+        for path in self.cache.iter().flat_map(|dir| profiles_in(dir)) {
+            listing.add(read_card(&path), || Source::Cache(path));
         }
-        for (number, data) in self.embedded.iter().enumerate() {
-            match Card::from_bytes(data) {
-                Ok(card) => listing.cards.push((card, Source::Embedded(number))),
-                Err(problem) => listing.problems.push(problem),
-            }
-        }
+        self.survey_embedded(&mut listing, |_| true);
         listing
+    }
+
+    fn survey_folders(&self, listing: &mut Listing) {
+        for path in self.dirs.iter().flat_map(|dir| profiles_in(dir)) {
+            listing.add(read_card(&path), || Source::Folder(path));
+        }
+    }
+
+    fn survey_embedded(&self, listing: &mut Listing, wanted: impl Fn(&Embedded) -> bool) {
+        let numbered = self.embedded.iter().enumerate();
+        for (number, embedded) in numbered.filter(|(_, embedded)| wanted(embedded)) {
+            listing.add(Card::from_bytes(embedded.file), || Source::Embedded(number));
+        }
     }
 
     /// Reads the profile at `source`: it, and the fingerprint of the wanted list it was made for.
@@ -134,8 +158,8 @@ impl ProfileStore {
         match source {
             Source::Folder(path) | Source::Cache(path) => Profile::read_file(path),
             Source::Embedded(number) => {
-                let data = self.embedded.get(*number);
-                Profile::from_bytes(data.copied().unwrap_or_default())
+                let embedded = self.embedded.get(*number);
+                Profile::from_bytes(embedded.map_or(&[], |embedded| embedded.file))
             }
         }
     }
@@ -153,10 +177,11 @@ impl ProfileStore {
 
     fn choose(
         &self,
+        listing: Listing,
         fingerprint: u64,
         fits: impl Fn(&Card) -> bool,
     ) -> Option<(Arc<Profile>, Source)> {
-        let mut fitting: Vec<_> = self.all().cards;
+        let mut fitting = listing.cards;
         fitting.retain(|(card, source)| {
             let current = card.fingerprint == fingerprint;
             fits(card) && (current || !matches!(source, Source::Cache(_)))
@@ -324,7 +349,10 @@ mod tests {
     fn built_in_profiles_come_last() {
         let data = profile(4, "inside").to_bytes(1);
         let store = ProfileStore {
-            embedded: vec![Box::leak(data.into_boxed_slice())],
+            embedded: Box::leak(Box::new([Embedded {
+                build_id: &[4; 20],
+                file: data.leak(),
+            }])),
             ..ProfileStore::default()
         };
         let (found, source) = store.find(&BuildId(vec![4; 20]), 1).unwrap();

@@ -14,7 +14,7 @@ const OVERHEAD: usize = 96;
 /// The most bytes of pages that are kept of what was copied out of the file, which has them again. A
 /// page that is copied once more costs about what the first touch of another buffer costs, so more
 /// is not faster.
-pub(crate) const COPIED_BYTES: u64 = 1 << 20;
+pub(crate) const COPIED_BYTES: u64 = 1 << 19;
 
 /// Units of bytes (pages, frames, blocks) by key, within a budget of bytes.
 ///
@@ -34,6 +34,8 @@ struct Kept {
     queue: VecDeque<u64>,
     /// What `units` cost.
     bytes: usize,
+    /// A page that left and that nobody else had kept, for the next that comes: memory that was touched.
+    spare: Option<Arc<[u8]>>,
     /// Units that are being decoded; who comes second waits for the lock.
     turns: HashMap<u64, Arc<Mutex<()>>>,
 }
@@ -98,21 +100,30 @@ impl PageCache {
         offset: u64,
         len: u64,
     ) -> Result<Arc<[u8]>, Cause> {
-        if let Some(bytes) = self.lock().get(key) {
-            return Ok(bytes);
-        }
-        let mut page = Arc::new([0; PAGE_BYTES as usize]);
+        let spare = {
+            let mut kept = self.lock();
+            if let Some(bytes) = kept.get(key) {
+                return Ok(bytes);
+            }
+            kept.spare.take()
+        };
+        let mut page = spare.unwrap_or_else(|| Arc::new([0; PAGE_BYTES as usize]));
         let room =
             Arc::get_mut(&mut page).and_then(|page| page.get_mut(..usize::try_from(len).ok()?));
         let room = room.unwrap_or_default();
         let bytes = match data.read_some(offset, room) {
             Ok(0) => return Err(Cause::FileShort { offset }),
-            Ok(n) if n as u64 == PAGE_BYTES => page as Arc<[u8]>,
+            Ok(n) if n as u64 == PAGE_BYTES => page,
             Ok(n) => Arc::from(room.get(..n).unwrap_or_default()),
             Err(error) => return Err(data::cause(&error, offset)),
         };
         self.lock().put(key, Arc::clone(&bytes), self.budget);
         Ok(bytes)
+    }
+
+    /// Whether the unit `key` is kept.
+    pub(crate) fn holds(&self, key: u64) -> bool {
+        self.lock().units.contains_key(&key)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -139,9 +150,12 @@ impl Kept {
                     self.queue.push_back(oldest);
                 }
                 _ => {
-                    if let Some(gone) = self.units.remove(&oldest) {
-                        let freed = gone.bytes.len().saturating_add(OVERHEAD);
-                        self.bytes = self.bytes.saturating_sub(freed);
+                    if let Some(mut gone) = self.units.remove(&oldest) {
+                        let len = gone.bytes.len();
+                        self.bytes = self.bytes.saturating_sub(len.saturating_add(OVERHEAD));
+                        if len as u64 == PAGE_BYTES && Arc::get_mut(&mut gone.bytes).is_some() {
+                            self.spare = Some(gone.bytes);
+                        }
                     }
                 }
             }

@@ -229,6 +229,25 @@ impl PhysicalMemory for FlatMemory {
         (bytes.len() as u64 == PAGE_BYTES).then_some(bytes)
     }
 
+    fn read_uint_alone(&self, pa: PhysAddr, width: usize) -> Result<u64, Fault> {
+        let alone = || {
+            let Bytes::File(data) = &self.bytes else {
+                return None;
+            };
+            let extent = self.extent(pa).filter(|_| data.mapped().is_none())?;
+            let into = pa.0.wrapping_sub(extent.start);
+            let mut raw = [0; 8];
+            let bytes = raw.get_mut(..width)?;
+            let inside = extent.len.wrapping_sub(into) >= width as u64;
+            if !inside || self.pages.holds(pa.page().0.max(extent.start)) {
+                return None;
+            }
+            let read = data.read_at(extent.offset.saturating_add(into), bytes);
+            read.ok().map(|()| u64::from_le_bytes(raw))
+        };
+        alone().map_or_else(|| self.read_uint(pa, width), Ok)
+    }
+
     fn lost(&self) -> Vec<(PhysRun, Cause)> {
         let end = self.bytes.len();
         let short = self.extents.iter().filter_map(|extent| {

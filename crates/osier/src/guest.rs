@@ -15,7 +15,7 @@ use crate::known::Known;
 use crate::located::find;
 use crate::opened::open_snapshot;
 use crate::options::Options;
-use crate::place::Place;
+use crate::place::{Kept, Place};
 use crate::profiles::ProfileSource;
 use crate::shared::Shared;
 
@@ -66,7 +66,14 @@ impl Guest {
     ///
     /// As [`open`](Self::open).
     pub fn attach(snapshot: Snapshot, options: &Options) -> Result<Self, Error> {
-        let (shared, located) = Self::find(&snapshot, options)?;
+        let shared = Shared::new(options)?;
+        let place = Place::of(&snapshot.info.file, options.cache.as_deref());
+        let again = place.kept().and_then(|kept| shared.again(&snapshot, kept));
+        if let Some(again) = again {
+            let (located, (profile, source)) = again?;
+            return Self::with(snapshot, located, profile, source);
+        }
+        let located = Self::search(&snapshot, &shared, &place)?;
         let (profile, source) = shared.profile(&snapshot, &located)?;
         Self::with(snapshot, located, profile, source)
     }
@@ -80,9 +87,15 @@ impl Guest {
     pub fn find(snapshot: &Snapshot, options: &Options) -> Result<(Shared, Located), Error> {
         let shared = Shared::new(options)?;
         let place = Place::of(&snapshot.info.file, options.cache.as_deref());
-        let located = shared.locate(snapshot, place.last().as_slice())?;
-        place.keep(located.last());
+        let located = Self::search(snapshot, &shared, &place)?;
         Ok((shared, located))
+    }
+
+    fn search(snapshot: &Snapshot, shared: &Shared, place: &Place) -> Result<Located, Error> {
+        let last = place.kept().map(|kept| kept.last);
+        let located = shared.locate(snapshot, last.as_slice())?;
+        place.keep(&Kept::of(&located));
+        Ok(located)
     }
 
     /// As [`attach`](Self::attach), with a profile in hand.

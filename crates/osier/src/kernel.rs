@@ -81,6 +81,7 @@ impl Located {
         Last {
             os: self.os(),
             root: self.root(),
+            mode: self.mode(),
         }
     }
 
@@ -115,4 +116,6 @@ pub struct Last {
     pub os: OsKind,
     /// Its page-table root, physical.
     pub root: PhysAddr,
+    /// Its paging mode.
+    pub mode: Paging,
 }

@@ -20,26 +20,8 @@ pub(crate) fn find(
     known: &Known,
     lasts: &[Last],
 ) -> Result<Located, Error> {
-    let name = match &options.os {
-        Some(name) => {
-            let others: Vec<_> = options.systems().map(System::name).collect();
-            Some((name, OsName::parse_among(name, &others)?))
-        }
-        None => None,
-    };
-    let search = Search {
-        machine: &snapshot.machine,
-        known,
-        lasts,
-        only: name.as_ref().map(|(_, named)| named.os),
-        others: options
-            .systems()
-            .filter(|system| match &name {
-                Some((_, named)) => named.system.as_deref() == Some(system.name()),
-                None => true,
-            })
-            .collect(),
-    };
+    let name = Name::of(options)?;
+    let search = Search::new(snapshot, options, known, lasts, name.as_ref());
     let located = match options.table_root {
         Some(root) => match search.through(root) {
             Ok(located) => located,
@@ -53,22 +35,67 @@ pub(crate) fn find(
             Err(met) => return Err(Box::new(NoKernel::of(snapshot, met)).into()),
         },
     };
-    if let Some((given, named)) = name {
+    held_against(&located, snapshot, options, name.as_ref())?;
+    Ok(located)
+}
+
+/// As [`find`], but only the kernel that `known` describes, where `last` has it: a few reads decide.
+/// `None` when it is not there, and where a search would have other things to try before.
+pub(crate) fn again(
+    snapshot: &Snapshot,
+    options: &Options,
+    known: &Known,
+    last: Last,
+) -> Option<Result<Located, Error>> {
+    if options.table_root.is_some() {
+        return None;
+    }
+    let name = Name::of(options).ok()?;
+    let located = Search::new(snapshot, options, known, &[last], name.as_ref()).again()?;
+    let held = held_against(&located, snapshot, options, name.as_ref());
+    Some(held.map(|()| located))
+}
+
+/// Holds the kernel that was found against what the caller said.
+fn held_against(
+    located: &Located,
+    snapshot: &Snapshot,
+    options: &Options,
+    name: Option<&Name<'_>>,
+) -> Result<(), Error> {
+    if let Some(Name { given, named }) = name {
         let bytes = located.mode().pointer_bytes();
-        let release = match &located {
+        let release = match located {
             Located::Windows(found) => (found.version)
                 .map_or_else(String::new, |(major, minor)| format!("{major}.{minor}")),
             other => other.release(),
         };
         if let Some(found) = named.contradiction(located.os(), bytes, &release) {
-            let named = given.clone();
+            let named = (*given).to_owned();
             return Err(Error::Contradiction { named, found });
         }
     }
     if let Some(file) = &options.registers {
-        registers::held_against(&snapshot.machine, &located, file)?;
+        registers::held_against(&snapshot.machine, located, file)?;
     }
-    Ok(located)
+    Ok(())
+}
+
+/// The system that the caller named.
+struct Name<'a> {
+    given: &'a str,
+    named: OsName,
+}
+
+impl<'a> Name<'a> {
+    fn of(options: &'a Options) -> Result<Option<Self>, Error> {
+        let Some(given) = &options.os else {
+            return Ok(None);
+        };
+        let others: Vec<_> = options.systems().map(System::name).collect();
+        let named = OsName::parse_among(given, &others)?;
+        Ok(Some(Self { given, named }))
+    }
 }
 
 /// A search for a kernel.
@@ -82,7 +109,45 @@ struct Search<'a> {
     others: Vec<&'static dyn System>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(
+        snapshot: &'a Snapshot,
+        options: &Options,
+        known: &'a Known,
+        lasts: &'a [Last],
+        name: Option<&Name<'_>>,
+    ) -> Self {
+        Self {
+            machine: &snapshot.machine,
+            known,
+            lasts,
+            only: name.map(|name| name.named.os),
+            others: options
+                .systems()
+                .filter(|system| match name {
+                    Some(name) => name.named.system.as_deref() == Some(system.name()),
+                    None => true,
+                })
+                .collect(),
+        }
+    }
+
+    /// Whether it may be Linux, by what the file is: a crash dump holds Windows.
+    fn may_be_linux(&self) -> bool {
+        let dump = |hint: &Hint| matches!(hint, Hint::CrashDump(_));
+        !self.machine.hints.iter().any(dump)
+    }
+
+    /// A Linux kernel of the last time: a few reads decide.
+    fn again(&self) -> Option<Located> {
+        let other = matches!(self.only, Some(OsKind::Windows | OsKind::Other));
+        if other || !self.may_be_linux() {
+            return None;
+        }
+        let machine = self.hinted(OsKind::Linux);
+        osier_linux::again(&machine, &self.known.linux).map(Located::Linux)
+    }
+
     /// The kernel. The other system than the one that was named is looked for only where that costs
     /// little: who names one knows better than a search does, and a contradiction is better known.
     ///
@@ -94,13 +159,9 @@ impl Search<'_> {
         if self.only == Some(OsKind::Other) {
             return self.other(None, met);
         }
-        let dump = |hint: &Hint| matches!(hint, Hint::CrashDump(_));
-        let linux = !self.machine.hints.iter().any(dump);
-        if linux && self.only != Some(OsKind::Windows) {
-            let machine = self.hinted(OsKind::Linux);
-            if let Some(found) = osier_linux::again(&machine, &self.known.linux) {
-                return Ok(Located::Linux(found));
-            }
+        let linux = self.may_be_linux();
+        if let Some(found) = self.again() {
+            return Ok(found);
         }
         if let Some(found) = self.windows_glance() {
             return Ok(found);
@@ -149,9 +210,7 @@ impl Search<'_> {
         if self.only == Some(OsKind::Other) {
             return self.other(Some(root), met);
         }
-        let dump = |hint: &Hint| matches!(hint, Hint::CrashDump(_));
-        let linux = !self.machine.hints.iter().any(dump);
-        if linux && self.only != Some(OsKind::Windows) {
+        if self.may_be_linux() && self.only != Some(OsKind::Windows) {
             match osier_linux::locate_by(self.machine, &self.known.linux, root) {
                 Ok(found) => return Ok(Located::Linux(found)),
                 Err(error) => add_linux(&mut met, error),
@@ -214,7 +273,7 @@ impl Search<'_> {
     fn hinted(&self, os: OsKind) -> Machine {
         let mut machine = self.machine.clone();
         let lasts = self.lasts.iter().filter(|last| last.os == os);
-        let roots = lasts.map(|last| Hint::LastRoot(last.root));
+        let roots = lasts.map(|last| Hint::LastRoot(last.root, last.mode));
         machine.hints.extend(roots);
         machine
     }

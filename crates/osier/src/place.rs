@@ -1,8 +1,8 @@
 //! Where the kernel was found the last time this snapshot was opened.
 //!
 //! A raw dump says nothing of its kernel's place, and looking for it costs the more the larger the
-//! dump is. The table root is kept in the cache, with the file's path and [`Identity`]; it is tried
-//! first, and believed only when it is confirmed like any other.
+//! dump is. The table root and the build are kept in the cache, with the file's path and [`Identity`]; they
+//! are tried first, and believed only when they are confirmed like any other.
 //!
 //! Kept roots have a bound: each stands in one of [`SLOTS`] files, which its identity chooses, and takes
 //! the place of the one that stood there.
@@ -12,11 +12,11 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use osier_memory::PhysAddr;
-use osier_profile::OsKind;
+use osier_memory::{Paging, PhysAddr};
+use osier_profile::{BuildId, OsKind};
 use osier_snapshot::Identity;
 
-use crate::kernel::Last;
+use crate::kernel::{Last, Located};
 
 /// The most files that are kept.
 const SLOTS: u64 = 1024;
@@ -24,7 +24,14 @@ const SLOTS: u64 = 1024;
 /// What is kept of one snapshot.
 pub(crate) struct Place {
     slot: Option<Slot>,
-    kept: Option<Last>,
+    kept: Option<Kept>,
+}
+
+/// Where a kernel was found, and which it was, as far as that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) last: Last,
+    pub(crate) build_id: Option<BuildId>,
 }
 
 /// Where it is kept.
@@ -34,25 +41,42 @@ struct Slot {
     identity: String,
 }
 
-impl Last {
-    fn parse(text: &str) -> Option<Self> {
-        let (root, os) = match text.trim().split_once(' ') {
-            Some((root, "windows")) => (root, OsKind::Windows),
-            Some((root, "other")) => (root, OsKind::Other),
-            Some(_) => return None,
-            None => (text.trim(), OsKind::Linux),
-        };
-        let root = PhysAddr(u64::from_str_radix(root, 16).ok()?);
-        Some(Self { os, root })
+impl Kept {
+    pub(crate) fn of(located: &Located) -> Self {
+        Self {
+            last: located.last(),
+            build_id: located.build_id().cloned(),
+        }
     }
 
-    fn text(self) -> String {
-        let os = match self.os {
-            OsKind::Linux => "",
-            OsKind::Windows => " windows",
-            OsKind::Other => " other",
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.trim_end().split('\t');
+        let root = PhysAddr(u64::from_str_radix(words.next()?, 16).ok()?);
+        let mode = Paging::of_name(words.next()?)?;
+        let os = match words.next()? {
+            "linux" => OsKind::Linux,
+            "windows" => OsKind::Windows,
+            "other" => OsKind::Other,
+            _ => return None,
         };
-        format!("{:x}{os}\n", self.root.0)
+        let build_id = match words.next() {
+            Some(id) => Some(BuildId::from_hex(id)?),
+            None => None,
+        };
+        let last = Last { os, root, mode };
+        Some(Self { last, build_id })
+    }
+
+    fn text(&self) -> String {
+        let os = match self.last.os {
+            OsKind::Linux => "linux",
+            OsKind::Windows => "windows",
+            OsKind::Other => "other",
+        };
+        let Last { root, mode, .. } = self.last;
+        let id = self.build_id.as_ref().map(|id| format!("\t{id}"));
+        let id = id.unwrap_or_default();
+        format!("{:x}\t{}\t{os}{id}\n", root.0, mode.name())
     }
 }
 
@@ -65,20 +89,20 @@ impl Place {
     }
 
     /// What was kept.
-    pub(crate) fn last(&self) -> Option<Last> {
-        self.kept
+    pub(crate) fn kept(&self) -> Option<&Kept> {
+        self.kept.as_ref()
     }
 
-    /// Keeps `last` for the next time. A cache that cannot be written costs time, not answers.
-    pub(crate) fn keep(&self, last: Last) {
-        let Some(Slot { file, identity }) = self.slot.as_ref().filter(|_| self.kept != Some(last))
-        else {
+    /// Keeps `found` for the next time. A cache that cannot be written costs time, not answers.
+    pub(crate) fn keep(&self, found: &Kept) {
+        let slot = self.slot.as_ref();
+        let Some(Slot { file, identity }) = slot.filter(|_| self.kept() != Some(found)) else {
             return;
         };
         if let Some(folder) = file.parent() {
             let _ = fs::create_dir_all(folder);
         }
-        let text = format!("{identity} {}", last.text());
+        let text = format!("{identity} {}", found.text());
         let _ = osier_file::write(file, text);
     }
 }
@@ -95,11 +119,10 @@ impl Slot {
         })
     }
 
-    /// The root that is kept here, when it is this snapshot's.
-    fn read(&self) -> Option<Last> {
+    /// What is kept here, when it is this snapshot's.
+    fn read(&self) -> Option<Kept> {
         let text = fs::read_to_string(&self.file).ok()?;
-        let root = text.strip_prefix(&self.identity)?.strip_prefix(' ')?;
-        Last::parse(root)
+        Kept::parse(text.strip_prefix(&self.identity)?.strip_prefix(' ')?)
     }
 }
 
@@ -113,17 +136,21 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("osier-places-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
-        let root = |number: u64| Last {
-            os: OsKind::Linux,
-            root: PhysAddr(number << 12),
+        let found = |number: u64| Kept {
+            last: Last {
+                os: OsKind::Linux,
+                root: PhysAddr(number << 12),
+                mode: Paging::Long4,
+            },
+            build_id: None,
         };
         for number in 1..=3000_u64 {
             let snapshot = dir.join(format!("{number}.raw"));
             fs::write(&snapshot, number.to_le_bytes()).unwrap();
-            assert_eq!(Place::of(&snapshot, Some(&dir)).last(), None, "{number}");
-            Place::of(&snapshot, Some(&dir)).keep(root(number));
-            let kept = Place::of(&snapshot, Some(&dir)).last();
-            assert_eq!(kept, Some(root(number)), "{number}");
+            assert_eq!(Place::of(&snapshot, Some(&dir)).kept(), None, "{number}");
+            Place::of(&snapshot, Some(&dir)).keep(&found(number));
+            let place = Place::of(&snapshot, Some(&dir));
+            assert_eq!(place.kept(), Some(&found(number)), "{number}");
         }
         let files = fs::read_dir(dir.join("places")).unwrap().count();
         assert!(files as u64 <= SLOTS, "{files}");
@@ -132,14 +159,23 @@ mod tests {
 
     #[test]
     fn what_is_kept_reads_back() {
-        for os in [OsKind::Linux, OsKind::Windows] {
-            let last = Last {
-                os,
-                root: PhysAddr(0x1a_d000),
-            };
-            assert_eq!(Last::parse(&last.text()), Some(last));
+        for os in [OsKind::Linux, OsKind::Windows, OsKind::Other] {
+            for mode in Paging::ALL {
+                for build_id in [None, Some(BuildId(vec![0x1f; 20]))] {
+                    let root = PhysAddr(0x1a_d000);
+                    let last = Last { os, root, mode };
+                    let kept = Kept { last, build_id };
+                    assert_eq!(Kept::parse(&kept.text()), Some(kept));
+                }
+            }
         }
-        assert_eq!(Last::parse("1ad000 plan9\n"), None);
-        assert_eq!(Last::parse("x\n"), None);
+        for bad in [
+            "1ad000\t4-level\tplan9\n",
+            "x\t4-level\tlinux\n",
+            "1ad000\n",
+            "1ad000\t4-level\tlinux\tzz\n",
+        ] {
+            assert_eq!(Kept::parse(bad), None, "{bad}");
+        }
     }
 }

@@ -58,6 +58,9 @@ impl fmt::Display for ProfileSource {
     }
 }
 
+/// A profile, and where it came from.
+pub(crate) type Sourced = (Arc<Profile>, ProfileSource);
+
 /// The profiles that a session may use.
 pub(crate) struct Profiles {
     store: ProfileStore,
@@ -85,9 +88,9 @@ impl Profiles {
             dirs: options.profiles.clone(),
             cache: options.cache.clone(),
             embedded: if options.no_shipped {
-                Vec::new()
+                &[]
             } else {
-                crate::shipped::SHIPPED.to_vec()
+                crate::shipped::SHIPPED
             },
         };
         let mut folders = options.profiles.clone();
@@ -182,11 +185,8 @@ impl Profiles {
         let stored = by_id
             .and_then(|id| self.store.find(id, fingerprint))
             .or_else(|| self.store.find_by_banner(&located.banner, fingerprint));
-        // One that was made of types alone serves for nothing; the snapshot itself may do better.
-        if let Some((profile, source)) = stored
-            && profile.symbol("init_task").is_some()
-        {
-            return Ok((profile, ProfileSource::Stored(source)));
+        if let Some(stored) = serves(stored) {
+            return Ok(stored);
         }
         match from_snapshot(machine, located) {
             Ok(mut builder) => {
@@ -197,6 +197,11 @@ impl Profiles {
             }
             Err(why) => Err(self.missing(located, why)),
         }
+    }
+
+    /// The stored profile of the Linux kernel with this build id.
+    pub(crate) fn stored(&self, id: &BuildId) -> Option<Sourced> {
+        serves(self.store.find(id, WANTED.fingerprint()))
     }
 
     /// The profile that was named, when one was, for the kernel with this build id and banner, as far
@@ -287,6 +292,14 @@ impl Profiles {
             tried,
         }))
     }
+}
+
+/// A stored profile of a Linux kernel. One that was made of types alone serves for nothing; the snapshot
+/// itself may do better.
+fn serves(stored: Option<(Arc<Profile>, Source)>) -> Option<Sourced> {
+    let (profile, source) = stored?;
+    let whole = profile.symbol("init_task").is_some();
+    whole.then_some((profile, ProfileSource::Stored(source)))
 }
 
 /// The profile of the Windows kernel whose image names this PDB, as a session would have it.

@@ -1,38 +1,38 @@
 //! What many snapshots have in common.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use osier_profile::Profile;
+use osier_profile::{OsKind, Profile};
 use osier_snapshot::Snapshot;
 
 use crate::Error;
 use crate::kernel::{Last, Located};
 use crate::known::Known;
-use crate::located::find;
+use crate::located::{again, find};
 use crate::options::Options;
-use crate::profiles::{ProfileSource, Profiles};
+use crate::place::Kept;
+use crate::profiles::{ProfileSource, Profiles, Sourced};
 
 /// What the guests of many snapshots have in common: what the caller said, the profiles, and the
-/// kernels that they describe, read once.
+/// kernels that they describe, read at most once.
 pub struct Shared {
     options: Options,
     profiles: Profiles,
-    known: Known,
+    /// The kernels that the profiles describe, read when a kernel is first searched for.
+    known: OnceLock<Known>,
 }
 
 impl Shared {
-    /// Reads the profile that `options` names and the cards of all others.
+    /// Reads the profile that `options` names.
     ///
     /// # Errors
     ///
     /// The named profile cannot be read.
     pub fn new(options: &Options) -> Result<Self, Error> {
-        let profiles = Profiles::new(options)?;
-        let known = profiles.known();
         Ok(Self {
             options: options.clone(),
-            profiles,
-            known,
+            profiles: Profiles::new(options)?,
+            known: OnceLock::new(),
         })
     }
 
@@ -48,7 +48,25 @@ impl Shared {
     ///
     /// No kernel was found, or not the one that the caller named.
     pub fn locate(&self, snapshot: &Snapshot, lasts: &[Last]) -> Result<Located, Error> {
-        find(snapshot, &self.options, &self.known, lasts)
+        let known = self.known.get_or_init(|| self.profiles.known());
+        find(snapshot, &self.options, known, lasts)
+    }
+
+    /// The kernel where `kept` has it, and its profile, when it is a Linux kernel of a stored profile
+    /// that is still there. Where the caller names profiles, these are asked first, by a search.
+    pub(crate) fn again(
+        &self,
+        snapshot: &Snapshot,
+        kept: &Kept,
+    ) -> Option<Result<(Located, Sourced), Error>> {
+        let unnamed = self.options.profile.is_none() && self.options.profiles.is_empty();
+        if !unnamed || kept.last.os != OsKind::Linux {
+            return None;
+        }
+        let stored = self.profiles.stored(kept.build_id.as_ref()?)?;
+        let known = Known::of(&stored.0);
+        let located = again(snapshot, &self.options, &known, kept.last)?;
+        Some(located.map(|located| (located, stored)))
     }
 
     /// As [`locate`](Self::locate), where the kernel is expected to be the one that `profile`

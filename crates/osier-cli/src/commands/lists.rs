@@ -3,11 +3,11 @@
 use osier::SeenExt as _;
 use std::ops::ControlFlow;
 
-use osier::Guest;
 use osier::ask::{Question, ask, ask_process, taskds};
 use osier::osier_memory::VirtAddr;
 use osier::osier_profile::OsKind;
 use osier::tables::{self, Cell, Cells, Columns};
+use osier::{Guest, Osi};
 use osier::{Mapping, MappingKind, WalkEnd, WalkEnds};
 
 use super::common::{Chosen, chosen, flow, of_writer, open_list, shape};
@@ -117,6 +117,7 @@ fn limited(
 
 pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let (guest, mut out) = open_list(&args.list, Question::Mappings, output)?;
+    let osi = &*guest.provider();
     let wanted = |row: &Mapping| {
         let kind = args.kind.is_none_or(|kind| {
             // A kind that could not be read may be the one that is asked for.
@@ -131,10 +132,10 @@ pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outco
             let Chosen { taskds, ends } = chosen(&guest, &limit, &mut out)?;
             (taskds, ends)
         }
-        None => taskds(&*guest.provider()),
+        None => taskds(osi),
     };
     for taskd in asked {
-        ends.join(maps_of(&guest, taskd, &wanted, &mut out, &mut written));
+        ends.join(maps_of(osi, taskd, &wanted, &mut out, &mut written));
         if written.is_err() {
             break;
         }
@@ -144,13 +145,13 @@ pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outco
 }
 
 fn maps_of(
-    guest: &Guest,
+    osi: &dyn Osi,
     taskd: VirtAddr,
     wanted: &dyn Fn(&Mapping) -> bool,
     out: &mut Output,
     written: &mut std::io::Result<()>,
 ) -> WalkEnds {
-    guest.provider().mappings(taskd, &mut |row| {
+    osi.mappings(taskd, &mut |row| {
         if wanted(&row) {
             flow(out.row(&row), written)
         } else {

@@ -298,7 +298,7 @@ fn text(bytes: &[u8]) -> String {
 fn image64(space: &AddressSpace) -> Option<Image> {
     let mut image: Option<Image> = None;
     let within = VirtAddr(IMAGE.start)..VirtAddr(IMAGE.end);
-    space.mapped(within, &mut |range| {
+    space.mapped_rights(within, &mut |range| {
         let Ok(range) = range else {
             return ControlFlow::Continue(());
         };

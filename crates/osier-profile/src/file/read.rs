@@ -50,14 +50,16 @@ impl<'d> Cursor<'d> {
     pub(super) fn number(&mut self) -> Result<u64, ProfileError> {
         let at = self.offset;
         let mut value = 0_u64;
-        for shift in (0..70).step_by(7) {
-            let byte = self.byte()?;
+        for shift in (0..64).step_by(7) {
+            let Some(&byte) = self.data.get(self.offset) else {
+                return Err(damaged(self.offset, "a number that is cut short"));
+            };
             let part = u64::from(byte & 0x7f);
-            let placed = part.checked_shl(shift).unwrap_or(0);
-            if placed.checked_shr(shift) != Some(part) {
+            if part > u64::MAX >> shift {
                 break;
             }
-            value |= placed;
+            self.offset = self.offset.saturating_add(1);
+            value |= part << shift;
             if byte & 0x80 == 0 {
                 return Ok(value);
             }

@@ -52,7 +52,7 @@ pub(super) fn near(machine: &Machine) -> Vec<Candidate> {
     let virtual_blocks = machine.hints.contains(&Hint::VirtualBlocks);
     for hint in &machine.hints {
         match hint {
-            Hint::LastRoot(root) => {
+            Hint::LastRoot(root, _) => {
                 all.extend(any_mode(*root, "the table root of the last time"));
             }
             Hint::TableRoot(root) => {

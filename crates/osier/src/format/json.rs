@@ -48,9 +48,11 @@ pub fn json_cells<'a, C: Borrow<Cell<'a>>>(
     }
 }
 
-fn key(name: &str, into: &mut String) {
-    json_string(name, into);
-    into.push(':');
+/// Writes a name of our own, which has nothing special in it.
+fn key(name: &'static str, into: &mut String) {
+    into.push('"');
+    into.push_str(name);
+    into.push_str("\":");
 }
 
 fn value(name: &str, cell: &Cell<'_>, into: &mut String) {
@@ -105,7 +107,8 @@ pub fn hidden_bytes(cell: &Cell<'_>) -> Option<String> {
 pub fn json_string(text: &str, into: &mut String) {
     let special = |byte: u8| matches!(byte, b'"' | b'\\' | 0x7f..) || byte < b' ';
     into.push('"');
-    if text.bytes().any(special) {
+    // All bytes are looked at, for so many are at once.
+    if text.bytes().fold(false, |any, byte| any | special(byte)) {
         text.chars().for_each(|c| json_char(c, into));
     } else {
         into.push_str(text);

@@ -28,28 +28,24 @@ pub fn iso8601(nanoseconds: i64) -> String {
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     // Between 1677 and 2262. Digit by digit, for a row has one and there are thousands of rows.
-    let mut text = String::with_capacity(30);
+    let mut text = b"0000-00-00T00:00:00.000000000Z".to_vec();
     let fields = [
-        (year, 1000, '-'),
-        (month, 10, '-'),
-        (day, 10, 'T'),
-        (hour, 10, ':'),
-        (minute, 10, ':'),
-        (second, 10, '.'),
-        (fraction, 100_000_000, 'Z'),
+        (year, 0..4),
+        (month, 5..7),
+        (day, 8..10),
+        (hour, 11..13),
+        (minute, 14..16),
+        (second, 17..19),
+        (fraction, 20..29),
     ];
-    for (value, highest, then) in fields {
-        let mut place = highest;
-        while place > 0 {
-            text.extend(char::from_digit(
-                (value / place % 10).unsigned_abs() as u32,
-                10,
-            ));
-            place /= 10;
+    for (value, place) in fields {
+        let mut rest = value.unsigned_abs();
+        for digit in text.get_mut(place).unwrap_or_default().iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
         }
-        text.push(then);
     }
-    text
+    String::from_utf8(text).unwrap_or_default()
 }
 
 #[cfg(test)]
