@@ -2,8 +2,9 @@
 //!
 //! 1. The processors' CR3, where the snapshot has registers.
 //! 2. The VMCOREINFO text of a note.
-//! 3. Kernels met before, at the aligned physical addresses that can hold a kernel image.
-//! 4. One pass over memory for VMCOREINFO pages and for the kernel's own page tables.
+//! 3. The table in low memory that other processors start by, of x86-64.
+//! 4. Kernels met before, at the aligned physical addresses that can hold a kernel image.
+//! 5. One pass over memory for VMCOREINFO pages and for the kernel's own page tables.
 //!
 //! Each gives a paging mode and a table root. A root is believed when it maps a kernel image whose
 //! banner can be read through it, and when VMCOREINFO, if there is one, names the same release.
@@ -154,6 +155,14 @@ impl<'a> Finder<'a> {
             .push(format!("{roots} table roots from registers and headers"));
         if let Some(found) = self.first(&candidates, noted.as_ref()) {
             return Some(found);
+        }
+        let stubs = search::low_stub(machine);
+        if !stubs.is_empty() {
+            self.tried
+                .push("the table root that the low stub leads to".to_owned());
+            if let Some(found) = self.first(&stubs, noted.as_ref()) {
+                return Some(found);
+            }
         }
         let candidates = search::known_kernels(machine, self.known);
         let (places, kernels) = (candidates.len(), self.known.len());

@@ -13,6 +13,97 @@ use super::vmcoreinfo::{self, Vmcoreinfo};
 /// Kernel images start at multiples of this (`CONFIG_PHYSICAL_ALIGN`, at least 2 MiB on x86-64).
 const IMAGE_ALIGN: u64 = 2 << 20;
 const WINDOW: usize = 1 << 20;
+/// What processors start by lies below.
+const LOW: u64 = 1 << 20;
+/// The last entry of a table.
+const LAST: usize = 511;
+
+/// The kernel's own root, by the table that other processors start by (`trampoline_pgd`), which is in the first
+/// MiB of every x86-64 machine: its last entry is that of `init_top_pgt`, and leads to a table of the image
+/// that `init_top_pgt` stands before (`arch/x86/kernel/head_64.S`). None where several kernels have left
+/// one, for which of them runs is not known. Source: `setup_real_mode()`, `arch/x86/realmode/init.c`.
+pub(super) fn low_stub(machine: &Machine) -> Vec<Candidate> {
+    let low = PhysRun {
+        start: PhysAddr(0),
+        len: LOW,
+    };
+    let mut stubs: Vec<(PhysAddr, u64)> = Vec::new();
+    let _ = machine.memory.sweep(low, WINDOW, &mut |start, window| {
+        let pages = window.chunks_exact(PAGE_BYTES as usize);
+        for (at, page) in (0_u64..).zip(pages) {
+            let last = entry(page, LAST);
+            if last & PRESENT != 0 {
+                stubs.push((start.plus(at.wrapping_mul(PAGE_BYTES)), last));
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    let mut found: Vec<Candidate> = Vec::new();
+    for (at, last) in stubs {
+        // Read by itself, so that a recorder sees it.
+        if page_at(machine, at).is_some_and(|page| entry(&page, LAST) == last) {
+            found.extend(root_before(machine, at, last));
+        }
+    }
+    let one = |found: &[Candidate]| {
+        found
+            .windows(2)
+            .all(|two| matches!(two, [a, b] if a.root == b.root))
+    };
+    if one(&found) { found } else { Vec::new() }
+}
+
+/// The root before the table that `last` leads to, which has the same entry, in the mode in which it leads
+/// to an image.
+fn root_before(machine: &Machine, stub: PhysAddr, last: u64) -> Option<Candidate> {
+    /// Pages between the two: the user half of the root (KPTI), and tables that fill room.
+    const FAR: u64 = 8;
+    const MARKS: u64 = 0x60;
+    let frame = FRAME & !encryption_bits(&*machine.memory);
+    let below = |table: &[u8], index| {
+        let entry = entry(table, index);
+        let leads = entry & PRESENT != 0 && entry & frame != 0;
+        leads
+            .then(|| page_at(machine, PhysAddr(entry & frame)))
+            .flatten()
+    };
+    let table = PhysAddr(last & frame);
+    let top = page_at(machine, table).filter(|_| table.0 >= LOW)?;
+    let image = |pointers: &[u8]| below(pointers, LAST - 1).is_some_and(|page| maps_image(&page));
+    let mode = if image(&top) {
+        Paging::Long4
+    } else if below(&top, LAST).is_some_and(|pointers| image(&pointers)) {
+        Paging::Long5
+    } else {
+        return None;
+    };
+    let root = (1..=FAR)
+        .map(|pages| table.0.wrapping_sub(pages.wrapping_mul(PAGE_BYTES)))
+        .map(PhysAddr)
+        .find(|root| {
+            page_at(machine, *root)
+                .is_some_and(|page| (entry(&page, LAST) ^ last) & !MARKS == 0 && maps_memory(&page))
+        })?;
+    Some(Candidate {
+        mode,
+        root,
+        by: format!("the table at physical {stub} that processors start by"),
+        kernel_half: false,
+    })
+}
+
+/// The page at `at`.
+fn page_at(machine: &Machine, at: PhysAddr) -> Option<Vec<u8>> {
+    let mut page = vec![0; PAGE_BYTES as usize];
+    machine.memory.read(at, &mut page).is_ok().then_some(page)
+}
+
+/// Whether entries 256 to 503 map something, as those of a root do: all of memory, for one. Above them
+/// lie the per-processor entry areas, which share a table with the image under 5 levels (the kernel's
+/// `Documentation/arch/x86/x86_64/mm.rst`).
+fn maps_memory(page: &[u8]) -> bool {
+    (256..504).any(|index| entry(page, index) & PRESENT != 0)
+}
 
 /// The roots of known kernels whose first bytes stand at a place that can hold a kernel image.
 pub(super) fn known_kernels(machine: &Machine, known: &[Known]) -> Vec<Candidate> {
@@ -131,9 +222,7 @@ struct Met {
 struct Tail {
     page: u64,
     entries: [u64; 2],
-    /// Entries 256 to 503 map something too, as those of a root do: all of memory, for one. Above
-    /// them lie the per-processor entry areas, which share a table with the image under 5 levels
-    /// (the kernel's `Documentation/arch/x86/x86_64/mm.rst`).
+    /// [`maps_memory`].
     maps_memory: bool,
     /// Entries 0 to 255 are empty: no process's.
     no_user: bool,
@@ -198,7 +287,7 @@ fn sweep_run(machine: &Machine, run: PhysRun, met: &mut Met) -> ControlFlow<Phys
                 met.tails.push(Tail {
                     page: pa.0,
                     entries,
-                    maps_memory: (256..504).any(|index| entry(page, index) & PRESENT != 0),
+                    maps_memory: maps_memory(page),
                     no_user: (0..256).all(|index| entry(page, index) == 0),
                 });
             }
