@@ -67,16 +67,33 @@ fn all(windows: &Windows, taskd: VirtAddr) -> (Vec<Mapping>, WalkEnds) {
     let pid = process::pid(windows, taskd);
     let marks = Marks::of(windows, taskd, &mut ends);
     let mut rows: Vec<Mapping> = Vec::with_capacity(vads.len());
-    let mut around: Option<Loaded> = None;
+    // Where a descriptor need not be of a whole image, every image may hold it.
+    let parted = windows.section.area.is_some();
+    let images = loaded.values().filter(|_| parted);
+    let images: Vec<Loaded> = images.cloned().collect();
+    let mut before: Option<Before> = None;
     for vad in &vads {
         let start = vad.span.ok().map(|span| span.start);
+        let inside = start.is_some_and(|at| images.iter().any(|image| image.holds(at)));
         let image = start.and_then(|start| loaded.remove(&start));
-        if image.is_some() {
-            around.clone_from(&image);
+        let file = section::file_of_area(windows, vad.at);
+        let around = before.filter(|before| before.goes_on(start, file));
+        if around.is_some() && image.is_some() && file.is_some() {
+            // The loader lists an image where another goes on.
+            contradicted(&mut ends);
         }
-        let around = (around.as_ref()).filter(|image| start.is_some_and(|at| image.holds(at)));
-        let listed = Listed { image, around };
+        let around = around.and_then(|before| before.image);
+        let listed = Listed {
+            image: image.clone(),
+            around: around.as_ref(),
+            inside,
+        };
         rows.push(of_vad(windows, &pid, vad, listed, &marks, &mut ends));
+        before = vad.span.ok().map(|span| Before {
+            image: image.or(around),
+            end: span.start.wrapping_add(span.size),
+            file,
+        });
     }
     if whole {
         ends.disagree("loader lists and VADs", loaded.len(), 0);
@@ -149,12 +166,50 @@ impl Marks {
     }
 }
 
+/// The descriptor before another.
+struct Before {
+    /// The loader's image that it is of.
+    image: Option<Loaded>,
+    /// One past its last address.
+    end: u64,
+    /// The file object that it says by itself.
+    file: Option<VirtAddr>,
+}
+
+impl Before {
+    /// Whether a descriptor from `start` on, with this file object, may be the next of the same image.
+    fn goes_on(&self, start: Option<u64>, file: Option<VirtAddr>) -> bool {
+        let Some(start) = start.filter(|start| *start == self.end) else {
+            return false;
+        };
+        match (self.file, file) {
+            (Some(own), Some(other)) => own == other && !own.is_null(),
+            // Only the loader tells how far the image goes.
+            (None, None) => self.image.as_ref().is_some_and(|image| image.holds(start)),
+            _ => false,
+        }
+    }
+}
+
+/// Adds that the loader's images and the descriptors do not agree.
+fn contradicted(ends: &mut WalkEnds) {
+    let between = "images of the loader and their descriptors";
+    let end = WalkEnd::Disagreement {
+        between,
+        only_first: 1,
+        only_second: 0,
+    };
+    ends.add(between, end);
+}
+
 /// What the loader lists where a descriptor begins.
 struct Listed<'a> {
     /// The image at its very first address.
     image: Option<Loaded>,
-    /// The image that this address lies in.
+    /// The image that this descriptor is a further part of.
     around: Option<&'a Loaded>,
+    /// Whether this address lies in an image, as large as the loader says that it is.
+    inside: bool,
 }
 
 /// The row of a descriptor, with the loader's entry where it lists an image at its first address, or, of a
@@ -177,16 +232,13 @@ fn of_vad(
     };
     let around = listed.image.is_some() || listed.around.is_some();
     let said = section::said(windows, at, around);
-    if listed.image.is_some()
-        && matches!(&said, Ok(said) if !said.image && said.sort != Sort::Special)
-    {
-        let between = "images of the loader and their descriptors";
-        let end = WalkEnd::Disagreement {
-            between,
-            only_first: 1,
-            only_second: 0,
-        };
-        ends.add(between, end);
+    let denied = |sort: Sort| match sort {
+        Sort::Usual => listed.image.is_some(),
+        Sort::Area => listed.image.is_some() || listed.inside,
+        Sort::Special => false,
+    };
+    if matches!(&said, Ok(said) if !said.image && denied(said.sort)) {
+        contradicted(ends);
     }
     let segment = matches!(&said, Ok(said) if said.sort == Sort::Area && said.image);
     let around = listed.around.filter(|_| segment);

@@ -127,6 +127,21 @@ fn is_of_image(windows: &Windows, at: VirtAddr) -> Result<Option<bool>, Fault> {
     Ok(Some(!other && file.is_none_or(|file| !file.is_null())))
 }
 
+/// The file object of the descriptor at `at`, where it begins a `_MEMORY_AREA`: null for none, `None` where it
+/// does not, or that cannot be told.
+pub(crate) fn file_of_area(windows: &Windows, at: VirtAddr) -> Option<VirtAddr> {
+    let said = vad::flags(windows, at).ok()?;
+    let segment = segment(windows, at).ok().flatten();
+    let segment = segment.filter(|at| windows.guest.plausible(*at).is_ok());
+    let file = segment.filter(|_| said.sort == Sort::Area)?;
+    windows
+        .section
+        .segment
+        .file?
+        .read(&windows.guest.space, file)
+        .ok()
+}
+
 /// As [`backing`], of the `_MEMORY_AREA` at `at`.
 fn of_area(windows: &Windows, at: VirtAddr, image: bool) -> Backing {
     let guest = &windows.guest;

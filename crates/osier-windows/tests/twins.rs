@@ -395,3 +395,60 @@ fn an_emptied_tree_of_mappings() {
         assert!(!ends.is_complete(), "{}: {ends:?}", bench.name);
     }
 }
+
+/// Of a kernel that has a descriptor for each segment of an image: what a segment says of itself, against
+/// the loader's list and the descriptors beside it.
+#[test]
+fn segments_and_the_image_that_they_are_of() {
+    let mut told = 0;
+    for bench in benches() {
+        if bench.profile.find_type("_MEMORY_AREA").is_none() {
+            continue;
+        }
+        told += 1;
+        let shell = bench.written.process(1012);
+        let table = format!("mapping of {}", shell.eprocess.unwrap());
+        let ntdll = &shell.modules[1];
+        let inside = |start: u64| ntdll.base <= start && start < ntdll.base + ntdll.size;
+        let parts: Vec<_> = shell.vads.iter().filter(|vad| inside(vad.start)).collect();
+        assert_eq!(parts.len(), 3);
+        for part in &parts {
+            let area = part.node.unwrap();
+            let data = bench.place("_MEMORY_AREA", "SectionData", area).unwrap().0;
+            let segment = bench.place("_MEMORY_AREA_VIEW", "Segment", data).unwrap().0;
+            let segment = bench.pointer(segment);
+            let (flags, bytes) = bench
+                .place("_MM_SECTION_SEGMENT", "SegFlags", segment)
+                .unwrap();
+            // A file as it is; and one without a file.
+            let after = bench.after(&[(flags, 2, bytes)]);
+            assert!(!after.ends[&table].is_complete(), "{:#x}", part.start);
+            let (file, bytes) = bench
+                .place("_MM_SECTION_SEGMENT", "FileObject", segment)
+                .unwrap();
+            let after = bench.after(&[(file, 0, bytes)]);
+            assert!(!after.ends[&table].is_complete(), "{:#x}", part.start);
+        }
+        // Neither the names nor anything else hangs on the loader's word for the image's size.
+        let space = bench.space(1012);
+        let (size, bytes) = bench
+            .place("_LDR_DATA_TABLE_ENTRY", "SizeOfImage", ntdll.entry)
+            .unwrap();
+        let place = space.translate(size).unwrap();
+        for value in [0, 0x1000, u64::from(u32::MAX)] {
+            let after = bench.after_at(&[(place, value, bytes)]);
+            for part in &parts {
+                let key = (table.clone(), part.start);
+                assert_eq!(after.rows[&key], bench.before.rows[&key], "{value:#x}");
+            }
+        }
+        // An image that would begin at its own second segment.
+        let (base, bytes) = bench
+            .place("_LDR_DATA_TABLE_ENTRY", "DllBase", ntdll.entry)
+            .unwrap();
+        let place = space.translate(base).unwrap();
+        let after = bench.after_at(&[(place, parts[1].start, bytes)]);
+        assert!(!after.ends[&table].is_complete());
+    }
+    assert_eq!(told, 1);
+}
