@@ -3,6 +3,7 @@
 //! | [`Kind`] | Arrow | |
 //! |---|---|---|
 //! | `Address`, `Number` | `UInt64` | |
+//! | `Signed` | `Int64` | |
 //! | `Flag` | `Boolean` | |
 //! | `Text` | `Utf8` | |
 //! | `Bytes` | `Utf8` | and `NAME_hex`, the bytes where the text does not give them back |
@@ -14,7 +15,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    ArrayBuilder, BooleanBuilder, StringBuilder, TimestampNanosecondBuilder, UInt64Builder,
+    ArrayBuilder, BooleanBuilder, Int64Builder, StringBuilder, TimestampNanosecondBuilder,
+    UInt64Builder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -60,6 +62,7 @@ pub(crate) fn schema(columns: &Columns) -> SchemaRef {
 fn data_type(kind: Kind) -> DataType {
     match kind {
         Kind::Address | Kind::Number => DataType::UInt64,
+        Kind::Signed => DataType::Int64,
         Kind::Flag => DataType::Boolean,
         Kind::Text | Kind::Bytes => DataType::Utf8,
         Kind::Instant => DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into())),
@@ -80,6 +83,7 @@ pub(crate) struct Batch {
 /// The values of a column.
 enum Values {
     Number(UInt64Builder),
+    Signed(Int64Builder),
     Flag(BooleanBuilder),
     Instant(TimestampNanosecondBuilder),
     Text(StringBuilder),
@@ -90,6 +94,7 @@ impl Values {
     fn new(kind: Kind) -> Self {
         match kind {
             Kind::Address | Kind::Number => Self::Number(UInt64Builder::new()),
+            Kind::Signed => Self::Signed(Int64Builder::new()),
             Kind::Flag => Self::Flag(BooleanBuilder::new()),
             Kind::Text => Self::Text(StringBuilder::new()),
             Kind::Bytes => Self::Bytes(StringBuilder::new(), StringBuilder::new()),
@@ -103,6 +108,11 @@ impl Values {
         match self {
             Self::Number(values) => values.append_option(match there {
                 Some(Cell::Address(value) | Cell::Number(value)) => Some(*value),
+                _ => None,
+            }),
+            Self::Signed(values) => values.append_option(match there {
+                Some(Cell::Number(value)) => i64::try_from(*value).ok(),
+                Some(Cell::Numeral(value)) => value.parse().ok(),
                 _ => None,
             }),
             Self::Flag(values) => values.append_option(match there {
@@ -140,6 +150,7 @@ impl Values {
     fn finish(mut self, arrays: &mut Vec<ArrayRef>) {
         match &mut self {
             Self::Number(values) => arrays.push(ArrayBuilder::finish(values)),
+            Self::Signed(values) => arrays.push(ArrayBuilder::finish(values)),
             Self::Flag(values) => arrays.push(ArrayBuilder::finish(values)),
             Self::Instant(values) => arrays.push(ArrayBuilder::finish(values)),
             Self::Text(values) => arrays.push(ArrayBuilder::finish(values)),

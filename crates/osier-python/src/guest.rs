@@ -116,6 +116,28 @@ impl Guest {
         self.answer(py, Question::Pages, pid)
     }
 
+    /// The open files of every process, or of one: a pid, or the process's row. Linux only.
+    #[pyo3(signature = (pid=None))]
+    fn files(&self, py: Python<'_>, pid: Option<&Bound<'_, PyAny>>) -> PyResult<Answer> {
+        self.answer(py, Question::Files, pid)
+    }
+
+    /// The environment variables of every process, or of one: a pid, or the process's row. Linux only.
+    #[pyo3(signature = (pid=None))]
+    fn env(&self, py: Python<'_>, pid: Option<&Bound<'_, PyAny>>) -> PyResult<Answer> {
+        self.answer(py, Question::Environment, pid)
+    }
+
+    /// The kernel's log, the oldest record first. Linux only.
+    fn log(&self, py: Python<'_>) -> PyResult<Answer> {
+        self.answer(py, Question::Log, None)
+    }
+
+    /// Every process with all that is known of it, as ``ps --wide`` shows it. Linux only.
+    fn wide(&self, py: Python<'_>) -> PyResult<Answer> {
+        self.answer(py, Question::Wide, None)
+    }
+
     /// The processes by their parents: print it, or look at it in a notebook.
     fn tree(&self, py: Python<'_>) -> PyResult<Tree> {
         Tree::of(py, &self.held(py)?)

@@ -144,7 +144,7 @@ impl Field {
     const fn kind(&self) -> &'static str {
         match self.column.kind {
             Kind::Address => "address",
-            Kind::Number => "number",
+            Kind::Number | Kind::Signed => "number",
             Kind::Flag => "flag",
             Kind::Text => "text",
             Kind::Bytes => "bytes",

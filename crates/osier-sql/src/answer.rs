@@ -99,7 +99,7 @@ fn cell(kind: Kind, values: &ArrayRef, row: usize) -> Cell<'static> {
             Some(addresses) => Cell::Address(addresses.value(row)),
             None => Cell::Text(text()),
         },
-        Kind::Number => number(values, row).unwrap_or_else(|| Cell::Numeral(text())),
+        Kind::Number | Kind::Signed => number(values, row).unwrap_or_else(|| Cell::Numeral(text())),
         Kind::Text | Kind::Bytes => Cell::Text(text()),
     }
 }

@@ -42,6 +42,8 @@ pub enum Kind {
     Address,
     /// [`Cell::Number`] or [`Cell::Numeral`].
     Number,
+    /// The same, of 64 bits with a sign.
+    Signed,
     /// [`Cell::Flag`].
     Flag,
     /// [`Cell::Word`] or [`Cell::Text`].

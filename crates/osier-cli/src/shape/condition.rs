@@ -377,9 +377,11 @@ fn literal(column: &'static Column, text: &str) -> Result<Value, String> {
     let shown = osier_text::visible(text);
     let name = column.name;
     match column.kind {
-        Kind::Number | Kind::Address => number(text).map(Value::Number).ok_or_else(|| {
-            format!("{name} is a number, which `{shown}` is not; write 10, 0x10 or 10K")
-        }),
+        Kind::Number | Kind::Signed | Kind::Address => {
+            number(text).map(Value::Number).ok_or_else(|| {
+                format!("{name} is a number, which `{shown}` is not; write 10, 0x10 or 10K")
+            })
+        }
         Kind::Flag => match text.to_ascii_lowercase().as_str() {
             "yes" | "true" => Ok(Value::Text(flag_word(true).to_owned())),
             "no" | "false" => Ok(Value::Text(flag_word(false).to_owned())),

@@ -67,7 +67,7 @@ static WIDE: Table = Table {
         wide("pgid").of(Kind::Number),
         brief("tty").of(Kind::Bytes),
         wide("tracer").of(Kind::Number),
-        number("nice"),
+        number("nice").of(Kind::Signed),
         wide("policy"),
         number("utime"),
         number("stime"),

@@ -146,9 +146,14 @@ impl Subject {
         if !ends.is_complete() {
             self.lossy.push(format!("handles: {ends:x?}"));
         }
+        let asked = |question: &Question| {
+            // What no other source tells in the answers to the others is not sorted out yet.
+            Question::USUAL.contains(question) || *question == Question::Pages
+        };
         let parts = Question::ALL
             .iter()
             .enumerate()
+            .filter(|(_, question)| asked(question))
             .flat_map(|(at, question)| match question {
                 question if question.is_of_a_process() => taskds
                     .iter()
