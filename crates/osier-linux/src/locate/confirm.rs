@@ -466,13 +466,25 @@ fn scan<T>(
     None
 }
 
-/// The banner of the image: `linux_banner` ends with a newline, and it is what VMCOREINFO names.
+/// The banner of the image: `linux_banner` ends with a newline, and it is what VMCOREINFO names. It is a constant:
+/// where the image has such, what can be written is a copy, such as the log's, with whatever stands behind it.
 fn search_banner(
     space: &AddressSpace,
     image: &Image,
     info: Option<&Vmcoreinfo>,
 ) -> Option<(VirtAddr, Vec<u8>)> {
     let finder = memmem::Finder::new(BANNER);
+    let mut constants = image.parts.clone();
+    constants.retain(|part| part.2);
+    let constants = Image {
+        parts: constants,
+        ..*image
+    };
+    let image = if constants.parts.is_empty() {
+        image
+    } else {
+        &constants
+    };
     let (at, banner) = scan(space, image, BANNER_MAX, |start, window| {
         finder.find_iter(window).find_map(|hit| {
             let line = banner_line(window.get(hit..)?)?;
