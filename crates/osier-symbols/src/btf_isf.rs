@@ -118,9 +118,9 @@ pub(crate) fn write(
         let _ = write!(isf.out, ":{{\"address\":{address}");
         if name == "linux_banner" && !identity.banner.is_empty() {
             isf.banner(&identity.banner);
-        } else if let Some((_, of)) = types.iter().find(|(known, _)| *known == name) {
+        } else if let Some(of) = types.get(name) {
             let _ = write!(isf.out, ",\"type\":{of}");
-        } else if let Some((_, id)) = per_cpu.iter().find(|(known, _)| known == name) {
+        } else if let Some(id) = per_cpu.get(name) {
             isf.out.push_str(",\"type\":");
             isf.descriptor(*id, 0);
         }
@@ -415,18 +415,20 @@ impl Isf<'_> {
         }
     }
 
-    /// The per-CPU variables and the numbers of their types.
-    fn per_cpu(&self) -> Vec<(String, u32)> {
-        let variables = self
-            .records()
-            .filter(|(_, record)| record.kind() == kind::VAR);
-        variables
-            .map(|(_, record)| (self.btf.text(record.name), record.size_or_type))
-            .collect()
+    /// The per-CPU variables and the numbers of their types; of static ones of one name the first counts.
+    fn per_cpu(&self) -> HashMap<String, u32> {
+        let mut found = HashMap::new();
+        for (_, record) in self.records() {
+            if record.kind() == kind::VAR {
+                let name = self.btf.text(record.name);
+                found.entry(name).or_insert(record.size_or_type);
+            }
+        }
+        found
     }
 
     /// The variables whose types this kernel has, and those as JSON.
-    fn variables(&self, named: &HashSet<String>) -> Vec<(&'static str, String)> {
+    fn variables(&self, named: &HashSet<String>) -> HashMap<&'static str, String> {
         let bases: HashSet<String> = self
             .records()
             .filter(|(_, record)| record.kind() == kind::INT)

@@ -433,15 +433,16 @@ fn named_build<'k>(
     (!other).then_some((at, kernel))
 }
 
-/// Searches the image's parts, those that can be read-only data first. A recorder sees none of it;
+/// Searches the image's parts: those of each kind of `order`, which says whether it is read-only data. A recorder sees none of it;
 /// what is found is read once more by itself.
 fn scan<T>(
     space: &AddressSpace,
     image: &Image,
+    order: &[bool],
     join: usize,
     mut visit: impl FnMut(VirtAddr, &[u8]) -> Option<T>,
 ) -> Option<T> {
-    for wanted in [true, false] {
+    for &wanted in order {
         let mut ranges: Vec<std::ops::Range<VirtAddr>> = Vec::new();
         for &(start, len, _) in image.parts.iter().filter(|part| part.2 == wanted) {
             match ranges.last_mut() {
@@ -474,18 +475,8 @@ fn search_banner(
     info: Option<&Vmcoreinfo>,
 ) -> Option<(VirtAddr, Vec<u8>)> {
     let finder = memmem::Finder::new(BANNER);
-    let mut constants = image.parts.clone();
-    constants.retain(|part| part.2);
-    let constants = Image {
-        parts: constants,
-        ..*image
-    };
-    let image = if constants.parts.is_empty() {
-        image
-    } else {
-        &constants
-    };
-    let (at, banner) = scan(space, image, BANNER_MAX, |start, window| {
+    let constants = image.parts.iter().any(|part| part.2);
+    let (at, banner) = scan(space, image, &[constants], BANNER_MAX, |start, window| {
         finder.find_iter(window).find_map(|hit| {
             let line = banner_line(window.get(hit..)?)?;
             let release = line.get(BANNER.len()..)?;
@@ -522,7 +513,7 @@ const NOTE: &[u8] = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
 /// too.
 fn search_build_id(space: &AddressSpace, image: &Image) -> Option<BuildId> {
     let finder = memmem::Finder::new(NOTE);
-    scan(space, image, NOTE.len(), |start, window| {
+    scan(space, image, &[true, false], NOTE.len(), |start, window| {
         let mut hits = finder.find_iter(window);
         hits.find_map(|hit| kernel_note(space, start.plus(hit as u64)))
     })
