@@ -7,7 +7,7 @@
 //! | `Flag` | `Boolean` | |
 //! | `Text` | `Utf8` | |
 //! | `Bytes` | `Utf8` | and `NAME_hex`, the bytes where the text does not give them back |
-//! | `Instant` | `Timestamp(Nanosecond, UTC)` | |
+//! | `Instant` | `Timestamp(Microsecond, UTC)` | rounded down; Spark opens no file that has nanoseconds |
 //!
 //! A column of addresses says so in its metadata, which no file keeps. Before them stand `snapshot` and `id`, after them `absent`: why values are null, as JSON.
 
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    ArrayBuilder, BooleanBuilder, Int64Builder, StringBuilder, TimestampNanosecondBuilder,
+    ArrayBuilder, BooleanBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
     UInt64Builder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
@@ -65,8 +65,14 @@ fn data_type(kind: Kind) -> DataType {
         Kind::Signed => DataType::Int64,
         Kind::Flag => DataType::Boolean,
         Kind::Text | Kind::Bytes => DataType::Utf8,
-        Kind::Instant => DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into())),
+        Kind::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
     }
+}
+
+/// The whole microseconds of an instant in nanoseconds, rounded down before 1970 as well: no time is
+/// later than it was. Every such instant has them.
+fn microseconds(nanoseconds: i64) -> i64 {
+    nanoseconds.div_euclid(1000)
 }
 
 /// The rows of one snapshot in one table.
@@ -85,7 +91,7 @@ enum Values {
     Number(UInt64Builder),
     Signed(Int64Builder),
     Flag(BooleanBuilder),
-    Instant(TimestampNanosecondBuilder),
+    Instant(TimestampMicrosecondBuilder),
     Text(StringBuilder),
     Bytes(StringBuilder, StringBuilder),
 }
@@ -98,7 +104,7 @@ impl Values {
             Kind::Flag => Self::Flag(BooleanBuilder::new()),
             Kind::Text => Self::Text(StringBuilder::new()),
             Kind::Bytes => Self::Bytes(StringBuilder::new(), StringBuilder::new()),
-            Kind::Instant => Self::Instant(TimestampNanosecondBuilder::new().with_timezone(UTC)),
+            Kind::Instant => Self::Instant(TimestampMicrosecondBuilder::new().with_timezone(UTC)),
         }
     }
 
@@ -120,7 +126,7 @@ impl Values {
                 _ => None,
             }),
             Self::Instant(values) => values.append_option(match there {
-                Some(Cell::Instant(value)) => Some(*value),
+                Some(Cell::Instant(value)) => Some(microseconds(*value)),
                 _ => None,
             }),
             Self::Text(values) => {
@@ -229,5 +235,27 @@ impl Batch {
         }
         arrays.push(ArrayBuilder::finish(&mut self.absent));
         RecordBatch::try_new(self.schema, arrays)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::microseconds;
+
+    #[test]
+    fn instants_are_rounded_down() {
+        let cases = [
+            (0, 0),
+            (999, 0),
+            (1000, 1),
+            (-1, -1),
+            (-1000, -1),
+            (-1001, -2),
+            (i64::MAX, 9_223_372_036_854_775),
+            (i64::MIN, -9_223_372_036_854_776),
+        ];
+        for (nanoseconds, wanted) in cases {
+            assert_eq!(microseconds(nanoseconds), wanted, "{nanoseconds}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{
     DataType, Field, FieldRef, Float32Type, Float64Type, Int64Type, TimeUnit,
-    TimestampNanosecondType, UInt64Type,
+    TimestampMicrosecondType, TimestampNanosecondType, UInt64Type,
 };
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::{DFSchema, TableReference};
@@ -74,7 +74,7 @@ fn kind(field: &Field) -> Kind {
     match field.data_type() {
         DataType::UInt64 if is_address(field) => Kind::Address,
         DataType::Boolean => Kind::Flag,
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => Kind::Instant,
+        DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _) => Kind::Instant,
         numeric if numeric.is_numeric() => Kind::Number,
         _ => Kind::Text,
     }
@@ -91,10 +91,8 @@ fn cell(kind: Kind, values: &ArrayRef, row: usize) -> Cell<'static> {
             Some(flags) => Cell::Flag(flags.value(row)),
             None => Cell::Text(text()),
         },
-        Kind::Instant => match values.as_primitive_opt::<TimestampNanosecondType>() {
-            Some(instants) => Cell::Instant(instants.value(row)),
-            None => Cell::Text(text()),
-        },
+        // Microseconds reach further than nanoseconds: those outside are told as the engine tells them.
+        Kind::Instant => instant(values, row).map_or_else(|| Cell::Text(text()), Cell::Instant),
         Kind::Address => match values.as_primitive_opt::<UInt64Type>() {
             Some(addresses) => Cell::Address(addresses.value(row)),
             None => Cell::Text(text()),
@@ -102,6 +100,15 @@ fn cell(kind: Kind, values: &ArrayRef, row: usize) -> Cell<'static> {
         Kind::Number | Kind::Signed => number(values, row).unwrap_or_else(|| Cell::Numeral(text())),
         Kind::Text | Kind::Bytes => Cell::Text(text()),
     }
+}
+
+/// The instant in a row, in nanoseconds since 1970; `None` when they do not hold it.
+fn instant(values: &ArrayRef, row: usize) -> Option<i64> {
+    if let Some(instants) = values.as_primitive_opt::<TimestampMicrosecondType>() {
+        return instants.value(row).checked_mul(1000);
+    }
+    let instants = values.as_primitive_opt::<TimestampNanosecondType>()?;
+    Some(instants.value(row))
 }
 
 /// The number in a row; `None` when it is written as it prints.

@@ -19,7 +19,7 @@ except ImportError as error:
     sys.exit(77)
 
 # docs/tables.md: a column's documented type by what JSON Lines has in its place.
-U64, TEXT, FLAG, INSTANT = "uint64", "string", "bool", "timestamp[ns, tz=UTC]"
+U64, TEXT, FLAG, INSTANT = "uint64", "string", "bool", "timestamp[us, tz=UTC]"
 ADDRESSES = {"taskd", "asid", "pgd", "task", "base", "modd", "flags", "peb"}
 TEXTS = {"name", "exe", "cmdline", "path", "file", "process_name"}
 WORDS = {"state", "perms", "kind", "found_by", "absent", "snapshot", "id"}
@@ -28,7 +28,7 @@ DUCKDB = {
     U64: {"UBIGINT"},
     TEXT: {"VARCHAR"},
     FLAG: {"BOOLEAN"},
-    INSTANT: {"TIMESTAMPTZ_NS", "TIMESTAMP WITH TIME ZONE"},
+    INSTANT: {"TIMESTAMP WITH TIME ZONE"},
 }
 TABLES = ["ps", "handles", "current", "threads", "modules", "maps"]
 
@@ -42,11 +42,11 @@ def documented(column):
     return INSTANT if column == "start" else U64
 
 
-def nanoseconds(text):
-    """Nanoseconds since 1970 of 2026-11-23T06:29:03.018930216Z."""
+def microseconds(text):
+    """Whole microseconds since 1970 of 2026-11-23T06:29:03.018930216Z."""
     whole, _, fraction = text.rstrip("Z").partition(".")
     seconds = datetime.fromisoformat(whole).replace(tzinfo=timezone.utc).timestamp()
-    return int(seconds) * 10**9 + int(fraction.ljust(9, "0") or 0)
+    return int(seconds) * 10**6 + int(fraction.ljust(9, "0")[:6] or 0)
 
 
 def typed(row, columns):
@@ -60,7 +60,7 @@ def typed(row, columns):
             return json.dumps(found, separators=(",", ":"))
         if column in ADDRESSES:
             return int(found, 16)
-        return nanoseconds(found) if column == "start" else found
+        return microseconds(found) if column == "start" else found
 
     return tuple(value(column) for column in columns)
 
@@ -94,7 +94,7 @@ def check(reader, table, rows, columns, names, references):
 
 
 def of_pyarrow(file, columns):
-    """The rows as pyarrow reads them, instants as nanoseconds."""
+    """The rows as pyarrow reads them, instants as microseconds."""
     for batch in parquet.ParquetFile(file).iter_batches():
         cells = []
         for column in columns:
@@ -105,9 +105,9 @@ def of_pyarrow(file, columns):
 
 
 def of_duckdb(file, columns):
-    """The rows as DuckDB reads them, instants as nanoseconds."""
+    """The rows as DuckDB reads them, instants as microseconds."""
     asked = [
-        f'epoch_ns("{column}")' if documented(column) == INSTANT else f'"{column}"'
+        f'epoch_us("{column}")' if documented(column) == INSTANT else f'"{column}"'
         for column in columns
     ]
     connection = duckdb.connect(config={"threads": 1})
