@@ -489,6 +489,9 @@ pub(crate) struct RunArgs {
     /// Tell snapshots apart by all their bytes, not by size, time and a sample
     #[arg(long)]
     pub(crate) hash: bool,
+    /// Call snapshots by their paths below this folder, whatever else is read
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
     /// Throw away what an interrupted run left in DIR
     #[arg(long)]
     pub(crate) fresh: bool,

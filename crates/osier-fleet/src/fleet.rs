@@ -15,7 +15,7 @@ use crate::answer::{Answer, Found, answer};
 use crate::identify::{Identified, Outcome, Subject, identify};
 use crate::manifest::{Entry, Status};
 use crate::table::{Shape, Table};
-use crate::{Asking, Event, RunError, Summary, gather};
+use crate::{Asking, Event, RunError, Summary, gather, gather_below};
 
 /// Answers that may wait for an earlier one, for each job.
 const AHEAD: usize = 4;
@@ -46,7 +46,10 @@ impl<'a> Fleet<'a> {
             .stack_size(STACK)
             .thread_name(|number| format!("job {number}"))
             .build()?;
-        let inputs = gather(paths);
+        let inputs = match &asking.root {
+            Some(root) => gather_below(paths, root)?,
+            None => gather(paths),
+        };
         let identified = identify(&inputs, &shared, asking, &pool, &mut |done| {
             let of = inputs.len();
             watch(Event::Identified { done, of });

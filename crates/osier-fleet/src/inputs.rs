@@ -8,13 +8,17 @@ use osier::format::escape_bytes;
 use osier::osier_snapshot::{Format, OpenError};
 use osier::{Error, Guest, Options, open_snapshot};
 
+use crate::RunError;
+use crate::root::Root;
+
 /// A file that may be a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
     /// The path to open.
     pub path: PathBuf,
     /// What rows call it: the path below the folder that was named, or the file's name; the whole
-    /// path when that would name two inputs. Bytes that are not UTF-8 are escaped.
+    /// path when that would name two inputs. Below a root ([`gather_below`]) it is the path below that,
+    /// with `/` between its parts, whatever else is read. Bytes that are not UTF-8 are escaped.
     pub name: String,
     /// Whether it was named itself, and not found in a folder.
     pub named: bool,
@@ -65,6 +69,12 @@ pub(crate) fn is_none(path: &Path, format: Option<Format>, error: &Error) -> boo
 /// Finds the files: as they were named, those of a folder or a pattern sorted by name. Folders are
 /// walked to the bottom; hidden files in them are left out. What is named twice is read once.
 pub fn gather(paths: &[PathBuf]) -> Vec<Input> {
+    let mut once = read_once(find(paths));
+    tell_apart(&mut once);
+    once
+}
+
+fn find(paths: &[PathBuf]) -> Vec<Input> {
     let mut found = Vec::new();
     for path in paths {
         match pattern(path) {
@@ -76,9 +86,31 @@ pub fn gather(paths: &[PathBuf]) -> Vec<Input> {
             None => add(path, &mut found),
         }
     }
-    let mut once = read_once(found);
-    tell_apart(&mut once);
-    once
+    found
+}
+
+/// As [`gather`], and every file is called by its path below `root`. What is named twice, by whatever paths
+/// to one place below it, is read once.
+///
+/// # Errors
+///
+/// `root` is no folder, or one of the files does not lie below it; nothing was read then.
+pub fn gather_below(paths: &[PathBuf], root: &Path) -> Result<Vec<Input>, RunError> {
+    let below = Root::new(root)?;
+    let mut places: HashMap<PathBuf, usize> = HashMap::new();
+    let mut once: Vec<Input> = Vec::new();
+    for mut input in find(paths) {
+        let place = below.place(&input.path)?;
+        if let Some(first) = places.get(&place).and_then(|&at| once.get_mut(at)) {
+            first.named |= input.named;
+        } else {
+            input.name = place_text(&place);
+            places.insert(place, once.len());
+            once.push(input);
+        }
+    }
+    number_alike(&mut once);
+    Ok(once)
 }
 
 fn add(path: &Path, found: &mut Vec<Input>) {
@@ -158,6 +190,12 @@ fn hidden(path: &Path) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
+/// A place below a root, the same on every system.
+fn place_text(place: &Path) -> String {
+    let parts: Vec<String> = place.iter().map(|part| text(Path::new(part))).collect();
+    parts.join("/")
+}
+
 fn text(path: &Path) -> String {
     let mut text = String::new();
     escape_bytes(path.as_os_str().as_encoded_bytes(), &mut text);
@@ -186,11 +224,18 @@ fn tell_apart(inputs: &mut [Input]) {
         let count = uses.entry(input.name.clone()).or_default();
         *count = count.saturating_add(1);
     }
-    let mut names = HashSet::new();
-    for input in inputs {
+    for input in inputs.iter_mut() {
         if uses.get(&input.name).is_some_and(|&count| count > 1) {
             input.name = text(&input.path);
         }
+    }
+    number_alike(inputs);
+}
+
+/// Adds a number to names that are shown as an earlier one is.
+fn number_alike(inputs: &mut [Input]) {
+    let mut names = HashSet::new();
+    for input in inputs {
         let shown = input.name.clone();
         let mut number = 1_usize;
         while !names.insert(input.name.clone()) {
@@ -280,6 +325,50 @@ mod tests {
         let names = scratch.names(&["."]);
         assert_eq!(names.len(), 2);
         assert_ne!(names[0], names[1]);
+    }
+
+    #[test]
+    fn names_below_a_root_do_not_depend_on_what_is_read_with_them() {
+        let scratch = Scratch::new("root", &["a/core", "b/core", "b/c/other", "beside"]);
+        let names = |paths: &[&str], root: &str| {
+            let paths: Vec<PathBuf> = paths.iter().map(|path| scratch.0.join(path)).collect();
+            let found = gather_below(&paths, &scratch.0.join(root));
+            found.map(|found| {
+                found
+                    .into_iter()
+                    .map(|input| input.name)
+                    .collect::<Vec<_>>()
+            })
+        };
+        let all = ["a/core", "b/c/other", "b/core"];
+        assert_eq!(names(&["a", "b"], ".").unwrap(), all);
+        assert_eq!(names(&["a"], ".").unwrap(), all[..1]);
+        assert_eq!(names(&["b/core", "b/c/../core"], ".").unwrap(), all[2..]);
+        assert_eq!(names(&["b/c/../core"], "b/c/..").unwrap(), ["core"]);
+        assert_eq!(
+            names(&["b/none", "b/*.none"], "b").unwrap(),
+            ["none", "*.none"]
+        );
+        let said = |paths: &[&str], root: &str| names(paths, root).unwrap_err().to_string();
+        assert!(said(&["b", "beside"], "b").contains("beside: it does not lie below"));
+        assert!(said(&["b/../beside"], "b").contains("does not lie below"));
+        assert!(said(&["b"], "nowhere").contains("nowhere"));
+        assert!(said(&["beside"], "beside").contains("not a directory"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_below_a_root_is_called_by_its_own_place() {
+        let scratch = Scratch::new("rootlink", &["real/x", "far"]);
+        std::os::unix::fs::symlink(scratch.0.join("real"), scratch.0.join("link")).unwrap();
+        std::os::unix::fs::symlink(scratch.0.join("far"), scratch.0.join("real/far")).unwrap();
+        let names = |path: &str, root: &str| -> Vec<String> {
+            let found = gather_below(&[scratch.0.join(path)], &scratch.0.join(root));
+            found.unwrap().into_iter().map(|input| input.name).collect()
+        };
+        assert_eq!(names("real", "link"), ["far", "x"]);
+        assert_eq!(names("link", "real"), ["far", "x"]);
+        assert_eq!(names("link/x", "."), ["link/x"]);
     }
 
     #[cfg(unix)]

@@ -31,6 +31,7 @@ mod options;
 mod output;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod root;
 mod rows;
 mod run;
 mod summary;
@@ -39,7 +40,7 @@ mod table;
 #[cfg(feature = "arrow")]
 pub use arrow::{Answered, Gathering, answers, is_address, manifest_schema, table_schema};
 pub use identify::id;
-pub use inputs::{Input, gather};
+pub use inputs::{Input, gather, gather_below};
 pub use manifest::Status;
 pub use options::{Asking, Probe, RunOptions, TableFormat};
 pub use run::run;

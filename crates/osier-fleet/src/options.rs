@@ -94,6 +94,9 @@ pub struct Asking {
     /// Make the id of a snapshot of all its bytes instead of its size, time and a
     /// sample of them.
     pub hash: bool,
+    /// Call snapshots by their paths below this folder, so that names do not depend on what else is
+    /// read.
+    pub root: Option<PathBuf>,
     /// Called before each snapshot is read.
     pub probe: Option<Probe>,
 }
@@ -118,6 +121,7 @@ impl Asking {
             time_limit: None,
             memory_limit: Self::MEMORY_LIMIT,
             hash: false,
+            root: None,
             probe: None,
         }
     }

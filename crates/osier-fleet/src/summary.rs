@@ -21,6 +21,26 @@ pub enum RunError {
         /// Files that were looked at.
         looked: usize,
     },
+    /// The folder that names are to begin below is none.
+    #[error("{path}: {source}: snapshots cannot be called by their places below it", path = osier_text::path(path))]
+    Root {
+        /// The folder as it was named.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file has no place below the folder that names begin below. Nothing was read.
+    #[error(
+        "{path}: it does not lie below {root}, which --root names; nothing was read",
+        path = osier_text::path(path),
+        root = osier_text::path(root)
+    )]
+    NotBelow {
+        /// The file.
+        path: PathBuf,
+        /// The folder as it was named.
+        root: PathBuf,
+    },
     /// The folder holds an interrupted run of another kind.
     #[error(
         "{folder}: an interrupted run with other options (or of another version) waits here; give \

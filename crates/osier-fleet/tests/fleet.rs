@@ -461,6 +461,48 @@ fn the_id_is_of_the_contents_when_they_are_hashed() {
     assert_eq!(ids(false)[0].len(), 16);
 }
 
+#[test]
+fn a_root_gives_names_that_do_not_depend_on_the_run() {
+    let scratch = Scratch::new("root");
+    for machine in ["a", "b"] {
+        fs::create_dir_all(scratch.join("dumps").join(machine)).unwrap();
+        fs::copy(
+            &golden()[3],
+            scratch.join("dumps").join(machine).join("mem.elf"),
+        )
+        .unwrap();
+    }
+    let run_of = |paths: &[&str], root: &str| {
+        let out = scratch.join("out");
+        let mut options = options(out.clone(), 1);
+        options.asking.root = Some(scratch.join(root));
+        let paths: Vec<PathBuf> = paths.iter().map(|path| scratch.join(path)).collect();
+        run(&paths, &options, &mut |_| {}).map(|_| {
+            let names = manifest(&out);
+            let names = names
+                .iter()
+                .map(|entry| entry["snapshot"].as_str().unwrap().to_owned());
+            names.collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(run_of(&["dumps/a"], "dumps").unwrap(), ["a/mem.elf"]);
+    assert_eq!(
+        run_of(&["dumps/b/mem.elf"], "dumps").unwrap(),
+        ["b/mem.elf"]
+    );
+    assert_eq!(
+        run_of(&["dumps"], "dumps").unwrap(),
+        ["a/mem.elf", "b/mem.elf"]
+    );
+    fs::remove_dir_all(scratch.join("out")).unwrap();
+    let refused = run_of(&["dumps/a", "dumps/b"], "dumps/b");
+    assert!(
+        matches!(refused, Err(RunError::NotBelow { .. })),
+        "{refused:?}"
+    );
+    assert!(!scratch.join("out").exists(), "nothing was begun");
+}
+
 #[cfg(feature = "parquet")]
 mod typed {
     use std::fs::File;

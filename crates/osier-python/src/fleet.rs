@@ -240,11 +240,12 @@ pub(crate) fn questions(
 /// Ask every snapshot of paths: files, folders and patterns.
 ///
 /// tables are the questions by their words, jobs the snapshots that are read at the same time, time_limit
-/// seconds for each, memory_limit bytes of rows of each, hash an id of all bytes; progress is called with
+/// seconds for each, memory_limit bytes of rows of each, hash an id of all bytes, root a folder that
+/// snapshots are called by their paths below; progress is called with
 /// the snapshots done and all there are. What is known of all snapshots is said as to open. Raises
 /// NotASnapshotError when no file is a snapshot; what became of each is in its manifest.
 #[pyfunction]
-#[pyo3(signature = (paths, *, tables=None, jobs=None, time_limit=None, memory_limit=None, hash=false, progress=None, **said))]
+#[pyo3(signature = (paths, *, tables=None, jobs=None, time_limit=None, memory_limit=None, hash=false, root=None, progress=None, **said))]
 #[expect(clippy::too_many_arguments, reason = "each has a name in Python")]
 pub(crate) fn run(
     py: Python<'_>,
@@ -254,6 +255,7 @@ pub(crate) fn run(
     time_limit: Option<f64>,
     memory_limit: Option<usize>,
     hash: bool,
+    root: Option<PathBuf>,
     progress: Option<Py<PyAny>>,
     said: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Run> {
@@ -267,6 +269,7 @@ pub(crate) fn run(
         time_limit: time_limit.map(limit).transpose()?,
         memory_limit: memory_limit.unwrap_or(Asking::MEMORY_LIMIT),
         hash,
+        root,
         ..Asking::new(options(said)?, jobs.unwrap_or_else(one_each).max(1))
     };
     let questions = asking.questions.clone();

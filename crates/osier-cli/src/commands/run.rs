@@ -58,6 +58,7 @@ fn asking(args: &RunArgs, quiet: bool) -> anyhow::Result<Asking> {
         time_limit: args.time_limit,
         memory_limit: usize::try_from(args.memory_limit).unwrap_or(usize::MAX),
         hash: args.hash,
+        root: args.root.clone(),
         ..of_many(&args.known, args.jobs, quiet)
     })
 }

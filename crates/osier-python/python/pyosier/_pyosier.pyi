@@ -78,6 +78,7 @@ def run(
     time_limit: float | None = None,
     memory_limit: int | None = None,
     hash: bool = False,
+    root: _Path | None = None,
     progress: Callable[[int, int], object] | None = None,
     profile: _Path | None = None,
     group: str | None = None,

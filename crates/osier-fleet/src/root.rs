@@ -1,0 +1,65 @@
+//! The folder that snapshots are called by their places in.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crate::RunError;
+
+/// The folder that names begin below.
+pub(crate) struct Root {
+    /// As it was named.
+    named: PathBuf,
+    /// The same from the top of the file system, its links kept; as `real` where it goes upwards.
+    absolute: PathBuf,
+    /// Where it truly lies.
+    real: PathBuf,
+}
+
+impl Root {
+    pub(crate) fn new(named: &Path) -> Result<Self, RunError> {
+        let failed = |source| RunError::Root {
+            path: named.to_owned(),
+            source,
+        };
+        let real = fs::canonicalize(named).map_err(failed)?;
+        if !real.is_dir() {
+            return Err(failed(io::ErrorKind::NotADirectory.into()));
+        }
+        let absolute = std::path::absolute(named).map_err(failed)?;
+        Ok(Self {
+            named: named.to_owned(),
+            absolute: if goes_up(&absolute) {
+                real.clone()
+            } else {
+                absolute
+            },
+            real,
+        })
+    }
+
+    /// The place of a file below the root: by the path that was named where that begins with the root's, so
+    /// that a link is called by its own place, or else by where its folder truly lies.
+    pub(crate) fn place(&self, path: &Path) -> Result<PathBuf, RunError> {
+        self.find(path).ok_or_else(|| RunError::NotBelow {
+            path: path.to_owned(),
+            root: self.named.clone(),
+        })
+    }
+
+    fn find(&self, path: &Path) -> Option<PathBuf> {
+        let absolute = std::path::absolute(path).ok()?;
+        if !goes_up(&absolute)
+            && let Ok(place) = absolute.strip_prefix(&self.absolute)
+        {
+            return Some(place.to_owned());
+        }
+        let folder = fs::canonicalize(absolute.parent()?).ok()?;
+        let real = folder.join(absolute.file_name()?);
+        real.strip_prefix(&self.real).ok().map(Path::to_owned)
+    }
+}
+
+fn goes_up(path: &Path) -> bool {
+    path.components().any(|part| part == Component::ParentDir)
+}
