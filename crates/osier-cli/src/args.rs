@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use osier_fleet::Shard;
 
 pub(crate) use shape::{PidArg, ShapeArgs};
 use values::{address, gib, mib, seconds, size};
@@ -204,6 +205,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Ask many snapshots, and write tables and a manifest
     Run(RunArgs),
+    /// Put the parts of a run (`osier run --shard`) together to the tables of the whole
+    Merge(MergeArgs),
     /// Ask many snapshots in SQL
     Sql(SqlArgs),
     /// Import, show and export kernel profiles
@@ -492,9 +495,22 @@ pub(crate) struct RunArgs {
     /// Call snapshots by their paths below this folder, whatever else is read
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
+    /// Read one part of the snapshots: 1/4 is the first of four; `osier merge` puts parts together
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
     /// Throw away what an interrupted run left in DIR
     #[arg(long)]
     pub(crate) fresh: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct MergeArgs {
+    /// Folders that hold parts of one run
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) folders: Vec<PathBuf>,
+    /// The folder to write tables and manifest to
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Args)]

@@ -9,6 +9,7 @@ mod export;
 mod info;
 mod inputs;
 mod lists;
+mod merge;
 mod osi_test;
 mod profile;
 mod ps;
@@ -52,6 +53,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Check(args) => check::run(args, output),
         Command::Export(args) => export::run(args, output),
         Command::Run(args) => run::run(args, output),
+        Command::Merge(args) => merge::run(args, output),
         Command::Sql(args) => sql::run(args, output),
         Command::Profile(command) => profile::run(command, output),
         Command::Completions { shell } => completions::completions(*shell),

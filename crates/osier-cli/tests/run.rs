@@ -68,6 +68,52 @@ fn killed_ten_times(extension: &str, how: &[&str]) {
 }
 
 #[test]
+fn parts_by_xargs_are_the_whole() {
+    let folder = folder("parts", 7);
+    let how = ["--root", "links"];
+    assert!(start(&folder, "whole", &how).wait().unwrap().success());
+    let parts =
+        "seq 3 | xargs -P 2 -I '{}' \"$1\" run links --root links --shard '{}/3' -q -o parts";
+    let ran = osier(&folder);
+    let program = ran.get_program().to_owned();
+    let ran = Command::new("sh")
+        .current_dir(&folder)
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .args(["-c", parts, "sh"])
+        .arg(program)
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", ran.stderr.escape_ascii());
+    let merged = osier(&folder)
+        .args(["merge", "parts", "-o", "merged"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(merged.stderr).unwrap();
+    assert!(
+        merged.status.success() && said.contains("7 snapshots: 7 complete"),
+        "{said}"
+    );
+    assert!(tables(&folder.join("merged"), "jsonl") == tables(&folder.join("whole"), "jsonl"));
+    assert_eq!(
+        manifest(&folder.join("merged")),
+        manifest(&folder.join("whole"))
+    );
+
+    let said = |args: &[&str], status: i32| {
+        let output = osier(&folder).args(args).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+        said
+    };
+    fs::remove_file(folder.join("parts/shard/2-of-3.json")).unwrap();
+    assert!(said(&["merge", "parts", "-o", "no"], 1).contains("missing: 2/3"));
+    assert!(said(&["run", "links", "--shard", "4/3", "-o", "no"], 2).contains("no part of a run"));
+    let outside = said(&["run", "links", "--root", "parts", "-o", "no"], 1);
+    assert!(outside.contains("does not lie below parts"), "{outside}");
+    assert!(!folder.join("no").exists());
+}
+
+#[test]
 fn rows_that_cannot_be_written_are_one_failure_each() {
     let folder = folder("full", 6);
     assert!(start(&folder, "whole", &[]).wait().unwrap().success());

@@ -51,9 +51,20 @@ impl<'a> FileFormat<'a> {
         }
     }
 
+    /// The question's word, which the table is called by.
+    pub(crate) fn word(&self) -> &'static str {
+        self.table.question.word()
+    }
+
+    /// The table's columns.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn schema(&self) -> arrow_schema::SchemaRef {
+        self.table.schema.clone()
+    }
+
     /// The name of the table's file.
     pub(crate) fn file(&self) -> String {
-        format!("{}.{}", self.table.question.word(), self.to.extension())
+        format!("{}.{}", self.word(), self.to.extension())
     }
 
     /// The bytes that are added for these rows, which are written together.

@@ -8,14 +8,19 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use osier::Shared;
-use osier::format::escape_bytes;
+use osier::format::{escape_bytes, hex};
+use osier::osier_profile::Profile;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use sha2::{Digest, Sha256};
 
 use crate::answer::{Answer, Found, answer};
 use crate::identify::{Identified, Outcome, Subject, identify};
+use crate::inputs::{Input, gather, gather_below};
 use crate::manifest::{Entry, Status};
+use crate::options::RunOptions;
+use crate::part::Part;
 use crate::table::{Shape, Table};
-use crate::{Asking, Event, RunError, Summary, gather, gather_below};
+use crate::{Asking, Event, RunError, Summary};
 
 /// Answers that may wait for an earlier one, for each job.
 const AHEAD: usize = 4;
@@ -29,7 +34,27 @@ pub(crate) struct Fleet<'a> {
     shared: Shared,
     pool: ThreadPool,
     identified: Identified,
+    /// Of a part: the inputs of the whole, and the sum of their names.
+    list: Option<(usize, String)>,
     tables: Vec<Table>,
+}
+
+/// The sum of the names of all inputs, in their order.
+fn sum(inputs: &[Input]) -> String {
+    let mut digest = Sha256::new();
+    for input in inputs {
+        digest.update((input.name.len() as u64).to_le_bytes());
+        digest.update(input.name.as_bytes());
+        digest.update([u8::from(input.named)]);
+    }
+    hex(digest.finalize().get(..16).unwrap_or_default())
+}
+
+/// The sum of what a profile says of a kernel.
+fn profile_sum(profile: &Profile) -> String {
+    let (types, symbols, constants) = (profile.types(), profile.symbols(), profile.constants());
+    let said = format!("{types:?} {symbols:?} {constants:?}");
+    hex(Sha256::digest(said).get(..16).unwrap_or_default())
 }
 
 impl<'a> Fleet<'a> {
@@ -46,15 +71,21 @@ impl<'a> Fleet<'a> {
             .stack_size(STACK)
             .thread_name(|number| format!("job {number}"))
             .build()?;
-        let inputs = match &asking.root {
+        let mut inputs = match &asking.root {
             Some(root) => gather_below(paths, root)?,
             None => gather(paths),
         };
+        let mut list = None;
+        if let Some(shard) = asking.shard {
+            list = Some((inputs.len(), sum(&inputs)));
+            inputs = inputs.drain(shard.range(inputs.len())).collect();
+        }
         let identified = identify(&inputs, &shared, asking, &pool, &mut |done| {
             let of = inputs.len();
             watch(Event::Identified { done, of });
         });
-        if identified.subjects.is_empty() {
+        // A part may be without snapshots where the whole is not.
+        if identified.subjects.is_empty() && list.is_none() {
             return Err(RunError::Nothing {
                 looked: inputs.len(),
             });
@@ -71,6 +102,7 @@ impl<'a> Fleet<'a> {
             shared,
             pool,
             identified,
+            list,
             tables: questions.map(|&asked| Table::new(asked, shape)).collect(),
         })
     }
@@ -78,6 +110,23 @@ impl<'a> Fleet<'a> {
     /// The tables, in the order of the questions.
     pub(crate) fn tables(&self) -> &[Table] {
         &self.tables
+    }
+
+    /// What a part of a run says of itself before it has files; `None` of a whole run.
+    pub(crate) fn part(&self, options: &RunOptions) -> Option<Part> {
+        let (inputs, list) = self.list.clone()?;
+        let kernels = self.identified.kernels.iter().filter_map(|kernel| {
+            let (profile, _) = kernel.profile.as_ref().ok()?;
+            let build = kernel.build_id.as_deref().unwrap_or_default();
+            let name = format!("{} {build}", kernel.banner);
+            Some((name, profile_sum(profile)))
+        });
+        Some(Part {
+            shard: self.asking.shard?,
+            run: options.whole(inputs, list),
+            kernels: kernels.collect(),
+            files: BTreeMap::new(),
+        })
     }
 
     pub(crate) fn pool(&self) -> &ThreadPool {

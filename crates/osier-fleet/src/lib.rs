@@ -26,14 +26,19 @@ mod journal;
 mod manifest;
 #[cfg(feature = "arrow")]
 mod manifest_columns;
+mod merge;
 mod opened;
 mod options;
 mod output;
 #[cfg(feature = "parquet")]
 mod parquet;
+#[cfg(feature = "parquet")]
+mod parquet_rows;
+mod part;
 mod root;
 mod rows;
 mod run;
+mod shard;
 mod summary;
 mod table;
 
@@ -42,6 +47,8 @@ pub use arrow::{Answered, Gathering, answers, is_address, manifest_schema, table
 pub use identify::id;
 pub use inputs::{Input, gather, gather_below};
 pub use manifest::Status;
+pub use merge::{MergeError, merge};
 pub use options::{Asking, Probe, RunOptions, TableFormat};
 pub use run::run;
+pub use shard::Shard;
 pub use summary::{Event, RunError, Summary};

@@ -9,6 +9,8 @@ use std::time::Duration;
 use osier::Options;
 use osier::ask::Question;
 
+use crate::part::Whole;
+use crate::shard::Shard;
 use crate::table::Shape;
 
 /// How tables are written.
@@ -97,6 +99,8 @@ pub struct Asking {
     /// Call snapshots by their paths below this folder, so that names do not depend on what else is
     /// read.
     pub root: Option<PathBuf>,
+    /// Read this part of the inputs alone.
+    pub shard: Option<Shard>,
     /// Called before each snapshot is read.
     pub probe: Option<Probe>,
 }
@@ -122,6 +126,7 @@ impl Asking {
             memory_limit: Self::MEMORY_LIMIT,
             hash: false,
             root: None,
+            shard: None,
             probe: None,
         }
     }
@@ -161,20 +166,44 @@ impl RunOptions {
     /// Everything that the bytes of the tables depend on besides the snapshots, as one line.
     pub(crate) fn fingerprint(&self) -> String {
         let asking = &self.asking;
-        let words: Vec<&str> = asking.questions.iter().map(|q| q.word()).collect();
+        let shard = asking.shard.map(|shard| format!(" part {shard}"));
+        format!(
+            "osier {} {} {} {} {}{}",
+            env!("CARGO_PKG_VERSION"),
+            self.words().join(","),
+            self.to.extension(),
+            self.row_group,
+            self.others(),
+            shard.unwrap_or_default(),
+        )
+    }
+
+    /// The run that parts of it are put together to, over so many inputs whose names have this sum.
+    pub(crate) fn whole(&self, inputs: usize, list: String) -> Whole {
+        Whole {
+            inputs: inputs as u64,
+            list,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            tables: self.words().into_iter().map(str::to_owned).collect(),
+            to: self.to.extension().to_owned(),
+            row_group: self.row_group as u64,
+            options: self.others(),
+        }
+    }
+
+    fn words(&self) -> Vec<&'static str> {
+        let questions = self.asking.questions.iter();
+        questions.map(|question| question.word()).collect()
+    }
+
+    /// What rows depend on besides tables and their format.
+    fn others(&self) -> String {
+        let asking = &self.asking;
         let sessions = Options {
             cache: None,
             ..asking.sessions.clone()
         };
-        format!(
-            "osier {} {} {} {} {:?} {} {} {sessions:?}",
-            env!("CARGO_PKG_VERSION"),
-            words.join(","),
-            self.to.extension(),
-            self.row_group,
-            asking.time_limit,
-            asking.memory_limit,
-            asking.hash,
-        )
+        let (time, memory) = (asking.time_limit, asking.memory_limit);
+        format!("{time:?} {memory} {} {sessions:?}", asking.hash)
     }
 }

@@ -12,16 +12,18 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use crate::answer::Answer;
 use crate::file_format::FileFormat;
 use crate::identify::Subject;
-use crate::journal::{Done, Journal, Part, Refused};
+use crate::journal::{Done, Journal, Part as Got, Refused};
 use crate::manifest::{Entry, Status};
+use crate::part::{PART, Part};
 use crate::rows::Piece;
+use crate::shard::Shard;
 use crate::{RunError, RunOptions, TableFormat};
 
 /// The folder in the run's own where it keeps what is not finished.
 const WORK: &str = ".osier-run";
 
 const JOURNAL: &str = "journal";
-const MANIFEST: &str = "manifest.jsonl";
+pub(crate) const MANIFEST: &str = "manifest.jsonl";
 const RESERVE: &str = "reserve";
 
 /// Bytes that are set aside at least, and for each snapshot, so that a full disk leaves room for the
@@ -30,7 +32,7 @@ const RESERVED: usize = 1 << 20;
 const RESERVED_EACH: usize = 4 << 10;
 
 /// The most snapshots whose rows wait to be written together.
-const TOGETHER: usize = 4096;
+pub(crate) const TOGETHER: usize = 4096;
 
 /// The tables of a run and its journal.
 pub(crate) struct Output<'a> {
@@ -41,6 +43,8 @@ pub(crate) struct Output<'a> {
     pool: &'a ThreadPool,
     formats: &'a [FileFormat<'a>],
     files: Vec<TableFile>,
+    /// What a part of a run is to say of itself.
+    part: Option<Part>,
     journal: Journal,
     /// Rows that are written together, at least; `None` when each snapshot is written at once.
     row_group: Option<usize>,
@@ -67,9 +71,10 @@ impl<'a> Output<'a> {
         pool: &'a ThreadPool,
         formats: &'a [FileFormat<'a>],
         subjects: &[Subject],
+        part: Option<Part>,
     ) -> Result<(Self, Vec<Status>), RunError> {
         let out = options.out.clone();
-        let work = out.join(WORK);
+        let work = Self::work(&out, options.asking.shard);
         let failed = |source| write_error(&work, source);
         let not_begun = |source| RunError::Begin {
             path: work.clone(),
@@ -94,6 +99,7 @@ impl<'a> Output<'a> {
             pool,
             formats,
             files: Vec::new(),
+            part,
             journal,
             row_group: options.to.has_row_groups().then_some(options.row_group),
             waiting: Vec::new(),
@@ -181,7 +187,7 @@ impl<'a> Output<'a> {
                 entry.fail(format!("its rows could not be written: {error}"));
             }
         }
-        let parts: Vec<Part> = self.files.iter_mut().map(TableFile::part).collect();
+        let parts: Vec<Got> = self.files.iter_mut().map(TableFile::part).collect();
         let lines: Vec<String> = entries.iter().map(Entry::json).collect();
         let noted = self.journal.note(&parts, &lines);
         noted.map_err(|source| write_error(&self.work.join(JOURNAL), source))?;
@@ -222,7 +228,8 @@ impl<'a> Output<'a> {
 
     /// Completes the tables and gives all files their names; what had them before is replaced.
     pub(crate) fn finish(mut self) -> Result<(), RunError> {
-        let failed = |source| write_error(&self.out, source);
+        let out = self.out.clone();
+        let failed = |source| write_error(&out, source);
         let _ = fs::remove_file(self.work.join(RESERVE));
         if !self.journal.is_finishing() {
             for file in &self.files {
@@ -231,16 +238,18 @@ impl<'a> Output<'a> {
             for (format, file) in self.formats.iter().zip(&self.files) {
                 format.complete(&file.path).map_err(failed)?;
             }
+            self.tell_part().map_err(failed)?;
             self.journal.finish().map_err(failed)?;
         }
         self.journal
             .manifest(&self.work.join(MANIFEST))
             .map_err(failed)?;
-        for name in Self::names(self.formats) {
-            let from = self.work.join(&name);
+        let shard = self.part.as_ref().map(|part| part.shard);
+        for (name, place) in Self::names(self.formats, shard) {
+            let from = self.work.join(name);
             // Whoever was interrupted here gave some of them their names.
             if from.exists() {
-                let to = self.out.join(name);
+                let to = self.out.join(place);
                 osier_file::name(&from, &to).map_err(|source| write_error(&to, source))?;
             }
         }
@@ -248,10 +257,41 @@ impl<'a> Output<'a> {
         clear(&self.work).map_err(failed)
     }
 
-    /// The names of the files that a run writes into its folder in the end.
-    pub(crate) fn names(formats: &[FileFormat<'_>]) -> impl Iterator<Item = String> {
+    /// Writes what a part says of itself, once its tables are complete.
+    fn tell_part(&mut self) -> io::Result<()> {
+        let Some(part) = &mut self.part else {
+            return Ok(());
+        };
+        self.journal.manifest(&self.work.join(MANIFEST))?;
+        let tables = self.formats.iter().map(FileFormat::file);
+        for name in tables.chain([MANIFEST.to_owned()]) {
+            let path = self.work.join(&name);
+            part.add(name, &path)?;
+        }
+        part.write(&self.work.join(PART))
+    }
+
+    /// The folder in the run's own where it keeps what is not finished, of a part its own.
+    pub(crate) fn work(out: &Path, shard: Option<Shard>) -> PathBuf {
+        match shard {
+            None => out.join(WORK),
+            Some(shard) => out.join(format!("{WORK}-{}-of-{}", shard.number(), shard.of())),
+        }
+    }
+
+    /// The files that a run writes: what each is called in the folder where it works, and where it lies in the
+    /// run's own in the end.
+    pub(crate) fn names(
+        formats: &[FileFormat<'_>],
+        shard: Option<Shard>,
+    ) -> impl Iterator<Item = (String, PathBuf)> {
         let tables = formats.iter().map(FileFormat::file);
-        tables.chain([MANIFEST.to_owned()])
+        let part = shard.map(|_| PART.to_owned());
+        let all = tables.chain([MANIFEST.to_owned()]).chain(part);
+        all.map(move |name| {
+            let place = shard.map_or_else(|| PathBuf::from(&name), |shard| shard.place(&name));
+            (name, place)
+        })
     }
 }
 
@@ -264,7 +304,8 @@ fn clear(work: &Path) -> io::Result<()> {
         let table = name.split_once('.').is_some_and(|(stem, ending)| {
             Question::of_word(stem).is_some() && TableFormat::of_extension(ending).is_some()
         });
-        let ours = table || name.starts_with(JOURNAL) || [MANIFEST, RESERVE].contains(&&*name);
+        let ours =
+            table || name.starts_with(JOURNAL) || [MANIFEST, PART, RESERVE].contains(&&*name);
         if ours && entry.file_type()?.is_file() {
             fs::remove_file(entry.path())?;
         }
@@ -305,8 +346,8 @@ impl TableFile {
     }
 
     /// What was added since this was asked before.
-    fn part(&mut self) -> Part {
-        Part {
+    fn part(&mut self) -> Got {
+        Got {
             end: self.len,
             crc: mem::take(&mut self.crc).finalize(),
         }

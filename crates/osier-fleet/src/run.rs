@@ -1,5 +1,6 @@
 //! A whole run: ask every snapshot, and write tables and manifest.
 
+use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -20,7 +21,9 @@ pub fn run(
     options: &RunOptions,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, RunError> {
-    let mut held = Held::of(&options.out)?;
+    let shard = options.asking.shard;
+    let work = Output::work(&options.out, shard);
+    let mut held = Held::of(&options.out, shard.map(|_| work.as_path()))?;
     let fleet = Fleet::identify(paths, &options.asking, options.to.shape(), watch)?;
     let formats: Vec<FileFormat<'_>> = fleet
         .tables()
@@ -28,8 +31,15 @@ pub fn run(
         .map(|table| FileFormat::new(table, options.to))
         .collect::<io::Result<_>>()
         .map_err(RunError::Schema)?;
-    for name in Output::names(&formats) {
-        let file = options.out.join(name);
+    for (_, place) in Output::names(&formats, shard) {
+        let file = options.out.join(place);
+        if shard.is_some()
+            && let Some(folder) = file.parent()
+            && let Err(source) = fs::create_dir_all(folder)
+        {
+            let path = folder.to_owned();
+            return Err(RunError::Begin { path, source });
+        }
         if let Err(source) = osier_file::place(&file) {
             return Err(RunError::Begin { path: file, source });
         }
@@ -43,7 +53,13 @@ pub fn run(
         }
     }
     held.keep();
-    let (mut output, done) = Output::open(options, fleet.pool(), &formats, fleet.subjects())?;
+    let (mut output, done) = Output::open(
+        options,
+        fleet.pool(),
+        &formats,
+        fleet.subjects(),
+        fleet.part(options),
+    )?;
     let mut summary = fleet.summary();
     let of = fleet.subjects().len();
     if !done.is_empty() {

@@ -59,6 +59,7 @@ fn asking(args: &RunArgs, quiet: bool) -> anyhow::Result<Asking> {
         memory_limit: usize::try_from(args.memory_limit).unwrap_or(usize::MAX),
         hash: args.hash,
         root: args.root.clone(),
+        shard: args.shard,
         ..of_many(&args.known, args.jobs, quiet)
     })
 }
