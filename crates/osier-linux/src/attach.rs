@@ -18,6 +18,7 @@ use crate::locate::bit_names;
 use crate::maps::Maps;
 use crate::modules::Modules;
 use crate::state::StateBits;
+use crate::symbols;
 use crate::{clock, list, pid};
 
 /// Why a provider could not be made of a located kernel and a profile.
@@ -80,8 +81,10 @@ impl Linux {
         located: &Located,
         profile: Arc<Profile>,
     ) -> Result<Self, AttachError> {
-        let text = profile.symbol("_text").or_else(|| profile.symbol("_stext"));
-        let linked = text.ok_or(AttachError::NoSymbol("_text"))?;
+        let text = profile
+            .symbol(symbols::_text)
+            .or_else(|| profile.symbol(symbols::_stext));
+        let linked = text.ok_or(AttachError::NoSymbol(symbols::_text))?;
         let space = located.space(machine);
         let slide = located.text.0.wrapping_sub(linked);
         let mut resolver = Resolver::new(&profile);
@@ -134,7 +137,7 @@ impl Linux {
             code: located.text..located.text,
             cpus: machine.cpus.clone(),
         };
-        if let Some(end) = guest.symbol("_etext") {
+        if let Some(end) = guest.symbol(symbols::_etext) {
             guest.code.end = end;
         }
         if let Some((bits, by)) = guest.encryption_told() {
@@ -149,13 +152,13 @@ impl Linux {
             });
         }
         let state_bits = state_bits.as_called(|nth| {
-            let words = guest.symbol("task_state_array")?;
+            let words = guest.symbol(symbols::task_state_array)?;
             let word = u64::from(guest.pointer_bytes());
             let at = guest.space.read_pointer(words.plus(nth.wrapping_mul(word)));
             guest.space.read_uint(at.ok()?, 1).ok()?.try_into().ok()
         });
         let linux = Self {
-            init_task: guest.symbol("init_task"),
+            init_task: guest.symbol(symbols::init_task),
             root_user: OnceCell::new(),
             guest,
             tasks,
@@ -193,7 +196,9 @@ impl Linux {
 ///
 /// A page that the snapshot does not hold is no contradiction: the rows and endings say so later.
 fn confirm(linux: &Linux) -> Result<(), AttachError> {
-    let init = linux.init_task.ok_or(AttachError::NoSymbol("init_task"))?;
+    let init = linux
+        .init_task
+        .ok_or(AttachError::NoSymbol(symbols::init_task))?;
     let space = &linux.guest.space;
     let wrong = |fault: &Fault| {
         matches!(

@@ -14,13 +14,14 @@ use osier_osi::{Absent, Seen, SeenExt as _};
 use osier_profile::{Field, Resolver, SInt, UInt, layout};
 
 use crate::guest::Guest;
+use crate::symbols;
 
 /// Nanoseconds of a second.
 const SECOND: i64 = 1_000_000_000;
 
 layout! {
     /// Fields read from `timekeeper`.
-    pub(crate) struct Timekeeper: "timekeeper" {
+    pub(crate) struct Timekeeper: "timekeeper" through [timespec timespec64] {
         /// Nanoseconds from the monotonic clock to the wall clock.
         offs_real: Option<Field<UInt>>,
         /// Nanoseconds from the monotonic clock to the one that counts suspension.
@@ -42,7 +43,7 @@ layout! {
 
 layout! {
     /// Fields read from `tk_data`, the type of `tk_core` since v6.13.
-    struct TkData: "tk_data" {
+    pub(crate) struct TkData: "tk_data" {
         /// The clock.
         timekeeper: Option<Field<osier_profile::Embed<()>>>,
     }
@@ -192,7 +193,7 @@ impl Clock {
     /// The `timekeeper` in use.
     fn find(&self, guest: &Guest) -> Seen<VirtAddr> {
         // Since v6.17 it is the first of several clocks.
-        let core = ["tk_core", "timekeeper_data"];
+        let core = [symbols::tk_core, symbols::timekeeper_data];
         if let Some(core) = core.into_iter().find_map(|name| guest.symbol(name)) {
             if let Some(offset) = self.in_core {
                 return self.confirmed(guest, core.plus(offset.cast_unsigned()));
@@ -210,7 +211,7 @@ impl Clock {
         }
         // Linux commit 3fdb14fd1df7 ("timekeeping: Cache optimize struct timekeeper"), v3.17, put
         // it into `tk_core`.
-        match guest.symbol("timekeeper") {
+        match guest.symbol(symbols::timekeeper) {
             Some(keeper) => self.confirmed(guest, keeper),
             None => Err(Absent::not_in_this_kernel()),
         }

@@ -10,6 +10,7 @@ use osier_memory::{CpuState, Fault, VirtAddr};
 use osier_osi::{WalkEnd, WalkEnds};
 use osier_profile::{Field, UInt};
 
+use crate::symbols;
 use crate::{Linux, list};
 
 /// The walk's name in endings.
@@ -20,14 +21,14 @@ pub(crate) const LIMIT: u32 = 8192;
 /// The per-CPU variable that holds the current task, as the symbol table names it.
 pub(crate) fn variable(linux: &Linux) -> Option<u64> {
     let symbol = |name| linux.guest.profile.symbol(name);
-    let hot = symbol("pcpu_hot").or_else(|| symbol("const_pcpu_hot"));
+    let hot = symbol(symbols::pcpu_hot).or_else(|| symbol(symbols::const_pcpu_hot));
     if let Some((hot, field)) = hot.zip(linux.pcpu_hot.current_task) {
         return Some(hot.wrapping_add_signed(field.offset));
     }
     [
-        "current_task",
-        "const_current_task",
-        "per_cpu__current_task",
+        symbols::current_task,
+        symbols::const_current_task,
+        symbols::per_cpu__current_task,
     ]
     .into_iter()
     .find_map(symbol)
@@ -53,7 +54,7 @@ pub(crate) fn per_cpu(linux: &Linux, cpu: u32, symbol: u64) -> Result<VirtAddr, 
 
 /// `__per_cpu_offset[cpu]`; 0 on a kernel for one processor, which has no such table.
 fn offset(linux: &Linux, cpu: u32) -> Result<u64, Fault> {
-    let Some(table) = linux.guest.symbol("__per_cpu_offset") else {
+    let Some(table) = linux.guest.symbol(symbols::__per_cpu_offset) else {
         return Ok(0);
     };
     let word = u64::from(linux.guest.pointer_bytes());
@@ -75,14 +76,14 @@ struct Mask {
 
 /// Those that run.
 const ONLINE: Mask = Mask {
-    set: "__cpu_online_mask",
-    bits: "cpu_online_bits",
-    pointer: "cpu_online_mask",
+    set: symbols::__cpu_online_mask,
+    bits: symbols::cpu_online_bits,
+    pointer: symbols::cpu_online_mask,
 };
 /// Those that tasks may be put on. One that stops at a panic leaves the other mask alone.
 const ACTIVE: Mask = Mask {
-    set: "__cpu_active_mask",
-    bits: "cpu_active_bits",
+    set: symbols::__cpu_active_mask,
+    bits: symbols::cpu_active_bits,
     pointer: "cpu_active_mask",
 };
 
@@ -174,7 +175,7 @@ fn told(linux: &Linux, ends: &mut WalkEnds) -> Vec<u32> {
     let most = ids.unwrap_or(LIMIT);
     found.extend((0..most).take_while(|cpu| runs(linux, *cpu) == Some(true)));
     if linux.guest.cpus.is_empty() || found.is_empty() {
-        let several = linux.guest.symbol("__per_cpu_offset").is_some();
+        let several = linux.guest.symbol(symbols::__per_cpu_offset).is_some();
         if several || unread.is_some() {
             let missing = "the masks of processors".to_owned();
             let fault = unread;
@@ -200,8 +201,8 @@ fn disagree(ends: &mut WalkEnds, between: &'static str, only_first: usize, only_
 
 /// `nr_cpu_ids`: one more than the highest number of a processor. `None` when nothing tells.
 fn ids(linux: &Linux) -> Result<Option<u32>, WalkEnd> {
-    let Some(place) = linux.guest.symbol("nr_cpu_ids") else {
-        let one = linux.guest.symbol("__per_cpu_offset").is_none();
+    let Some(place) = linux.guest.symbol(symbols::nr_cpu_ids) else {
+        let one = linux.guest.symbol(symbols::__per_cpu_offset).is_none();
         return Ok(one.then_some(1));
     };
     match linux.guest.space.read_uint(place, 4) {
@@ -227,7 +228,7 @@ fn runs(linux: &Linux, cpu: u32) -> Option<bool> {
 /// Whether the run queue of processor `cpu` takes tasks.
 fn queue_online(linux: &Linux, cpu: u32) -> bool {
     let online = || {
-        let queues = linux.guest.profile.symbol("runqueues")?;
+        let queues = linux.guest.profile.symbol(symbols::runqueues)?;
         let queue = per_cpu(linux, cpu, queues).ok()?;
         linux.run_queue.online?.read(&linux.guest.space, queue).ok()
     };
@@ -259,7 +260,7 @@ fn areas(linux: &Linux, state: &CpuState) -> Vec<u64> {
 
 /// The number of the processor whose per-CPU area the registers name.
 fn number(linux: &Linux, state: &CpuState, ids: u32) -> Option<u32> {
-    linux.guest.symbol("__per_cpu_offset")?;
+    linux.guest.symbol(symbols::__per_cpu_offset)?;
     let named = areas(linux, state);
     let is_area = |cpu: &u32| offset(linux, *cpu).is_ok_and(|offset| named.contains(&offset));
     // Its own number first: the others are rarely asked.
@@ -270,7 +271,7 @@ fn number(linux: &Linux, state: &CpuState, ids: u32) -> Option<u32> {
 /// The registers of processor `cpu`, by the per-CPU area that they name; by their own number where the
 /// kernel has one area alone.
 pub(crate) fn registers(linux: &Linux, cpu: u32) -> Option<&CpuState> {
-    let several = linux.guest.symbol("__per_cpu_offset").is_some();
+    let several = linux.guest.symbol(symbols::__per_cpu_offset).is_some();
     let ids = cpu.saturating_add(1);
     linux.guest.cpus.iter().find(|state| {
         let own = number(linux, state, ids);
@@ -280,7 +281,7 @@ pub(crate) fn registers(linux: &Linux, cpu: u32) -> Option<&CpuState> {
 
 /// Whether a processor's registers name a per-CPU area that the kernel does not have.
 fn contradiction(linux: &Linux, state: &CpuState, cpus: &[u32]) -> Option<WalkEnd> {
-    let table = linux.guest.symbol("__per_cpu_offset")?;
+    let table = linux.guest.symbol(symbols::__per_cpu_offset)?;
     let mut named = areas(linux, state);
     named.retain(|base| linux.guest.is_kernel_address(VirtAddr(*base)));
     let first = *named.first()?;

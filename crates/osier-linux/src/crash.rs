@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Crash, Seen, SeenExt as _, WalkEnd, WalkEnds};
 
+use crate::symbols;
 use crate::{Linux, cpus, log};
 
 /// How the line begins that `panic` writes.
@@ -24,7 +25,7 @@ const ERRORS: [&[u8]; 5] = [
 
 /// The panic of the kernel; not applicable where there was none.
 pub(crate) fn crash(linux: &Linux) -> Seen<Crash> {
-    let named = match linux.guest.symbol("panic_cpu") {
+    let named = match linux.guest.symbol(symbols::panic_cpu) {
         Some(place) => {
             let cpu = linux.guest.space.read_uint(place, 4);
             Some(cpu.map_err(Absent::unreadable).map(|cpu| cpu as u32))
@@ -39,7 +40,7 @@ pub(crate) fn crash(linux: &Linux) -> Seen<Crash> {
     let cpu = match named {
         Some(Ok(cpu)) if cpu >= cpus::LIMIT => {
             let rule = "the processor that panics (panic_cpu) is one of the machine";
-            let place = linux.guest.symbol("panic_cpu");
+            let place = linux.guest.symbol(symbols::panic_cpu);
             return Err(Absent::implausible(cpu.into(), rule, place));
         }
         Some(Ok(cpu)) => Ok(cpu),

@@ -18,7 +18,7 @@ const WINDOW: u64 = 512;
 
 layout! {
     /// Fields read from `struct files_struct`.
-    struct FilesStruct: "files_struct" {
+    pub(crate) struct FilesStruct: "files_struct" {
         /// The table in use.
         fdt: Option<Field<Ptr<()>>>,
         /// The first table, for few descriptors.
@@ -36,7 +36,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct fdtable`.
-    struct FdTable: "fdtable" {
+    pub(crate) struct FdTable: "fdtable" {
         /// Slots.
         max_fds: Option<Field<UInt>>,
         /// The files.

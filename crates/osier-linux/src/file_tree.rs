@@ -18,7 +18,7 @@ const DEPTH: usize = 64;
 
 layout! {
     /// Fields read from `struct rb_node`.
-    struct Node: "rb_node" {
+    pub(crate) struct Node: "rb_node" {
         /// The parent, with the colour in its low bits.
         parent: Option<Field<UInt>> = ["__rb_parent_color"],
         /// The higher half below it.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use osier_memory::{AddressSpace, CpuState, Paging, PhysAddr, VirtAddr, encryption_bits};
 use osier_profile::Profile;
 
+use crate::symbols;
+
 /// A Linux guest: the kernel's address space and the facts to read it by. It belongs to one task.
 #[derive(Clone)]
 pub(crate) struct Guest {
@@ -77,10 +79,10 @@ impl Guest {
         let known = self.space.encryption();
         // A page of zeros says nothing: every address has its low bits.
         let address = |mask: &u64| mask.trailing_ones() >= 40;
-        let of_address = word("physical_mask").filter(address);
+        let of_address = word(symbols::physical_mask).filter(address);
         let told = [
-            (word("sme_me_mask"), "sme_me_mask"),
-            (of_address.map(|mask| !mask), "physical_mask"),
+            (word(symbols::sme_me_mask), symbols::sme_me_mask),
+            (of_address.map(|mask| !mask), symbols::physical_mask),
         ];
         told.into_iter().find_map(|(bits, by)| {
             let bits = bits? & may_be;

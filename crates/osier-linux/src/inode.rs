@@ -11,7 +11,7 @@ const NAME_LIMIT: usize = 64;
 
 layout! {
     /// Fields read from `struct inode`.
-    struct Inode: "inode" {
+    pub(crate) struct Inode: "inode" {
         /// Inode number.
         i_ino: Option<Field<UInt>>,
         /// What it is, and rights.
@@ -27,7 +27,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct super_block`.
-    struct SuperBlock: "super_block" {
+    pub(crate) struct SuperBlock: "super_block" {
         /// The type of file system.
         s_type: Option<Field<Ptr<()>>>,
         /// Its device number.
@@ -37,7 +37,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct file_system_type`.
-    struct FileSystemType: "file_system_type" {
+    pub(crate) struct FileSystemType: "file_system_type" {
         /// Its name, such as `tmpfs`.
         name: Option<Field<Ptr<()>>>,
     }
@@ -46,7 +46,7 @@ layout! {
 layout! {
     /// Fields read from `struct ns_common`. Linux commit 435d5f4bb2cc ("common object embedded into
     /// various struct ....ns"), v3.19.
-    struct Namespace: "ns_common" {
+    pub(crate) struct Namespace: "ns_common" {
         /// Operations, the first member of which is the type's name.
         ops: Option<Field<Ptr<()>>>,
         /// Its number, which is its inode's.

@@ -10,7 +10,7 @@ pub(crate) const COMM_BYTES: usize = 16;
 
 layout! {
     /// Fields read from `task_struct`.
-    pub(crate) struct Tasks: "task_struct" {
+    pub(crate) struct Tasks: "task_struct" through [thread_info timespec] {
         /// The ring of thread-group leaders.
         tasks: Field<Embed<()>>,
         /// Thread id, in the initial namespace.
@@ -128,7 +128,7 @@ layout! {
 
 layout! {
     /// Fields read from `signal_struct`.
-    pub(crate) struct Signal: "signal_struct" {
+    pub(crate) struct Signal: "signal_struct" through [atomic_t] {
         /// Threads of the process. Linux commit b3ac022cb9dc ("proc: turn `signal_struct->count`
         /// into \"int `nr_threads`\""), v2.6.35.
         nr_threads: Option<Field<SInt>> = ["nr_threads", "count"],
@@ -142,7 +142,7 @@ layout! {
 layout! {
     /// Fields read from `cred`. Linux commit b6dff3ec5e11 ("CRED: Separate task security context
     /// from `task_struct`"), v2.6.29.
-    pub(crate) struct Cred: "cred" {
+    pub(crate) struct Cred: "cred" through [kgid_t kuid_t] {
         /// Real user id, in the initial user namespace.
         uid: Option<Field<UInt>>,
         /// Real group id.
@@ -159,7 +159,7 @@ layout! {
 
 layout! {
     /// Fields read from `mm_struct`.
-    pub(crate) struct Mm: "mm_struct" {
+    pub(crate) struct Mm: "mm_struct" through [atomic_t mm_context_t rb_root] {
         /// The page-table root, virtual.
         pgd: Field<Ptr<()>>,
         /// The first mapping of the list. Until v6.0.
@@ -213,7 +213,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct vm_area_struct`.
-    pub(crate) struct Vma: "vm_area_struct" {
+    pub(crate) struct Vma: "vm_area_struct" through [rb_node] {
         /// First address.
         vm_start: Field<UInt>,
         /// One past the last address.
@@ -251,7 +251,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct file`.
-    pub(crate) struct File: "file" {
+    pub(crate) struct File: "file" through [path] {
         /// Of the file's path.
         dentry: Option<Field<Ptr<()>>> = ["f_path.dentry", "__f_path.dentry", "f_dentry"],
         /// Of the file's path.

@@ -11,6 +11,7 @@
 
 mod attach;
 mod clock;
+mod constants;
 mod cpus;
 mod crash;
 mod current;
@@ -39,6 +40,7 @@ mod policy;
 mod process;
 mod provider;
 mod state;
+mod symbols;
 mod tasks;
 mod threads;
 #[cfg(test)]

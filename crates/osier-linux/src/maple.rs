@@ -12,6 +12,7 @@ use osier_memory::{Cause, Fault, VirtAddr};
 use osier_osi::{Guard, WalkEnd};
 use osier_profile::{Field, Kind, Profile, Ptr, Resolver, layout};
 
+use crate::constants;
 use crate::guest::Guest;
 
 /// Bytes of a node.
@@ -25,7 +26,7 @@ const LAST_MARK: u64 = 4096;
 
 layout! {
     /// Fields read from `struct maple_tree`.
-    struct Tree: "maple_tree" {
+    pub(crate) struct Tree: "maple_tree" {
         /// The root: a node, or one entry for index 0.
         ma_root: Option<Field<Ptr<()>>>,
     }
@@ -33,11 +34,21 @@ layout! {
 
 layout! {
     /// Fields read from `struct maple_node`.
-    struct Node: "maple_node" {
+    pub(crate) struct Node: "maple_node" {
         /// The parent, with the slot and type in its low byte; the tree's address plus 1 at the
         /// root.
         parent: Option<Field<Ptr<()>>>,
     }
+}
+
+layout! {
+    /// A leaf and a node above leaves, in `maple_node`; its arrays are found by their type.
+    pub(crate) struct Range: "maple_range_64" {}
+}
+
+layout! {
+    /// A node of a tree that keeps the widest gap below each.
+    pub(crate) struct Arange: "maple_arange_64" {}
 }
 
 /// Where a kind of node keeps its pivots and slots: offset in the node, and number.
@@ -86,19 +97,25 @@ impl Maple {
         };
         let dense = Shape {
             pivots: (0, 0),
-            slots: array(profile, "maple_node", "slot")?,
+            slots: array(profile, Node::STRUCTURE, "slot")?,
             leaf: true,
         };
         let number = |name, usual| resolver.constant(&[name]).unwrap_or(usual);
         Some(Self {
             root,
             parent,
-            dense: (number("maple_dense", 0), dense),
-            leaf: (number("maple_leaf_64", 1), shape("maple_range_64", true)?),
-            range: (number("maple_range_64", 2), shape("maple_range_64", false)?),
+            dense: (number(constants::maple_dense, 0), dense),
+            leaf: (
+                number(constants::maple_leaf_64, 1),
+                shape(Range::STRUCTURE, true)?,
+            ),
+            range: (
+                number(constants::maple_range_64, 2),
+                shape(Range::STRUCTURE, false)?,
+            ),
             arange: (
-                number("maple_arange_64", 3),
-                shape("maple_arange_64", false)?,
+                number(constants::maple_arange_64, 3),
+                shape(Arange::STRUCTURE, false)?,
             ),
         })
     }

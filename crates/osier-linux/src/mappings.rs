@@ -17,6 +17,7 @@ use osier_profile::{Field, Ptr};
 use crate::maple::{self, Maple};
 use crate::memory::no_memory;
 use crate::mm::{Process, Reader};
+use crate::symbols;
 use crate::vma;
 use crate::{Linux, memory, process};
 
@@ -284,7 +285,7 @@ impl Walk<'_> {
     /// kernel (`gate_vma`), and shows when the kernel has it (`vsyscall_mode`) for this process.
     fn gate(&mut self) {
         let reader = self.reader;
-        let Some(gate) = reader.guest.symbol("gate_vma") else {
+        let Some(gate) = reader.guest.symbol(symbols::gate_vma) else {
             return;
         };
         if self.stopped || reader.guest.pointer_bytes() != 8 {
@@ -308,7 +309,7 @@ impl Walk<'_> {
         let (reader, mm) = (self.reader, self.process.mm);
         let (guest, space) = (reader.guest, &reader.guest.space);
         let unread = |fault| ("whether the vsyscall page shows", Some(fault));
-        if let Some(mode) = guest.symbol("vsyscall_mode") {
+        if let Some(mode) = guest.symbol(symbols::vsyscall_mode) {
             let mode = space.read_uint(mode, 4).map_err(unread)?;
             let flags = reader.maps.vma.vm_flags.read(space, gate).map_err(unread)?;
             let base = reader.maps.vma.vm_start.read(space, gate).map_err(unread)?;
@@ -330,8 +331,8 @@ impl Walk<'_> {
                 let image = reader.mm.vdso_image.map(|field| field.read(space, mm));
                 let image = image.and_then(Result::ok);
                 let wide = |name| image.is_some() && guest.symbol(name) == image;
-                let narrow = wide("vdso_image_32") || wide("vdso_image_x32");
-                if (wide("vdso_image_64") && !may) || (narrow && may) {
+                let narrow = wide(symbols::vdso_image_32) || wide(symbols::vdso_image_x32);
+                if (wide(symbols::vdso_image_64) && !may) || (narrow && may) {
                     return Err(("mm->context.flags: the process has the other vDSO", None));
                 }
                 Ok(may)

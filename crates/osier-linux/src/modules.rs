@@ -10,8 +10,8 @@
 //! a row after the list's. What a module says of its memory is held against the page tables: each
 //! part is an allocation of its own, with a page that is not mapped on either side.
 
-mod extent;
-mod twins;
+pub(crate) mod extent;
+pub(crate) mod twins;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -22,6 +22,7 @@ use osier_profile::{Embed, Field, Resolver, UInt, layout};
 
 use crate::guest::Guest;
 use crate::list;
+use crate::symbols;
 use extent::Extent;
 use twins::{Source, Twins};
 
@@ -32,7 +33,7 @@ const NAME_BYTES: u64 = 64;
 
 layout! {
     /// Fields read from `struct module`.
-    struct Members: "module" {
+    pub(crate) struct Members: "module" {
         /// Live, coming, going, or not formed yet.
         state: Option<Field<UInt>>,
         /// The ring of modules.
@@ -111,7 +112,7 @@ impl Modules {
         guest: &Guest,
         row: &mut dyn FnMut(Module) -> ControlFlow<()>,
     ) -> WalkEnds {
-        let Some((list, head)) = self.members.list.zip(guest.symbol("modules")) else {
+        let Some((list, head)) = self.members.list.zip(guest.symbol(symbols::modules)) else {
             // A kernel built without modules has neither.
             let missing = "the list of modules in the profile".to_owned();
             let fault = None;

@@ -8,7 +8,7 @@ layout! {
     ///
     /// Linux commit 7d6fec45a513 ("vfs: start hiding vfsmount guts series"), v3.3, parted it from
     /// `struct vfsmount`, which had these members itself before.
-    struct Mount: "mount" {
+    pub(crate) struct Mount: "mount" {
         /// The part that the rest of the kernel sees.
         mnt: Option<Field<Embed<()>>>,
         /// The mount that this one stands on; itself at a root.
@@ -20,7 +20,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct vfsmount`.
-    struct VfsMount: "vfsmount" {
+    pub(crate) struct VfsMount: "vfsmount" {
         /// The `dentry` at the root of the mounted tree.
         mnt_root: Option<Field<Ptr<()>>>,
         /// The file system.

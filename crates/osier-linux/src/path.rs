@@ -10,7 +10,7 @@
 //! place and its hash ([`names`]), a `dentry` against the file system of the mount that it was
 //! reached by, a file's `dentry` against the file's inode.
 
-mod names;
+pub(crate) mod names;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -23,6 +23,7 @@ use crate::guest::Guest;
 use crate::inode::Inodes;
 use crate::layouts::{File, PidNamespace, TaskFs};
 use crate::mount::Mounts;
+use crate::symbols;
 use names::Names;
 
 /// Most steps from a `dentry` to the root that are believed.
@@ -44,7 +45,7 @@ const DCACHE_UNHASHED: u64 = 1 << 4;
 
 layout! {
     /// Fields read from `struct dentry`.
-    struct Dentry: "dentry" {
+    pub(crate) struct Dentry: "dentry" {
         /// Its parent; itself at a root.
         d_parent: Option<Field<Ptr<()>>>,
         /// The link in the hash table; its second pointer is null when unhashed.
@@ -62,7 +63,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct dentry_operations`.
-    struct DentryOperations: "dentry_operations" {
+    pub(crate) struct DentryOperations: "dentry_operations" {
         /// Makes the name of a file that is in no directory.
         d_dname: Option<Field<Ptr<()>>>,
     }
@@ -73,7 +74,7 @@ layout! {
     ///
     /// Linux commit def3ae83da02 ("fs: store real path instead of fake path in backing file
     /// `f_path`"), v6.7: the path that the user opened moved here. Before, it stood in `f_path`.
-    struct BackingFile: "backing_file" {
+    pub(crate) struct BackingFile: "backing_file" through [path] {
         /// Of the path that the user opened.
         dentry: Option<Field<Ptr<()>>> = ["user_path.dentry"],
         /// Of the path that the user opened.
@@ -83,7 +84,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct fs_struct`.
-    struct FsStruct: "fs_struct" {
+    pub(crate) struct FsStruct: "fs_struct" through [path] {
         /// Of the root directory.
         dentry: Option<Field<Ptr<()>>> = ["root.dentry"],
         /// Of the root directory.
@@ -378,12 +379,15 @@ impl Paths {
 
     fn find_root(&self, guest: &Guest) -> Result<Option<Place>, Fault> {
         let space = &guest.space;
-        let reaper = match (guest.symbol("init_pid_ns"), self.pid_namespace.child_reaper) {
+        let reaper = match (
+            guest.symbol(symbols::init_pid_ns),
+            self.pid_namespace.child_reaper,
+        ) {
             (Some(namespace), Some(child_reaper)) => Some(child_reaper.read(space, namespace)?),
             _ => None,
         };
         let task = reaper.filter(|task| !task.is_null());
-        let task = task.or_else(|| guest.symbol("init_task"));
+        let task = task.or_else(|| guest.symbol(symbols::init_task));
         let (Some(task), Some(fs)) = (task, self.task.fs) else {
             return Ok(None);
         };

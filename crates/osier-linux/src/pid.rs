@@ -15,9 +15,11 @@ use osier_memory::{Cause, Fault, VirtAddr};
 use osier_osi::{Guard, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
+use crate::constants;
 use crate::guest::Guest;
 use crate::layouts::{Links, PidNamespace, Tasks};
 use crate::list::plausible;
+use crate::symbols;
 
 /// The walk's name in endings.
 const WALK: &str = "pid table";
@@ -28,7 +30,7 @@ const LIMIT: usize = 1 << 23;
 
 layout! {
     /// Fields read from `struct idr`.
-    struct Idr: "idr" {
+    pub(crate) struct Idr: "idr" through [radix_tree_root xarray] {
         /// The tree's root entry. Linux commit f8d5d0cc145c ("xarray: Add definition of struct
         /// xarray"), v4.20.
         head: Option<Field<Ptr<()>>> = ["idr_rt.xa_head", "idr_rt.rnode"],
@@ -39,7 +41,7 @@ layout! {
 
 layout! {
     /// Fields read from `xa_node`.
-    struct XaNode: "xa_node" {
+    pub(crate) struct XaNode: "xa_node" {
         /// Bits below this node's index.
         shift: Option<Field<UInt>>,
         /// Entries.
@@ -49,7 +51,7 @@ layout! {
 
 layout! {
     /// Fields read from `radix_tree_node`.
-    struct RadixNode: "radix_tree_node" {
+    pub(crate) struct RadixNode: "radix_tree_node" {
         /// Bits below this node's index.
         shift: Option<Field<UInt>>,
         /// Entries.
@@ -59,7 +61,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct pid`.
-    struct Pid: "pid" {
+    pub(crate) struct Pid: "pid" {
         /// One list of tasks for each use of the number.
         tasks: Option<Field<Embed<()>>>,
         /// The numbers, one for each namespace, the initial one first.
@@ -69,7 +71,7 @@ layout! {
 
 layout! {
     /// Fields read from `upid`.
-    struct Upid: "upid" {
+    pub(crate) struct Upid: "upid" {
         /// The number.
         nr: Option<Field<UInt>>,
         /// The namespace.
@@ -208,7 +210,7 @@ impl PidTable {
         let own = List { head, link: first };
         // `__PIDTYPE_TGID` and other kernels' lack of it: leaders are told from other threads.
         let kind = resolver
-            .constant(&["PIDTYPE_TGID"])
+            .constant(&[constants::PIDTYPE_TGID])
             .filter(|_| links.pid_links.is_some());
         let leader = match kind {
             Some(kind) => {
@@ -227,7 +229,7 @@ impl PidTable {
             }
             None => None,
         };
-        let ns = symbol("init_pid_ns")?;
+        let ns = symbol(symbols::init_pid_ns)?;
         let idr = PidNamespace::resolve(resolver).idr;
         let tree = Idr::resolve(resolver);
         let lists = resolver
@@ -249,8 +251,8 @@ impl PidTable {
         } else {
             let upid = Upid::resolve(resolver);
             Table::Hash {
-                buckets: symbol("pid_hash")?,
-                shift: symbol("pidhash_shift"),
+                buckets: symbol(symbols::pid_hash)?,
+                shift: symbol(symbols::pidhash_shift),
                 ns,
                 upid_ns: upid.ns?,
                 chain: upid.pid_chain?,
@@ -333,7 +335,7 @@ impl PidTable {
         let table = match space.read_pointer(buckets) {
             Ok(table) => table,
             Err(fault) => {
-                ends.add(WALK, no_start("pid_hash", fault));
+                ends.add(WALK, no_start(symbols::pid_hash, fault));
                 return pids;
             }
         };
@@ -342,7 +344,7 @@ impl PidTable {
         let shift = match shift {
             Ok(shift) => shift.min(16),
             Err(fault) => {
-                ends.add(WALK, no_start("pidhash_shift", fault));
+                ends.add(WALK, no_start(symbols::pidhash_shift, fault));
                 return pids;
             }
         };

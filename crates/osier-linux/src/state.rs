@@ -2,6 +2,8 @@
 
 use osier_profile::Resolver;
 
+use crate::layouts::{Mm, PidNamespace, Tasks};
+
 /// How this kernel numbers the bits of a task's state. The numbers are not in any debug
 /// information; members that came with or soon before a change tell.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +26,13 @@ impl StateBits {
             ty.is_some_and(|ty| ty.member(member).is_some())
         };
         // Both of v4.14 and v4.15: the last kernels with the old numbers have neither.
-        let idle_shown = has("mm_struct", "membarrier_state")
-            || has("pid_namespace", "idr")
-            || has("task_struct", "__state");
+        let idle_shown = has(Mm::STRUCTURE, "membarrier_state")
+            || has(PidNamespace::STRUCTURE, "idr")
+            || has(Tasks::STRUCTURE, "__state");
         // v3.15, gone in v6.1; v4.19.
-        let zombie_last =
-            idle_shown || has("task_struct", "vmacache_seqnum") || has("task_struct", "vmacache");
+        let zombie_last = idle_shown
+            || has(Tasks::STRUCTURE, "vmacache_seqnum")
+            || has(Tasks::STRUCTURE, "vmacache");
         Self {
             idle_shown,
             zombie_last,

@@ -9,10 +9,11 @@ use std::ops::ControlFlow;
 
 use osier_memory::{PhysAddr, VirtAddr};
 use osier_osi::{
-    FoundBy, Handle, Process, ProcessExtra, Seen, SeenExt as _, WalkEnd, WalkEnds, Walked, Why,
-    merge,
+    FoundBy, Handle, Process, ProcessExtra, Seen, SeenExt as _, WalkEnd, WalkEnds,
+    Walked, Why, merge,
 };
 
+use crate::symbols;
 use crate::{Linux, family, list, memory, pid, process};
 
 /// The walk's name in endings.
@@ -32,7 +33,7 @@ struct Leaders {
 fn leaders(linux: &Linux) -> Leaders {
     let mut leaders = named(linux);
     relatives(linux, &mut leaders);
-    if let Some((at, threads)) = linux.guest.symbol("nr_threads").zip(leaders.threads) {
+    if let Some((at, threads)) = linux.guest.symbol(symbols::nr_threads).zip(leaders.threads) {
         let counted = linux.guest.space.read_uint(at, 4);
         let counted = counted.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
         // A kernel that runs counts itself. None at all are a page that some writer filled with zeros
@@ -50,7 +51,7 @@ fn leaders(linux: &Linux) -> Leaders {
 fn named(linux: &Linux) -> Leaders {
     const BETWEEN: &str = "task list and pid table";
     let Some(init) = linux.init_task else {
-        let missing = "init_task".to_owned();
+        let missing = symbols::init_task.to_owned();
         let fault = None;
         return Leaders {
             rows: Vec::new(),

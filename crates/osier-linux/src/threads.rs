@@ -16,6 +16,7 @@ use osier_memory::VirtAddr;
 use osier_osi::{Thread, WalkEnd, WalkEnds, Walked};
 
 use crate::pid::{self, Numbered};
+use crate::symbols;
 use crate::{Linux, cpus, list, process};
 
 /// The walk's name in endings.
@@ -175,7 +176,7 @@ fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
     let Some((idle, queues)) = linux
         .run_queue
         .idle
-        .zip(linux.guest.profile.symbol("runqueues"))
+        .zip(linux.guest.profile.symbol(symbols::runqueues))
     else {
         return found;
     };

@@ -5,6 +5,7 @@ use osier_osi::{Absent, Mapping, MappingKind, Seen, SeenExt as _};
 
 use crate::mm::{Process, Reader};
 use crate::path::Called;
+use crate::symbols;
 
 pub(crate) const VM_READ: u64 = 1;
 const VM_WRITE: u64 = 2;
@@ -152,7 +153,7 @@ fn file_rule(reader: &Reader<'_>, at: VirtAddr, file: VirtAddr) -> Option<&'stat
     }
     let operations = reader.maps.vma.vm_ops;
     let operations = operations.and_then(|field| field.read(&reader.guest.space, at).ok());
-    if operations.is_some() && operations == reader.guest.symbol("special_mapping_vmops") {
+    if operations.is_some() && operations == reader.guest.symbol(symbols::special_mapping_vmops) {
         return Some("a special mapping has no file");
     }
     let trees = &reader.maps.trees;
@@ -198,7 +199,7 @@ fn flags_rule(reader: &Reader<'_>, at: VirtAddr, flags: u64) -> Option<&'static 
     let forbidden = prot & NX != 0;
     // Whether pages can be forbidden to execute at all, the kernel's own data tells.
     let possible = || {
-        let data = reader.guest.symbol("init_task")?;
+        let data = reader.guest.symbol(symbols::init_task)?;
         let data = reader.guest.space.lookup(data).ok()?;
         Some(data.rights & NX != 0)
     };
@@ -323,7 +324,7 @@ fn name_by_operations(
             _ => Ok(None),
         };
     }
-    let special = reader.guest.symbol("special_mapping_vmops");
+    let special = reader.guest.symbol(symbols::special_mapping_vmops);
     if !reader.guest.can_be_object(operations) {
         let rule = "vm_ops is an aligned address of the kernel";
         return Ok(Some(Err(Absent::implausible(

@@ -1,59 +1,157 @@
 //! The kernel facts that the walkers read; a profile must hold these.
+//!
+//! They are named where they are read: structures by their layouts, symbols in `symbols.rs`, enumerators
+//! in `constants.rs`. A test holds this list of layouts to those that there are.
 
 use osier_profile::{Wanted, names};
 
+use crate::{
+    clock, constants, fds, file_tree, inode, layouts, log, maple, maps, modules, mount, path, pid,
+    symbols, wide,
+};
+
 /// What the Linux provider wants of a profile. A kernel has some of it: shapes changed over time.
 pub static WANTED: Wanted = Wanted {
+    types: &[
+        clock::Timekeeper::WANTED,
+        clock::TkData::WANTED,
+        fds::FdTable::WANTED,
+        fds::FilesStruct::WANTED,
+        file_tree::Node::WANTED,
+        inode::FileSystemType::WANTED,
+        inode::Inode::WANTED,
+        inode::Namespace::WANTED,
+        inode::SuperBlock::WANTED,
+        layouts::Cred::WANTED,
+        layouts::File::WANTED,
+        layouts::Links::WANTED,
+        layouts::Mm::WANTED,
+        layouts::OpenFile::WANTED,
+        layouts::PcpuHot::WANTED,
+        layouts::PidNamespace::WANTED,
+        layouts::RunQueue::WANTED,
+        layouts::Signal::WANTED,
+        layouts::Sock::WANTED,
+        layouts::Socket::WANTED,
+        layouts::SocketAlloc::WANTED,
+        layouts::TaskFiles::WANTED,
+        layouts::TaskFs::WANTED,
+        layouts::Tasks::WANTED,
+        layouts::Vma::WANTED,
+        log::records::Record::WANTED,
+        log::rings::Descriptor::WANTED,
+        log::rings::Info::WANTED,
+        log::rings::Ring::WANTED,
+        maple::Arange::WANTED,
+        maple::Node::WANTED,
+        maple::Range::WANTED,
+        maple::Tree::WANTED,
+        maps::AnonVmaName::WANTED,
+        maps::SpecialMapping::WANTED,
+        maps::VmOperations::WANTED,
+        modules::Members::WANTED,
+        modules::extent::Members::WANTED,
+        modules::extent::Part::WANTED,
+        modules::twins::Entry::WANTED,
+        modules::twins::Latch::WANTED,
+        modules::twins::LatchNode::WANTED,
+        modules::twins::Members::WANTED,
+        modules::twins::Node::WANTED,
+        modules::twins::Object::WANTED,
+        modules::twins::Root::WANTED,
+        modules::twins::Set::WANTED,
+        mount::Mount::WANTED,
+        mount::VfsMount::WANTED,
+        path::BackingFile::WANTED,
+        path::Dentry::WANTED,
+        path::DentryOperations::WANTED,
+        path::FsStruct::WANTED,
+        path::names::Dentry::WANTED,
+        path::names::Task::WANTED,
+        pid::Idr::WANTED,
+        pid::Pid::WANTED,
+        pid::RadixNode::WANTED,
+        pid::Upid::WANTED,
+        pid::XaNode::WANTED,
+        wide::cgroup::Cgroup::WANTED,
+        wide::namespaces::Cgroups::WANTED,
+        wide::namespaces::Clocks::WANTED,
+        wide::layouts::Cred::WANTED,
+        wide::cgroup::CssSet::WANTED,
+        wide::layouts::Group::WANTED,
+        wide::credentials::GroupInfo::WANTED,
+        wide::namespaces::Ipc::WANTED,
+        wide::namespaces::Mnt::WANTED,
+        wide::namespaces::Net::WANTED,
+        wide::cgroup::Node::WANTED,
+        wide::numbers::Number::WANTED,
+        wide::resident::PerCpu::WANTED,
+        wide::numbers::Pid::WANTED,
+        wide::namespaces::Pids::WANTED,
+        wide::Places::WANTED,
+        wide::namespaces::Proxy::WANTED,
+        wide::resident::RssStat::WANTED,
+        wide::resident::Sizes::WANTED,
+        wide::layouts::Task::WANTED,
+        wide::Tty::WANTED,
+        wide::namespaces::Users::WANTED,
+        wide::namespaces::Uts::WANTED,
+        TO_COME.types,
+        UNREAD.types,
+    ],
+    symbols: &[symbols::ALL, TO_COME.symbols, UNREAD.symbols],
+    constants: &[constants::ALL, TO_COME.constants, UNREAD.constants],
+};
+
+/// Names that no layout and no look-up in this crate has.
+struct More {
+    types: &'static [&'static str],
+    symbols: &'static [&'static str],
+    constants: &'static [&'static str],
+}
+
+/// What the questions about sockets, networks, mounts and control groups read, whose walkers are not written
+/// yet. A name leaves this list when a layout or `symbols.rs` has it.
+const TO_COME: More = More {
     types: names![
-        anon_vma_name atomic_t backing_file bucket_table cg_cgroup_link cgroup
-        cgroup_namespace cgroup_root cgroup_subsys cgroup_subsys_state cgroupfs_root
-        cgrp_cset_link cred css_set dentry dentry_operations dev_printk_info fdtable file
-        file_system_type files_struct fs_struct group_info hlist_bl_node hlist_head
-        hlist_node hlist_nulls_head hlist_nulls_node idr in6_addr in_device in_ifaddr
-        inet6_dev inet6_ifaddr inet_connection_sock inet_ehash_bucket inet_hashinfo
-        inet_listen_hashbucket inet_sock inet_timewait_death_row inet_timewait_sock inode
-        ipc_namespace ipv6_pinfo kernel_cap_struct kernel_param kernfs_node kernfs_root
-        kgid_t kobject kset kuid_t latch_tree_node latch_tree_root latched_seq list_head
-        lockref log maple_arange_64 maple_node maple_range_64 maple_tree mm_context_t
-        mm_rss_stat mm_struct mnt_namespace mod_tree_root module module_kobject
-        module_layout module_memory mount net net_device netlink_sock netlink_table
-        netns_ipv4 netns_packet netns_unix ns_common nsproxy packet_sock path pcpu_hot
-        percpu_counter pid pid_link pid_namespace pidmap prb_data_blk_lpos prb_data_ring
-        prb_desc prb_desc_ring prev_cputime printk_info printk_log printk_ringbuffer proto
-        qstr radix_tree_node radix_tree_root raw_hashinfo raw_sock rb_node rb_root
-        rb_root_cached request_sock rhashtable rq sched_entity seccomp sighand_struct
-        signal_struct sock sock_common socket socket_alloc super_block task_cputime
-        task_struct tcp_sock thread_info time_namespace timekeeper timespec timespec64
-        timezone tk_data tk_read_base tty_driver tty_struct udp_hslot udp_sock udp_table
-        unix_address unix_sock unix_table upid user_namespace uts_namespace vdso_image
-        vfsmount vm_area_struct vm_operations_struct vm_special_mapping xa_node xarray
+        bucket_table cg_cgroup_link cgroup_root cgroup_subsys cgroupfs_root cgrp_cset_link
+        hlist_nulls_head hlist_nulls_node in6_addr in_device in_ifaddr inet6_dev inet6_ifaddr
+        inet_connection_sock inet_ehash_bucket inet_hashinfo inet_listen_hashbucket inet_sock
+        inet_timewait_death_row inet_timewait_sock ipv6_pinfo kernfs_root net_device
+        netlink_sock netlink_table netns_ipv4 netns_packet netns_unix packet_sock proto
+        raw_hashinfo raw_sock request_sock rhashtable sock_common tcp_sock udp_hslot udp_sock
+        udp_table unix_address unix_sock unix_table
     ],
     symbols: names![
-        _end _etext _sdata _sinittext _stext _text __per_cpu_end __per_cpu_offset
-        __per_cpu_start __pgtable_l5_enabled __start_BTF __start_notes __start_rodata
-        __stop_BTF __stop_notes asm_exc_divide_error asm_exc_page_fault const_current_task
-        const_pcpu_hot cpu_number current_task divide_error entry_SYSCALL_64
-        entry_SYSENTER_32 gate_vma high_memory hugetlbfs_file_operations idle_task
-        init_level4_pgt init_mm init_nsproxy init_pid_ns init_task init_top_pgt
-        initial_page_table init_uts_ns kallsyms_lookup_name level4_kernel_pgt linux_banner
-        max_threads mod_tree module_kset mem_section modules node_data nr_cpu_ids nr_threads
-        page_offset_base page_fault panic_cpu pcpu_hot per_cpu__current_task phys_base
-        pid_hash physical_mask task_state_array pid_max pidhash_shift runqueues saved_command_line
-        shmem_file_operations shmem_vm_ops sme_me_mask special_mapping_vmops swapper_pg_dir
-        timekeeper timekeeper_data tk_core totalram_pages vdso32_enabled vdso_image_32
-        vdso_image_64 vdso_image_x32 vmcoreinfo_data vsyscall_mode vmcoreinfo_size
-        vmalloc_base vmemmap_base xtime wall_to_monotonic __cpu_active_mask
-        __cpu_online_mask __cpu_possible_mask __cpu_present_mask cpu_active_bits
-        cpu_bit_bitmap cpu_online_bits cpu_online_mask cpu_present_bits cpu_present_mask
-        shadow_timekeeper log_buf log_buf_len log_end logged_chars log_first_idx
-        log_next_idx log_first_seq log_next_seq prb clear_seq clear_idx init_css_set
-        cgrp_dfl_root cgroup_roots roots cgrp_dfl_visible cgroup_subsys init_net
-        net_namespace_list tcp_hashinfo udp_table udplite_table raw_v4_hashinfo
-        raw_v6_hashinfo unix_socket_table nl_table init_files
+        cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set init_net net_namespace_list
+        nl_table raw_v4_hashinfo raw_v6_hashinfo roots tcp_hashinfo udp_table udplite_table
+        unix_socket_table
+    ],
+    constants: names![MNT_INTERNAL],
+};
+
+/// What no walker reads by name, and a profile keeps for others: the search for a kernel, exports to other
+/// tools' formats, machines that are made for tests, and the next look at a kernel that is there already.
+const UNREAD: More = More {
+    types: names![
+        dev_printk_info hlist_bl_node hlist_head hlist_node kernel_param latched_seq list_head
+        lockref pidmap rb_root_cached sighand_struct task_cputime timezone tk_read_base
+        tty_driver vdso_image
+    ],
+    symbols: names![
+        __cpu_possible_mask __cpu_present_mask __per_cpu_end __per_cpu_start
+        __pgtable_l5_enabled __start_BTF __start_notes __start_rodata __stop_BTF __stop_notes
+        _sdata _sinittext asm_exc_divide_error asm_exc_page_fault clear_idx clear_seq
+        cpu_bit_bitmap cpu_number cpu_present_bits cpu_present_mask divide_error
+        entry_SYSCALL_64 entry_SYSENTER_32 hugetlbfs_file_operations idle_task init_files
+        init_level4_pgt init_mm init_nsproxy init_top_pgt init_uts_ns initial_page_table
+        kallsyms_lookup_name level4_kernel_pgt linux_banner max_threads mem_section node_data
+        page_fault page_offset_base phys_base pid_max saved_command_line shadow_timekeeper
+        shmem_file_operations shmem_vm_ops swapper_pg_dir totalram_pages vdso32_enabled
+        vmalloc_base vmcoreinfo_data vmcoreinfo_size vmemmap_base wall_to_monotonic xtime
     ],
     constants: names![
-        PIDTYPE_PID PIDTYPE_TGID PIDTYPE_MAX MOD_TEXT MOD_INIT_TEXT MOD_MEM_NUM_TYPES
-        MODULE_STATE_LIVE MODULE_STATE_COMING MODULE_STATE_GOING MODULE_STATE_UNFORMED maple_dense
-        maple_leaf_64 maple_range_64 maple_arange_64 MNT_INTERNAL
+        MODULE_STATE_COMING MODULE_STATE_GOING MODULE_STATE_LIVE MODULE_STATE_UNFORMED
+        MOD_INIT_TEXT MOD_MEM_NUM_TYPES PIDTYPE_MAX PIDTYPE_PID
     ],
 };

@@ -63,6 +63,15 @@ impl<'p> Resolver<'p> {
         self.profile.find_type(structure).map_or(0, |ty| ty.bytes)
     }
 
+    /// The first of `structures`, all names that one structure had, that the profile has; the first of
+    /// all, where it has none.
+    #[doc(hidden)]
+    pub fn first_of(&self, structures: &[&'static str]) -> &'static str {
+        let known = |name: &&&str| self.profile.find_type(name).is_some();
+        let found = structures.iter().find(known).or(structures.first());
+        found.copied().unwrap_or_default()
+    }
+
     /// The first of `paths` that `structure` has. A path may lead through embedded structures:
     /// `f_path.dentry`.
     pub fn optional<T: FieldKind>(
@@ -160,11 +169,30 @@ impl<'p> Resolver<'p> {
 /// The generated structure has `size` (bytes, 0 when unknown) besides its fields, and
 /// `resolve(&mut Resolver) -> Self`. An `Option` field may be missing; every other one is
 /// recorded by the resolver when it is.
+///
+/// A path leads to a member of an embedded structure. The structures on the way are named once, after
+/// `through`, so that a profile holds them: `WANTED` of the generated structure lists them with its own.
+///
+/// ```
+/// # use osier_profile::{layout, Field, Ptr};
+/// layout! {
+///     /// Fields read from `file`.
+///     pub struct File: "file" through [path] {
+///         /// The entry of the file's name.
+///         dentry: Option<Field<Ptr<()>>> = ["f_path.dentry"],
+///     }
+/// }
+///
+/// assert_eq!(File::WANTED, ["file", "path"]);
+/// ```
+///
+/// A structure that had another name in older kernels has it after `or`:
+/// `struct Record: "printk_log" or "log" { … }`.
 #[macro_export]
 macro_rules! layout {
     (
         $(#[$meta:meta])*
-        $vis:vis struct $name:ident : $structure:literal {
+        $vis:vis struct $name:ident : $structure:literal $(or $older:literal)* $(through [$($inner_structure:ident)+])? {
             $( $(#[$fmeta:meta])* $field:ident : $wrapper:ident < $inner:ty > $(= [$($path:literal),+ $(,)?])? ),* $(,)?
         }
     ) => {
@@ -181,12 +209,18 @@ macro_rules! layout {
             /// The kernel's name of the structure.
             pub const STRUCTURE: &'static str = $structure;
 
+            /// The structures that a profile must hold for it: its own, and those that its paths
+            /// lead through.
+            pub const WANTED: &'static [&'static str] =
+                &[$structure $(, $older)* $($(, stringify!($inner_structure))+)?];
+
             /// Finds each member in the resolver's profile.
             pub fn resolve(resolver: &mut $crate::Resolver<'_>) -> Self {
+                let structure = resolver.first_of(&[$structure $(, $older)*]);
                 Self {
-                    size: resolver.size($structure),
+                    size: resolver.size(structure),
                     $( $field: $crate::__layout_field!(
-                        resolver, $structure, $field, $wrapper $(, $($path),+)?
+                        resolver, structure, $field, $wrapper $(, $($path),+)?
                     ), )*
                 }
             }
@@ -197,16 +231,16 @@ macro_rules! layout {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __layout_field {
-    ($resolver:ident, $structure:literal, $field:ident, Option) => {
+    ($resolver:ident, $structure:ident, $field:ident, Option) => {
         $resolver.optional($structure, &[stringify!($field)])
     };
-    ($resolver:ident, $structure:literal, $field:ident, Option, $($path:literal),+) => {
+    ($resolver:ident, $structure:ident, $field:ident, Option, $($path:literal),+) => {
         $resolver.optional($structure, &[$($path),+])
     };
-    ($resolver:ident, $structure:literal, $field:ident, Field) => {
+    ($resolver:ident, $structure:ident, $field:ident, Field) => {
         $resolver.required($structure, &[stringify!($field)])
     };
-    ($resolver:ident, $structure:literal, $field:ident, Field, $($path:literal),+) => {
+    ($resolver:ident, $structure:ident, $field:ident, Field, $($path:literal),+) => {
         $resolver.required($structure, &[$($path),+])
     };
 }

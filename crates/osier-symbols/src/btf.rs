@@ -86,11 +86,6 @@ pub fn parse(data: &[u8], wanted: Option<&Wanted>) -> Result<Types, BtfError> {
     Ok(Btf::of(data)?.collect(wanted))
 }
 
-/// Whether `data` is BTF that can be read.
-pub(crate) fn check(data: &[u8]) -> Result<(), BtfError> {
-    Btf::of(data).map(drop)
-}
-
 impl<'a> Btf<'a> {
     /// The records of the blob `data`.
     pub(crate) fn of(data: &'a [u8]) -> Result<Self, BtfError> {
@@ -336,7 +331,7 @@ impl<'a> Btf<'a> {
     }
 
     fn collect(&self, wanted: Option<&Wanted>) -> Types {
-        let marks = wanted.map(|w| self.mark(&Names::new(&[w.types]), &Names::new(&[w.constants])));
+        let marks = wanted.map(|w| self.mark(&Names::new(w.types), &Names::new(w.constants)));
         let keep_type =
             |name: u32| name != 0 && marks.as_ref().is_none_or(|(types, _)| types.get(name));
         let keep_constant = |name: u32| marks.as_ref().is_none_or(|(_, c)| c.get(name));

@@ -2,7 +2,7 @@
 //! Osier reads.
 //!
 //! Types without a name are called as the typedef of them is, or else `unnamed_N` by their number in the BTF. BTF has no types of variables
-//! but the per-CPU ones; those of the variables that Volatility's plugins ask for stand in [`VARIABLES`].
+//! but the per-CPU ones; those of the variables that Volatility's plugins ask for stand in `variables.rs`.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -12,122 +12,103 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use osier_profile::Identity;
 
 use crate::btf::{Btf, BtfError, Record, kind};
+use crate::variables::VARIABLES;
 
 /// Types within one another that are written.
 const MAX_NESTING: usize = 24;
 /// Fields of all types; a kernel has some hundred thousand.
 const MAX_FIELDS: usize = 1 << 22;
 
-/// Variables and their types as C writes them from the name outwards: `*` a pointer to, `[N]` an array of.
-const VARIABLES: &[(&str, &str)] = &[
-    ("_etext", "char"),
-    ("_text", "char"),
-    ("bpf_kallsyms", "list_head"),
-    ("cap_last_cap", "int"),
-    ("ftrace_list_end", "ftrace_ops"),
-    ("ftrace_mod_maps", "list_head"),
-    ("ftrace_ops_list", "*ftrace_ops"),
-    ("idt_table", "[256]gate_struct"),
-    ("init_files", "files_struct"),
-    ("init_mm", "mm_struct"),
-    ("init_net", "net"),
-    ("init_nsproxy", "nsproxy"),
-    ("init_pid_ns", "pid_namespace"),
-    ("init_task", "task_struct"),
-    ("init_user_ns", "user_namespace"),
-    ("init_uts_ns", "uts_namespace"),
-    ("iomem_resource", "resource"),
-    ("kallsyms_num_syms", "unsigned int"),
-    ("keyboard_notifier_list", "atomic_notifier_head"),
-    ("log_buf", "*char"),
-    ("log_buf_len", "unsigned int"),
-    ("log_end", "unsigned int"),
-    ("log_first_idx", "unsigned int"),
-    ("log_next_idx", "unsigned int"),
-    ("mem_map", "*page"),
-    ("mem_section", "**mem_section"),
-    ("mod_tree", "mod_tree_root"),
-    ("module_addr_max", "long unsigned int"),
-    ("module_addr_min", "long unsigned int"),
-    ("module_kset", "*kset"),
-    ("modules", "list_head"),
-    ("net_namespace_list", "list_head"),
-    ("node_data", "[64]*pglist_data"),
-    ("num_registered_fb", "int"),
-    ("page_offset_base", "long unsigned int"),
-    ("pid_hash", "*hlist_head"),
-    ("pidhash_shift", "unsigned int"),
-    ("prb", "*printk_ringbuffer"),
-    ("prog_idr", "idr"),
-    ("registered_fb", "[32]*fb_info"),
-    ("runqueues", "rq"),
-    ("socket_file_ops", "file_operations"),
-    ("sockfs_dentry_operations", "dentry_operations"),
-    ("super_blocks", "list_head"),
-    ("taint_flags", "[19]taint_flag"),
-    ("timekeeper", "timekeeper"),
-    ("tk_core", "tk_data"),
-    ("total_sleep_time", "timespec"),
-    ("tty_drivers", "list_head"),
-    ("vmalloc_base", "long unsigned int"),
-    ("vmemmap_base", "long unsigned int"),
-    ("wall_to_monotonic", "timespec"),
-];
-
 /// Shows every symbol: its name, and its address at link time.
 type Symbols<'a> = dyn FnMut(&mut dyn FnMut(&str, u64)) + 'a;
 
-/// All types of the BTF in `blob` and all that `symbols` shows.
-///
-/// # Errors
-///
-/// The BTF cannot be read.
-pub(crate) fn write(
-    blob: &[u8],
-    identity: &Identity,
-    symbols: &mut Symbols<'_>,
-) -> Result<String, BtfError> {
-    let btf = Btf::of(blob)?;
-    let mut isf = Isf {
-        typedefs: typedefs(&btf),
-        btf,
-        out: String::with_capacity(blob.len().saturating_mul(3)),
-        fields: 0,
-    };
-    isf.out.push_str(
-        "{\"metadata\":{\"format\":\"6.2.0\",\"producer\":{\"name\":\"osier\",\"version\":",
+/// The first part of an ISF: all types of a BTF.
+pub(crate) struct Typed {
+    out: String,
+    /// The types of variables, as JSON: the per-CPU ones of the BTF, and those of [`VARIABLES`].
+    variables: HashMap<String, String>,
+}
+
+impl Typed {
+    /// All types of the BTF in `blob`.
+    ///
+    /// # Errors
+    ///
+    /// The BTF cannot be read.
+    pub(crate) fn of(blob: &[u8]) -> Result<Self, BtfError> {
+        let btf = Btf::of(blob)?;
+        let mut isf = Isf {
+            typedefs: typedefs(&btf),
+            btf,
+            out: String::with_capacity(blob.len().saturating_mul(3)),
+            fields: 0,
+        };
+        isf.out.push_str(
+            "{\"metadata\":{\"format\":\"6.2.0\",\"producer\":{\"name\":\"osier\",\"version\":",
+        );
+        isf.string(env!("CARGO_PKG_VERSION"));
+        isf.out
+            .push_str("},\"linux\":{\"symbols\":[],\"types\":[]}},\"base_types\":{");
+        isf.base_types();
+        isf.out.push_str("},\"user_types\":{");
+        let named = isf.user_types();
+        isf.out.push_str("},\"enums\":{");
+        isf.enums();
+        isf.out.push_str("},\"symbols\":{");
+        let out = std::mem::take(&mut isf.out);
+        let mut variables = isf.per_cpu();
+        variables.extend(isf.variables(&named));
+        Ok(Self { out, variables })
+    }
+
+    /// The whole: these types and all that `symbols` shows.
+    pub(crate) fn with(self, identity: &Identity, symbols: &mut Symbols<'_>) -> String {
+        let Self { mut out, variables } = self;
+        let mut known = HashSet::new();
+        symbols(&mut |name, address| {
+            if !known.insert(name.to_owned()) {
+                return; // static names repeat: the first counts, as in kallsyms
+            }
+            if known.len() > 1 {
+                out.push(',');
+            }
+            push_string(&mut out, name);
+            let _ = write!(out, ":{{\"address\":{address}");
+            if name == "linux_banner" && !identity.banner.is_empty() {
+                push_banner(&mut out, &identity.banner);
+            } else if let Some(of) = variables.get(name) {
+                let _ = write!(out, ",\"type\":{of}");
+            }
+            out.push('}');
+        });
+        out.push_str("}}");
+        out
+    }
+}
+
+/// Adds a JSON string.
+fn push_string(out: &mut String, text: &str) {
+    let plain = |byte: &u8| (b' '..=b'~').contains(byte) && !matches!(byte, b'"' | b'\\');
+    if text.as_bytes().iter().all(plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    }
+}
+
+/// Adds the banner's type and bytes, by which Volatility knows the kernel.
+fn push_banner(out: &mut String, banner: &[u8]) {
+    let mut bytes = banner.to_vec();
+    bytes.extend_from_slice(b"\n\0");
+    let _ = write!(
+        out,
+        ",\"type\":{{\"kind\":\"array\",\"count\":{},\"subtype\":{{\"kind\":\"base\",\"name\":\"char\"}}}},\
+         \"constant_data\":\"{}\"",
+        bytes.len(),
+        BASE64.encode(&bytes)
     );
-    isf.string(env!("CARGO_PKG_VERSION"));
-    isf.out
-        .push_str("},\"linux\":{\"symbols\":[],\"types\":[]}},\"base_types\":{");
-    isf.base_types();
-    isf.out.push_str("},\"user_types\":{");
-    let named = isf.user_types();
-    isf.out.push_str("},\"enums\":{");
-    isf.enums();
-    isf.out.push_str("},\"symbols\":{");
-    let per_cpu = isf.per_cpu();
-    let mut known = HashSet::new();
-    let types = isf.variables(&named);
-    symbols(&mut |name, address| {
-        if !known.insert(name.to_owned()) {
-            return; // static names repeat: the first counts, as in kallsyms
-        }
-        isf.comma(known.len() == 1);
-        isf.string(name);
-        let _ = write!(isf.out, ":{{\"address\":{address}");
-        if name == "linux_banner" && !identity.banner.is_empty() {
-            isf.banner(&identity.banner);
-        } else if let Some(of) = types.get(name) {
-            let _ = write!(isf.out, ",\"type\":{of}");
-        } else if let Some(id) = per_cpu.get(name) {
-            isf.out.push_str(",\"type\":");
-            isf.descriptor(*id, 0);
-        }
-        isf.out.push('}');
-    });
-    isf.out.push_str("}}");
-    Ok(isf.out)
 }
 
 /// The typedefs of structures and unions that have no name of their own; the first of each counts.
@@ -163,15 +144,7 @@ impl Isf<'_> {
 
     /// A JSON string.
     fn string(&mut self, text: &str) {
-        let plain = |byte: &u8| (b' '..=b'~').contains(byte) && !matches!(byte, b'"' | b'\\');
-        if text.as_bytes().iter().all(plain) {
-            self.out.push('"');
-            self.out.push_str(text);
-            self.out.push('"');
-        } else {
-            self.out
-                .push_str(&serde_json::Value::from(text).to_string());
-        }
+        push_string(&mut self.out, text);
     }
 
     /// Every type, by its number.
@@ -415,20 +388,26 @@ impl Isf<'_> {
         }
     }
 
-    /// The per-CPU variables and the numbers of their types; of static ones of one name the first counts.
-    fn per_cpu(&self) -> HashMap<String, u32> {
+    /// The per-CPU variables and their types, as JSON; of static ones of one name the first counts.
+    fn per_cpu(&mut self) -> HashMap<String, String> {
         let mut found = HashMap::new();
-        for (_, record) in self.records() {
-            if record.kind() == kind::VAR {
-                let name = self.btf.text(record.name);
-                found.entry(name).or_insert(record.size_or_type);
-            }
+        let of: Vec<Record> = self
+            .records()
+            .map(|(_, record)| record)
+            .filter(|record| record.kind() == kind::VAR)
+            .collect();
+        for record in of {
+            let name = self.btf.text(record.name);
+            found.entry(name).or_insert_with(|| {
+                self.descriptor(record.size_or_type, 0);
+                std::mem::take(&mut self.out)
+            });
         }
         found
     }
 
     /// The variables whose types this kernel has, and those as JSON.
-    fn variables(&self, named: &HashSet<String>) -> HashMap<&'static str, String> {
+    fn variables(&self, named: &HashSet<String>) -> HashMap<String, String> {
         let bases: HashSet<String> = self
             .records()
             .filter(|(_, record)| record.kind() == kind::INT)
@@ -458,22 +437,9 @@ impl Isf<'_> {
                 }
                 after.push('}');
             }
-            Some((*name, before + &inner + &after))
+            Some(((*name).to_owned(), before + &inner + &after))
         });
         known.collect()
-    }
-
-    /// The banner's type and bytes, by which Volatility knows the kernel.
-    fn banner(&mut self, banner: &[u8]) {
-        let mut bytes = banner.to_vec();
-        bytes.extend_from_slice(b"\n\0");
-        let _ = write!(
-            self.out,
-            ",\"type\":{{\"kind\":\"array\",\"count\":{},\"subtype\":{{\"kind\":\"base\",\"name\":\"char\"}}}},\
-             \"constant_data\":\"{}\"",
-            bytes.len(),
-            BASE64.encode(&bytes)
-        );
     }
 }
 
@@ -510,13 +476,13 @@ mod tests {
             banner: b"Linux version 6.1 \"odd\"".to_vec(),
             release: String::new(),
         };
-        let text = write(&blob(), &identity, &mut |symbol| {
+        let text = Typed::of(&blob()).unwrap().with(&identity, &mut |symbol| {
             symbol("init_task", 0x1000);
             symbol("linux_banner", 0x2000);
             symbol("odd \"name\"", 1);
             symbol("init_task", 0x3000);
         });
-        let isf: Value = serde_json::from_str(&text.unwrap()).unwrap();
+        let isf: Value = serde_json::from_str(&text).unwrap();
         let fields = &isf["user_types"]["task_struct"]["fields"];
         assert_eq!(
             fields["pid"],
@@ -558,7 +524,7 @@ mod tests {
 
         // Cut anywhere, it is refused or written, and never panics.
         for len in 0..blob().len() {
-            let _ = write(&blob()[..len], &identity, &mut |_| {});
+            let _ = Typed::of(&blob()[..len]).map(|types| types.with(&identity, &mut |_| {}));
         }
     }
 }

@@ -36,8 +36,9 @@ pub(crate) struct Scan<'s, 'd> {
     parts: bool,
 }
 
-fn names(list: &[&'static str]) -> HashSet<&'static [u8]> {
-    list.iter().map(|name| name.as_bytes()).collect()
+fn names(lists: &[&[&'static str]]) -> HashSet<&'static [u8]> {
+    let names = lists.iter().copied().flatten();
+    names.map(|name| name.as_bytes()).collect()
 }
 
 impl<'s, 'd> Scan<'s, 'd> {

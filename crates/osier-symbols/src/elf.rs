@@ -194,7 +194,8 @@ fn add_symbols<H: FileHeader>(
     builder: &mut ProfileBuilder,
 ) {
     let wanted = wanted.map(|wanted| {
-        let names = wanted.symbols.iter().map(|name| name.as_bytes());
+        let names = wanted.symbols.iter().copied().flatten();
+        let names = names.map(|name| name.as_bytes());
         names.collect::<std::collections::HashSet<&[u8]>>()
     });
     let mut local = Vec::new();

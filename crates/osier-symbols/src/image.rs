@@ -8,7 +8,7 @@ use osier_memory::{AddressSpace, VirtAddr};
 use osier_profile::{BuildId, Identity, ProfileBuilder, Wanted};
 
 use crate::btf::{self, BtfError};
-use crate::btf_isf;
+use crate::btf_isf::Typed;
 use crate::kallsyms::{DIGITS, Kallsyms};
 use crate::names::Names;
 
@@ -227,15 +227,10 @@ pub fn symbol_table(space: &AddressSpace, image: Image) -> Result<Kallsyms, Stri
 ///
 /// As [`import`].
 pub fn isf(space: &AddressSpace, image: Image, identity: &Identity) -> Result<String, ImageError> {
-    let keep = |blob: Vec<u8>| btf::check(&blob).map(|()| blob);
-    let (blob, kallsyms) = both(space, image, identity, &keep)?;
-    let written = btf_isf::write(&blob, identity, &mut |symbol| {
+    let (types, kallsyms) = both(space, image, identity, &|blob| Typed::of(&blob))?;
+    Ok(types.with(identity, &mut |symbol| {
         each_symbol(&kallsyms, space, image, None, symbol);
-    });
-    written.map_err(|error| ImageError::NoTypes {
-        reason: error.to_string(),
-        help: Box::new(Help::of(identity)),
-    })
+    }))
 }
 
 /// What `parse` makes of the kernel's BTF, and its kallsyms.
@@ -286,7 +281,7 @@ fn each_symbol(
     } else {
         (0xffff_ffff_8000_0000, u64::MAX)
     };
-    let names = wanted.map(|w| Names::new(&[w.symbols]));
+    let names = wanted.map(|w| Names::new(w.symbols));
     let may_be = |first, len| {
         names
             .as_ref()

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::SymbolError;
 use crate::elf::set_banner;
 use crate::names::is_unnamed;
+use crate::variables::VARIABLES;
 
 /// Anonymous structures inside one another.
 const MAX_NESTING: usize = 16;
@@ -61,8 +62,8 @@ pub(crate) fn import<'w>(
     let pointer_bytes = if pointer == Some(4) { 4 } else { 8 };
     let mut builder = ProfileBuilder::new(identity(metadata, symbols, pointer_bytes));
     let wanted = wanted(builder.identity().os);
-    let kept = |list: fn(&Wanted) -> &'static [&'static str], name: &str| {
-        wanted.is_none_or(|wanted| list(wanted).contains(&name))
+    let kept = |lists: fn(&Wanted) -> &'static [&'static [&'static str]], name: &str| {
+        wanted.is_none_or(|wanted| lists(wanted).iter().any(|list| list.contains(&name)))
     };
     for (name, ty) in isf.user {
         if kept(|wanted| wanted.types, name) && !is_unnamed(name.as_bytes()) {
@@ -276,18 +277,6 @@ impl Isf<'_> {
         (kind, number(base, "size").unwrap_or(0))
     }
 }
-
-/// Variables and their structures: a profile does not keep them, Volatility asks for them.
-const VARIABLES: [(&str, &str); 8] = [
-    ("init_mm", "mm_struct"),
-    ("init_nsproxy", "nsproxy"),
-    ("init_pid_ns", "pid_namespace"),
-    ("init_task", "task_struct"),
-    ("init_user_ns", "user_namespace"),
-    ("init_uts_ns", "uts_namespace"),
-    ("modules", "list_head"),
-    ("runqueues", "rq"),
-];
 
 /// Writes a profile as ISF of schema 6.2.0, which Volatility 3 loads. Enumerators go into one
 /// enumeration, as a profile does not keep theirs apart.

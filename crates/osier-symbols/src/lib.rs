@@ -22,6 +22,7 @@ mod pe;
 mod rekall;
 mod source;
 mod system_map;
+mod variables;
 
 pub use elf::import_elf;
 pub use error::SymbolError;

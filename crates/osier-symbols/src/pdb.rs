@@ -161,7 +161,7 @@ pub(crate) fn add_symbols(
     wanted: Option<&Wanted>,
 ) -> bool {
     let narrow = builder.identity().pointer_bytes == 4;
-    let names = wanted.map(|wanted| Names::new(&[wanted.symbols]));
+    let names = wanted.map(|wanted| Names::new(wanted.symbols));
     let mut taken = HashMap::new();
     let mut any = false;
     for (linked, place) in symbols {

@@ -69,8 +69,8 @@ pub(crate) fn import(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuil
         pointer_bytes: pointer_bytes.into(),
         visited: Cell::new(0),
     };
-    let kept = |list: fn(&Wanted) -> &'static [&'static str], name: &str| {
-        wanted.is_none_or(|wanted| list(wanted).contains(&name))
+    let kept = |lists: fn(&Wanted) -> &'static [&'static [&'static str]], name: &str| {
+        wanted.is_none_or(|wanted| lists(wanted).iter().any(|list| list.contains(&name)))
     };
     for (name, ty) in structs {
         if !is_unnamed(name.as_bytes()) && kept(|wanted| wanted.types, name) {

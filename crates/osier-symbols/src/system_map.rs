@@ -40,7 +40,9 @@ pub fn import_system_map(
         let value = u64::from_str_radix(address, 16);
         let value = value.map_err(|_| malformed("an address that is not hexadecimal"))?;
         any |= value != 0;
-        if module || wanted.is_some_and(|wanted| !wanted.symbols.contains(&name)) {
+        if module
+            || wanted.is_some_and(|wanted| !wanted.symbols.iter().any(|list| list.contains(&name)))
+        {
             continue;
         }
         if kind.is_ascii_uppercase() {

@@ -154,9 +154,9 @@ fn pointers_of_four_bytes() {
 #[test]
 fn only_what_is_wanted_is_kept() {
     let wanted = Wanted {
-        types: &["list_head", "kuid_t", "absent"],
-        symbols: &["init_task"],
-        constants: &["PIDTYPE_MAX"],
+        types: &[&["list_head", "kuid_t", "absent"]],
+        symbols: &[&["init_task"]],
+        constants: &[&["PIDTYPE_MAX"]],
     };
     for name in AMD64 {
         let builder = import_elf(&read(name), Some(&wanted)).unwrap();

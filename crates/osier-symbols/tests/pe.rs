@@ -86,8 +86,8 @@ fn an_image_of_mingw_gives_its_types_and_symbols() {
 #[test]
 fn only_what_is_wanted_is_kept_and_its_parts() {
     let wanted = Wanted {
-        types: &["_MEMORY_AREA"],
-        symbols: &["NtBuildNumber"],
+        types: &[&["_MEMORY_AREA"]],
+        symbols: &[&["NtBuildNumber"]],
         constants: &[],
     };
     let profile = import_pe(&read("nt-dwarf4.exe"), Some(&wanted))

@@ -11,6 +11,7 @@ use crate::Located;
 use crate::guest::Guest;
 use crate::layouts::{cid, current, loader, peb, process, section, threads, vad};
 use crate::locate::{decode, premise};
+use crate::symbols;
 use crate::windows::Windows;
 use crate::{entries, root};
 
@@ -79,16 +80,20 @@ impl Windows {
             |symbol: &str, told: Option<VirtAddr>, of: fn(&(VirtAddr, VirtAddr)) -> VirtAddr| {
                 guest.symbol(symbol).or(told).or(named.as_ref().map(of))
             };
-        let processes_at = or_named("PsActiveProcessHead", located.active_processes, |n| n.0)
-            .ok_or(AttachError::NoSymbol("PsActiveProcessHead"))?;
-        let modules_at = or_named("PsLoadedModuleList", located.loaded_modules, |n| n.1);
+        let processes_at = or_named(
+            symbols::PsActiveProcessHead,
+            located.active_processes,
+            |n| n.0,
+        )
+        .ok_or(AttachError::NoSymbol(symbols::PsActiveProcessHead))?;
+        let modules_at = or_named(symbols::PsLoadedModuleList, located.loaded_modules, |n| n.1);
 
         let banner = guest
-            .symbol("NtBuildLab")
+            .symbol(symbols::NtBuildLab)
             .and_then(|at| guest.space.read_cstr(at, BUILD_LAB).ok())
             .unwrap_or_default();
         if let Some(shadow) = kva_shadow(&guest) {
-            premises.push(premise("kva-shadow", shadow, "KiKvaShadow"));
+            premises.push(premise("kva-shadow", shadow, symbols::KiKvaShadow));
         }
         premises.extend(guest.profile.provenance().iter().map(|line| Premise {
             about: "profile",
@@ -171,7 +176,7 @@ impl Windows {
 
     /// Whether `NtBuildNumber` holds one: 16 bits, and above them 0xf000 (free) or 0xc000 (checked).
     fn has_build_number(&self) -> bool {
-        let at = self.guest.symbol("NtBuildNumber");
+        let at = self.guest.symbol(symbols::NtBuildNumber);
         let word = at.and_then(|at| self.guest.space.read_uint(at, 4).ok());
         word.is_some_and(|word| matches!(word >> 16, 0xf000 | 0xc000) && word & 0xffff > 1000)
     }
@@ -206,7 +211,7 @@ impl Windows {
 
 /// `PsActiveProcessHead` and `PsLoadedModuleList` as KDBG names them.
 fn kdbg(guest: &Guest, premises: &mut Vec<Premise>) -> Option<(VirtAddr, VirtAddr)> {
-    let block = guest.symbol("KdDebuggerDataBlock")?;
+    let block = guest.symbol(symbols::KdDebuggerDataBlock)?;
     let found = decode(&guest.space, guest.base, block, &|name| guest.symbol(name));
     let found = found.ok().flatten()?;
     let how = if found.encoded { "encoded" } else { "plain" };
@@ -218,7 +223,7 @@ fn kdbg(guest: &Guest, premises: &mut Vec<Premise>) -> Option<(VirtAddr, VirtAdd
 
 /// Whether user mode runs on tables of its own.
 fn kva_shadow(guest: &Guest) -> Option<&'static str> {
-    let at = guest.symbol("KiKvaShadow")?;
+    let at = guest.symbol(symbols::KiKvaShadow)?;
     match guest.space.read_uint(at, 1).ok()? {
         0 => Some("off"),
         1 => Some("on"),

@@ -18,6 +18,7 @@ use osier_osi::{Absent, Guard, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr};
 
 use crate::layouts::cid::{Layout, Object};
+use crate::symbols;
 use crate::windows::Windows;
 
 /// The walk's name in endings.
@@ -55,7 +56,7 @@ pub(crate) fn processes(
     listed: &HashSet<VirtAddr>,
 ) -> Option<(Vec<VirtAddr>, WalkEnds)> {
     let mut walk = Walk::new(windows, windows.cid?);
-    let place = windows.guest.symbol("PspCidTable")?;
+    let place = windows.guest.symbol(symbols::PspCidTable)?;
     let mut found = Vec::new();
     for leaf in walk.leaves(place) {
         walk.leaf(&leaf, listed, &mut found);
@@ -94,7 +95,7 @@ impl<'w> Walk<'w> {
         let (code, end) = match head() {
             Ok(head) => head,
             Err(fault) => {
-                let (missing, fault) = ("PspCidTable".to_owned(), Some(fault));
+                let (missing, fault) = (symbols::PspCidTable.to_owned(), Some(fault));
                 self.ends.add(WALK, WalkEnd::NoStart { missing, fault });
                 return Vec::new();
             }
@@ -239,7 +240,7 @@ impl<'w> Walk<'w> {
 
 /// The threads of the process at `process` that the table has, for where their list is not whole.
 pub(crate) fn threads(windows: &Windows, process: VirtAddr) -> Vec<VirtAddr> {
-    let parts = windows.cid.zip(windows.guest.symbol("PspCidTable"));
+    let parts = windows.cid.zip(windows.guest.symbol(symbols::PspCidTable));
     let Some((layout, place)) = parts else {
         return Vec::new();
     };
@@ -294,7 +295,7 @@ pub(crate) fn leads_to(windows: &Windows, id: u32, object: VirtAddr) -> Option<b
     let layout = windows.cid?;
     let space = &windows.guest.space;
     let table = space
-        .read_pointer(windows.guest.symbol("PspCidTable")?)
+        .read_pointer(windows.guest.symbol(symbols::PspCidTable)?)
         .ok()?;
     let code = layout.table_code.read(space, table).ok()?;
     if u64::from(id) >= layout.end.read(space, table).ok()? {

@@ -6,12 +6,13 @@ use osier_osi::{Absent, Crash, Seen};
 use osier_profile::{Field, Ptr};
 
 use crate::current;
+use crate::symbols;
 use crate::windows::Windows;
 
 /// The bugcheck of the kernel; not applicable where there was none.
 pub(crate) fn crash(windows: &Windows) -> Seen<Crash> {
     let guest = &windows.guest;
-    let Some(place) = guest.symbol("KiBugCheckData") else {
+    let Some(place) = guest.symbol(symbols::KiBugCheckData) else {
         return Err(Absent::not_in_this_kernel());
     };
     let width = u64::from(guest.pointer_bytes());

@@ -10,6 +10,7 @@ use osier_profile::{Field, Ptr};
 
 use crate::guest::Guest;
 use crate::layouts::current::Layout;
+use crate::symbols;
 use crate::windows::Windows;
 use crate::{process, threads};
 
@@ -25,7 +26,7 @@ pub(crate) fn current(
     row: &mut dyn FnMut(Current) -> ControlFlow<()>,
 ) -> WalkEnds {
     let guest = &windows.guest;
-    let table = guest.symbol("KiProcessorBlock");
+    let table = guest.symbol(symbols::KiProcessorBlock);
     let Some((table, field)) = table.zip(windows.current.prcb.current_thread) else {
         let missing = "KiProcessorBlock and _KPRCB in the profile".to_owned();
         let fault = None;
@@ -59,7 +60,8 @@ pub(crate) fn current(
         let current = Current {
             cpu,
             thread: thread.map(|thread| threads::thread(windows, thread)),
-            process: process.map(|at| process::row(windows, at, FoundBy::ListUnchecked)),
+            process: process
+                .map(|at| process::row(windows, at, FoundBy::ListUnchecked)),
         };
         if row(current).is_break() {
             return WalkEnds::one(WALK, WalkEnd::Stopped);
@@ -114,7 +116,7 @@ fn listed(windows: &Windows, table: VirtAddr) -> (Vec<VirtAddr>, WalkEnd) {
 
 /// The processors' blocks, by number.
 pub(crate) fn blocks(windows: &Windows) -> Seen<Vec<VirtAddr>> {
-    let Some(table) = windows.guest.symbol("KiProcessorBlock") else {
+    let Some(table) = windows.guest.symbol(symbols::KiProcessorBlock) else {
         return Err(Absent::not_in_this_kernel());
     };
     match listed(windows, table) {

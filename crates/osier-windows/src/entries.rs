@@ -7,13 +7,14 @@ use osier_profile::{Bits, Embed, Field, Resolver, UInt, layout};
 use crate::guest::Guest;
 use crate::locate::premise;
 use crate::policy::Facts;
+use crate::symbols;
 
 /// The most paging files that Windows has: `PagingFile` has so many pointers.
 const FILES: u64 = 16;
 
 layout! {
     /// Fields read from `_MI_SYSTEM_INFORMATION`, Windows 10 and later.
-    struct SystemInformation: "_MI_SYSTEM_INFORMATION" {
+    pub(crate) struct SystemInformation: "_MI_SYSTEM_INFORMATION" through [_MI_HARDWARE_STATE] {
         /// Bits stored inverted in entries that are not present.
         invalid_pte_mask: Option<Field<UInt>> = ["Hardware.InvalidPteMask"],
     }
@@ -21,7 +22,7 @@ layout! {
 
 layout! {
     /// Fields read from `_MI_PARTITION`, Windows 10 and later.
-    struct Partition: "_MI_PARTITION" {
+    pub(crate) struct Partition: "_MI_PARTITION" through [_MI_VISIBLE_PARTITION] {
         /// Pointers to the paging files.
         paging_file: Option<Field<Embed<()>>> = ["Vp.PagingFile"],
     }
@@ -29,7 +30,7 @@ layout! {
 
 layout! {
     /// Fields read from `_MMPAGING_FILE`.
-    struct PagingFile: "_MMPAGING_FILE" {
+    pub(crate) struct PagingFile: "_MMPAGING_FILE" {
         number: Option<Field<Bits>> = ["PageFileNumber"],
         /// Whether it is no file but the store of compressed memory.
         is_store: Option<Field<Bits>> = ["VirtualStorePagefile"],
@@ -38,7 +39,7 @@ layout! {
 
 layout! {
     /// Fields read from `_MMPTE_SOFTWARE`.
-    struct Software: "_MMPTE_SOFTWARE" {
+    pub(crate) struct Software: "_MMPTE_SOFTWARE" {
         /// The number of the paging file.
         file: Option<Field<Bits>> = ["PageFileLow"],
     }
@@ -98,10 +99,12 @@ impl Layout {
             return None;
         }
         let read = |at: VirtAddr| guest.space.read_uint(at, 8).ok();
-        let state = guest.symbol("MiState").zip(self.system.invalid_pte_mask);
+        let state = guest
+            .symbol(symbols::MiState)
+            .zip(self.system.invalid_pte_mask);
         let bits = match state {
             Some((state, field)) => read(field.place(state))?,
-            None => read(guest.symbol("MiInvalidPteMask")?)?,
+            None => read(guest.symbol(symbols::MiInvalidPteMask)?)?,
         };
         // Frame bits that no machine has RAM at; anything else is no such mask.
         let plausible = bits != 0 && bits & !0x000f_fff0_0000_0000 == 0;
@@ -114,7 +117,7 @@ impl Layout {
         let (first, count) = self.software.file?.bits?;
         let is_store = self.paging_file.is_store?;
         let number = self.paging_file.number?;
-        let partition = guest.symbol("MiSystemPartition")?;
+        let partition = guest.symbol(symbols::MiSystemPartition)?;
         let files = self.partition.paging_file?.place(partition);
         let width = u64::from(guest.pointer_bytes());
         let number = (0..FILES).find_map(|nth| {
@@ -136,7 +139,9 @@ fn prototypes(guest: &Guest) -> Option<Result<VirtAddr, Fault>> {
     if guest.space.mode().entry_bytes() != 4 {
         return None;
     }
-    let base = guest.space.read_pointer(guest.symbol("MmPagedPoolStart")?);
+    let base = guest
+        .space
+        .read_pointer(guest.symbol(symbols::MmPagedPoolStart)?);
     let possible = |base: &VirtAddr| guest.is_kernel_address(*base) && base.in_page() == 0;
     base.map(|base| Some(base).filter(possible)).transpose()
 }

@@ -30,6 +30,7 @@ mod provider;
 mod root;
 mod section;
 mod shared_data;
+mod symbols;
 mod threads;
 mod twins;
 mod unicode;

@@ -13,6 +13,7 @@ use osier_osi::{
 };
 
 use crate::loader::{self, Loaded};
+use crate::symbols;
 use crate::unicode::base_name;
 use crate::vad::{self, Sort, Vad};
 use crate::windows::Windows;
@@ -385,7 +386,7 @@ fn user_end(windows: &Windows) -> u64 {
         _ => 0x8000_0000,
     };
     guest
-        .symbol("MmHighestUserAddress")
+        .symbol(symbols::MmHighestUserAddress)
         .and_then(|at| guest.space.read_pointer(at).ok())
         .and_then(|highest| highest.0.checked_add(1))
         .filter(|&end| (0x1_0000..=most.max(0xc000_0000)).contains(&end))

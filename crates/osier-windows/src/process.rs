@@ -1,9 +1,12 @@
 //! One process: from its `_EPROCESS` to a row.
 
 use osier_memory::{AddressSpace, VirtAddr};
-use osier_osi::{Absent, FoundBy, Process, ProcessExtra, Seen, SeenExt as _, Why, WindowsProcess};
+use osier_osi::{
+    Absent, FoundBy, Process, ProcessExtra, Seen, SeenExt as _, Why, WindowsProcess,
+};
 use osier_profile::{Field, UInt};
 
+use crate::symbols;
 use crate::windows::Windows;
 use crate::{cid, clock, image_name, peb, root, threads, twins, unicode};
 
@@ -155,7 +158,7 @@ fn created(windows: &Windows, at: VirtAddr) -> Seen<u64> {
             if matches!(absent.why, Why::NotApplicable(_))
                 && system.is_some_and(|system| system != at)
                 && twins::current_idle(windows) != Some(at)
-                && windows.guest.symbol("PsIdleProcess").is_some() =>
+                && windows.guest.symbol(symbols::PsIdleProcess).is_some() =>
         {
             Err(Absent::implausible(
                 0,

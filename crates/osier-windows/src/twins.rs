@@ -4,6 +4,7 @@
 
 use osier_memory::VirtAddr;
 
+use crate::symbols;
 use crate::windows::Windows;
 
 /// Threads of the process at `at` that have not ended, by the kernel's count.
@@ -43,7 +44,7 @@ pub(crate) fn is_away(windows: &Windows, at: VirtAddr) -> bool {
 
 /// The idle process, which is on no list: what `PsIdleProcess` points to.
 pub(crate) fn current_idle(windows: &Windows) -> Option<VirtAddr> {
-    let at = windows.guest.symbol("PsIdleProcess")?;
+    let at = windows.guest.symbol(symbols::PsIdleProcess)?;
     windows.guest.space.read_pointer(at).ok()
 }
 

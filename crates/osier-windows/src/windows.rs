@@ -8,6 +8,7 @@ use osier_osi::Kernel;
 
 use crate::guest::Guest;
 use crate::layouts::{cid, current, loader, peb, process, section, threads, vad};
+use crate::symbols;
 
 /// The Windows provider.
 #[derive(Clone)]
@@ -38,7 +39,7 @@ pub struct Windows {
 impl Windows {
     /// The System process: what `PsInitialSystemProcess` points to.
     pub(crate) fn system(&self) -> Option<VirtAddr> {
-        let at = self.guest.symbol("PsInitialSystemProcess")?;
+        let at = self.guest.symbol(symbols::PsInitialSystemProcess)?;
         let process = self.guest.space.read_pointer(at).ok()?;
         self.guest.plausible(process).ok().map(|()| process)
     }

@@ -41,7 +41,10 @@ const LAYERS: &[(&str, Layers)] = &[
 /// A provider's four steps: layouts, guest, walkers, provider. A reader of one structure serves
 /// whichever walker asks, and takes the guest alone.
 const LINUX: Layers = &[
-    ("layouts", &["layouts", "policy", "state", "wanted"]),
+    (
+        "layouts",
+        &["layouts", "constants", "policy", "state", "symbols"],
+    ),
     ("guest", &["guest", "list"]),
     (
         "readers",
@@ -81,11 +84,11 @@ const LINUX: Layers = &[
             "wide",
         ],
     ),
-    ("provider", &["provider"]),
+    ("provider", &["provider", "wanted"]),
 ];
 
 const WINDOWS: Layers = &[
-    ("layouts", &["layouts", "policy", "wanted"]),
+    ("layouts", &["layouts", "policy", "symbols"]),
     ("guest", &["guest", "windows"]),
     ("locating", &["entries", "locate", "shared_data", "unicode"]),
     (
@@ -109,7 +112,7 @@ const WINDOWS: Layers = &[
             "vad",
         ],
     ),
-    ("provider", &["attach", "provider"]),
+    ("provider", &["attach", "provider", "wanted"]),
 ];
 
 /// What opening gives, what readers are made of, the readers of the formats, and their registry.

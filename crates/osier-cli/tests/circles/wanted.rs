@@ -1,19 +1,23 @@
-//! What a provider reads, a profile keeps: every structure of a `layout!` and every symbol that is asked
-//! for by name is in the provider's list of what it wants.
+//! What a provider reads, a profile keeps, and each name stands in one place: a structure in its `layout!`,
+//! a symbol in `symbols.rs`. `wanted.rs` collects both, and what nobody reads it names by itself.
 
 use std::collections::BTreeSet;
 
 use osier::osier_profile::Wanted;
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 
 use super::{Crate, crates};
 
-/// The structures and symbols that a crate's code names.
+/// The kernel's names in a crate's code.
 #[derive(Default)]
 struct Names {
+    /// Of each layout: its structure, and those that its paths lead through.
     structures: BTreeSet<String>,
-    symbols: BTreeSet<String>,
+    /// Looked up by a string in the place, not by a constant.
+    asked: BTreeSet<String>,
+    /// In a list of names: what no walker reads.
+    listed: BTreeSet<String>,
 }
 
 impl Names {
@@ -25,25 +29,44 @@ impl Names {
         names
     }
 
-    /// The structure of a `layout!`: the first string in it that is no part of an attribute.
+    /// The structure of a `layout!`, all its names: the strings before its members that are no part of an
+    /// attribute. The words in the brackets after them are those that paths lead through.
     fn layout(&mut self, tokens: TokenStream) {
-        let literal = tokens.into_iter().find_map(|token| match token {
-            TokenTree::Literal(literal) => Some(literal.to_string()),
-            _ => None,
-        });
-        self.structures.extend(literal.as_deref().map(unquoted));
+        let tokens = tokens
+            .into_iter()
+            .skip_while(|token| !matches!(token, TokenTree::Literal(_)));
+        for token in tokens {
+            match token {
+                TokenTree::Literal(structure) => {
+                    self.structures.insert(unquoted(&structure.to_string()));
+                }
+                TokenTree::Group(through) if through.delimiter() == Delimiter::Bracket => {
+                    self.structures.extend(words(through.stream()));
+                }
+                TokenTree::Group(_) => break,
+                TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+            }
+        }
     }
 
-    /// The strings of a call of something named `symbol`.
+    /// The strings in the arguments of a look-up.
     fn asked<'a>(&mut self, name: &syn::Ident, arguments: impl Iterator<Item = &'a syn::Expr>) {
-        if name == "symbol" {
-            for argument in arguments {
-                if let syn::Expr::Lit(literal) = argument
-                    && let syn::Lit::Str(text) = &literal.lit
-                {
-                    self.symbols.insert(text.value());
-                }
+        if ["symbol", "constant", "anchor"].iter().any(|n| name == n) {
+            arguments.for_each(|argument| self.string(argument));
+        }
+    }
+
+    fn string(&mut self, argument: &syn::Expr) {
+        match argument {
+            syn::Expr::Lit(syn::ExprLit {
+                lit: syn::Lit::Str(text),
+                ..
+            }) => {
+                self.asked.insert(text.value());
             }
+            syn::Expr::Reference(reference) => self.string(&reference.expr),
+            syn::Expr::Array(array) => array.elems.iter().for_each(|one| self.string(one)),
+            _ => {}
         }
     }
 }
@@ -52,6 +75,8 @@ impl<'ast> Visit<'ast> for Names {
     fn visit_macro(&mut self, item: &'ast syn::Macro) {
         if item.path.is_ident("layout") {
             self.layout(item.tokens.clone());
+        } else if item.path.is_ident("names") {
+            self.listed.extend(words(item.tokens.clone()));
         }
     }
 
@@ -74,6 +99,10 @@ fn unquoted(literal: &str) -> String {
     literal.trim_matches('"').to_owned()
 }
 
+fn words(tokens: TokenStream) -> impl Iterator<Item = String> {
+    tokens.into_iter().map(|token| token.to_string())
+}
+
 #[test]
 fn what_layouts_read_is_wanted() {
     let all: [(&str, &Wanted); 2] = [
@@ -81,19 +110,37 @@ fn what_layouts_read_is_wanted() {
         ("osier-windows", &osier::osier_windows::WANTED),
     ];
     let crates = crates();
-    let mut missing = Vec::new();
     for (name, wanted) in all {
         let names = Names::of(crates.iter().find(|read| read.name == name).unwrap());
         assert!(
-            names.structures.len() > 20 && names.symbols.len() > 10,
+            names.structures.len() > 20 && names.listed.len() > 20,
             "{name}"
         );
-        let unknown = |names: &BTreeSet<String>, known: &[&str]| {
-            let unknown = names.iter().filter(|name| !known.contains(&name.as_str()));
-            unknown.cloned().collect::<Vec<String>>()
-        };
-        missing.extend(unknown(&names.structures, wanted.types));
-        missing.extend(unknown(&names.symbols, wanted.symbols));
+        let known: BTreeSet<&str> = wanted.types.iter().copied().flatten().copied().collect();
+        let unknown: Vec<&String> = names
+            .structures
+            .iter()
+            .filter(|name| !known.contains(name.as_str()))
+            .collect();
+        assert!(
+            unknown.is_empty(),
+            "{name}: have a layout!, whose WANTED is missing in wanted.rs: {unknown:?}"
+        );
+        let lists = [wanted.symbols, wanted.constants];
+        let mut looked_up: BTreeSet<String> = names.structures.clone();
+        // The first list of each is what `symbols.rs` and `constants.rs` declare.
+        for list in lists.iter().filter_map(|lists| lists.first()) {
+            looked_up.extend(list.iter().map(|name| (*name).to_owned()));
+        }
+        let both: Vec<&String> = names.listed.intersection(&looked_up).collect();
+        assert!(
+            both.is_empty(),
+            "{name}: are read now, so that they leave the lists in wanted.rs: {both:?}"
+        );
+        assert!(
+            names.asked.is_empty(),
+            "{name}: are looked up by a string, where symbols.rs or constants.rs has the name: {:?}",
+            names.asked
+        );
     }
-    assert!(missing.is_empty(), "read and not wanted: {missing:?}");
 }

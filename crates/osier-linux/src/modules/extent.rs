@@ -6,14 +6,16 @@ use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
+use crate::constants;
 use crate::guest::Guest;
+use crate::symbols;
 
 /// More than any module takes: all of them share 1.5 GiB.
 const LIMIT: u64 = 1 << 30;
 
 layout! {
     /// Fields read from `struct module`.
-    struct Members: "module" {
+    pub(crate) struct Members: "module" through [module_layout] {
         /// The parts by use, code first.
         mem: Option<Field<Embed<()>>>,
         /// Address of what stays.
@@ -33,7 +35,7 @@ layout! {
 
 layout! {
     /// Fields read from `module_memory`.
-    struct Part: "module_memory" {
+    pub(crate) struct Part: "module_memory" {
         /// First address.
         base: Option<Field<Ptr<()>>>,
         /// Bytes.
@@ -105,7 +107,7 @@ impl Extent {
                 count: parts_of(resolver, part.size),
                 part,
                 text: resolver
-                    .constant(&["MOD_TEXT"])
+                    .constant(&[constants::MOD_TEXT])
                     .and_then(|index| u64::try_from(index).ok())
                     .unwrap_or(0),
                 base,
@@ -248,7 +250,7 @@ impl Extent {
             ));
         };
         // All kernels from v6.15 on may carve parts out of one; the symbol is theirs.
-        let later = guest.profile.symbol("const_current_task").is_some();
+        let later = guest.profile.symbol(symbols::const_current_task).is_some();
         let apart = part.is_rox.is_none() && !later;
         let at = |index: u64| first.place(modd).plus(index.wrapping_mul(part.size));
         let mut sum = 0_u64;

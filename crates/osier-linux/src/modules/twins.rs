@@ -17,6 +17,7 @@ use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 use super::extent::Extent;
 use crate::guest::Guest;
 use crate::list;
+use crate::symbols;
 
 /// More nodes than any tree of modules has.
 const LIMIT: usize = 1 << 16;
@@ -27,7 +28,7 @@ const AREA_END_32: u64 = 0xff80_0000;
 
 layout! {
     /// Fields read from `struct module`.
-    struct Members: "module" {
+    pub(crate) struct Members: "module" {
         /// Its entry in `/sys/module`.
         mkobj: Option<Field<Embed<()>>>,
     }
@@ -35,7 +36,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct module_kobject`.
-    struct Entry: "module_kobject" {
+    pub(crate) struct Entry: "module_kobject" {
         /// The object in the set.
         kobj: Option<Field<Embed<()>>>,
         /// The module; null for one that is built in.
@@ -45,7 +46,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct kobject`.
-    struct Object: "kobject" {
+    pub(crate) struct Object: "kobject" {
         /// Its name.
         name: Option<Field<Ptr<()>>>,
         /// The link in its set.
@@ -55,7 +56,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct kset`.
-    struct Set: "kset" {
+    pub(crate) struct Set: "kset" {
         /// The ring of its objects.
         list: Option<Field<Embed<()>>>,
     }
@@ -63,7 +64,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct mod_tree_root`.
-    struct Root: "mod_tree_root" {
+    pub(crate) struct Root: "mod_tree_root" {
         /// The tree, twice.
         root: Option<Field<Embed<()>>>,
     }
@@ -71,7 +72,7 @@ layout! {
 
 layout! {
     /// Fields read from `struct latch_tree_root`.
-    struct Latch: "latch_tree_root" {
+    pub(crate) struct Latch: "latch_tree_root" {
         /// Its low bit tells which of the two trees is whole.
         seq: Option<Field<UInt>>,
         /// The two trees.
@@ -81,12 +82,12 @@ layout! {
 
 layout! {
     /// Fields read from `struct latch_tree_node`: a node for each of the two trees.
-    struct LatchNode: "latch_tree_node" {}
+    pub(crate) struct LatchNode: "latch_tree_node" {}
 }
 
 layout! {
     /// Fields read from `struct rb_node`.
-    struct Node: "rb_node" {
+    pub(crate) struct Node: "rb_node" {
         /// The parent, with the colour in its low bits.
         parent: Option<Field<UInt>> = ["__rb_parent_color", "rb_parent_color"],
         /// The higher half below it.
@@ -224,7 +225,7 @@ impl Twins {
     /// What the module tree names; `None` for a kernel without one.
     pub(super) fn tree(&self, guest: &Guest) -> Option<Source> {
         let layout = self.tree.as_ref()?;
-        let mod_tree = guest.symbol("mod_tree")?;
+        let mod_tree = guest.symbol(symbols::mod_tree)?;
         let mut source = Source::new("module list and module tree");
         let root = layout.root.place(mod_tree);
         let which = match layout.seq.read(&guest.space, root) {
@@ -305,7 +306,7 @@ impl Twins {
     /// What `/sys/module` names; `None` for a kernel without it.
     pub(super) fn set(&self, guest: &Guest) -> Option<Source> {
         let layout = self.set.as_ref()?;
-        let variable = guest.symbol("module_kset")?;
+        let variable = guest.symbol(symbols::module_kset)?;
         let mut source = Source::new("module list and /sys/module");
         source.live = true;
         let set = match guest.space.read_pointer(variable) {
@@ -356,10 +357,10 @@ impl Twins {
     pub(super) fn area(&self, guest: &Guest, one: &dyn Fn(VirtAddr) -> bool) -> Option<Source> {
         let layout = self.set.as_ref()?;
         let word = usize::from(guest.pointer_bytes());
-        let mut start = guest.symbol("_end")?;
+        let mut start = guest.symbol(symbols::_end)?;
         let end = if word == 8 { AREA_END } else { AREA_END_32 };
         if word == 4
-            && let Some(variable) = guest.symbol("high_memory")
+            && let Some(variable) = guest.symbol(symbols::high_memory)
             && let Ok(high) = guest.space.read_pointer(variable)
         {
             start = start.max(high);

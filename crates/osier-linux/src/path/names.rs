@@ -17,7 +17,7 @@ const DCACHE_OP_HASH: u64 = 1;
 
 layout! {
     /// Fields read from `struct dentry`.
-    struct Dentry: "dentry" {
+    pub(crate) struct Dentry: "dentry" through [qstr] {
         /// The name's bytes.
         name: Option<Field<Ptr<()>>> = ["d_name.name", "__d_name.name"],
         /// Bytes of the name.
@@ -33,7 +33,7 @@ layout! {
 
 layout! {
     /// Fields read from `task_struct`.
-    struct Task: "task_struct" {
+    pub(crate) struct Task: "task_struct" through [thread_info] {
         /// Linux commit c65eacbe290b ("sched/core: Allow putting `thread_info` into
         /// `task_struct`"), v4.9: the release after names were hashed with their parent's address,
         /// by 8387ff2577eb ("vfs: make the string hashes salt the hash"), v4.8.

@@ -122,5 +122,13 @@ fn a_fingerprint_changes_with_the_list() {
         symbols: &[],
         constants: &[],
     };
-    assert_ne!(list(&["a", "b"]).fingerprint(), list(&["ab"]).fingerprint());
+    let two = list(&[&["a", "b"]]).fingerprint();
+    assert_ne!(two, list(&[&["ab"]]).fingerprint());
+    assert_eq!(two, list(&[&["b"], &["b", "a"]]).fingerprint());
+    let symbols = Wanted {
+        types: &[],
+        symbols: &[&["a", "b"]],
+        constants: &[],
+    };
+    assert_ne!(two, symbols.fingerprint());
 }

@@ -64,8 +64,8 @@ impl<'d> Types<'d> {
         builder: &mut ProfileBuilder,
         wanted: Option<&Wanted>,
     ) -> Result<(), SymbolError> {
-        let types = wanted.map(|wanted| Names::new(&[wanted.types]));
-        let constants = wanted.map(|wanted| Names::new(&[wanted.constants]));
+        let types = wanted.map(|wanted| Names::new(wanted.types));
+        let constants = wanted.map(|wanted| Names::new(wanted.constants));
         for index in self.records.indices() {
             match self.records.leaf(index)? {
                 Leaf::Compound(compound) if !compound.forward => {

@@ -6,8 +6,8 @@ use osier_testkit::Random;
 use osier_testkit::need::Real;
 
 const WANTED: Wanted = Wanted {
-    types: &["_EPROCESS", "_PEB", "_TEB"],
-    symbols: &["LdrLoadDll"],
+    types: &[&["_EPROCESS", "_PEB", "_TEB"]],
+    symbols: &[&["LdrLoadDll"]],
     constants: &[],
 };
 

@@ -36,9 +36,9 @@ pub(crate) fn the_xp_kernel_is_known(real: &Real) {
 pub(crate) fn only_what_is_wanted_is_kept(real: &Real) {
     let data = real.unpacked();
     let wanted = Wanted {
-        types: &["_MMVAD", "_LIST_ENTRY"],
-        symbols: &["PsActiveProcessHead", "NtClose"],
-        constants: &["NtProductWinNt"],
+        types: &[&["_MMVAD", "_LIST_ENTRY"]],
+        symbols: &[&["PsActiveProcessHead", "NtClose"]],
+        constants: &[&["NtProductWinNt"]],
     };
     let profile = import_pdb(&data, Some(&wanted)).unwrap().build();
     let types: Vec<_> = profile.types().iter().map(|ty| ty.name.as_str()).collect();
@@ -57,7 +57,7 @@ pub(crate) fn a_pdb_without_types_gives_its_symbols_or_says_so(real: &Real) {
     // Of what a kernel is wanted for there is nothing.
     let wanted = Wanted {
         types: &[],
-        symbols: &["PsActiveProcessHead"],
+        symbols: &[&["PsActiveProcessHead"]],
         constants: &[],
     };
     let error = import_pdb(&data, Some(&wanted)).unwrap_err().to_string();

@@ -4,7 +4,7 @@ use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
 layout! {
     /// Fields read from `_KPRCB`.
-    pub(crate) struct Prcb: "_KPRCB" {
+    pub(crate) struct Prcb: "_KPRCB" through [_CONTEXT _KPROCESSOR_STATE] {
         current_thread: Option<Field<Ptr<()>>> = ["CurrentThread"],
         /// Whether the processor has been stopped by another, and waits: 2 in its lower four bits.
         frozen: Option<Field<UInt>> = ["IpiFrozen"],

@@ -4,7 +4,7 @@ use osier_profile::{Bits, Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 layout! {
     /// Fields read from `_EPROCESS`.
-    pub(crate) struct Fields: "_EPROCESS" {
+    pub(crate) struct Fields: "_EPROCESS" through [_DISPATCHER_HEADER _KPROCESS _LARGE_INTEGER _MM_AVL_TABLE _RTL_AVL_TREE _SE_AUDIT_PROCESS_CREATION_INFO] {
         /// The link in the list of processes.
         active_process_links: Field<Embed<()>> = ["ActiveProcessLinks"],
         /// The process's id, a handle.

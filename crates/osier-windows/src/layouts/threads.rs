@@ -4,7 +4,7 @@ use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 layout! {
     /// Fields read from `_ETHREAD`, and from the `_KTHREAD` it begins with.
-    pub(crate) struct Fields: "_ETHREAD" {
+    pub(crate) struct Fields: "_ETHREAD" through [_CLIENT_ID _KAPC_STATE _KTHREAD] {
         /// The link in the process's list.
         thread_list_entry: Option<Field<Embed<()>>> = ["ThreadListEntry", "Tcb.ThreadListEntry"],
         unique_process: Option<Field<Ptr<()>>> = ["Cid.UniqueProcess"],
@@ -27,7 +27,7 @@ layout! {
 
 layout! {
     /// Fields read from `_TEB`, the thread's block in user memory.
-    pub(crate) struct Teb: "_TEB" {
+    pub(crate) struct Teb: "_TEB" through [_NT_TIB] {
         /// One past the stack's highest byte.
         stack_base: Option<Field<Ptr<()>>> = ["NtTib.StackBase"],
         /// Of a WoW64 thread: its `_TEB32`.

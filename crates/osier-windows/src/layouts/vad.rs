@@ -2,9 +2,11 @@
 
 use osier_profile::{Bits, Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
+use super::process;
+
 layout! {
     /// Fields read from `_MMVAD_SHORT`, which every descriptor begins with.
-    pub(crate) struct Short: "_MMVAD_SHORT" {
+    pub(crate) struct Short: "_MMVAD_SHORT" through [_MMADDRESS_NODE _MM_AVL_NODE _RTL_BALANCED_NODE] {
         /// The node in the tree; the descriptor itself until Windows 7.
         vad_node: Option<Field<Embed<()>>> = ["VadNode"],
         left: Option<Field<Ptr<()>>> = ["VadNode.Left", "VadNode.LeftChild", "LeftChild"],
@@ -53,6 +55,22 @@ layout! {
     }
 }
 
+layout! {
+    /// Fields read from `_RTL_AVL_TREE`, which `VadRoot` is since 8.1.
+    pub(crate) struct AvlTree: "_RTL_AVL_TREE" {
+        /// The first node.
+        root: Option<Field<Ptr<()>>> = ["Root"],
+    }
+}
+
+layout! {
+    /// Fields read from `_MM_AVL_TABLE`, which it is from Vista on until then.
+    pub(crate) struct AvlTable: "_MM_AVL_TABLE" through [_MMADDRESS_NODE] {
+        /// The first node.
+        root: Option<Field<Ptr<()>>> = ["BalancedRoot.RightChild"],
+    }
+}
+
 /// How to read the tree.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
@@ -67,14 +85,10 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
-        let pointer = |resolver: &Resolver<'_>, structure, path| {
-            resolver
-                .optional::<Ptr<()>>(structure, &[path])
-                .map(|field| field.offset.cast_unsigned())
-        };
+        let offset = |field: Option<Field<Ptr<()>>>| Some(field?.offset.cast_unsigned());
         let root = match vad_root_kind(resolver).as_deref() {
-            Some("_RTL_AVL_TREE") => pointer(resolver, "_RTL_AVL_TREE", "Root"),
-            Some("_MM_AVL_TABLE") => pointer(resolver, "_MM_AVL_TABLE", "BalancedRoot.RightChild"),
+            Some(AvlTree::STRUCTURE) => offset(AvlTree::resolve(resolver).root),
+            Some(AvlTable::STRUCTURE) => offset(AvlTable::resolve(resolver).root),
             Some(_) => None,
             // A pointer.
             None => Some(0),
@@ -85,7 +99,7 @@ impl Layout {
             long: Long::resolve(resolver),
             root,
             count: resolver.optional(
-                "_EPROCESS",
+                process::Fields::STRUCTURE,
                 &["VadCount", "VadRoot.NumberGenericTableElements"],
             ),
         }
@@ -94,7 +108,7 @@ impl Layout {
 
 /// The structure that `_EPROCESS.VadRoot` is; `None` for a pointer.
 fn vad_root_kind(resolver: &Resolver<'_>) -> Option<String> {
-    let process = resolver.profile().find_type("_EPROCESS")?;
+    let process = resolver.profile().find_type(process::Fields::STRUCTURE)?;
     match &process.member("VadRoot")?.kind {
         Kind::Embedded { name } => Some(name.clone()),
         _ => None,

@@ -4,6 +4,7 @@ use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::Premise;
 use osier_profile::{BuildId, Card, OsKind, Profile};
 
+use crate::symbols;
 use crate::windows_policy;
 
 /// Where a Windows kernel lies in a machine, each part confirmed.
@@ -61,9 +62,9 @@ impl Known {
         Some(Self {
             build_id: card.identity.build_id.clone(),
             pointer_bytes: card.identity.pointer_bytes,
-            active_processes: card.anchor("PsActiveProcessHead")?,
-            loaded_modules: card.anchor("PsLoadedModuleList")?,
-            debugger_data: card.anchor("KdDebuggerDataBlock"),
+            active_processes: card.anchor(symbols::PsActiveProcessHead)?,
+            loaded_modules: card.anchor(symbols::PsLoadedModuleList)?,
+            debugger_data: card.anchor(symbols::KdDebuggerDataBlock),
         })
     }
 
@@ -76,9 +77,9 @@ impl Known {
         Some(Self {
             build_id: identity.build_id.clone(),
             pointer_bytes: identity.pointer_bytes,
-            active_processes: profile.symbol("PsActiveProcessHead")?,
-            loaded_modules: profile.symbol("PsLoadedModuleList")?,
-            debugger_data: profile.symbol("KdDebuggerDataBlock"),
+            active_processes: profile.symbol(symbols::PsActiveProcessHead)?,
+            loaded_modules: profile.symbol(symbols::PsLoadedModuleList)?,
+            debugger_data: profile.symbol(symbols::KdDebuggerDataBlock),
         })
     }
 }

@@ -11,6 +11,8 @@ use osier_memory::{AddressSpace, Fault, VirtAddr};
 
 use super::pointers::Pointers;
 
+use crate::symbols;
+
 /// `OwnerTag`, at byte 16 of the block.
 const TAG: &[u8; 4] = b"KDBG";
 const TAG_AT: u64 = 0x10;
@@ -78,9 +80,9 @@ pub(crate) fn decode(
         }));
     }
     let (Some(never), Some(always), Some(mark)) = (
-        symbol("KiWaitNever"),
-        symbol("KiWaitAlways"),
-        symbol("KdpDataBlockEncoded"),
+        symbol(symbols::KiWaitNever),
+        symbol(symbols::KiWaitAlways),
+        symbol(symbols::KdpDataBlockEncoded),
     ) else {
         return Ok(None);
     };

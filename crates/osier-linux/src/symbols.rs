@@ -1,0 +1,54 @@
+//! The kernel's variables and functions that this crate looks up: a name stands here and nowhere else.
+
+osier_profile::kernel_names! {
+    pub(crate) const ALL;
+    __cpu_active_mask
+    __cpu_online_mask
+    __per_cpu_offset
+    _end
+    _etext
+    _stext
+    _text
+    cgrp_dfl_visible
+    const_current_task
+    const_pcpu_hot
+    cpu_active_bits
+    cpu_online_bits
+    cpu_online_mask
+    current_task
+    gate_vma
+    high_memory
+    init_pid_ns
+    init_task
+    log_buf
+    log_buf_len
+    log_end
+    log_first_idx
+    log_first_seq
+    log_next_idx
+    log_next_seq
+    logged_chars
+    mod_tree
+    module_kset
+    modules
+    nr_cpu_ids
+    nr_threads
+    panic_cpu
+    pcpu_hot
+    per_cpu__current_task
+    physical_mask
+    pid_hash
+    pidhash_shift
+    prb
+    runqueues
+    sme_me_mask
+    special_mapping_vmops
+    task_state_array
+    timekeeper
+    timekeeper_data
+    tk_core
+    vdso_image_32
+    vdso_image_64
+    vdso_image_x32
+    vsyscall_mode
+}

@@ -1,0 +1,45 @@
+//! The groups that a process is in besides its own.
+
+use osier_memory::VirtAddr;
+use osier_osi::{Absent, Seen};
+use osier_profile::{Embed, Field, SInt, layout};
+
+use super::reader::Reader;
+
+/// Most supplementary groups: `NGROUPS_MAX`.
+const MOST_GROUPS: i64 = 65536;
+
+layout! {
+    /// Fields read from `group_info`.
+    pub(crate) struct GroupInfo: "group_info" through [kgid_t] {
+        /// How many.
+        ngroups: Option<Field<SInt>>,
+        /// The ids. Linux commit 81243eacfa40 ("cred: simpler, 1D supplementary groups"), v4.9.
+        gid: Option<Field<Embed<()>>>,
+    }
+}
+
+/// The groups of these credentials.
+pub(super) fn groups(reader: &Reader<'_>, layout: &GroupInfo, cred: VirtAddr) -> Seen<Vec<u32>> {
+    let info = reader.object(reader.cred.group_info, cred)?;
+    let (count, at) = reader.signed(layout.ngroups, info)?;
+    let gid = layout.gid.ok_or_else(Absent::not_in_this_kernel)?;
+    if !(0..=MOST_GROUPS).contains(&count) {
+        let rule = "a process is in 0 to 65536 groups";
+        return Err(Absent::implausible(count.cast_unsigned(), rule, Some(at)));
+    }
+    let mut groups: Vec<u32> = Vec::new();
+    for index in 0..count.cast_unsigned() {
+        let at = gid.place(info).plus(index.wrapping_mul(4));
+        let id = reader.linux.guest.space.read_uint(at, 4);
+        let id = id.map_err(Absent::unreadable)?;
+        let id = u32::try_from(id).unwrap_or(u32::MAX);
+        // The kernel keeps them in order.
+        if id == u32::MAX || groups.last().is_some_and(|last| *last > id) {
+            let rule = "groups are in ascending order, and none is -1";
+            return Err(Absent::implausible(id.into(), rule, Some(at)));
+        }
+        groups.push(id);
+    }
+    Ok(groups)
+}

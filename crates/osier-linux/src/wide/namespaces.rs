@@ -1,0 +1,135 @@
+//! The numbers of a process's namespaces.
+
+use osier_memory::VirtAddr;
+use osier_osi::{Absent, Namespaces, Seen};
+use osier_profile::{Field, Ptr, Resolver, UInt, layout};
+
+use super::numbers::Numbers;
+use super::reader::Reader;
+
+layout! {
+    /// Fields read from `nsproxy`.
+    pub(crate) struct Proxy: "nsproxy" {
+        /// Of the host's name.
+        uts_ns: Option<Field<Ptr<()>>>,
+        /// Of System V IPC.
+        ipc_ns: Option<Field<Ptr<()>>>,
+        /// Of mounts.
+        mnt_ns: Option<Field<Ptr<()>>>,
+        /// Of the network.
+        net_ns: Option<Field<Ptr<()>>>,
+        /// Of control groups. Since v4.6.
+        cgroup_ns: Option<Field<Ptr<()>>>,
+        /// Of clocks. Since v5.6.
+        time_ns: Option<Field<Ptr<()>>>,
+        /// References to it.
+        count: Option<Field<UInt>>,
+    }
+}
+
+macro_rules! namespace {
+    ($($name:ident $structure:literal,)*) => {
+        $(
+            layout! {
+                /// The number of a namespace.
+                pub(crate) struct $name: $structure {
+                    /// Its number.
+                    inum: Option<Field<UInt>> = ["ns.inum", "proc_inum"],
+                }
+            }
+        )*
+    };
+}
+
+namespace! {
+    Uts "uts_namespace",
+    Ipc "ipc_namespace",
+    Mnt "mnt_namespace",
+    Net "net",
+    Cgroups "cgroup_namespace",
+    Clocks "time_namespace",
+    Users "user_namespace",
+    Pids "pid_namespace",
+}
+
+/// How to read them.
+pub(super) struct Spaces {
+    proxy: Proxy,
+    uts: Uts,
+    ipc: Ipc,
+    mnt: Mnt,
+    net: Net,
+    cgroups: Cgroups,
+    clocks: Clocks,
+    users: Users,
+    pids: Pids,
+}
+
+impl Spaces {
+    pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        Self {
+            proxy: Proxy::resolve(resolver),
+            uts: Uts::resolve(resolver),
+            ipc: Ipc::resolve(resolver),
+            mnt: Mnt::resolve(resolver),
+            net: Net::resolve(resolver),
+            cgroups: Cgroups::resolve(resolver),
+            clocks: Clocks::resolve(resolver),
+            users: Users::resolve(resolver),
+            pids: Pids::resolve(resolver),
+        }
+    }
+
+    pub(super) fn of(
+        &self,
+        reader: &Reader<'_>,
+        numbers: &Numbers,
+        task: VirtAddr,
+        cred: &Seen<VirtAddr>,
+    ) -> Seen<Namespaces> {
+        let proxy = match reader.kept(reader.task.nsproxy, task) {
+            Ok(proxy) => Some(proxy),
+            // What has exited is of users and has a number still.
+            Err(absent) if !absent.is_loss() => None,
+            Err(absent) => return Err(absent),
+        };
+        if let Some(proxy) = proxy
+            && reader.value(self.proxy.count, proxy)? == 0
+        {
+            let rule = "an nsproxy that is in use is counted (count)";
+            return Err(Absent::implausible(0, rule, Some(proxy)));
+        }
+        let number = |of: Option<Field<Ptr<()>>>, base, inum: Option<Field<UInt>>| {
+            let (Some(field), Some(_), Some(base)) = (of, inum, base) else {
+                return Ok(None);
+            };
+            let namespace = reader.object(Some(field), base)?;
+            let number = reader.value(inum, namespace)?;
+            match u32::try_from(number) {
+                Ok(number) if number != 0 => Ok(Some(number)),
+                _ => {
+                    let rule = "a namespace has a number";
+                    Err(Absent::implausible(number, rule, Some(namespace)))
+                }
+            }
+        };
+        let pid = match numbers.own_pid(reader, task) {
+            Ok((_, namespace)) => {
+                let number = reader.value(self.pids.inum, namespace)?;
+                u32::try_from(number).ok()
+            }
+            Err(absent) if absent.is_loss() => return Err(absent),
+            Err(_) => None,
+        };
+        Ok(Namespaces {
+            cgroup: number(self.proxy.cgroup_ns, proxy, self.cgroups.inum)?,
+            ipc: number(self.proxy.ipc_ns, proxy, self.ipc.inum)?,
+            mnt: number(self.proxy.mnt_ns, proxy, self.mnt.inum)?,
+            net: number(self.proxy.net_ns, proxy, self.net.inum)?,
+            pid,
+            time: number(self.proxy.time_ns, proxy, self.clocks.inum)?,
+            user: number(reader.cred.user_ns, Some(cred.clone()?), self.users.inum)?,
+            uts: number(self.proxy.uts_ns, proxy, self.uts.inum)?,
+        })
+    }
+}
