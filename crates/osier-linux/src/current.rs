@@ -13,7 +13,7 @@
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Absent, Current, FoundBy, Seen, WalkEnd, WalkEnds};
+use osier_osi::{Absent, Current, FoundBy, ProcessSource, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Field, UInt};
 
 use crate::cpus::{self, WALK};
@@ -34,7 +34,8 @@ pub(crate) fn current(linux: &Linux, row: &mut dyn FnMut(Current) -> ControlFlow
         let current = Current {
             cpu: *cpu,
             thread: task.map(|task| threads::row(linux, task)),
-            process: leader.map(|task| process::row(linux, task, FoundBy::ListUnchecked)),
+            process: leader
+                .map(|task| process::row(linux, task, FoundBy::source(ProcessSource::List))),
         };
         if row(current).is_break() {
             return WalkEnds::one(WALK, WalkEnd::Stopped);

@@ -2,7 +2,8 @@
 
 use osier_memory::VirtAddr;
 use osier_osi::{
-    Absent, FoundBy, LinuxProcess, Process, ProcessExtra, Seen, SeenExt as _, TaskState,
+    Absent, FoundBy, LinuxProcess, Process, ProcessExtra, ProcessSource, Seen, SeenExt as _,
+    TaskState,
 };
 use osier_profile::{Field, SInt, UInt};
 
@@ -57,7 +58,9 @@ pub(crate) fn by_handle(linux: &Linux, taskd: VirtAddr) -> Seen<Process> {
     }
     let field = linux.tasks.group_leader;
     match field.read(&linux.guest.space, taskd) {
-        Ok(leader) if leader == taskd => Ok(row(linux, taskd, FoundBy::ListUnchecked)),
+        Ok(leader) if leader == taskd => {
+            Ok(row(linux, taskd, FoundBy::source(ProcessSource::List)))
+        }
         Ok(other) => {
             let rule = "a handle names a thread-group leader";
             Err(Absent::implausible(other.0, rule, Some(field.place(taskd))))

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use osier_memory::{PhysAddr, VirtAddr};
 use osier_osi::{
-    FoundBy, Handle, Process, ProcessExtra, Seen, SeenExt as _, WalkEnd, WalkEnds,
+    FoundBy, Handle, Process, ProcessExtra, ProcessSource, Seen, SeenExt as _, WalkEnd, WalkEnds,
     Walked, Why, merge,
 };
 
@@ -99,11 +99,14 @@ fn relatives(linux: &Linux, leaders: &mut Leaders) {
     }
     let known: HashSet<VirtAddr> = known.into_iter().collect();
     let mut only_children = 0_usize;
+    let found_by = FoundBy::source(ProcessSource::Children)
+        .missing(ProcessSource::List)
+        .missing(ProcessSource::PidTable);
     for child in family.children {
         nameless.remove(&child);
         if !known.contains(&child) {
             only_children = only_children.saturating_add(1);
-            leaders.rows.push((child, FoundBy::Children));
+            leaders.rows.push((child, found_by));
         }
     }
     let only_known = if family.whole { nameless.len() } else { 0 };

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use osier_linux::{AttachError, Linux, Located};
 use osier_memory::{Machine, VirtAddr};
 use osier_osi::{
-    Absent, FoundBy, Handle, LinuxProcess, Osi, Process, ProcessExtra, Seen, SeenExt as _, Thread,
-    WalkEnd, WalkEnds,
+    Absent, FoundBy, Handle, LinuxProcess, Osi, Process, ProcessExtra, ProcessSource, Seen,
+    SeenExt as _, Thread, WalkEnd, WalkEnds,
 };
 use osier_profile::{Embed, Field, Profile, ProfileBuilder, Resolver, Type};
 use osier_testkit::Patched;
@@ -435,7 +435,12 @@ fn a_process_in_neither_list_nor_table_is_found_among_its_parents_children() {
         let linux = golden.attach(memory).unwrap();
         let (rows, lost) = processes(&linux);
         let row = rows.iter().find(|row| row.taskd == hidden.taskd).unwrap();
-        assert_eq!(row.found_by, FoundBy::Children);
+        assert_eq!(
+            row.found_by,
+            FoundBy::source(ProcessSource::Children)
+                .missing(ProcessSource::List)
+                .missing(ProcessSource::PidTable)
+        );
         assert_eq!(row.pid, hidden.pid);
         assert_eq!(rows.len(), golden.rows.len());
         let named = |what: &&String| what.contains("only_second: 1");

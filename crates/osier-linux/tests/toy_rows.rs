@@ -16,7 +16,8 @@ use std::ops::ControlFlow;
 use osier_linux::Linux;
 use osier_memory::VirtAddr;
 use osier_osi::{
-    FoundBy, MappingKind, Osi, Process, ProcessExtra, Seen, SeenExt as _, Thread, WalkEnds,
+    FoundBy, MappingKind, Osi, Process, ProcessExtra, ProcessSource, Seen, SeenExt as _, Thread,
+    WalkEnds,
 };
 use osier_testkit::{TOYS, ToyKernel, ToyState, ToyTask};
 
@@ -103,9 +104,12 @@ fn processes() {
         for (task, row) in toy.tasks.iter().zip(&rows) {
             same_process(task, row);
             let mut alone = linux.process(row.taskd).get().unwrap().clone();
-            assert_eq!(alone.found_by, FoundBy::ListUnchecked);
-            assert_eq!(row.found_by, FoundBy::Both);
-            alone.found_by = FoundBy::Both;
+            assert_eq!(alone.found_by, FoundBy::source(ProcessSource::List));
+            assert_eq!(
+                row.found_by,
+                FoundBy::source(ProcessSource::List).and(ProcessSource::PidTable)
+            );
+            alone.found_by = FoundBy::source(ProcessSource::List).and(ProcessSource::PidTable);
             assert_eq!(alone, *row);
         }
         let mut handles = Vec::new();

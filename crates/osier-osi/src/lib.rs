@@ -5,6 +5,7 @@
 //! sentinel. A walk returns how it ended: [`WalkEnd::Closed`] is the only good ending.
 
 mod crash;
+mod found_by;
 mod holdings;
 mod list;
 mod log;
@@ -19,6 +20,7 @@ mod walk;
 mod wide;
 
 pub use crash::Crash;
+pub use found_by::{FoundBy, ProcessSource};
 pub use holdings::{Device, FileKind, OpenFile, Variable};
 pub use list::{Lists, Walked};
 pub use log::LogLine;
@@ -27,8 +29,8 @@ pub use merge::merge;
 pub use osi::{Kernel, Osi, Panda, Premise};
 pub use pages::page_rows;
 pub use rows::{
-    Current, FoundBy, Handle, LinuxProcess, Mapping, MappingKind, Module, PageRange, Process,
-    ProcessExtra, TaskState, Thread, WindowsProcess,
+    Current, Handle, LinuxProcess, Mapping, MappingKind, Module, PageRange, Process, ProcessExtra,
+    TaskState, Thread, WindowsProcess,
 };
 pub use seen::{Absent, Seen, SeenExt, Why};
 pub use system::{Found, NoAttach, System};

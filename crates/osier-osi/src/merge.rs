@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use osier_memory::VirtAddr;
 
-use crate::rows::FoundBy;
+use crate::found_by::{FoundBy, ProcessSource};
 use crate::walk::WalkEnds;
 
 /// What a kernel's list and its table name together: the list's in its order, then what is in the table
@@ -20,27 +20,32 @@ pub fn merge(
     between: &'static str,
     ends: &mut WalkEnds,
 ) -> Vec<(VirtAddr, FoundBy)> {
+    let on_list = FoundBy::source(ProcessSource::List);
     let Some((table, whole)) = table else {
         let all = head.into_iter().chain(listed);
-        return all.map(|at| (at, FoundBy::ListUnchecked)).collect();
+        return all.map(|at| (at, on_list)).collect();
     };
     let in_table: HashSet<VirtAddr> = table.iter().copied().collect();
     let mut met: HashSet<VirtAddr> = head.into_iter().collect();
-    let mut rows: Vec<_> = head.map(|at| (at, FoundBy::Both)).into_iter().collect();
+    let mut rows: Vec<_> = head
+        .map(|at| (at, on_list.and(ProcessSource::PidTable)))
+        .into_iter()
+        .collect();
     let mut only_list = 0_usize;
     for at in listed {
         met.insert(at);
         let found_by = match (in_table.contains(&at), whole) {
-            (true, _) => FoundBy::Both,
-            (false, true) => FoundBy::List,
-            (false, false) => FoundBy::ListUnchecked,
+            (true, _) => on_list.and(ProcessSource::PidTable),
+            (false, true) => on_list.missing(ProcessSource::PidTable),
+            (false, false) => on_list,
         };
-        only_list = only_list.saturating_add((found_by == FoundBy::List).into());
+        only_list = only_list.saturating_add(found_by.lacks(ProcessSource::PidTable).into());
         rows.push((at, found_by));
     }
     let of_list = rows.len();
     let only_table = table.iter().copied().filter(|at| met.insert(*at));
-    rows.extend(only_table.map(|at| (at, FoundBy::PidTable)));
+    let off_list = FoundBy::source(ProcessSource::PidTable).missing(ProcessSource::List);
+    rows.extend(only_table.map(|at| (at, off_list)));
     ends.disagree(between, only_list, rows.len().saturating_sub(of_list));
     rows
 }

@@ -2,6 +2,7 @@
 
 use osier_memory::{PageFlags, PhysAddr, VirtAddr};
 
+use crate::found_by::FoundBy;
 use crate::{LinuxWide, Seen};
 
 /// The least that names a process: PANDA's `OsiProcHandle`.
@@ -11,28 +12,6 @@ pub struct Handle {
     pub taskd: VirtAddr,
     /// Physical address of the page-table root; not applicable to a thread of the kernel.
     pub asid: Seen<PhysAddr>,
-}
-
-/// Which source a process was found by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FoundBy {
-    /// The process list and the pid table.
-    Both,
-    /// The process list only.
-    List,
-    /// The pid table only.
-    PidTable,
-    /// Its parent's list of children only.
-    Children,
-    /// The process list; the pid table was not asked or could not be read.
-    ListUnchecked,
-}
-
-impl FoundBy {
-    /// Whether the process list does not name the process.
-    pub const fn is_off_the_list(self) -> bool {
-        matches!(self, Self::PidTable | Self::Children)
-    }
 }
 
 /// A process: PANDA's `OsiProc` and more.
@@ -54,7 +33,7 @@ pub struct Process {
     pub create_time: Seen<u64>,
     /// The same on the wall clock: nanoseconds since 1970-01-01 UTC.
     pub start: Seen<i64>,
-    /// Which source found it.
+    /// Which sources found it.
     pub found_by: FoundBy,
     /// What only one operating system has.
     pub extra: ProcessExtra,

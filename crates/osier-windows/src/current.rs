@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Absent, Current, FoundBy, Seen, WalkEnd, WalkEnds};
+use osier_osi::{Absent, Current, FoundBy, ProcessSource, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr};
 
 use crate::guest::Guest;
@@ -61,7 +61,7 @@ pub(crate) fn current(
             cpu,
             thread: thread.map(|thread| threads::thread(windows, thread)),
             process: process
-                .map(|at| process::row(windows, at, FoundBy::ListUnchecked)),
+                .map(|at| process::row(windows, at, FoundBy::source(ProcessSource::List))),
         };
         if row(current).is_break() {
             return WalkEnds::one(WALK, WalkEnd::Stopped);

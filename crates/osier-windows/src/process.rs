@@ -2,7 +2,7 @@
 
 use osier_memory::{AddressSpace, VirtAddr};
 use osier_osi::{
-    Absent, FoundBy, Process, ProcessExtra, Seen, SeenExt as _, Why, WindowsProcess,
+    Absent, FoundBy, Process, ProcessExtra, ProcessSource, Seen, SeenExt as _, Why, WindowsProcess,
 };
 use osier_profile::{Field, UInt};
 
@@ -58,7 +58,7 @@ pub(crate) fn by_handle(windows: &Windows, taskd: VirtAddr) -> Seen<Process> {
             None,
         ));
     }
-    let process = || Ok(row(windows, taskd, FoundBy::ListUnchecked));
+    let process = || Ok(row(windows, taskd, FoundBy::source(ProcessSource::List)));
     if twins::current_idle(windows) == Some(taskd) {
         return process();
     }

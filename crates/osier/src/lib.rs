@@ -62,8 +62,8 @@ pub use osier_memory::{AddressSpace, Cause, Fault, Machine, Paging, PhysAddr, Vi
 pub use osier_osi::{
     Absent, Crash, Current, Device, FileKind, Found, FoundBy, Handle, Kernel, LinuxProcess,
     LinuxWide, LogLine, Mapping, MappingKind, Module, Namespaces, NoAttach, OpenFile, Osi,
-    PageRange, Panda, Premise, Process, ProcessExtra, Seen, SeenExt, System, TaskState, Thread,
-    Variable, WalkEnd, WalkEnds, Why, WindowsProcess,
+    PageRange, Panda, Premise, Process, ProcessExtra, ProcessSource, Seen, SeenExt, System,
+    TaskState, Thread, Variable, WalkEnd, WalkEnds, Why, WindowsProcess,
 };
 pub use osier_profile::{BuildId, OsKind, Profile};
 pub use osier_snapshot::{Anomaly, Format, Progress, Reading, Snapshot, SnapshotInfo};

@@ -103,7 +103,7 @@ pub fn tree(processes: &[Process]) -> Vec<Leaf> {
 
 #[cfg(test)]
 mod tests {
-    use osier_osi::{Absent, FoundBy, LinuxProcess, SeenExt as _};
+    use osier_osi::{Absent, FoundBy, LinuxProcess, ProcessSource, SeenExt as _};
 
     use super::*;
 
@@ -117,7 +117,7 @@ mod tests {
             pgd: Err(Absent::not_in_this_kernel()),
             create_time: Ok(0),
             start: Ok(0),
-            found_by: FoundBy::Both,
+            found_by: FoundBy::source(ProcessSource::List).and(ProcessSource::PidTable),
             extra: ProcessExtra::Linux(LinuxProcess {
                 uid: Ok(0),
                 gid: Ok(0),
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(pids, [2, 3, 0, 1]);
         // One that is on no list is none of PANDA's.
         let mut list = vec![process(0, 0), process(1, 0), process(2, 0), process(3, 1)];
-        list[3].found_by = FoundBy::PidTable;
+        list[3].found_by = FoundBy::source(ProcessSource::PidTable).missing(ProcessSource::List);
         arrange(&mut list, Order::Panda, Some(VirtAddr(0)));
         let pids: Vec<_> = list.iter().map(|p| p.pid.value().unwrap()).collect();
         assert_eq!(pids, [1, 2, 0, 3]);

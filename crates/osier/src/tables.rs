@@ -9,7 +9,7 @@ mod memory;
 mod of;
 mod process;
 
-use osier_osi::{Absent, FoundBy, Seen, Why};
+use osier_osi::{Absent, FoundBy, ProcessSource, Seen, Why};
 
 pub use of::of;
 
@@ -242,13 +242,14 @@ fn bytes(value: &Seen<Vec<u8>>) -> Cell<'_> {
     seen(value, |bytes| Cell::Bytes(bytes))
 }
 
-/// The word of a source in the field `found_by`.
-const fn found_by(source: FoundBy) -> &'static str {
-    match source {
-        FoundBy::Both => "both",
-        FoundBy::List => "list",
-        FoundBy::PidTable => "pid-table",
-        FoundBy::Children => "children",
-        FoundBy::ListUnchecked => "list-unchecked",
+/// The word of a set of sources in the field `found_by`.
+const fn found_by(found_by: FoundBy) -> &'static str {
+    let table = found_by.has(ProcessSource::PidTable);
+    match found_by.has(ProcessSource::List) {
+        true if table => "both",
+        true if found_by.lacks(ProcessSource::PidTable) => "list",
+        true => "list-unchecked",
+        false if table => "pid-table",
+        false => "children",
     }
 }

@@ -17,7 +17,7 @@ use osier::osier_profile::{Identity, ProfileBuilder};
 use osier::{
     Absent, AddressSpace, Attach, Current, ErrorKind, Found, FoundBy, Handle, Kernel, Machine,
     Mapping, Module, NoAttach, Open, OsKind, Osi, PageRange, Paging, PhysAddr, Premise, Process,
-    ProcessExtra, Profile, Seen, System, Thread, VirtAddr, WalkEnd, WalkEnds,
+    ProcessExtra, ProcessSource, Profile, Seen, System, Thread, VirtAddr, WalkEnd, WalkEnds,
 };
 
 /// What the kernel's page begins with; behind it the number of processes, and 16 bytes of each: its id
@@ -133,7 +133,7 @@ impl Provider {
             pgd: Err(Absent::not_in_this_kernel()),
             create_time: Err(Absent::not_in_this_kernel()),
             start: none(),
-            found_by: FoundBy::ListUnchecked,
+            found_by: FoundBy::source(ProcessSource::List),
             extra: ProcessExtra::Other,
         }
     }

@@ -2,8 +2,8 @@
 
 use osier::osier_memory::{Cause, Fault, PhysAddr, VirtAddr};
 use osier::{
-    Absent, FoundBy, LinuxProcess, Mapping, MappingKind, Module, Process, ProcessExtra, Seen,
-    TaskState, Thread, WalkEnd, WalkEnds,
+    Absent, FoundBy, LinuxProcess, Mapping, MappingKind, Module, Process, ProcessExtra,
+    ProcessSource, Seen, TaskState, Thread, WalkEnd, WalkEnds,
 };
 use osier_compare::{Answer, Belongings, Boot, Event, View, diff};
 
@@ -61,7 +61,7 @@ pub(crate) fn process(pid: u32) -> Process {
         pgd: Ok(VirtAddr(u64::from(pid) << 20)),
         create_time: Ok(u64::from(pid)),
         start: Ok(i64::from(pid)),
-        found_by: FoundBy::Both,
+        found_by: FoundBy::source(ProcessSource::List).and(ProcessSource::PidTable),
         extra: ProcessExtra::Linux(LinuxProcess {
             uid: Ok(0),
             gid: Ok(0),

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use osier::osier_memory::{Cause, Store};
-use osier::{FoundBy, Osi, ProcessExtra, SeenExt as _, WalkEnd, Why};
+use osier::{FoundBy, Osi, ProcessExtra, ProcessSource, SeenExt as _, WalkEnd, Why};
 use osier_testkit::windows::{Paged, Part, Plan, Process, Told, WindowsMachine};
 
 use super::layouts::{self, Layout};
@@ -54,10 +54,26 @@ fn a_process_that_is_on_no_list_is_found_by_its_id() {
                 machine.plan.processes.len(),
                 "{what}: {rows:?} {bad:?}"
             );
-            assert_eq!(source(4), Some(FoundBy::Both), "{what}");
-            assert_eq!(source(1012), Some(FoundBy::Both), "{what}");
-            assert_eq!(source(2600), Some(FoundBy::List), "{what}");
-            assert_eq!(source(hidden), Some(FoundBy::PidTable), "{what}");
+            assert_eq!(
+                source(4),
+                Some(FoundBy::source(ProcessSource::List).and(ProcessSource::PidTable)),
+                "{what}"
+            );
+            assert_eq!(
+                source(1012),
+                Some(FoundBy::source(ProcessSource::List).and(ProcessSource::PidTable)),
+                "{what}"
+            );
+            assert_eq!(
+                source(2600),
+                Some(FoundBy::source(ProcessSource::List).missing(ProcessSource::PidTable)),
+                "{what}"
+            );
+            assert_eq!(
+                source(hidden),
+                Some(FoundBy::source(ProcessSource::PidTable).missing(ProcessSource::List)),
+                "{what}"
+            );
             assert_eq!(rows.last().unwrap().0, u32::try_from(hidden).unwrap());
             let between = "process list and pid table";
             let expected = WalkEnd::Disagreement {
@@ -93,7 +109,19 @@ fn a_table_that_is_not_described_is_not_asked() {
     let osi = attach(layout, &machine.machine());
     assert_eq!(
         sources(&osi),
-        (vec![(4, FoundBy::Both), (1012, FoundBy::Both)], vec![])
+        (
+            vec![
+                (
+                    4,
+                    FoundBy::source(ProcessSource::List).and(ProcessSource::PidTable)
+                ),
+                (
+                    1012,
+                    FoundBy::source(ProcessSource::List).and(ProcessSource::PidTable)
+                )
+            ],
+            vec![]
+        )
     );
     let table = osi.kernel_space();
     let at = machine
@@ -106,7 +134,7 @@ fn a_table_that_is_not_described_is_not_asked() {
     let mut holed = machine.machine();
     holed.memory = std::sync::Arc::new(patched);
     let (rows, bad) = sources(&attach(layout, &holed));
-    let alone = FoundBy::ListUnchecked;
+    let alone = FoundBy::source(ProcessSource::List);
     assert_eq!(rows, [(4, alone), (1012, alone)]);
     assert!(
         matches!(bad.as_slice(), [WalkEnd::NoStart { .. }]),
