@@ -8,7 +8,7 @@
 //!
 //! Sources: LiME `src/lime.h` and `src/main.c` (1.9); AVML `src/image.rs` (0.21).
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use osier_memory::{Cause, Filter, Machine, PhysRun, PhysicalMemory};
@@ -27,9 +27,10 @@ use crate::frames::{self, Frame, FramedMemory};
 use crate::input::Input;
 use crate::look::Look;
 use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::written::{WriteError, in_pieces};
 
-const LIME: &[u8] = b"EMiL";
-const AVML: &[u8] = b"AVML";
+const LIME: &[u8; 4] = b"EMiL";
+const AVML: &[u8; 4] = b"AVML";
 /// Bytes of a range's header.
 const HEADER: usize = size_of::<RangeHeader>();
 
@@ -45,20 +46,28 @@ struct RangeHeader {
     reserved: [u8; 8],
 }
 
-/// Writes `LiME`'s header of a range.
+/// Writes `ranges` of `memory` as `LiME` version 1: a header before each range.
 ///
 /// # Errors
 ///
-/// The system's.
-pub fn write_lime_header(range: PhysRun, out: &mut dyn Write) -> io::Result<()> {
-    let header = RangeHeader {
-        magic: *b"EMiL",
-        version: 1.into(),
-        first: range.start.0.into(),
-        last: range.end().0.saturating_sub(1).into(), // no range is empty
-        reserved: [0; 8],
-    };
-    out.write_all(header.as_bytes())
+/// [`WriteError`]: the file, or a page that cannot be read.
+pub fn write_lime(
+    memory: &dyn PhysicalMemory,
+    ranges: &[PhysRun],
+    out: &mut dyn Write,
+) -> Result<(), WriteError> {
+    for &range in ranges {
+        let header = RangeHeader {
+            magic: *LIME,
+            version: 1.into(),
+            first: range.start.0.into(),
+            last: range.end().0.saturating_sub(1).into(), // no range is empty
+            reserved: [0; 8],
+        };
+        out.write_all(header.as_bytes())?;
+        in_pieces(memory, range, |_, bytes| out.write_all(bytes))?;
+    }
+    Ok(())
 }
 
 /// Whether `file` starts with a range's header.
@@ -314,7 +323,7 @@ fn header(file: Look<'_>, at: usize) -> Result<Header, Malformed> {
     let record = record.ok_or_else(|| {
         Malformed::ended(at as u64, format!("the header of a range ({HEADER} bytes)"))
     })?;
-    let compressed = match (&record.magic[..], record.version.get()) {
+    let compressed = match (&record.magic, record.version.get()) {
         (LIME, 1) => false,
         (AVML, 2) => true,
         _ => {

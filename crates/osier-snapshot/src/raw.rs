@@ -1,9 +1,11 @@
 //! Raw memory: file offset = guest-physical address, or a bare RAM block split at 4 GiB.
 
+use std::fs::File;
+use std::io::{BufWriter, Seek as _, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use osier_memory::{Cause, Machine, PAGE_BYTES, PhysAddr, PhysRun};
+use osier_memory::{Cause, Machine, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory};
 
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
@@ -13,10 +15,69 @@ use crate::flat::FlatMemory;
 use crate::format::Format;
 use crate::input::Input;
 use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
+use crate::written::{PIECE, WriteError, in_pieces};
 use crate::{hyperv, layout, vmware};
 
 /// A raw dump shorter than this must at least be whole pages.
 const RAW_MIN: u64 = 1 << 20;
+
+/// Writes `ranges` of `memory` raw, every byte in its turn, as a device or a pipe takes them: file offset =
+/// guest-physical address. What is between the ranges stands as zeros, for the format has no words for it.
+///
+/// # Errors
+///
+/// [`WriteError`]: the file, or a page that cannot be read.
+pub fn write_raw(
+    memory: &dyn PhysicalMemory,
+    ranges: &[PhysRun],
+    out: &mut dyn Write,
+) -> Result<(), WriteError> {
+    let zeros = vec![0; PIECE];
+    let mut end = 0_u64;
+    for &range in ranges {
+        while end < range.start.0 {
+            let left = range.start.0.saturating_sub(end);
+            let n = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+            out.write_all(zeros.get(..n).unwrap_or_default())?;
+            end = end.saturating_add(n as u64);
+        }
+        in_pieces(memory, range, |_, bytes| out.write_all(bytes))?;
+        end = range.end().0;
+    }
+    Ok(out.flush()?)
+}
+
+/// As [`write_raw`], into an empty file: what is between the ranges is a hole of the file, and so are pages
+/// of zeros, which the file system reads back as such.
+///
+/// # Errors
+///
+/// As [`write_raw`].
+pub fn write_raw_sparse(
+    memory: &dyn PhysicalMemory,
+    ranges: &[PhysRun],
+    file: &mut File,
+) -> Result<(), WriteError> {
+    let mut out = BufWriter::with_capacity(PIECE, &mut *file);
+    for &range in ranges {
+        in_pieces(memory, range, |at, bytes| {
+            for (at, page) in (at.0..)
+                .step_by(PAGE_BYTES as usize)
+                .zip(bytes.chunks(PAGE_BYTES as usize))
+            {
+                if page.iter().any(|byte| *byte != 0) {
+                    out.seek(SeekFrom::Start(at))?;
+                    out.write_all(page)?;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    out.flush()?;
+    drop(out);
+    let end = ranges.last().map_or(0, |range| range.end().0);
+    Ok(file.set_len(end)?)
+}
 
 /// Opens whatever no other reader recognised.
 ///

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use osier_file::Output;
 use osier_memory::{Cause, Fault, Hint, Machine, PhysRun, PhysicalMemory, Recorder};
 use osier_profile::{OsKind, Profile};
-use osier_snapshot::{Anomaly, Core, CoreError, Lost, Snapshot, write_core};
+use osier_snapshot::{Anomaly, Core, Lost, Snapshot, WriteError, write_core};
 
 use crate::ask::{Question, Transcript, transcript};
 use crate::{Error, Guest, Located, Options, open_snapshot};
@@ -144,12 +144,12 @@ pub fn distill(
         doubts: &doubts,
         lost: &lost,
     };
-    let in_file = |error: CoreError| match error {
-        CoreError::Io(source) => DistillError::Write {
+    let in_file = |error: WriteError| match error {
+        WriteError::Io(source) => DistillError::Write {
             file: out.to_owned(),
             source,
         },
-        CoreError::Fault(fault) => DistillError::Changed {
+        WriteError::Fault(fault) => DistillError::Changed {
             snapshot: path.to_owned(),
             fault,
         },
@@ -199,7 +199,7 @@ fn lost(memory: &dyn PhysicalMemory, missed: Vec<(PhysRun, Cause)>) -> Vec<Lost>
     lost
 }
 
-fn write_file(core: &Core<'_>, file: &mut File) -> Result<(), CoreError> {
+fn write_file(core: &Core<'_>, file: &mut File) -> Result<(), WriteError> {
     let mut file = BufWriter::new(file);
     write_core(core, &mut file)?;
     Ok(file.flush()?)

@@ -1,14 +1,16 @@
 //! The same memory in another container.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use osier_linux::{find_vmcoreinfo, locate};
 use osier_memory::{Fault, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory};
 
 use osier_file::Output;
-use osier_snapshot::{Anomaly, Core, CoreError, Lost, write_core, write_lime_header};
+use osier_snapshot::{
+    Anomaly, Core, Lost, WriteError, write_core, write_lime, write_raw, write_raw_sparse,
+};
 
 use crate::{Error, Options, open_snapshot};
 
@@ -101,29 +103,35 @@ pub fn export(
         return Err(ExportError::NoPhysicalMemory);
     }
     let doubts: Vec<Anomaly> = snapshot.info.doubts().cloned().collect();
-    let write = || -> Result<(Readable, u64), CoreError> {
+    let write = || -> Result<(Readable, u64), WriteError> {
         // First of all, for reading takes time and whoever cannot write need not begin.
         let mut output = Output::create(out)?;
         let sparse = output.written().is_some();
         let readable = Readable::of(&*machine.memory);
-        let mut file = BufWriter::with_capacity(1 << 20, Counted::new(output.file()));
-        match to {
-            Container::Raw => raw(&*machine.memory, &readable.ranges, sparse, &mut file)?,
-            Container::Lime => lime(&*machine.memory, &readable.ranges, &mut file)?,
-            Container::Elf => elf(machine, &readable, &doubts, &mut file)?,
-        }
-        file.flush()?;
-        let written = file.get_ref().end;
-        drop(file);
+        let (memory, ranges) = (&*machine.memory, &readable.ranges);
+        let written = if sparse && to == Container::Raw {
+            write_raw_sparse(memory, ranges, output.file())?;
+            0
+        } else {
+            let file = output.file();
+            let mut file = BufWriter::with_capacity(1 << 20, Counted { file, bytes: 0 });
+            match to {
+                Container::Raw => write_raw(memory, ranges, &mut file)?,
+                Container::Lime => write_lime(memory, ranges, &mut file)?,
+                Container::Elf => elf(machine, &readable, &doubts, &mut file)?,
+            }
+            file.flush()?;
+            file.get_ref().bytes
+        };
         // A pipe has no length.
         Ok((readable, output.finish()?.max(written)))
     };
     let (readable, bytes) = write().map_err(|error| match error {
-        CoreError::Io(source) => ExportError::Write {
+        WriteError::Io(source) => ExportError::Write {
             file: out.to_owned(),
             source,
         },
-        CoreError::Fault(fault) => ExportError::Changed {
+        WriteError::Fault(fault) => ExportError::Changed {
             snapshot: snapshot.info.file.clone(),
             fault,
         },
@@ -203,28 +211,16 @@ impl Readable {
     }
 }
 
-/// A file, and how far it has been written.
+/// A file that takes its bytes in their turn, and how many it took.
 struct Counted<'a> {
     file: &'a mut File,
-    at: u64,
-    end: u64,
-}
-
-impl<'a> Counted<'a> {
-    fn new(file: &'a mut File) -> Self {
-        Self {
-            file,
-            at: 0,
-            end: 0,
-        }
-    }
+    bytes: u64,
 }
 
 impl Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.file.write(bytes)?;
-        self.at = self.at.saturating_add(n as u64);
-        self.end = self.end.max(self.at);
+        self.bytes = self.bytes.saturating_add(n as u64);
         Ok(n)
     }
 
@@ -233,93 +229,12 @@ impl Write for Counted<'_> {
     }
 }
 
-impl Seek for Counted<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.at = self.file.seek(to)?;
-        Ok(self.at)
-    }
-}
-
-/// Bytes that are read and written at once.
-const PIECE: usize = 1 << 20;
-
-/// Shows the bytes of `range` piece by piece.
-fn pieces(
-    memory: &dyn PhysicalMemory,
-    range: PhysRun,
-    mut write: impl FnMut(PhysAddr, &[u8]) -> io::Result<()>,
-) -> Result<(), CoreError> {
-    let mut at = range.start;
-    while at < range.end() {
-        let left = usize::try_from(range.end().since(at)).unwrap_or(PIECE);
-        let piece = memory.chunk(at)?.truncated(left.min(PIECE));
-        write(at, &piece)?;
-        at = at.plus(piece.len() as u64);
-    }
-    Ok(())
-}
-
-fn raw(
-    memory: &dyn PhysicalMemory,
-    ranges: &[PhysRun],
-    sparse: bool,
-    file: &mut BufWriter<Counted<'_>>,
-) -> Result<(), CoreError> {
-    if !sparse {
-        // A device or a pipe takes every byte in its turn.
-        let zeros = vec![0; PIECE];
-        let mut end = 0_u64;
-        for &range in ranges {
-            while end < range.start.0 {
-                let left = range.start.0.saturating_sub(end);
-                let n = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-                file.write_all(zeros.get(..n).unwrap_or_default())?;
-                end = end.saturating_add(n as u64);
-            }
-            pieces(memory, range, |_, bytes| file.write_all(bytes))?;
-            end = range.end().0;
-        }
-        return Ok(file.flush()?);
-    }
-    for &range in ranges {
-        pieces(memory, range, |at, bytes| {
-            // Pages of zeros are left to the file system, which reads them back as such.
-            for (at, page) in (at.0..)
-                .step_by(PAGE_BYTES as usize)
-                .zip(bytes.chunks(PAGE_BYTES as usize))
-            {
-                if page.iter().any(|byte| *byte != 0) {
-                    file.seek(SeekFrom::Start(at))?;
-                    file.write_all(page)?;
-                }
-            }
-            Ok(())
-        })?;
-    }
-    file.flush()?;
-    let end = ranges.last().map_or(0, |range| range.end().0);
-    Ok(file.get_ref().file.set_len(end)?)
-}
-
-/// LiME version 1: a header before each range.
-fn lime(
-    memory: &dyn PhysicalMemory,
-    ranges: &[PhysRun],
-    file: &mut dyn Write,
-) -> Result<(), CoreError> {
-    for &range in ranges {
-        write_lime_header(range, file)?;
-        pieces(memory, range, |_, bytes| file.write_all(bytes))?;
-    }
-    Ok(())
-}
-
 fn elf(
     machine: &Machine,
     readable: &Readable,
     doubts: &[Anomaly],
     file: &mut dyn Write,
-) -> Result<(), CoreError> {
+) -> Result<(), WriteError> {
     // A page that can be read in part is one of the core's: the note says which part.
     let ranges = &readable.ranges;
     let whole_pages = |range: &PhysRun| {

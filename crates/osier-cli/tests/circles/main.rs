@@ -150,6 +150,7 @@ const SNAPSHOT: Layers = &[
             "source",
             "sweep",
             "vbox",
+            "written",
             "xpress",
         ],
     ),

@@ -6,15 +6,14 @@
 //! and CR4 what tells the paging mode, and a note `OSIER` says which are not known, so that Osier
 //! does not take them for values. Another one says what was wrong with the snapshot.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use super::layout::{EM_386, EM_X86_64, ET_CORE, Header64, IDENT_64, Note, Program64, Section64};
 use crate::absent::{ABSENT, absent_registers};
 use crate::anomaly::Anomaly;
 use crate::source::{Lost, SOURCE, source_note};
-use osier_memory::{
-    CpuState, Fault, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory, Segment,
-};
+use crate::written::WriteError;
+use osier_memory::{CpuState, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory, Segment};
 use zerocopy::IntoBytes;
 
 const HEADER_BYTES: usize = size_of::<Header64>();
@@ -44,17 +43,6 @@ pub struct Core<'a> {
     /// What the snapshot should hold and does not. Of a page that it holds in part the rest is zeros
     /// in the core, and is not believed.
     pub lost: &'a [Lost],
-}
-
-/// Why a core could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum CoreError {
-    /// The file could not be written.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// A page that was read before cannot be read again.
-    #[error("{0}")]
-    Fault(#[from] Fault),
 }
 
 /// A segment of the core: `held` bytes from `start` on are in the file, the rest of `len` is RAM
@@ -129,8 +117,8 @@ fn loads(runs: &[PhysRun], pages: &[PhysAddr]) -> Vec<Load> {
 ///
 /// # Errors
 ///
-/// [`CoreError`]: the file, or a page that cannot be read.
-pub fn write_core(core: &Core<'_>, out: &mut dyn Write) -> Result<(), CoreError> {
+/// [`WriteError`]: the file, or a page that cannot be read.
+pub fn write_core(core: &Core<'_>, out: &mut dyn Write) -> Result<(), WriteError> {
     let notes = notes(core);
     let loads = loads(core.runs, core.pages);
     let count = loads.len().saturating_add(1);
