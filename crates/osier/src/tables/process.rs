@@ -9,48 +9,49 @@ use osier_osi::{
 
 use super::{Cell, Kind, Row, Table, brief, bytes, count, found_by, id, number, seen, wide};
 
+/// What every process has, and then the columns of one system.
+macro_rules! columns {
+    ($($more:expr,)*) => {
+        &[
+            number("pid"),
+            number("ppid"),
+            brief("name").of(Kind::Bytes),
+            brief("taskd").of(Kind::Address),
+            brief("asid").of(Kind::Address),
+            wide("pgd").of(Kind::Address),
+            wide("create_time").of(Kind::Number),
+            brief("start").of(Kind::Instant),
+            $($more,)*
+        ]
+    };
+}
+
+/// What every process of Linux has, and then more.
+macro_rules! linux {
+    ($($more:expr,)*) => {
+        columns![
+            number("uid"),
+            wide("gid").of(Kind::Number),
+            brief("state"),
+            number("threads"),
+            brief("exe").of(Kind::Bytes),
+            wide("cmdline").of(Kind::Bytes),
+            wide("kernel_thread").of(Kind::Flag),
+            wide("found_by"),
+            $($more,)*
+        ]
+    };
+}
+
 static LINUX: Table = Table {
     name: "process",
-    columns: &[
-        number("pid"),
-        number("ppid"),
-        brief("name").of(Kind::Bytes),
-        brief("taskd").of(Kind::Address),
-        brief("asid").of(Kind::Address),
-        wide("pgd").of(Kind::Address),
-        wide("create_time").of(Kind::Number),
-        brief("start").of(Kind::Instant),
-        number("uid"),
-        wide("gid").of(Kind::Number),
-        brief("state"),
-        number("threads"),
-        brief("exe").of(Kind::Bytes),
-        wide("cmdline").of(Kind::Bytes),
-        wide("kernel_thread").of(Kind::Flag),
-        wide("found_by"),
-    ],
+    columns: linux![],
 };
 
 /// The same with what `ps --wide` shows besides.
 static WIDE: Table = Table {
     name: "wide",
-    columns: &[
-        number("pid"),
-        number("ppid"),
-        brief("name").of(Kind::Bytes),
-        brief("taskd").of(Kind::Address),
-        brief("asid").of(Kind::Address),
-        wide("pgd").of(Kind::Address),
-        wide("create_time").of(Kind::Number),
-        brief("start").of(Kind::Instant),
-        number("uid"),
-        wide("gid").of(Kind::Number),
-        brief("state"),
-        number("threads"),
-        brief("exe").of(Kind::Bytes),
-        wide("cmdline").of(Kind::Bytes),
-        wide("kernel_thread").of(Kind::Flag),
-        wide("found_by"),
+    columns: linux![
         number("euid"),
         wide("suid").of(Kind::Number),
         wide("fsuid").of(Kind::Number),
@@ -80,15 +81,7 @@ static WIDE: Table = Table {
 
 static WINDOWS: Table = Table {
     name: "process",
-    columns: &[
-        number("pid"),
-        number("ppid"),
-        brief("name").of(Kind::Bytes),
-        brief("taskd").of(Kind::Address),
-        brief("asid").of(Kind::Address),
-        wide("pgd").of(Kind::Address),
-        wide("create_time").of(Kind::Number),
-        brief("start").of(Kind::Instant),
+    columns: columns![
         wide("exit_time").of(Kind::Number),
         number("session"),
         brief("wow64").of(Kind::Flag),
@@ -102,17 +95,7 @@ static WINDOWS: Table = Table {
 /// A process of any other system.
 static OTHER: Table = Table {
     name: "process",
-    columns: &[
-        number("pid"),
-        number("ppid"),
-        brief("name").of(Kind::Bytes),
-        brief("taskd").of(Kind::Address),
-        brief("asid").of(Kind::Address),
-        wide("pgd").of(Kind::Address),
-        wide("create_time").of(Kind::Number),
-        brief("start").of(Kind::Instant),
-        wide("found_by"),
-    ],
+    columns: columns![wide("found_by"),],
 };
 
 /// Every kind of process that Osier's own providers list.
