@@ -1,4 +1,4 @@
-//! `libosier`: Osier's questions for programs in C.
+#![doc = include_str!("../README.md")]
 //!
 //! The header `osier/osier.h` is made from this crate's `row.rs`, `question.rs` and `border.rs`; `docs/c.md`
 //! has a complete program. `osier/panda_osi.h` stands on it: PANDA's OSI types and functions, for

@@ -1,4 +1,4 @@
-//! The command `osier`, for whoever gives it out inside a program of his own: the Python wheel does.
+#![doc = include_str!("../README.md")]
 
 mod args;
 mod commands;

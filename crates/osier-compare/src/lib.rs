@@ -1,4 +1,4 @@
-//! What differs between snapshots, and between a snapshot and its golden rows.
+#![doc = include_str!("../README.md")]
 //!
 //! [`View`] takes everything that one snapshot says; [`diff()`] lays two views side by side and tells
 //! what happened in between as [`Event`]s. [`timeline`] follows processes

@@ -1,5 +1,4 @@
-//! Downloads a PDB from a symbol server: the only crate of the project that opens a socket, and
-//! only when a person asks for it.
+#![doc = include_str!("../README.md")]
 //!
 //! A symbol server keeps a file at `NAME/KEY/NAME`, or compressed at `NAME/KEY/NAM_`, or says in
 //! `NAME/KEY/file.ptr` where it is. Source: Microsoft's `SymSrv`, "Symbol Store Folder Tree" and

@@ -1,4 +1,4 @@
-//! Output files that are written whole or not at all.
+#![doc = include_str!("../README.md")]
 //!
 //! An [`Output`] to a plain file is written beside it under another name, and gets its name when it
 //! is whole; whatever it replaces keeps its permissions. Where that is not what `cp` would do it is

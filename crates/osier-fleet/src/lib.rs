@@ -1,4 +1,4 @@
-//! The fleet: one question or six, asked of every snapshot of a folder.
+#![doc = include_str!("../README.md")]
 //!
 //! ```text
 //!   paths ──► inputs ──► identify: format, kernel ──► one profile for each kernel

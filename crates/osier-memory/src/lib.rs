@@ -1,4 +1,4 @@
-//! The memory of a machine that has stopped: addresses, physical memory, x86 paging and virtual reads.
+#![doc = include_str!("../README.md")]
 //!
 //! ```text
 //!   PhysicalMemory  ──►  Paging (a const table per mode)  ──►  AddressSpace (root + policy + cache)

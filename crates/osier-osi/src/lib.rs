@@ -1,4 +1,4 @@
-//! What a provider answers: rows, absences, and how each walk ended.
+#![doc = include_str!("../README.md")]
 //!
 //! Rows are plain data with public fields. They know no output format; formats know them.
 //! A value that could not be read is a [`Err`] with the reason and the place, never a

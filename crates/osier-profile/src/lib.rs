@@ -1,4 +1,4 @@
-//! One kernel build's types and symbols, and the layouts resolved from them.
+#![doc = include_str!("../README.md")]
 //!
 //! ```text
 //!   an importer ──► ProfileBuilder ──► Profile ──► layout! (once per kernel) ──► Field<T>::read

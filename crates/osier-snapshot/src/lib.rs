@@ -1,4 +1,4 @@
-//! From a file to a [`Machine`](osier_memory::Machine): memory dumps and PANDA replay snapshots.
+#![doc = include_str!("../README.md")]
 //!
 //! [`open`] recognises a file by its content, never by its name:
 //!

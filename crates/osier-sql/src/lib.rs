@@ -1,4 +1,4 @@
-//! Questions to many snapshots in SQL, over the tables of a fleet and its manifest.
+#![doc = include_str!("../README.md")]
 //!
 //! ```text
 //!   SQL ──► Query: planned over tables without rows, so its tables and columns are known

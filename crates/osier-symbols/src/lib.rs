@@ -1,4 +1,4 @@
-//! Importers that make a kernel's profile: from its own memory (BTF and kallsyms), and from files.
+#![doc = include_str!("../README.md")]
 //!
 //! Only this crate knows debug formats. Each importer gives a [`osier_profile::ProfileBuilder`].
 

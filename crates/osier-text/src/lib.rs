@@ -278,3 +278,8 @@ mod tests {
         }
     }
 }
+
+/// The example of the README is run as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,4 @@
-//! The Windows provider: finds the kernel in a machine that has stopped, and walks its objects.
+#![doc = include_str!("../README.md")]
 //!
 //! ```text
 //!   Machine ──► locate ──► Located ─┐

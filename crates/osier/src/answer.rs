@@ -111,7 +111,7 @@ impl Guest {
     /// Every process. Linux: thread-group leaders from `init_task` on, zombies included.
     ///
     /// ```
-    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../snapshots/deb12-6.1-amd64.elf");
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
     /// let guest = osier::open(file)?;
     /// let mut list = guest.processes();
     /// for process in list.by_ref() {
@@ -128,6 +128,15 @@ impl Guest {
 
     /// The handle of every process: what PANDA calls by that word, a process's descriptor and address
     /// space.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// for handle in guest.handles() {
+    ///     println!("{} {}", handle.taskd, handle.asid.map_or("-".to_owned(), |asid| asid.to_string()));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handles(&self) -> Answer<Handle> {
         let osi = self.provider();
         Answer::once(move || {
@@ -138,50 +147,138 @@ impl Guest {
     }
 
     /// The process and thread that each processor runs.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// for current in guest.current() {
+    ///     println!("{} runs {}", current.cpu, current.thread?.tid?);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn current(&self) -> Answer<Current> {
         let osi = self.provider();
         Answer::once(move || collected(|row| osi.current(row)))
     }
 
     /// The kernel modules: drivers, on Windows.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// for module in guest.modules() {
+    ///     println!("{} {} bytes", module.base?, module.size?);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn modules(&self) -> Answer<Module> {
         let osi = self.provider();
         Answer::once(move || collected(|row| osi.modules(row)))
     }
 
     /// The threads of every process, or of the process at `of` alone: the `taskd` of its row.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// for thread in guest.threads(None) {
+    ///     println!("{} {}", thread.pid?, thread.tid?);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn threads(&self, of: impl Into<Option<VirtAddr>>) -> Answer<Thread> {
         self.of_processes(of.into(), |osi, taskd, row| osi.threads(taskd, row))
     }
 
     /// The mappings of every process, or of the process at `of` alone: the `taskd` of its row.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// let first = guest.processes().find(|process| process.pid == Ok(1));
+    /// for mapping in guest.mappings(first.map(|process| process.taskd)) {
+    ///     println!("{} {} bytes", mapping.base?, mapping.size?);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn mappings(&self, of: impl Into<Option<VirtAddr>>) -> Answer<Mapping> {
         self.of_processes(of.into(), |osi, taskd, row| osi.mappings(taskd, row))
     }
 
     /// The present pages of every process, or of the process at `of` alone: the `taskd` of its row.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// let first = guest.processes().find(|process| process.pid == Ok(1));
+    /// let pages = guest.pages(first.map(|process| process.taskd));
+    /// println!("{} bytes", pages.map(|range| range.len).sum::<u64>());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pages(&self, of: impl Into<Option<VirtAddr>>) -> Answer<PageRange> {
         self.of_processes(of.into(), |osi, taskd, row| osi.pages(taskd, row))
     }
 
     /// The open files of every process, or of the process at `of` alone: the `taskd` of its row.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// for open in guest.files(None) {
+    ///     let path = open.path.map_or_else(|absent| absent.to_string().into_bytes(), |path| path);
+    ///     println!("{} {} {}", open.pid?, open.fd, String::from_utf8_lossy(&path));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn files(&self, of: impl Into<Option<VirtAddr>>) -> Answer<OpenFile> {
         self.of_processes(of.into(), |osi, taskd, row| osi.files(taskd, row))
     }
 
     /// The environment variables of every process, or of the process at `of` alone: the `taskd` of its
     /// row.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// let homes = guest.environment(None).filter(|of| of.name == Ok(b"HOME".to_vec()));
+    /// for home in homes {
+    ///     println!("{} {}", home.pid?, String::from_utf8_lossy(&home.value?));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn environment(&self, of: impl Into<Option<VirtAddr>>) -> Answer<Variable> {
         self.of_processes(of.into(), |osi, taskd, row| osi.environment(taskd, row))
     }
 
     /// Every process with all that is known of it, as `ps --wide` shows it. Linux only.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// for process in guest.wide() {
+    ///     if let osier::ProcessExtra::Linux(linux) = process.extra
+    ///         && let Some(wide) = linux.wide
+    ///     {
+    ///         println!("{} {:?}", process.pid?, wide.rss.ok());
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wide(&self) -> Answer<Process> {
         let osi = self.provider();
         Answer::once(move || collected(|row| osi.wide(row)))
     }
 
     /// The kernel's log, the oldest record first.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// for line in guest.log().take(10) {
+    ///     println!("{:>16} {}", line.time?, String::from_utf8_lossy(&line.text?));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn log(&self) -> Answer<LogLine> {
         let osi = self.provider();
         Answer::once(move || collected(|row| osi.log(row)))

@@ -1,7 +1,7 @@
 //! Offline introspection of frozen machines: open a snapshot, find its kernel, ask it questions.
 //!
 //! ```
-//! # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../snapshots/deb12-6.1-amd64.elf");
+//! # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
 //! let guest = osier::open(file)?;
 //! for process in guest.processes() {
 //!     println!("{} {}", process.pid?, String::from_utf8_lossy(&process.name?));
@@ -69,3 +69,8 @@ pub use osier_profile::{BuildId, OsKind, Profile};
 pub use osier_snapshot::{Anomaly, Format, Progress, Reading, Snapshot, SnapshotInfo};
 
 pub use {osier_linux, osier_memory, osier_profile, osier_snapshot, osier_symbols, osier_windows};
+
+/// The example of the README is run as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -15,7 +15,7 @@ use crate::options::Options;
 /// [`Open`] and [`Attach`] do by default.
 ///
 /// ```
-/// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../snapshots/deb12-6.1-amd64.elf");
+/// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
 /// let guest = osier::open(file)?;
 /// for process in guest.processes() {
 ///     println!("{} {}", process.pid?, String::from_utf8_lossy(&process.name?));
@@ -33,7 +33,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<Guest, Error> {
 /// How to open a snapshot, without looking for a kernel in it.
 ///
 /// ```
-/// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../snapshots/deb12-6.1-amd64.elf");
+/// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
 /// # let dir = std::env::temp_dir().join("osier-doctest-open");
 /// let snapshot = osier::Open::new().cache(&dir).reading(osier::Reading::Copy).open(file)?;
 /// let guest = osier::Attach::new().os("linux-64-debian:6.1.0").to(snapshot)?;
