@@ -12,6 +12,7 @@
 #include <linux/seccomp.h>
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -322,6 +323,14 @@ static void own_mounts(void)
     mkdir("/mnt/private", 0755);
     if (mount("own", "/mnt/private", "tmpfs", 0, NULL) != 0)
         say("no private mount: %s", strerror(errno));
+    mkdir("/mnt/follows", 0755);
+    mkdir("/mnt/cannot", 0755);
+    if (mount(NULL, "/mnt/private", NULL, MS_SHARED, NULL) != 0 ||
+        mount("/mnt/private", "/mnt/follows", NULL, MS_BIND, NULL) != 0 ||
+        mount(NULL, "/mnt/follows", NULL, MS_SLAVE, NULL) != 0 ||
+        mount("cannot", "/mnt/cannot", "tmpfs", MS_RDONLY | MS_NOEXEC | MS_DIRSYNC, NULL) != 0 ||
+        mount(NULL, "/mnt/cannot", NULL, MS_UNBINDABLE, NULL) != 0)
+        say("no propagation: %s", strerror(errno));
     int fd = open("/mnt/private/mine.bin", O_RDWR | O_CREAT, 0600);
     if (fd >= 0 && ftruncate(fd, 8192) == 0)
         touch(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), 8192);
@@ -365,6 +374,92 @@ static void sockets6(void)
     if (vsock < 0 || bind(vsock, (struct sockaddr *)&machine, sizeof machine) != 0 ||
         listen(vsock, 1) != 0)
         say("no vsock: %s", strerror(errno));
+}
+
+/* A connection to a listener of this process; what `accept` gives goes to `other` when that is wanted. */
+static int connection(int port, int *listener, int *other)
+{
+    const int one = 1;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    *listener = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(*listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (other == NULL)
+        setsockopt(*listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &(int){600}, sizeof(int));
+    if (bind(*listener, (struct sockaddr *)&at, sizeof at) != 0 || listen(*listener, 3) != 0)
+        say("cannot listen: %s", strerror(errno));
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(client, (struct sockaddr *)&at, sizeof at) != 0)
+        say("cannot connect: %s", strerror(errno));
+    if (other != NULL)
+        *other = accept(*listener, NULL, NULL);
+    return client;
+}
+
+/* Sends a descriptor into a socket that nobody reads, and closes it. */
+static void in_flight(int through, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec data = {.iov_base = "s", .iov_len = 1};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    memset(&control, 0, sizeof control);
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+    if (sendmsg(through, &message, 0) != 1)
+        say("cannot send a descriptor: %s", strerror(errno));
+    close(fd);
+}
+
+/* Sockets that no descriptor shows, and states that do not last. */
+static void nobodys(void)
+{
+    int listener, other, pair[2];
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(7373)};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(7373)};
+    struct sockaddr_un path = {.sun_family = AF_UNIX, .sun_path = "/data/unix.sock"};
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+
+    /* The listener is in a queue of a socket pair, and nowhere else. */
+    int client = connection(7070, &listener, &other);
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0)
+        say("no socket pair: %s", strerror(errno));
+    in_flight(pair[0], listener);
+    /* Half closed: the client waits for the other's end. */
+    close(client);
+    client = connection(7171, &listener, &other);
+    /* Closed by both, the client first: it waits for stray packets. */
+    close(client);
+    usleep(100000);
+    close(other);
+    /* The listener waits for data before it believes in the connection. */
+    connection(7272, &listener, NULL);
+    /* IPv4 by way of an IPv6 socket, which nobody accepts. */
+    int both = socket(AF_INET6, SOCK_STREAM, 0);
+    if (bind(both, (struct sockaddr *)&any, sizeof any) != 0 || listen(both, 3) != 0)
+        say("cannot listen: %s", strerror(errno));
+    client = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(client, (struct sockaddr *)&at, sizeof at) != 0)
+        say("cannot connect: %s", strerror(errno));
+    int udp = socket(AF_INET, SOCK_DGRAM, 0);
+    if (connect(udp, (struct sockaddr *)&at, sizeof at) != 0)
+        say("cannot connect: %s", strerror(errno));
+    int lite = socket(AF_INET, SOCK_DGRAM, 136 /* IPPROTO_UDPLITE */);
+    if (lite >= 0)
+        bind(lite, (struct sockaddr *)&at, sizeof at);
+    /* Waits to be accepted. */
+    client = socket(AF_UNIX, SOCK_STREAM, 0);
+    for (int tries = 0; connect(client, (struct sockaddr *)&path, sizeof path) != 0; tries++) {
+        if (tries == 50) {
+            say("cannot connect: %s", strerror(errno));
+            break;
+        }
+        usleep(100000);
+    }
 }
 
 static void own_network(void)
@@ -710,6 +805,7 @@ static const struct {
     {"own-mounts", own_mounts, 1},
     {"own-user", own_user, 1},
     {"sockets6", sockets6, 1},
+    {"nobodys", nobodys, 1},
     {"own-network", own_network, 1},
     {"container", container, 3},
     {"session", session, 1},

@@ -2,9 +2,11 @@
 #define _GNU_SOURCE
 #include "guest.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -122,18 +124,52 @@ static void read_settings(struct settings *settings)
     fclose(file);
 }
 
-void loopback_up(void)
+static void interface_up(const char *name, const char *label, const char *address, const char *mask)
 {
     struct ifreq request;
+    struct sockaddr_in *at = (struct sockaddr_in *)&request.ifr_addr;
     memset(&request, 0, sizeof request);
-    strcpy(request.ifr_name, "lo");
+    strcpy(request.ifr_name, name);
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
     request.ifr_flags = IFF_UP | IFF_RUNNING;
     if (ioctl(fd, SIOCSIFFLAGS, &request) != 0)
-        say("cannot bring lo up: %s", strerror(errno));
+        say("cannot bring %s up: %s", name, strerror(errno));
+    if (label != NULL) {
+        memset(&request, 0, sizeof request);
+        strcpy(request.ifr_name, label);
+        at->sin_family = AF_INET;
+        inet_pton(AF_INET, address, &at->sin_addr);
+        if (ioctl(fd, SIOCSIFADDR, &request) != 0)
+            say("no address for %s: %s", label, strerror(errno));
+        inet_pton(AF_INET, mask, &at->sin_addr);
+        if (ioctl(fd, SIOCSIFNETMASK, &request) != 0)
+            say("no mask for %s: %s", label, strerror(errno));
+    }
     close(fd);
+}
+
+/* The layout of `struct in6_ifreq`, whose header does not go together with netinet/in.h. */
+static void address6(int index, const char *address, unsigned prefix)
+{
+    struct {
+        struct in6_addr address;
+        unsigned prefix;
+        int index;
+    } request = {.prefix = prefix, .index = index};
+    inet_pton(AF_INET6, address, &request.address);
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || ioctl(fd, SIOCSIFADDR, &request) != 0)
+        say("no address %s: %s", address, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+void loopback_up(void)
+{
+    interface_up("lo", "lo:1", "10.9.8.7", "255.255.240.0");
+    address6(1, "fd00:1:2::3", 48);
 }
 
 static void fill(const char *path, char with, int size)
@@ -159,7 +195,9 @@ static void prepare_files(void)
     mkdir("/sys/fs/cgroup/docker", 0755);
     mkdir("/sys/fs/cgroup/docker/" CONTAINER, 0755);
     mkdir("/mnt", 0755);
-    mount_on("none", "/mnt/tmp", "tmpfs", 0, NULL);
+    mount_on("none", "/mnt/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME, NULL);
+    mount_on("odd \t source\\", "/mnt/odd \n#place", "ramfs", MS_SYNCHRONOUS | MS_NODIRATIME, NULL);
+    mount_on("over", "/mnt/odd \n#place", "tmpfs", MS_RDONLY, NULL);
     mkdir("/data", 0755);
     mkdir("/data/dir", 0755);
     mkdir("/jail", 0755);
@@ -168,6 +206,7 @@ static void prepare_files(void)
     fill("/data/dir/odd name\n\xff.bin", 'o', 8192);
     fill("/data/event.bin", 'e', 32768);
     fill("/jail/lib/inside.so", 'i', 32768);
+    mount_on("inner", "/jail/inner", "tmpfs", 0, NULL);
     fill("/mnt/tmp/on-tmpfs.dat", 't', 32768);
 
     mkdir("/mnt/bound", 0755);
@@ -256,6 +295,10 @@ int main(int count, char **arguments)
     put_file("/proc/sys/kernel/printk", "1");
     put_file("/proc/sys/vm/nr_hugepages", "2");
     loopback_up();
+    if (if_nametoindex("dummy0") != 0) {
+        interface_up("dummy0", "dummy0", "192.0.2.5", "255.255.255.128");
+        address6((int)if_nametoindex("dummy0"), "2001:db8::5", 64);
+    }
     speak_to_log();
     /* The witness must find its own pages as it leaves them. */
     if (mlockall(MCL_CURRENT) != 0)

@@ -9,6 +9,7 @@
 #include <ifaddrs.h>
 #include <inttypes.h>
 #include <netpacket/packet.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -334,7 +335,7 @@ static void copy_log(void)
 }
 
 /* Interfaces and addresses, a line each, as the kernel tells them by netlink. */
-static void copy_addresses(void)
+static void copy_addresses(const char *name)
 {
     size_t at = 0;
     struct ifaddrs *all = NULL, *one;
@@ -366,7 +367,7 @@ static void copy_addresses(void)
     }
     if (all != NULL)
         freeifaddrs(all);
-    send_file("addresses", content, at);
+    send_file(name, content, at);
 }
 
 /* What /proc/net says, to a reader in the network namespace of `process`. */
@@ -419,6 +420,15 @@ static void copy_process(int pid)
         if (a > 0 && (a != b || memcmp(own, first, (size_t)a) != 0)) {
             snprintf(name, sizeof name, "p/%d/net", pid);
             copy_network(name, process);
+            int there = open(path, O_RDONLY | O_CLOEXEC), back = open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC);
+            if (there >= 0 && back >= 0 && setns(there, CLONE_NEWNET) == 0) {
+                snprintf(name, sizeof name, "p/%d/addresses", pid);
+                copy_addresses(name);
+                if (setns(back, CLONE_NEWNET) != 0)
+                    failed = errno;
+            }
+            close(there);
+            close(back);
         }
     }
     snprintf(name, sizeof name, "p/%d/present", pid);
@@ -472,7 +482,7 @@ int truth_write(const char *path, const char *events)
     copy_file("tcp", "/proc/net/tcp");
     copy_file("udp", "/proc/net/udp");
     copy_file("unix", "/proc/net/unix");
-    copy_addresses();
+    copy_addresses("addresses");
     copy_network("net", "/proc/1");
     copy_log();
     list_directory("sysmodule", "/sys/module");
