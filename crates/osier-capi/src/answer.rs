@@ -29,6 +29,9 @@ enum Asked {
     Pages(Walk<osier::PageRange, row::PageRange>),
     Files(Walk<osier::OpenFile, row::OpenFile>),
     Environment(Walk<osier::Variable, row::Variable>),
+    Mounts(Walk<osier::Mount, row::Mount>),
+    Sockets(Walk<osier::Socket, row::Socket>),
+    Interfaces(Walk<osier::Interface, row::Interface>),
     Log(Walk<osier::LogLine, row::LogLine>),
     Wide(Box<Walk<osier::Process, row::WideProcess>>),
 }
@@ -69,6 +72,9 @@ macro_rules! each {
             Asked::Pages($walk) => $value,
             Asked::Files($walk) => $value,
             Asked::Environment($walk) => $value,
+            Asked::Mounts($walk) => $value,
+            Asked::Sockets($walk) => $value,
+            Asked::Interfaces($walk) => $value,
             Asked::Log($walk) => $value,
             Asked::Wide($walk) => $value,
         }
@@ -109,6 +115,9 @@ impl Answer {
             Question::Pages => Asked::Pages(Walk::of(guest.pages(of))),
             Question::Files => Asked::Files(Walk::of(guest.files(of))),
             Question::Wide => Asked::Wide(Box::new(Walk::of(guest.wide()))),
+            Question::Mounts => Asked::Mounts(Walk::of(guest.mounts(of))),
+            Question::Sockets => Asked::Sockets(Walk::of(guest.sockets())),
+            Question::Interfaces => Asked::Interfaces(Walk::of(guest.interfaces())),
             Question::Log => Asked::Log(Walk::of(guest.log())),
             Question::Environment => Asked::Environment(Walk::of(guest.environment(of))),
         };
@@ -130,6 +139,9 @@ impl Answer {
         next_page_range Pages PageRange,
         next_open_file Files OpenFile,
         next_variable Environment Variable,
+        next_mount Mounts Mount,
+        next_socket Sockets Socket,
+        next_interface Interfaces Interface,
         next_log_line Log LogLine,
         next_wide_process Wide WideProcess,
     }

@@ -437,6 +437,39 @@ pub unsafe extern "C" fn osier_next_wide_process(answer: *mut Answer) -> *const 
     unsafe { next(answer, Answer::next_wide_process) }
 }
 
+/// As `osier_next_process`, of mounts.
+///
+/// # Safety
+///
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn osier_next_mount(answer: *mut Answer) -> *const row::Mount {
+    // SAFETY: the caller's promise.
+    unsafe { next(answer, Answer::next_mount) }
+}
+
+/// As `osier_next_process`, of sockets.
+///
+/// # Safety
+///
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn osier_next_socket(answer: *mut Answer) -> *const row::Socket {
+    // SAFETY: the caller's promise.
+    unsafe { next(answer, Answer::next_socket) }
+}
+
+/// As `osier_next_process`, of network interfaces.
+///
+/// # Safety
+///
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn osier_next_interface(answer: *mut Answer) -> *const row::Interface {
+    // SAFETY: the caller's promise.
+    unsafe { next(answer, Answer::next_interface) }
+}
+
 /// Why a field of the row that is shown is absent: a sentence; NULL when the field has a value. `field` is
 /// its number, such as `OSIER_PROCESS_PPID`. The sentence lives as long as the row.
 ///

@@ -28,6 +28,12 @@ pub enum Question {
     Log = 9,
     /// Processes with all that is known of them: rows are `osier_wide_process`.
     Wide = 10,
+    /// Mounts: rows are `osier_mount`.
+    Mounts = 11,
+    /// Sockets: rows are `osier_socket`.
+    Sockets = 12,
+    /// Network interfaces: rows are `osier_interface`.
+    Interfaces = 13,
 }
 
 impl Question {
@@ -51,6 +57,9 @@ impl From<ask::Question> for Question {
             ask::Question::Pages => Self::Pages,
             ask::Question::Files => Self::Files,
             ask::Question::Environment => Self::Environment,
+            ask::Question::Mounts => Self::Mounts,
+            ask::Question::Sockets => Self::Sockets,
+            ask::Question::Interfaces => Self::Interfaces,
             ask::Question::Log => Self::Log,
             ask::Question::Wide => Self::Wide,
         }

@@ -114,14 +114,14 @@ pub(crate) trait Shown: Default {
 macro_rules! shown {
     ($name:ident: $($field:ident),*) => {
         impl Shown for $name {
-            const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+            const FIELDS: &'static [&'static str] = &[$(plain(stringify!($field))),*];
 
             fn show(cells: &Cells<'_>, held: &mut Held) -> Self {
                 held.clear();
                 let mut present = 0_u64;
                 let mut bit = 1_u64;
                 $(
-                    let $field = field(cells, stringify!($field), held);
+                    let $field = field(cells, plain(stringify!($field)), held);
                     present |= if $field.is_some() { bit } else { 0 };
                     bit = bit.wrapping_shl(1);
                 )*
@@ -134,6 +134,14 @@ macro_rules! shown {
             }
         }
     };
+}
+
+/// A field's name without what Rust puts before one that is a word of its own.
+const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
 }
 
 /// The value of the column `name`; notes why there is none.
@@ -150,7 +158,7 @@ fn field<F: Field>(cells: &Cells<'_>, name: &str, held: &mut Held) -> Option<F> 
 
 /// Each struct by its name in C, with its fields in their order: what the header's numbers of fields are
 /// made from.
-pub fn fields() -> [(&'static str, &'static [&'static str]); 11] {
+pub fn fields() -> [(&'static str, &'static [&'static str]); 14] {
     [
         ("process", Process::FIELDS),
         ("handle", Handle::FIELDS),
@@ -163,6 +171,9 @@ pub fn fields() -> [(&'static str, &'static [&'static str]); 11] {
         ("variable", Variable::FIELDS),
         ("log_line", LogLine::FIELDS),
         ("wide_process", WideProcess::FIELDS),
+        ("mount", Mount::FIELDS),
+        ("socket", Socket::FIELDS),
+        ("interface", Interface::FIELDS),
     ]
 }
 
@@ -547,3 +558,115 @@ pub struct WideProcess {
 }
 
 shown!(WideProcess: pid, ppid, name, taskd, asid, pgd, create_time, start, uid, gid, state, threads, exe, cmdline, kernel_thread, found_by, euid, suid, fsuid, egid, groups, caps, loginuid, seccomp, cgroup, container, ns, ns_pid, session_id, pgid, tty, tracer, nice, policy, utime, stime, vsize, rss, cwd, root);
+
+/// A mount, as a process sees it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mount {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Id of its process.
+    pub pid: u64,
+    /// Its number.
+    pub id: u64,
+    /// The number of the mount that it stands on.
+    pub parent: u64,
+    /// The file system's device, `MAJOR:MINOR`.
+    pub device: Bytes,
+    /// What was mounted.
+    pub source: Bytes,
+    /// Which folder or file of the file system is its root.
+    pub root: Bytes,
+    /// Where it stands, from the root directory of the process.
+    pub point: Bytes,
+    /// The type of the file system.
+    pub r#type: Bytes,
+    /// The mount's own options.
+    pub options: Bytes,
+    /// Options of the file system that are not of its type alone.
+    pub super_options: Bytes,
+    /// Where mounts on it go and come from.
+    pub propagation: Bytes,
+    /// Address of its `struct mount`.
+    pub address: u64,
+}
+
+shown!(Mount: pid, id, parent, device, source, root, point, r#type, options, super_options, propagation, address);
+
+/// A socket, by one of the descriptors that lead to it, or by none.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Socket {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Id of the process that has a descriptor of it.
+    pub pid: u64,
+    /// The descriptor.
+    pub fd: u64,
+    /// Family of its protocol, in a word.
+    pub family: Bytes,
+    /// Its type, in a word.
+    pub r#type: Bytes,
+    /// Its protocol, in a word.
+    pub protocol: Bytes,
+    /// Its own address.
+    pub local: Bytes,
+    /// Its own port.
+    pub local_port: u64,
+    /// The other end's address.
+    pub remote: Bytes,
+    /// The other end's port.
+    pub remote_port: u64,
+    /// Its state, in a word.
+    pub state: Bytes,
+    /// Number of its inode; 0 when it has none.
+    pub inode: u64,
+    /// The name of a UNIX socket.
+    pub path: Bytes,
+    /// Number of its network namespace.
+    pub netns: u64,
+    /// Address of its `struct sock`.
+    pub address: u64,
+    /// What waits to be received.
+    pub recv_queue: u64,
+    /// What waits to be sent or acknowledged.
+    pub send_queue: u64,
+    /// Number of the interface that it is bound to.
+    pub interface: u64,
+    /// What leads to it: descriptor, table, or both.
+    pub found_by: Bytes,
+}
+
+shown!(Socket: pid, fd, family, r#type, protocol, local, local_port, remote, remote_port, state, inode, path, netns, address, recv_queue, send_queue, interface, found_by);
+
+/// A network interface.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Interface {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// Number of its network namespace.
+    pub netns: u64,
+    /// Its number.
+    pub index: u64,
+    /// Its name.
+    pub name: Bytes,
+    /// What it is and does, in words.
+    pub flags: Bytes,
+    /// Its address on the wire.
+    pub mac: Bytes,
+    /// Its addresses, each with the length of its prefix.
+    pub addresses: Bytes,
+    /// The longest packet that it sends.
+    pub mtu: u64,
+    /// Address of its `net_device`.
+    pub address: u64,
+}
+
+shown!(Interface: netns, index, name, flags, mac, addresses, mtu, address);

@@ -187,6 +187,12 @@ pub(crate) enum Command {
     Env(ListArgs),
     /// Show the kernel's log
     Log(ListArgs),
+    /// List mounts, as each process sees them
+    Mounts(ListArgs),
+    /// List sockets of every network namespace, with who holds them
+    Sockets(ListArgs),
+    /// List network interfaces and their addresses
+    Net(ListArgs),
     /// Read bytes of memory
     Read(ReadArgs),
     /// Translate virtual addresses, showing every table entry on the way
@@ -364,7 +370,7 @@ pub(crate) enum ContainerArg {
 pub(crate) struct DistillArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
-    /// The questions: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`
+    /// The questions: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net
     #[arg(
         long,
         value_name = "QUESTIONS",
@@ -463,7 +469,7 @@ pub(crate) struct RunArgs {
     pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) known: KnownArgs,
-    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`
+    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net
     #[arg(
         long,
         value_name = "TABLES",
@@ -515,7 +521,7 @@ pub(crate) struct MergeArgs {
 
 #[derive(Args)]
 pub(crate) struct SqlArgs {
-    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, manifest
+    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, manifest
     #[arg(value_name = "QUERY")]
     pub(crate) query: String,
     /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'

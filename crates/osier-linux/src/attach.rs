@@ -1,11 +1,11 @@
 //! Attaching: a located kernel and its profile become a provider.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use osier_memory::{Cause, Fault, Machine, VirtAddr};
-use osier_osi::{Kernel, Premise};
+use osier_osi::{Kernel, Mount, Premise, WalkEnds};
 use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
 use crate::Located;
@@ -17,6 +17,7 @@ use crate::layouts::{
 use crate::locate::bit_names;
 use crate::maps::Maps;
 use crate::modules::Modules;
+use crate::path::Place;
 use crate::state::StateBits;
 use crate::symbols;
 use crate::{clock, list, pid};
@@ -34,6 +35,9 @@ pub enum AttachError {
     #[error("the profile does not fit this kernel: {0}")]
     WrongProfile(String),
 }
+
+/// The mounts of a namespace that can be reached from a root directory, and how the walk of them ended.
+pub(crate) type Mounted = (Vec<Mount>, WalkEnds);
 
 /// The Linux provider: what every walker takes. What it answers stands in `provider.rs`.
 #[derive(Clone)]
@@ -65,6 +69,8 @@ pub struct Linux {
     pub(crate) sockets: SocketFiles,
     /// By how many processes each table of descriptors is named; counted once.
     pub(crate) file_tables: OnceCell<HashMap<VirtAddr, u64>>,
+    /// What is mounted, by mount namespace and root directory.
+    pub(crate) mounted: RefCell<HashMap<(VirtAddr, Place), Arc<Mounted>>>,
     offsets: OnceCell<clock::Offsets>,
     pub(crate) kernel: Kernel,
 }
@@ -179,6 +185,7 @@ impl Linux {
             open_file,
             sockets,
             file_tables: OnceCell::new(),
+            mounted: RefCell::new(HashMap::new()),
             offsets: OnceCell::new(),
             kernel,
         };

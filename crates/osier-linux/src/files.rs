@@ -7,7 +7,6 @@ use osier_memory::VirtAddr;
 use osier_osi::{Absent, FileKind, OpenFile, Seen, WalkEnd, WalkEnds};
 
 use crate::fds::{Slot, WALK};
-use crate::memory::PF_EXITING;
 use crate::{Linux, list, process};
 
 /// The bits of a mode that say what a file is: `S_IFMT`.
@@ -75,14 +74,8 @@ fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
         Ok(files) => files,
         Err(fault) => return no_start("the process's files".to_owned(), Some(fault)),
     };
-    if files.is_null() {
-        let flags = linux.tasks.flags.map(|field| field.read(space, taskd));
-        let exited = linux.tasks.exit_state.map(|field| field.read(space, taskd));
-        let exits = matches!(flags, Some(Ok(flags)) if flags & PF_EXITING != 0)
-            || matches!(exited, Some(Ok(state)) if state != 0);
-        if exits {
-            return Ok(None);
-        }
+    if files.is_null() && process::has_exited(linux, taskd) {
+        return Ok(None);
     }
     if linux.guest.can_be_object(files) {
         return Ok(Some(files));

@@ -110,6 +110,13 @@ pub(crate) struct Called {
     pub(crate) name: Vec<u8>,
 }
 
+/// How far a climb led.
+struct Climbed {
+    path: Vec<u8>,
+    /// Whether it ended at the root that was meant.
+    root: bool,
+}
+
 /// What the climb needs; there when the profile has all of it.
 #[derive(Clone, Copy, Debug)]
 struct Climb {
@@ -287,30 +294,57 @@ impl Paths {
         let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
             return Err(Absent::not_in_this_kernel());
         };
-        self.own_place(guest, file).and_then(|place| {
-            let mut text = Backwards::default();
-            let mut at = place.dentry;
-            for _ in 0..STEP_LIMIT {
-                let parent = match climb.parent.read(&guest.space, at) {
-                    Ok(parent) => parent,
-                    Err(fault) => return Err(Absent::unreadable(fault)),
-                };
-                let name = match names.of(guest, at, parent) {
-                    Ok(name) => name,
-                    Err(absent) => return Err(absent),
-                };
-                if parent != at {
-                    text.prepend(&name);
-                    at = parent;
-                    continue;
-                }
-                // A file in no directory is its own root, and has a name.
-                let mut path = if name == b"/" { Vec::new() } else { name };
-                path.append(&mut text.finish());
-                return Ok(path);
-            }
-            endless(place)
-        })
+        self.own_place(guest, file)
+            .and_then(|place| inside(guest, &climb, names, place))
+    }
+
+    /// The path of the `dentry` of `place` inside its own file system, as the fourth field of
+    /// `/proc/PID/mountinfo` shows the root of a mount: with `//deleted` behind what was unlinked, and a
+    /// namespace's file by its name.
+    pub(crate) fn of_mount(&self, guest: &Guest, place: Place) -> Seen<Vec<u8>> {
+        let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
+            return Err(Absent::not_in_this_kernel());
+        };
+        if self.file_system_name(guest, place.dentry)?.as_deref() == Some(b"nsfs") {
+            return self
+                .namespace_name(guest, place.dentry)
+                .map(|called| called.path);
+        }
+        let mut path = inside(guest, &climb, names, place)?;
+        if path.is_empty() {
+            path.push(b'/');
+        }
+        if self.unlinked(guest, &climb, place.dentry)? {
+            path.extend_from_slice(b"//deleted");
+        }
+        Ok(path)
+    }
+
+    /// The path of `place` to a process whose root directory is `root`; `None` where that does not lead
+    /// to it: the kernel's `__d_path`.
+    pub(crate) fn seen_from(
+        &self,
+        guest: &Guest,
+        place: Place,
+        root: Place,
+    ) -> Seen<Option<Vec<u8>>> {
+        let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
+            return Err(Absent::not_in_this_kernel());
+        };
+        Self::climb_to(guest, &climb, names, place, Some(root))
+            .map(|climbed| climbed.root.then_some(climbed.path))
+    }
+
+    /// The root of the tree that the `vfsmount` at `mnt` mounts.
+    pub(crate) fn mounted_root(&self, guest: &Guest, mnt: VirtAddr) -> Seen<Place> {
+        let climb = self.climb.as_ref().ok_or_else(Absent::not_in_this_kernel)?;
+        let dentry = climb.mounts.root(&guest.space, mnt)?;
+        Ok(Place { mnt, dentry })
+    }
+
+    /// The root directory in the `fs_struct` at `fs`.
+    pub(crate) fn root_of(&self, guest: &Guest, fs: VirtAddr) -> Seen<Place> {
+        place_at(guest, fs, self.fs.mnt, self.fs.dentry)
     }
 
     /// `file->f_path`. Its `dentry` and the file name one inode, but for overlayfs before v4.19 and,
@@ -437,16 +471,28 @@ impl Paths {
         names: &Names,
         place: Place,
     ) -> Seen<Vec<u8>> {
-        let space = &guest.space;
         let root = match self.reader_root(guest) {
             Ok(root) => root,
             Err(fault) => return Err(Absent::unreadable(fault)),
         };
+        Self::climb_to(guest, climb, names, place, root).map(|climbed| climbed.path)
+    }
+
+    /// The same to another root; says whether that was reached.
+    fn climb_to(
+        guest: &Guest,
+        climb: &Climb,
+        names: &Names,
+        place: Place,
+        root: Option<Place>,
+    ) -> Seen<Climbed> {
+        let space = &guest.space;
+        let reached = |path, root| Ok(Climbed { path, root });
         let mut text = Backwards::default();
         let mut at = place;
         for _ in 0..STEP_LIMIT {
             if Some(at) == root {
-                return Ok(text.finish_absolute());
+                return reached(text.finish_absolute(), true);
             }
             let step = || {
                 let mount_root = climb.mounts.root(space, at.mnt)?;
@@ -465,7 +511,7 @@ impl Paths {
             if at.dentry == mount_root {
                 match climb.mounts.below(space, at.mnt) {
                     Ok(Some((mnt, dentry))) => at = Place { mnt, dentry },
-                    Ok(None) => return Ok(text.finish_absolute()),
+                    Ok(None) => return reached(text.finish_absolute(), false),
                     Err(fault) => return Err(Absent::unreadable(fault)),
                 }
             } else if parent == at.dentry {
@@ -481,7 +527,7 @@ impl Paths {
                         false
                     };
                     if name == b"/" && mounted {
-                        return Ok(name);
+                        return reached(name, false);
                     }
                     let rule = "a path reaches the root of its mount, or a root called /";
                     Err(Absent::implausible(mount_root.0, rule, Some(at.dentry)))
@@ -602,6 +648,26 @@ impl Paths {
         let name = [&kind, &b":["[..], number.to_string().as_bytes(), b"]"].concat();
         Ok(with_suffix(name, false))
     }
+}
+
+/// Names from the `dentry` of `place` up to the root of its file system.
+fn inside(guest: &Guest, climb: &Climb, names: &Names, place: Place) -> Seen<Vec<u8>> {
+    let mut text = Backwards::default();
+    let mut at = place.dentry;
+    for _ in 0..STEP_LIMIT {
+        let parent = climb.parent.read(&guest.space, at)?;
+        let name = names.of(guest, at, parent)?;
+        if parent != at {
+            text.prepend(&name);
+            at = parent;
+            continue;
+        }
+        // A file in no directory is its own root, and has a name.
+        let mut path = if name == b"/" { Vec::new() } else { name };
+        path.append(&mut text.finish());
+        return Ok(path);
+    }
+    endless(place)
 }
 
 fn endless<T>(place: Place) -> Seen<T> {

@@ -47,6 +47,13 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
     }
 }
 
+/// Whether the task says that it has begun to exit.
+pub(crate) fn has_exited(linux: &Linux, task: VirtAddr) -> bool {
+    let read = |field: Option<Field<UInt>>| field?.read(&linux.guest.space, task).ok();
+    read(linux.tasks.flags).is_some_and(|flags| flags & memory::PF_EXITING != 0)
+        || read(linux.tasks.exit_state).is_some_and(|state| state != 0)
+}
+
 /// The row of the process whose leader is at `taskd`; implausible for anything but a leader.
 pub(crate) fn by_handle(linux: &Linux, taskd: VirtAddr) -> Seen<Process> {
     if !linux.guest.is_kernel_address(taskd) {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Crash, Current, Found, Handle, Kernel, LogLine, Mapping, Module, NoAttach, OpenFile,
-    Osi, PageRange, Panda, Premise, Process, Seen, Thread, Variable, WalkEnds,
+    Absent, Crash, Current, Found, Handle, Interface, Kernel, LogLine, Mapping, Module, Mount,
+    NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, Seen, Socket, Thread, Variable,
+    WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
 use crate::{
-    Linux, Located, crash, current, environment, files, log, mappings, memory, pages, process,
-    tasks, threads, wide,
+    Linux, Located, crash, current, environment, files, interfaces, log, mappings, memory, mounts,
+    pages, process, sockets, tasks, threads, wide,
 };
 
 impl Osi for Linux {
@@ -78,6 +79,18 @@ impl Osi for Linux {
         row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
     ) -> WalkEnds {
         environment::environment(self, taskd, row)
+    }
+
+    fn mounts(&self, taskd: VirtAddr, row: &mut dyn FnMut(Mount) -> ControlFlow<()>) -> WalkEnds {
+        mounts::mounts(self, taskd, row)
+    }
+
+    fn sockets(&self, row: &mut dyn FnMut(Socket) -> ControlFlow<()>) -> WalkEnds {
+        sockets::sockets(self, row)
+    }
+
+    fn interfaces(&self, row: &mut dyn FnMut(Interface) -> ControlFlow<()>) -> WalkEnds {
+        interfaces::interfaces(&self.guest, row)
     }
 
     fn log(&self, row: &mut dyn FnMut(LogLine) -> ControlFlow<()>) -> WalkEnds {

@@ -18,6 +18,7 @@ osier_profile::kernel_names! {
     current_task
     gate_vma
     high_memory
+    init_net
     init_pid_ns
     init_task
     log_buf
@@ -31,6 +32,8 @@ osier_profile::kernel_names! {
     mod_tree
     module_kset
     modules
+    net_namespace_list
+    nl_table
     nr_cpu_ids
     nr_threads
     panic_cpu
@@ -40,13 +43,19 @@ osier_profile::kernel_names! {
     pid_hash
     pidhash_shift
     prb
+    raw_v4_hashinfo
+    raw_v6_hashinfo
     runqueues
     sme_me_mask
     special_mapping_vmops
     task_state_array
+    tcp_hashinfo
     timekeeper
     timekeeper_data
     tk_core
+    udp_table
+    udplite_table
+    unix_socket_table
     vdso_image_32
     vdso_image_64
     vdso_image_x32

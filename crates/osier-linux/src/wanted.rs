@@ -6,8 +6,8 @@
 use osier_profile::{Wanted, names};
 
 use crate::{
-    clock, constants, fds, file_tree, inode, layouts, log, maple, maps, modules, mount, path, pid,
-    symbols, wide,
+    clock, constants, fds, file_tree, inode, interfaces, layouts, log, maple, maps, modules, mount,
+    mounts, netns, path, pid, sockets, symbols, wide,
 };
 
 /// What the Linux provider wants of a profile. A kernel has some of it: shapes changed over time.
@@ -22,6 +22,11 @@ pub static WANTED: Wanted = Wanted {
         inode::Inode::WANTED,
         inode::Namespace::WANTED,
         inode::SuperBlock::WANTED,
+        interfaces::Device::WANTED,
+        interfaces::InAddress::WANTED,
+        interfaces::InDevice::WANTED,
+        interfaces::Inet6Address::WANTED,
+        interfaces::Inet6Device::WANTED,
         layouts::Cred::WANTED,
         layouts::File::WANTED,
         layouts::Links::WANTED,
@@ -62,6 +67,13 @@ pub static WANTED: Wanted = Wanted {
         modules::twins::Set::WANTED,
         mount::Mount::WANTED,
         mount::VfsMount::WANTED,
+        mounts::Before::WANTED,
+        mounts::Inner::WANTED,
+        mounts::Namespace::WANTED,
+        mounts::Node::WANTED,
+        mounts::Outer::WANTED,
+        mounts::SuperBlock::WANTED,
+        netns::Net::WANTED,
         path::BackingFile::WANTED,
         path::Dentry::WANTED,
         path::DentryOperations::WANTED,
@@ -73,29 +85,50 @@ pub static WANTED: Wanted = Wanted {
         pid::RadixNode::WANTED,
         pid::Upid::WANTED,
         pid::XaNode::WANTED,
+        sockets::describe::Common::WANTED,
+        sockets::describe::InetSock::WANTED,
+        sockets::describe::NetlinkSock::WANTED,
+        sockets::describe::PacketSock::WANTED,
+        sockets::describe::Sock::WANTED,
+        sockets::describe::TcpSock::WANTED,
+        sockets::describe::TimeWait::WANTED,
+        sockets::describe::UdpSock::WANTED,
+        sockets::describe::UnixAddress::WANTED,
+        sockets::describe::UnixSock::WANTED,
+        sockets::tables::BucketTable::WANTED,
+        sockets::tables::Common::WANTED,
+        sockets::tables::Listeners::WANTED,
+        sockets::tables::NetlinkSock::WANTED,
+        sockets::tables::NetlinkTable::WANTED,
+        sockets::tables::RawTable::WANTED,
+        sockets::tables::Rhashtable::WANTED,
+        sockets::tables::TcpBucket::WANTED,
+        sockets::tables::TcpTable::WANTED,
+        sockets::tables::UdpSlot::WANTED,
+        sockets::tables::UdpTable::WANTED,
+        wide::Places::WANTED,
+        wide::Tty::WANTED,
         wide::cgroup::Cgroup::WANTED,
+        wide::cgroup::CssSet::WANTED,
+        wide::cgroup::Node::WANTED,
+        wide::credentials::GroupInfo::WANTED,
+        wide::layouts::Cred::WANTED,
+        wide::layouts::Group::WANTED,
+        wide::layouts::Task::WANTED,
         wide::namespaces::Cgroups::WANTED,
         wide::namespaces::Clocks::WANTED,
-        wide::layouts::Cred::WANTED,
-        wide::cgroup::CssSet::WANTED,
-        wide::layouts::Group::WANTED,
-        wide::credentials::GroupInfo::WANTED,
         wide::namespaces::Ipc::WANTED,
         wide::namespaces::Mnt::WANTED,
         wide::namespaces::Net::WANTED,
-        wide::cgroup::Node::WANTED,
-        wide::numbers::Number::WANTED,
-        wide::resident::PerCpu::WANTED,
-        wide::numbers::Pid::WANTED,
         wide::namespaces::Pids::WANTED,
-        wide::Places::WANTED,
         wide::namespaces::Proxy::WANTED,
-        wide::resident::RssStat::WANTED,
-        wide::resident::Sizes::WANTED,
-        wide::layouts::Task::WANTED,
-        wide::Tty::WANTED,
         wide::namespaces::Users::WANTED,
         wide::namespaces::Uts::WANTED,
+        wide::numbers::Number::WANTED,
+        wide::numbers::Pid::WANTED,
+        wide::resident::PerCpu::WANTED,
+        wide::resident::RssStat::WANTED,
+        wide::resident::Sizes::WANTED,
         TO_COME.types,
         UNREAD.types,
     ],
@@ -110,23 +143,15 @@ struct More {
     constants: &'static [&'static str],
 }
 
-/// What the questions about sockets, networks, mounts and control groups read, whose walkers are not written
+/// What questions about control groups, and of more about sockets, read, whose walkers are not written
 /// yet. A name leaves this list when a layout or `symbols.rs` has it.
 const TO_COME: More = More {
     types: names![
-        bucket_table cg_cgroup_link cgroup_root cgroup_subsys cgroupfs_root cgrp_cset_link
-        hlist_nulls_head hlist_nulls_node in6_addr in_device in_ifaddr inet6_dev inet6_ifaddr
-        inet_connection_sock inet_ehash_bucket inet_hashinfo inet_listen_hashbucket inet_sock
-        inet_timewait_death_row inet_timewait_sock ipv6_pinfo kernfs_root net_device
-        netlink_sock netlink_table netns_ipv4 netns_packet netns_unix packet_sock proto
-        raw_hashinfo raw_sock request_sock rhashtable sock_common tcp_sock udp_hslot udp_sock
-        udp_table unix_address unix_sock unix_table
+        cg_cgroup_link cgroup_root cgroup_subsys cgroupfs_root cgrp_cset_link
+        hlist_nulls_head hlist_nulls_node in6_addr inet_connection_sock ipv6_pinfo
+        kernfs_root proto raw_sock request_sock
     ],
-    symbols: names![
-        cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set init_net net_namespace_list
-        nl_table raw_v4_hashinfo raw_v6_hashinfo roots tcp_hashinfo udp_table udplite_table
-        unix_socket_table
-    ],
+    symbols: names![cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set roots],
     constants: names![MNT_INTERNAL],
 };
 

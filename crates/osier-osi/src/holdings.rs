@@ -1,4 +1,5 @@
-//! Rows of what a process holds: open files, and the variables of its environment.
+//! Rows of what a process holds: open files, the variables of its environment, and what is mounted where
+//! it looks.
 
 use osier_memory::VirtAddr;
 
@@ -92,5 +93,36 @@ pub struct Variable {
     /// What stands behind it, or all of a text without one. Bytes.
     pub value: Seen<Vec<u8>>,
     /// Where it stands in the process's memory.
+    pub address: VirtAddr,
+}
+
+/// A mount, as a process sees it: a line of `/proc/PID/mountinfo`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The process's id.
+    pub pid: Seen<u32>,
+    /// Its number: `mnt_id`.
+    pub id: Seen<u32>,
+    /// The number of the mount that it stands on; its own at the top of the tree.
+    pub parent: Seen<u32>,
+    /// The device of its file system: `s_dev`.
+    pub device: Seen<Device>,
+    /// What was mounted, as the one who did it called it: `mnt_devname`, `none` where nobody did. Bytes.
+    pub source: Seen<Vec<u8>>,
+    /// Which folder or file of the file system is its root, with `//deleted` behind one that is unlinked.
+    /// Bytes.
+    pub root: Seen<Vec<u8>>,
+    /// Where it stands, from the root directory of the process. Bytes.
+    pub point: Seen<Vec<u8>>,
+    /// The type of the file system, with its subtype behind a point. Bytes.
+    pub kind: Seen<Vec<u8>>,
+    /// The mount's own options: `rw` or `ro`, `nosuid` and so on: `mnt_flags`.
+    pub options: Seen<String>,
+    /// Those of the file system that are not of its type alone: `rw` or `ro`, `sync` and so on: `s_flags`.
+    pub super_options: Seen<String>,
+    /// Where mounts on it go and come from: `shared:N`, `master:N`, `propagate_from:N`, `unbindable`, with blanks
+    /// between; not applicable to a private mount.
+    pub propagation: Seen<String>,
+    /// Its `struct mount`; before v3.3 its `struct vfsmount`.
     pub address: VirtAddr,
 }

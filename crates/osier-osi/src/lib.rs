@@ -11,6 +11,7 @@ mod list;
 mod log;
 mod lookup;
 mod merge;
+mod network;
 mod osi;
 mod pages;
 mod rows;
@@ -21,11 +22,12 @@ mod wide;
 
 pub use crash::Crash;
 pub use found_by::{FoundBy, ProcessSource};
-pub use holdings::{Device, FileKind, OpenFile, Variable};
+pub use holdings::{Device, FileKind, Mount, OpenFile, Variable};
 pub use list::{Lists, Walked};
 pub use log::LogLine;
 pub use lookup::{base_by_name, has_mapping_prefix, in_shared_object, mapping_at};
 pub use merge::merge;
+pub use network::{Interface, Socket, SocketSource};
 pub use osi::{Kernel, Osi, Panda, Premise};
 pub use pages::page_rows;
 pub use rows::{

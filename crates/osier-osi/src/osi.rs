@@ -6,8 +6,8 @@ use osier_memory::{AddressSpace, VirtAddr};
 use osier_profile::OsKind;
 
 use crate::{
-    Absent, Crash, Current, Handle, LogLine, Mapping, Module, OpenFile, PageRange, Process, Seen,
-    Thread, Variable, WalkEnd, WalkEnds,
+    Absent, Crash, Current, Handle, Interface, LogLine, Mapping, Module, Mount, OpenFile,
+    PageRange, Process, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
 };
 
 /// What a provider decided about the kernel before it answered anything, and by what.
@@ -110,10 +110,26 @@ pub trait Osi: Send {
         WalkEnds::one("environment", WalkEnd::NotAnswered)
     }
 
+    /// The mounts that the process at `taskd` sees, in the kernel's order; [`WalkEnd::NotAnswered`] likewise.
+    fn mounts(&self, _taskd: VirtAddr, _row: &mut dyn FnMut(Mount) -> ControlFlow<()>) -> WalkEnds {
+        WalkEnds::one("mounts", WalkEnd::NotAnswered)
+    }
+
     /// Every process, as [`processes`](Self::processes) lists them, with what `ps --wide` shows besides;
     /// [`WalkEnd::NotAnswered`] likewise.
     fn wide(&self, _row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
         WalkEnds::one("wide", WalkEnd::NotAnswered)
+    }
+
+    /// The sockets of every network namespace: a row for each descriptor that leads to one, by process, then one
+    /// for each that none leads to; [`WalkEnd::NotAnswered`] likewise.
+    fn sockets(&self, _row: &mut dyn FnMut(Socket) -> ControlFlow<()>) -> WalkEnds {
+        WalkEnds::one("sockets", WalkEnd::NotAnswered)
+    }
+
+    /// The interfaces of every network namespace, in the kernel's order; [`WalkEnd::NotAnswered`] likewise.
+    fn interfaces(&self, _row: &mut dyn FnMut(Interface) -> ControlFlow<()>) -> WalkEnds {
+        WalkEnds::one("interfaces", WalkEnd::NotAnswered)
     }
 
     /// The kernel's log, the oldest record first; [`WalkEnd::NotAnswered`] likewise.

@@ -133,6 +133,22 @@ impl Guest {
         self.answer(py, Question::Log, None)
     }
 
+    /// The mounts that every process sees, or one: a pid, or the process's row. Linux only.
+    #[pyo3(signature = (pid=None))]
+    fn mounts(&self, py: Python<'_>, pid: Option<&Bound<'_, PyAny>>) -> PyResult<Answer> {
+        self.answer(py, Question::Mounts, pid)
+    }
+
+    /// The sockets of every network namespace. Linux only.
+    fn sockets(&self, py: Python<'_>) -> PyResult<Answer> {
+        self.answer(py, Question::Sockets, None)
+    }
+
+    /// The network interfaces of every network namespace. Linux only.
+    fn net(&self, py: Python<'_>) -> PyResult<Answer> {
+        self.answer(py, Question::Interfaces, None)
+    }
+
     /// Every process with all that is known of it, as ``ps --wide`` shows it. Linux only.
     fn wide(&self, py: Python<'_>) -> PyResult<Answer> {
         self.answer(py, Question::Wide, None)

@@ -25,7 +25,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Every table.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Answers(Question::Processes),
         Self::Answers(Question::Handles),
         Self::Answers(Question::Current),
@@ -37,6 +37,9 @@ impl Source {
         Self::Answers(Question::Environment),
         Self::Answers(Question::Log),
         Self::Answers(Question::Wide),
+        Self::Answers(Question::Mounts),
+        Self::Answers(Question::Sockets),
+        Self::Answers(Question::Interfaces),
         Self::Manifest,
     ];
 

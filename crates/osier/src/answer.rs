@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{
-    Current, Handle, LogLine, Mapping, Module, OpenFile, Osi, PageRange, Process, Thread, Variable,
-    WalkEnds,
+    Current, Handle, Interface, LogLine, Mapping, Module, Mount, OpenFile, Osi, PageRange, Process,
+    Socket, Thread, Variable, WalkEnds,
 };
 
 use crate::ask::Listed;
@@ -248,6 +248,52 @@ impl Guest {
     /// ```
     pub fn environment(&self, of: impl Into<Option<VirtAddr>>) -> Answer<Variable> {
         self.of_processes(of.into(), |osi, taskd, row| osi.environment(taskd, row))
+    }
+
+    /// The mounts that every process sees, or the process at `of` alone: the `taskd` of its row.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// let first = guest.processes().find(|process| process.pid == Ok(1));
+    /// for mount in guest.mounts(first.map(|process| process.taskd)) {
+    ///     println!("{} {}", mount.id?, String::from_utf8_lossy(&mount.point?));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mounts(&self, of: impl Into<Option<VirtAddr>>) -> Answer<Mount> {
+        self.of_processes(of.into(), |osi, taskd, row| osi.mounts(taskd, row))
+    }
+
+    /// The sockets of every network namespace: a row for each descriptor that leads to one, and for each that none leads to.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// let mut sockets = guest.sockets();
+    /// let unheld = sockets.by_ref().filter(|socket| socket.pid.is_err()).count();
+    /// println!("{unheld} sockets without a descriptor; {}", sockets.ends());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn sockets(&self) -> Answer<Socket> {
+        let osi = self.provider();
+        Answer::once(move || collected(|row| osi.sockets(row)))
+    }
+
+    /// The network interfaces of every network namespace, with their addresses.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// for interface in guest.interfaces() {
+    ///     let addresses = interface.addresses.unwrap_or_default();
+    ///     println!("{} {addresses:?}", String::from_utf8_lossy(&interface.name?));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn interfaces(&self) -> Answer<Interface> {
+        let osi = self.provider();
+        Answer::once(move || collected(|row| osi.interfaces(row)))
     }
 
     /// Every process with all that is known of it, as `ps --wide` shows it. Linux only.

@@ -122,12 +122,15 @@ impl<'a> Asker<'a> {
             Question::Current => self.osi.current(&mut |current| row(&Cells::of(&current))),
             Question::Log => self.osi.log(&mut |line| row(&Cells::of(&line))),
             Question::Wide => self.osi.wide(&mut |process| row(&Cells::of(&process))),
+            Question::Sockets => self.osi.sockets(&mut |one| row(&Cells::of(&one))),
+            Question::Interfaces => self.osi.interfaces(&mut |one| row(&Cells::of(&one))),
             Question::Modules => self.osi.modules(&mut |module| row(&Cells::of(&module))),
             Question::Threads
             | Question::Mappings
             | Question::Pages
             | Question::Files
-            | Question::Environment => self.of_every_process(question, row),
+            | Question::Environment
+            | Question::Mounts => self.of_every_process(question, row),
         }
     }
 
@@ -208,6 +211,7 @@ pub fn ask_process(
         Question::Pages => osi.pages(taskd, &mut |range| row(&Cells::of(&range))),
         Question::Files => osi.files(taskd, &mut |file| row(&Cells::of(&file))),
         Question::Environment => osi.environment(taskd, &mut |variable| row(&Cells::of(&variable))),
+        Question::Mounts => osi.mounts(taskd, &mut |one| row(&Cells::of(&one))),
         _ => WalkEnds::default(),
     }
 }

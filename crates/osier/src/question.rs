@@ -25,11 +25,17 @@ pub enum Question {
     Log,
     /// Processes, with all that is known of them.
     Wide,
+    /// Mounts of every process.
+    Mounts,
+    /// Sockets of every network namespace.
+    Sockets,
+    /// Interfaces of every network namespace.
+    Interfaces,
 }
 
 impl Question {
     /// Every question.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Processes,
         Self::Handles,
         Self::Current,
@@ -41,6 +47,9 @@ impl Question {
         Self::Environment,
         Self::Log,
         Self::Wide,
+        Self::Mounts,
+        Self::Sockets,
+        Self::Interfaces,
     ];
 
     /// The questions that are asked when nobody says which: PANDA's, but for the pages, which are many.
@@ -67,6 +76,9 @@ impl Question {
             Self::Environment => "env",
             Self::Log => "log",
             Self::Wide => "ps_wide",
+            Self::Mounts => "mounts",
+            Self::Sockets => "sockets",
+            Self::Interfaces => "net",
         }
     }
 
@@ -81,7 +93,12 @@ impl Question {
     pub const fn is_of_a_process(self) -> bool {
         matches!(
             self,
-            Self::Threads | Self::Mappings | Self::Pages | Self::Files | Self::Environment
+            Self::Threads
+                | Self::Mappings
+                | Self::Pages
+                | Self::Files
+                | Self::Environment
+                | Self::Mounts
         )
     }
 }

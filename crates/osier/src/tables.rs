@@ -6,6 +6,7 @@
 mod holdings;
 mod kernel;
 mod memory;
+mod network;
 mod of;
 mod process;
 
@@ -236,6 +237,11 @@ fn id(value: &Seen<u32>) -> Cell<'_> {
 
 fn count(value: &Seen<u64>) -> Cell<'_> {
     seen(value, |&count| Cell::Number(count))
+}
+
+/// Text of our own words.
+fn words(value: &Seen<String>) -> Cell<'_> {
+    seen(value, |words| Cell::Text(words.clone()))
 }
 
 fn bytes(value: &Seen<Vec<u8>>) -> Cell<'_> {

@@ -258,6 +258,9 @@ fn a_third_system_attaches_through_the_registry() {
         Question::Files,
         Question::Environment,
         Question::Log,
+        Question::Interfaces,
+        Question::Sockets,
+        Question::Mounts,
         Question::Wide,
     ] {
         let lines = transcript(&*guest.provider(), question).lines;

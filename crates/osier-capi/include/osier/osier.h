@@ -60,6 +60,18 @@ typedef enum {
    * Processes with all that is known of them: rows are `osier_wide_process`.
    */
   OSIER_QUESTION_WIDE = 10,
+  /**
+   * Mounts: rows are `osier_mount`.
+   */
+  OSIER_QUESTION_MOUNTS = 11,
+  /**
+   * Sockets: rows are `osier_socket`.
+   */
+  OSIER_QUESTION_SOCKETS = 12,
+  /**
+   * Network interfaces: rows are `osier_interface`.
+   */
+  OSIER_QUESTION_INTERFACES = 13,
 } osier_question;
 
 /**
@@ -847,6 +859,200 @@ typedef struct {
 } osier_wide_process;
 
 /**
+ * A mount, as a process sees it.
+ */
+typedef struct {
+  /**
+   * Bytes of this struct in the library that made it; later versions add fields at the end.
+   */
+  size_t struct_size;
+  /**
+   * A bit for each field below, in their order, from the least significant on: whether it has a value.
+   */
+  uint64_t present;
+  /**
+   * Id of its process.
+   */
+  uint64_t pid;
+  /**
+   * Its number.
+   */
+  uint64_t id;
+  /**
+   * The number of the mount that it stands on.
+   */
+  uint64_t parent;
+  /**
+   * The file system's device, `MAJOR:MINOR`.
+   */
+  osier_bytes device;
+  /**
+   * What was mounted.
+   */
+  osier_bytes source;
+  /**
+   * Which folder or file of the file system is its root.
+   */
+  osier_bytes root;
+  /**
+   * Where it stands, from the root directory of the process.
+   */
+  osier_bytes point;
+  /**
+   * The type of the file system.
+   */
+  osier_bytes type;
+  /**
+   * The mount's own options.
+   */
+  osier_bytes options;
+  /**
+   * Options of the file system that are not of its type alone.
+   */
+  osier_bytes super_options;
+  /**
+   * Where mounts on it go and come from.
+   */
+  osier_bytes propagation;
+  /**
+   * Address of its `struct mount`.
+   */
+  uint64_t address;
+} osier_mount;
+
+/**
+ * A socket, by one of the descriptors that lead to it, or by none.
+ */
+typedef struct {
+  /**
+   * Bytes of this struct in the library that made it; later versions add fields at the end.
+   */
+  size_t struct_size;
+  /**
+   * A bit for each field below, in their order, from the least significant on: whether it has a value.
+   */
+  uint64_t present;
+  /**
+   * Id of the process that has a descriptor of it.
+   */
+  uint64_t pid;
+  /**
+   * The descriptor.
+   */
+  uint64_t fd;
+  /**
+   * Family of its protocol, in a word.
+   */
+  osier_bytes family;
+  /**
+   * Its type, in a word.
+   */
+  osier_bytes type;
+  /**
+   * Its protocol, in a word.
+   */
+  osier_bytes protocol;
+  /**
+   * Its own address.
+   */
+  osier_bytes local;
+  /**
+   * Its own port.
+   */
+  uint64_t local_port;
+  /**
+   * The other end's address.
+   */
+  osier_bytes remote;
+  /**
+   * The other end's port.
+   */
+  uint64_t remote_port;
+  /**
+   * Its state, in a word.
+   */
+  osier_bytes state;
+  /**
+   * Number of its inode; 0 when it has none.
+   */
+  uint64_t inode;
+  /**
+   * The name of a UNIX socket.
+   */
+  osier_bytes path;
+  /**
+   * Number of its network namespace.
+   */
+  uint64_t netns;
+  /**
+   * Address of its `struct sock`.
+   */
+  uint64_t address;
+  /**
+   * What waits to be received.
+   */
+  uint64_t recv_queue;
+  /**
+   * What waits to be sent or acknowledged.
+   */
+  uint64_t send_queue;
+  /**
+   * Number of the interface that it is bound to.
+   */
+  uint64_t interface;
+  /**
+   * What leads to it: descriptor, table, or both.
+   */
+  osier_bytes found_by;
+} osier_socket;
+
+/**
+ * A network interface.
+ */
+typedef struct {
+  /**
+   * Bytes of this struct in the library that made it; later versions add fields at the end.
+   */
+  size_t struct_size;
+  /**
+   * A bit for each field below, in their order, from the least significant on: whether it has a value.
+   */
+  uint64_t present;
+  /**
+   * Number of its network namespace.
+   */
+  uint64_t netns;
+  /**
+   * Its number.
+   */
+  uint64_t index;
+  /**
+   * Its name.
+   */
+  osier_bytes name;
+  /**
+   * What it is and does, in words.
+   */
+  osier_bytes flags;
+  /**
+   * Its address on the wire.
+   */
+  osier_bytes mac;
+  /**
+   * Its addresses, each with the length of its prefix.
+   */
+  osier_bytes addresses;
+  /**
+   * The longest packet that it sends.
+   */
+  uint64_t mtu;
+  /**
+   * Address of its `net_device`.
+   */
+  uint64_t address;
+} osier_interface;
+
+/**
  * A process as PANDA's `OsiProc` has it.
  */
 typedef struct {
@@ -1052,6 +1258,21 @@ const osier_log_line *osier_next_log_line(osier_answer *answer);
  * As `osier_next_process`, of processes with all that is known of them.
  */
 const osier_wide_process *osier_next_wide_process(osier_answer *answer);
+
+/**
+ * As `osier_next_process`, of mounts.
+ */
+const osier_mount *osier_next_mount(osier_answer *answer);
+
+/**
+ * As `osier_next_process`, of sockets.
+ */
+const osier_socket *osier_next_socket(osier_answer *answer);
+
+/**
+ * As `osier_next_process`, of network interfaces.
+ */
+const osier_interface *osier_next_interface(osier_answer *answer);
 
 /**
  * Why a field of the row that is shown is absent: a sentence; NULL when the field has a value. `field` is
@@ -1324,6 +1545,53 @@ enum osier_wide_process_field {
   OSIER_WIDE_PROCESS_RSS = 37,
   OSIER_WIDE_PROCESS_CWD = 38,
   OSIER_WIDE_PROCESS_ROOT = 39,
+};
+
+enum osier_mount_field {
+  OSIER_MOUNT_PID = 0,
+  OSIER_MOUNT_ID = 1,
+  OSIER_MOUNT_PARENT = 2,
+  OSIER_MOUNT_DEVICE = 3,
+  OSIER_MOUNT_SOURCE = 4,
+  OSIER_MOUNT_ROOT = 5,
+  OSIER_MOUNT_POINT = 6,
+  OSIER_MOUNT_TYPE = 7,
+  OSIER_MOUNT_OPTIONS = 8,
+  OSIER_MOUNT_SUPER_OPTIONS = 9,
+  OSIER_MOUNT_PROPAGATION = 10,
+  OSIER_MOUNT_ADDRESS = 11,
+};
+
+enum osier_socket_field {
+  OSIER_SOCKET_PID = 0,
+  OSIER_SOCKET_FD = 1,
+  OSIER_SOCKET_FAMILY = 2,
+  OSIER_SOCKET_TYPE = 3,
+  OSIER_SOCKET_PROTOCOL = 4,
+  OSIER_SOCKET_LOCAL = 5,
+  OSIER_SOCKET_LOCAL_PORT = 6,
+  OSIER_SOCKET_REMOTE = 7,
+  OSIER_SOCKET_REMOTE_PORT = 8,
+  OSIER_SOCKET_STATE = 9,
+  OSIER_SOCKET_INODE = 10,
+  OSIER_SOCKET_PATH = 11,
+  OSIER_SOCKET_NETNS = 12,
+  OSIER_SOCKET_ADDRESS = 13,
+  OSIER_SOCKET_RECV_QUEUE = 14,
+  OSIER_SOCKET_SEND_QUEUE = 15,
+  OSIER_SOCKET_INTERFACE = 16,
+  OSIER_SOCKET_FOUND_BY = 17,
+};
+
+enum osier_interface_field {
+  OSIER_INTERFACE_NETNS = 0,
+  OSIER_INTERFACE_INDEX = 1,
+  OSIER_INTERFACE_NAME = 2,
+  OSIER_INTERFACE_FLAGS = 3,
+  OSIER_INTERFACE_MAC = 4,
+  OSIER_INTERFACE_ADDRESSES = 5,
+  OSIER_INTERFACE_MTU = 6,
+  OSIER_INTERFACE_ADDRESS = 7,
 };
 
 /* Whether a field of a row has a value: OSIER_HAS(process, OSIER_PROCESS_PPID). */

@@ -1,8 +1,8 @@
-//! What a process holds: open files and variables.
+//! What a process holds: open files, variables, and the mounts that it sees.
 
-use osier_osi::{OpenFile, Variable};
+use osier_osi::{Device, Mount, OpenFile, Seen, Variable};
 
-use super::{Cell, Kind, Row, Table, brief, bytes, count, id, number, seen, wide};
+use super::{Cell, Kind, Row, Table, brief, bytes, count, id, number, seen, wide, words};
 
 static FILE: Table = Table {
     name: "file",
@@ -37,13 +37,17 @@ impl Row for OpenFile {
             seen(&self.flags, |&flags| Cell::Address(flags)),
             count(&self.pos),
             count(&self.inode),
-            seen(&self.device, |device| {
-                Cell::Text(format!("{}:{}", device.major, device.minor))
-            }),
+            device(&self.device),
             seen(&self.socket, |socket| Cell::Address(socket.0)),
             seen(&self.filed, |file| Cell::Address(file.0)),
         ]
     }
+}
+
+fn device(device: &Seen<Device>) -> Cell<'_> {
+    seen(device, |device| {
+        Cell::Text(format!("{}:{}", device.major, device.minor))
+    })
 }
 
 static VARIABLE: Table = Table {
@@ -69,6 +73,50 @@ impl Row for Variable {
             id(&self.pid),
             bytes(&self.name),
             bytes(&self.value),
+            Cell::Address(self.address.0),
+        ]
+    }
+}
+
+static MOUNT: Table = Table {
+    name: "mount",
+    columns: &[
+        number("pid"),
+        number("id"),
+        number("parent"),
+        brief("device"),
+        brief("source").of(Kind::Bytes),
+        brief("root").of(Kind::Bytes),
+        brief("point").of(Kind::Bytes),
+        brief("type").of(Kind::Bytes),
+        brief("options"),
+        wide("super_options"),
+        wide("propagation"),
+        wide("address").of(Kind::Address),
+    ],
+};
+
+/// Every kind of mount.
+pub(super) static MOUNTS: [&Table; 1] = [&MOUNT];
+
+impl Row for Mount {
+    fn table(&self) -> &'static Table {
+        &MOUNT
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![
+            id(&self.pid),
+            id(&self.id),
+            id(&self.parent),
+            device(&self.device),
+            bytes(&self.source),
+            bytes(&self.root),
+            bytes(&self.point),
+            bytes(&self.kind),
+            words(&self.options),
+            words(&self.super_options),
+            words(&self.propagation),
             Cell::Address(self.address.0),
         ]
     }

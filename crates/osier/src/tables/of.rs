@@ -1,6 +1,6 @@
 //! Which tables answer a question.
 
-use super::{Table, holdings, kernel, memory, process};
+use super::{Table, holdings, kernel, memory, network, process};
 use crate::question::Question;
 
 /// Every kind of row that may answer `question`.
@@ -16,6 +16,9 @@ pub fn of(question: Question) -> &'static [&'static Table] {
         Question::Files => &holdings::FILES,
         Question::Environment => &holdings::VARIABLES,
         Question::Log => &kernel::LINES,
+        Question::Mounts => &holdings::MOUNTS,
+        Question::Sockets => &network::SOCKETS,
+        Question::Interfaces => &network::INTERFACES,
         Question::Wide => &process::WIDES,
     }
 }

@@ -1,0 +1,622 @@
+//! The mounts that a process sees: what `/proc/PID/mountinfo` shows.
+//!
+//! A mount namespace has them in a list (`mnt_namespace.list`) and counts them; since Linux commit
+//! 2eea9ce4310d ("mounts: keep list of mounts in an rbtree"), v6.8, in a tree by their number. Each names
+//! the namespace that it is of. Those that the process's root directory does not lead to are not shown, as
+//! the kernel does not show them.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use osier_memory::{Fault, VirtAddr};
+use osier_osi::{Absent, Guard, Mount, Seen, SeenExt as _, WalkEnd, WalkEnds};
+use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
+
+use crate::attach::Mounted;
+use crate::path::Place;
+use crate::wide::layouts::Task;
+use crate::wide::namespaces::Proxy;
+use crate::{Linux, list, process};
+
+/// The walk's name in its endings.
+const WALK: &str = "mounts";
+/// Most mounts that are read; the kernel allows 100,000 in a namespace unless it was told otherwise.
+const LIMIT: usize = 1 << 20;
+/// Longest name of a source or a subtype that is believed: a page.
+const NAME_LIMIT: usize = 4096;
+/// Longest chain of masters that is believed.
+const MASTERS: usize = 1 << 16;
+/// `MNT_CURSOR`: the place where a reader of `/proc/PID/mountinfo` stands. Linux commit 9f6c61f96f2d
+/// ("proc/mounts: add cursor"), v5.8, until v6.8.
+const MNT_CURSOR: u64 = 0x1000_0000;
+/// `MNT_READONLY` and `SB_RDONLY`.
+const MNT_READONLY: u64 = 0x40;
+const SB_RDONLY: u64 = 1;
+/// `MNT_SHARED` and `MNT_UNBINDABLE`.
+const MNT_SHARED: u64 = 0x1000;
+const MNT_UNBINDABLE: u64 = 0x2000;
+/// `T_SHARED` and `T_UNBINDABLE`.
+const T_SHARED: u64 = 1;
+const T_UNBINDABLE: u64 = 2;
+/// The marks of a mount that are shown, in the kernel's order.
+const MARKS: [(u64, &str); 7] = [
+    (0x01, "nosuid"),
+    (0x02, "nodev"),
+    (0x04, "noexec"),
+    (0x08, "noatime"),
+    (0x10, "nodiratime"),
+    (0x20, "relatime"),
+    (0x80, "nosymfollow"),
+];
+/// The marks of a file system that are shown, in the kernel's order.
+const SUPER_MARKS: [(u64, &str); 4] = [
+    (1 << 4, "sync"),
+    (1 << 7, "dirsync"),
+    (1 << 6, "mand"),
+    (1 << 25, "lazytime"),
+];
+
+macro_rules! mount {
+    ($name:ident, $structure:literal) => {
+        layout! {
+            /// What is read of a mount besides its place in the tree, which [`crate::mount`] reads.
+            pub(crate) struct $name: $structure {
+                /// The part that the rest of the kernel sees.
+                mnt: Option<Field<Embed<()>>>,
+                /// The mount that it stands on; itself at the top.
+                mnt_parent: Option<Field<Ptr<()>>>,
+                /// The link in the namespace's list.
+                mnt_list: Option<Field<Embed<()>>>,
+                /// The node in the namespace's tree.
+                mnt_node: Option<Field<Embed<()>>>,
+                /// The namespace.
+                mnt_ns: Option<Field<Ptr<()>>>,
+                /// Its number.
+                mnt_id: Option<Field<SInt>>,
+                /// The number that it shares with its peers.
+                mnt_group_id: Option<Field<SInt>>,
+                /// Whose mounts it follows.
+                mnt_master: Option<Field<Ptr<()>>>,
+                /// What was mounted.
+                mnt_devname: Option<Field<Ptr<()>>>,
+                /// How mounts on it go elsewhere. Until v6.16 `mnt_flags` had that.
+                mnt_t_flags: Option<Field<UInt>>,
+            }
+        }
+    };
+}
+
+mount!(Outer, "mount");
+mount!(Before, "vfsmount");
+
+layout! {
+    /// Fields read from `struct vfsmount`.
+    pub(crate) struct Inner: "vfsmount" {
+        /// The file system.
+        mnt_sb: Option<Field<Ptr<()>>>,
+        /// Marks.
+        mnt_flags: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `mnt_namespace`.
+    pub(crate) struct Namespace: "mnt_namespace" through [rb_root] {
+        /// The list of its mounts. Until v6.7.
+        list: Option<Field<Embed<()>>>,
+        /// The tree of its mounts. Since v6.8.
+        tree: Option<Field<Ptr<()>>> = ["mounts.rb_node"],
+        /// How many there are. Linux commit d29216842a85 ("mnt: Add a per mount namespace limit on the
+        /// number of mounts"), v4.9.
+        count: Option<Field<UInt>> = ["nr_mounts", "mounts"],
+    }
+}
+
+layout! {
+    /// Fields read from `struct super_block`.
+    pub(crate) struct SuperBlock: "super_block" {
+        /// Marks.
+        s_flags: Option<Field<UInt>>,
+        /// What a type that serves several is in this case.
+        s_subtype: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct rb_node`.
+    pub(crate) struct Node: "rb_node" {
+        /// The parent, with the colour in its low bits.
+        parent: Option<Field<UInt>> = ["__rb_parent_color", "rb_parent_color"],
+        /// The higher half below it.
+        rb_right: Option<Field<Ptr<()>>>,
+        /// The lower half below it.
+        rb_left: Option<Field<Ptr<()>>>,
+    }
+}
+
+/// The mounts that the process whose group leader is at `taskd` sees, in the kernel's order.
+pub(crate) fn mounts(
+    linux: &Linux,
+    taskd: VirtAddr,
+    row: &mut dyn FnMut(Mount) -> ControlFlow<()>,
+) -> WalkEnds {
+    let key = match place(linux, taskd) {
+        Ok(Some(key)) => key,
+        Ok(None) => return WalkEnds::one(WALK, WalkEnd::Closed),
+        Err((missing, absent)) => return WalkEnds::one(WALK, no_start(missing, &absent)),
+    };
+    let known = linux.mounted.borrow().get(&key).cloned();
+    let mounted = known.unwrap_or_else(|| {
+        let fresh = Arc::new(Walk::new(linux, key.0, key.1).mounted());
+        linux.mounted.borrow_mut().insert(key, Arc::clone(&fresh));
+        fresh
+    });
+    let pid = process::pid(linux, taskd);
+    for mount in &mounted.0 {
+        let mount = Mount {
+            pid: pid.clone(),
+            ..mount.clone()
+        };
+        if row(mount).is_break() {
+            return mounted.1.stopped(WALK);
+        }
+    }
+    mounted.1.clone()
+}
+
+fn no_start(missing: &str, absent: &Absent) -> WalkEnd {
+    match absent.why {
+        osier_osi::Why::Unreadable(fault) => WalkEnd::NoStart {
+            missing: missing.to_owned(),
+            fault: Some(fault),
+        },
+        _ => WalkEnd::NoStart {
+            missing: format!("{missing}: {absent}"),
+            fault: None,
+        },
+    }
+}
+
+/// What could not be had, and why.
+type Missing = (&'static str, Box<Absent>);
+
+/// The mount namespace of the task and its root directory; `None` of one that has exited.
+fn place(linux: &Linux, taskd: VirtAddr) -> Result<Option<(VirtAddr, Place)>, Missing> {
+    let profile = linux.guest.profile.clone();
+    let mut resolver = Resolver::new(&profile);
+    let spaces = Task::resolve(&mut resolver);
+    let proxy = Proxy::resolve(&mut resolver);
+    let object = |field: Option<Field<Ptr<()>>>, base| -> Seen<VirtAddr> {
+        let field = field.ok_or_else(Absent::not_in_this_kernel)?;
+        let at = field.read(&linux.guest.space, base)?;
+        if at.is_null() || linux.guest.can_be_object(at) {
+            return Ok(at);
+        }
+        let rule = "an aligned address of the kernel, or none";
+        Err(Absent::implausible(at.0, rule, Some(field.place(base))))
+    };
+    let paths = &linux.maps.paths;
+    let namespaces = object(spaces.nsproxy, taskd).map_err(|why| ("its namespaces", why))?;
+    let fs = object(paths.task_fs(), taskd).map_err(|why| ("its root directory", why))?;
+    if namespaces.is_null() || fs.is_null() {
+        if process::has_exited(linux, taskd) {
+            return Ok(None);
+        }
+        let rule = "a task that has not exited has namespaces and a root directory";
+        let why = Absent::implausible(0, rule, Some(taskd));
+        return Err(("its namespaces and its root directory", why));
+    }
+    let namespace = object(proxy.mnt_ns, namespaces).and_then(|namespace| {
+        if namespace.is_null() {
+            let rule = "namespaces have one of mounts (mnt_ns)";
+            return Err(Absent::implausible(0, rule, Some(namespaces)));
+        }
+        Ok(namespace)
+    });
+    let namespace = namespace.map_err(|why| ("its mount namespace", why))?;
+    let root = paths.root_of(&linux.guest, fs);
+    let root = root.map_err(|why| ("its root directory", why))?;
+    Ok(Some((namespace, root)))
+}
+
+/// The walk of one namespace.
+struct Walk<'a> {
+    linux: &'a Linux,
+    mount: Before,
+    inner: Inner,
+    namespace: Namespace,
+    super_block: SuperBlock,
+    node: Node,
+    at: VirtAddr,
+    root: Place,
+}
+
+/// What a row needs that all rows must be known for.
+struct Peers {
+    group: Seen<i64>,
+    shared: Seen<bool>,
+    unbindable: Seen<bool>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(linux: &'a Linux, at: VirtAddr, root: Place) -> Self {
+        let profile = linux.guest.profile.clone();
+        let mut resolver = Resolver::new(&profile);
+        let outer = Outer::resolve(&mut resolver);
+        let before = Before::resolve(&mut resolver);
+        let mount = if outer.mnt.is_some() {
+            Before {
+                size: outer.size,
+                mnt: outer.mnt,
+                mnt_parent: outer.mnt_parent,
+                mnt_list: outer.mnt_list,
+                mnt_node: outer.mnt_node,
+                mnt_ns: outer.mnt_ns,
+                mnt_id: outer.mnt_id,
+                mnt_group_id: outer.mnt_group_id,
+                mnt_master: outer.mnt_master,
+                mnt_devname: outer.mnt_devname,
+                mnt_t_flags: outer.mnt_t_flags,
+            }
+        } else {
+            Before {
+                mnt: Some(Field::at(0, 0, None)),
+                ..before
+            }
+        };
+        Self {
+            linux,
+            mount,
+            inner: Inner::resolve(&mut resolver),
+            namespace: Namespace::resolve(&mut resolver),
+            super_block: SuperBlock::resolve(&mut resolver),
+            node: Node::resolve(&mut resolver),
+            at,
+            root,
+        }
+    }
+
+    fn mounted(&self) -> Mounted {
+        let mut ends = WalkEnds::default();
+        let all = match self.all(&mut ends) {
+            Ok(all) => all,
+            Err(end) => return (Vec::new(), WalkEnds::one(WALK, end)),
+        };
+        let space = &self.linux.guest.space;
+        if let Some(count) = self.namespace.count {
+            match count.read(space, self.at) {
+                Ok(counted) => {
+                    let counted = usize::try_from(counted).unwrap_or(usize::MAX);
+                    ends.differ(
+                        "the mounts of a namespace and their number",
+                        all.len(),
+                        counted,
+                    );
+                }
+                Err(fault) => ends.add(
+                    "the number of mounts",
+                    WalkEnd::NoStart {
+                        missing: "the number of mounts".to_owned(),
+                        fault: Some(fault),
+                    },
+                ),
+            }
+        }
+        let mut rows = Vec::new();
+        for mount in all {
+            if let Some(field) = self.mount.mnt_ns
+                && let Ok(namespace) = field.read(space, mount)
+                && namespace != self.at
+            {
+                ends.add(
+                    WALK,
+                    WalkEnd::Inconsistent {
+                        at: field.place(mount),
+                        back_link: namespace,
+                        expected: self.at,
+                    },
+                );
+            }
+            if let Some(row) = self.row(mount) {
+                rows.push((row, self.peers(mount)));
+            }
+        }
+        let groups: HashSet<i64> = rows
+            .iter()
+            .filter(|(_, peers)| peers.shared == Ok(true))
+            .filter_map(|(_, peers)| peers.group.value())
+            .collect();
+        let rows = rows.into_iter().map(|(row, peers)| Mount {
+            propagation: self.propagation(row.address, &peers, &groups),
+            ..row
+        });
+        (rows.collect(), ends)
+    }
+
+    /// The namespace's mounts.
+    fn all(&self, ends: &mut WalkEnds) -> Result<Vec<VirtAddr>, WalkEnd> {
+        let guest = &self.linux.guest;
+        if let Some((root, link)) = self.namespace.tree.zip(self.mount.mnt_node) {
+            let nodes = self.tree(root, ends)?;
+            return Ok(nodes.into_iter().map(|node| link.container(node)).collect());
+        }
+        let Some((head, link)) = self.namespace.list.zip(self.mount.mnt_list) else {
+            return Err(WalkEnd::NoStart {
+                missing: "members of mnt_namespace in the profile".to_owned(),
+                fault: None,
+            });
+        };
+        let walked = list::ring(guest, head.place(self.at));
+        ends.add(WALK, walked.end);
+        let mounts = walked.nodes.into_iter().map(|node| link.container(node));
+        Ok(mounts.filter(|&mount| !self.is_cursor(mount)).collect())
+    }
+
+    fn is_cursor(&self, mount: VirtAddr) -> bool {
+        let flags = self.value(self.inner.mnt_flags, self.vfsmount(mount));
+        flags.is_ok_and(|flags| flags & MNT_CURSOR != 0)
+    }
+
+    /// The nodes of the namespace's tree, in their order.
+    fn tree(&self, root: Field<Ptr<()>>, ends: &mut WalkEnds) -> Result<Vec<VirtAddr>, WalkEnd> {
+        let (Some(parent), Some(left), Some(right)) =
+            (self.node.parent, self.node.rb_left, self.node.rb_right)
+        else {
+            return Err(WalkEnd::NoStart {
+                missing: "members of rb_node in the profile".to_owned(),
+                fault: None,
+            });
+        };
+        let guest = &self.linux.guest;
+        let space = &guest.space;
+        let top = root
+            .read(space, self.at)
+            .map_err(|fault| WalkEnd::NoStart {
+                missing: "the namespace's tree of mounts".to_owned(),
+                fault: Some(fault),
+            })?;
+        let mut met = Guard::new(LIMIT);
+        let mut nodes = Vec::new();
+        // What is below and left of each is done, or is to be done first.
+        let mut open: Vec<(VirtAddr, VirtAddr, bool)> = vec![(top, VirtAddr(0), false)];
+        let mut sound = true;
+        while let Some((node, above, left_is_done)) = open.pop() {
+            if node.is_null() {
+                continue;
+            }
+            if left_is_done {
+                nodes.push(node);
+                match right.read(space, node) {
+                    Ok(below) => open.push((below, node, false)),
+                    Err(fault) => {
+                        sound = false;
+                        ends.add(WALK, broken(node, None, fault));
+                    }
+                }
+                continue;
+            }
+            if let Err(fault) = list::plausible(guest, node) {
+                sound = false;
+                ends.add(WALK, broken(above, Some(node), fault));
+                continue;
+            }
+            if let Err(end) = met.meet(node) {
+                sound = false;
+                ends.add(WALK, end);
+                continue;
+            }
+            open.push((node, above, true));
+            if let Ok(told) = parent.read(space, node)
+                && told & !3 != above.0
+            {
+                sound = false;
+                ends.add(
+                    WALK,
+                    WalkEnd::Inconsistent {
+                        at: node,
+                        back_link: VirtAddr(told & !3),
+                        expected: above,
+                    },
+                );
+            }
+            match left.read(space, node) {
+                Ok(below) => open.push((below, node, false)),
+                Err(fault) => {
+                    sound = false;
+                    ends.add(WALK, broken(node, None, fault));
+                }
+            }
+        }
+        if sound {
+            ends.add(WALK, WalkEnd::Closed);
+        }
+        Ok(nodes)
+    }
+
+    fn vfsmount(&self, mount: VirtAddr) -> VirtAddr {
+        self.mount.mnt.map_or(mount, |field| field.place(mount))
+    }
+
+    /// The row of a mount; `None` when the process's root directory does not lead to it.
+    fn row(&self, mount: VirtAddr) -> Option<Mount> {
+        let guest = &self.linux.guest;
+        let paths = &self.linux.maps.paths;
+        let vfsmount = self.vfsmount(mount);
+        let own = paths.mounted_root(guest, vfsmount);
+        let point = own
+            .clone()
+            .and_then(|own| paths.seen_from(guest, own, self.root));
+        let point = match point {
+            Ok(None) => return None,
+            Ok(Some(point)) => Ok(point),
+            Err(absent) => Err(absent),
+        };
+        let file_system = self.object(self.inner.mnt_sb, vfsmount);
+        let of_system =
+            |read: &dyn Fn(VirtAddr) -> Seen<String>| file_system.clone().and_then(read);
+        Some(Mount {
+            pid: Err(Absent::not_applicable("set for each process")),
+            id: self.number(mount),
+            parent: self
+                .object(self.mount.mnt_parent, mount)
+                .and_then(|parent| self.number(parent)),
+            device: file_system
+                .clone()
+                .and_then(|at| paths.inodes().device(guest, at)),
+            source: self.source(mount),
+            root: own.and_then(|own| paths.of_mount(guest, own)),
+            point,
+            kind: file_system.clone().and_then(|at| self.kind(at)),
+            options: self
+                .value(self.inner.mnt_flags, vfsmount)
+                .map(|flags| options(flags & MNT_READONLY != 0, flags, &MARKS)),
+            super_options: of_system(&|at| {
+                let flags = self.value(self.super_block.s_flags, at)?;
+                Ok(options(flags & SB_RDONLY != 0, flags, &SUPER_MARKS))
+            }),
+            propagation: Err(Absent::not_applicable("a private mount")),
+            address: mount,
+        })
+    }
+
+    fn value(&self, field: Option<Field<UInt>>, base: VirtAddr) -> Seen<u64> {
+        let field = field.ok_or_else(Absent::not_in_this_kernel)?;
+        Ok(field.read(&self.linux.guest.space, base)?)
+    }
+
+    fn signed(&self, field: Option<Field<SInt>>, base: VirtAddr) -> Seen<i64> {
+        let field = field.ok_or_else(Absent::not_in_this_kernel)?;
+        Ok(field.read(&self.linux.guest.space, base)?)
+    }
+
+    /// A pointer to an object that must be there.
+    fn object(&self, field: Option<Field<Ptr<()>>>, base: VirtAddr) -> Seen<VirtAddr> {
+        let field = field.ok_or_else(Absent::not_in_this_kernel)?;
+        let at = field.read(&self.linux.guest.space, base)?;
+        if self.linux.guest.can_be_object(at) {
+            return Ok(at);
+        }
+        let rule = "a mount's links are aligned addresses of the kernel";
+        Err(Absent::implausible(at.0, rule, Some(field.place(base))))
+    }
+
+    fn number(&self, mount: VirtAddr) -> Seen<u32> {
+        let id = self.signed(self.mount.mnt_id, mount)?;
+        u32::try_from(id).map_err(|_| {
+            let at = self.mount.mnt_id.map(|field| field.place(mount));
+            Absent::implausible(id.cast_unsigned(), "a mount's number is not negative", at)
+        })
+    }
+
+    fn source(&self, mount: VirtAddr) -> Seen<Vec<u8>> {
+        let field = self
+            .mount
+            .mnt_devname
+            .ok_or_else(Absent::not_in_this_kernel)?;
+        let space = &self.linux.guest.space;
+        let name = field.read(space, mount)?;
+        if name.is_null() {
+            return Ok(b"none".to_vec());
+        }
+        Ok(space.read_cstr(name, NAME_LIMIT)?)
+    }
+
+    fn kind(&self, super_block: VirtAddr) -> Seen<Vec<u8>> {
+        let guest = &self.linux.guest;
+        let named = self
+            .linux
+            .maps
+            .paths
+            .inodes()
+            .system_name(guest, super_block);
+        let mut kind = named?.ok_or_else(Absent::not_in_this_kernel)?;
+        if kind.is_empty() {
+            let rule = "a type of file system has a name";
+            return Err(Absent::implausible(0, rule, Some(super_block)));
+        }
+        if let Some(field) = self.super_block.s_subtype {
+            let subtype = field.read(&guest.space, super_block)?;
+            // Before v4.4 an empty one stood for none.
+            if !subtype.is_null() {
+                let subtype = guest.space.read_cstr(subtype, NAME_LIMIT)?;
+                if !subtype.is_empty() {
+                    kind.push(b'.');
+                    kind.extend_from_slice(&subtype);
+                }
+            }
+        }
+        Ok(kind)
+    }
+
+    fn peers(&self, mount: VirtAddr) -> Peers {
+        let (flags, shared, unbindable) = match self.mount.mnt_t_flags {
+            Some(field) => (self.value(Some(field), mount), T_SHARED, T_UNBINDABLE),
+            None => (
+                self.value(self.inner.mnt_flags, self.vfsmount(mount)),
+                MNT_SHARED,
+                MNT_UNBINDABLE,
+            ),
+        };
+        Peers {
+            group: self.signed(self.mount.mnt_group_id, mount),
+            shared: flags.clone().map(|flags| flags & shared != 0),
+            unbindable: flags.map(|flags| flags & unbindable != 0),
+        }
+    }
+
+    /// What mountinfo says of propagation. `groups` are those of the shared mounts that are shown.
+    fn propagation(&self, mount: VirtAddr, peers: &Peers, groups: &HashSet<i64>) -> Seen<String> {
+        let mut words = Vec::new();
+        if peers.shared.clone()? {
+            words.push(format!("shared:{}", peers.group.clone()?));
+        }
+        let field = self
+            .mount
+            .mnt_master
+            .ok_or_else(Absent::not_in_this_kernel)?;
+        let space = &self.linux.guest.space;
+        let mut master = field.read(space, mount)?;
+        if !master.is_null() {
+            let own = self.signed(self.mount.mnt_group_id, self.object(Some(field), mount)?)?;
+            words.push(format!("master:{own}"));
+            // The nearest whose peers are seen from here: `get_dominating_id`.
+            for _ in 0..MASTERS {
+                if master.is_null() {
+                    break;
+                }
+                let group = self.signed(self.mount.mnt_group_id, master)?;
+                if groups.contains(&group) {
+                    if group != own {
+                        words.push(format!("propagate_from:{group}"));
+                    }
+                    break;
+                }
+                master = field.read(space, master)?;
+            }
+        }
+        if peers.unbindable.clone()? {
+            words.push("unbindable".to_owned());
+        }
+        if words.is_empty() {
+            return Err(Absent::not_applicable("a private mount"));
+        }
+        Ok(words.join(" "))
+    }
+}
+
+fn broken(from: VirtAddr, to: Option<VirtAddr>, fault: Fault) -> WalkEnd {
+    WalkEnd::BrokenLink { from, to, fault }
+}
+
+/// `ro` or `rw`, and the words of the marks that are set.
+fn options(read_only: bool, flags: u64, marks: &[(u64, &str)]) -> String {
+    let mut text = if read_only { "ro" } else { "rw" }.to_owned();
+    for (mark, word) in marks {
+        if flags & mark != 0 {
+            text.push(',');
+            text.push_str(word);
+        }
+    }
+    text
+}

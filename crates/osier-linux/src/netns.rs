@@ -1,0 +1,84 @@
+//! Network namespaces: the list of all of them, and their numbers.
+
+use osier_memory::VirtAddr;
+use osier_osi::{Absent, Seen, WalkEnd, WalkEnds};
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+
+use crate::guest::Guest;
+use crate::list;
+use crate::symbols;
+
+/// The walk's name in its endings.
+const WALK: &str = "network namespaces";
+
+layout! {
+    /// Fields read from `struct net`.
+    pub(crate) struct Net: "net" through [netns_ipv4 inet_timewait_death_row netns_packet netns_unix ns_common unix_table] {
+        /// The link in the list of all.
+        list: Option<Field<Embed<()>>>,
+        /// Its number, by which `/proc/PID/ns/net` knows it. Since v3.8.
+        inum: Option<Field<UInt>> = ["ns.inum", "proc_inum"],
+        /// The list of its interfaces.
+        dev_base_head: Option<Field<Embed<()>>>,
+        /// Its TCP table. Linux commit 4461568aa4e5 ("tcp: Access &tcp_hashinfo via net."), v6.1, made the
+        /// table each namespace's own; the pointer is older.
+        hashinfo: Option<Field<Ptr<()>>> = ["ipv4.tcp_death_row.hashinfo"],
+        /// Its UDP table. Linux commit ba6aac151671 ("udp: Access &udp_table via net."), v6.2.
+        udp_table: Option<Field<Ptr<()>>> = ["ipv4.udp_table"],
+        /// Its table of UNIX sockets. Linux commit b6e811383062 ("af_unix: Define a per-netns hash
+        /// table."), v6.0.
+        unix_buckets: Option<Field<Ptr<()>>> = ["unx.table.buckets"],
+        /// The list of its packet sockets.
+        packets: Option<Field<Embed<()>>> = ["packet.sklist"],
+    }
+}
+
+/// How to read network namespaces.
+pub(crate) struct Nets {
+    pub(crate) net: Net,
+}
+
+impl Nets {
+    pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        Self {
+            net: Net::resolve(resolver),
+        }
+    }
+
+    /// Every network namespace, the first one first.
+    pub(crate) fn all(&self, guest: &Guest) -> (Vec<VirtAddr>, WalkEnds) {
+        let (Some(head), Some(link)) = (guest.symbol(symbols::net_namespace_list), self.net.list)
+        else {
+            let missing = "net_namespace_list and struct net in the profile".to_owned();
+            let end = WalkEnd::NoStart {
+                missing,
+                fault: None,
+            };
+            return (Vec::new(), WalkEnds::one(WALK, end));
+        };
+        let walked = list::ring(guest, head);
+        let mut ends = WalkEnds::one(WALK, walked.end);
+        let nodes = walked.nodes.into_iter();
+        let mut nets: Vec<VirtAddr> = nodes.map(|node| link.container(node)).collect();
+        if let Some(first) = guest.symbol(symbols::init_net)
+            && !nets.contains(&first)
+        {
+            ends.disagree("net_namespace_list and init_net", 0, 1);
+            nets.insert(0, first);
+        }
+        (nets, ends)
+    }
+
+    /// The number of the namespace at `net`.
+    pub(crate) fn number(&self, guest: &Guest, net: VirtAddr) -> Seen<u32> {
+        let field = self.net.inum.ok_or_else(Absent::not_in_this_kernel)?;
+        let number = field.read(&guest.space, net)?;
+        match u32::try_from(number) {
+            Ok(number) if number != 0 => Ok(number),
+            _ => {
+                let rule = "a namespace has a number";
+                Err(Absent::implausible(number, rule, Some(field.place(net))))
+            }
+        }
+    }
+}

@@ -1,0 +1,612 @@
+//! The tables that the kernel finds sockets by, one for each protocol.
+
+use std::collections::{BTreeSet, HashMap};
+
+use osier_memory::VirtAddr;
+use osier_osi::{Guard, WalkEnd, WalkEnds};
+use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
+
+use crate::guest::Guest;
+use crate::hashes::{self, Buckets, Chains, MOST_OBJECTS, broken};
+use crate::netns::Nets;
+use crate::symbols;
+
+/// Buckets of a table of UNIX sockets: Linux commit 7123aaa3a141 ("`af_unix`: speedup /proc/net/unix"), v3.4; before,
+/// 256, and one for those without a name.
+const UNIX_BUCKETS: u64 = 512;
+const UNIX_BUCKETS_BEFORE: u64 = 257;
+/// `MAX_LINKS`: netlink's protocols.
+const NETLINK_PROTOCOLS: u64 = 32;
+/// Most buckets of netlink's table that are believed.
+const NETLINK_BUCKETS: u64 = 1 << 20;
+
+layout! {
+    /// Fields read from `struct sock_common`.
+    pub(crate) struct Common: "sock_common" {
+        /// The link in most tables.
+        skc_node: Option<Field<Embed<()>>> = ["skc_node", "skc_nulls_node"],
+        /// Of kernels whose table of UNIX sockets is the larger one.
+        skc_portpair: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `inet_hashinfo`.
+    pub(crate) struct TcpTable: "inet_hashinfo" {
+        /// Connections, those that wait for stray packets among them since v3.14.
+        ehash: Option<Field<Ptr<()>>>,
+        /// One less than how many buckets; before v2.6.33 their number.
+        ehash_mask: Option<Field<UInt>>,
+        /// Before v2.6.33.
+        ehash_size: Option<Field<UInt>>,
+        /// Listeners. Until v5.18.
+        listening_hash: Option<Field<Embed<()>>>,
+        /// Listeners by address and port: the only table of them since Linux commit cae3873c5b3a ("net: inet:
+        /// Retire port only `listening_hash`"), v5.19.
+        lhash2: Option<Field<Ptr<()>>>,
+        /// One less than how many buckets.
+        lhash2_mask: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `inet_ehash_bucket`.
+    pub(crate) struct TcpBucket: "inet_ehash_bucket" {
+        /// Connections.
+        chain: Option<Field<Embed<()>>>,
+        /// What waits for stray packets. Until v3.13.
+        twchain: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `inet_listen_hashbucket`.
+    pub(crate) struct Listeners: "inet_listen_hashbucket" {
+        /// Listeners. Linux commit 8dbd76e79a16 ("tcp/dccp: fix possible race `__inet_lookup_established()`"),
+        /// v5.5.
+        nulls_head: Option<Field<Embed<()>>>,
+        /// The same before, when the chain ended with a null pointer.
+        head: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct udp_table`.
+    pub(crate) struct UdpTable: "udp_table" {
+        /// Sockets by port.
+        hash: Option<Field<Ptr<()>>>,
+        /// One less than how many buckets.
+        mask: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `udp_hslot`.
+    pub(crate) struct UdpSlot: "udp_hslot" {
+        /// Sockets.
+        head: Option<Field<Embed<()>>>,
+        /// How many.
+        count: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `raw_hashinfo`.
+    pub(crate) struct RawTable: "raw_hashinfo" {
+        /// Sockets by protocol.
+        ht: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `netlink_table`.
+    pub(crate) struct NetlinkTable: "netlink_table" {
+        /// Sockets by port id: a `rhashtable` since Linux commit e341694e3eb5 ("netlink: Convert
+        /// netlink_lookup() to use RCU protected hash table"), v3.17.
+        hash: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct rhashtable`.
+    pub(crate) struct Rhashtable: "rhashtable" through [atomic_t] {
+        /// The table.
+        tbl: Option<Field<Ptr<()>>>,
+        /// How many objects.
+        nelems: Option<Field<UInt>> = ["nelems.counter", "nelems"],
+    }
+}
+
+layout! {
+    /// Fields read from `bucket_table`.
+    pub(crate) struct BucketTable: "bucket_table" {
+        /// How many buckets.
+        count: Option<Field<UInt>> = ["size"],
+        /// Not 0 where the buckets lie in several pages.
+        nest: Option<Field<UInt>>,
+        /// The table that objects are moved to.
+        future_tbl: Option<Field<Ptr<()>>>,
+        /// The buckets.
+        buckets: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `netlink_sock`.
+    pub(crate) struct NetlinkSock: "netlink_sock" {
+        /// The link in the table.
+        node: Option<Field<Embed<()>>>,
+    }
+}
+
+/// The protocol whose table it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Tcp,
+    Udp,
+    UdpLite,
+    Raw,
+    Unix,
+    Netlink,
+    Packet,
+}
+
+/// Where a socket was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) protocol: Protocol,
+    /// Which of all it is.
+    pub(super) order: usize,
+}
+
+/// The sockets of all tables.
+pub(super) struct Found {
+    pub(super) entries: HashMap<VirtAddr, Entry>,
+    /// Whether every table was read from end to end.
+    pub(super) whole: bool,
+}
+
+/// How to read the tables.
+pub(super) struct Tables {
+    common: Common,
+    tcp: TcpTable,
+    tcp_bucket: TcpBucket,
+    listeners: Listeners,
+    udp: UdpTable,
+    udp_slot: UdpSlot,
+    raw: RawTable,
+    netlink: NetlinkTable,
+    rhashtable: Rhashtable,
+    bucket_table: BucketTable,
+    netlink_sock: NetlinkSock,
+    /// How the chains of UDP and raw sockets end.
+    udp_chains: Chains,
+    raw_chains: Chains,
+}
+
+/// One walk over all of them.
+struct Walk<'a> {
+    tables: &'a Tables,
+    guest: &'a Guest,
+    ends: &'a mut WalkEnds,
+    met: Guard,
+    entries: HashMap<VirtAddr, Entry>,
+}
+
+impl Tables {
+    pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        let profile = resolver.profile();
+        let chains = |structure, member| {
+            let ty = profile.find_type(structure);
+            let kind = ty
+                .and_then(|ty| ty.member(member))
+                .map(|member| &member.kind);
+            let name = match kind {
+                Some(Kind::Embedded { name }) => name.as_str(),
+                Some(Kind::Array { of, .. }) => match &**of {
+                    Kind::Embedded { name } => name.as_str(),
+                    _ => "",
+                },
+                Some(Kind::Pointer { to }) => to.as_str(),
+                _ => "",
+            };
+            if name == "hlist_nulls_head" {
+                Chains::Nulls
+            } else {
+                Chains::Plain
+            }
+        };
+        let (udp_chains, raw_chains) = (chains("udp_hslot", "head"), chains("raw_hashinfo", "ht"));
+        Self {
+            common: Common::resolve(resolver),
+            tcp: TcpTable::resolve(resolver),
+            tcp_bucket: TcpBucket::resolve(resolver),
+            listeners: Listeners::resolve(resolver),
+            udp: UdpTable::resolve(resolver),
+            udp_slot: UdpSlot::resolve(resolver),
+            raw: RawTable::resolve(resolver),
+            netlink: NetlinkTable::resolve(resolver),
+            rhashtable: Rhashtable::resolve(resolver),
+            bucket_table: BucketTable::resolve(resolver),
+            netlink_sock: NetlinkSock::resolve(resolver),
+            udp_chains,
+            raw_chains,
+        }
+    }
+
+    /// The sockets of all tables. How each was walked is added to `ends`.
+    pub(super) fn walk(
+        &self,
+        guest: &Guest,
+        nets: &Nets,
+        namespaces: &[VirtAddr],
+        ends: &mut WalkEnds,
+    ) -> Found {
+        let before = ends.bad().count();
+        let mut walk = Walk {
+            tables: self,
+            guest,
+            ends,
+            met: Guard::new(MOST_OBJECTS),
+            entries: HashMap::new(),
+        };
+        let space = &guest.space;
+        // A namespace may have tables of its own, and most share the first one's.
+        let mut tcp = BTreeSet::from_iter(guest.symbol(symbols::tcp_hashinfo));
+        let mut udp = BTreeSet::from_iter(guest.symbol(symbols::udp_table));
+        for &net in namespaces {
+            for (field, tables) in [
+                (nets.net.hashinfo, &mut tcp),
+                (nets.net.udp_table, &mut udp),
+            ] {
+                let Some(field) = field else { continue };
+                match field.read(space, net) {
+                    Ok(at) if guest.can_be_object(at) => {
+                        tables.insert(at);
+                    }
+                    Ok(at) => {
+                        let fault = osier_memory::Fault::new(osier_memory::Cause::NonCanonical);
+                        let from = field.place(net);
+                        walk.ends
+                            .add("sockets", broken(from, Some(at), fault.with_va(at)));
+                    }
+                    Err(fault) => walk.ends.add("sockets", broken(net, None, fault)),
+                }
+            }
+        }
+        for table in tcp {
+            walk.tcp(table);
+        }
+        for table in udp {
+            walk.udp("UDP sockets", table, Protocol::Udp);
+        }
+        if let Some(table) = guest.symbol(symbols::udplite_table) {
+            walk.udp("UDP-Lite sockets", table, Protocol::UdpLite);
+        }
+        for name in [symbols::raw_v4_hashinfo, symbols::raw_v6_hashinfo] {
+            if let Some(table) = guest.symbol(name) {
+                walk.raw(table);
+            }
+        }
+        walk.unix(nets, namespaces);
+        walk.netlink();
+        walk.packets(nets, namespaces);
+        let entries = walk.entries;
+        let whole = ends.bad().count() == before;
+        Found { entries, whole }
+    }
+}
+
+impl Walk<'_> {
+    fn missing(&mut self, walk: &'static str, what: &str) {
+        let missing = what.to_owned();
+        let fault = None;
+        self.ends.add(walk, WalkEnd::NoStart { missing, fault });
+    }
+
+    fn unreadable(&mut self, walk: &'static str, what: &str, fault: osier_memory::Fault) {
+        let missing = what.to_owned();
+        let fault = Some(fault);
+        self.ends.add(walk, WalkEnd::NoStart { missing, fault });
+    }
+
+    /// Notes the sockets that `links` are in, by the link that lies `link` bytes behind their start.
+    fn note(&mut self, links: &[VirtAddr], link: Field<Embed<()>>, protocol: Protocol) {
+        for &at in links {
+            let order = self.entries.len();
+            let entry = Entry { protocol, order };
+            self.entries.entry(link.container(at)).or_insert(entry);
+        }
+    }
+
+    fn table(&mut self, walk: &'static str, buckets: Buckets, protocol: Protocol) {
+        let Some(link) = self.tables.common.skc_node else {
+            return self.missing(walk, "members of sock_common in the profile");
+        };
+        let links = hashes::links(self.guest, walk, buckets, &mut self.met, self.ends);
+        self.note(&links, link, protocol);
+    }
+
+    fn tcp(&mut self, table: VirtAddr) {
+        const WALK: &str = "TCP sockets";
+        let space = &self.guest.space;
+        let (tcp, bucket, listeners) = (
+            &self.tables.tcp,
+            &self.tables.tcp_bucket,
+            &self.tables.listeners,
+        );
+        let listening = listeners.nulls_head.map(|head| (head, Chains::Nulls));
+        let listening = listening.or_else(|| Some((listeners.head?, Chains::Plain)));
+        if let Some((head, chains)) = listening {
+            let (first, count) = match (tcp.listening_hash, tcp.lhash2.zip(tcp.lhash2_mask)) {
+                (Some(field), _) => {
+                    let count = field.bytes.checked_div(listeners.size).unwrap_or(0);
+                    (Ok(field.place(table)), Ok(count))
+                }
+                (None, Some((lhash2, mask))) => {
+                    let mask = mask.read(space, table);
+                    let count = mask.map(|mask| mask.wrapping_add(1));
+                    (lhash2.read(space, table), count)
+                }
+                (None, None) => {
+                    return self.missing(WALK, "members of inet_hashinfo in the profile");
+                }
+            };
+            match (first, count) {
+                (Ok(first), Ok(count)) => {
+                    let buckets = Buckets {
+                        first: head.place(first),
+                        count,
+                        stride: listeners.size,
+                        counted: None,
+                        chains,
+                    };
+                    self.table(WALK, buckets, Protocol::Tcp);
+                }
+                (Err(fault), _) | (_, Err(fault)) => {
+                    self.unreadable(WALK, "the table of listeners", fault);
+                }
+            }
+        }
+        let (Some(ehash), Some(chain)) = (tcp.ehash, bucket.chain) else {
+            return self.missing(WALK, "members of inet_hashinfo in the profile");
+        };
+        let count = match (tcp.ehash_mask, tcp.ehash_size) {
+            (Some(mask), _) => mask.read(space, table).map(|mask| mask.wrapping_add(1)),
+            (None, Some(size)) => size.read(space, table),
+            (None, None) => return self.missing(WALK, "members of inet_hashinfo in the profile"),
+        };
+        match (ehash.read(space, table), count) {
+            (Ok(first), Ok(count)) => {
+                for head in [Some(chain), bucket.twchain].into_iter().flatten() {
+                    let buckets = Buckets {
+                        first: head.place(first),
+                        count,
+                        stride: bucket.size,
+                        counted: None,
+                        chains: Chains::Nulls,
+                    };
+                    self.table(WALK, buckets, Protocol::Tcp);
+                }
+            }
+            (Err(fault), _) | (_, Err(fault)) => {
+                self.unreadable(WALK, "the table of connections", fault);
+            }
+        }
+    }
+
+    fn udp(&mut self, walk: &'static str, table: VirtAddr, protocol: Protocol) {
+        let (udp, slot) = (&self.tables.udp, &self.tables.udp_slot);
+        let space = &self.guest.space;
+        let (Some(hash), Some(mask), Some(head)) = (udp.hash, udp.mask, slot.head) else {
+            return self.missing(walk, "members of udp_table in the profile");
+        };
+        match (hash.read(space, table), mask.read(space, table)) {
+            (Ok(first), Ok(mask)) => {
+                let counted = slot
+                    .count
+                    .map(|count| count.offset.wrapping_sub(head.offset));
+                let buckets = Buckets {
+                    first: head.place(first),
+                    count: mask.wrapping_add(1),
+                    stride: slot.size,
+                    counted: counted.and_then(|offset| u64::try_from(offset).ok()),
+                    chains: self.tables.udp_chains,
+                };
+                self.table(walk, buckets, protocol);
+            }
+            (Err(fault), _) | (_, Err(fault)) => {
+                self.unreadable(walk, "the table of sockets", fault);
+            }
+        }
+    }
+
+    fn raw(&mut self, table: VirtAddr) {
+        const WALK: &str = "raw sockets";
+        let Some(ht) = self.tables.raw.ht else {
+            return self.missing(WALK, "members of raw_hashinfo in the profile");
+        };
+        let word = u64::from(self.guest.pointer_bytes());
+        let buckets = Buckets {
+            first: ht.place(table),
+            count: ht.bytes.checked_div(word).unwrap_or(0),
+            stride: word,
+            counted: None,
+            chains: self.tables.raw_chains,
+        };
+        self.table(WALK, buckets, Protocol::Raw);
+    }
+
+    fn unix(&mut self, nets: &Nets, namespaces: &[VirtAddr]) {
+        const WALK: &str = "UNIX sockets";
+        let word = u64::from(self.guest.pointer_bytes());
+        let buckets = |first, count| Buckets {
+            first,
+            count,
+            stride: word,
+            counted: None,
+            chains: Chains::Plain,
+        };
+        if let Some(field) = nets.net.unix_buckets {
+            for &net in namespaces {
+                match field.read(&self.guest.space, net) {
+                    Ok(first) => self.table(WALK, buckets(first, UNIX_BUCKETS), Protocol::Unix),
+                    Err(fault) => self.unreadable(WALK, "the table of sockets", fault),
+                }
+            }
+        } else if let Some(first) = self.guest.symbol(symbols::unix_socket_table) {
+            let count = if self.tables.common.skc_portpair.is_some() {
+                UNIX_BUCKETS
+            } else {
+                UNIX_BUCKETS_BEFORE
+            };
+            self.table(WALK, buckets(first, count), Protocol::Unix);
+        } else {
+            self.missing(WALK, "the table of UNIX sockets in the profile");
+        }
+    }
+
+    fn packets(&mut self, nets: &Nets, namespaces: &[VirtAddr]) {
+        const WALK: &str = "packet sockets";
+        // A module's, which need not be loaded.
+        let Some(field) = nets.net.packets else {
+            return;
+        };
+        for &net in namespaces {
+            let buckets = Buckets {
+                first: field.place(net),
+                count: 1,
+                stride: u64::from(self.guest.pointer_bytes()),
+                counted: None,
+                chains: Chains::Plain,
+            };
+            self.table(WALK, buckets, Protocol::Packet);
+        }
+    }
+
+    fn netlink(&mut self) {
+        const WALK: &str = "netlink sockets";
+        let tables = self.tables;
+        let (Some(symbol), Some(hash), Some(tbl), Some(node)) = (
+            self.guest.symbol(symbols::nl_table),
+            tables.netlink.hash,
+            tables.rhashtable.tbl,
+            tables.netlink_sock.node,
+        ) else {
+            return self.missing(WALK, "nl_table and its members in the profile");
+        };
+        let space = &self.guest.space;
+        let first = match space.read_pointer(symbol) {
+            Ok(first) => first,
+            Err(fault) => return self.unreadable(WALK, "nl_table", fault),
+        };
+        for protocol in 0..NETLINK_PROTOCOLS {
+            let at = hash.place(first.plus(protocol.wrapping_mul(tables.netlink.size)));
+            let table = match tbl.read(space, at) {
+                Ok(table) => table,
+                Err(fault) => {
+                    self.unreadable(WALK, "the table of a protocol", fault);
+                    continue;
+                }
+            };
+            if table.is_null() {
+                // Nobody has made a socket of it.
+                continue;
+            }
+            let before = self.entries.len();
+            let sound = self.rhashtable(WALK, table, node);
+            let counted = tables.rhashtable.nelems.map(|field| field.read(space, at));
+            if let (true, Some(Ok(counted))) = (sound, counted) {
+                let met = self.entries.len().wrapping_sub(before);
+                let counted = usize::try_from(counted).unwrap_or(usize::MAX);
+                self.ends
+                    .differ("netlink sockets and their number", met, counted);
+            }
+        }
+    }
+
+    /// The objects of the `bucket_table` at `table` and of those that it is moved to; whether all are known.
+    fn rhashtable(&mut self, walk: &'static str, table: VirtAddr, node: Field<Embed<()>>) -> bool {
+        let layout = &self.tables.bucket_table;
+        let (Some(size), Some(buckets)) = (layout.count, layout.buckets) else {
+            self.missing(walk, "members of bucket_table in the profile");
+            return false;
+        };
+        let space = &self.guest.space;
+        let word = u64::from(self.guest.pointer_bytes());
+        let mut table = table;
+        let mut sound = true;
+        // A table is moved to one other at a time.
+        for _ in 0..8 {
+            let nest = layout.nest.map_or(Ok(0), |field| field.read(space, table));
+            let count = match (size.read(space, table), nest) {
+                (Ok(count), Ok(0)) if count.is_power_of_two() && count <= NETLINK_BUCKETS => count,
+                (Ok(count), Ok(nest)) => {
+                    let what = format!("a table of {count} buckets, nested {nest} bits deep");
+                    self.missing(walk, &what);
+                    return false;
+                }
+                (Err(fault), _) | (_, Err(fault)) => {
+                    self.unreadable(walk, "the table of a protocol", fault);
+                    return false;
+                }
+            };
+            let first = buckets.place(table);
+            for index in 0..count {
+                sound &= self.rhash_chain(walk, first.plus(index.wrapping_mul(word)), node);
+            }
+            let Some(future) = layout.future_tbl else {
+                break;
+            };
+            match future.read(space, table) {
+                Ok(next) if next.is_null() => break,
+                Ok(next) => table = next,
+                Err(fault) => {
+                    self.ends.add(walk, broken(table, None, fault));
+                    return false;
+                }
+            }
+        }
+        if sound {
+            self.ends.add(walk, WalkEnd::Closed);
+        }
+        sound
+    }
+
+    /// One chain, whose head has a lock in its lowest bit (v5.4) and whose last link has that bit, too.
+    fn rhash_chain(&mut self, walk: &'static str, head: VirtAddr, node: Field<Embed<()>>) -> bool {
+        let space = &self.guest.space;
+        let mut from = head;
+        loop {
+            let next = match space.read_pointer(from) {
+                Ok(next) => next,
+                Err(fault) => {
+                    self.ends.add(walk, broken(from, None, fault));
+                    return false;
+                }
+            };
+            let at = if from == head {
+                VirtAddr(next.0 & !1)
+            } else {
+                next
+            };
+            if at.is_null() || at.0 & 1 == 1 || (from == head && at == head) {
+                return true;
+            }
+            if let Err(fault) = crate::list::plausible(self.guest, at) {
+                // A head's end of the chain, of kernels without the lock.
+                if from == head && next.0 & 1 == 1 {
+                    return true;
+                }
+                self.ends.add(walk, broken(from, Some(at), fault));
+                return false;
+            }
+            if let Err(end) = self.met.meet(at) {
+                self.ends.add(walk, end);
+                return false;
+            }
+            self.note(&[at], node, Protocol::Netlink);
+            from = at;
+        }
+    }
+}
