@@ -24,8 +24,8 @@ fn golden_snapshots_give_their_golden_rows() {
     let found = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{found}{said}");
     assert_eq!(found, "");
-    // Two of them hold what files, env, log and ps_wide need, too.
-    let all = SNAPSHOTS * TABLES + 2 * 4;
+    // Two of them hold what files, env, log, ps_wide, mounts, sockets and net need, too, one what mounts and net need.
+    let all = SNAPSHOTS * TABLES + 2 * 7 + 2;
     assert_eq!(
         said,
         format!("osier: {all} tables of {SNAPSHOTS} snapshots, 0 not as they should be\n")

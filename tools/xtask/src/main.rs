@@ -52,7 +52,16 @@ const JOBS: &[Job] = &[
     Job {
         name: "validate",
         about: "Compares with the truth of the real snapshots and writes docs/validation.md",
-        commands: &[&["cargo", "test", "-p", "osier-cli", "--test", "truth_real"]],
+        commands: &[&[
+            "cargo",
+            "test",
+            "-p",
+            "osier-cli",
+            "--test",
+            "truth_real",
+            "--test",
+            "holdings_real",
+        ]],
         environment: &[("OSIER_WRITE_VALIDATION", "1")],
     },
     Job {
