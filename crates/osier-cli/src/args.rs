@@ -158,6 +158,9 @@ pub(crate) struct KnownArgs {
     /// Leave out the profiles that ship with Osier
     #[arg(long)]
     pub(crate) no_shipped: bool,
+    /// Read on where a snapshot behind an address would be read whole, as a search does
+    #[arg(long)]
+    pub(crate) search: bool,
 }
 
 #[derive(Subcommand)]
@@ -564,7 +567,7 @@ pub(crate) enum ProfileCommand {
     },
     /// Download the PDB of a Windows kernel from a symbol server, and make a profile of it
     ///
-    /// The only command that uses the network.
+    /// Beside addresses that are given as snapshots, the only use of a network.
     Fetch {
         /// The PDB's name, such as ntkrnlmp.pdb
         name: String,

@@ -27,11 +27,16 @@ use crate::outcome::Outcome;
 
 /// Does what the arguments say.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Outcome> {
-    let output = &cli.output;
     #[cfg(unix)]
     if cli.command.writes_files() {
         crate::signals::leave_nothing();
     }
+    let ran = carry_out(cli);
+    crate::remote::conclude(ran, cli)
+}
+
+fn carry_out(cli: &Cli) -> anyhow::Result<Outcome> {
+    let output = &cli.output;
     match &cli.command {
         Command::Info(args) => info::run(args, output),
         Command::Ps(args) => ps::run(args, output),

@@ -6,6 +6,8 @@ mod failure;
 mod outcome;
 mod output;
 mod progress;
+#[cfg_attr(not(feature = "remote"), path = "remote/missing.rs")]
+mod remote;
 mod shape;
 #[cfg(unix)]
 mod signals;

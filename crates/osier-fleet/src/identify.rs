@@ -149,12 +149,17 @@ fn look(
         let format = info.format;
         facts.format = Some(format.name());
         facts.bytes = Some(info.file_bytes);
-        let id = if asking.hash {
+        let reach = asking.sessions.reach.as_deref();
+        let distant = reach.is_some_and(|reach| reach.open(&info.file).is_some());
+        let id = if asking.hash && distant {
+            let text = "an id of all its bytes would read all of them; leave out --hash";
+            Err(io::Error::other(text))
+        } else if asking.hash {
             let mut digest = Sha256::new();
             let over = || deadline.over().is_some();
             sum(&info.file, &mut digest, over).map(|()| shown(digest, 16))
         } else {
-            id(&info.file, false)
+            Identity::reached(&info.file, reach).map(sampled)
         };
         if let Some(why) = deadline.gave_up("its bytes were summed") {
             return Look::Failed(why);
@@ -190,15 +195,20 @@ fn look(
 ///
 /// The file cannot be read.
 pub fn id(file: &Path, hash: bool) -> io::Result<String> {
-    let mut digest = Sha256::new();
     if hash {
+        let mut digest = Sha256::new();
         sum(file, &mut digest, || false)?;
         return Ok(shown(digest, 16));
     }
-    for word in Identity::of(file)?.content() {
+    Ok(sampled(Identity::of(file)?))
+}
+
+fn sampled(identity: Identity) -> String {
+    let mut digest = Sha256::new();
+    for word in identity.content() {
         digest.update(word.to_le_bytes());
     }
-    Ok(shown(digest, 8))
+    shown(digest, 8)
 }
 
 /// Sums all bytes of `file`, or those before it is `over`.

@@ -122,10 +122,21 @@ fn add(path: &Path, found: &mut Vec<Input>) {
     }
 }
 
+/// Whether this is the address of something that is no file here.
+fn is_address(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| text.contains("://"))
+}
+
 fn named(path: &Path) -> Input {
+    let mut place = path;
+    if is_address(path)
+        && let Some(plain) = path.to_str().and_then(|text| text.split('?').next())
+    {
+        place = Path::new(plain);
+    }
     Input {
         path: path.to_owned(),
-        name: text(Path::new(path.file_name().unwrap_or(path.as_os_str()))),
+        name: text(Path::new(place.file_name().unwrap_or(path.as_os_str()))),
         named: true,
         problem: None,
     }
@@ -135,7 +146,7 @@ fn named(path: &Path) -> Input {
 /// pattern is a file.
 fn pattern(path: &Path) -> Option<Vec<PathBuf>> {
     let text = path.to_str()?;
-    if path.exists() || !text.contains(['*', '?', '[']) {
+    if path.exists() || is_address(path) || !text.contains(['*', '?', '[']) {
         return None;
     }
     let mut matches: Vec<PathBuf> = glob::glob(text).ok()?.flatten().collect();

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use osier_memory::Cause;
 
+use crate::distant::Distant;
 use crate::error::OpenError;
 use crate::map::{Map, Reading};
 use crate::progress::Progress;
@@ -39,8 +40,14 @@ pub(crate) struct Data {
     len: u64,
 }
 
+/// Where bytes are read.
+enum Origin {
+    File(File),
+    Distant(Arc<dyn Distant>),
+}
+
 struct Held {
-    file: File,
+    origin: Origin,
     /// `None` where bytes are copied.
     map: Option<Map>,
     window: Mutex<Window>,
@@ -72,12 +79,21 @@ impl Data {
     /// As [`open`](Self::open), read as the options say.
     pub(crate) fn open_for(path: &Path, options: &OpenOptions) -> io::Result<Self> {
         let progress = options.progress.clone();
+        if let Some(distant) = options.distant(path) {
+            return Ok(Self::of_distant(distant?, progress));
+        }
         Self::held(File::open(path)?, options.reading, None, progress)
     }
 
     /// The bytes of a file that goes with its last data.
     pub(crate) fn of_scratch(file: File, scratch: Scratch, progress: Progress) -> io::Result<Self> {
         Self::held(file, Reading::Copy, Some(scratch), progress)
+    }
+
+    /// Bytes that lie elsewhere.
+    pub(crate) fn of_distant(distant: Arc<dyn Distant>, progress: Progress) -> Self {
+        let len = distant.bytes();
+        Self::made(Origin::Distant(distant), len, (None, None), progress)
     }
 
     fn held(
@@ -97,9 +113,23 @@ impl Data {
             Reading::Map if room > 0 => Some(Map::of(&file, room)?),
             _ => None,
         };
-        Ok(Self {
+        Ok(Self::made(
+            Origin::File(file),
+            len,
+            (map, scratch),
+            progress,
+        ))
+    }
+
+    fn made(
+        origin: Origin,
+        len: u64,
+        (map, scratch): (Option<Map>, Option<Scratch>),
+        progress: Progress,
+    ) -> Self {
+        Self {
             file: Arc::new(Held {
-                file,
+                origin,
                 map,
                 window: Mutex::default(),
                 lost: OnceLock::new(),
@@ -108,7 +138,7 @@ impl Data {
             }),
             start: 0,
             len,
-        })
+        }
     }
 
     /// Length in bytes, as it was when the file was opened.
@@ -133,9 +163,12 @@ impl Data {
         self.file.scratch.as_ref().map_or(0, |_| self.len)
     }
 
-    /// The file.
-    pub(crate) fn file(&self) -> &File {
-        &self.file.file
+    /// The file, or what lies elsewhere.
+    pub(crate) fn origin(&self) -> Result<&File, &dyn Distant> {
+        match &self.file.origin {
+            Origin::File(file) => Ok(file),
+            Origin::Distant(distant) => Err(&**distant),
+        }
     }
 
     /// The bytes where they are mapped; `None` where they are copied.
@@ -174,10 +207,13 @@ impl Data {
         while let Some(rest) = buf.get_mut(done..len).filter(|rest| !rest.is_empty()) {
             let at = self.start.saturating_add(offset);
             let at = at.saturating_add(done as u64);
-            #[cfg(unix)]
-            let read = self.file.file.read_at(rest, at);
-            #[cfg(windows)]
-            let read = self.file.file.seek_read(rest, at);
+            let read = match &self.file.origin {
+                #[cfg(unix)]
+                Origin::File(file) => file.read_at(rest, at),
+                #[cfg(windows)]
+                Origin::File(file) => file.seek_read(rest, at),
+                Origin::Distant(distant) => distant.read_at(at, rest),
+            };
             match read {
                 Ok(0) => break,
                 Ok(n) => done = done.saturating_add(n),

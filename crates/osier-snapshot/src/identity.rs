@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use osier_memory::PAGE_BYTES;
 
 use crate::data::Data;
+use crate::distant::Reach;
+use crate::progress::Progress;
 
 /// Pages sampled before the last.
 const STEPS: u64 = 15;
@@ -39,9 +41,34 @@ impl Identity {
         Self::of_data(&Data::open(path)?)
     }
 
+    /// As [`of`](Self::of), of what `reach` may open in place of a file.
+    ///
+    /// # Errors
+    ///
+    /// Also those of opening it.
+    pub fn reached(path: &Path, reach: Option<&dyn Reach>) -> io::Result<Self> {
+        match reach.and_then(|reach| reach.open(path)) {
+            Some(distant) => Self::of_data(&Data::of_distant(distant?, Progress::default())),
+            None => Self::of(path),
+        }
+    }
+
     /// The identity of the file of `data`, as far as it goes.
     pub(crate) fn of_data(data: &Data) -> io::Result<Self> {
-        let metadata = data.file().metadata()?;
+        let metadata = match data.origin() {
+            Ok(file) => file.metadata()?,
+            // Its version is told, so nothing is read.
+            Err(distant) => {
+                return Ok(Self {
+                    bytes: data.len(),
+                    modified: distant.version(),
+                    changed: 0,
+                    device: 0,
+                    inode: 0,
+                    sample: 0,
+                });
+            }
+        };
         #[cfg(unix)]
         let (changed, device, inode) = {
             use std::os::unix::fs::MetadataExt as _;

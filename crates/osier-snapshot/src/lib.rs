@@ -27,6 +27,7 @@ mod context;
 mod crash;
 mod cursor;
 mod data;
+mod distant;
 mod elf;
 mod error;
 mod extent;
@@ -71,6 +72,7 @@ mod xen;
 mod xpress;
 
 pub use anomaly::{Anomaly, Effect};
+pub use distant::{Distant, Reach};
 pub use elf::write::{Core, write_core};
 pub use error::OpenError;
 pub use format::Format;

@@ -31,7 +31,12 @@ const REGISTERS_MAX: u64 = 16 << 20;
 ///
 /// [`OpenError`] names the file, the offset, what was expected there and the way out.
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Snapshot, OpenError> {
-    let path = &panda::resolve(path)?;
+    let distant = options.distant(path).is_some();
+    let path = &if distant {
+        path.to_owned()
+    } else {
+        panda::resolve(path)?
+    };
     let cannot =
         |split: &u64| *split == 0 || *split > FOUR_GIB || !split.is_multiple_of(PAGE_BYTES);
     if let Some(split) = options.ram_split.filter(cannot) {

@@ -1,11 +1,14 @@
 //! What opening starts from and what it gives: options, and a snapshot.
 
+use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use osier_memory::{Cause, Fault, Machine, PhysRun};
 
 use crate::anomaly::Anomaly;
+use crate::distant::{Distant, Reach};
 use crate::format::Format;
 use crate::map::Reading;
 use crate::progress::Progress;
@@ -41,12 +44,19 @@ pub struct OpenOptions {
     pub reading: Reading,
     /// Whom to tell how far a long step of opening has got.
     pub progress: Progress,
+    /// How a snapshot is reached that is no file. `None`: every name is a file's.
+    pub reach: Option<Arc<dyn Reach>>,
 }
 
 impl OpenOptions {
     /// [`cache_bytes`](Self::cache_bytes), and not less than what is of use.
     pub(crate) fn cache_bytes(&self) -> u64 {
         self.cache_bytes.max(LEAST_CACHE)
+    }
+
+    /// What `name` names where that is no file.
+    pub(crate) fn distant(&self, name: &Path) -> Option<io::Result<Arc<dyn Distant>>> {
+        self.reach.as_ref()?.open(name)
     }
 }
 
@@ -62,6 +72,7 @@ impl Default for OpenOptions {
             cache_bytes: 64 << 20,
             reading: Reading::default(),
             progress: Progress::default(),
+            reach: None,
         }
     }
 }

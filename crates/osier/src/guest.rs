@@ -67,7 +67,7 @@ impl Guest {
     /// As [`open`](Self::open).
     pub fn attach(snapshot: Snapshot, options: &Options) -> Result<Self, Error> {
         let shared = Shared::new(options)?;
-        let place = Place::of(&snapshot.info.file, options.cache.as_deref());
+        let place = Place::of(&snapshot.info.file, options);
         let again = place.kept().and_then(|kept| shared.again(&snapshot, kept));
         if let Some(again) = again {
             let (located, (profile, source)) = again?;
@@ -86,7 +86,7 @@ impl Guest {
     /// The profile that was named cannot be read, no kernel was found, or not the one that was named.
     pub fn find(snapshot: &Snapshot, options: &Options) -> Result<(Shared, Located), Error> {
         let shared = Shared::new(options)?;
-        let place = Place::of(&snapshot.info.file, options.cache.as_deref());
+        let place = Place::of(&snapshot.info.file, options);
         let located = Self::search(snapshot, &shared, &place)?;
         Ok((shared, located))
     }

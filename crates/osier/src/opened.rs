@@ -28,6 +28,7 @@ pub fn open_snapshot(path: &Path, options: &Options) -> Result<Snapshot, Error> 
         scratch_limit: options.scratch_limit.unwrap_or(unsaid.scratch_limit),
         reading: options.reading,
         progress: options.progress.clone(),
+        reach: options.reach.clone(),
     };
     let snapshot = osier_snapshot::open(path, &open_options)?;
     held_against(&snapshot.info, options)?;

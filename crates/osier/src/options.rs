@@ -1,10 +1,11 @@
 //! What a caller may say of a snapshot and of its kernel.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use osier_memory::PhysAddr;
 use osier_osi::System;
-use osier_snapshot::{Progress, Reading};
+use osier_snapshot::{Progress, Reach, Reading};
 
 use crate::registry::SYSTEMS;
 
@@ -53,6 +54,8 @@ pub struct Options {
     pub reading: Reading,
     /// Whom to tell how far a long step of opening has got.
     pub progress: Progress,
+    /// How a snapshot is reached that is no file. `None`: every name is a file's.
+    pub reach: Option<Arc<dyn Reach>>,
 }
 
 impl Options {

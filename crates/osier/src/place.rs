@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 
 use osier_memory::{Paging, PhysAddr};
 use osier_profile::{BuildId, OsKind};
-use osier_snapshot::Identity;
+use osier_snapshot::{Identity, Reach};
 
 use crate::kernel::{Last, Located};
+use crate::options::Options;
 
 /// The most files that are kept.
 const SLOTS: u64 = 1024;
@@ -82,8 +83,10 @@ impl Kept {
 
 impl Place {
     /// Looks in the cache for the root of the snapshot in `file`.
-    pub(crate) fn of(file: &Path, cache: Option<&Path>) -> Self {
-        let slot = cache.and_then(|cache| Slot::of(file, cache));
+    pub(crate) fn of(file: &Path, options: &Options) -> Self {
+        let cache = options.cache.as_deref();
+        let reach = options.reach.as_deref();
+        let slot = cache.and_then(|cache| Slot::of(file, cache, reach));
         let kept = slot.as_ref().and_then(Slot::read);
         Self { slot, kept }
     }
@@ -108,10 +111,10 @@ impl Place {
 }
 
 impl Slot {
-    fn of(file: &Path, cache: &Path) -> Option<Self> {
+    fn of(file: &Path, cache: &Path, reach: Option<&dyn Reach>) -> Option<Self> {
         let mut hasher = DefaultHasher::new();
         std::path::absolute(file).ok()?.hash(&mut hasher);
-        Identity::of(file).ok()?.hash(&mut hasher);
+        Identity::reached(file, reach).ok()?.hash(&mut hasher);
         let hash = hasher.finish();
         Some(Self {
             file: cache.join("places").join(format!("{:03x}", hash % SLOTS)),
@@ -136,6 +139,10 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("osier-places-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
+        let options = Options {
+            cache: Some(dir.clone()),
+            ..Options::default()
+        };
         let found = |number: u64| Kept {
             last: Last {
                 os: OsKind::Linux,
@@ -147,9 +154,9 @@ mod tests {
         for number in 1..=3000_u64 {
             let snapshot = dir.join(format!("{number}.raw"));
             fs::write(&snapshot, number.to_le_bytes()).unwrap();
-            assert_eq!(Place::of(&snapshot, Some(&dir)).kept(), None, "{number}");
-            Place::of(&snapshot, Some(&dir)).keep(&found(number));
-            let place = Place::of(&snapshot, Some(&dir));
+            assert_eq!(Place::of(&snapshot, &options).kept(), None, "{number}");
+            Place::of(&snapshot, &options).keep(&found(number));
+            let place = Place::of(&snapshot, &options);
             assert_eq!(place.kept(), Some(&found(number)), "{number}");
         }
         let files = fs::read_dir(dir.join("places")).unwrap().count();

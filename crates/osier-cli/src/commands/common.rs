@@ -23,14 +23,16 @@ pub(super) fn options(args: &KnownArgs) -> Options {
         profiles.extend(std::env::split_paths(&list).filter(|dir| dir.is_dir()));
     }
     let symbol_path = std::env::var("_NT_SYMBOL_PATH").unwrap_or_default();
+    let cache = (!args.no_cache).then(ProfileStore::user_cache).flatten();
     Options {
+        reach: crate::remote::reach(cache.as_deref(), args.search),
         profiles,
         symbol_folders: local_folders(&symbol_path),
         profile: args.profile.clone(),
         group: args.group.clone(),
         os: args.os.clone(),
         table_root: args.dtb.map(PhysAddr),
-        cache: (!args.no_cache).then(ProfileStore::user_cache).flatten(),
+        cache,
         registers: args.registers.clone(),
         ram_split: args.ram_split,
         internal: args.internal.clone(),

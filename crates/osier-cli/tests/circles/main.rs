@@ -124,7 +124,9 @@ const WINDOWS: Layers = &[
 const SNAPSHOT: Layers = &[
     (
         "vocabulary",
-        &["anomaly", "error", "format", "map", "progress", "snapshot"],
+        &[
+            "anomaly", "distant", "error", "format", "map", "progress", "snapshot",
+        ],
     ),
     (
         "kits",
