@@ -1,6 +1,7 @@
 //! The project's own jobs. CI calls these, so every step can be run at home.
 
 mod bench;
+mod checks;
 mod fuzz;
 
 use std::process::{Command, ExitCode};
@@ -195,7 +196,11 @@ fn help() -> String {
         "  fuzz       Builds every fuzz target and runs each for --seconds (needs cargo-fuzz)\n";
     let bench =
         "  bench      Measures Osier beside its peers, which it installs into target/bench\n";
-    format!("Jobs:\n{}{fuzz}{bench}", lines.collect::<String>())
+    let checks = "  msrv       Checks the published crates with the least Rust that they promise\n  \
+                    elsewhere  Checks them for a host that is not Unix\n  \
+                    semver     Holds their interfaces against the last tag (needs cargo-semver-checks)\n  \
+                    package    Packs them, builds them of their archives and runs their examples\n";
+    format!("Jobs:\n{}{checks}{fuzz}{bench}", lines.collect::<String>())
 }
 
 fn run(name: &str) -> Result<()> {
@@ -224,6 +229,10 @@ fn main() -> Result<ExitCode> {
         "ci" => CI.iter().try_for_each(|job| run(job))?,
         "fuzz" => fuzz::run(args.seconds)?,
         "bench" => bench::run(&args.rest)?,
+        "msrv" => checks::msrv()?,
+        "elsewhere" => checks::elsewhere()?,
+        "semver" => checks::semver()?,
+        "package" => checks::package()?,
         job => run(job)?,
     }
     Ok(ExitCode::SUCCESS)
