@@ -172,7 +172,7 @@ pub fn log_of(truth: &Path) -> BTreeSet<Line> {
         .map(|line| {
             let semicolon = line.iter().position(|&b| b == b';').unwrap();
             let head = String::from_utf8(line[..semicolon].to_vec()).unwrap();
-            let mut numbers = head.split(',').map(|number| number.parse::<u64>());
+            let mut numbers = head.split(',').map(str::parse::<u64>);
             let mut number = || numbers.next().unwrap().unwrap();
             let (priority, seq, time) = (number(), number(), number());
             (seq, time, priority, escaped(&line[semicolon + 1..]))
