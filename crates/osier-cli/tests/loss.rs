@@ -109,6 +109,7 @@ fn a_lost_processor_reaches_every_command() {
         format!("export SNAP --to elf -o {}", out("x.elf")),
         format!("export SNAP --to lime -o {}", out("x.lime")),
         format!("distill SNAP --ask ps,current -o {}", out("d.elf")),
+        format!("profile export SNAP --to kernelinfo -o {}", out("k.conf")),
         "diff SNAP SNAP".to_owned(),
     ];
     let writing: Vec<&str> = writing.iter().map(String::as_str).collect();
@@ -168,6 +169,26 @@ fn commands_agree_about_one_loss() {
             "No mapped kernel modules.\n\n-------------------------------------------------\n\n"
         ));
     }
+}
+
+/// A processor that panics and is none of the machine: nothing tells whether the kernel stopped.
+#[test]
+fn a_panic_that_cannot_be_told_is_said_to_be_lost() {
+    let folder = folder("panic");
+    let mut lie = Lie::of("deb12-6.1-amd64");
+    lie.poke_variable("panic_cpu", &0xffff_fffe_u32.to_le_bytes());
+    let snapshot = lie.write(&folder.join("panic.elf"));
+    check(&["info SNAP"], &snapshot, "incomplete: 1 value");
+    let said = run(words("info SNAP --format json", &snapshot), CACHE);
+    let info: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert!(info["kernel"]["crash"].is_null());
+    let absent = &info["kernel"]["absent"]["crash"];
+    assert_eq!(absent["raw"], "0xfffffffe", "{info}");
+    let golden = osier_testkit::data::workspace().join("snapshots/deb12-6.1-amd64.elf");
+    let said = run(words("info SNAP --format json", &golden), CACHE);
+    let info: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert!(info["kernel"]["crash"].is_null() && info["kernel"]["absent"].is_null());
+    assert_eq!(said.status.code(), Some(0), "{}", errors(&said));
 }
 
 /// What is made of a damaged file says that it is, and answers as the file does.

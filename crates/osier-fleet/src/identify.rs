@@ -306,13 +306,16 @@ fn profile(
     waiting: &Waiting,
 ) -> Result<(Arc<Profile>, ProfileSource), String> {
     let mut why = None;
+    let mut damaged = None;
     for (input, last) in &kernel.sources {
         let deadline = Deadline::new(asking.time_limit);
         let tried = fence(|| {
             let mut opened = waiting.take(&input.path, shared.options(), deadline)?;
             let found = opened.search(|snapshot| {
                 let located = shared.locate(snapshot, std::slice::from_ref(last))?;
-                shared.profile(snapshot, &located)
+                let found = shared.profile(snapshot, &located)?;
+                let fits = Shared::fits(snapshot, &located, &found.0);
+                Ok::<_, Error>((found, fits))
             });
             let over = opened.deadline.gave_up("its symbols were read");
             waiting.keep(&input.path, opened);
@@ -320,10 +323,16 @@ fn profile(
         });
         match tried {
             Ok(Ok((_, Some(over)))) => why = why.or(Some(over)),
-            Ok(Ok((profile, None))) => return Ok(profile),
+            Ok(Ok(((found, fits), None))) => {
+                if fits && found.0.damage().is_empty() {
+                    return Ok(found);
+                }
+                // This snapshot is damaged: another of this kernel may have its types and symbols whole.
+                damaged = damaged.or(Some(found));
+            }
             Ok(Err(error)) => why = why.or(Some(error.to_string())),
             Err(panicked) => why = why.or(Some(panicked)),
         }
     }
-    Err(why.unwrap_or_default())
+    damaged.ok_or_else(|| why.unwrap_or_default())
 }

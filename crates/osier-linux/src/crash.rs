@@ -23,34 +23,41 @@ const ERRORS: [&[u8]; 5] = [
     b"Unable to handle kernel",
 ];
 
-/// The panic of the kernel; not applicable where there was none.
+/// The panic of the kernel; not applicable where there was none. `panic_cpu` and the log say it both, and are held
+/// against each other.
 pub(crate) fn crash(linux: &Linux) -> Seen<Crash> {
-    let named = match linux.guest.symbol(symbols::panic_cpu) {
-        Some(place) => {
-            let cpu = linux.guest.space.read_uint(place, 4);
-            Some(cpu.map_err(Absent::unreadable).map(|cpu| cpu as u32))
-        }
-        None => None,
-    };
+    let place = linux.guest.symbol(symbols::panic_cpu);
+    let named = place.map(|place| {
+        let cpu = linux.guest.space.read_uint(place, 4);
+        cpu.map_err(Absent::unreadable).map(|cpu| cpu as u32)
+    });
     let none = || Err(Absent::not_applicable("the kernel did not stop by itself"));
-    if matches!(named, Some(Ok(u32::MAX))) {
-        return none();
-    }
-    let message = message(linux);
+    let wrong = |cpu: u32, rule| Err(Absent::implausible(cpu.into(), rule, place));
+    let Said { message, whole } = said(linux);
+    let panics = message.get().is_some_and(|line| line.starts_with(PANIC));
     let cpu = match named {
-        Some(Ok(cpu)) if cpu >= cpus::LIMIT => {
-            let rule = "the processor that panics (panic_cpu) is one of the machine";
-            let place = linux.guest.symbol(symbols::panic_cpu);
-            return Err(Absent::implausible(cpu.into(), rule, place));
+        Some(Ok(u32::MAX)) if panics => {
+            let rule = "the log has the line of a panic, and no processor panics (panic_cpu)";
+            return wrong(u32::MAX, rule);
+        }
+        Some(Ok(u32::MAX)) => return none(),
+        Some(Ok(cpu)) if !of_the_machine(linux, cpu) => {
+            return wrong(
+                cpu,
+                "the processor that panics (panic_cpu) is one of the machine",
+            );
+        }
+        Some(Ok(cpu)) if whole && message.is_err() => {
+            let rule = "a processor panics (panic_cpu), and the whole log has no line of it";
+            return wrong(cpu, rule);
         }
         Some(Ok(cpu)) => Ok(cpu),
         // Nothing but a line of the log says so.
         other => {
             let cpu = other.unwrap_or_else(|| Err(Absent::not_in_this_kernel()));
-            let says = message.get().is_some_and(|line| line.starts_with(PANIC));
             match cpu {
-                Err(absent) if !says && absent.is_loss() => return Err(absent),
-                _ if !says => return none(),
+                Err(absent) if !panics && absent.is_loss() => return Err(absent),
+                _ if !panics => return none(),
                 cpu => cpu,
             }
         }
@@ -72,24 +79,51 @@ pub(crate) fn crash(linux: &Linux) -> Seen<Crash> {
     })
 }
 
-/// The log's last line of a panic, or else of an error of the kernel's.
-fn message(linux: &Linux) -> Seen<Vec<u8>> {
+/// Whether `cpu` is a processor that the kernel knows of; of masks that cannot be trusted only whether it may be.
+fn of_the_machine(linux: &Linux, cpu: u32) -> bool {
+    let mut ends = WalkEnds::default();
+    let known = cpus::processors(linux, &mut ends);
+    cpu < cpus::LIMIT && (known.contains(&cpu) || !ends.all_closed())
+}
+
+/// What the log says of an end.
+struct Said {
+    /// The last line of a panic, or else of an error of the kernel's.
+    message: Seen<Vec<u8>>,
+    /// Whether the log was read whole.
+    whole: bool,
+}
+
+/// Asks the log. Only what the kernel says counts: whoever may write to `/dev/kmsg` speaks as another facility.
+fn said(linux: &Linux) -> Said {
     let (mut panic, mut error) = (None, None);
     let ends = log::log(&linux.guest, &mut |line| {
-        if let Ok(text) = line.text {
+        let user = line.facility.value().is_some_and(|facility| facility != 0);
+        if let Ok(text) = line.text
+            && !user
+        {
             if text.starts_with(PANIC) {
                 panic = Some(text);
-            } else if ERRORS.iter().any(|start| text.starts_with(start)) {
+            } else if is_error(&text) {
                 error = Some(text);
             }
         }
         ControlFlow::Continue(())
     });
-    match (panic.or(error), fault(&ends)) {
+    let message = match (panic.or(error), fault(&ends)) {
         (Some(line), _) => Ok(line),
         (None, Some(fault)) => Err(Absent::unreadable(fault)),
         (None, None) => Err(Absent::not_applicable("no line of the log says why")),
-    }
+    };
+    let whole = ends.all_closed();
+    Said { message, whole }
+}
+
+/// Whether a line tells of an error of the kernel's: by its beginning, or by the number of oopses that `die` counts in
+/// brackets, as in `divide error: 0000 [#1] SMP`.
+fn is_error(line: &[u8]) -> bool {
+    ERRORS.iter().any(|start| line.starts_with(start))
+        || line.windows(3).any(|three| three == b" [#")
 }
 
 /// What stood in the way of the log.

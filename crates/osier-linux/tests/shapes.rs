@@ -334,13 +334,15 @@ fn a_panic_that_cannot_be_told_is_a_loss() {
 #[test]
 fn what_the_log_says_of_an_end_without_its_usual_words() {
     let message = |crash: osier_osi::Crash| String::from_utf8(crash.message.unwrap()).unwrap();
-    each(|toy| {
+    each(|mut toy| {
         let log = "<1>BUG: kernel NULL pointer dereference\n<6>later\n";
-        let (toy, linux) = with_log(toy, log, Some(0)).attach(true);
+        let (back, linux) = with_log(toy, log, Some(0)).attach(true);
+        toy = back;
         let said = message(linux.crash().unwrap());
         assert_eq!(said, "BUG: kernel NULL pointer dereference");
         let log = "<0>Kernel panic - not syncing: Attempted to kill init!\n";
-        let (toy, linux) = with_log(toy, log, None).attach(true);
+        let (back, linux) = with_log(toy, log, None).attach(true);
+        toy = back;
         let crash = linux.crash().unwrap();
         assert!(crash.cpu.value().is_none() && crash.ip.value().is_none());
         assert_eq!(
@@ -348,9 +350,13 @@ fn what_the_log_says_of_an_end_without_its_usual_words() {
             "Kernel panic - not syncing: Attempted to kill init!"
         );
         // A machine that runs: -1, or a log without such a line.
-        let (toy, linux) =
-            with_log(toy, "<0>Kernel panic - not syncing: old\n", Some(u32::MAX)).attach(true);
-        assert!(!linux.crash().unwrap_err().is_loss());
+        // Who may write to the log speaks as `user`, 1 << 3.
+        let by_user = "<8>Kernel panic - not syncing: so root says\n";
+        for none in [Some(u32::MAX), None] {
+            let (back, linux) = with_log(toy, by_user, none).attach(true);
+            assert!(!linux.crash().unwrap_err().is_loss());
+            toy = back;
+        }
         let (toy, linux) = with_log(toy, "<1>BUG: survived\n", None).attach(true);
         assert!(!linux.crash().unwrap_err().is_loss());
         let (_, linux) = with_log(toy, "", Some(0x7fff_ffff)).attach(true);
@@ -358,5 +364,31 @@ fn what_the_log_says_of_an_end_without_its_usual_words() {
             linux.crash().unwrap_err().is_loss(),
             "no machine has so many processors"
         );
+    });
+}
+
+/// The number of the processor that panics and the log each tell of a panic: one alone is not believed.
+#[test]
+fn a_panic_that_only_one_of_two_tells_of_is_a_loss() {
+    const PANIC: &str = "<0>Kernel panic - not syncing: Fatal exception\n";
+    let told = [
+        ("<6>all is well\n", 0),
+        ("<6>all is well\n", 1),
+        ("<8>Kernel panic - not syncing: so root says\n", 0),
+        (PANIC, 50),
+        (PANIC, 4096),
+        (PANIC, 0xffff_fffe),
+        (PANIC, u32::MAX),
+    ];
+    each(|mut toy| {
+        for (log, cpu) in told {
+            let (back, linux) = with_log(toy, log, Some(cpu)).attach(true);
+            let absent = linux.crash().unwrap_err();
+            assert!(absent.is_loss(), "{log:?} {cpu}: {absent}");
+            toy = back;
+        }
+        let divided = "<0>divide error: 0000 [#1] SMP\n";
+        let (_, linux) = with_log(toy, divided, Some(0)).attach(true);
+        assert!(linux.crash().is_ok());
     });
 }

@@ -64,6 +64,9 @@ pub enum Cause {
     },
     /// The page table was met before, in the tables of a process, which has each of them once.
     TableAgain,
+    /// The types and symbols by which it would be read are damaged: nothing tells where it lies, nor whether
+    /// this kernel has it.
+    DamagedSymbols,
 }
 
 /// Where a page lives that is not in physical memory.
@@ -192,6 +195,7 @@ impl Cause {
             Self::ReadFailed { .. } => "read-failed",
             Self::Decode { .. } => "undecodable",
             Self::TableAgain => "table-again",
+            Self::DamagedSymbols => "damaged-symbols",
         }
     }
 }
@@ -232,6 +236,9 @@ impl fmt::Display for Fault {
                 )?;
             }
             Cause::TableAgain => f.write_str("the page table was met before")?,
+            Cause::DamagedSymbols => {
+                f.write_str("the kernel's types and symbols are damaged, and do not tell of it")?;
+            }
         }
         if let Some(va) = self.va {
             write!(f, ", virtual {va}")?;

@@ -143,6 +143,7 @@ pub struct Profile {
     types: Vec<Type>,
     symbols: Vec<(String, u64)>,
     constants: Vec<(String, i64)>,
+    damage: Vec<String>,
 }
 
 impl Profile {
@@ -205,6 +206,13 @@ impl Profile {
         &self.constants
     }
 
+    /// What in its source contradicts itself, a line each: the source was damaged, and a type, member or
+    /// symbol that the profile lacks may be there all the same. Empty of a source that was whole. No file
+    /// has it: a profile with damage is not kept.
+    pub fn damage(&self) -> &[String] {
+        &self.damage
+    }
+
     /// A builder that starts from this profile, to merge another source into it.
     pub fn into_builder(self) -> ProfileBuilder {
         ProfileBuilder(self)
@@ -225,6 +233,7 @@ impl ProfileBuilder {
             types: Vec::new(),
             symbols: Vec::new(),
             constants: Vec::new(),
+            damage: Vec::new(),
         })
     }
 
@@ -247,6 +256,11 @@ impl ProfileBuilder {
     /// Adds a line of provenance.
     pub fn provenance(&mut self, line: impl Into<String>) {
         self.0.provenance.push(line.into());
+    }
+
+    /// Adds a line of [`Profile::damage`].
+    pub fn damaged(&mut self, line: impl Into<String>) {
+        self.0.damage.push(line.into());
     }
 
     /// Makes room for so many more types.

@@ -165,8 +165,12 @@ impl ProfileStore {
     }
 
     /// Keeps `profile` in the cache, under its build id, and says where. `None` when there is no
-    /// cache, it cannot be written, or the profile has no build id.
+    /// cache, it cannot be written, or the profile has no build id; and of a damaged source, which would
+    /// be believed of every other snapshot of this kernel.
     pub fn save(&self, profile: &Profile, fingerprint: u64) -> Option<PathBuf> {
+        if !profile.damage().is_empty() {
+            return None;
+        }
         let id = profile.identity().build_id.as_ref()?;
         let dir = self.cache.as_ref()?;
         fs::create_dir_all(dir).ok()?;
@@ -321,6 +325,19 @@ mod tests {
         assert!(store.find_by_banner(b"Linux version 1\n", 5).is_some());
         assert!(store.find_by_banner(b"Linux version 2", 5).is_none());
         assert!(store.find_by_banner(b"", 5).is_none());
+    }
+
+    #[test]
+    fn what_came_of_a_damaged_source_is_not_kept() {
+        let scratch = Scratch::new("damaged");
+        let store = ProfileStore {
+            cache: Some(scratch.0.clone()),
+            ..ProfileStore::default()
+        };
+        let mut builder = profile(7, "Linux version 7").into_builder();
+        builder.damaged("a string is empty");
+        assert_eq!(store.save(&builder.build(), 5), None);
+        assert!(store.find(&BuildId(vec![7; 20]), 5).is_none());
     }
 
     #[test]

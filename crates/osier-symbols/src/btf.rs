@@ -188,6 +188,11 @@ impl Record {
         self.info >> 31 != 0
     }
 
+    /// Whether one of `bits` of its word `info` is set.
+    pub(crate) fn has_info(self, bits: u32) -> bool {
+        self.info & bits != 0
+    }
+
     /// Whether this is a typedef or a modifier of the type that it names.
     fn is_transparent(self) -> bool {
         matches!(
@@ -312,10 +317,40 @@ impl<'a> Btf<'a> {
         }
     }
 
+    /// The string section.
+    pub(crate) fn strings(&self) -> &'a [u8] {
+        self.strings
+    }
+
+    /// Room to mark places of the string section.
+    pub(crate) fn marks(&self) -> Marks {
+        Marks(vec![0; (self.strings.len() / 64).saturating_add(1)])
+    }
+
+    /// Where the member of this number lies in `record`, as far as its type tells its size.
+    pub(crate) fn place(&self, record: Record, number: usize) -> Option<Place> {
+        let word = |at: usize| self.word(record, number.checked_mul(3)?.checked_add(at)?);
+        let (name, of, place) = (word(0)?, word(1)?, word(2)?);
+        let (bit, width) = if record.kflag() {
+            (place & 0x00ff_ffff, place >> 24)
+        } else {
+            (place, self.own_bits(of).unwrap_or(0))
+        };
+        let bits = match width {
+            0 => self.what(of, 0).1.saturating_mul(8),
+            width => u64::from(width),
+        };
+        Some(Place {
+            name,
+            of,
+            bit: u64::from(bit),
+            bits,
+        })
+    }
+
     /// Marks where the strings of `types` and of `constants` stand.
     fn mark(&self, types: &Names, constants: &Names) -> (Marks, Marks) {
-        let empty = || Marks(vec![0; (self.strings.len() / 64).saturating_add(1)]);
-        let (mut of_types, mut of_constants) = (empty(), empty());
+        let (mut of_types, mut of_constants) = (self.marks(), self.marks());
         let mut start = 0_usize;
         for end in memchr::memchr_iter(0, self.strings) {
             let name = self.strings.get(start..end).unwrap_or_default();
@@ -330,7 +365,8 @@ impl<'a> Btf<'a> {
         (of_types, of_constants)
     }
 
-    fn collect(&self, wanted: Option<&Wanted>) -> Types {
+    /// The types and enumerators that are wanted.
+    pub(crate) fn collect(&self, wanted: Option<&Wanted>) -> Types {
         let marks = wanted.map(|w| self.mark(&Names::new(w.types), &Names::new(w.constants)));
         let keep_type =
             |name: u32| name != 0 && marks.as_ref().is_none_or(|(types, _)| types.get(name));
@@ -555,17 +591,29 @@ impl<'a> Btf<'a> {
     }
 }
 
+/// Where a member lies in the structure that names it.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) name: u32,
+    /// The number of its type.
+    pub(crate) of: u32,
+    /// Its first bit.
+    pub(crate) bit: u64,
+    /// Its bits; 0 where its type has no size.
+    pub(crate) bits: u64,
+}
+
 /// One bit for each byte of the string section.
-struct Marks(Vec<u64>);
+pub(crate) struct Marks(Vec<u64>);
 
 impl Marks {
-    fn set(&mut self, at: usize) {
+    pub(crate) fn set(&mut self, at: usize) {
         if let Some(word) = self.0.get_mut(at / 64) {
             *word |= 1 << (at % 64);
         }
     }
 
-    fn get(&self, at: u32) -> bool {
+    pub(crate) fn get(&self, at: u32) -> bool {
         let at = at as usize;
         let word = self.0.get(at / 64);
         word.is_some_and(|word| (word >> (at % 64)) & 1 != 0)

@@ -7,7 +7,8 @@ use memchr::memmem;
 use osier_memory::{AddressSpace, VirtAddr};
 use osier_profile::{BuildId, Identity, ProfileBuilder, Wanted};
 
-use crate::btf::{self, BtfError};
+use crate::btf::{self, Btf, BtfError};
+use crate::btf_damage;
 use crate::btf_isf::Typed;
 use crate::kallsyms::{DIGITS, Kallsyms};
 use crate::names::Names;
@@ -162,16 +163,23 @@ pub fn customary_text(pointer_bytes: u8) -> VirtAddr {
 ///
 /// # Errors
 ///
-/// BTF or kallsyms are not there, or damaged; the error names the file that would help.
+/// BTF or kallsyms are not there, or too damaged to be read; the error names the file that would help. What
+/// can be read and contradicts itself is [`damage`](osier_profile::Profile::damage) of the profile.
 pub fn import(
     space: &AddressSpace,
     image: Image,
     wanted: Option<&Wanted>,
     identity: Identity,
 ) -> Result<ProfileBuilder, ImageError> {
-    let parse = |blob: Vec<u8>| btf::parse(&blob, wanted);
-    let (types, kallsyms) = both(space, image, &identity, &parse)?;
+    let parse = |blob: Vec<u8>| {
+        let btf = Btf::of(&blob)?;
+        Ok((btf.collect(wanted), btf_damage::of(&btf, wanted)))
+    };
+    let ((types, damage), kallsyms) = both(space, image, &identity, &parse)?;
     let mut builder = ProfileBuilder::new(identity);
+    for line in damage.iter().chain(kallsyms.damage()) {
+        builder.damaged(line.as_str());
+    }
     // Where they lay is that machine's own matter: the profile is read with others.
     builder.provenance("the kernel's BTF, out of its memory".to_owned());
     builder.provenance(format!(
@@ -201,6 +209,9 @@ pub fn import_symbols(
         help: Box::new(Help::of(&identity)),
     })?;
     let mut builder = ProfileBuilder::new(identity);
+    for line in kallsyms.damage() {
+        builder.damaged(line.as_str());
+    }
     builder.provenance(format!(
         "the kernel's kallsyms, out of its memory: {} symbols",
         kallsyms.len()
@@ -220,17 +231,33 @@ pub fn symbol_table(space: &AddressSpace, image: Image) -> Result<Kallsyms, Stri
     found.symbols.ok_or(found.no_symbols)
 }
 
+/// Symbols for Volatility 3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Isf {
+    /// The file: JSON of schema 6.2.0.
+    pub text: String,
+    /// What in the kernel's own types and symbols contradicts itself, a line each: they were damaged, and the
+    /// file may lack some or have false ones.
+    pub damage: Vec<String>,
+}
+
 /// Writes all types of the kernel's BTF and all symbols of its kallsyms as ISF of schema 6.2.0, for
 /// Volatility 3.
 ///
 /// # Errors
 ///
 /// As [`import`].
-pub fn isf(space: &AddressSpace, image: Image, identity: &Identity) -> Result<String, ImageError> {
-    let (types, kallsyms) = both(space, image, identity, &|blob| Typed::of(&blob))?;
-    Ok(types.with(identity, &mut |symbol| {
+pub fn isf(space: &AddressSpace, image: Image, identity: &Identity) -> Result<Isf, ImageError> {
+    let parse = |blob: Vec<u8>| {
+        let damage = btf_damage::of(&Btf::of(&blob)?, None);
+        Ok((Typed::of(&blob)?, damage))
+    };
+    let ((types, mut damage), kallsyms) = both(space, image, identity, &parse)?;
+    damage.extend_from_slice(kallsyms.damage());
+    let text = types.with(identity, &mut |symbol| {
         each_symbol(&kallsyms, space, image, None, symbol);
-    }))
+    });
+    Ok(Isf { text, damage })
 }
 
 /// What `parse` makes of the kernel's BTF, and its kallsyms.

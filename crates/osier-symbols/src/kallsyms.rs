@@ -79,6 +79,7 @@ pub struct Kallsyms {
     pointer_bytes: u8,
     encoding: Encoding,
     count: usize,
+    damage: Vec<String>,
 }
 
 /// The 256 tokens.
@@ -108,6 +109,16 @@ impl Tokens {
         let mut start = packed.iter().take(2).flat_map(|&number| self.get(number));
         let first = start.nth(1).copied().unwrap_or(0);
         (first, len.saturating_sub(1))
+    }
+
+    /// A token with a byte that no name has, by its number. Names are printable ASCII without blanks.
+    fn odd(&self) -> Option<u8> {
+        (0..=u8::MAX).find(|&number| !self.get(number).iter().all(u8::is_ascii_graphic))
+    }
+
+    /// The first byte of the compressed name `packed`: the symbol's kind.
+    fn kind(&self, packed: &[u8]) -> Option<u8> {
+        self.get(*packed.first()?).first().copied()
     }
 
     /// The whole name of the compressed bytes `packed`, kind first.
@@ -175,6 +186,12 @@ impl Kallsyms {
         self.encoding
     }
 
+    /// What in the tables contradicts itself, a line each: they were damaged, and a symbol that is not found
+    /// may have lost its name. Empty of tables that are whole.
+    pub fn damage(&self) -> &[String] {
+        &self.damage
+    }
+
     /// Shows every symbol: kind, name, and address in the running kernel. Per-CPU symbols of a
     /// kernel that links them at 0 come as they are stored.
     pub fn each(&self, symbol: impl FnMut(u8, &[u8], u64)) {
@@ -233,18 +250,30 @@ impl Kallsyms {
         Some(address & mask)
     }
 
-    /// The indexes of `_text` and `_stext`.
-    fn text_places(&self) -> Vec<usize> {
+    /// The indexes of `_text` and `_stext`. Each of the `markers` is held against where its name starts.
+    fn text_places(&mut self, markers: &[u32]) -> Vec<usize> {
         /// `T_stext` has at most so many tokens.
         const TOKENS: usize = 7;
         let mut places = Vec::new();
         let mut at = 0;
         let mut name = Vec::with_capacity(256);
+        let (mut lost, mut unkind) = (None, None);
         for index in 0..self.count {
+            let marked = index.is_multiple_of(PER_MARKER) && lost.is_none();
+            let marker = markers
+                .get(index / PER_MARKER)
+                .map(|marker| *marker as usize);
+            if marked && marker != Some(at) {
+                lost = Some(index);
+            }
             let Some((bytes, next)) = packed(&self.names, at) else {
+                lost = lost.or(Some(index));
                 break;
             };
             at = next;
+            if unkind.is_none() && !self.tokens.kind(bytes).is_some_and(is_kind) {
+                unkind = Some(index);
+            }
             if bytes.len() <= TOKENS {
                 self.tokens.expand(bytes, &mut name);
                 if matches!(name.get(1..), Some(b"_text" | b"_stext")) {
@@ -252,8 +281,48 @@ impl Kallsyms {
                 }
             }
         }
+        let count = self.count;
+        if let Some(index) = lost {
+            self.damaged(&format!(
+                "the names do not lie where the markers have them, before number {index} of {count}"
+            ));
+        }
+        if let Some(index) = unkind {
+            self.damaged(&format!("name {index} of {count} begins with no kind"));
+        }
+        if let Some(token) = self.tokens.odd() {
+            self.damaged(&format!("token {token} has a byte that no name has"));
+        }
         places
     }
+
+    /// Holds each address against the one before it: the table is in their order.
+    fn hold_addresses(&mut self) {
+        let addresses = || (0..self.count).map(|index| self.address(index));
+        let falls = |(one, other): (Option<u64>, Option<u64>)| one > other;
+        let pairs = || addresses().zip(addresses().skip(1));
+        let falling = pairs().filter(|pair| falls(*pair)).count();
+        if falling > 0 {
+            let first = pairs().position(falls).unwrap_or(0).saturating_add(1);
+            self.damaged(&format!(
+                "{falling} of {} addresses are below the one before, the first number {first}",
+                self.count
+            ));
+        }
+    }
+
+    fn damaged(&mut self, what: &str) {
+        self.damage
+            .push(format!("the kernel's kallsyms are damaged: {what}"));
+    }
+}
+
+/// Whether `kind` is what `nm` calls a symbol that the kernel lists.
+const fn is_kind(kind: u8) -> bool {
+    matches!(
+        kind.to_ascii_lowercase(),
+        b'a' | b'b' | b'c' | b'd' | b'g' | b'i' | b'r' | b's' | b't' | b'v' | b'w'
+    )
 }
 
 /// Reads the tables around one token table.
@@ -375,14 +444,14 @@ impl Reader<'_> {
             Some((markers, end.minus(from_end as u64)))
         });
         let mut problem = self.no(2, "no markers before the token table");
-        let (num_syms_at, names, count) = markers
+        let ((num_syms_at, names, count), markers) = markers
             .find_map(|(markers, markers_at)| {
                 let counted = "no names before the markers, counted as they are stored";
                 problem = self.no(3, counted);
                 // What follows the markers may go on like one more of them.
                 (0..3)
                     .filter_map(|cut| markers.get(..markers.len().checked_sub(cut)?))
-                    .find_map(|markers| self.names(markers, markers_at))
+                    .find_map(|markers| Some((self.names(markers, markers_at)?, markers.to_vec())))
             })
             .ok_or(problem)?;
         let mut symbols = Kallsyms {
@@ -394,8 +463,9 @@ impl Reader<'_> {
             pointer_bytes: pointer,
             encoding: Encoding::Relative,
             count,
+            damage: Vec::new(),
         };
-        let places = symbols.text_places();
+        let places = symbols.text_places(&markers);
         let offsets = align((count as u64).saturating_mul(4), pointer);
         let pointers = (count as u64).saturating_mul(u64::from(pointer));
         let base_before = num_syms_at.minus(u64::from(pointer));
@@ -432,6 +502,7 @@ impl Reader<'_> {
                 symbols.encoding = *encoding;
                 let fits = |index: &usize| symbols.address(*index) == Some(text.0);
                 if places.iter().any(fits) {
+                    symbols.hold_addresses();
                     return Ok(symbols);
                 }
             }

@@ -3,6 +3,7 @@
 //! Only this crate knows debug formats. Each importer gives a [`osier_profile::ProfileBuilder`].
 
 pub mod btf;
+mod btf_damage;
 mod btf_isf;
 mod cabinet;
 mod dwarf;

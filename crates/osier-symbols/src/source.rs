@@ -2,10 +2,11 @@
 
 use std::io::Read;
 
-use osier_profile::{Identity, OsKind, Profile, ProfileBuilder, Wanted};
+use osier_profile::{Identity, Member, OsKind, Profile, ProfileBuilder, Wanted};
 
+use crate::btf::{Btf, BtfError};
 use crate::{
-    SymbolError, btf, cabinet, import_elf, import_kernelinfo, import_pdb, import_pe,
+    SymbolError, btf_damage, cabinet, import_elf, import_kernelinfo, import_pdb, import_pe,
     import_system_map, isf, parse_kernelinfo, pdb, pe, rekall, system_map,
 };
 
@@ -128,7 +129,30 @@ pub fn import_symbols(data: &[u8], wanted: WantedOf) -> Result<Vec<ProfileBuilde
             return groups.iter().map(import_kernelinfo).collect();
         }
     };
-    Ok(vec![one])
+    match kind {
+        // A profile may be made by hand, with members relative to others.
+        SymbolFile::Profile => Ok(vec![one]),
+        _ => Ok(vec![held(one)?]),
+    }
+}
+
+/// Holds structures against their members, which end where they do or before.
+fn held(builder: ProfileBuilder) -> Result<ProfileBuilder, SymbolError> {
+    let profile = builder.build();
+    for ty in profile.types().iter().filter(|ty| ty.bytes > 0) {
+        let ends_behind = |member: &&Member| {
+            let offset = u64::try_from(member.offset).unwrap_or(0);
+            // A bit field's storage unit may reach past the end of a packed structure.
+            member.bits.is_none() && offset.saturating_add(member.bytes) > ty.bytes
+        };
+        if let Some(member) = ty.members().iter().find(ends_behind) {
+            return Err(SymbolError::Unusable(format!(
+                "damaged: {} has {} bytes, and its member {} lies at {} and has {}",
+                ty.name, ty.bytes, member.name, member.offset, member.bytes
+            )));
+        }
+    }
+    Ok(profile.into_builder())
 }
 
 /// Adds what `other` has to `builder`, which keeps its own where both have a name. What `builder`
@@ -159,6 +183,9 @@ pub fn merge(builder: &mut ProfileBuilder, other: &Profile) {
     }
     for line in other.provenance() {
         builder.provenance(line.as_str());
+    }
+    for line in other.damage() {
+        builder.damaged(line.as_str());
     }
 }
 
@@ -213,8 +240,13 @@ pub fn join(mut parts: Vec<Profile>) -> Result<Option<ProfileBuilder>, SymbolErr
 }
 
 fn import_btf(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, SymbolError> {
-    let types =
-        btf::parse(data, wanted).map_err(|error| SymbolError::Unusable(error.to_string()))?;
+    let unusable = |error: BtfError| SymbolError::Unusable(error.to_string());
+    let btf = Btf::of(data).map_err(unusable)?;
+    // A file can be had again, a machine cannot.
+    if let Some(damage) = btf_damage::of(&btf, wanted).into_iter().next() {
+        return Err(SymbolError::Unusable(damage));
+    }
+    let types = btf.collect(wanted);
     let mut builder = ProfileBuilder::new(Identity {
         os: OsKind::Linux,
         pointer_bytes: types.pointer_bytes,

@@ -117,6 +117,23 @@ fn broken_isf_is_refused() {
     for text in ["", "{", "{}", r#"{"metadata":{},"base_types":[]}"#, looping] {
         assert!(import_isf(text.as_bytes(), None).is_err(), "{text}");
     }
+    // Damaged where it reads well: a member that ends behind its structure.
+    let long = |size: u64| {
+        format!(
+            r#"{{"metadata":{{"format":"6.2.0","linux":{{}}}},"base_types":{{"int":
+            {{"kind":"int","size":4,"signed":true,"endian":"little"}}}},"enums":{{}},"symbols":{{}},"user_types":
+            {{"a":{{"kind":"struct","size":{size},"fields":
+            {{"m":{{"offset":4,"type":{{"kind":"base","name":"int"}}}}}}}}}}}}"#
+        )
+    };
+    let read_file = |json: &str| import_symbols(json.as_bytes(), everything);
+    assert!(read_file(&long(8)).is_ok(), "{:?}", read_file(&long(8)));
+    assert!(
+        read_file(&long(6))
+            .unwrap_err()
+            .to_string()
+            .contains("a has 6 bytes")
+    );
     let json = export_isf(&import_elf(&read("dwarf5.o"), None).unwrap().build());
     for end in (0..json.len()).step_by(101) {
         assert!(import_isf(&json.as_bytes()[..end], None).is_err());

@@ -71,6 +71,7 @@ fn truth(folder: &std::path::Path) -> Vec<(u8, Vec<u8>, u64)> {
 fn every_symbol_is_the_guests_own(real: &Real) {
     let (found, space) = kernel(real);
     let table = symbol_table(&space, image(&found)).unwrap();
+    assert_eq!(table.damage(), [""; 0]);
     let truth = truth(&real.path);
     let mut index = 0;
     table.each(|kind, symbol, address| {
@@ -88,12 +89,14 @@ fn a_kernel_with_types_gives_a_profile(real: &Real) {
     let (found, space) = kernel(real);
     let wanted = import(&space, image(&found), Some(&WANTED), identity(&found));
     let wanted = wanted.unwrap().build();
+    assert_eq!(wanted.damage(), [""; 0]);
     let task = wanted.find_type("task_struct").unwrap();
     assert_eq!(task.member("comm").unwrap().bytes, 16);
     assert_eq!(wanted.symbol("_text"), Some(found.text.0));
     assert_eq!(wanted.constant("PIDTYPE_PID"), Some(0));
     let all = import(&space, image(&found), None, identity(&found));
     let all = all.unwrap().build();
+    assert_eq!(all.damage(), [""; 0]);
     for ty in wanted.types() {
         assert_eq!(all.find_type(&ty.name), Some(ty));
     }

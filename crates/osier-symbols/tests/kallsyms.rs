@@ -224,6 +224,7 @@ fn every_layout_is_read_whatever_the_tables_lengths() {
                     panic!("{version}, {count} symbols, filler {filler}: {why}")
                 });
                 assert_eq!(found.encoding(), layout.encoding, "{version}");
+                assert_eq!(found.damage(), [""; 0], "{version}");
                 let mut read = Vec::new();
                 found.each(|kind, name, address| {
                     assert_eq!(kind, b'T');
@@ -232,6 +233,39 @@ fn every_layout_is_read_whatever_the_tables_lengths() {
                 assert_eq!(read, symbols, "{version}, {count} symbols, filler {filler}");
             }
         }
+    }
+}
+
+/// A byte of the lengths, of the kinds, of the addresses: each breaks a rule of the tables.
+#[test]
+fn damage_is_told() {
+    let (_, layout) = LAYOUTS[5];
+    let text = 0xffff_ffff_8100_0000;
+    let (good, symbols) = tables(layout, text, 1536, 1);
+    let name = |index: usize| {
+        let rest = symbols[index].0.strip_prefix("symbol_").unwrap();
+        let packed = [&[rest.len() as u8 + 2, b'T', SYMBOL], rest.as_bytes()].concat();
+        let mut windows = good.bytes.windows(packed.len());
+        windows.position(|window| window == packed).unwrap()
+    };
+    let address = |index: usize| {
+        let word = ((text - 1).wrapping_sub(symbols[index].1) as u32).to_le_bytes();
+        good.bytes
+            .windows(4)
+            .position(|window| window == word)
+            .unwrap()
+    };
+    for (at, value, what) in [
+        (name(700), 200, "markers"),
+        (name(700) + 1, b'n', "kind"),
+        (address(700) + 1, 0x7f, "below the one before"),
+    ] {
+        let mut bytes = good.bytes.clone();
+        bytes[at] = value;
+        let bad = Writer { at: good.at, bytes };
+        let found = read(layout, text, &bad).unwrap();
+        let told = found.damage().join("\n");
+        assert!(told.contains(what), "{what}: {told}");
     }
 }
 

@@ -100,10 +100,11 @@ pub fn distill(
         Located::Windows(_) | Located::Other(_) => None,
     };
     let pointer_bytes = guest.pointer_bytes();
+    // Those of the file, and of the kernel's own types and symbols.
+    let doubts: Vec<Anomaly> = guest.info().doubts().cloned().collect();
     drop(guest);
 
     let mut snapshot = open_snapshot(path, options)?;
-    let doubts: Vec<Anomaly> = snapshot.info.doubts().cloned().collect();
     let whole = snapshot.machine.memory.clone();
     let recorder = Arc::new(Recorder::new(whole.clone()));
     snapshot.machine.memory = recorder.clone();

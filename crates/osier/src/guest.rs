@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use osier_memory::{Machine, VirtAddr};
 use osier_osi::{Crash, Kernel, Osi, Seen};
-use osier_profile::Profile;
-use osier_snapshot::{Snapshot, SnapshotInfo};
+use osier_profile::{Profile, Source};
+use osier_snapshot::{Anomaly, Snapshot, SnapshotInfo};
 
 use crate::Error;
 use crate::kernel::Located;
@@ -16,8 +16,9 @@ use crate::located::find;
 use crate::opened::open_snapshot;
 use crate::options::Options;
 use crate::place::{Kept, Place};
-use crate::profiles::ProfileSource;
+use crate::profiles::{ProfileSource, Sourced};
 use crate::shared::Shared;
+use crate::untold::Untold;
 
 /// A snapshot whose kernel was found and can be asked questions.
 ///
@@ -70,16 +71,45 @@ impl Guest {
         let place = Place::of(&snapshot.info.file, options);
         let again = place.kept().and_then(|kept| shared.again(&snapshot, kept));
         if let Some(again) = again {
-            let (located, (profile, source)) = again?;
-            return Self::with(snapshot, located, profile, source);
+            let (located, sourced) = again?;
+            return Self::fitting(snapshot, located, sourced, &shared);
         }
         let located = Self::search(&snapshot, &shared, &place)?;
-        let (profile, source) = shared.profile(&snapshot, &located)?;
-        Self::with(snapshot, located, profile, source)
+        Self::found(snapshot, located, &shared)
+    }
+
+    /// The second half of [`attach`](Self::attach): finds or makes the profile of a kernel that was found,
+    /// and attaches.
+    ///
+    /// # Errors
+    ///
+    /// There is no profile, or it does not fit.
+    pub fn found(snapshot: Snapshot, located: Located, shared: &Shared) -> Result<Self, Error> {
+        let sourced = shared.first_profile(&snapshot, &located)?;
+        Self::fitting(snapshot, located, sourced, shared)
+    }
+
+    /// Attaches. A profile of the cache that does not fit is set aside, and made again.
+    fn fitting(
+        snapshot: Snapshot,
+        located: Located,
+        sourced: Sourced,
+        shared: &Shared,
+    ) -> Result<Self, Error> {
+        let attach = |(profile, source): Sourced| {
+            let provider = attached(&snapshot, &located, &profile, &source)?;
+            Ok((profile, source, provider))
+        };
+        let of_cache = matches!(sourced.1, ProfileSource::Stored(Source::Cache(_)));
+        let (profile, source, provider) = attach(sourced).or_else(|error: Error| {
+            let again = || attach(shared.profile_anew(&snapshot, &located).ok()?).ok();
+            of_cache.then(again).flatten().ok_or(error)
+        })?;
+        Ok(Self::of(snapshot, located, profile, source, provider))
     }
 
     /// The first half of [`attach`](Self::attach): finds the kernel of an open snapshot, and remembers
-    /// where. Its profile is [`Shared::profile`]'s to find.
+    /// where. The second is [`found`](Self::found).
     ///
     /// # Errors
     ///
@@ -123,23 +153,44 @@ impl Guest {
         profile: Arc<Profile>,
         source: ProfileSource,
     ) -> Result<Self, Error> {
-        let attached = located.attach(&snapshot.machine, profile.clone());
-        let provider = attached.map_err(|error| Error::Attach {
-            profile: source.to_string(),
-            source: error,
-        })?;
-        Ok(Self(Arc::new(Inner {
-            info: snapshot.info,
+        let provider = attached(&snapshot, &located, &profile, &source)?;
+        Ok(Self::of(snapshot, located, profile, source, provider))
+    }
+
+    fn of(
+        snapshot: Snapshot,
+        located: Located,
+        profile: Arc<Profile>,
+        source: ProfileSource,
+        mut provider: Box<dyn Osi>,
+    ) -> Self {
+        let mut info = snapshot.info;
+        if !profile.damage().is_empty() {
+            let damage = profile.damage().iter().map(Anomaly::bytes);
+            info.anomalies.extend(damage);
+            provider = Box::new(Untold(provider));
+        }
+        let mut kernel = provider.kernel().clone();
+        if !matches!(source, ProfileSource::Snapshot(_)) {
+            // What a profile was made of once is not what was read now.
+            let premises = kernel.premises.iter_mut();
+            for premise in premises.filter(|premise| premise.about == "profile") {
+                premise.by = format!("{source}, once made of {}", premise.by);
+            }
+        }
+        Self(Arc::new(Inner {
+            info,
             machine: snapshot.machine,
             located,
             profile,
             source,
-            kernel: provider.kernel().clone(),
+            kernel,
             provider: Mutex::new(provider),
-        })))
+        }))
     }
 
-    /// What the file is: its format, its processors, its RAM, and what is odd about it.
+    /// What the file is: its format, its processors, its RAM, and what is odd about it and about the
+    /// kernel's own types and symbols, where it is read by these.
     pub fn info(&self) -> &SnapshotInfo {
         &self.0.info
     }
@@ -220,4 +271,21 @@ impl Guest {
         let address = VirtAddr(linked.wrapping_add(slide));
         Some(self.0.located.mode().canonicalise(address))
     }
+}
+
+/// The provider of the kernel that `located` names, read by `profile`.
+fn attached(
+    snapshot: &Snapshot,
+    located: &Located,
+    profile: &Arc<Profile>,
+    source: &ProfileSource,
+) -> Result<Box<dyn Osi>, Error> {
+    let attached = located.attach(&snapshot.machine, profile.clone());
+    attached.map_err(|error| Error::Attach {
+        profile: match profile.damage() {
+            [] => source.to_string(),
+            damage => format!("{source}; {}", damage.join("; ")),
+        },
+        source: error,
+    })
 }

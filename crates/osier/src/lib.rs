@@ -46,6 +46,7 @@ mod shared;
 mod shipped;
 pub mod symbol_path;
 pub mod tables;
+mod untold;
 
 pub use answer::Answer;
 pub use error::{Error, ErrorKind};

@@ -4,14 +4,15 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osier_linux::{Located, WANTED};
+use osier_linux::WANTED;
 use osier_memory::Machine;
 use osier_osi::Found;
 use osier_profile::{BuildId, Identity, OsKind, Profile, ProfileBuilder, ProfileStore, Source};
 use osier_snapshot::Snapshot;
-use osier_symbols::image::{self, Help, Image, ImageError};
+use osier_symbols::image::{self, Help, Image, ImageError, Isf};
 
 use crate::import;
+use crate::kernel::Located;
 use crate::known::{Known, known_by_card};
 use crate::located::find;
 use crate::missing::MissingSymbols;
@@ -60,6 +61,9 @@ impl fmt::Display for ProfileSource {
 
 /// A profile, and where it came from.
 pub(crate) type Sourced = (Arc<Profile>, ProfileSource);
+
+/// Whether the kernel that was found can be attached by a profile.
+type Fits<'a> = dyn Fn(&Arc<Profile>) -> bool + 'a;
 
 /// The profiles that a session may use.
 pub(crate) struct Profiles {
@@ -125,11 +129,42 @@ impl Profiles {
         known
     }
 
-    /// The profile of the Windows kernel that was found.
-    pub(crate) fn of_windows(
+    /// The profile of the kernel that was found. What is made for it is kept when the kernel can be attached
+    /// by it, and its source was whole: a profile is believed of every snapshot of its kernel.
+    pub(crate) fn of(&self, machine: &Machine, located: &Located) -> Result<Sourced, Error> {
+        self.from(&self.store, machine, located)
+    }
+
+    /// As [`of`](Self::of), without what the cache has.
+    pub(crate) fn anew(&self, machine: &Machine, located: &Located) -> Result<Sourced, Error> {
+        let store = ProfileStore {
+            cache: None,
+            ..self.store.clone()
+        };
+        self.from(&store, machine, located)
+    }
+
+    fn from(
         &self,
+        store: &ProfileStore,
+        machine: &Machine,
+        located: &Located,
+    ) -> Result<Sourced, Error> {
+        let fits = |profile: &Arc<Profile>| located.attach(machine, profile.clone()).is_ok();
+        match located {
+            Located::Linux(found) => self.of_linux(store, machine, found, &fits),
+            Located::Windows(found) => self.of_windows(store, found, &fits),
+            Located::Other(found) => self.of_other(machine, &**found),
+        }
+    }
+
+    /// The profile of the Windows kernel that was found.
+    fn of_windows(
+        &self,
+        store: &ProfileStore,
         located: &osier_windows::Located,
-    ) -> Result<(Arc<Profile>, ProfileSource), Error> {
+        fits: &Fits<'_>,
+    ) -> Result<Sourced, Error> {
         if let Some(named) = self.named_for(located.build_id.as_ref(), &[]) {
             return named;
         }
@@ -137,7 +172,7 @@ impl Profiles {
         let name = located.pdb.as_deref().unwrap_or("ntkrnlmp.pdb");
         let file = located.build_id.clone();
         if let Some(file) = file.and_then(|id| PdbFile::new(name, id)) {
-            return self.of_pdb(&file);
+            return self.of_pdb(store, &file, fits);
         }
         let (why, way) = if located.unnamed {
             let why = "its image has no debug directory, so that nothing names a PDB";
@@ -154,11 +189,7 @@ impl Profiles {
     }
 
     /// The profile of the kernel that a system of the registry found.
-    pub(crate) fn of_other(
-        &self,
-        machine: &Machine,
-        found: &dyn Found,
-    ) -> Result<(Arc<Profile>, ProfileSource), Error> {
+    fn of_other(&self, machine: &Machine, found: &dyn Found) -> Result<Sourced, Error> {
         if let Some(named) = self.named_for(found.build_id(), &found.banner()) {
             return named;
         }
@@ -171,29 +202,31 @@ impl Profiles {
         }
     }
 
-    /// The profile of the kernel that was found.
-    pub(crate) fn of(
+    /// The profile of the Linux kernel that was found.
+    fn of_linux(
         &self,
+        store: &ProfileStore,
         machine: &Machine,
-        located: &Located,
-    ) -> Result<(Arc<Profile>, ProfileSource), Error> {
+        located: &osier_linux::Located,
+        fits: &Fits<'_>,
+    ) -> Result<Sourced, Error> {
         if let Some(named) = self.named_for(located.build_id.as_ref(), &located.banner) {
             return named;
         }
         let fingerprint = WANTED.fingerprint();
         let by_id = located.build_id.as_ref();
         let stored = by_id
-            .and_then(|id| self.store.find(id, fingerprint))
-            .or_else(|| self.store.find_by_banner(&located.banner, fingerprint));
+            .and_then(|id| store.find(id, fingerprint))
+            .or_else(|| store.find_by_banner(&located.banner, fingerprint));
         if let Some(stored) = serves(stored) {
             return Ok(stored);
         }
         match from_snapshot(machine, located) {
             Ok(mut builder) => {
                 builder.set_text_head(located.text_head(machine));
-                let profile = builder.build();
-                let kept = self.store.save(&profile, fingerprint);
-                Ok((Arc::new(profile), ProfileSource::Snapshot(kept)))
+                let profile = Arc::new(builder.build());
+                let kept = self.keep(&profile, fingerprint, fits);
+                Ok((profile, ProfileSource::Snapshot(kept)))
             }
             Err(why) => Err(self.missing(located, why)),
         }
@@ -224,12 +257,17 @@ impl Profiles {
 
     /// The profile of the Windows kernel whose image names this PDB: the one that was named, one of
     /// the store, or the PDB itself out of a symbol folder.
-    pub(crate) fn of_pdb(&self, pdb: &PdbFile) -> Result<(Arc<Profile>, ProfileSource), Error> {
+    fn of_pdb(
+        &self,
+        store: &ProfileStore,
+        pdb: &PdbFile,
+        fits: &Fits<'_>,
+    ) -> Result<Sourced, Error> {
         if let Some(named) = self.named_for(Some(pdb.id()), &[]) {
             return named;
         }
         let fingerprint = import::fingerprint_of(OsKind::Windows);
-        if let Some((profile, source)) = self.store.find(pdb.id(), fingerprint) {
+        if let Some((profile, source)) = store.find(pdb.id(), fingerprint) {
             return Ok((profile, ProfileSource::Stored(source)));
         }
         let what = format!("{} {}", pdb.name(), pdb.key());
@@ -242,8 +280,9 @@ impl Profiles {
             for file in candidates {
                 match import::import(std::slice::from_ref(&file), None) {
                     Ok(profile) if profile.identity().build_id.as_ref() == Some(pdb.id()) => {
-                        let kept = self.store.save(&profile, fingerprint);
-                        return Ok((Arc::new(profile), ProfileSource::Imported(file, kept)));
+                        let profile = Arc::new(profile);
+                        let kept = self.keep(&profile, fingerprint, fits);
+                        return Ok((profile, ProfileSource::Imported(file, kept)));
                     }
                     Ok(profile) => tried.push(format!(
                         "{}: of another build, {}",
@@ -258,6 +297,12 @@ impl Profiles {
             help: Help::of_pdb(pdb.name(), pdb.id()),
             tried,
         })))
+    }
+
+    /// Keeps what was made when the kernel can be attached by it.
+    fn keep(&self, made: &Arc<Profile>, fingerprint: u64, fits: &Fits<'_>) -> Option<PathBuf> {
+        let whole = made.damage().is_empty();
+        (whole && fits(made)).then(|| self.store.save(made, fingerprint))?
     }
 
     /// The places of the store, none of which has a profile of `what`.
@@ -280,7 +325,7 @@ impl Profiles {
         tried
     }
 
-    fn missing(&self, located: &Located, why: String) -> Error {
+    fn missing(&self, located: &osier_linux::Located, why: String) -> Error {
         let what = match &located.build_id {
             Some(id) => format!("build id {id}"),
             None => "this banner".to_owned(),
@@ -312,7 +357,9 @@ pub fn profile_of_pdb(
     pdb: &PdbFile,
     options: &Options,
 ) -> Result<(Arc<Profile>, ProfileSource), Error> {
-    Profiles::new(options)?.of_pdb(pdb)
+    let profiles = Profiles::new(options)?;
+    // There is no kernel to attach: the PDB is the build's by what it says itself.
+    profiles.of_pdb(&profiles.store, pdb, &|_| true)
 }
 
 /// All types and symbols of the Linux kernel in `snapshot` as Volatility 3's ISF, read out of its own BTF and
@@ -321,18 +368,18 @@ pub fn profile_of_pdb(
 /// # Errors
 ///
 /// No kernel is found, it is no Linux, or it carries no BTF or no kallsyms.
-pub fn isf_of_snapshot(snapshot: &Snapshot, options: &Options) -> Result<String, Error> {
+pub fn isf_of_snapshot(snapshot: &Snapshot, options: &Options) -> Result<Isf, Error> {
     let profiles = Profiles::new(options)?;
     let located = match find(snapshot, options, &profiles.known(), &[])? {
-        crate::Located::Linux(located) => located,
-        crate::Located::Windows(_) => {
+        Located::Linux(located) => located,
+        Located::Windows(_) => {
             return Err(Error::NoSymbols {
                 system: "Windows",
                 why: "it has no types of itself; give its PDB: osier profile export FILE.pdb --to isf"
                     .to_owned(),
             });
         }
-        crate::Located::Other(found) => {
+        Located::Other(found) => {
             return Err(Error::NoSymbols {
                 system: found.system(),
                 why: "only Linux kernels have types of themselves".to_owned(),
@@ -360,7 +407,7 @@ fn differs(
     (!own.is_empty() && !banner.is_empty() && own != banner).then(|| (words(own), words(banner)))
 }
 
-fn identity(located: &Located) -> Identity {
+fn identity(located: &osier_linux::Located) -> Identity {
     Identity {
         os: OsKind::Linux,
         pointer_bytes: located.mode.pointer_bytes(),
@@ -372,7 +419,10 @@ fn identity(located: &Located) -> Identity {
 
 /// Reads the kernel's own types and symbols out of its memory. The error says in words what was
 /// missing.
-fn from_snapshot(machine: &Machine, located: &Located) -> Result<ProfileBuilder, String> {
+fn from_snapshot(
+    machine: &Machine,
+    located: &osier_linux::Located,
+) -> Result<ProfileBuilder, String> {
     let space = located.space(machine);
     image::import(&space, place(located), Some(&WANTED), identity(located)).map_err(in_words)
 }
@@ -386,7 +436,7 @@ fn in_words(error: ImageError) -> String {
     format!("the snapshot itself: {what}: {reason}")
 }
 
-fn place(located: &Located) -> Image {
+fn place(located: &osier_linux::Located) -> Image {
     Image {
         text: located.text,
         end: located.end,
@@ -395,7 +445,7 @@ fn place(located: &Located) -> Image {
 }
 
 /// `KERNELOFFSET` of VMCOREINFO: what KASLR added to link-time addresses.
-fn kernel_offset(located: &Located) -> Option<u64> {
+fn kernel_offset(located: &osier_linux::Located) -> Option<u64> {
     let text = located.vmcoreinfo.as_deref()?;
     let line = text
         .split(|&byte| byte == b'\n')

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use osier_profile::{OsKind, Profile};
+use osier_profile::{OsKind, Profile, Source};
 use osier_snapshot::Snapshot;
 
 use crate::Error;
@@ -84,7 +84,8 @@ impl Shared {
         find(snapshot, &self.options, &Known::of(profile), &[last])
     }
 
-    /// The profile of the kernel that was found in `snapshot`.
+    /// The profile of the kernel that was found in `snapshot`. One of the cache that does not fit is made
+    /// again where that can be done.
     ///
     /// # Errors
     ///
@@ -94,10 +95,34 @@ impl Shared {
         snapshot: &Snapshot,
         located: &Located,
     ) -> Result<(Arc<Profile>, ProfileSource), Error> {
-        match located {
-            Located::Linux(found) => self.profiles.of(&snapshot.machine, found),
-            Located::Windows(found) => self.profiles.of_windows(found),
-            Located::Other(found) => self.profiles.of_other(&snapshot.machine, &**found),
+        let first = self.first_profile(snapshot, located)?;
+        let of_cache = matches!(first.1, ProfileSource::Stored(Source::Cache(_)));
+        if of_cache && !Self::fits(snapshot, located, &first.0) {
+            return Ok(self.profile_anew(snapshot, located).unwrap_or(first));
         }
+        Ok(first)
+    }
+
+    /// Whether the kernel that was found in `snapshot` can be attached by `profile`.
+    pub fn fits(snapshot: &Snapshot, located: &Located, profile: &Arc<Profile>) -> bool {
+        located.attach(&snapshot.machine, profile.clone()).is_ok()
+    }
+
+    /// The first profile of this kernel, whether it fits or not.
+    pub(crate) fn first_profile(
+        &self,
+        snapshot: &Snapshot,
+        located: &Located,
+    ) -> Result<Sourced, Error> {
+        self.profiles.of(&snapshot.machine, located)
+    }
+
+    /// The profile of this kernel without what the cache has of it.
+    pub(crate) fn profile_anew(
+        &self,
+        snapshot: &Snapshot,
+        located: &Located,
+    ) -> Result<Sourced, Error> {
+        self.profiles.anew(&snapshot.machine, located)
     }
 }

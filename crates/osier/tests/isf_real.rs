@@ -27,7 +27,9 @@ fn all_types_and_symbols_are_those_of_the_kernel(real: &Real) {
         ..Options::default()
     };
     let snapshot = open_snapshot(&file, &options).unwrap();
-    let text = isf_of_snapshot(&snapshot, &options).unwrap();
+    let isf = isf_of_snapshot(&snapshot, &options).unwrap();
+    assert_eq!(isf.damage, [""; 0]);
+    let text = isf.text;
     let read = osier::osier_symbols::import_isf(text.as_bytes(), Some(&WANTED)).unwrap();
     let read = read.build();
     let guest = osier::Guest::open(&file, &options).unwrap();

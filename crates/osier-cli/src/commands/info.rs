@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use osier::WalkEnds;
-use osier::format::{escape_bytes, iso8601, json_string};
-use osier::osier_memory::CpuState;
-use osier::osier_snapshot::{Snapshot, panda_checksum};
-use osier::{Guest, Located, Premise, Seen, SeenExt as _, VirtAddr, open_snapshot};
+use osier::format::{escape_bytes, iso8601, json_absence, json_string};
+use osier::osier_memory::{CpuState, Machine};
+use osier::osier_snapshot::{SnapshotInfo, panda_checksum};
+use osier::{Absent, Crash, Guest, Located, Premise, Seen, SeenExt as _, VirtAddr, open_snapshot};
 use osier_text::{visible_again, visible_bytes};
 
 use super::common::options;
@@ -23,26 +23,29 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     let mut text = String::new();
     let mut sheet = Sheet::default();
     let mut out = Output::new(output, 8);
-    out.doubt(None, snapshot.info.doubts());
     let json = matches!(out.format(), Format::Json | Format::Jsonl);
     let checksum = if args.checksum {
         panda_checksum(&snapshot.info.file)?
     } else {
         None
     };
-    if json {
-        machine_json(&snapshot, checksum, &mut text);
-    } else {
-        machine_text(&snapshot, checksum, &mut sheet);
-    }
     // What the file is can be told even when no kernel is found in it.
+    let (info, machine) = (snapshot.info.clone(), snapshot.machine.clone());
     let mut located = None;
     let guest = Guest::find(&snapshot, &options).and_then(|(shared, found)| {
         let found = located.insert(found).clone();
-        let (profile, source) = shared.profile(&snapshot, &found)?;
-        Guest::with(snapshot, found, profile, source)
+        Guest::found(snapshot, found, &shared)
     });
+    // The guest knows of damage to the kernel's own types and symbols, too.
+    let info = guest.as_ref().map_or(&info, Guest::info);
+    out.doubt(None, info.doubts());
+    if json {
+        machine_json(info, &machine, checksum, &mut text);
+    } else {
+        machine_text(info, &machine, checksum, &mut sheet);
+    }
     if let Ok(guest) = &guest {
+        out.lose(crash_losses(guest));
         if json {
             kernel_json(guest, &mut text);
         } else {
@@ -107,8 +110,7 @@ fn dated(value: &str) -> String {
     }
 }
 
-fn machine_text(snapshot: &Snapshot, checksum: Option<u32>, text: &mut Sheet) {
-    let info = &snapshot.info;
+fn machine_text(info: &SnapshotInfo, machine: &Machine, checksum: Option<u32>, text: &mut Sheet) {
     let file = osier_text::path(&info.file);
     text.line("file", &format!("{file} ({} bytes)", info.file_bytes));
     text.line("format", info.format.name());
@@ -118,7 +120,7 @@ fn machine_text(snapshot: &Snapshot, checksum: Option<u32>, text: &mut Sheet) {
     for anomaly in &info.anomalies {
         text.line("anomaly", &anomaly.text);
     }
-    let runs = snapshot.machine.memory.runs();
+    let runs = machine.memory.runs();
     for (nth, run) in runs.iter().take(RUNS_SHOWN).enumerate() {
         let (start, end) = (run.start.0, run.end().0);
         let size = size(run.len);
@@ -135,10 +137,10 @@ fn machine_text(snapshot: &Snapshot, checksum: Option<u32>, text: &mut Sheet) {
     if let Some(checksum) = checksum {
         text.line("RAM CRC-32", &format!("{checksum:#010x}"));
     }
-    if snapshot.machine.cpus.is_empty() {
+    if machine.cpus.is_empty() {
         text.line("CPUs", "none in the file (--registers FILE adds them)");
     }
-    for cpu in &snapshot.machine.cpus {
+    for cpu in &machine.cpus {
         cpu_text(cpu, text);
     }
 }
@@ -240,10 +242,37 @@ fn crash_text(guest: &Guest, text: &mut Sheet) {
     }
 }
 
-/// `,"crash":{…}`; `null` where the kernel did not stop the machine, or that cannot be told.
+/// Values that were lost of what the kernel said when it stopped the machine.
+fn crash_losses(guest: &Guest) -> usize {
+    let lost = |absent: Option<&Absent>| usize::from(absent.is_some_and(Absent::is_loss));
+    match guest.crash() {
+        Ok(Crash {
+            message,
+            cpu,
+            ip,
+            sp,
+        }) => {
+            let registers = lost(ip.absence()).saturating_add(lost(sp.absence()));
+            let said = lost(message.absence()).saturating_add(lost(cpu.absence()));
+            said.saturating_add(registers)
+        }
+        Err(absent) => lost(Some(&absent)),
+    }
+}
+
+/// `,"crash":{…}`; `null` where the kernel did not stop the machine. Where that cannot be told, `absent` says why.
 fn crash_json(guest: &Guest, text: &mut String) {
-    let Ok(crash) = guest.crash() else {
-        return text.push_str(",\"crash\":null");
+    let crash = match guest.crash() {
+        Ok(crash) => crash,
+        Err(absent) => {
+            text.push_str(",\"crash\":null");
+            if absent.is_loss() {
+                text.push_str(",\"absent\":{\"crash\":");
+                json_absence(&absent, text);
+                text.push('}');
+            }
+            return;
+        }
     };
     let mut first = true;
     text.push_str(",\"crash\":{");
@@ -310,8 +339,7 @@ fn field(text: &mut String, name: &str, value: &str) {
     json_string(value, text);
 }
 
-fn machine_json(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
-    let info = &snapshot.info;
+fn machine_json(info: &SnapshotInfo, machine: &Machine, checksum: Option<u32>, text: &mut String) {
     text.push_str("{\"file\":");
     let mut file = String::new();
     escape_bytes(info.file.as_os_str().as_encoded_bytes(), &mut file);
@@ -340,7 +368,7 @@ fn machine_json(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
         json_string(anomaly.effect.word(), text);
     }
     text.push_str("],\"ram\":[");
-    for (nth, run) in snapshot.machine.memory.runs().iter().enumerate() {
+    for (nth, run) in machine.memory.runs().iter().enumerate() {
         let joint = if nth == 0 { "" } else { "," };
         let _ = write!(
             text,
@@ -353,7 +381,7 @@ fn machine_json(snapshot: &Snapshot, checksum: Option<u32>, text: &mut String) {
         let _ = write!(text, ",\"ram_crc32\":\"{checksum:#010x}\"");
     }
     text.push_str(",\"cpus\":[");
-    for (nth, cpu) in snapshot.machine.cpus.iter().enumerate() {
+    for (nth, cpu) in machine.cpus.iter().enumerate() {
         text.push_str(if nth == 0 { "" } else { "," });
         cpu_json(cpu, text);
     }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use osier::import;
 use osier::osier_profile::{BuildId, Kind, Profile, ProfileStore};
-use osier::osier_snapshot::OpenError;
+use osier::osier_snapshot::{Anomaly, OpenError};
 use osier::osier_symbols::{SymbolFile, export_isf, export_kernelinfo};
 use osier::symbol_path::PdbFile;
-use osier::{Error, Guest, isf_of_snapshot, open_snapshot};
+use osier::{Error, Guest, WalkEnds, isf_of_snapshot, open_snapshot};
 use osier_fetch::Wish;
 use osier_text::{visible, visible_bytes};
 
@@ -18,7 +18,7 @@ use super::common::{options, spare};
 use crate::args::{ExportFormat, KnownArgs, OutputArgs, ProfileCommand};
 use crate::failure::{Usage, in_file};
 use crate::outcome::Outcome;
-use crate::output::say;
+use crate::output::{Output, say};
 
 pub(super) fn run(command: &ProfileCommand, output: &OutputArgs) -> anyhow::Result<Outcome> {
     match command {
@@ -32,7 +32,7 @@ pub(super) fn run(command: &ProfileCommand, output: &OutputArgs) -> anyhow::Resu
             out,
         } => fetch(name, key, server, out.as_deref(), output),
         ProfileCommand::Show { file, structure } => show(file, structure.as_deref()),
-        ProfileCommand::Export { file, to, out } => export(file, *to, out.as_deref()),
+        ProfileCommand::Export { file, to, out } => export(file, *to, out.as_deref(), output),
     }
 }
 
@@ -132,35 +132,50 @@ fn written(profile: &Profile, to: ExportFormat) -> anyhow::Result<String> {
     })
 }
 
-fn export(file: &Path, to: ExportFormat, out: Option<&Path>) -> anyhow::Result<Outcome> {
+fn export(
+    file: &Path,
+    to: ExportFormat,
+    out: Option<&Path>,
+    output: &OutputArgs,
+) -> anyhow::Result<Outcome> {
     if let Some(out) = out {
         spare(out, &[file.to_owned()])?;
     }
     let options = options(&KnownArgs::default());
+    let mut told = Output::new(output, 8);
     // A symbol file and a snapshot have everything that the other tool may ask for; a profile has what
     // Osier reads.
-    let text = match Profile::read_file(file) {
-        Ok((profile, _)) => written(&profile, to)?,
-        Err(_) if import::is_symbol_file(file).map_err(in_file(file))? => {
-            written(&import::import_whole(&[file.to_owned()], None)?, to)?
+    let text = if let Ok((profile, _)) = Profile::read_file(file) {
+        written(&profile, to)?
+    } else if import::is_symbol_file(file).map_err(in_file(file))? {
+        written(&import::import_whole(&[file.to_owned()], None)?, to)?
+    } else {
+        let snapshot = open_snapshot(file, &options).map_err(|error| match error {
+            Error::Open(OpenError::NotASnapshot { .. }) => {
+                anyhow::anyhow!("{error}; nor is it a profile or a file of symbols")
+            }
+            error => error.into(),
+        })?;
+        match to {
+            ExportFormat::Isf => {
+                let isf = isf_of_snapshot(&snapshot, &options)?;
+                told.doubt(None, snapshot.info.doubts());
+                let damage: Vec<_> = isf.damage.iter().map(Anomaly::bytes).collect();
+                told.doubt(None, &damage);
+                isf.text
+            }
+            ExportFormat::Kernelinfo => {
+                let guest = Guest::attach(snapshot, &options)?;
+                told.doubt(None, guest.info().doubts());
+                written(guest.profile(), to)?
+            }
         }
-        Err(error) => match open_snapshot(file, &options) {
-            Ok(snapshot) => match to {
-                ExportFormat::Isf => isf_of_snapshot(&snapshot, &options)?,
-                ExportFormat::Kernelinfo => {
-                    let guest = Guest::attach(snapshot, &options)?;
-                    written(guest.profile(), to)?
-                }
-            },
-            Err(Error::Open(OpenError::NotASnapshot { .. })) => return Err(error.into()),
-            Err(error) => return Err(error.into()),
-        },
     };
     match out {
         Some(out) => osier_file::write(out, text).map_err(in_file(out))?,
-        None => io::stdout().write_all(text.as_bytes())?,
+        None => told.text(text.as_bytes())?,
     }
-    Ok(Outcome::Complete)
+    Ok(told.conclude(&WalkEnds::default())?)
 }
 
 fn show(file: &Path, structure: Option<&str>) -> anyhow::Result<Outcome> {

@@ -39,7 +39,16 @@ impl Lie {
     pub(crate) fn poke(&mut self, base: VirtAddr, (ty, member): (&str, &str), value: &[u8]) {
         let ty = self.guest.profile().find_type(ty).unwrap();
         let offset = ty.member(member).unwrap().offset;
-        let va = base.plus(offset.try_into().unwrap());
+        self.put(base.plus(offset.try_into().unwrap()), value);
+    }
+
+    /// Writes `value` over the start of the variable called `name`.
+    #[allow(dead_code, reason = "not every test that lies needs it")]
+    pub(crate) fn poke_variable(&mut self, name: &str, value: &[u8]) {
+        self.put(self.guest.symbol(name).unwrap(), value);
+    }
+
+    fn put(&mut self, va: VirtAddr, value: &[u8]) {
         let walk = self.guest.provider().kernel_space().walk(va);
         let at = self.place(walk.outcome.unwrap().pa);
         self.bytes[at..at + value.len()].copy_from_slice(value);
