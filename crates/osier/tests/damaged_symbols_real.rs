@@ -120,13 +120,10 @@ fn btf(raw: &[u8]) -> (Range<usize>, Range<usize>) {
 fn kallsyms(raw: &[u8]) -> Range<usize> {
     let digits = b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00";
     let mut places = find_iter(raw, digits);
-    // Only the kernel's own has two hundred tokens around it.
-    let at = places.find(|at| {
-        let around = &raw[at.saturating_sub(512)..at + 2048];
-        *at > 1 << 20 && memchr::memchr_iter(0, around).count() > 200
-    });
+    // In UTF-16 and in tables of characters a colon follows the digits; in the kernel's no symbol has one.
+    let at = places.find(|at| *at > 2 << 20 && raw[at + digits.len()] != b':');
     let at = at.unwrap();
-    at - (1 << 20)..at + (512 << 10)
+    at - (1 << 20)..at + (128 << 10)
 }
 
 fn damage_is_told_and_not_kept(real: &Real) {
