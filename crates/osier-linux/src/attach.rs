@@ -17,6 +17,7 @@ use crate::layouts::{
 use crate::locate::bit_names;
 use crate::maps::Maps;
 use crate::modules::Modules;
+use crate::named::Named;
 use crate::path::Place;
 use crate::state::StateBits;
 use crate::symbols;
@@ -67,8 +68,10 @@ pub struct Linux {
     pub(crate) fds: Fds,
     pub(crate) open_file: OpenFile,
     pub(crate) sockets: SocketFiles,
-    /// By how many processes each table of descriptors is named; counted once.
-    pub(crate) file_tables: OnceCell<HashMap<VirtAddr, u64>>,
+    /// By how many descriptors each open file is named; counted once.
+    pub(crate) opened: OnceCell<HashMap<VirtAddr, u64>>,
+    /// By how many processes shared objects are named; counted once.
+    pub(crate) named: OnceCell<Named>,
     /// What is mounted, by mount namespace and root directory.
     pub(crate) mounted: RefCell<HashMap<(VirtAddr, Place), Arc<Mounted>>>,
     offsets: OnceCell<clock::Offsets>,
@@ -184,7 +187,8 @@ impl Linux {
             fds,
             open_file,
             sockets,
-            file_tables: OnceCell::new(),
+            opened: OnceCell::new(),
+            named: OnceCell::new(),
             mounted: RefCell::new(HashMap::new()),
             offsets: OnceCell::new(),
             kernel,

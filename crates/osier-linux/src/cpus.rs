@@ -200,7 +200,7 @@ fn disagree(ends: &mut WalkEnds, between: &'static str, only_first: usize, only_
 }
 
 /// `nr_cpu_ids`: one more than the highest number of a processor. `None` when nothing tells.
-fn ids(linux: &Linux) -> Result<Option<u32>, WalkEnd> {
+pub(crate) fn ids(linux: &Linux) -> Result<Option<u32>, WalkEnd> {
     let Some(place) = linux.guest.symbol(symbols::nr_cpu_ids) else {
         let one = linux.guest.symbol(symbols::__per_cpu_offset).is_none();
         return Ok(one.then_some(1));

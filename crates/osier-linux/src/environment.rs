@@ -6,7 +6,7 @@ use osier_memory::{AddressSpace, Fault, VirtAddr};
 use osier_osi::{Absent, Seen, Variable, WalkEnd, WalkEnds};
 
 use crate::memory::{no_memory, table};
-use crate::{Linux, memory, process};
+use crate::{Linux, memory, mm, process};
 
 /// The walk's name in its endings.
 const WALK: &str = "environment";
@@ -88,6 +88,10 @@ fn room(linux: &Linux, mm: VirtAddr) -> Result<Option<Room>, WalkEnd> {
         field.and_then(|field| field.read(space, mm).ok())
     };
     let path = path_of_the_program(linux, mm);
+    let loaded = mm::is_loaded(&linux.guest, layout, mm);
+    if start == 0 && loaded {
+        return broken("a program that is loaded has an environment somewhere");
+    }
     if (start, end) == (0, 0) && path.is_none() {
         // The stack of a program that is being started is not made yet.
         return Ok(None);

@@ -25,6 +25,8 @@ layout! {
         fdtab: Option<Field<Embed<()>>>,
         /// Tasks that use it.
         count: Option<Field<UInt>>,
+        /// No descriptor below it is free.
+        next_fd: Option<Field<UInt>>,
         /// The first table's bitmap.
         open_fds_init: Option<Field<Embed<()>>>,
         /// The first table's marks.
@@ -76,6 +78,16 @@ struct Table {
     close_on_exec: VirtAddr,
 }
 
+impl Table {
+    /// Of what cannot be a table.
+    const NONE: Self = Self {
+        slots: 0,
+        fd: VirtAddr(0),
+        open_fds: VirtAddr(0),
+        close_on_exec: VirtAddr(0),
+    };
+}
+
 impl Fds {
     pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
         Self {
@@ -89,8 +101,14 @@ impl Fds {
         self.files.count?.read(space, files).ok()
     }
 
-    /// The descriptors in use of the `files_struct` at `files`, by number, and how the walk ended.
-    pub(crate) fn slots(&self, guest: &Guest, files: VirtAddr) -> (Vec<Slot>, WalkEnds) {
+    /// The descriptors in use of the `files_struct` at `files`, by number, and how the walk ended. Not more
+    /// than `reserved` of them may be without a file yet.
+    pub(crate) fn slots(
+        &self,
+        guest: &Guest,
+        files: VirtAddr,
+        reserved: usize,
+    ) -> (Vec<Slot>, WalkEnds) {
         let mut ends = WalkEnds::default();
         let table = match self.table(guest, files, &mut ends) {
             Ok(Some(table)) => table,
@@ -160,7 +178,21 @@ impl Fds {
             }
             first = first.wrapping_add(count);
         }
+        if only_bitmap <= reserved {
+            only_bitmap = 0;
+        }
         ends.disagree("open_fds and the array of files", only_bitmap, only_array);
+        let next = self
+            .files
+            .next_fd
+            .map(|field| field.read(&guest.space, files));
+        if let Some(Ok(next)) = next {
+            // Slots are in ascending order.
+            let below = slots.partition_point(|slot| u64::from(slot.fd) < next);
+            let free = next.saturating_sub(below as u64);
+            let free = usize::try_from(free).unwrap_or(usize::MAX);
+            ends.disagree("next_fd and the descriptors in use", free, 0);
+        }
         if table.slots > LIMIT {
             ends.add(
                 WALK,
@@ -191,7 +223,16 @@ impl Fds {
         ) else {
             return Ok(None);
         };
-        let at = fdt.read(space, files)?;
+        let mut at = fdt.read(space, files)?;
+        if !guest.can_be_object(at) {
+            let end = WalkEnd::Inconsistent {
+                at: fdt.place(files),
+                back_link: at,
+                expected: VirtAddr(at.0 & !u64::from(guest.pointer_bytes()).wrapping_sub(1)),
+            };
+            ends.add(WALK, end);
+            return Ok(Some(Table::NONE));
+        }
         let mut table = Table {
             slots: max_fds.read(space, at)?,
             fd: fd.read(space, at)?,
@@ -231,6 +272,14 @@ impl Fds {
             // Both bitmaps are one allocation: the second begins where the first ends.
             let apart = table.close_on_exec.0.wrapping_sub(table.open_fds.0);
             let slots = apart.wrapping_mul(8);
+            let told = table.slots;
+            if (apart > LIMIT || !apart.is_multiple_of(word))
+                && (told > LIMIT || !told.is_multiple_of(word.wrapping_mul(8)))
+            {
+                // Nothing of it is a table's.
+                expect(fdt.place(files), &mut at.0, first.unwrap_or_default().0);
+                return Ok(Some(Table::NONE));
+            }
             if apart > LIMIT || apart < word || !apart.is_multiple_of(word) {
                 let expected = table.open_fds.plus(table.slots.wrapping_div(8)).0;
                 expect(

@@ -107,6 +107,18 @@ impl FileTrees {
         }
     }
 
+    /// Whether the mapping at `at` is in a file's tree. Those of no file have nothing there, where that place
+    /// is of nothing else. What cannot be read is believed.
+    pub(crate) fn holds(&self, guest: &Guest, vma: &Vma, at: VirtAddr) -> bool {
+        let elsewhere =
+            |name: Field<Ptr<()>>| vma.shared.is_none_or(|shared| name.offset != shared.offset);
+        let Some(layout) = self.layout.filter(|_| vma.anon_name.is_none_or(elsewhere)) else {
+            return false;
+        };
+        let parent = layout.parent.read(&guest.space, layout.shared.place(at));
+        parent.is_ok_and(|parent| parent != 0)
+    }
+
     /// Whether the mapping at `at`, which starts with page `first` of its file, is noted to end at
     /// another page, or is not in order with its neighbours. What cannot be read is believed.
     pub(crate) fn lies_elsewhere(

@@ -7,7 +7,8 @@ use osier_memory::VirtAddr;
 use osier_osi::{Absent, FileKind, OpenFile, Seen, WalkEnd, WalkEnds};
 
 use crate::fds::{Slot, WALK};
-use crate::{Linux, list, process};
+use crate::memory::named;
+use crate::{Linux, memory, process};
 
 /// The bits of a mode that say what a file is: `S_IFMT`.
 const S_IFMT: u64 = 0o17_0000;
@@ -15,6 +16,8 @@ const S_IFMT: u64 = 0o17_0000;
 const O_ACCMODE: u64 = 3;
 /// `O_PATH`.
 const O_PATH: u64 = 0o1000_0000;
+/// Bits that a flag of `open` or of the kernel's own, such as `FMODE_NONOTIFY`, has.
+const KNOWN_FLAGS: u64 = 0x07ff_ffe3;
 /// `O_CLOEXEC`.
 const O_CLOEXEC: u64 = 0o200_0000;
 
@@ -29,7 +32,10 @@ pub(crate) fn files(
         Ok(None) => return WalkEnds::one(WALK, WalkEnd::Closed),
         Err(end) => return WalkEnds::one(WALK, end),
     };
-    let (slots, mut ends) = linux.fds.slots(&linux.guest, files);
+    let reserved = most_reserved(linux, taskd);
+    let (slots, mut ends) = linux.fds.slots(&linux.guest, files, reserved);
+    let empty = |slot: &&Slot| slot.file.is_ok_and(VirtAddr::is_null);
+    let reserved = slots.iter().filter(empty).count() <= reserved;
     if shared_uncounted(linux, files) {
         let end = WalkEnd::NoStart {
             missing: format!("files, {files}: fewer tasks are counted than name it (count)"),
@@ -54,7 +60,7 @@ pub(crate) fn files(
         });
         if file.filed.is_err() && slot.file.is_ok_and(VirtAddr::is_null) {
             // Each empty slot has a place of its own.
-            file = describe_empty(linux, &slot, &pid);
+            file = describe_empty(&slot, &pid, reserved);
         }
         if row(file).is_break() {
             return ends.stopped(WALK);
@@ -77,6 +83,12 @@ fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
     if files.is_null() && process::has_exited(linux, taskd) {
         return Ok(None);
     }
+    if Some(files) == linux.guest.symbol("init_files")
+        && memory::kernel_thread(linux, taskd) == Ok(false)
+    {
+        let rule = "a program does not have the kernel's own table of descriptors";
+        return no_start(format!("the process's files, {files}: {rule}"), None);
+    }
     if linux.guest.can_be_object(files) {
         return Ok(Some(files));
     }
@@ -86,30 +98,26 @@ fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
 
 /// Whether more processes name the `files_struct` than it counts.
 fn shared_uncounted(linux: &Linux, files: VirtAddr) -> bool {
-    let named = linux.file_tables.get_or_init(|| {
-        let mut named: HashMap<VirtAddr, u64> = HashMap::new();
-        let (Some(init), Some(field)) = (linux.init_task, linux.task_files.files) else {
-            return named;
-        };
-        let walked = list::ring(&linux.guest, linux.tasks.tasks.place(init));
-        for node in walked.nodes {
-            let task = linux.tasks.tasks.container(node);
-            if let Ok(files) = field.read(&linux.guest.space, task) {
-                let count = named.entry(files).or_default();
-                *count = count.saturating_add(1);
-            }
-        }
-        named
-    });
     let counted = linux.fds.users(&linux.guest.space, files);
-    let named = named.get(&files).copied().unwrap_or(0).max(1);
-    counted.is_some_and(|counted| counted < named)
+    counted.is_some_and(|counted| counted < named(linux).files(files))
+}
+
+/// How many descriptors the process can have reserved for files that it is opening: a thread that waits in
+/// `open`, `accept` or `pipe` has taken their numbers already.
+fn most_reserved(linux: &Linux, taskd: VirtAddr) -> usize {
+    const BY_A_THREAD: usize = 2;
+    let threads = process::threads(linux, taskd).unwrap_or(1);
+    (threads as usize).saturating_mul(BY_A_THREAD)
 }
 
 /// The row of a descriptor that the bitmap alone says is in use.
-fn describe_empty(_: &Linux, slot: &Slot, pid: &Seen<u32>) -> OpenFile {
+fn describe_empty(slot: &Slot, pid: &Seen<u32>, reserved: bool) -> OpenFile {
     let rule = "a descriptor in use has a file";
-    let absent = Absent::implausible(0, rule, Some(slot.place));
+    let absent = if reserved {
+        *Absent::not_applicable("reserved for a file that is being opened")
+    } else {
+        *Absent::implausible(0, rule, Some(slot.place))
+    };
     OpenFile {
         pid: pid.clone(),
         ..nothing(slot.fd, &absent)
@@ -173,12 +181,33 @@ fn describe(linux: &Linux, slot: &Slot) -> OpenFile {
         .f_count
         .map(|field| (field, field.read(space, file)));
     let filed = match counted {
-        Some((field, Ok(0))) => {
-            let rule = "a file that is open is counted (f_count)";
-            Err(Absent::implausible(0, rule, Some(field.place(file))))
+        Some((field, Ok(count))) if count < descriptors_of(linux, file) => {
+            let rule = "a file counts the descriptors that name it (f_count)";
+            Err(Absent::implausible(count, rule, Some(field.place(file))))
         }
         _ => Ok(file),
     };
+    let path = path.and_then(|path| match wrong_name(linux, file, &kind, &path) {
+        Some(rule) => Err(Absent::implausible(file.0, rule, Some(slot.place))),
+        None => Ok(path),
+    });
+    let inode = inode.and_then(|inode| {
+        if paths.is_of_another_system(guest, file, inode) {
+            let rule = "a file's inode and its name are of one file system (i_sb, d_sb)";
+            return Err(Absent::implausible(inode.0, rule, Some(file)));
+        }
+        Ok(inode)
+    });
+    let super_block = inode.clone().and(super_block);
+    let number = inode.and_then(|inode| {
+        let number = inodes.number(guest, inode)?;
+        let made = matches!(&path, Ok(path) if path.ends_with(b"]") && !path.starts_with(b"/"));
+        if made && u32::try_from(number).is_err() {
+            let rule = "the kernel numbers what has no name with 32 bits (i_ino)";
+            return Err(Absent::implausible(number, rule, Some(inode)));
+        }
+        Ok(number)
+    });
     OpenFile {
         pid: Err(Absent::not_in_this_kernel()),
         fd: slot.fd,
@@ -189,10 +218,49 @@ fn describe(linux: &Linux, slot: &Slot) -> OpenFile {
             Some(field) => field.read(space, file).map_err(Absent::unreadable),
             None => Err(Absent::not_in_this_kernel()),
         },
-        inode: inode.clone().and_then(|inode| inodes.number(guest, inode)),
+        inode: number,
         device: super_block.and_then(|super_block| inodes.device(guest, super_block)),
         socket,
         filed,
+    }
+}
+
+/// How many descriptors of all processes name the file: one table of several processes counts once.
+fn descriptors_of(linux: &Linux, file: VirtAddr) -> u64 {
+    let count = || {
+        let mut counts: HashMap<VirtAddr, u64> = HashMap::new();
+        for files in named(linux).tables() {
+            if !linux.guest.can_be_object(files) {
+                continue;
+            }
+            let (slots, _) = linux.fds.slots(&linux.guest, files, usize::MAX);
+            for file in slots.into_iter().filter_map(|slot| slot.file.ok()) {
+                let count = counts.entry(file).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        counts
+    };
+    let counts = linux.opened.get_or_init(count);
+    counts.get(&file).copied().unwrap_or(0).max(1)
+}
+
+/// The rule that the name of a socket, or of a pipe that is in no directory, breaks.
+fn wrong_name(
+    linux: &Linux,
+    file: VirtAddr,
+    kind: &Seen<FileKind>,
+    path: &[u8],
+) -> Option<&'static str> {
+    let nameless = || linux.maps.paths.is_nameless(&linux.guest, file) == Ok(true);
+    match kind {
+        Ok(FileKind::Socket) if !path.starts_with(b"socket:[") => {
+            Some("an open socket is called by its number")
+        }
+        Ok(FileKind::Pipe) if !path.starts_with(b"pipe:[") && nameless() => {
+            Some("a pipe in no directory is called by its number")
+        }
+        _ => None,
     }
 }
 
@@ -284,6 +352,10 @@ fn flags(linux: &Linux, file: VirtAddr) -> Seen<u64> {
     };
     if mode.is_some_and(|mode| mode & O_ACCMODE != rights) {
         let rule = "a file is opened with the rights that it has (f_flags, f_mode)";
+        return Err(Absent::implausible(flags, rule, Some(field.place(file))));
+    }
+    if flags & !KNOWN_FLAGS != 0 {
+        let rule = "a file is opened with flags that there are (f_flags)";
         return Err(Absent::implausible(flags, rule, Some(field.place(file))));
     }
     Ok(flags)

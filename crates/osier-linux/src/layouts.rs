@@ -170,6 +170,8 @@ layout! {
         mm_mt: Option<Field<Embed<()>>>,
         /// Tasks and others that use it.
         mm_users: Option<Field<SInt>> = ["mm_users.counter", "mm_users"],
+        /// The task that it belongs to, with control groups of memory.
+        owner: Option<Field<Ptr<()>>>,
         /// Number of mappings.
         map_count: Option<Field<SInt>>,
         /// Pages of all mappings.

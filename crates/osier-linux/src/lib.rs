@@ -36,6 +36,7 @@ mod mm;
 mod modules;
 mod mount;
 mod mounts;
+mod named;
 mod netns;
 mod pages;
 mod path;

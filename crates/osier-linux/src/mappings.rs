@@ -10,7 +10,7 @@ mod twins;
 
 use std::ops::ControlFlow;
 
-use osier_memory::{Cause, Fault, VirtAddr};
+use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Guard, Mapping, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr};
 
@@ -90,6 +90,35 @@ fn walk(
         ends.add(WALK, WalkEnd::Closed);
     }
     ends
+}
+
+/// Pages of all mappings of the memory at `mm`, which are what `mm->total_vm` says while nobody changes them;
+/// `None` where the walk does not come to its end.
+pub(crate) fn pages(linux: &Linux, mm: VirtAddr) -> Option<u64> {
+    let (guest, space) = (&linux.guest, &linux.guest.space);
+    let lock = space.read_pointer(linux.mm.mmap_lock?.place(mm)).ok()?;
+    if !lock.is_null() {
+        return None;
+    }
+    let mut bytes = 0_u64;
+    if let (Some(mm_mt), Some(maple)) = (linux.mm.mm_mt, &linux.maps.maple) {
+        let ends = maple::walk(guest, maple, mm_mt.place(mm), &mut |entry| {
+            let size = entry.last.wrapping_sub(entry.first).wrapping_add(1);
+            bytes = bytes.saturating_add(size);
+            ControlFlow::Continue(())
+        });
+        return ends.is_empty().then_some(bytes / PAGE_BYTES);
+    }
+    let vma = &linux.maps.vma;
+    let mut at = linux.mm.mmap?.read(space, mm).ok()?;
+    let mut guard = Guard::new(LIMIT);
+    while !at.is_null() {
+        guard.meet(at).ok()?;
+        let (start, end) = (vma.vm_start.read(space, at), vma.vm_end.read(space, at));
+        bytes = bytes.saturating_add(end.ok()?.checked_sub(start.ok()?)?);
+        at = vma.vm_next?.read(space, at).ok()?;
+    }
+    Some(bytes / PAGE_BYTES)
 }
 
 /// A walk over the mappings of one process.

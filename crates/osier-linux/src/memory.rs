@@ -7,9 +7,10 @@
 
 use osier_memory::{AddressSpace, Cause, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
 use osier_osi::{Absent, Seen, SeenExt as _, WalkEnd, WalkEnds, Why};
-use osier_profile::{Field, SInt};
+use osier_profile::{Field, Ptr, SInt};
 
 use crate::Linux;
+use crate::named::Named;
 
 /// `PF_IO_WORKER`. Linux commit 3bfe6106693b ("io-wq: fork worker threads from original task"), v5.12.
 const PF_IO_WORKER: u64 = 0x10;
@@ -160,7 +161,38 @@ pub(crate) fn mm_of(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -
     if matches!(users, Some(Ok(users)) if users <= 0) {
         return implausible("an mm that is in use has users (mm_users)");
     }
+    if let Some(Ok(users)) = users
+        && users.cast_unsigned() < named(linux).memory(mm)
+    {
+        return implausible("an mm counts the processes that name it (mm_users)");
+    }
+    if is_owned_by_another(linux, task, mm) {
+        return implausible("the owner of an mm is a task that names it (owner)");
+    }
     Ok(mm)
+}
+
+/// By how many processes shared objects are named.
+pub(crate) fn named(linux: &Linux) -> &Named {
+    linux.named.get_or_init(|| {
+        let (tasks, files) = (&linux.tasks, &linux.task_files);
+        let count = |init| Named::count(&linux.guest, tasks, files, init, PF_KTHREAD);
+        linux.init_task.map(count).unwrap_or_default()
+    })
+}
+
+/// Whether the task that the memory at `mm` says it belongs to is of another process, and names other memory.
+/// Linux commit cf475ad28ac3 ("cgroups: add an owner to the `mm_struct`"), v2.6.26.
+fn is_owned_by_another(linux: &Linux, task: VirtAddr, mm: VirtAddr) -> bool {
+    let (space, layout) = (&linux.guest.space, &linux.tasks);
+    let owner = linux.mm.owner.and_then(|field| field.read(space, mm).ok());
+    let Some(owner) = owner.filter(|owner| linux.guest.can_be_object(*owner) && *owner != task)
+    else {
+        return false;
+    };
+    let of = |field: Field<Ptr<()>>, task| field.read(space, task).ok();
+    let own = of(layout.group_leader, task);
+    of(layout.group_leader, owner) != own && of(layout.mm, owner).is_some_and(|other| other != mm)
 }
 
 /// Whether a thread of the process of the task at `task` has begun to exit, by the kernel's counts;

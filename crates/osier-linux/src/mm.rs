@@ -57,7 +57,7 @@ impl Process {
         if brk >= reader.guest.user_end {
             return implausible(brk, "brk is an address of the process", place);
         }
-        if start == 0 && is_loaded(reader, mm) {
+        if start == 0 && is_loaded(reader.guest, reader.mm, mm) {
             return implausible(start, "a program that is loaded has a start_brk", place);
         }
         Ok(Some((start, brk)))
@@ -72,7 +72,7 @@ impl Process {
         if stack >= reader.guest.user_end {
             return implausible(stack, "start_stack is an address of the process", place);
         }
-        if stack == 0 && is_loaded(reader, mm) {
+        if stack == 0 && is_loaded(reader.guest, reader.mm, mm) {
             return implausible(stack, "a program that is loaded has a start_stack", place);
         }
         Ok(Some(stack))
@@ -102,10 +102,14 @@ fn implausible<T>(raw: u64, rule: &'static str, place: Option<VirtAddr>) -> Resu
     Err(Absent::implausible(raw, rule, place))
 }
 
-/// Whether the program of the process is loaded: until then, in the middle of `execve`, its heap and
-/// stack have no places.
-fn is_loaded(reader: &Reader<'_>, mm: VirtAddr) -> bool {
-    let start_code = reader.mm.start_code;
-    let start_code = start_code.map(|field| field.read(&reader.guest.space, mm));
-    matches!(start_code, Some(Ok(start)) if start != 0)
+/// Whether the program of the process is loaded: until then, in the middle of `execve`, its heap, stack,
+/// arguments and environment have no places. Where its code starts says so, and what the kernel told it.
+pub(crate) fn is_loaded(guest: &Guest, layout: &Mm, mm: VirtAddr) -> bool {
+    let space = &guest.space;
+    let code = layout.start_code.map(|field| field.read(space, mm));
+    let told = layout
+        .saved_auxv
+        .map(|field| space.read_pointer(field.place(mm)));
+    matches!(code, Some(Ok(start)) if start != 0)
+        || matches!(told, Some(Ok(first)) if !first.is_null())
 }

@@ -258,6 +258,28 @@ impl Paths {
         Err(Absent::implausible(inode.0, rule, at))
     }
 
+    /// Whether the inode is of another file system than the file's `dentry`. One that stands above others names a
+    /// file in its own way and opens that of the other below.
+    pub(crate) fn is_of_another_system(
+        &self,
+        guest: &Guest,
+        file: VirtAddr,
+        inode: VirtAddr,
+    ) -> bool {
+        let space = &guest.space;
+        let named = || {
+            let dentry = self.file.dentry?.read(space, file).ok()?;
+            self.dentry.d_sb?.read(space, dentry).ok()
+        };
+        let (Some(named), Ok(opened)) = (named(), self.inodes.super_block(guest, inode)) else {
+            return false;
+        };
+        let stacked =
+            |name: &Vec<u8>| [&b"overlay"[..], b"overlayfs", b"aufs"].contains(&name.as_slice());
+        let system = self.inodes.system_name(guest, named);
+        named != opened && !matches!(system, Ok(Some(name)) if stacked(&name))
+    }
+
     /// Whether the `dentry` of the file is in no directory and no mount's root: the kernel made it for
     /// the file alone.
     pub(crate) fn is_nameless(&self, guest: &Guest, file: VirtAddr) -> Seen<bool> {

@@ -380,10 +380,10 @@ fn another_user(linux: &Linux, cred: VirtAddr, uid: u32) -> bool {
 }
 
 /// `PID_MAX_LIMIT` of a 64-bit kernel.
-const PID_MAX_LIMIT: u32 = 0x40_0000;
+pub(crate) const PID_MAX_LIMIT: u32 = 0x40_0000;
 
 /// The number of threads, held against the two ends of their list.
-fn threads(linux: &Linux, task: VirtAddr) -> Seen<u32> {
+pub(crate) fn threads(linux: &Linux, task: VirtAddr) -> Seen<u32> {
     let space = &linux.guest.space;
     let (Some(field), Some(count)) = (linux.tasks.signal, linux.signal.nr_threads) else {
         return Err(Absent::not_in_this_kernel());
@@ -440,47 +440,37 @@ fn ends_of_threads(linux: &Linux, signal: VirtAddr) -> Option<(VirtAddr, VirtAdd
     end(head).zip(end(head.plus(word)))
 }
 
+/// Nanoseconds of a second.
+const SECOND: u64 = 1_000_000_000;
+
 /// PANDA's creation time (monotonic nanoseconds since boot), and the same moment on the wall clock.
 ///
 /// The wall clock is reckoned from `start_boottime` where the kernel keeps it, as `/proc/stat`'s
 /// `btime` is meant; from `start_time` otherwise, which is too early by the time that the machine
 /// was suspended since.
 fn started(linux: &Linux, task: VirtAddr) -> (Seen<u64>, Seen<i64>) {
-    const SECOND: u64 = 1_000_000_000;
     /// What may pass between the readings of two clocks.
     const APART: u64 = SECOND / 4;
     let space = &linux.guest.space;
     let layout = &linux.tasks;
-    let create_time = match (
-        layout.start_seconds,
-        layout.start_nanoseconds,
-        layout.start_time,
-    ) {
-        (Some(seconds), Some(nanoseconds), _) => {
-            let parts = seconds
-                .read(space, task)
-                .and_then(|seconds| Ok((seconds, nanoseconds.read(space, task)?)));
-            (parts)
-                .map_err(Absent::unreadable)
-                .and_then(|(seconds, nanoseconds)| {
-                    let whole = seconds.cast_unsigned().wrapping_mul(SECOND);
-                    let at = layout.start_seconds.map(|field| field.place(task));
-                    if nanoseconds.cast_unsigned() >= SECOND {
-                        let rule = "the nanoseconds of a start are less than a second";
-                        return Err(Absent::implausible(nanoseconds.cast_unsigned(), rule, at));
-                    }
-                    Ok(whole.wrapping_add(nanoseconds.cast_unsigned()))
-                })
-        }
-        (_, _, Some(field)) => field.read(space, task).map_err(Absent::unreadable),
-        _ => Err(Absent::not_in_this_kernel()),
-    };
+    let create_time = start_time(linux, task);
     let offsets = linux.offsets();
     let at = layout.start_time.or(layout
         .start_seconds
         .map(|field| Field::at(field.offset, 8, None)));
     let at = at.map(|field| field.place(task));
-    let create_time = create_time.and_then(|since| past(since, offsets.now, at));
+    let create_time = create_time
+        .and_then(|since| past(since, offsets.now, at))
+        .and_then(|since| {
+            let parent = started_of_parent(linux, task);
+            match parent.filter(|parent| past(*parent, offsets.now, None).is_ok()) {
+                Some(parent) if since < parent => {
+                    let rule = "a process started after its parent";
+                    Err(Absent::implausible(since, rule, at))
+                }
+                _ => Ok(since),
+            }
+        });
     let start = match layout
         .start_boottime
         .filter(|_| layout.start_seconds.is_none())
@@ -514,6 +504,49 @@ fn started(linux: &Linux, task: VirtAddr) -> (Seen<u64>, Seen<i64>) {
         }),
     };
     (create_time, start)
+}
+
+/// `start_time` in nanoseconds, which kernels before v3.17 kept in two parts.
+fn start_time(linux: &Linux, task: VirtAddr) -> Seen<u64> {
+    let (space, layout) = (&linux.guest.space, &linux.tasks);
+    match (
+        layout.start_seconds,
+        layout.start_nanoseconds,
+        layout.start_time,
+    ) {
+        (Some(seconds), Some(nanoseconds), _) => {
+            let parts = seconds
+                .read(space, task)
+                .and_then(|seconds| Ok((seconds, nanoseconds.read(space, task)?)));
+            (parts)
+                .map_err(Absent::unreadable)
+                .and_then(|(seconds, nanoseconds)| {
+                    let whole = seconds.cast_unsigned().wrapping_mul(SECOND);
+                    let at = layout.start_seconds.map(|field| field.place(task));
+                    if nanoseconds.cast_unsigned() >= SECOND {
+                        let rule = "the nanoseconds of a start are less than a second";
+                        return Err(Absent::implausible(nanoseconds.cast_unsigned(), rule, at));
+                    }
+                    Ok(whole.wrapping_add(nanoseconds.cast_unsigned()))
+                })
+        }
+        (_, _, Some(field)) => field.read(space, task).map_err(Absent::unreadable),
+        _ => Err(Absent::not_in_this_kernel()),
+    }
+}
+
+/// When the parent of the process at `task` started: nobody's parent is younger, for those whose parent
+/// exits become children of one above it, or of another thread of the same process.
+fn started_of_parent(linux: &Linux, task: VirtAddr) -> Option<u64> {
+    let (space, layout) = (&linux.guest.space, &linux.tasks);
+    let object = |at: &VirtAddr| linux.guest.can_be_object(*at) && *at != task;
+    let parent = layout.real_parent.read(space, task).ok().filter(object)?;
+    let parent = layout
+        .group_leader
+        .read(space, parent)
+        .ok()
+        .filter(object)?;
+    start_time(linux, parent).ok()
 }
 
 /// `start`, nanoseconds since boot, unless it lies more than a minute after `now`: the clock is as of

@@ -3,7 +3,7 @@
 use osier_memory::{AddressSpace, Fault, VirtAddr};
 use osier_osi::{Absent, Seen};
 
-use crate::Linux;
+use crate::{Linux, mm};
 
 /// Longest argument list that is believed: the kernel's own limit is three quarters of
 /// `_STK_LIM`, 6 MiB.
@@ -49,9 +49,14 @@ pub(crate) fn cmdline(linux: &Linux, mm: VirtAddr, space: &AddressSpace) -> Seen
         Ok(bounds) => bounds,
         Err(fault) => return Err(Absent::unreadable(fault)),
     };
+    let loaded = mm::is_loaded(&linux.guest, layout, mm);
+    if start == 0 && loaded {
+        let rule = "a program that is loaded has arguments somewhere (arg_start)";
+        return Err(Absent::implausible(start, rule, Some(arg_start.place(mm))));
+    }
     if start >= end {
         // Until the stack of a program that is being started is made, only the first is known.
-        let starting = end == 0 && matches!(environment, None | Some((0, 0)));
+        let starting = !loaded && end == 0 && matches!(environment, None | Some((0, 0)));
         if starting || (start == end && argc(linux, mm, space).is_none_or(|argc| argc == 0)) {
             return Ok(Vec::new());
         }

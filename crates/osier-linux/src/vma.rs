@@ -87,6 +87,11 @@ pub(crate) fn row(reader: &Reader<'_>, process: &Process, at: VirtAddr, limit: u
     let file = vma.vm_file.read(space, at);
     let bounds = start.and_then(|start| Ok((start, end?)));
     let named = match file {
+        Ok(file) if file.is_null() && reader.maps.trees.holds(reader.guest, vma, at) => {
+            let rule = "a mapping in a file's tree of mappings has a file (shared)";
+            let place = Some(vma.vm_file.place(at));
+            Names::lost(&Err(Absent::implausible(0, rule, place)))
+        }
         Ok(file) if file.is_null() => without_file(reader, process, at, bounds),
         Ok(file) => match file_rule(reader, at, file) {
             Some(rule) => {
@@ -195,6 +200,9 @@ fn flags_rule(reader: &Reader<'_>, at: VirtAddr, flags: u64) -> Option<&'static 
         .ok()
         .filter(|width| matches!(width, 4 | 8))?;
     let prot = reader.guest.space.read_uint(field.place(at), width).ok()?;
+    if prot == 0 {
+        return Some("pages without a right are marked so (vm_page_prot)");
+    }
     let execute = rights & VM_EXEC != 0;
     let forbidden = prot & NX != 0;
     // Whether pages can be forbidden to execute at all, the kernel's own data tells.

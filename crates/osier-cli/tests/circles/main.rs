@@ -58,6 +58,7 @@ const LINUX: Layers = &[
             "maps",
             "modules",
             "mount",
+            "named",
             "netns",
             "path",
             "pid",

@@ -106,13 +106,13 @@ impl Table {
 
     fn read(&self) -> (Vec<Slot>, WalkEnds) {
         let fds = self.toy.resolve(Fds::resolve);
-        fds.slots(&self.toy.guest(), self.files)
+        fds.slots(&self.toy.guest(), self.files, 0)
     }
 
     fn read_without(&self, page: VirtAddr) -> (Vec<Slot>, WalkEnds) {
         let memory = Knockout::new(self.toy.memory.clone(), Toy::pa(page));
         let fds = self.toy.resolve(Fds::resolve);
-        fds.slots(&self.toy.guest_in(Arc::new(memory)), self.files)
+        fds.slots(&self.toy.guest_in(Arc::new(memory)), self.files, 0)
     }
 }
 

@@ -55,7 +55,13 @@ impl Names {
         });
         for taskd in taskds {
             found.push(("task_struct", taskd));
-            names.arguments(subject, osi, &editor, taskd);
+            let texts = [
+                ("argument vector", "arg_start", "arg_end"),
+                ("environment", "env_start", "env_end"),
+            ];
+            for (name, start, end) in texts {
+                names.user_text(subject, osi, &editor, taskd, (name, start, end));
+            }
             let _ = osi.threads(taskd, &mut |row| {
                 found.push(("task_struct", row.task));
                 ControlFlow::Continue(())
@@ -68,6 +74,8 @@ impl Names {
         for (ty, at) in found {
             names.follow(subject, profile, &space, ty, at);
         }
+        names.tables_of_files(subject, &editor);
+        names.log(subject, &editor);
         names
     }
 
@@ -163,8 +171,15 @@ impl Names {
         }
     }
 
-    /// Names the words of a process's argument vector, and of the tables that lead to it.
-    fn arguments(&mut self, subject: &Subject, osi: &dyn Osi, editor: &Editor<'_>, task: VirtAddr) {
+    /// Names the words of a process's arguments or environment, and of the tables that lead to it.
+    fn user_text(
+        &mut self,
+        subject: &Subject,
+        osi: &dyn Osi,
+        editor: &Editor<'_>,
+        task: VirtAddr,
+        (name, start, end): (&str, &str, &str),
+    ) {
         let mm = editor.place("task_struct", task, "mm");
         let mm = mm.and_then(|at| editor.pointer(at)).unwrap_or_default();
         let bound = |path| {
@@ -172,7 +187,7 @@ impl Names {
                 .place("mm_struct", mm, path)
                 .and_then(|at| editor.pointer(at))
         };
-        let (Some(start), Some(end)) = (bound("arg_start"), bound("arg_end")) else {
+        let (Some(start), Some(end)) = (bound(start), bound(end)) else {
             return;
         };
         let Some(space) = osi.address_space(task).get().cloned() else {
@@ -189,8 +204,108 @@ impl Names {
             if let Ok(pa) = space.translate(VirtAddr(at))
                 && subject.read_by.contains_key(&pa.0)
             {
-                self.put(pa.0, "argument vector".to_owned(), 0);
+                self.put(pa.0, name.to_owned(), 0);
             }
+        }
+    }
+
+    /// Names the words of `bytes` bytes at `at`.
+    fn range(
+        &mut self,
+        subject: &Subject,
+        space: &AddressSpace,
+        name: &str,
+        at: VirtAddr,
+        bytes: u64,
+    ) {
+        for offset in (0..bytes).step_by(WORD as usize) {
+            if let Ok(pa) = space.translate(at.plus(offset))
+                && subject.read_by.contains_key(&pa.0)
+            {
+                self.put(pa.0, name.to_owned(), offset);
+            }
+        }
+    }
+
+    /// Names the arrays of files, the bitmaps beside them, and the files.
+    fn tables_of_files(&mut self, subject: &Subject, editor: &Editor<'_>) {
+        let word = u64::from(subject.located.mode().pointer_bytes());
+        let tables = self.objects.get("fdtable").cloned().unwrap_or_default();
+        for table in tables {
+            let read = |path: &str| editor.pointer(editor.place("fdtable", table, path)?);
+            let slots = editor.place("fdtable", table, "max_fds");
+            let slots = slots.and_then(|at| editor.space.read_uint(at, 4).ok());
+            let slots = slots.unwrap_or_default().min(1 << 16);
+            let (Some(array), Some(open), Some(close)) =
+                (read("fd"), read("open_fds"), read("close_on_exec"))
+            else {
+                continue;
+            };
+            self.range(
+                subject,
+                &editor.space,
+                "array of files",
+                array,
+                slots * word,
+            );
+            self.range(
+                subject,
+                &editor.space,
+                "bitmap of descriptors",
+                open,
+                slots / 8,
+            );
+            self.range(
+                subject,
+                &editor.space,
+                "bitmap of close_on_exec",
+                close,
+                slots / 8,
+            );
+            for slot in 0..slots {
+                if let Some(file) = editor.pointer(array.plus(slot * word))
+                    && file.0 != 0
+                {
+                    self.follow(subject, &subject.profile, &editor.space, "file", file);
+                }
+            }
+        }
+        let names = self.objects.get("dentry").cloned().unwrap_or_default();
+        for dentry in names {
+            let name = editor.place("dentry", dentry, "d_name.name");
+            if let Some(name) = name.and_then(|at| editor.pointer(at)) {
+                self.string(subject, &editor.space, "dentry.d_name, its text", name);
+            }
+        }
+    }
+
+    /// Names the records of the log and their text.
+    fn log(&mut self, subject: &Subject, editor: &Editor<'_>) {
+        let Some(ring) = editor.symbol("prb").and_then(|at| editor.pointer(at)) else {
+            return;
+        };
+        let (profile, space) = (&*subject.profile, &editor.space);
+        let number = |path: &str| {
+            let at = editor.place("printk_ringbuffer", ring, path)?;
+            space.read_uint(at, 4).ok()
+        };
+        let read = |path: &str| editor.pointer(editor.place("printk_ringbuffer", ring, path)?);
+        self.follow(subject, profile, space, "printk_ringbuffer", ring);
+        let count = number("desc_ring.count_bits").map_or(0, |bits| 1_u64 << bits.min(16));
+        let bytes = number("text_data_ring.size_bits").map_or(0, |bits| 1_u64 << bits.min(24));
+        for (ty, path) in [
+            ("prb_desc", "desc_ring.descs"),
+            ("printk_info", "desc_ring.infos"),
+        ] {
+            let size = profile.find_type(ty).map_or(0, |found| found.bytes);
+            for index in 0..count {
+                if let Some(array) = read(path) {
+                    self.follow(subject, profile, space, ty, array.plus(index * size));
+                }
+            }
+        }
+        if let Some(data) = read("text_data_ring.data") {
+            self.range(subject, space, "text of the log", data, bytes);
         }
     }
 
