@@ -75,7 +75,13 @@ impl Inodes {
 
     /// Its number.
     pub(crate) fn number(&self, guest: &Guest, inode: VirtAddr) -> Seen<u64> {
-        value(guest, self.inode.i_ino, inode)
+        let number = value(guest, self.inode.i_ino, inode)?;
+        if number == 0 {
+            let rule = "an inode has a number (i_ino)";
+            let at = self.inode.i_ino.map(|field| field.place(inode));
+            return Err(Absent::implausible(number, rule, at));
+        }
+        Ok(number)
     }
 
     /// What it is, and rights: `i_mode`.

@@ -472,6 +472,13 @@ impl Paths {
         let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
             return Err(Absent::not_in_this_kernel());
         };
+        let parent = climb.parent.read(&guest.space, place.dentry);
+        let parent = parent.map_err(Absent::unreadable)?;
+        if !guest.can_be_object(parent) {
+            let rule = "a dentry's parent is an aligned address of the kernel (d_parent)";
+            let at = Some(climb.parent.place(place.dentry));
+            return Err(Absent::implausible(parent.0, rule, at));
+        }
         match self.made_name(guest, &climb, names, place) {
             Ok(Some(made)) => return made,
             Ok(None) => {}
@@ -605,8 +612,17 @@ impl Paths {
             return Ok(None);
         };
         let operations = d_op.read(space, place.dentry)?;
-        if operations.is_null() || d_dname.read(space, operations)?.is_null() {
+        if operations.is_null() {
             return Ok(None);
+        }
+        let maker = d_dname.read(space, operations)?;
+        if maker.is_null() {
+            return Ok(None);
+        }
+        if !guest.is_kernel_address(maker) {
+            let rule = "names are made by a function of the kernel (d_dname)";
+            let at = Some(d_dname.place(operations));
+            return Ok(Some(Err(Absent::implausible(maker.0, rule, at))));
         }
         let parent = climb.parent.read(space, place.dentry)?;
         if parent == place.dentry && climb.mounts.root(space, place.mnt)? == place.dentry {

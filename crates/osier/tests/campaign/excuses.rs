@@ -1,5 +1,6 @@
 //! What cannot be known from inside: a consistent lie in the only source.
 
+use crate::BESIDE;
 use crate::verdict::Silent;
 
 /// A kind of lie that an answer may rest on without a word.
@@ -40,13 +41,16 @@ pub(crate) const EXCUSES: &[Excuse] = &[
     },
     Excuse {
         places: &["dentry.d_hash"],
-        fields: &["file", "name"],
+        fields: &["file", "name", "path", "cwd", "root", "exe"],
         why: "whether a file was deleted: its dentry alone says it",
         ..ANY
     },
     Excuse {
         places: &["dentry."],
-        fields: &["file", "file_hex", "name", "name_hex", "exe", "exe_hex"],
+        fields: &[
+            "file", "file_hex", "name", "name_hex", "exe", "exe_hex", "path", "path_hex", "kind",
+            "kind_hex", "cwd", "cwd_hex", "root", "root_hex",
+        ],
         distilled: true,
         why: "the letters of a file's name, and its folder: the name's hash has them too, where the snapshot holds what says how it is made",
         ..ANY
@@ -170,6 +174,225 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         places: &["symbol vsyscall_mode"],
         fields: &["+row", "-row"],
         why: "whether the kernel shows the page of vsyscalls: one variable says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["array of files"],
+        questions: &["files"],
+        ways: &["another's", "zero", "zero block"],
+        fields: &[
+            "device", "filed", "flags", "inode", "kind", "kind_hex", "path", "path_hex", "pos",
+            "socket",
+        ],
+        why: "which of the files in use a descriptor leads to, and whether its number is only reserved for one: the array of files alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["bitmap of descriptors"],
+        questions: &["files"],
+        fields: &["+row"],
+        why: "which numbers without a file are reserved for one: a bit alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["bitmap of close_on_exec", "files_struct.close_on_exec_init"],
+        questions: &["files"],
+        fields: &["flags"],
+        why: "which descriptors `execve` closes: a bit alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["file.f_pos"],
+        questions: &["files"],
+        fields: &["pos"],
+        why: "where in a file a program reads",
+        ..ANY
+    },
+    Excuse {
+        places: &["file.f_flags"],
+        questions: &["files"],
+        fields: &["flags"],
+        why: "those flags of an open file that its rights do not repeat",
+        ..ANY
+    },
+    Excuse {
+        places: &["inode.i_ino"],
+        questions: &["files"],
+        fields: &["inode", "path"],
+        why: "the number of a file: its inode alone has it",
+        ..ANY
+    },
+    Excuse {
+        places: &["super_block.s_dev"],
+        questions: &["files"],
+        fields: &["device"],
+        why: "the number of a device: its file system alone has it",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "super_block.s_type",
+            "file_system_type.",
+            "dentry_operations.",
+            "dentry.d_op",
+            "symbol file_system_type",
+            "page table of the kernel",
+        ],
+        questions: &["files", "ps_wide"],
+        fields: &["cwd", "root", "exe", "kind", "path", "kind_hex", "path_hex"],
+        why: "how a file in no directory is called: what makes its name alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["environment", "argument vector", "page table of a process"],
+        questions: &["env"],
+        fields: &[
+            "+row",
+            "-row",
+            "address",
+            "name",
+            "name_hex",
+            "value",
+            "value_hex",
+        ],
+        why: "the environment, and which page holds it: a process may write over its own",
+        ..ANY
+    },
+    Excuse {
+        places: &["printk_info.caller_id"],
+        questions: &["log"],
+        fields: &["caller"],
+        why: "which thread or processor wrote a line",
+        ..ANY
+    },
+    Excuse {
+        places: &["printk_info.text_len", "printk_info.caller_id"],
+        questions: &["log"],
+        fields: &["level", "facility", "caller"],
+        why: "how grave a line is, and who speaks",
+        ..ANY
+    },
+    Excuse {
+        places: &["printk_info.text_len"],
+        questions: &["log"],
+        ways: &["another's", "+1", "+8", "zero block"],
+        fields: &["text", "text_hex", "level", "facility"],
+        why: "the last letters of a line, as far as its block has room",
+        ..ANY
+    },
+    Excuse {
+        places: &["printk_info.ts_nsec"],
+        questions: &["log"],
+        fields: &["time"],
+        why: "when a line was written, before now",
+        ..ANY
+    },
+    Excuse {
+        places: &["text of the log"],
+        questions: &["log"],
+        fields: &["text", "text_hex"],
+        why: "the letters of a line",
+        ..ANY
+    },
+    Excuse {
+        places: &["cred.", "task_struct.real_cred"],
+        questions: &["ps_wide"],
+        fields: &[
+            "uid", "gid", "euid", "suid", "fsuid", "egid", "caps", "groups", "ns",
+        ],
+        why: "which credentials a process has, of those that its kind can have",
+        ..ANY
+    },
+    Excuse {
+        places: &["fs_struct.", "task_struct.fs", "vfsmount.mnt_root"],
+        questions: &["ps_wide"],
+        ways: &["another's"],
+        fields: &["cwd", "root", "cwd_hex", "root_hex", "exe"],
+        why: "which directory of a file system is the root or the working directory",
+        ..ANY
+    },
+    Excuse {
+        places: &["mm_struct.rss_stat", "percpu_counter.", "mm_rss_stat."],
+        questions: &["ps_wide"],
+        fields: &["rss"],
+        why: "how many of the mapped pages of a process are counted in memory",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "signal_struct.",
+            "task_struct.se.sum_exec_runtime",
+            "task_struct.utime",
+            "task_struct.stime",
+        ],
+        questions: &["ps_wide"],
+        fields: &["utime", "stime"],
+        why: "how long a process ran, within what the machine ran",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "task_struct.nsproxy",
+            "nsproxy.",
+            "cgroup_namespace.",
+            "ipc_namespace.",
+            "mnt_namespace.",
+            "net.",
+            "time_namespace.",
+            "user_namespace.",
+            "uts_namespace.",
+            "pid_namespace.",
+            "pid.numbers",
+            "upid.",
+            "page table of the kernel",
+            "symbol init_",
+        ],
+        questions: &["ps_wide"],
+        fields: &["ns"],
+        why: "which namespaces a process is in, and their numbers",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "task_struct.policy",
+            "task_struct.static_prio",
+            "task_struct.normal_prio",
+            "task_struct.rt_priority",
+        ],
+        questions: &["ps_wide"],
+        fields: &["policy", "nice"],
+        why: "which of two policies with the same priorities a task has",
+        ..ANY
+    },
+    Excuse {
+        places: &["task_struct.loginuid"],
+        questions: &["ps_wide"],
+        fields: &["loginuid"],
+        why: "who logged in, of those that did",
+        ..ANY
+    },
+    Excuse {
+        places: &["mm_struct.start_code"],
+        ways: &["zero block"],
+        fields: &["-row", "cmdline", "kind", "name"],
+        why: "whether a program is loaded yet: its `mm_struct` alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["files_struct.next_fd"],
+        questions: &["files"],
+        ways: &["zero block"],
+        fields: &[
+            "-row", "+row", "device", "filed", "flags", "inode", "kind", "path", "pos", "socket",
+        ],
+        why: "a table of descriptors that is lost whole",
+        ..ANY
+    },
+    Excuse {
+        places: &["mount.mnt_mountpoint"],
+        ways: &["another's"],
+        fields: &["file", "name", "exe", "path", "cwd", "root"],
+        why: "on which of the directories in use a mount stands",
         ..ANY
     },
     Excuse {
@@ -421,15 +644,31 @@ pub(crate) const EXCUSES: &[Excuse] = &[
 /// The excuse of `silent`, if there is one.
 pub(crate) fn of(silent: &Silent) -> Option<&'static Excuse> {
     let named = |among: &[&str], name: &str| among.is_empty() || among.contains(&name);
+    let fits = |excuse: &Excuse, places: &str| {
+        let mut places = places.split(BESIDE);
+        places.any(|named| excuse.places.iter().any(|place| named.starts_with(place)))
+            && named(excuse.questions, silent.question)
+            && (named(excuse.ways, &silent.how) || silent.place.contains(BESIDE))
+            && (silent.distilled || !excuse.distilled)
+    };
+    // Of what lies side by side, each may have lost what it alone says.
+    let excused = |field: &String| {
+        let excuses = |excuse: &&Excuse| {
+            fits(excuse, &silent.place) && excuse.fields.contains(&field.as_str())
+        };
+        EXCUSES.iter().find(excuses)
+    };
+    if silent.place.contains(BESIDE) {
+        let all = silent.fields.iter().all(|field| excused(field).is_some());
+        return silent
+            .fields
+            .iter()
+            .next()
+            .and_then(excused)
+            .filter(|_| all);
+    }
     EXCUSES.iter().find(|excuse| {
         let mut fields = silent.fields.iter();
-        excuse
-            .places
-            .iter()
-            .any(|place| silent.place.starts_with(place))
-            && named(excuse.questions, silent.question)
-            && named(excuse.ways, &silent.how)
-            && fields.all(|field| excuse.fields.contains(&field.as_str()))
-            && (silent.distilled || !excuse.distilled)
+        fits(excuse, &silent.place) && fields.all(|field| excuse.fields.contains(&field.as_str()))
     })
 }

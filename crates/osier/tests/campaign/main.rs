@@ -186,6 +186,33 @@ fn pages(subject: &Subject, names: &Names) -> Vec<Damage> {
     pages.into_iter().map(zero).collect()
 }
 
+/// Blocks of some words that answers rest on, zeroed: members that lie side by side are lost together.
+fn blocks(subject: &Subject, names: &Names) -> Vec<Damage> {
+    let mut damages = Vec::new();
+    for bytes in [16_u64, 32, 64, 128, 512] {
+        let starts: BTreeSet<u64> = subject
+            .read_by
+            .keys()
+            .map(|at| at / bytes * bytes)
+            .collect();
+        for start in starts {
+            let within = subject.read_by.range(start..start + bytes);
+            let named: BTreeSet<String> = within
+                .map(|(word, _)| names.name(PhysAddr(*word)))
+                .collect();
+            damages.push(Damage {
+                how: "zero block".to_owned(),
+                place: Vec::from_iter(named).join(BESIDE),
+                writes: vec![(PhysAddr(start), vec![0; bytes as usize])],
+            });
+        }
+    }
+    damages
+}
+
+/// Stands between the names of what lies side by side.
+pub(crate) const BESIDE: &str = " & ";
+
 /// Writes down what was found and fails when something is silent, has panicked or took long.
 fn conclude(title: &str, outcomes: &[(String, Outcome)]) {
     let mut text = Vec::new();
@@ -267,6 +294,11 @@ fn campaign(title: &str, damages: impl Fn(&Subject, &Names) -> Vec<Damage>) {
 #[test]
 fn pages_zeroed() {
     campaign("pages", |subject, names| some(pages(subject, names), 1));
+}
+
+#[test]
+fn blocks_zeroed() {
+    campaign("blocks", |subject, names| some(blocks(subject, names), 13));
 }
 
 #[test]
