@@ -8,7 +8,7 @@ use osier_osi::{Absent, FileKind, OpenFile, Seen, WalkEnd, WalkEnds};
 
 use crate::fds::{Slot, WALK};
 use crate::memory::named;
-use crate::{Linux, memory, process};
+use crate::{Linux, memory, process, symbols};
 
 /// The bits of a mode that say what a file is: `S_IFMT`.
 const S_IFMT: u64 = 0o17_0000;
@@ -83,7 +83,7 @@ fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
     if files.is_null() && process::has_exited(linux, taskd) {
         return Ok(None);
     }
-    if Some(files) == linux.guest.symbol("init_files")
+    if Some(files) == linux.guest.symbol(symbols::init_files)
         && memory::kernel_thread(linux, taskd) == Ok(false)
     {
         let rule = "a program does not have the kernel's own table of descriptors";

@@ -28,7 +28,8 @@ pub(crate) fn log(guest: &Guest, row: &mut dyn FnMut(LogLine) -> ControlFlow<()>
     let outcome = if let Some(prb) = guest.symbol(symbols::prb) {
         Rings::read(guest, &mut resolver, prb).map(|rings| rings.rows(row))
     } else if let Some(records) = Records::resolve(&mut resolver) {
-        records.rows(guest, row)
+        let now = line::now(guest, &mut resolver);
+        records.rows(guest, now, row)
     } else {
         bytes::bytes(guest, row)
     };

@@ -18,6 +18,7 @@ osier_profile::kernel_names! {
     current_task
     gate_vma
     high_memory
+    init_files
     init_net
     init_pid_ns
     init_task

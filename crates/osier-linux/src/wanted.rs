@@ -124,6 +124,7 @@ pub static WANTED: Wanted = Wanted {
         wide::namespaces::Proxy::WANTED,
         wide::namespaces::Users::WANTED,
         wide::namespaces::Uts::WANTED,
+        wide::numbers::Depth::WANTED,
         wide::numbers::Number::WANTED,
         wide::numbers::Pid::WANTED,
         wide::resident::PerCpu::WANTED,
@@ -168,7 +169,7 @@ const UNREAD: More = More {
         __pgtable_l5_enabled __start_BTF __start_notes __start_rodata __stop_BTF __stop_notes
         _sdata _sinittext asm_exc_divide_error asm_exc_page_fault clear_idx clear_seq
         cpu_bit_bitmap cpu_number cpu_present_bits cpu_present_mask divide_error
-        entry_SYSCALL_64 entry_SYSENTER_32 hugetlbfs_file_operations idle_task init_files
+        entry_SYSCALL_64 entry_SYSENTER_32 hugetlbfs_file_operations idle_task
         init_level4_pgt init_mm init_nsproxy init_top_pgt init_uts_ns initial_page_table
         kallsyms_lookup_name level4_kernel_pgt linux_banner max_threads mem_section node_data
         page_fault page_offset_base phys_base pid_max saved_command_line shadow_timekeeper

@@ -7,26 +7,25 @@ pub(crate) mod namespaces;
 pub(crate) mod numbers;
 mod reader;
 pub(crate) mod resident;
+mod scheduling;
+mod seccomp;
 mod times;
 
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, LinuxWide, Process, ProcessExtra, Seen, WalkEnds};
-use osier_profile::{Embed, Field, Ptr, Resolver, SInt, layout};
+use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::path::Place;
 use crate::{Linux, memory, process, tasks};
 use cgroup::{Groups, container};
-use credentials::{GroupInfo, groups};
+use credentials::{GroupInfo, capabilities, groups, login};
 use namespaces::Spaces;
 use numbers::{Numbers, PGID, SID};
 use reader::Reader;
 use resident::Resident;
-use times::times;
-
-/// `NICE_TO_PRIO(0)`.
-const NICE_ZERO: i64 = 120;
+use times::{most, times};
 
 layout! {
     /// Fields read from `tty_struct`.
@@ -55,6 +54,8 @@ layout! {
 /// What is read, resolved once a question.
 struct Wide<'a> {
     reader: Reader<'a>,
+    /// Nanoseconds that a process ran at most.
+    most_time: Option<u64>,
     group_info: GroupInfo,
     numbers: Numbers,
     spaces: Spaces,
@@ -84,6 +85,7 @@ impl<'a> Wide<'a> {
     fn resolve(linux: &'a Linux, resolver: &mut Resolver<'_>) -> Self {
         Self {
             reader: Reader::resolve(linux, resolver),
+            most_time: most(linux),
             group_info: GroupInfo::resolve(resolver),
             numbers: Numbers::resolve(resolver),
             spaces: Spaces::resolve(resolver),
@@ -98,10 +100,20 @@ impl<'a> Wide<'a> {
         let reader = &self.reader;
         let linux = reader.linux;
         let cred = process::cred(linux, task);
-        let id = |field| cred.clone().and_then(|cred| reader.id(field, cred));
+        let of_kernel = memory::kernel_thread(linux, task) == Ok(true);
+        let id = |field: Option<Field<UInt>>| {
+            let cred = cred.clone()?;
+            let id = reader.id(field, cred)?;
+            if of_kernel && id != 0 {
+                let rule = "a thread of the kernel belongs to root";
+                let at = field.map(|field| field.place(cred));
+                return Err(Absent::implausible(id.into(), rule, at));
+            }
+            Ok(id)
+        };
         let signal = reader.object(linux.tasks.signal, task);
         let mm = memory::mm(linux, task);
-        let (utime, stime) = match times(reader, task, &signal) {
+        let (utime, stime) = match times(reader, self.most_time, task, &signal) {
             Ok((utime, stime)) => (Ok(utime), Ok(stime)),
             Err(absent) => (Err(absent.clone()), Err(absent)),
         };
@@ -118,35 +130,23 @@ impl<'a> Wide<'a> {
             groups: cred
                 .clone()
                 .and_then(|cred| groups(reader, &self.group_info, cred)),
-            caps: cred
-                .clone()
-                .and_then(|cred| reader.value(reader.cred.cap_effective, cred)),
-            loginuid: reader.value(reader.task.loginuid, task).and_then(|id| {
-                match u32::try_from(id) {
-                    Ok(id) if id != u32::MAX => Ok(id),
-                    _ => Err(Absent::not_applicable("nobody logged in")),
-                }
-            }),
-            seccomp: reader.small(
-                reader.task.seccomp,
-                task,
-                2,
-                "seccomp has the modes 0, 1 and 2",
-            ),
+            caps: cred.clone().and_then(|cred| capabilities(reader, cred)),
+            loginuid: login(reader, task),
+            seccomp: seccomp::mode(reader, task, of_kernel),
             cgroup,
             container,
             ns: self.spaces.of(reader, &self.numbers, task, &cred),
             ns_pid: self.numbers.own_pid(reader, task).map(|(number, _)| number),
             session_id: signal
                 .clone()
-                .and_then(|signal| self.numbers.group_number(reader, signal, SID)),
+                .and_then(|signal| self.numbers.group_number(reader, task, signal, SID)),
             pgid: signal
                 .clone()
-                .and_then(|signal| self.numbers.group_number(reader, signal, PGID)),
+                .and_then(|signal| self.numbers.group_number(reader, task, signal, PGID)),
             tty: signal.and_then(|signal| self.tty(signal)),
             tracer: self.tracer(task),
-            nice: self.nice(task),
-            policy: reader.small(reader.task.policy, task, 7, "policies are 0 to 7"),
+            nice: scheduling::nice(reader, task),
+            policy: scheduling::policy(reader, task),
             utime,
             stime,
             vsize: mm.clone().and_then(|mm| self.resident.vsize(reader, mm)),
@@ -180,27 +180,20 @@ impl<'a> Wide<'a> {
 
     fn tracer(&self, task: VirtAddr) -> Seen<u32> {
         let tasks = &self.reader.linux.tasks;
-        if self.reader.value(tasks.ptrace, task)? == 0 {
+        let traced = self.reader.value(tasks.ptrace, task)?;
+        if let Some(entry) = self.reader.task.ptrace_entry {
+            let place = entry.place(task);
+            let next = self.reader.linux.guest.space.read_pointer(place);
+            if (next.map_err(Absent::unreadable)? != place) != (traced != 0) {
+                let rule = "what is traced is on a list of its tracer's (ptrace, ptrace_entry)";
+                return Err(Absent::implausible(traced, rule, Some(place)));
+            }
+        }
+        if traced == 0 {
             return Err(Absent::not_applicable("nobody traces it"));
         }
         let parent = self.reader.object(tasks.parent, task)?;
         process::tid(self.reader.linux, parent)
-    }
-
-    fn nice(&self, task: VirtAddr) -> Seen<i32> {
-        let (priority, at) = self.reader.signed(self.reader.task.static_prio, task)?;
-        let nice = priority.wrapping_sub(NICE_ZERO);
-        match i32::try_from(nice) {
-            Ok(nice) if (-20..=19).contains(&nice) => Ok(nice),
-            _ => {
-                let rule = "static_prio is 100 to 139";
-                Err(Absent::implausible(
-                    priority.cast_unsigned(),
-                    rule,
-                    Some(at),
-                ))
-            }
-        }
     }
 
     fn place(

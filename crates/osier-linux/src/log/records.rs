@@ -7,7 +7,7 @@ use osier_osi::{Absent, LogLine, WalkEnd, WalkEnds};
 use osier_profile::{Bits, Field, Resolver, UInt, layout};
 
 use super::buffer::{Buffer, number};
-use super::line::{LIMIT, WALK, byte, caller, level, no_start, read, text};
+use super::line::{LIMIT, WALK, byte, caller, level, no_start, read, text, time};
 use crate::guest::Guest;
 use crate::symbols;
 
@@ -51,6 +51,7 @@ impl Records {
     pub(super) fn rows(
         &self,
         guest: &Guest,
+        now: Option<u64>,
         row: &mut dyn FnMut(LogLine) -> ControlFlow<()>,
     ) -> Result<WalkEnds, WalkEnds> {
         let buffer = Buffer::read(guest)?;
@@ -120,7 +121,7 @@ impl Records {
             };
             let line = LogLine {
                 seq: Ok(seq),
-                time: read(guest, self.record.ts_nsec, at),
+                time: time(guest, now, self.record.ts_nsec, at),
                 level: level(guest, self.record.level, at),
                 facility: read(guest, self.record.facility, at).map(byte),
                 caller: caller(guest, self.record.caller_id, at),

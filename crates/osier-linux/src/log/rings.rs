@@ -6,7 +6,7 @@ use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, LogLine, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Bits, Field, Ptr, Resolver, UInt, layout};
 
-use super::line::{LIMIT, WALK, byte, caller, level, no_start, read, text};
+use super::line::{LIMIT, WALK, byte, caller, level, no_start, now, read, text, time};
 use crate::guest::Guest;
 
 /// Most bits of a number of descriptors, and of bytes of text, that are believed.
@@ -76,6 +76,7 @@ pub(super) struct Rings<'a> {
     data: VirtAddr,
     /// The bits of a number.
     id_mask: u64,
+    now: Option<u64>,
 }
 
 /// A descriptor's state.
@@ -154,6 +155,7 @@ impl<'a> Rings<'a> {
             id_mask: u64::MAX
                 .wrapping_shr(64_u64.wrapping_sub(bits) as u32)
                 .wrapping_shr(2),
+            now: now(guest, resolver),
         })
     }
 
@@ -264,7 +266,7 @@ impl<'a> Rings<'a> {
         });
         LogLine {
             seq,
-            time: read(guest, info.ts_nsec, at),
+            time: time(guest, self.now, info.ts_nsec, at),
             level: level(guest, info.level, at),
             facility: read(guest, info.facility, at).map(byte),
             caller: caller(guest, info.caller_id, at),
@@ -276,6 +278,8 @@ impl<'a> Rings<'a> {
     fn text(&self, id: u64) -> Seen<Vec<u8>> {
         /// What stands for the text of an empty line.
         const EMPTY: u64 = 3;
+        /// Bytes that a block may have beside its text and its alignment.
+        const SLACK: u64 = 8;
         let at = self.descriptor(id);
         let begin = read(self.guest, self.descriptor.begin, at)?;
         let next = read(self.guest, self.descriptor.next, at)?;
@@ -308,7 +312,13 @@ impl<'a> Rings<'a> {
             let at = self.descriptor.begin.map(|field| field.place(at));
             return Err(Absent::implausible(len, rule, at));
         };
-        let _ = room;
+        // Room was taken for the mark of the level, a newline and a zero, which are no part of the text.
+        let spare = room.saturating_sub(len);
+        if spare > SLACK.saturating_add(word) || (len == 0 && spare > SLACK) {
+            let rule = "a block is no larger than its text needs (text_len, text_blk_lpos)";
+            let at = self.descriptor.begin.map(|field| field.place(at));
+            return Err(Absent::implausible(len, rule, at));
+        }
         let at = self.data.plus(block);
         let own = self.guest.space.read_uint(at, word as usize);
         let own = own.map_err(Absent::unreadable)?;
@@ -316,6 +326,12 @@ impl<'a> Rings<'a> {
             let rule = "a block of text names its descriptor";
             return Err(Absent::implausible(own, rule, Some(at)));
         }
-        text(self.guest, at.plus(word), len)
+        let at = at.plus(word);
+        let text = text(self.guest, at, len)?;
+        if text.last() == Some(&0) || text.windows(4).any(|four| four == [0; 4]) {
+            let rule = "a text ends before the zeros behind it (text_len)";
+            return Err(Absent::implausible(len, rule, Some(at)));
+        }
+        Ok(text)
     }
 }

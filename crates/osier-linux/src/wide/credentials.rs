@@ -1,4 +1,4 @@
-//! The groups that a process is in besides its own.
+//! Whose a process is: its groups besides its own, its capabilities, its login.
 
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen};
@@ -42,4 +42,33 @@ pub(super) fn groups(reader: &Reader<'_>, layout: &GroupInfo, cred: VirtAddr) ->
         groups.push(id);
     }
     Ok(groups)
+}
+
+/// The effective capabilities of these credentials, which are permitted ones.
+pub(super) fn capabilities(reader: &Reader<'_>, cred: VirtAddr) -> Seen<u64> {
+    let effective = reader.value(reader.cred.cap_effective, cred)?;
+    let permitted = reader.value(reader.cred.cap_permitted, cred);
+    if permitted.is_ok_and(|permitted| effective & !permitted != 0) {
+        let rule = "effective capabilities are permitted (cap_effective, cap_permitted)";
+        let at = reader.cred.cap_effective.map(|field| field.place(cred));
+        return Err(Absent::implausible(effective, rule, at));
+    }
+    Ok(effective)
+}
+
+/// Who logged in: whoever did has the number of a login, which are counted from 1.
+pub(super) fn login(reader: &Reader<'_>, task: VirtAddr) -> Seen<u32> {
+    const NOBODY: u64 = u32::MAX as u64;
+    let id = reader.value(reader.task.loginuid, task)?;
+    let session = reader.value(reader.task.sessionid, task);
+    let differs = |session| session == 0 || (session == NOBODY) != (id == NOBODY);
+    if session.is_ok_and(differs) {
+        let rule = "who logged in has the number of a login (loginuid, sessionid)";
+        let at = reader.task.loginuid.map(|field| field.place(task));
+        return Err(Absent::implausible(id, rule, at));
+    }
+    match u32::try_from(id) {
+        Ok(id) if id != u32::MAX => Ok(id),
+        _ => Err(Absent::not_applicable("nobody logged in")),
+    }
 }

@@ -52,6 +52,27 @@ namespace! {
     Pids "pid_namespace",
 }
 
+/// `PROC_DYNAMIC_FIRST`: numbers below it are those of the first namespace of each kind, which are
+/// `PROC_IPC_INIT_INO` and its like.
+const DYNAMIC: u32 = 0xf000_0000;
+
+/// The number of a namespace of a kind whose first one has the number `first`.
+fn numbered(
+    reader: &Reader<'_>,
+    namespace: VirtAddr,
+    inum: Option<Field<UInt>>,
+    first: u32,
+) -> Seen<Option<u32>> {
+    let number = reader.value(inum, namespace)?;
+    match u32::try_from(number) {
+        Ok(number) if number == first || number >= DYNAMIC => Ok(Some(number)),
+        _ => {
+            let rule = "a namespace has the first number of its kind, or one from 0xf0000000 on";
+            Err(Absent::implausible(number, rule, Some(namespace)))
+        }
+    }
+}
+
 /// How to read them.
 pub(super) struct Spaces {
     proxy: Proxy,
@@ -99,37 +120,34 @@ impl Spaces {
             let rule = "an nsproxy that is in use is counted (count)";
             return Err(Absent::implausible(0, rule, Some(proxy)));
         }
-        let number = |of: Option<Field<Ptr<()>>>, base, inum: Option<Field<UInt>>| {
+        let number = |of: Option<Field<Ptr<()>>>, base, inum: Option<Field<UInt>>, first| {
             let (Some(field), Some(_), Some(base)) = (of, inum, base) else {
                 return Ok(None);
             };
-            let namespace = reader.object(Some(field), base)?;
-            let number = reader.value(inum, namespace)?;
-            match u32::try_from(number) {
-                Ok(number) if number != 0 => Ok(Some(number)),
-                _ => {
-                    let rule = "a namespace has a number";
-                    Err(Absent::implausible(number, rule, Some(namespace)))
-                }
-            }
+            numbered(reader, reader.object(Some(field), base)?, inum, first)
         };
         let pid = match numbers.own_pid(reader, task) {
-            Ok((_, namespace)) => {
-                let number = reader.value(self.pids.inum, namespace)?;
-                u32::try_from(number).ok()
+            Ok((_, namespace)) if self.pids.inum.is_some() => {
+                numbered(reader, namespace, self.pids.inum, 0xefff_fffc)?
             }
+            Ok(_) => None,
             Err(absent) if absent.is_loss() => return Err(absent),
             Err(_) => None,
         };
         Ok(Namespaces {
-            cgroup: number(self.proxy.cgroup_ns, proxy, self.cgroups.inum)?,
-            ipc: number(self.proxy.ipc_ns, proxy, self.ipc.inum)?,
-            mnt: number(self.proxy.mnt_ns, proxy, self.mnt.inum)?,
-            net: number(self.proxy.net_ns, proxy, self.net.inum)?,
+            cgroup: number(self.proxy.cgroup_ns, proxy, self.cgroups.inum, 0xefff_fffb)?,
+            ipc: number(self.proxy.ipc_ns, proxy, self.ipc.inum, 0xefff_ffff)?,
+            mnt: number(self.proxy.mnt_ns, proxy, self.mnt.inum, 0xefff_fff8)?,
+            net: number(self.proxy.net_ns, proxy, self.net.inum, 0xefff_fff9)?,
             pid,
-            time: number(self.proxy.time_ns, proxy, self.clocks.inum)?,
-            user: number(reader.cred.user_ns, Some(cred.clone()?), self.users.inum)?,
-            uts: number(self.proxy.uts_ns, proxy, self.uts.inum)?,
+            time: number(self.proxy.time_ns, proxy, self.clocks.inum, 0xefff_fffa)?,
+            user: number(
+                reader.cred.user_ns,
+                Some(cred.clone()?),
+                self.users.inum,
+                0xefff_fffd,
+            )?,
+            uts: number(self.proxy.uts_ns, proxy, self.uts.inum, 0xefff_fffe)?,
         })
     }
 }

@@ -1,11 +1,14 @@
 //! Ids as a process has them in its own namespace, and those of its group and session.
 
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen, SeenExt as _};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use super::reader::Reader;
-use crate::process;
+use crate::{memory, process};
 
 /// `PIDTYPE_PGID` and `PIDTYPE_SID`, of the kernels that have `signal->pids` (v4.19 on).
 pub(super) const PGID: u64 = 2;
@@ -14,6 +17,8 @@ pub(super) const SID: u64 = 3;
 layout! {
     /// Fields read from `struct pid`.
     pub(crate) struct Pid: "pid" {
+        /// A list of tasks for each use of the number.
+        tasks: Option<Field<Embed<()>>>,
         /// How deep its namespace lies.
         level: Option<Field<UInt>>,
         /// Its number in each.
@@ -31,10 +36,24 @@ layout! {
     }
 }
 
+layout! {
+    /// Fields read from `pid_namespace`.
+    pub(crate) struct Depth: "pid_namespace" {
+        /// How deep it lies below the first one.
+        level: Option<Field<UInt>>,
+    }
+}
+
+/// Most tasks that one session has: there are no more ids.
+const MOST_TASKS: usize = process::PID_MAX_LIMIT as usize;
+
 /// How to read them.
 pub(super) struct Numbers {
     pid: Pid,
     number: Number,
+    depth: Depth,
+    /// The lists of tasks of the ids that were asked about.
+    lists: RefCell<HashMap<VirtAddr, HashSet<VirtAddr>>>,
 }
 
 impl Numbers {
@@ -42,6 +61,8 @@ impl Numbers {
         Self {
             pid: Pid::resolve(resolver),
             number: Number::resolve(resolver),
+            depth: Depth::resolve(resolver),
+            lists: RefCell::default(),
         }
     }
 
@@ -58,6 +79,11 @@ impl Numbers {
         }
         let number = self.numbered(pid, level)?;
         let namespace = reader.object(self.number.ns, number)?;
+        let depth = reader.value(self.depth.level, namespace);
+        if depth.is_ok_and(|depth| depth != level) {
+            let rule = "an id of some depth is one of a namespace of that depth (level)";
+            return Err(Absent::implausible(level, rule, Some(number)));
+        }
         let id = reader.value(self.number.nr, number)?;
         if level == 0 {
             // The first namespace's number is that of the row.
@@ -67,9 +93,13 @@ impl Numbers {
                 return Err(Absent::implausible(id, rule, None));
             }
         }
-        u32::try_from(id)
-            .map(|id| (id, namespace))
-            .map_err(|_| Absent::implausible(id, "an id is a number of 31 bits", None))
+        match u32::try_from(id) {
+            Ok(id) if (1..=process::PID_MAX_LIMIT).contains(&id) => Ok((id, namespace)),
+            _ => {
+                let rule = "an id is below PID_MAX_LIMIT, and not 0";
+                Err(Absent::implausible(id, rule, Some(number)))
+            }
+        }
     }
 
     /// The `upid` of the `struct pid` at this depth.
@@ -80,10 +110,38 @@ impl Numbers {
             .plus(level.wrapping_mul(self.number.size)))
     }
 
-    /// The number of the group or session of the process at `signal`.
+    /// Whether the task is in the list of those that have the id `pid` as `which`; `None` where that cannot
+    /// be told.
+    fn is_listed(
+        &self,
+        reader: &Reader<'_>,
+        task: VirtAddr,
+        pid: VirtAddr,
+        which: u64,
+    ) -> Option<bool> {
+        let guest = &reader.linux.guest;
+        let word = u64::from(guest.pointer_bytes());
+        let links = reader.task.pid_links?.place(task);
+        let node = links.plus(which.wrapping_mul(word.wrapping_mul(2)));
+        let head = self.pid.tasks?.place(pid).plus(which.wrapping_mul(word));
+        let mut lists = self.lists.borrow_mut();
+        let list = lists.entry(head).or_insert_with(|| {
+            let mut nodes = HashSet::new();
+            let mut at = guest.space.read_pointer(head).unwrap_or_default();
+            while guest.can_be_object(at) && nodes.len() < MOST_TASKS && nodes.insert(at) {
+                at = guest.space.read_pointer(at).unwrap_or_default();
+            }
+            nodes
+        });
+        Some(list.contains(&node))
+    }
+
+    /// The number of the group or session of the process of the task, which the `signal_struct` at `signal`
+    /// names.
     pub(super) fn group_number(
         &self,
         reader: &Reader<'_>,
+        task: VirtAddr,
         signal: VirtAddr,
         which: u64,
     ) -> Seen<u32> {
@@ -96,10 +154,15 @@ impl Numbers {
         if !reader.linux.guest.can_be_object(pid) {
             return implausible("a process has a group and a session");
         }
+        // The first tasks of all are in no list.
+        let listed = || self.is_listed(reader, task, pid, which);
+        if !memory::is_idle(reader.linux, task) && listed() == Some(false) {
+            return implausible("a group or a session lists its processes (pid_links)");
+        }
         let number = self.numbered(pid, 0)?;
         let id = reader.value(self.number.nr, number)?;
         match u32::try_from(id) {
-            Ok(id) if id <= 0x40_0000 => Ok(id),
+            Ok(id) if id <= process::PID_MAX_LIMIT => Ok(id),
             _ => implausible("a group's number is below PID_MAX_LIMIT"),
         }
     }

@@ -90,11 +90,17 @@ impl<'a> Reader<'a> {
         let object = self.object(field, task);
         let space = &linux.guest.space;
         let null = field.is_some_and(|field| field.read(space, task) == Ok(VirtAddr(0)));
-        let flags = linux.tasks.flags.map(|field| field.read(space, task));
-        if null && matches!(flags, Some(Ok(flags)) if flags & memory::PF_EXITING != 0) {
+        if null && self.exits(task) {
             return Err(Absent::not_applicable("the process has exited"));
         }
         object
+    }
+
+    /// Whether the task has begun to exit.
+    pub(super) fn exits(&self, task: VirtAddr) -> bool {
+        let flags = self.linux.tasks.flags;
+        let flags = flags.map(|field| field.read(&self.linux.guest.space, task));
+        matches!(flags, Some(Ok(flags)) if flags & memory::PF_EXITING != 0)
     }
 
     pub(super) fn object_text(&self, field: Field<Ptr<()>>, base: VirtAddr) -> Seen<Vec<u8>> {

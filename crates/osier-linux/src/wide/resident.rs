@@ -5,13 +5,21 @@ use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 use super::reader::Reader;
-use crate::symbols;
+use crate::{mappings, symbols};
 
 layout! {
     /// Fields read from `mm_struct`.
     pub(crate) struct Sizes: "mm_struct" {
         /// Pages of all mappings.
         total_vm: Option<Field<UInt>>,
+        /// Those of data.
+        data_vm: Option<Field<UInt>>,
+        /// Those of code.
+        exec_vm: Option<Field<UInt>>,
+        /// Those of stacks.
+        stack_vm: Option<Field<UInt>>,
+        /// The end of the addresses that it may use.
+        task_size: Option<Field<UInt>>,
         /// Pages in memory, by kind. Linux commit f1a7941243c1 ("mm: convert mm's rss stats into
         /// `percpu_counter`"), v6.2.
         rss_stat: Option<Field<Embed<()>>>,
@@ -52,10 +60,29 @@ impl Resident {
         }
     }
 
-    /// Bytes of all its mappings.
+    /// Bytes of all its mappings: those of each kind are no more, there is room for all of them, and they add
+    /// up to it.
     pub(super) fn vsize(&self, reader: &Reader<'_>, mm: VirtAddr) -> Seen<u64> {
-        let pages = reader.value(self.sizes.total_vm, mm)?;
-        Ok(pages.saturating_mul(PAGE_BYTES))
+        let sizes = &self.sizes;
+        let pages = reader.value(sizes.total_vm, mm)?;
+        let bytes = pages.saturating_mul(PAGE_BYTES);
+        let implausible = |rule| {
+            let at = sizes.total_vm.map(|field| field.place(mm));
+            Err(Absent::implausible(pages, rule, at))
+        };
+        let parts = [sizes.data_vm, sizes.exec_vm, sizes.stack_vm];
+        let more = |part| reader.value(part, mm).is_ok_and(|part| part > pages);
+        if parts.into_iter().any(more) {
+            return implausible("pages of one kind are among all pages (total_vm)");
+        }
+        let room = reader.value(sizes.task_size, mm);
+        if room.is_ok_and(|room| room != 0 && bytes > room) {
+            return implausible("a process has room for its mappings (total_vm, task_size)");
+        }
+        if mappings::pages(reader.linux, mm).is_some_and(|mapped| mapped != pages) {
+            return implausible("the mappings have as many pages as are counted (total_vm)");
+        }
+        Ok(bytes)
     }
 
     /// Bytes of it that are in memory.

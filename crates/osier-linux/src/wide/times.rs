@@ -6,15 +6,38 @@ use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen};
 
 use super::reader::Reader;
-use crate::threads;
+use crate::{Linux, cpus, threads};
 
-/// The times of the process, as the kernel's `cputime_adjust` tells them: in the proportion of the
-/// ticks, of what the threads ran to the letter, and never less than was told before.
+/// How long all processors together ran at most, and a minute each, for the clock is as of the last tick; `None` where
+/// the clocks do not say how long the machine runs.
+pub(super) fn most(linux: &Linux) -> Option<u64> {
+    const MINUTE: u64 = 60_000_000_000;
+    let now = linux.offsets().now?;
+    let cpus = cpus::ids(linux).ok()??;
+    let one = u64::try_from(now).ok()?.checked_add(MINUTE)?;
+    one.checked_mul(cpus.into())
+}
+
+/// The times of the process, which ran no longer than `most`.
 pub(super) fn times(
     reader: &Reader<'_>,
+    most: Option<u64>,
     task: VirtAddr,
     signal: &Seen<VirtAddr>,
 ) -> Seen<(u64, u64)> {
+    let (user, kernel) = told(reader, task, signal)?;
+    let sum = user.saturating_add(kernel);
+    if most.is_some_and(|most| sum > most) {
+        let rule = "a process ran no longer than all processors since they started";
+        let at = reader.task.runtime.map(|field| field.place(task));
+        return Err(Absent::implausible(sum, rule, at));
+    }
+    Ok((user, kernel))
+}
+
+/// The times of the process, as the kernel's `cputime_adjust` tells them: in the proportion of the
+/// ticks, of what the threads ran to the letter, and never less than was told before.
+fn told(reader: &Reader<'_>, task: VirtAddr, signal: &Seen<VirtAddr>) -> Seen<(u64, u64)> {
     let signal = signal.clone()?;
     if reader.task.thread_pid.is_none() {
         // They are not surely nanoseconds.

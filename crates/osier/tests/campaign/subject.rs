@@ -150,7 +150,10 @@ impl Subject {
         let asked = |question: &Question| match &only {
             Some(only) => only.split(',').any(|word| word == question.word()),
             // What no other source tells in the answers to these is not sorted out yet.
-            None => !matches!(question, Question::Mounts | Question::Sockets | Question::Interfaces),
+            None => !matches!(
+                question,
+                Question::Mounts | Question::Sockets | Question::Interfaces
+            ),
         };
         let parts = Question::ALL
             .iter()
