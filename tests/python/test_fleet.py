@@ -82,6 +82,8 @@ def test_diff_is_the_commands() -> None:
     assert {"process-gone", "process-executed", "process-started", "module-loaded"} <= kinds
     assert found.complete and found.losses == 0 and found.premises == []
     assert len(pyosier.diff(before, before, ask="ps")) == 0
+    with pytest.raises(pyosier.UsageError, match="does not compare files"):
+        pyosier.diff(before, before, ask=["ps", "files"])
 
 
 def test_timeline_draws() -> None:

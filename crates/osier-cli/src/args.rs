@@ -12,7 +12,7 @@ use clap_complete::Shell;
 use osier_fleet::Shard;
 
 pub(crate) use shape::{PidArg, ShapeArgs};
-use values::{address, gib, mib, seconds, size};
+use values::{address, byte, gib, mib, pid, seconds, several, size};
 
 /// Reads a machine that has stopped: a memory dump or a PANDA replay snapshot goes in, processes,
 /// threads, modules and mappings come out.
@@ -217,6 +217,7 @@ pub(crate) enum Command {
     /// Put the parts of a run (`osier run --shard`) together to the tables of the whole
     Merge(MergeArgs),
     /// Ask many snapshots in SQL
+    #[cfg_attr(not(feature = "sql"), command(hide = true))]
     Sql(SqlArgs),
     /// Import, show and export kernel profiles
     #[command(subcommand)]
@@ -322,11 +323,14 @@ pub(crate) struct ReadArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
     /// In this process's address space [default: the kernel's]
-    #[arg(long, value_name = "N", conflicts_with = "phys")]
+    #[arg(long, value_name = "N", conflicts_with = "phys", value_parser = pid)]
     pub(crate) pid: Option<u32>,
-    /// The address is physical
+    /// The address is physical; no kernel is looked for
     #[arg(long)]
     pub(crate) phys: bool,
+    /// Write this byte where raw bytes cannot be read, and go on [default: stop there]
+    #[arg(long, value_name = "BYTE", value_parser = byte)]
+    pub(crate) fill: Option<u8>,
     /// The address, hexadecimal with or without 0x
     #[arg(value_parser = address)]
     pub(crate) addr: u64,
@@ -340,7 +344,7 @@ pub(crate) struct TranslateArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
     /// In this process's address space [default: the kernel's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = pid)]
     pub(crate) pid: Option<u32>,
     /// The addresses, hexadecimal with or without 0x
     #[arg(required = true, value_parser = address)]
@@ -396,7 +400,7 @@ pub(crate) struct DiffArgs {
     pub(crate) after: PathBuf,
     #[command(flatten)]
     pub(crate) known: KnownArgs,
-    /// What to compare besides processes: threads, maps, modules, current
+    /// What to compare besides processes (ps): threads, maps, modules, current
     #[arg(
         long,
         value_name = "QUESTIONS",
@@ -487,10 +491,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "jsonl")]
     pub(crate) to: TableFormatArg,
     /// Rows in a row group of Parquet, at least
-    #[arg(long, value_name = "ROWS", default_value = "131072")]
-    pub(crate) row_group: usize,
+    #[arg(long, value_name = "ROWS", default_value = "131072", value_parser = several)]
+    pub(crate) row_group: NonZeroUsize,
     /// Snapshots to read at the same time [default: one for each processor]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = several)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// The most seconds that one snapshot may take
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
@@ -536,7 +540,7 @@ pub(crate) struct SqlArgs {
     #[command(flatten)]
     pub(crate) known: KnownArgs,
     /// Snapshots to read at the same time [default: one for each processor]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = several)]
     pub(crate) jobs: Option<NonZeroUsize>,
 }
 

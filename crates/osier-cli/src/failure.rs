@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 
+use osier::osier_snapshot::OpenError;
 use osier_text::{is_hidden, visible};
 
 use crate::output::say;
@@ -64,7 +65,12 @@ pub(crate) fn report(failure: &anyhow::Error) -> u8 {
     if closed {
         return 0;
     }
-    let usage = failure.downcast_ref::<Usage>().is_some();
+    let usage = failure.downcast_ref::<Usage>().is_some()
+        || matches!(
+            failure.downcast_ref::<osier::Error>(),
+            // What no snapshot can be.
+            Some(osier::Error::OsName(_) | osier::Error::Open(OpenError::RamSplit { .. }))
+        );
     say(&failure.to_string());
     if usage { 2 } else { 1 }
 }

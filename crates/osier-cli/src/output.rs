@@ -24,9 +24,15 @@ pub(crate) struct Output {
     line: String,
     rows: usize,
     lost: usize,
+    /// What is lost, in the singular.
+    counted: &'static str,
+    /// Whether places were lost that nobody asked for.
+    unsaid: bool,
     bad_ends: usize,
     doubts: Vec<String>,
     places: Vec<String>,
+    /// What is said of the answer's form.
+    notes: Vec<String>,
     args: OutputArgs,
     shape: Shape,
     /// Rows that wait for their order; of a table the rows themselves wait in it.
@@ -92,6 +98,7 @@ impl Output {
             width: (!args.wide && io::stdout().is_terminal())
                 .then(terminal_width)
                 .flatten(),
+            leave_out: true,
         };
         Self {
             out: BufWriter::with_capacity(1 << 16, io::stdout().lock()),
@@ -101,9 +108,12 @@ impl Output {
             line: String::new(),
             rows: 0,
             lost: 0,
+            counted: "value",
+            unsaid: false,
             bad_ends: 0,
             doubts: Vec::new(),
             places: Vec::new(),
+            notes: Vec::new(),
             args: args.clone(),
             shape: Shape::default(),
             waiting: Vec::new(),
@@ -113,7 +123,11 @@ impl Output {
     }
 
     /// The same for those rows alone that are wanted, and for what is wanted of them.
-    pub(crate) fn shaped(self, shape: Shape) -> Self {
+    pub(crate) fn shaped(mut self, shape: Shape) -> Self {
+        if shape.picks() {
+            // Whoever names columns gets them.
+            self.table.keep_all();
+        }
         Self { shape, ..self }
     }
 
@@ -164,6 +178,7 @@ impl Output {
         let row = picked.as_ref().unwrap_or(row);
         let lost = row.losses();
         self.lost = self.lost.saturating_add(lost);
+        self.unsaid |= lost > 0;
         if lost > 0 && self.args.verbose && self.places.len() < PLACES {
             self.note_places(row);
         }
@@ -350,6 +365,27 @@ impl Output {
         self.lost = self.lost.saturating_add(count);
     }
 
+    /// As [`lose`](Self::lose), of values that were lost at one place.
+    pub(crate) fn lose_at(&mut self, count: usize, place: &str) {
+        self.lose(count);
+        self.unsaid = true;
+        if self.args.verbose && self.places.len() < PLACES {
+            self.places.push(place.to_owned());
+        }
+    }
+
+    /// Counts what is lost in another unit than values.
+    pub(crate) fn count(&mut self, unit: &'static str) {
+        self.counted = unit;
+    }
+
+    /// Says what whoever reads the answer must know.
+    pub(crate) fn remark(&self, message: &str) {
+        if !self.args.quiet {
+            say(message);
+        }
+    }
+
     /// Writes text as it is: for answers that are no rows.
     pub(crate) fn text(&mut self, text: &[u8]) -> io::Result<()> {
         self.out.write_all(text)
@@ -374,6 +410,13 @@ impl Output {
         match self.format {
             Format::Table => {
                 self.out.write_all(self.table.draw().as_bytes())?;
+                let left_out = self.table.left_out();
+                if !left_out.is_empty() {
+                    let left_out = left_out.join(", ");
+                    self.notes.push(format!(
+                        "no room for {left_out}; --wide or --columns shows them"
+                    ));
+                }
                 self.out.write_all(self.below.as_bytes())?;
             }
             Format::Json => {
@@ -410,6 +453,9 @@ impl Output {
                 say(&end.of(walk));
             }
         }
+        for note in &self.notes {
+            say(note);
+        }
         for place in self.places.iter().take(PLACES) {
             say(place);
         }
@@ -423,12 +469,15 @@ impl Output {
             ));
         }
         if self.lost > 0 || self.bad_ends > 0 {
-            let hint = if self.args.verbose || self.lost == 0 {
+            let hint = if self.args.verbose || !self.unsaid {
                 ""
             } else {
                 "; -v for places"
             };
-            let (fields, lists) = (plural(self.lost, "value"), plural(self.bad_ends, "list"));
+            let (fields, lists) = (
+                plural(self.lost, self.counted),
+                plural(self.bad_ends, "list"),
+            );
             say(&format!(
                 "incomplete: {fields} could not be read, {lists} ended badly{hint}"
             ));

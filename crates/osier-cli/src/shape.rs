@@ -31,7 +31,7 @@ impl std::error::Error for Wrong {}
 pub(crate) struct Shape {
     condition: Option<Condition>,
     columns: Option<&'static Table>,
-    sort: Option<(&'static str, bool)>,
+    sort: Option<(&'static Column, bool)>,
     /// Names of processes, when the list has no names of its own.
     process_name: Option<Pattern>,
     pids: Vec<PidArg>,
@@ -77,10 +77,17 @@ impl Shape {
             shape.condition = Some(Condition::All(conditions));
         }
         if let Some(sort) = &args.sort {
-            shape.sort = Some((column("--sort", &sort.column)?.name, sort.descending));
+            shape.sort = Some((column("--sort", sort.column.trim())?, sort.descending));
         }
         if !args.columns.is_empty() {
+            let mut named: Vec<&str> = Vec::new();
             let picked = args.columns.iter().map(|name| {
+                let name = name.trim();
+                if named.contains(&name) {
+                    let twice = format!("the column `{name}` is named twice");
+                    return Err(wrong("--columns", twice));
+                }
+                named.push(name);
                 let column = column("--columns", name)?;
                 Ok(Column {
                     brief: true,
@@ -104,6 +111,11 @@ impl Shape {
             pids: &self.pids,
             name: self.process_name.as_ref(),
         })
+    }
+
+    /// Whether columns are asked for by their names.
+    pub(crate) fn picks(&self) -> bool {
+        self.columns.is_some()
     }
 
     /// Whether the rows come in an order of their own.
@@ -130,7 +142,7 @@ impl Shape {
         if let Some(condition) = &self.condition {
             condition.columns(&mut asked);
         }
-        asked.extend(self.sort.map(|(name, _)| name));
+        asked.extend(self.sort.map(|(column, _)| column.name));
         asked.extend(
             self.columns
                 .into_iter()
@@ -164,11 +176,12 @@ impl Shape {
 
     /// What the row is ordered by.
     pub(crate) fn key(&self, row: &Cells<'_>) -> Key {
-        let cell = self.sort.and_then(|(name, _)| {
-            row.iter()
-                .find_map(|(column, cell)| (column.name == name).then_some(cell))
+        let value = self.sort.and_then(|(by, _)| {
+            let mut cells = row.iter();
+            let cell = cells.find_map(|(column, cell)| (column.name == by.name).then_some(cell));
+            Value::of(by, cell?).ok()
         });
-        Key(cell.and_then(|cell| Value::of(cell).ok()))
+        Key(value)
     }
 
     /// The order of rows with these keys: those without a value last.

@@ -63,7 +63,7 @@ fn memory_without_a_kernel_is_one() {
     check(&["ps", zeros.to_str().unwrap()], 1, "no Linux kernel found");
     check(
         &["ps", "--os", "plan9", zeros.to_str().unwrap()],
-        1,
+        2,
         "names no operating system",
     );
 }

@@ -113,7 +113,19 @@ fn the_exit_status_is_gits_when_asked_for() {
     assert!(events(A, A).is_empty());
     assert_eq!(run(&["--exit-code"], &a, &a).status.code(), Some(0));
     assert_eq!(run(&["--exit-code"], &a, &b).status.code(), Some(1));
-    assert_eq!(run(&["--ask", "handels"], &a, &b).status.code(), Some(2));
+    for other in [
+        "handels", "handles", "files", "env", "log", "pages", "ps_wide",
+    ] {
+        let refused = run(&["--ask", &format!("maps,{other}")], &a, &b);
+        let errors = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{other}: {errors}");
+        assert!(refused.stdout.is_empty(), "{other}");
+        assert!(
+            errors.contains("ps, threads, maps, modules, current"),
+            "{errors}"
+        );
+    }
+    assert_eq!(run(&["--ask", "ps, maps"], &a, &b).status.code(), Some(0));
 }
 
 #[test]
@@ -175,9 +187,25 @@ fn another_boot_is_a_warning() {
         &snapshot(A),
     );
     assert_eq!(output.status.code(), Some(0));
+    // One warning for all that means the same.
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(errors.contains("kernel-slide was "), "{errors}");
+    assert_eq!(
+        errors.matches("another kernel or another boot").count(),
+        1,
+        "{errors}"
+    );
+    assert!(
+        errors.contains("kernel-slide, first-process differ: "),
+        "{errors}"
+    );
     let text = String::from_utf8(output.stdout).unwrap();
     let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     assert_eq!(first["premise"]["about"], "kernel-slide");
+    let output = run(
+        &["--ask", "current", "-v"],
+        &snapshot("deb12-6.1-amd64"),
+        &snapshot(A),
+    );
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("kernel-slide was "), "{errors}");
 }

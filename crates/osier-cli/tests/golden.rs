@@ -15,6 +15,46 @@ use std::path::Path;
 const SNAPSHOTS: usize = 7;
 const TABLES: usize = 6;
 
+/// Distilled before `osi-test` was thought of: the page with the name of a file system's root is not there.
+const WITHOUT_ROOT: [&str; 4] = [
+    "deb11-5.10-686-pae",
+    "deb11-5.10-amd64",
+    "deb12-6.1-amd64-events-b",
+    "deb13-6.12-amd64",
+];
+
+/// PANDA's own answer is there as well, and what is lost of it is named.
+#[test]
+fn golden_snapshots_give_what_panda_prints() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../snapshots");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "elf") {
+            continue;
+        }
+        seen += 1;
+        let words = ["osi-test".as_ref(), "-v".as_ref(), path.as_os_str()];
+        let output = command::run(words, "golden-cache");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let short = WITHOUT_ROOT.contains(&name);
+        let expected = if short { 3 } else { 0 };
+        assert_eq!(
+            output.status.code(),
+            Some(expected),
+            "{}: {said}",
+            path.display()
+        );
+        assert_eq!(
+            said.contains("file within its file system: left out"),
+            short,
+            "{said}"
+        );
+    }
+    assert_eq!(seen, SNAPSHOTS);
+}
+
 #[test]
 fn golden_snapshots_give_their_golden_rows() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../snapshots");

@@ -85,7 +85,16 @@ pub struct View {
 }
 
 impl View {
-    /// Asks the guest the `questions`; processes are always among them.
+    /// The questions whose rows are compared; [`of`](Self::of) asks no others.
+    pub const QUESTIONS: [Question; 5] = [
+        Question::Processes,
+        Question::Threads,
+        Question::Mappings,
+        Question::Modules,
+        Question::Current,
+    ];
+
+    /// Asks the guest those of the `questions` that are compared; processes are always among them.
     pub fn of(label: String, guest: &Guest, questions: &[Question]) -> Self {
         let osi = &*guest.provider();
         let asked = |question| questions.contains(&question);

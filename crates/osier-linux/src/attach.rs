@@ -27,7 +27,10 @@ use crate::{clock, list, pid};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttachError {
     /// The profile does not have a symbol that everything starts from.
-    #[error("the profile has no symbol {0}; import System.map or a vmlinux with symbols")]
+    #[error(
+        "the profile has no symbol {0}; join it with the kernel's System.map (osier profile import FILE System.map -o NEW), or \
+         import a vmlinux with symbols"
+    )]
     NoSymbol(&'static str),
     /// The profile lacks members that the walkers read.
     #[error(transparent)]
@@ -130,7 +133,7 @@ impl Linux {
         premises.extend(profile.provenance().iter().map(|line| Premise {
             about: "profile",
             value: profile.identity().release.clone(),
-            by: line.clone(),
+            by: format!("the profile, which was made of {line}"),
         }));
         let mut kernel = Kernel {
             os: OsKind::Linux,

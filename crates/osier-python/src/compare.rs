@@ -146,6 +146,15 @@ pub(crate) fn diff(
     said: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Diff> {
     let asked = questions(py, ask)?;
+    let other = asked.iter().find(|asked| !View::QUESTIONS.contains(asked));
+    if let (Some(_), Some(other)) = (ask, other) {
+        let known = View::QUESTIONS.map(Question::word).join(", ");
+        let wrong = format!(
+            "diff does not compare {}; it compares {known}",
+            other.word()
+        );
+        return Err(plain(py, "UsageError", wrong));
+    }
     let (before, after) = (before.open(py, said)?, after.open(py, said)?);
     let compared = abandonable(py, move || {
         let (before, after) = (view(&before, &asked)?, view(&after, &asked)?);

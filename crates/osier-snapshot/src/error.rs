@@ -71,7 +71,7 @@ pub enum OpenError {
         way_out: &'static str,
     },
     /// A register file could not be understood.
-    #[error("{}: line {line}: expected {expected}", osier_text::path(path))]
+    #[error("{}: {}", osier_text::path(path), of_registers(*line, expected))]
     Registers {
         /// The register file.
         path: PathBuf,
@@ -146,6 +146,14 @@ impl Malformed {
             expected: self.expected,
             way_out: "the file is damaged or cut short: take the snapshot again, or copy it again",
         }
+    }
+}
+
+/// What was expected of a register file, and at which line, if at one.
+fn of_registers(line: usize, expected: &str) -> String {
+    match line {
+        0 => format!("expected {expected}"),
+        line => format!("line {line}: expected {expected}"),
     }
 }
 

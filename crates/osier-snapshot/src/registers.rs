@@ -87,7 +87,10 @@ pub(crate) fn parse(text: &[u8]) -> Result<Parsed, BadLine> {
         let cpu = finish(draft, &mut anomalies).map_err(|expected| (line, expected))?;
         match cpus.iter().find(|known| known.index == cpu.index) {
             None => cpus.push(cpu),
-            Some(known) if *known == cpu => {}
+            Some(known) if *known == cpu => anomalies.push(Anomaly::harmless(format!(
+                "line {line}: processor {} is there twice, both times with the same registers",
+                cpu.index
+            ))),
             Some(_) => anomalies.push(Anomaly::processors(format!(
                 "line {line}: processor {} is there before with other registers; those count",
                 cpu.index

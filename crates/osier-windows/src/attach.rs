@@ -98,7 +98,7 @@ impl Windows {
         premises.extend(guest.profile.provenance().iter().map(|line| Premise {
             about: "profile",
             value: guest.profile.identity().release.clone(),
-            by: line.clone(),
+            by: format!("the profile, which was made of {line}"),
         }));
         let kernel = Kernel {
             os: OsKind::Windows,

@@ -11,6 +11,7 @@ use osier_profile::{OsKind, Profile};
 use osier_snapshot::{Anomaly, Core, Lost, Snapshot, WriteError, write_core};
 
 use crate::ask::{Question, Transcript, transcript};
+use crate::panda::{Sentinel, osi_test};
 use crate::{Error, Guest, Located, Options, open_snapshot};
 
 /// What distilling did.
@@ -76,7 +77,8 @@ pub enum DistillError {
 }
 
 /// Writes to `out` an ELF core with the pages of the snapshot at `path` that `questions` and the
-/// finding of the kernel touch, opens it again and asks the same questions.
+/// finding of the kernel touch, opens it again and asks the same questions. Where both processes and
+/// mappings are asked for, the core also prints what PANDA's `osi_test` prints of them.
 ///
 /// # Errors
 ///
@@ -130,6 +132,7 @@ pub fn distill(
     let mut missed = recorder.take_missed();
     missed.retain(|(_, cause)| of_file(cause));
     let before = answers(&guest, questions);
+    let printed = printed(&guest, questions);
     drop(guest);
     missed.extend(recorder.take_missed());
     let lost = lost(&*whole, missed);
@@ -164,7 +167,7 @@ pub fn distill(
     let core_file = scratch.as_mut().unwrap_or(&mut output);
     write_file(&core, core_file.file()).map_err(in_file)?;
     if let Some(written) = core_file.written() {
-        verify(written, options, profile, questions, &before)?;
+        verify(written, options, profile, questions, &before, &printed)?;
     }
     let mut bytes = 0;
     if let Some(mut scratch) = scratch {
@@ -212,6 +215,24 @@ fn answers(guest: &Guest, questions: &[Question]) -> Vec<Transcript> {
     questions.iter().map(answer).collect()
 }
 
+/// What PANDA's `osi_test` prints, when its questions are among these: its names of files are not those
+/// of the rows of mappings. Nothing of a system that PANDA does not read.
+fn printed(guest: &Guest, questions: &[Question]) -> Vec<String> {
+    let asked = [Question::Processes, Question::Mappings];
+    if !asked.iter().all(|question| questions.contains(question)) {
+        return Vec::new();
+    }
+    let mut text = Vec::new();
+    let osi = &*guest.provider();
+    match osi_test(osi, guest.pointer_bytes(), Sentinel::Shown, &mut text) {
+        Ok(_) => {
+            let text = String::from_utf8_lossy(&text);
+            text.lines().map(str::to_owned).collect()
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
 /// Values that were lost, and endings that are not good.
 fn losses(answer: &Transcript) -> usize {
     let endings = answer.lines.len().saturating_sub(answer.rows);
@@ -224,6 +245,7 @@ fn verify(
     profile: Arc<Profile>,
     questions: &[Question],
     before: &[Transcript],
+    printed_before: &[String],
 ) -> Result<(), DistillError> {
     // The core has its own registers and its own addresses.
     let plain = Options {
@@ -236,18 +258,23 @@ fn verify(
     let guest = Guest::attach_with(snapshot, &plain, profile)?;
     let after = answers(&guest, questions);
     for ((question, before), after) in questions.iter().zip(before).zip(&after) {
-        let (before, after) = (&before.lines, &after.lines);
-        let rows = before.len().max(after.len());
-        let differing = (0..rows).find(|&row| before.get(row) != after.get(row));
-        if let Some(row) = differing {
-            let text = |rows: &[String]| rows.get(row).map_or("nothing", String::as_str).to_owned();
-            return Err(DistillError::Differs {
-                question: question.word(),
-                row,
-                before: text(before),
-                after: text(after),
-            });
-        }
+        same(question.word(), &before.lines, &after.lines)?;
     }
-    Ok(())
+    same("osi-test", printed_before, &printed(&guest, questions))
+}
+
+/// An error that names the first row of `question` that is not as it was.
+fn same(question: &'static str, before: &[String], after: &[String]) -> Result<(), DistillError> {
+    let rows = before.len().max(after.len());
+    let differing = (0..rows).find(|&row| before.get(row) != after.get(row));
+    let Some(row) = differing else {
+        return Ok(());
+    };
+    let text = |rows: &[String]| rows.get(row).map_or("nothing", String::as_str).to_owned();
+    Err(DistillError::Differs {
+        question,
+        row,
+        before: text(before),
+        after: text(after),
+    })
 }

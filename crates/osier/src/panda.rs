@@ -46,7 +46,7 @@ pub fn osi_test(
     let thread = current.as_ref().and_then(|row| row.thread.get());
 
     if let Some(row) = &current {
-        printed.note(&row.process);
+        printed.note(&"processor 0", "process", &row.process);
     }
     match process {
         Some(process) => {
@@ -55,9 +55,10 @@ pub fn osi_test(
                 Some(thread) if !windows => &thread.name,
                 _ => &process.name,
             };
-            printed.note(name);
-            printed.note(&process.pid);
-            printed.note(&process.ppid);
+            let whose = format!("current process {}", process.taskd);
+            printed.note(&whose, "name", name);
+            printed.note(&whose, "pid", &process.pid);
+            printed.note(&whose, "ppid", &process.ppid);
             let pid = process.pid.value().unwrap_or(0);
             out.write_all(b"Current process: ")?;
             let shown = called(name, windows);
@@ -74,9 +75,10 @@ pub fn osi_test(
     } else {
         writeln!(out, "Process list ({} procs):", processes.len())?;
         for process in &processes {
-            printed.note(&process.name);
-            printed.note(&process.pid);
-            printed.note(&process.ppid);
+            let whose = format!("process {}", process.taskd);
+            printed.note(&whose, "name", &process.name);
+            printed.note(&whose, "pid", &process.pid);
+            printed.note(&whose, "ppid", &process.ppid);
             out.write_all(b"  ")?;
             padded(&called(&process.name, windows), 16, out)?;
             let (pid, parent) = (process.pid.value(), process.ppid.value());

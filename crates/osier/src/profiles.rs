@@ -388,7 +388,15 @@ pub fn isf_of_snapshot(snapshot: &Snapshot, options: &Options) -> Result<Isf, Er
     };
     let space = located.space(&snapshot.machine);
     let written = image::isf(&space, place(&located), &identity(&located));
-    written.map_err(|error| profiles.missing(&located, in_words(error)))
+    written.map_err(|error| {
+        let mut help = Help::of(&identity(&located));
+        let file = help.command.rsplit(' ').next().unwrap_or("FILE");
+        help.command = format!("osier profile export {file} --to isf");
+        let own =
+            "profiles of Osier's own, which keep what it reads and no more: none is a whole ISF";
+        let tried = vec![in_words(error), own.to_owned()];
+        Error::Missing(Box::new(MissingSymbols { help, tried }))
+    })
 }
 
 /// What a profile is of and what the snapshot shows, in words, when they are two kernels: by their build

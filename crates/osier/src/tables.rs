@@ -34,6 +34,10 @@ pub struct Column {
     pub right: bool,
     /// What its values are, for formats with typed columns.
     pub kind: Kind,
+    /// Its words in their order, such as syslog's levels, `emerg` first; empty where words have none.
+    pub order: &'static [&'static str],
+    /// Whether its numbers are nanoseconds that the terminal's table shows as seconds, as `dmesg` does.
+    pub seconds: bool,
 }
 
 /// What a column's values are: the kind of [`Cell`] that stands in it when the value is there.
@@ -57,8 +61,21 @@ pub enum Kind {
 
 impl Column {
     /// The same column with values of another kind.
-    const fn of(self, kind: Kind) -> Self {
+    pub const fn of(self, kind: Kind) -> Self {
         Self { kind, ..self }
+    }
+
+    /// The same column with nanoseconds that tables show as seconds.
+    const fn in_seconds(self) -> Self {
+        Self {
+            seconds: true,
+            ..self
+        }
+    }
+
+    /// The same column with words that have an order.
+    const fn ordered(self, order: &'static [&'static str]) -> Self {
+        Self { order, ..self }
     }
 }
 
@@ -200,6 +217,8 @@ pub const fn brief(name: &'static str) -> Column {
         brief: true,
         right: false,
         kind: Kind::Text,
+        order: &[],
+        seconds: false,
     }
 }
 
@@ -210,6 +229,8 @@ pub const fn number(name: &'static str) -> Column {
         brief: true,
         right: true,
         kind: Kind::Number,
+        order: &[],
+        seconds: false,
     }
 }
 
@@ -220,6 +241,8 @@ pub const fn wide(name: &'static str) -> Column {
         brief: false,
         right: false,
         kind: Kind::Text,
+        order: &[],
+        seconds: false,
     }
 }
 

@@ -259,6 +259,7 @@ fn another_system_is_a_contradiction_and_a_lost_banner_is_told() {
     for os in [None, Some("linux".to_owned())] {
         let options = Options {
             os,
+            no_shipped: true,
             ..Options::default()
         };
         let again = Snapshot {
@@ -276,7 +277,19 @@ fn another_system_is_a_contradiction_and_a_lost_banner_is_told() {
         let windows = text.contains("no Windows kernel");
         assert_eq!(windows, options.os.is_none(), "{text}");
     }
-    // The profile that is named stands for the banner, where VMCOREINFO names its build.
+    // A profile that ships stands for the banner, where VMCOREINFO names its build.
+    let again = Snapshot {
+        machine: snapshot.machine.clone(),
+        info: snapshot.info.clone(),
+    };
+    let guest = Guest::attach(again, &Options::default()).unwrap();
+    assert_eq!(processes(&guest), processes(&plain));
+    let (_, by) = premise(&guest, "banner").unwrap();
+    assert!(
+        by.contains("a kernel met before") && by.contains("not be read"),
+        "{by}"
+    );
+    // So does the one that is named, whatever is there.
     let symbols = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../symbols");
     let options = Options {
         profile: Some(symbols.join("linux-6.1.0-50-amd64.osp")),

@@ -44,6 +44,7 @@ fn pids(text: &str) -> Result<PidArg, String> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.parse::<u32>().ok()).flatten()
     };
+    let text = text.trim();
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first <= last => Ok(PidArg { first, last }),

@@ -1,5 +1,6 @@
 //! Values of arguments: addresses, sizes, times.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// An address: hexadecimal, with `0x` or without.
@@ -52,13 +53,34 @@ fn sized(text: &str, unit: u32) -> Result<u64, String> {
         .ok_or_else(|| format!("`{text}` is no size; write 4096, 0x1000 or 4K"))
 }
 
+/// How many, at least one.
+pub(super) fn several(text: &str) -> Result<NonZeroUsize, String> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.then(|| text.parse().ok()).flatten();
+    number.ok_or_else(|| format!("`{text}` is no number from 1 on; write 1, 2 and so on"))
+}
+
+/// A process id.
+pub(super) fn pid(text: &str) -> Result<u32, String> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.then(|| text.parse().ok()).flatten();
+    number.ok_or_else(|| format!("`{text}` is no process id; write one, such as 100"))
+}
+
+/// A byte: decimal, or hexadecimal with `0x`.
+pub(super) fn byte(text: &str) -> Result<u8, String> {
+    let number = size(text).ok();
+    let byte = number.and_then(|number| u8::try_from(number).ok());
+    byte.ok_or_else(|| format!("`{text}` is no byte; write 0 to 255, or 0x00 to 0xff"))
+}
+
 /// A number of seconds, with a fraction perhaps.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let parsed = text.parse().ok().map(Duration::try_from_secs_f64);
     match parsed {
-        Some(Ok(duration)) => Ok(duration),
+        Some(Ok(duration)) if !duration.is_zero() => Ok(duration),
         _ => Err(format!(
-            "`{text}` is no time; write seconds, such as 10 or 0.5"
+            "`{text}` is no time that anything can be done in; write seconds, such as 10 or 0.5"
         )),
     }
 }
@@ -75,6 +97,25 @@ mod tests {
         assert_eq!(address("ffffFFFF81000000"), Ok(0xffff_ffff_8100_0000));
         for text in ["", "0x", "+1", "-1", "1g", "0x1_0", "10000000000000000"] {
             assert!(address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_counts_is_a_number() {
+        assert_eq!(several("2").map(NonZeroUsize::get), Ok(2));
+        assert_eq!(pid("0"), Ok(0));
+        for text in ["", "-1", "+1", "x", "1,2", "99999999999999999999"] {
+            assert!(several(text).is_err() && pid(text).is_err(), "{text}");
+        }
+        assert!(several("0").unwrap_err().contains("from 1 on"));
+        assert!(seconds("0").is_err() && seconds("-1").is_err() && seconds("0.5").is_ok());
+    }
+
+    #[test]
+    fn a_byte_is_small() {
+        assert_eq!((byte("0"), byte("0xff")), (Ok(0), Ok(255)));
+        for text in ["256", "", "ff", "-1"] {
+            assert!(byte(text).is_err(), "{text}");
         }
     }
 

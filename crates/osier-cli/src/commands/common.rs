@@ -72,7 +72,7 @@ pub(super) fn spare<'a>(
 /// The questions that these words ask.
 pub(super) fn questions(words: &[String]) -> anyhow::Result<Vec<Question>> {
     let of_word = |word: &String| {
-        Question::of_word(word).ok_or_else(|| {
+        Question::of_word(word.trim()).ok_or_else(|| {
             let word = osier_text::visible(word);
             let known = Question::ALL.map(Question::word).join(", ");
             Usage(format!("no question is called `{word}`; there are {known}")).into()

@@ -6,25 +6,25 @@ use osier::Guest;
 use osier::WalkEnds;
 use osier::ask::Question;
 use osier::tables::Cells;
-use osier_compare::{View, diff, premises};
+use osier_compare::{Premise, View, diff, premises};
 
 use super::common::{options, questions};
 use crate::args::{DiffArgs, KnownArgs, OutputArgs};
+use crate::failure::Usage;
 use crate::outcome::Outcome;
 use crate::output::{Output, say};
 
 pub(super) fn run(args: &DiffArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
-    let asked = questions(&args.ask)?;
+    let asked = compared(&args.ask)?;
     let before = view(&args.before, &args.known, &asked)?;
     let after = view(&args.after, &args.known, &asked)?;
     let mut out = Output::new(output, after.pointer_bytes);
-    for premise in premises(&before, &after) {
+    let premises = premises(&before, &after);
+    for premise in &premises {
         out.object(&|line| premise.json(line))?;
-        if !output.quiet {
-            let (about, means) = (premise.about, premise.means);
-            let (was, now) = (&premise.was, &premise.now);
-            say(&format!("{about} was {was}, is {now}: {means}"));
-        }
+    }
+    if !output.quiet {
+        warn(&premises, output.verbose);
     }
     let mut written = Ok(());
     let mut events = 0_usize;
@@ -46,6 +46,43 @@ pub(super) fn run(args: &DiffArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     } else {
         outcome
     })
+}
+
+/// The questions that these words ask, each of which must be one that is compared.
+fn compared(words: &[String]) -> anyhow::Result<Vec<Question>> {
+    let other = words.iter().find(|word| {
+        let asked = Question::of_word(word.trim());
+        !asked.is_some_and(|question| View::QUESTIONS.contains(&question))
+    });
+    let Some(other) = other else {
+        return questions(words);
+    };
+    let known = View::QUESTIONS.map(Question::word).join(", ");
+    let other = osier_text::visible(other);
+    let wrong = format!("diff compares nothing that is called `{other}`; it compares {known}");
+    Err(Usage(wrong).into())
+}
+
+/// Says that the snapshots are not of one boot of one kernel: once for all that means the same, and one by
+/// one when everything is asked for or there is only one.
+fn warn(premises: &[Premise], verbose: bool) {
+    let mut rest = premises;
+    while let Some(first) = rest.first() {
+        let alike = rest.iter().take_while(|other| other.means == first.means);
+        let (alike, others) = rest.split_at(alike.count());
+        rest = others;
+        if verbose || alike.len() == 1 {
+            for premise in alike {
+                let (about, means) = (premise.about, premise.means);
+                let (was, now) = (&premise.was, &premise.now);
+                say(&format!("{about} was {was}, is {now}: {means}"));
+            }
+        } else {
+            let about: Vec<&str> = alike.iter().map(|premise| premise.about).collect();
+            let (about, means) = (about.join(", "), first.means);
+            say(&format!("{about} differ: {means}; -v shows them"));
+        }
+    }
 }
 
 /// Everything that the snapshot at `path` says.

@@ -1,18 +1,21 @@
 //! `osier info`: what the snapshot is, which kernel it holds, and how that was decided.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 
 use osier::WalkEnds;
 use osier::format::{escape_bytes, iso8601, json_absence, json_string};
 use osier::osier_memory::{CpuState, Machine};
 use osier::osier_snapshot::{SnapshotInfo, panda_checksum};
-use osier::{Absent, Crash, Guest, Located, Premise, Seen, SeenExt as _, VirtAddr, open_snapshot};
+use osier::{
+    Absent, Crash, Guest, Located, Premise, Seen, SeenExt as _, VirtAddr, Why, open_snapshot,
+};
 use osier_text::{visible_again, visible_bytes};
 
 use super::common::options;
 use crate::args::{Format, InfoArgs, OutputArgs};
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{Output, terminal_width};
 
 /// Stretches of RAM that are shown as text; a filtered dump has thousands.
 const RUNS_SHOWN: usize = 16;
@@ -65,7 +68,11 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     if json {
         text.push_str("}\n");
     }
-    text.push_str(&sheet.draw());
+    let room = std::io::stdout()
+        .is_terminal()
+        .then(terminal_width)
+        .flatten();
+    text.push_str(&sheet.draw(room.filter(|_| !output.wide)));
     out.text(text.as_bytes())?;
     let outcome = out.conclude(&WalkEnds::default())?;
     guest?;
@@ -82,14 +89,33 @@ impl Sheet {
             .push((visible_again(name).into(), visible_again(value).into()));
     }
 
-    fn draw(&self) -> String {
+    /// The lines; with `room`, values go on below themselves where a line would be longer.
+    fn draw(&self, room: Option<usize>) -> String {
         let widths = self.0.iter().map(|(name, _)| name.chars().count());
         let width = widths.max().unwrap_or(0).max(16);
-        let lines = self.0.iter().map(|(name, value)| match name.as_str() {
-            "" if value.is_empty() => "\n".to_owned(),
-            name => format!("{name:<width$} {value}\n"),
-        });
-        lines.collect()
+        let mut text = String::new();
+        for (name, value) in &self.0 {
+            if name.is_empty() && value.is_empty() {
+                text.push('\n');
+                continue;
+            }
+            let _ = write!(text, "{name:<width$}");
+            let mut used = width;
+            for (nth, word) in value.split(' ').enumerate() {
+                let more = word.chars().count().saturating_add(1);
+                let full = room.is_some_and(|room| used.saturating_add(more) > room);
+                // A word that is too long by itself is not broken: whoever copies it wants it whole.
+                if nth > 0 && full && used > width {
+                    let _ = write!(text, "\n{:width$}", "");
+                    used = width;
+                }
+                text.push(' ');
+                text.push_str(word);
+                used = used.saturating_add(more);
+            }
+            text.push('\n');
+        }
+        text
     }
 }
 
@@ -221,12 +247,17 @@ fn kernel_text(guest: &Guest, text: &mut Sheet) {
     premises_text(&kernel.premises, text);
 }
 
-/// What the kernel said when it stopped the machine; nothing where it did not.
+/// What the kernel said when it stopped the machine, or that it did not.
 fn crash_text(guest: &Guest, text: &mut Sheet) {
     let crash = match guest.crash() {
         Ok(crash) => crash,
-        Err(absent) if absent.is_loss() => return text.line("stopped by itself", "?"),
-        Err(_) => return,
+        Err(absent) if absent.is_loss() => {
+            return text.line("stopped by itself", &format!("?  {absent}"));
+        }
+        Err(absent) if absent.why == Why::NotInThisKernel => {
+            return text.line("stopped by itself", &format!("–  {absent}"));
+        }
+        Err(_) => return text.line("stopped by itself", "no"),
     };
     let shown = |known: Option<String>| known.unwrap_or_else(|| "?".to_owned());
     let message = crash.message.get().map(|said| visible_bytes(said));
@@ -493,7 +524,11 @@ mod tests {
         sheet.line("", "");
         sheet.line("a name as long as this", "a\u{202e}b");
         let shown = "a                      1\n\na name as long as this a\\u{202e}b\n";
-        assert_eq!(sheet.draw(), shown);
+        assert_eq!(sheet.draw(None), shown);
+        let mut sheet = Sheet::default();
+        sheet.line("a", "one two three aword-that-is-too-long four");
+        let shown = "a                one two\n                 three\n                 aword-that-is-too-long\n                 four\n";
+        assert_eq!(sheet.draw(Some(25)), shown);
         let time = dated("133497528000000000 (FILETIME)");
         assert_eq!(
             time,

@@ -50,7 +50,10 @@ pub(super) fn run(
             OsKind::Windows => "Windows",
             OsKind::Other => "this system",
         };
-        anyhow::bail!("`{}` is not for {system}", question.word());
+        anyhow::bail!(
+            "`{}` is not answered of {system} yet; ps, handles, current, threads, modules, maps and pages are",
+            question.word()
+        );
     }
     let none = out.came() == 0;
     if none && whole && matches!(question, Question::Handles | Question::Threads) {
@@ -63,8 +66,8 @@ pub(super) fn run(
 }
 
 pub(super) fn pages(args: &ListArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
-    if args.shape.pid.is_empty() {
-        let wrong = "pages: whose pages? name processes with --pid";
+    if args.shape.pid.is_empty() && args.shape.name.is_none() {
+        let wrong = "pages: whose pages? name processes with --pid or --name";
         return Err(Usage(wrong.to_owned()).into());
     }
     run(args, Question::Pages, output)

@@ -28,7 +28,10 @@ pub(super) fn run(args: &OsiTestArgs, output: &OutputArgs) -> anyhow::Result<Out
         out.writer()
     };
     let printed = osi_test(&*guest.provider(), guest.pointer_bytes(), sentinel, to)?;
-    out.lose(printed.lost);
+    for place in &printed.places {
+        out.lose_at(1, place);
+    }
+    out.lose(printed.lost.saturating_sub(printed.places.len()));
     Ok(out.conclude(&printed.ends)?)
 }
 

@@ -29,6 +29,9 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
     };
     let (guest, mut out) = open_list(&args.list, question, &output)?;
     let linux = guest.provider().kernel().os == OsKind::Linux;
+    if output.wide && !linux {
+        out.remark("--wide shows every column of a plain list; this system has no others");
+    }
     let osi = &*guest.provider();
     let shape = shape(&args.list, question)?;
     let limit = match shape.processes() {

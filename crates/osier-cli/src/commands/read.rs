@@ -2,17 +2,17 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use anyhow::bail;
-use osier::Guest;
-use osier::WalkEnds;
-use osier::osier_memory::{AddressSpace, Gap, PhysAddr, VirtAddr};
+use osier::osier_memory::{AddressSpace, Gap, PhysAddr, PhysicalMemory, VirtAddr};
+use osier::{Guest, WalkEnds, open_snapshot};
 
-use super::common::{open, processes};
+use super::common::{open, options, processes};
 use crate::args::{Format, OutputArgs, ReadArgs};
 use crate::failure::Usage;
 use crate::outcome::Outcome;
-use crate::output::say;
+use crate::output::{Output, plural};
 
 /// Bytes that are read at a time.
 const WINDOW: u64 = 1 << 16;
@@ -22,7 +22,7 @@ const LINE: u64 = 16;
 /// What is read from.
 enum From {
     Virtual(AddressSpace),
-    Physical,
+    Physical(Arc<dyn PhysicalMemory>),
 }
 
 pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
@@ -31,48 +31,103 @@ pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcom
                      --format they go raw to a file or pipe";
         return Err(Usage(wrong.to_owned()).into());
     }
-    let (guest, mut out) = open(&args.snapshot, output)?;
-    let (from, ends) = if args.phys {
-        (From::Physical, WalkEnds::default())
-    } else {
-        let (space, ends) = space(&guest, args.pid)?;
-        (From::Virtual(space), ends)
-    };
     // A dump when it is asked for by --format table, or for a terminal.
     let dump = match output.format {
         Some(format) => format == Format::Table,
         None => std::io::stdout().is_terminal(),
     };
+    if args.phys {
+        // Physical memory needs no kernel: it may be read to see why none was found.
+        let snapshot = open_snapshot(&args.snapshot.snapshot, &options(&args.snapshot.known))?;
+        let mut out = Output::new(output, 8);
+        out.doubt(None, snapshot.info.doubts());
+        let from = From::Physical(snapshot.machine.memory);
+        let digits = dump.then_some(16);
+        return write(args, &from, digits, out, &WalkEnds::default());
+    }
+    let (guest, out) = open(&args.snapshot, output)?;
+    let (space, ends) = space(&guest, args.pid)?;
     let digits = usize::from(guest.pointer_bytes()).saturating_mul(2);
+    write(
+        args,
+        &From::Virtual(space),
+        dump.then_some(digits),
+        out,
+        &ends,
+    )
+}
+
+/// Writes the bytes: raw, or as a dump with addresses of so many `digits`.
+fn write(
+    args: &ReadArgs,
+    from: &From,
+    digits: Option<usize>,
+    mut out: Output,
+    ends: &WalkEnds,
+) -> anyhow::Result<Outcome> {
+    out.count("byte");
     let mut done = 0_u64;
+    let mut filled = None;
     while done < args.len {
         let at = args.addr.wrapping_add(done);
         let n = WINDOW.min(args.len.wrapping_sub(done));
         let mut bytes = vec![0; n as usize];
-        let gaps = read(&guest, &from, at, &mut bytes);
-        if dump {
+        let gaps = read(from, at, &mut bytes);
+        for gap in &gaps {
+            let start = at.wrapping_add(gap.start as u64);
+            out.lose_at(gap.len, &format!("{start:#x}: {}", gap.fault));
+        }
+        if let Some(digits) = digits {
             out.text(hex_dump(at, &bytes, &gaps, digits).as_bytes())?;
-            out.lose(gaps.iter().map(|gap| gap.len).sum());
+        } else if let Some(byte) = args.fill {
+            for gap in &gaps {
+                let end = gap.start.saturating_add(gap.len);
+                if let Some(into) = bytes.get_mut(gap.start..end) {
+                    into.fill(byte);
+                }
+                let start = at.wrapping_add(gap.start as u64);
+                filled.get_or_insert_with(|| format!("from {start:#x} on: {}", gap.fault));
+            }
+            out.text(&bytes)?;
         } else if let Some(gap) = gaps.first() {
             // Raw bytes have no way to say that some are missing: stop before the first of them.
             out.text(bytes.get(..gap.start).unwrap_or_default())?;
             let missing = at.wrapping_add(gap.start as u64);
-            let left = args.len.wrapping_sub(done).wrapping_sub(gap.start as u64);
-            if done == 0 && gap.start == 0 {
-                bail!("nothing could be read at {:#x}: {}", args.addr, gap.fault);
-            }
-            if !output.quiet {
-                let fault = gap.fault;
-                say(&format!("stopped at {missing:#x}: {fault}"));
-            }
-            out.lose(usize::try_from(left).unwrap_or(usize::MAX));
+            let read = done.wrapping_add(gap.start as u64);
+            out.remark(&format!(
+                "stopped at {missing:#x}, after {} of {}: {}; {}--fill 0 writes zeros for what cannot be \
+                 read, --format table shows it as ??",
+                plural(usize::try_from(read).unwrap_or(usize::MAX), "byte"),
+                args.len,
+                gap.fault,
+                next(&gaps, at, bytes.len()),
+            ));
             break;
         } else {
             out.text(&bytes)?;
         }
         done = done.wrapping_add(n);
     }
-    Ok(out.conclude(&ends)?)
+    if let Some(first) = filled {
+        out.remark(&format!("bytes were filled in, {first}"));
+    }
+    Ok(out.conclude(ends)?)
+}
+
+/// Where bytes can be read again after the first gap, as far as they were looked at.
+fn next(gaps: &[Gap], at: u64, bytes: usize) -> String {
+    let mut end = gaps.first().map_or(0, |gap| gap.start);
+    for gap in gaps {
+        if gap.start != end {
+            break;
+        }
+        end = end.saturating_add(gap.len);
+    }
+    if end >= bytes {
+        return String::new();
+    }
+    let again = at.wrapping_add(end as u64);
+    format!("bytes from {again:#x} on can be read; ")
 }
 
 /// The address space of a process, or of the kernel, and how the walk ended that found the process.
@@ -93,14 +148,14 @@ pub(super) fn space(guest: &Guest, pid: Option<u32>) -> anyhow::Result<(AddressS
     }
 }
 
-fn read(guest: &Guest, from: &From, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
+fn read(from: &From, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
     match from {
         From::Virtual(space) => space.read_partial(VirtAddr(at), bytes),
-        From::Physical => read_physical(guest, at, bytes),
+        From::Physical(memory) => read_physical(&**memory, at, bytes),
     }
 }
 
-fn read_physical(guest: &Guest, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
+fn read_physical(memory: &dyn PhysicalMemory, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
     const PAGE: usize = 4096;
     let mut gaps = Vec::new();
     let mut start = 0_usize;
@@ -109,7 +164,7 @@ fn read_physical(guest: &Guest, at: u64, bytes: &mut [u8]) -> Vec<Gap> {
         let to_page_end = PAGE.wrapping_sub(pa.in_page() as usize);
         let end = start.saturating_add(to_page_end).min(bytes.len());
         if let Some(into) = bytes.get_mut(start..end)
-            && let Err(fault) = guest.machine().memory.read(pa, into)
+            && let Err(fault) = memory.read(pa, into)
         {
             into.fill(0);
             let len = end.wrapping_sub(start);

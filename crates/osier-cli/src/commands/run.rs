@@ -24,7 +24,7 @@ pub(super) fn run(args: &RunArgs, output: &OutputArgs) -> anyhow::Result<Outcome
             #[cfg(feature = "parquet")]
             TableFormatArg::Parquet => TableFormat::Parquet,
         },
-        row_group: args.row_group,
+        row_group: args.row_group.get(),
         fresh: args.fresh,
         ..RunOptions::new(asking(args, output.quiet)?, args.out.clone())
     };

@@ -66,6 +66,8 @@ fn column(column: &OutColumn) -> Column {
         brief: true,
         right: column.kind == Kind::Number,
         kind: column.kind,
+        order: &[],
+        seconds: false,
     }
 }
 

@@ -4,7 +4,7 @@
 //!   condition := all ("or" all)*
 //!   all       := one ("and" one)*
 //!   one       := "not" one | "(" condition ")" | test
-//!   test      := COLUMN ("=" | "!=" | "<" | "<=" | ">" | ">=") VALUE
+//!   test      := COLUMN ("=" | "==" | "!=" | "<" | "<=" | ">" | ">=") VALUE
 //!              | COLUMN ("~" | "!~") GLOB
 //!              | COLUMN ["not"] "in" "(" VALUE ("," VALUE)* ")"
 //!              | COLUMN "is" ["not"] "absent"
@@ -13,10 +13,10 @@
 use std::cmp::Ordering;
 
 use glob::Pattern;
-use osier::tables::{Cells, Column, Columns, Kind};
+use osier::tables::{Cell, Cells, Column, Columns, Kind};
 
 use super::token::{Token, tokens};
-use super::value::{NoValue, Value, flag_word};
+use super::value::{NoValue, Value, shown as plain};
 
 /// Parentheses in each other, and `not`s in a row, that are followed.
 const DEPTH: usize = 64;
@@ -143,7 +143,9 @@ impl Test {
         let cell = row
             .iter()
             .find_map(|(column, cell)| (column.name == self.column.name).then_some(cell));
-        let value = cell.map_or(Err(NoValue { lost: false }), Value::of);
+        let value = cell.map_or(Err(NoValue { lost: false }), |cell| {
+            Value::of(self.column, cell)
+        });
         let value = match (&self.is, value) {
             // Of a value that was lost nobody knows whether the guest has it.
             (Is::Absent, Err(NoValue { lost: false })) => return Truth::Yes,
@@ -161,10 +163,7 @@ impl Test {
                     .iter()
                     .any(|literal| self.compare(&value, literal) == Ordering::Equal),
             ),
-            Is::Like(pattern) => Truth::of(match &value {
-                Value::Text(text) => pattern.matches(text),
-                Value::Number(number) => pattern.matches(&number.to_string()),
-            }),
+            Is::Like(pattern) => Truth::of(cell.is_some_and(|cell| is_like(cell, pattern))),
         }
     }
 
@@ -178,6 +177,16 @@ impl Test {
             _ => value.cmp(literal),
         }
     }
+}
+
+/// Whether the cell is like the pattern; an address is with `0x` or without.
+fn is_like(cell: &Cell<'_>, pattern: &Pattern) -> bool {
+    let text = plain(cell);
+    let digits = match cell {
+        Cell::Address(_) => text.strip_prefix("0x"),
+        _ => None,
+    };
+    pattern.matches(&text) || digits.is_some_and(|digits| pattern.matches(digits))
 }
 
 struct Parser<'a> {
@@ -290,7 +299,7 @@ impl Parser<'_> {
             other => return Err(format!("`{other}` is no operator")),
         };
         let text = self.text()?;
-        let literal = literal(column, &text)?;
+        let literal = Value::written(column, &text)?;
         Ok(negated(not, test(Is::Ordered(orders, literal))))
     }
 
@@ -304,7 +313,7 @@ impl Parser<'_> {
         let mut values = Vec::new();
         loop {
             let text = self.text()?;
-            values.push(literal(column, &text)?);
+            values.push(Value::written(column, &text)?);
             if self.takes(")") {
                 return Ok(values);
             }
@@ -359,7 +368,14 @@ fn shown(token: &Token) -> String {
 /// The pattern that `text` writes.
 pub(crate) fn glob(text: &str) -> Result<Pattern, String> {
     let shown = osier_text::visible(text);
-    Pattern::new(text).map_err(|error| format!("`{shown}` is no pattern: {error}"))
+    Pattern::new(text).map_err(|_| {
+        let why = if text.contains("**") {
+            "`*` stands for any text by itself: write one of them"
+        } else {
+            "`[` is not closed by `]`; write `[[]` for the character itself"
+        };
+        format!("`{shown}` is no pattern: {why}")
+    })
 }
 
 /// The column `name` of the list `list`.
@@ -369,82 +385,6 @@ pub(crate) fn find(columns: &Columns, list: &str, name: &str) -> Result<&'static
         let known: Vec<&str> = columns.iter().map(|column| column.name).collect();
         let (name, known) = (osier_text::visible(name), known.join(", "));
         format!("`{list}` has no column `{name}`; it has {known}")
-    })
-}
-
-/// The value that `text` writes, to compare with the values of `column`.
-fn literal(column: &'static Column, text: &str) -> Result<Value, String> {
-    let shown = osier_text::visible(text);
-    let name = column.name;
-    match column.kind {
-        Kind::Number | Kind::Signed | Kind::Address => {
-            number(text).map(Value::Number).ok_or_else(|| {
-                format!("{name} is a number, which `{shown}` is not; write 10, 0x10 or 10K")
-            })
-        }
-        Kind::Flag => match text.to_ascii_lowercase().as_str() {
-            "yes" | "true" => Ok(Value::Text(flag_word(true).to_owned())),
-            "no" | "false" => Ok(Value::Text(flag_word(false).to_owned())),
-            _ => Err(format!("{name} is yes or no, and never `{shown}`")),
-        },
-        Kind::Instant => {
-            let form = "dddd-dd-ddTdd:dd:dd";
-            let fits = text.len() >= 4
-                && text
-                    .chars()
-                    .zip(form.chars().chain(std::iter::repeat('.')))
-                    .all(|(c, form)| match form {
-                        'd' => c.is_ascii_digit(),
-                        '.' => c.is_ascii_digit() || matches!(c, '.' | 'Z'),
-                        form => c == form,
-                    });
-            if fits {
-                Ok(Value::Text(text.trim_end_matches('Z').to_owned()))
-            } else {
-                Err(format!(
-                    "{name} is a time, which `{shown}` is not; write 2024-05-01, or 2024-05-01T12:30"
-                ))
-            }
-        }
-        Kind::Text | Kind::Bytes => Ok(Value::Text(text.to_owned())),
-    }
-}
-
-/// A number: decimal or, with `0x`, hexadecimal; K, M, G and T multiply by 1024.
-fn number(text: &str) -> Option<i128> {
-    let (digits, negative) = match text.strip_prefix('-') {
-        Some(digits) => (digits, true),
-        None => (text, false),
-    };
-    let hexadecimal = digits
-        .strip_prefix("0x")
-        .or_else(|| digits.strip_prefix("0X"));
-    let magnitude = if let Some(digits) = hexadecimal {
-        let all = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        u64::from_str_radix(digits, 16).ok().filter(|_| all)?
-    } else {
-        let suffix = digits.chars().last().map(|c| c.to_ascii_uppercase());
-        let shift = match suffix {
-            Some('K') => 10,
-            Some('M') => 20,
-            Some('G') => 30,
-            Some('T') => 40,
-            _ => 0,
-        };
-        let digits = if shift == 0 {
-            digits
-        } else {
-            digits.get(..digits.len().saturating_sub(1))?
-        };
-        let all = digits.bytes().all(|byte| byte.is_ascii_digit());
-        let number: u64 = digits.parse().ok().filter(|_| all)?;
-        number.checked_mul(1_u64.checked_shl(shift)?)?
-    };
-    let magnitude = i128::from(magnitude);
-    Some(if negative {
-        magnitude.checked_neg()?
-    } else {
-        magnitude
     })
 }
 
@@ -495,6 +435,9 @@ mod tests {
             "name !~ b* and name != x",
             "pid > 6 and pid <= 7 and pid >= 7 and pid < 1K",
             "task >= 0xffff888000001000",
+            "task = ffff888000001000 and task != 0",
+            "task in (0, FFFF888000001000)",
+            "task ~ '0xffff888*' and task ~ ffff888* and task !~ 1*",
             "not (pid = 1 or pid = 2)",
             "pid > -1",
             "state is absent and name is not absent",
@@ -542,7 +485,11 @@ mod tests {
             ("pid = 1 name = a", "`name` is one too much"),
             ("(pid = 1", "`)` is missing before the end"),
             ("name = 'a", "the quote ' is not closed"),
-            ("name ~ '['", "is no pattern"),
+            ("name ~ '['", "`[` is not closed by `]`"),
+            ("name ~ '***'", "write one of them"),
+            ("task = 10K", "task is hexadecimal"),
+            ("task = -1", "task is hexadecimal"),
+            ("task = 0x", "task is hexadecimal"),
             ("name is there", "`is` goes with `absent`"),
             ("name not like x", "goes with `in`"),
             ("pid in 1", "values in parentheses"),
@@ -565,7 +512,7 @@ mod tests {
             let Condition::Test(test) = condition else {
                 panic!("{text}");
             };
-            let value = Value::of(&osier::tables::Cell::Instant(at)).unwrap();
+            let value = Value::of(start, &Cell::Instant(at)).unwrap();
             match &test.is {
                 Is::Ordered(orders, literal) => orders.contains(&test.compare(&value, literal)),
                 _ => panic!("{text}"),
@@ -577,7 +524,58 @@ mod tests {
         assert!(test("start = 2001-09-09T01:46:40Z", at));
         assert!(test("start < 2001-09-09T01:47", at));
         assert!(!test("start > 2001-09-09", at));
-        assert!(literal(start, "yesterday").is_err());
-        assert!(literal(start, "2001-9-9").is_err());
+        for no_time in [
+            "yesterday",
+            "2001-9-9",
+            "2001-0",
+            "2001-13",
+            "2026-13-45",
+            "2001-00-01",
+            "2001-02-29",
+            "1900-02-29",
+            "2001-04-31",
+            "2001-01-01T24",
+            "2001-01-01T23:60",
+            "2001-01-01T23:59:60",
+            "2001-01-01T23:59:59.",
+            "2001-01-01Z",
+            "",
+        ] {
+            assert!(Value::written(start, no_time).is_err(), "{no_time}");
+        }
+        for time in [
+            "2001",
+            "2000-02-29",
+            "2004-02",
+            "2001-01-01T00",
+            "2001-12-31T23:59:59.5Z",
+        ] {
+            assert!(Value::written(start, time).is_ok(), "{time}");
+        }
+    }
+
+    #[test]
+    fn levels_are_compared_by_their_severity() {
+        let columns = Columns::of(tables::of(Question::Log));
+        let level = find(&columns, "log", "level").unwrap();
+        let truth = |text: &str, word| {
+            let Condition::Test(test) = Condition::parse(text, "log", &columns).unwrap() else {
+                panic!("{text}");
+            };
+            let value = Value::of(level, &Cell::Word(word)).unwrap();
+            match &test.is {
+                Is::Ordered(orders, literal) => orders.contains(&test.compare(&value, literal)),
+                _ => panic!("{text}"),
+            }
+        };
+        for word in ["emerg", "alert", "crit", "err"] {
+            assert!(truth("level <= err", word), "{word}");
+            assert!(!truth("level > err", word), "{word}");
+        }
+        for word in ["warn", "notice", "info", "debug"] {
+            assert!(!truth("level <= ERR", word), "{word}");
+        }
+        let wrong = Condition::parse("level = error", "log", &columns).unwrap_err();
+        assert!(wrong.contains("emerg, alert, crit, err"), "{wrong}");
     }
 }

@@ -1,6 +1,6 @@
 //! One process through the series, as a row.
 
-use osier::tables::{Cell, Row, Table, brief, number, wide};
+use osier::tables::{Cell, Kind, Row, Table, brief, number, wide};
 use osier::{Absent, Process, Seen, Why};
 use osier_text::visible_bytes;
 
@@ -94,11 +94,11 @@ static LIFE: Table = Table {
     name: "life",
     columns: &[
         number("pid"),
-        brief("name"),
-        brief("asid"),
-        wide("taskd"),
-        wide("create_time"),
-        brief("start"),
+        brief("name").of(Kind::Bytes),
+        brief("asid").of(Kind::Address),
+        wide("taskd").of(Kind::Address),
+        wide("create_time").of(Kind::Number),
+        brief("start").of(Kind::Instant),
         number("first"),
         number("last"),
         number("seen"),

@@ -157,8 +157,12 @@ pub(super) fn confirm(
     let (banner_at, banner, build_id, how) = if let Some((at, kernel)) = recognised {
         let how = "a kernel met before, its banner at its place";
         (at, kernel.banner.clone(), kernel.build_id.clone(), how)
-    } else if let Some((at, kernel)) = named_build(&space, &image, known, info) {
-        let how = "the profile that was named, whose build VMCOREINFO names; it could not be read";
+    } else if let Some((at, kernel)) = named_build(machine, &space, &image, known, info) {
+        let how = if kernel.named {
+            "the profile that was named, whose build VMCOREINFO names; it could not be read"
+        } else {
+            "a kernel met before, whose build VMCOREINFO names; it could not be read"
+        };
         (at, kernel.banner.clone(), kernel.build_id.clone(), how)
     } else {
         if unknown == Unknown::Refused {
@@ -412,9 +416,11 @@ fn known_banner<'k>(
         .find_map(|kernel| Some((banner_at(space, image.text, kernel)?, kernel)))
 }
 
-/// The known kernel that somebody named and whose build VMCOREINFO names, of an image that lies where
-/// VMCOREINFO says: its banner is lost, and no other stands there.
+/// The known kernel whose build VMCOREINFO names, of an image that lies where VMCOREINFO says: its banner is
+/// lost, and no other stands there. Unless somebody named it, the image must not start otherwise: VMCOREINFO may
+/// be what an earlier kernel left.
 fn named_build<'k>(
+    machine: &Machine,
     space: &AddressSpace,
     image: &Image,
     known: &'k [Known],
@@ -422,9 +428,8 @@ fn named_build<'k>(
 ) -> Option<(VirtAddr, &'k Known)> {
     let info = info.filter(|info| info.stext() == Some(image.text.0))?;
     let id = info.build_id()?;
-    let kernel = known
-        .iter()
-        .find(|kernel| kernel.named && kernel.build_id.as_ref() == Some(&id))?;
+    let mut same = (known.iter()).filter(|kernel| kernel.build_id.as_ref() == Some(&id));
+    let kernel = same.find(|kernel| kernel.named || !kernel.is_not_at(machine, image.text_pa))?;
     let at = image
         .text
         .plus(kernel.linux_banner.wrapping_sub(kernel.text));

@@ -53,8 +53,31 @@ pub struct Known {
     /// The build id.
     pub build_id: Option<BuildId>,
     /// Somebody named this kernel: where VMCOREINFO names its build as well, a banner that cannot be
-    /// read is not missed.
+    /// read is not missed. Of a kernel that nobody named no other first instructions may be there, either.
     pub named: bool,
+}
+
+impl Known {
+    /// Whether `bytes` start as the kernel does. KASLR changes the addresses among its first
+    /// instructions, so a quarter of the bytes may differ; something else decides afterwards.
+    pub(super) fn starts(&self, bytes: &[u8]) -> bool {
+        let head = self.text_head.as_slice();
+        let equal = bytes.iter().zip(head).filter(|(a, b)| a == b).count();
+        !head.is_empty() && equal >= head.len().saturating_mul(3) / 4
+    }
+
+    /// Whether what lies at `at`, as far as it can be read, does not start as the kernel does.
+    pub(super) fn is_not_at(&self, machine: &Machine, at: PhysAddr) -> bool {
+        let chunk = machine.memory.chunk(at);
+        chunk.is_ok_and(|chunk| !self.starts(&chunk))
+    }
+
+    /// Whether what lies at `at` starts as the kernel does. After a sweep it is read once more, so that
+    /// a recorder sees it.
+    pub(super) fn stands_at(&self, machine: &Machine, at: PhysAddr) -> bool {
+        let chunk = machine.memory.chunk(at);
+        chunk.is_ok_and(|chunk| self.starts(&chunk))
+    }
 }
 
 /// Why no kernel was found.

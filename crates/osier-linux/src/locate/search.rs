@@ -125,8 +125,7 @@ pub(super) fn known_kernels(machine: &Machine, known: &[Known]) -> Vec<Candidate
         };
         let _ = machine.memory.sweep(head, longest, &mut |_, bytes| {
             for kernel in known {
-                let head = kernel.text_head.as_slice();
-                if resembles(bytes, head) && stands_at(machine, at, head) {
+                if kernel.starts(bytes) && kernel.stands_at(machine, at) {
                     let by = format!("the first bytes of a kernel met before, at physical {at}");
                     found.extend(roots_of(kernel, at, &by));
                 }
@@ -161,21 +160,6 @@ pub(super) fn known_by_banner(known: &[Known], pa: PhysAddr, banner: &[u8]) -> V
         roots_of(kernel, PhysAddr(text), &by)
     });
     roots.collect()
-}
-
-/// Whether `bytes` start as a known kernel does. KASLR changes the addresses among its first
-/// instructions, so a quarter of the bytes may differ; the banner decides afterwards.
-fn resembles(bytes: &[u8], head: &[u8]) -> bool {
-    let equal = bytes.iter().zip(head).filter(|(a, b)| a == b).count();
-    !head.is_empty() && equal >= head.len().saturating_mul(3) / 4
-}
-
-/// Reads what a sweep showed once more, so that a recorder sees it.
-fn stands_at(machine: &Machine, at: PhysAddr, head: &[u8]) -> bool {
-    machine
-        .memory
-        .chunk(at)
-        .is_ok_and(|chunk| resembles(&chunk, head))
 }
 
 fn roots_of(kernel: &Known, text_pa: PhysAddr, by: &str) -> Vec<Candidate> {

@@ -273,6 +273,13 @@ impl Header {
     }
 }
 
+/// A time that ran, of 100 ns each, as hours, minutes and seconds as well.
+fn running(time: u64) -> String {
+    let (seconds, rest) = (time / 10_000_000, time % 10_000_000);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{hours}:{minutes:02}:{seconds:02}.{rest:07} ({time} times 100 ns)")
+}
+
 fn hint(field: &Fields<'_>, at: &Places, machine_type: u32) -> Result<CrashDump, Malformed> {
     let pae = if field.wide {
         None
@@ -471,10 +478,7 @@ fn facts(
         hint.system_time.map(|time| format!("{time} (FILETIME)")),
     );
     let up_time = field.set_u64(at.up_time, "SystemUpTime")?;
-    set(
-        "SystemUpTime",
-        up_time.map(|time| format!("{time} (100 ns)")),
-    );
+    set("SystemUpTime", up_time.map(running));
     for (index, name) in [
         "MiniDumpFields",
         "SecondaryDataState",

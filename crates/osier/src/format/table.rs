@@ -6,7 +6,7 @@ use osier_text::{visible_again, visible_bytes};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::{arguments_line, iso8601};
-use crate::tables::{Cell, Cells, Kind, Table};
+use crate::tables::{Cell, Cells, Column, Kind, Table};
 
 /// How a table is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub struct Style {
     pub ascii: bool,
     /// Columns of the terminal, into which names and paths are cut; `None` cuts nothing.
     pub width: Option<usize>,
+    /// Whether columns that people seldom look at may be left out where they do not fit.
+    pub leave_out: bool,
 }
 
 const BOLD: &str = "\x1b[1m";
@@ -31,7 +33,12 @@ const PLAIN: &str = "\x1b[0m";
 /// Columns between two cells.
 const GAP: usize = 2;
 /// A column is not cut to less.
-const LEAST: usize = 12;
+const LEAST: usize = 9;
+/// Nor a column with the lines of a tree to less.
+const LEAST_TREE: usize = 24;
+/// Columns that are left out where there is no room, the first first: where the kernel keeps things, and what
+/// a list can be sorted by without showing it.
+const SELDOM: [&str; 6] = ["taskd", "modd", "asid", "create_time", "start", "threads"];
 
 /// A cell as it will be drawn.
 struct Drawn {
@@ -73,6 +80,11 @@ impl TextTable {
         }
     }
 
+    /// Leaves no column out.
+    pub fn keep_all(&mut self) {
+        self.style.leave_out = false;
+    }
+
     /// Adds a row; `branch` stands before its `name`, for trees.
     pub fn add(&mut self, row: &Cells<'_>, branch: &str) {
         self.table.get_or_insert(row.table);
@@ -83,7 +95,7 @@ impl TextTable {
             let branch = if column.name == "name" { branch } else { "" };
             Drawn {
                 branch: self.style.lines(branch),
-                text: self.style.text(cell),
+                text: self.style.text(column, cell),
                 mark: match cell {
                     Cell::Absent(absent) if absent.is_loss() => Mark::Lost,
                     Cell::Absent(_) | Cell::Null => Mark::None,
@@ -104,42 +116,114 @@ impl TextTable {
         self.rows = taken.collect();
     }
 
+    /// The columns that are shown.
+    fn columns(&self) -> Vec<&'static Column> {
+        let columns = self.table.iter().flat_map(|table| table.columns);
+        columns
+            .filter(|column| column.brief || self.style.wide)
+            .collect()
+    }
+
+    /// Columns that would be shown and are left out for want of room.
+    pub fn left_out(&self) -> Vec<&'static str> {
+        let columns = self.columns();
+        let shown = self.layout(&columns).shown;
+        let left_out = columns.iter().zip(shown).filter(|(_, shown)| !shown);
+        left_out.map(|(column, _)| column.name).collect()
+    }
+
+    /// How the columns share the room.
+    fn layout(&self, columns: &[&'static Column]) -> Layout {
+        let mut widths: Vec<usize> = columns.iter().map(|column| column.name.len()).collect();
+        let mut least = vec![LEAST; columns.len()];
+        for row in &self.rows {
+            for ((width, least), cell) in widths.iter_mut().zip(&mut least).zip(row) {
+                *width = (*width).max(cell.columns());
+                if !cell.branch.is_empty() {
+                    *least = LEAST_TREE;
+                }
+            }
+        }
+        let may_cut = |column: &&Column| matches!(column.kind, Kind::Bytes | Kind::Text);
+        for ((least, width), column) in least.iter_mut().zip(&widths).zip(columns) {
+            *least = if may_cut(column) {
+                *width.min(least)
+            } else {
+                *width
+            };
+        }
+        let mut layout = Layout {
+            least,
+            shown: vec![true; columns.len()],
+            zeros: vec![0; columns.len()],
+            widths,
+        };
+        let Some(room) = self.style.width else {
+            return layout;
+        };
+        if layout.sum(&layout.widths) > room {
+            for (at, column) in columns.iter().enumerate() {
+                layout.drop_zeros(at, self.zeros(at, column), column.name.len());
+            }
+        }
+        for name in SELDOM {
+            if !self.style.leave_out || layout.sum(&layout.least) <= room {
+                break;
+            }
+            let at = columns.iter().position(|column| column.name == name);
+            if let Some(shown) = at.and_then(|at| layout.shown.get_mut(at)) {
+                *shown = false;
+            }
+        }
+        layout.fit(room);
+        layout
+    }
+
+    /// Zeros that every address of the column begins with, but for the last digit.
+    fn zeros(&self, at: usize, column: &Column) -> usize {
+        if column.kind != Kind::Address {
+            return 0;
+        }
+        let cells = self.rows.iter().filter_map(|row| row.get(at));
+        let digits = cells.filter_map(|cell| cell.text.strip_prefix("0x"));
+        let zeros = digits.map(|digits| {
+            let rest = digits.trim_start_matches('0').len().max(1);
+            digits.len().saturating_sub(rest)
+        });
+        zeros.min().unwrap_or(0)
+    }
+
     /// The lines of the table, each with its end.
     pub fn draw(&self) -> String {
-        let Some(table) = self.table else {
+        if self.table.is_none() {
             return String::new();
-        };
-        let columns = table.columns.iter();
-        let columns: Vec<_> = columns
-            .filter(|column| column.brief || self.style.wide)
-            .collect();
+        }
+        let columns = self.columns();
         let heads = columns.iter().map(|column| Drawn {
             branch: String::new(),
             text: column.name.to_uppercase(),
             mark: Mark::Head,
         });
         let heads: Vec<Drawn> = heads.collect();
-        let mut widths = vec![0_usize; columns.len()];
-        for row in std::iter::once(&heads).chain(&self.rows) {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.columns());
-            }
-        }
-        if let Some(room) = self.style.width {
-            let names = columns.iter().map(|column| column.kind);
-            let cut: Vec<bool> = names
-                .map(|kind| matches!(kind, Kind::Bytes | Kind::Text))
-                .collect();
-            fit(&mut widths, &cut, room);
-        }
+        let layout = self.layout(&columns);
         let mut drawn = String::new();
         for row in std::iter::once(&heads).chain(&self.rows) {
             let mut line = String::new();
-            for ((cell, &width), column) in row.iter().zip(&widths).zip(&columns) {
+            for ((at, cell), column) in row.iter().enumerate().zip(&columns) {
+                let Some((width, zeros)) = layout.of(at) else {
+                    continue;
+                };
                 if !line.is_empty() {
                     line.push_str("  ");
                 }
-                let text = self.style.cut(cell, width);
+                let text = match cell
+                    .text
+                    .strip_prefix("0x")
+                    .and_then(|text| text.get(zeros..))
+                {
+                    Some(digits) if zeros > 0 => format!("0x{digits}"),
+                    _ => self.style.cut(cell, width),
+                };
                 let pad = " ".repeat(width.saturating_sub(text.width()));
                 let (before, after) = match (self.style.colour, cell.mark) {
                     (true, Mark::Head) => (BOLD, PLAIN),
@@ -160,22 +244,57 @@ impl TextTable {
     }
 }
 
-/// Makes the widest of the columns that may be cut narrower until all fit into `room`, or none can
-/// be cut further.
-fn fit(widths: &mut [usize], may_cut: &[bool], room: usize) {
-    let gaps = widths.len().saturating_sub(1).saturating_mul(GAP);
-    let mut over = widths
-        .iter()
-        .fold(gaps, |sum, &width| sum.saturating_add(width))
-        .saturating_sub(room);
-    while over > 0 {
-        let cuttable = widths.iter_mut().zip(may_cut);
-        let cuttable = cuttable.filter(|(width, may)| **may && **width > LEAST);
-        let Some((widest, _)) = cuttable.max_by_key(|(width, _)| **width) else {
-            return;
-        };
-        *widest = widest.saturating_sub(1);
-        over = over.saturating_sub(1);
+/// How columns share the room: of each whether it is shown, the zeros that its addresses leave out, its width,
+/// and the least that it can have.
+struct Layout {
+    shown: Vec<bool>,
+    zeros: Vec<usize>,
+    widths: Vec<usize>,
+    least: Vec<usize>,
+}
+
+impl Layout {
+    /// The width of a column that is shown, and the zeros that its addresses leave out.
+    fn of(&self, at: usize) -> Option<(usize, usize)> {
+        let shown = self.shown.get(at).copied().unwrap_or(false);
+        let (width, zeros) = (self.widths.get(at)?, self.zeros.get(at)?);
+        shown.then_some((*width, *zeros))
+    }
+
+    /// Leaves so many zeros out of the addresses of a column, whose head has `head` columns.
+    fn drop_zeros(&mut self, at: usize, count: usize, head: usize) {
+        for widths in [&mut self.widths, &mut self.least] {
+            if let Some(width) = widths.get_mut(at).filter(|_| count > 0) {
+                *width = width.saturating_sub(count).max(head);
+            }
+        }
+        if let Some(zeros) = self.zeros.get_mut(at) {
+            *zeros = count;
+        }
+    }
+
+    /// Columns of the terminal that the whole takes with columns of these widths.
+    fn sum(&self, widths: &[usize]) -> usize {
+        let shown = widths.iter().zip(&self.shown).filter(|(_, shown)| **shown);
+        let each = shown.map(|(width, _)| width.saturating_add(GAP));
+        each.fold(0, usize::saturating_add).saturating_sub(GAP)
+    }
+
+    /// Makes the widest of the columns that may be cut narrower until all fit into `room`, or none can
+    /// be cut further.
+    fn fit(&mut self, room: usize) {
+        let mut over = self.sum(&self.widths).saturating_sub(room);
+        while over > 0 {
+            let columns = self.widths.iter_mut().zip(&self.least).zip(&self.shown);
+            let cuttable = columns
+                .filter(|((width, least), shown)| **shown && **width > **least)
+                .map(|((width, _), _)| width);
+            let Some(widest) = cuttable.max_by_key(|width| **width) else {
+                return;
+            };
+            *widest = widest.saturating_sub(1);
+            over = over.saturating_sub(1);
+        }
     }
 }
 
@@ -205,8 +324,13 @@ impl Style {
     }
 
     /// A value as a table shows it.
-    fn text(self, cell: &Cell<'_>) -> String {
+    fn text(self, column: &Column, cell: &Cell<'_>) -> String {
         match cell {
+            Cell::Number(nanoseconds) if column.seconds => {
+                const PER_SECOND: u64 = 1_000_000_000;
+                let (seconds, rest) = (nanoseconds / PER_SECOND, nanoseconds % PER_SECOND);
+                format!("{seconds}.{:06}", rest / 1000)
+            }
             Cell::Absent(absent) if absent.is_loss() => LOST.to_owned(),
             Cell::Absent(_) | Cell::Null => self.none().to_owned(),
             Cell::Bytes(_) | Cell::Arguments(_) | Cell::Text(_) => {
@@ -302,6 +426,7 @@ mod tests {
         wide: false,
         ascii: false,
         width: None,
+        leave_out: false,
     };
 
     fn thread(name: &[u8]) -> Thread {
@@ -368,11 +493,32 @@ mod tests {
         }
         assert!(text.contains("a-name-that") && text.contains('…'), "{text}");
         assert!(text.contains("└─ short"), "{text}");
+        // Columns that people seldom look at go, and the zeros that all addresses begin with.
+        let row = thread(b"x");
+        let fitted = |width, leave_out| {
+            let mut table = TextTable::new(Style {
+                pointer_bytes: 8,
+                width: Some(width),
+                leave_out,
+                ..STYLE
+            });
+            table.add(&Cells::of(&row), "");
+            (table.draw(), table.left_out())
+        };
+        let (text, left_out) = fitted(80, true);
+        assert!(text.contains("0x000000000000c100"), "{text}");
+        assert!(left_out.is_empty());
+        let (text, left_out) = fitted(31, true);
+        assert!(text.contains("  0xc100  "), "{text}");
+        assert!(
+            left_out.is_empty() && text.lines().all(|line| line.width() <= 31),
+            "{text}"
+        );
         // Where nothing can be cut further, nothing is lost but the fit.
         let narrow = Style {
             width: Some(10),
             ..STYLE
         };
-        assert!(drawn(narrow, &rows).contains("0x0000c100"));
+        assert!(drawn(narrow, &rows).contains("  0xc100  "));
     }
 }

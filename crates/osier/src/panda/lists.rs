@@ -1,11 +1,10 @@
 //! PANDA's lists: which rows it has, in which order, and what it calls them.
 
+use std::fmt;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{
-    Absent, Mapping, Module, Osi, Process, ProcessExtra, Seen, SeenExt as _, WalkEnds,
-};
+use osier_osi::{Mapping, Module, Osi, Process, ProcessExtra, Seen, SeenExt as _, WalkEnds};
 use osier_profile::OsKind;
 
 use crate::ask::Listed;
@@ -27,13 +26,21 @@ pub struct Printed {
     pub ends: WalkEnds,
     /// Number of values that the answers should show and that were lost on the way.
     pub lost: usize,
+    /// Where: whose value, which one, and why; the first hundred.
+    pub places: Vec<String>,
 }
 
+/// Places that are kept.
+const PLACES: usize = 100;
+
 impl Printed {
-    /// Notes whether a value that is shown was lost.
-    pub fn note<T>(&mut self, value: &Seen<T>) {
-        if value.absence().is_some_and(Absent::is_loss) {
+    /// Notes whether a value that is shown was lost: `what` of `whose`, such as `file` of `mapping 0x400000`.
+    pub fn note<T>(&mut self, whose: &dyn fmt::Display, what: &str, value: &Seen<T>) {
+        if let Some(absent) = value.absence().filter(|absent| absent.is_loss()) {
             self.lost = self.lost.saturating_add(1);
+            if self.places.len() < PLACES {
+                self.places.push(format!("{whose}: {what}: {absent}"));
+            }
         }
     }
 }
@@ -88,21 +95,25 @@ pub fn libraries(osi: &dyn Osi, taskd: VirtAddr, noted: &mut Printed) -> Vec<Lib
         return Vec::new();
     }
     let heap = osi.heap_bounds(taskd);
-    noted.note(&heap);
+    noted.note(&format_args!("process {taskd}"), "heap", &heap);
     let heap = heap.value();
     let windows = osi.kernel().os == OsKind::Windows;
     let named = mappings.into_iter().map(|mapping| {
-        noted.note(&mapping.base);
-        noted.note(&mapping.size);
+        let whose = match &mapping.base {
+            Ok(base) => format!("mapping {base}"),
+            Err(_) => format!("mapping of modd {}", mapping.modd),
+        };
+        noted.note(&whose, "base", &mapping.base);
+        noted.note(&whose, "size", &mapping.size);
         let (name, file) = if windows {
-            noted.note(&mapping.name);
-            noted.note(&mapping.file);
+            noted.note(&whose, "name", &mapping.name);
+            noted.note(&whose, "file", &mapping.file);
             // What is paged out is an empty string.
             let or_empty = |name: &Seen<Vec<u8>>| Some(name.get().cloned().unwrap_or_default());
             (or_empty(&mapping.name), or_empty(&mapping.file))
         } else {
             let file = panda.panda_file(mapping.modd);
-            noted.note(&file);
+            noted.note(&whose, "file within its file system", &file);
             let file = file.ok();
             (linux_name(&mapping, file.as_deref(), heap), file)
         };
@@ -124,10 +135,11 @@ pub fn modules(osi: &dyn Osi, sentinel: Sentinel, noted: &mut Printed) -> Vec<Mo
         return modules;
     };
     let ends = osi.modules(&mut |row| {
-        noted.note(&row.name);
-        noted.note(&row.file);
-        noted.note(&row.base);
-        noted.note(&row.size);
+        let whose = format!("module {}", row.modd);
+        noted.note(&whose, "name", &row.name);
+        noted.note(&whose, "file", &row.file);
+        noted.note(&whose, "base", &row.base);
+        noted.note(&whose, "size", &row.size);
         modules.push(row);
         ControlFlow::Continue(())
     });

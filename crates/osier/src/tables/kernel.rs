@@ -37,8 +37,8 @@ impl Row for Module {
 static LINE: Table = Table {
     name: "line",
     columns: &[
-        number("time"),
-        brief("level"),
+        number("time").in_seconds(),
+        brief("level").ordered(&LEVELS),
         brief("facility"),
         brief("caller").of(Kind::Bytes),
         brief("text").of(Kind::Bytes),
