@@ -31,6 +31,8 @@ pub(crate) struct Output {
     bad_ends: usize,
     doubts: Vec<String>,
     places: Vec<String>,
+    /// What may be the reason where something could not be read.
+    suspect: Option<String>,
     /// What is said of the answer's form.
     notes: Vec<String>,
     args: OutputArgs,
@@ -113,6 +115,7 @@ impl Output {
             bad_ends: 0,
             doubts: Vec::new(),
             places: Vec::new(),
+            suspect: None,
             notes: Vec::new(),
             args: args.clone(),
             shape: Shape::default(),
@@ -360,6 +363,11 @@ impl Output {
         self.doubts.extend(said);
     }
 
+    /// Names what may be the reason where something cannot be read.
+    pub(crate) fn suspect(&mut self, what: String) {
+        self.suspect = Some(what);
+    }
+
     /// Counts values that were lost outside of rows.
     pub(crate) fn lose(&mut self, count: usize) {
         self.lost = self.lost.saturating_add(count);
@@ -481,6 +489,9 @@ impl Output {
             say(&format!(
                 "incomplete: {fields} could not be read, {lists} ended badly{hint}"
             ));
+            if let Some(suspect) = &self.suspect {
+                say(suspect);
+            }
         } else if self.args.verbose && self.doubts.is_empty() && self.open == 0 {
             let closed: Vec<&str> = ends.0.iter().map(|(walk, _)| *walk).collect();
             let closed = if closed.is_empty() {

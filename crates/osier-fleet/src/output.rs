@@ -80,6 +80,16 @@ impl<'a> Output<'a> {
             path: work.clone(),
             source,
         };
+        // What a run wrote has its manifest beside it, or what an interrupted one works in.
+        let names = Self::names(formats, options.asking.shard);
+        let places: Vec<_> = names
+            .map(|(name, place)| (name == MANIFEST, out.join(place)))
+            .filter(|(_, place)| place.exists())
+            .collect();
+        let ours = work.exists() || places.iter().any(|(manifest, _)| *manifest);
+        if let Some((_, file)) = places.into_iter().next().filter(|_| !ours) {
+            return Err(RunError::Foreign(file));
+        }
         if options.fresh && work.exists() {
             clear(&work).map_err(not_begun)?;
         }

@@ -54,6 +54,12 @@ pub enum RunError {
     /// A snapshot lies where a table would be written.
     #[error("{path}: this snapshot would be written over by a table; name another folder", path = osier_text::path(.0))]
     Over(PathBuf),
+    /// A file that no run wrote lies where a table would be written.
+    #[error(
+        "{path}: this file is there, and no run wrote it, for no manifest lies beside it; name another folder",
+        path = osier_text::path(.0)
+    )]
+    Foreign(PathBuf),
     /// The run could not begin to write.
     #[error("{path}: {source}; nothing was begun", path = osier_text::path(path))]
     Begin {

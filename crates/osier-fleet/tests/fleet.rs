@@ -366,6 +366,26 @@ fn an_interrupted_run_of_another_kind_is_not_gone_on_with() {
 }
 
 #[test]
+fn a_file_that_no_run_wrote_is_not_replaced() {
+    let scratch = Scratch::new("foreign");
+    let out = scratch.join("out");
+    fs::create_dir_all(&out).unwrap();
+    fs::write(out.join("ps.jsonl"), "mine\n").unwrap();
+    let mine = options(out.clone(), 1);
+    let refused = run(&golden()[..1], &mine, &mut |_| {});
+    let Err(RunError::Foreign(file)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(file, out.join("ps.jsonl"));
+    assert_eq!(fs::read(&file).unwrap(), b"mine\n");
+    assert!(!out.join(".osier-run").exists());
+    // Those of a run are.
+    fs::remove_file(&file).unwrap();
+    assert_eq!(quietly(&golden()[..1], &mine).complete, 1);
+    assert_eq!(quietly(&golden()[..1], &mine).complete, 1);
+}
+
+#[test]
 #[allow(
     clippy::disallowed_methods,
     reason = "the two runs stand for two processes"

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use osier_snapshot::{Anomaly, Snapshot};
+use osier_snapshot::{Anomaly, Effect, Snapshot};
 use osier_symbols::image::Help;
 
 /// What a search met that found no kernel, in words.
@@ -55,7 +55,17 @@ impl fmt::Display for NoKernel {
         for anomaly in &self.anomalies {
             writeln!(f, "  the file: {anomaly}")?;
         }
-        if !self.has_cpus {
+        let cut = self
+            .anomalies
+            .iter()
+            .any(|anomaly| anomaly.effect == Effect::Bytes);
+        if cut {
+            writeln!(
+                f,
+                "  it helps: the file whole and undamaged, taken or copied again"
+            )?;
+        }
+        if !self.has_cpus && !cut {
             writeln!(
                 f,
                 "  it helps: the processors' registers, with --registers FILE"
@@ -130,8 +140,15 @@ mod tests {
         assert!(text.contains("\n  seen:     a note, VMCOREINFO of Linux 6.1.0\n"));
         assert!(text.contains("with --profile FILE"));
         assert!(!text.contains("--registers"));
+        assert!(text.contains("it helps: the file whole"), "{text}");
         none.has_cpus = false;
-        assert!(none.to_string().contains("--registers FILE"));
+        assert!(!none.to_string().contains("--registers"));
+        none.anomalies.clear();
+        let text = none.to_string();
+        assert!(
+            text.contains("--registers FILE") && !text.contains("the file whole"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -91,6 +91,11 @@ pub(super) fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(
     }
     let mut out = Output::new(output, guest.pointer_bytes());
     out.doubt(None, guest.info().doubts());
+    if let Some(split) = args.known.ram_split {
+        out.suspect(format!(
+            "--ram-split {split:#x} was given: where that is not the machine's, memory behind it is looked for at              wrong addresses"
+        ));
+    }
     Ok((guest, out))
 }
 
