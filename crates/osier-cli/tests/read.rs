@@ -37,8 +37,8 @@ fn gap() -> u64 {
     let mut readable = |at: u64| space.read(VirtAddr(at), &mut byte).is_ok();
     for mapping in guest.mappings(process.taskd) {
         let (base, size) = (mapping.base.unwrap().0, mapping.size.unwrap());
-        for page in (base..base + size).step_by(PAGE) {
-            if !readable(page) && readable(page + PAGE as u64) {
+        for page in (base..base.saturating_add(size)).step_by(PAGE) {
+            if !readable(page) && readable(page.saturating_add(PAGE as u64)) {
                 return page;
             }
         }

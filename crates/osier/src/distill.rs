@@ -226,8 +226,8 @@ fn printed(guest: &Guest, questions: &[Question]) -> Vec<String> {
     let osi = &*guest.provider();
     match osi_test(osi, guest.pointer_bytes(), Sentinel::Shown, &mut text) {
         Ok(_) => {
-            let text = String::from_utf8_lossy(&text);
-            text.lines().map(str::to_owned).collect()
+            let lines = text.split(|&byte| byte == b'\n');
+            lines.map(osier_text::visible_bytes).collect()
         }
         Err(_) => Vec::new(),
     }

@@ -61,6 +61,7 @@ pub enum Kind {
 
 impl Column {
     /// The same column with values of another kind.
+    #[must_use]
     pub const fn of(self, kind: Kind) -> Self {
         Self { kind, ..self }
     }

@@ -10,6 +10,7 @@ use crate::tables::{Cell, Cells, Column, Kind, Table};
 
 /// How a table is drawn.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one switch")]
 pub struct Style {
     /// Bytes of the guest's pointers: addresses are padded to them.
     pub pointer_bytes: u8,
