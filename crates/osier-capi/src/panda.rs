@@ -78,9 +78,10 @@ impl PandaList {
         let rows = processes(&*osi, now, &mut noted);
         let mut list = Self::default();
         for row in &rows {
-            noted.note(&row.name);
-            noted.note(&row.pid);
-            noted.note(&row.ppid);
+            let whose = format!("process {}", row.taskd);
+            noted.note(&whose, "name", &row.name);
+            noted.note(&whose, "pid", &row.pid);
+            noted.note(&whose, "ppid", &row.ppid);
             list.push(row);
         }
         list.complete = is_complete(&noted);
