@@ -208,7 +208,7 @@ fn the_junit_file_counts_what_it_tells() {
     assert_eq!(failed.status, 1);
     let xml = fs::read_to_string(&file).unwrap();
     assert!(
-        xml.contains(r#"tests="10" failures="2" errors="0""#),
+        xml.contains(r#"tests="13" failures="2" errors="0""#),
         "{xml}"
     );
     assert!(

@@ -199,9 +199,15 @@ impl<'a> Output<'a> {
         }
         let parts: Vec<Got> = self.files.iter_mut().map(TableFile::part).collect();
         let lines: Vec<String> = entries.iter().map(Entry::json).collect();
-        let noted = self.journal.note(&parts, &lines);
+        let mut noted = self.journal.note(&parts, &lines);
+        let full = noted.is_err();
+        if full {
+            // The rows took the last of the disk, and the line about them is what was reserved for.
+            let _ = fs::remove_file(self.work.join(RESERVE));
+            noted = self.journal.note(&parts, &lines);
+        }
         noted.map_err(|source| write_error(&self.work.join(JOURNAL), source))?;
-        if appended.is_err() {
+        if appended.is_err() || full {
             // What the journal left of it is still needed at the end: no rows may take it.
             let _ = set_aside(&self.work, self.reserved);
         }

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use osier::WalkEnds;
 use osier::format::{escape_bytes, iso8601, json_absence, json_string};
-use osier::osier_memory::{CpuState, Machine};
+use osier::osier_memory::{Cause, CpuState, Machine};
 use osier::osier_snapshot::{SnapshotInfo, panda_checksum};
 use osier::{
     Absent, Crash, Guest, Located, Premise, Seen, SeenExt as _, VirtAddr, Why, open_snapshot,
@@ -273,6 +273,14 @@ fn crash_text(guest: &Guest, text: &mut Sheet) {
     }
 }
 
+/// Whether the place was not read because the snapshot does not hold it.
+fn is_left_out(absent: &Absent) -> bool {
+    let Why::Unreadable(fault) = &absent.why else {
+        return false;
+    };
+    matches!(fault.cause, Cause::Excluded { .. } | Cause::NotCaptured)
+}
+
 /// Values that were lost of what the kernel said when it stopped the machine.
 fn crash_losses(guest: &Guest) -> usize {
     let lost = |absent: Option<&Absent>| usize::from(absent.is_some_and(Absent::is_loss));
@@ -287,6 +295,9 @@ fn crash_losses(guest: &Guest) -> usize {
             let said = lost(message.absence()).saturating_add(lost(cpu.absence()));
             said.saturating_add(registers)
         }
+        // What the file does not hold, as of a distilled machine, is said and is no loss; a file that was cut says
+        // that it was.
+        Err(absent) if is_left_out(&absent) => 0,
         Err(absent) => lost(Some(&absent)),
     }
 }

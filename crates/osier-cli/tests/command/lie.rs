@@ -42,12 +42,6 @@ impl Lie {
         self.put(base.plus(offset.try_into().unwrap()), value);
     }
 
-    /// Writes `value` over the start of the variable called `name`.
-    #[allow(dead_code, reason = "not every test that lies needs it")]
-    pub(crate) fn poke_variable(&mut self, name: &str, value: &[u8]) {
-        self.put(self.guest.symbol(name).unwrap(), value);
-    }
-
     fn put(&mut self, va: VirtAddr, value: &[u8]) {
         let walk = self.guest.provider().kernel_space().walk(va);
         let at = self.place(walk.outcome.unwrap().pa);

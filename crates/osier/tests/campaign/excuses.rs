@@ -532,7 +532,7 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
-        places: &["_ETHREAD.Tcb.Teb"],
+        places: &["_ETHREAD.Tcb.Teb", "_KTHREAD.Teb"],
         ways: &["zero", "another's"],
         fields: &["kind"],
         why: "which memory is the stack of a Windows thread: its `Teb` alone leads there",
@@ -648,7 +648,7 @@ pub(crate) fn of(silent: &Silent) -> Option<&'static Excuse> {
         let mut places = places.split(BESIDE);
         places.any(|named| excuse.places.iter().any(|place| named.starts_with(place)))
             && named(excuse.questions, silent.question)
-            && (named(excuse.ways, &silent.how) || silent.place.contains(BESIDE))
+            && (named(excuse.ways, &silent.how) || silent.how == "zero block")
             && (silent.distilled || !excuse.distilled)
     };
     // Of what lies side by side, each may have lost what it alone says.
