@@ -130,9 +130,8 @@ impl Spaces {
             Ok((_, namespace)) if self.pids.inum.is_some() => {
                 numbered(reader, namespace, self.pids.inum, 0xefff_fffc)?
             }
-            Ok(_) => None,
             Err(absent) if absent.is_loss() => return Err(absent),
-            Err(_) => None,
+            Ok(_) | Err(_) => None,
         };
         Ok(Namespaces {
             cgroup: number(self.proxy.cgroup_ns, proxy, self.cgroups.inum, 0xefff_fffb)?,
