@@ -10,7 +10,7 @@ mod command;
 
 use std::path::Path;
 
-use command::osier;
+use command::{osier, run};
 
 /// The last one's answer needs the processors, which only the ELF core keeps.
 const QUESTIONS: [&str; 3] = ["ps", "maps", "threads"];
@@ -24,7 +24,16 @@ fn check(name: &str, containers: &[&str]) {
     for container in containers {
         let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{container}"));
         let to = ["export", "--to", container, "-o", out.to_str().unwrap()];
-        assert_eq!(osier(&to, &golden, &cache), "");
+        if *container == "raw" {
+            // What was left out of the golden snapshot stands as zeros there, which is said.
+            let words = to.iter().map(std::ffi::OsStr::new);
+            let said = run(words.chain([golden.as_os_str()]), &cache);
+            let errors = String::from_utf8(said.stderr).unwrap();
+            assert_eq!(said.status.code(), Some(3), "{errors}");
+            assert!(errors.contains("left out stand as zeros"), "{errors}");
+        } else {
+            assert_eq!(osier(&to, &golden, &cache), "");
+        }
         let asked = if *container == "elf" { 3 } else { 2 };
         for (question, expected) in QUESTIONS.iter().zip(&expected).take(asked) {
             let had = answer(question, &out);

@@ -5,7 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use osier_linux::{find_vmcoreinfo, locate};
-use osier_memory::{Fault, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory};
+use osier_memory::{
+    Cause, Fault, Filter, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory,
+};
 
 use osier_file::Output;
 use osier_snapshot::{
@@ -36,6 +38,9 @@ pub struct Exported {
     pub unread: u64,
     /// Why, of the first of them.
     pub fault: Option<Fault>,
+    /// Bytes that the writer of the snapshot left out, between or before what it kept, and that stand as zeros in raw
+    /// memory. The other containers keep them apart, and there it is 0.
+    pub left_out: u64,
     /// What is odd about the snapshot's file and may make the memory wrong or short.
     pub doubts: Vec<Anomaly>,
     /// Length of the file in bytes, or how many went through the pipe.
@@ -139,10 +144,32 @@ pub fn export(
     Ok(Exported {
         memory: readable.ranges.iter().map(|range| range.len).sum(),
         unread: readable.unread,
+        left_out: match to {
+            Container::Raw => left_out(&*machine.memory, &readable.ranges),
+            Container::Elf | Container::Lime => 0,
+        },
         fault: readable.fault,
         doubts,
         bytes,
     })
+}
+
+/// Bytes of the gaps before and between `ranges` that were left out on purpose, and not because they are zeros.
+fn left_out(memory: &dyn PhysicalMemory, ranges: &[PhysRun]) -> u64 {
+    let mut end = PhysAddr(0);
+    let mut bytes = 0_u64;
+    for range in ranges {
+        let gap = range.start.0.saturating_sub(end.0);
+        let cause = memory.chunk(end).err().map(|fault| fault.cause);
+        let on_purpose = Some(Cause::Excluded {
+            filter: Filter::DumpLevel,
+        });
+        if gap > 0 && cause == on_purpose {
+            bytes = bytes.saturating_add(gap);
+        }
+        end = range.end();
+    }
+    bytes
 }
 
 /// The pages of a memory that can be read, as ranges.

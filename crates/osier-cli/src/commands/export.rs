@@ -38,8 +38,15 @@ pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outc
     } else {
         Outcome::Partial
     };
+    let left_out = done.left_out;
+    if left_out > 0 && !output.quiet {
+        say(&format!(
+            "{file}: {left_out} bytes that the writer of the snapshot left out stand as zeros, for raw memory has no \
+             words for them; --to elf and --to lime keep them apart"
+        ));
+    }
     let Some(fault) = done.fault else {
-        return Ok(if done.doubts.is_empty() {
+        return Ok(if done.doubts.is_empty() && left_out == 0 {
             Outcome::Complete
         } else {
             partial
