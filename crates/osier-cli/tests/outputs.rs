@@ -85,10 +85,7 @@ fn pipes_links_and_devices_take_what_a_file_does() {
         );
 
         let stdout = write(how, Path::new("/dev/stdout"));
-        assert!(
-            done(&stdout) && stdout.stdout == expected,
-            "{how}"
-        );
+        assert!(done(&stdout) && stdout.stdout == expected, "{how}");
 
         symlink("target", folder.join("link")).unwrap();
         assert!(done(&write(how, &folder.join("link"))));
