@@ -57,6 +57,17 @@ pub fn snapshot(name: &str) -> Need {
     }
 }
 
+/// A snapshot that whoever wants it makes, for it is too large to be given out: `triage-RECIPE` of the maker's `RECIPE`,
+/// beside the real snapshots.
+pub fn made(name: &str) -> Need {
+    let how = |_| format!("{name} is not made (docs/making-snapshots.md)");
+    Need {
+        name: name.to_owned(),
+        what: What::Snapshot,
+        missing: data::missing(name).map(how),
+    }
+}
+
 /// A file or folder below the data's, such as `windows/isf`.
 pub fn file(name: &str) -> Need {
     let path = data::packed().join(name);

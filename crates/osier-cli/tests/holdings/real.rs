@@ -28,7 +28,7 @@ use osier_testkit::need::{self, Real};
 use serde_json::Value;
 
 osier_testkit::trials! {
-    need::each(need::snapshot, &SNAPSHOTS) => mounts, sockets, interfaces, files, environment, log;
+    need::each(need::made, &SNAPSHOTS) => mounts, sockets, interfaces, files, environment, log;
 }
 
 const SNAPSHOTS: [&str; 4] = [
