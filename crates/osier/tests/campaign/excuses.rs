@@ -276,7 +276,7 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         places: &["printk_info.text_len"],
         questions: &["log"],
         ways: &["another's", "+1", "+8", "zero block"],
-        fields: &["text", "text_hex", "level", "facility"],
+        fields: &["text", "text_hex", "level", "facility", "caller"],
         why: "the last letters of a line, as far as its block has room",
         ..ANY
     },
