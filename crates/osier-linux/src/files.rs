@@ -398,6 +398,7 @@ fn socket(linux: &Linux, file: VirtAddr, inode: &Seen<VirtAddr>) -> Seen<VirtAdd
         Some(Ok(back)) if back != socket => {
             implausible("a sock leads back to its socket (sk_socket)")
         }
+        Some(Err(fault)) => Err(Absent::unreadable(fault)),
         _ => Ok(sock),
     }
 }
