@@ -8,25 +8,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use osier_memory::{Fault, PAGE_BYTES, VirtAddr};
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt};
 
 use crate::guest::Guest;
-use crate::layouts::{File, Vma};
+use crate::layouts::{File, RbNode, Vma};
 
 /// Higher than any tree of mappings.
 const DEPTH: usize = 64;
-
-layout! {
-    /// Fields read from `struct rb_node`.
-    pub(crate) struct Node: "rb_node" {
-        /// The parent, with the colour in its low bits.
-        parent: Option<Field<UInt>> = ["__rb_parent_color"],
-        /// The higher half below it.
-        rb_right: Option<Field<Ptr<()>>>,
-        /// The lower half below it.
-        rb_left: Option<Field<Ptr<()>>>,
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Layout {
@@ -80,7 +68,7 @@ pub(crate) struct FileTrees {
 
 impl FileTrees {
     pub(crate) fn resolve(resolver: &mut Resolver<'_>, vma: &Vma) -> Self {
-        let node = Node::resolve(resolver);
+        let node = RbNode::resolve(resolver);
         let file = File::resolve(resolver);
         let profile = resolver.profile();
         let word = u64::from(profile.identity().pointer_bytes);
@@ -93,8 +81,8 @@ impl FileTrees {
             Some(Layout {
                 shared: vma.shared.filter(|shared| shared.bytes == whole)?,
                 parent: node.parent?,
-                left: node.rb_left?,
-                right: node.rb_right?,
+                left: node.left?,
+                right: node.right?,
                 last: node.size,
                 f_mapping: file.f_mapping,
                 vm_pgoff: vma.vm_pgoff?,

@@ -105,6 +105,20 @@ layout! {
         child_reaper: Option<Field<Ptr<()>>>,
         /// The table, by number.
         idr: Option<Field<Embed<()>>>,
+        /// How deep it lies below the first one.
+        level: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct rb_node`.
+    pub(crate) struct RbNode: "rb_node" {
+        /// The parent, with the colour in its low bits.
+        parent: Option<Field<UInt>> = ["__rb_parent_color", "rb_parent_color"],
+        /// The higher half below it.
+        right: Option<Field<Ptr<()>>> = ["rb_right"],
+        /// The lower half below it.
+        left: Option<Field<Ptr<()>>> = ["rb_left"],
     }
 }
 

@@ -14,6 +14,7 @@ use osier_osi::{Absent, Guard, Mount, Seen, SeenExt as _, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::attach::Mounted;
+use crate::layouts::RbNode;
 use crate::path::Place;
 use crate::wide::layouts::Task;
 use crate::wide::namespaces::Proxy;
@@ -123,18 +124,6 @@ layout! {
     }
 }
 
-layout! {
-    /// Fields read from `struct rb_node`.
-    pub(crate) struct Node: "rb_node" {
-        /// The parent, with the colour in its low bits.
-        parent: Option<Field<UInt>> = ["__rb_parent_color", "rb_parent_color"],
-        /// The higher half below it.
-        rb_right: Option<Field<Ptr<()>>>,
-        /// The lower half below it.
-        rb_left: Option<Field<Ptr<()>>>,
-    }
-}
-
 /// The mounts that the process whose group leader is at `taskd` sees, in the kernel's order.
 pub(crate) fn mounts(
     linux: &Linux,
@@ -227,7 +216,7 @@ struct Walk<'a> {
     inner: Inner,
     namespace: Namespace,
     super_block: SuperBlock,
-    node: Node,
+    node: RbNode,
     at: VirtAddr,
     root: Place,
 }
@@ -271,7 +260,7 @@ impl<'a> Walk<'a> {
             inner: Inner::resolve(&mut resolver),
             namespace: Namespace::resolve(&mut resolver),
             super_block: SuperBlock::resolve(&mut resolver),
-            node: Node::resolve(&mut resolver),
+            node: RbNode::resolve(&mut resolver),
             at,
             root,
         }
@@ -361,7 +350,7 @@ impl<'a> Walk<'a> {
     /// The nodes of the namespace's tree, in their order.
     fn tree(&self, root: Field<Ptr<()>>, ends: &mut WalkEnds) -> Result<Vec<VirtAddr>, WalkEnd> {
         let (Some(parent), Some(left), Some(right)) =
-            (self.node.parent, self.node.rb_left, self.node.rb_right)
+            (self.node.parent, self.node.left, self.node.right)
         else {
             return Err(WalkEnd::NoStart {
                 missing: "members of rb_node in the profile".to_owned(),

@@ -274,10 +274,13 @@ impl Paths {
         let (Some(named), Ok(opened)) = (named(), self.inodes.super_block(guest, inode)) else {
             return false;
         };
+        if named == opened {
+            return false;
+        }
         let stacked =
             |name: &Vec<u8>| [&b"overlay"[..], b"overlayfs", b"aufs"].contains(&name.as_slice());
         let system = self.inodes.system_name(guest, named);
-        named != opened && !matches!(system, Ok(Some(name)) if stacked(&name))
+        !matches!(system, Ok(Some(name)) if stacked(&name))
     }
 
     /// Whether the `dentry` of the file is in no directory and no mount's root: the kernel made it for

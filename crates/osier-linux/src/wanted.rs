@@ -6,8 +6,8 @@
 use osier_profile::{Wanted, names};
 
 use crate::{
-    clock, constants, fds, file_tree, inode, interfaces, layouts, log, maple, maps, modules, mount,
-    mounts, netns, path, pid, sockets, symbols, wide,
+    clock, constants, fds, inode, interfaces, layouts, log, maple, maps, modules, mount, mounts,
+    netns, path, pid, sockets, symbols, wide,
 };
 
 /// What the Linux provider wants of a profile. A kernel has some of it: shapes changed over time.
@@ -17,7 +17,6 @@ pub static WANTED: Wanted = Wanted {
         clock::TkData::WANTED,
         fds::FdTable::WANTED,
         fds::FilesStruct::WANTED,
-        file_tree::Node::WANTED,
         inode::FileSystemType::WANTED,
         inode::Inode::WANTED,
         inode::Namespace::WANTED,
@@ -34,6 +33,7 @@ pub static WANTED: Wanted = Wanted {
         layouts::OpenFile::WANTED,
         layouts::PcpuHot::WANTED,
         layouts::PidNamespace::WANTED,
+        layouts::RbNode::WANTED,
         layouts::RunQueue::WANTED,
         layouts::Signal::WANTED,
         layouts::Sock::WANTED,
@@ -61,7 +61,6 @@ pub static WANTED: Wanted = Wanted {
         modules::twins::Latch::WANTED,
         modules::twins::LatchNode::WANTED,
         modules::twins::Members::WANTED,
-        modules::twins::Node::WANTED,
         modules::twins::Object::WANTED,
         modules::twins::Root::WANTED,
         modules::twins::Set::WANTED,
@@ -70,7 +69,6 @@ pub static WANTED: Wanted = Wanted {
         mounts::Before::WANTED,
         mounts::Inner::WANTED,
         mounts::Namespace::WANTED,
-        mounts::Node::WANTED,
         mounts::Outer::WANTED,
         mounts::SuperBlock::WANTED,
         netns::Net::WANTED,
@@ -124,7 +122,6 @@ pub static WANTED: Wanted = Wanted {
         wide::namespaces::Proxy::WANTED,
         wide::namespaces::Users::WANTED,
         wide::namespaces::Uts::WANTED,
-        wide::numbers::Depth::WANTED,
         wide::numbers::Number::WANTED,
         wide::numbers::Pid::WANTED,
         wide::resident::PerCpu::WANTED,

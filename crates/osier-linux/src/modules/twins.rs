@@ -16,6 +16,7 @@ use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use super::extent::Extent;
 use crate::guest::Guest;
+use crate::layouts::RbNode;
 use crate::list;
 use crate::symbols;
 
@@ -83,18 +84,6 @@ layout! {
 layout! {
     /// Fields read from `struct latch_tree_node`: a node for each of the two trees.
     pub(crate) struct LatchNode: "latch_tree_node" {}
-}
-
-layout! {
-    /// Fields read from `struct rb_node`.
-    pub(crate) struct Node: "rb_node" {
-        /// The parent, with the colour in its low bits.
-        parent: Option<Field<UInt>> = ["__rb_parent_color", "rb_parent_color"],
-        /// The higher half below it.
-        right: Option<Field<Ptr<()>>> = ["rb_right"],
-        /// The lower half below it.
-        left: Option<Field<Ptr<()>>> = ["rb_left"],
-    }
 }
 
 /// What the walk over `mod_tree` takes.
@@ -183,7 +172,7 @@ impl Twins {
         let root = Root::resolve(resolver);
         let latch = Latch::resolve(resolver);
         let latch_node = LatchNode::resolve(resolver);
-        let node = Node::resolve(resolver);
+        let node = RbNode::resolve(resolver);
         let pointer = u64::from(resolver.profile().identity().pointer_bytes);
         // `struct mod_tree_node`: the module, then the node of both trees.
         let expected = pointer.saturating_add(latch_node.size);

@@ -8,6 +8,7 @@ use osier_osi::{Absent, Seen, SeenExt as _};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use super::reader::Reader;
+use crate::layouts::PidNamespace;
 use crate::{memory, process};
 
 /// `PIDTYPE_PGID` and `PIDTYPE_SID`, of the kernels that have `signal->pids` (v4.19 on).
@@ -36,14 +37,6 @@ layout! {
     }
 }
 
-layout! {
-    /// Fields read from `pid_namespace`.
-    pub(crate) struct Depth: "pid_namespace" {
-        /// How deep it lies below the first one.
-        level: Option<Field<UInt>>,
-    }
-}
-
 /// Most tasks that one session has: there are no more ids.
 const MOST_TASKS: usize = process::PID_MAX_LIMIT as usize;
 
@@ -51,7 +44,7 @@ const MOST_TASKS: usize = process::PID_MAX_LIMIT as usize;
 pub(super) struct Numbers {
     pid: Pid,
     number: Number,
-    depth: Depth,
+    namespace: PidNamespace,
     /// The lists of tasks of the ids that were asked about.
     lists: RefCell<HashMap<VirtAddr, HashSet<VirtAddr>>>,
 }
@@ -61,7 +54,7 @@ impl Numbers {
         Self {
             pid: Pid::resolve(resolver),
             number: Number::resolve(resolver),
-            depth: Depth::resolve(resolver),
+            namespace: PidNamespace::resolve(resolver),
             lists: RefCell::default(),
         }
     }
@@ -79,7 +72,7 @@ impl Numbers {
         }
         let number = self.numbered(pid, level)?;
         let namespace = reader.object(self.number.ns, number)?;
-        let depth = reader.value(self.depth.level, namespace);
+        let depth = reader.value(self.namespace.level, namespace);
         if depth.is_ok_and(|depth| depth != level) {
             let rule = "an id of some depth is one of a namespace of that depth (level)";
             return Err(Absent::implausible(level, rule, Some(number)));
