@@ -18,7 +18,7 @@ use std::process;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fs4::FileExt;
+use fs4::{FileExt, TryLockError};
 
 /// How the name of a partial file ends.
 const PARTIAL: &str = ".osier-partial";
@@ -276,8 +276,12 @@ fn begin(to: &Path) -> io::Result<(Partial, File)> {
             .clone();
         match options.open(&path) {
             Ok(file) => {
-                // Whoever cleans leaves what is locked alone. Without locks there is no cleaning.
-                let _ = FileExt::try_lock(&file);
+                // Whoever cleans leaves what is locked alone, but may have been quicker: then it holds
+                // the lock, or the name is gone. Without locks there is no cleaning.
+                let taken = matches!(FileExt::try_lock(&file), Err(TryLockError::WouldBlock));
+                if taken || !path.exists() {
+                    continue;
+                }
                 if let Ok(mut partials) = PARTIALS.lock() {
                     partials.push(path.clone());
                 }
@@ -299,8 +303,13 @@ fn clean(folder: &Path, prefix: &OsStr) {
         let bytes = name.as_encoded_bytes();
         let ours =
             bytes.starts_with(prefix.as_encoded_bytes()) && bytes.ends_with(PARTIAL.as_bytes());
-        let free = || File::open(entry.path()).is_ok_and(|file| FileExt::try_lock(&file).is_ok());
-        if ours && entry.file_type().is_ok_and(|kind| kind.is_file()) && free() {
+        if !ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        // The lock is held until the name is gone: who began the file meanwhile sees one or the other.
+        if let Ok(file) = File::open(entry.path())
+            && FileExt::try_lock(&file).is_ok()
+        {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use osier_file::{Output, abandon, write};
+use osier_file::{Output, write};
 
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("outputs-{name}"));
@@ -135,8 +135,23 @@ fn leftovers_go() {
     assert!(first.written().unwrap().exists());
     drop((first, second));
     assert_eq!(names(&folder), [".other.1-0.osier-partial"]);
-    let third = Output::create(&path).unwrap();
-    abandon();
-    assert_eq!(names(&folder), [".other.1-0.osier-partial"]);
-    drop(third);
+}
+
+/// Whoever cleans never takes what another has just begun: each of many writers of one file ends well.
+#[test]
+fn writers_of_one_file_leave_each_other_alone() {
+    let folder = folder("many");
+    let path = folder.join("out");
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let path = &path;
+            scope.spawn(move || {
+                for _ in 0..300 {
+                    write(path, format!("{writer}")).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read(&path).unwrap().len(), 1);
+    assert_eq!(names(&folder), ["out"]);
 }
