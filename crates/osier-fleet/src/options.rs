@@ -36,15 +36,18 @@ impl TableFormat {
         }
     }
 
+    /// Every format that this build writes.
+    pub(crate) const ALL: &[Self] = &[
+        Self::Jsonl,
+        Self::Csv,
+        #[cfg(feature = "parquet")]
+        Self::Parquet,
+    ];
+
     /// The format whose files end so.
     pub(crate) fn of_extension(ending: &str) -> Option<Self> {
-        let all = [
-            Self::Jsonl,
-            Self::Csv,
-            #[cfg(feature = "parquet")]
-            Self::Parquet,
-        ];
-        all.into_iter().find(|format| format.extension() == ending)
+        let mut all = Self::ALL.iter().copied();
+        all.find(|format| format.extension() == ending)
     }
 
     /// How rows are gathered that are written so.

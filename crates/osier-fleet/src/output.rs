@@ -309,6 +309,21 @@ impl<'a> Output<'a> {
             (name, place)
         })
     }
+
+    /// The tables in the folder `out` that a run of `formats` does not write.
+    pub(crate) fn stale(out: &Path, formats: &[FileFormat<'_>]) -> Vec<PathBuf> {
+        let own: Vec<String> = formats.iter().map(FileFormat::file).collect();
+        let words = Question::ALL.iter().copied().map(Question::word);
+        let names = words.flat_map(|word| {
+            let ending = move |format: &TableFormat| format!("{word}.{}", format.extension());
+            TableFormat::ALL.iter().map(ending)
+        });
+        let others = names.filter(|name| !own.contains(name));
+        others
+            .map(|name| out.join(name))
+            .filter(|path| path.exists())
+            .collect()
+    }
 }
 
 /// Removes the folder that runs work in, and the files of theirs in it. One that holds anything else stays.

@@ -91,5 +91,9 @@ pub fn run(
     let last = output.flush()?;
     summary.count_all(last.iter().map(|entry| entry.status));
     output.finish()?;
+    // Beside a shard lie those of the others.
+    if shard.is_none() {
+        summary.stale = Output::stale(&options.out, &formats);
+    }
     Ok(summary)
 }

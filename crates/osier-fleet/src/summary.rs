@@ -144,6 +144,9 @@ pub struct Summary {
     pub skipped: usize,
     /// Files of folders that are no snapshots.
     pub others: Vec<PathBuf>,
+    /// Tables in the folder that this run did not write, in another format or of another question: those
+    /// of an earlier run, which the manifest no longer describes.
+    pub stale: Vec<PathBuf>,
 }
 
 impl Summary {

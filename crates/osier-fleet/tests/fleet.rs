@@ -365,6 +365,25 @@ fn an_interrupted_run_of_another_kind_is_not_gone_on_with() {
     assert!(!out.join(".osier-run").exists(), "nothing is left behind");
 }
 
+/// A table of an earlier run that this one does not write stays, and is told.
+#[test]
+fn tables_of_an_earlier_run_are_told() {
+    let scratch = Scratch::new("stale");
+    let out = scratch.join("out");
+    let first = options(out.clone(), 1);
+    assert_eq!(
+        quietly(&golden()[..1], &first).stale,
+        [""; 0].map(PathBuf::from)
+    );
+    let csv = RunOptions {
+        to: TableFormat::Csv,
+        ..first
+    };
+    let stale = quietly(&golden()[..1], &csv).stale;
+    assert!(stale.contains(&out.join("ps.jsonl")), "{stale:?}");
+    assert!(stale.iter().all(|path| path.is_file()), "{stale:?}");
+}
+
 #[test]
 fn a_file_that_no_run_wrote_is_not_replaced() {
     let scratch = Scratch::new("foreign");

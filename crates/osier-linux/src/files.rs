@@ -8,7 +8,7 @@ use osier_osi::{Absent, FileKind, OpenFile, Seen, WalkEnd, WalkEnds};
 
 use crate::fds::{Slot, WALK};
 use crate::memory::named;
-use crate::{Linux, memory, process, symbols};
+use crate::{Linux, memory, process, symbols, threads};
 
 /// The bits of a mode that say what a file is: `S_IFMT`.
 const S_IFMT: u64 = 0o17_0000;
@@ -83,10 +83,13 @@ fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
     if files.is_null() && process::has_exited(linux, taskd) {
         return Ok(None);
     }
-    if Some(files) == linux.guest.symbol(symbols::init_files)
-        && memory::kernel_thread(linux, taskd) == Ok(false)
-    {
+    let kernels = linux.guest.symbol(symbols::init_files);
+    if Some(files) == kernels && memory::kernel_thread(linux, taskd) == Ok(false) {
         let rule = "a program does not have the kernel's own table of descriptors";
+        return no_start(format!("the process's files, {files}: {rule}"), None);
+    }
+    if linux.init_task == Some(taskd) && kernels.is_some_and(|kernels| files != kernels) {
+        let rule = "the first task has the kernel's own table of descriptors (init_files)";
         return no_start(format!("the process's files, {files}: {rule}"), None);
     }
     if linux.guest.can_be_object(files) {
@@ -96,10 +99,29 @@ fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
     no_start(format!("the process's files, {files}: {rule}"), None)
 }
 
-/// Whether more processes name the `files_struct` than it counts.
+/// Whether more tasks name the `files_struct` than it counts. Threads are looked at only where several
+/// processes name it.
 fn shared_uncounted(linux: &Linux, files: VirtAddr) -> bool {
-    let counted = linux.fds.users(&linux.guest.space, files);
-    counted.is_some_and(|counted| counted < named(linux).files(files))
+    let Some(counted) = linux.fds.users(&linux.guest.space, files) else {
+        return false;
+    };
+    let leaders = named(linux).files(files);
+    if leaders.len() < 2 || linux.guest.symbol(symbols::init_files) == Some(files) {
+        // The kernel's own threads are alone in their groups.
+        return counted < leaders.len().max(1) as u64;
+    }
+    let names = |task: &VirtAddr| {
+        let of = linux.task_files.files;
+        of.is_some_and(|of| matches!(of.read(&linux.guest.space, *task), Ok(own) if own == files))
+    };
+    let threads = leaders.iter().map(|leader| {
+        let threads = threads::listed(linux, *leader)
+            .iter()
+            .filter(|task| names(task))
+            .count();
+        threads.max(1) // the leader, which a thread's list may have lost
+    });
+    usize::try_from(counted).is_ok_and(|counted| counted < threads.sum())
 }
 
 /// How many descriptors the process can have reserved for files that it is opening: a thread that waits in

@@ -16,7 +16,8 @@ use crate::list;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Named {
     memory: HashMap<VirtAddr, u64>,
-    files: HashMap<VirtAddr, u64>,
+    /// By whom, for it is the threads that are counted.
+    files: HashMap<VirtAddr, Vec<VirtAddr>>,
 }
 
 impl Named {
@@ -33,10 +34,16 @@ impl Named {
         let walked = list::ring(guest, tasks.tasks.place(init_task));
         for node in walked.nodes {
             let task = tasks.tasks.container(node);
-            note(guest, task_files.files, task, &mut named.files);
+            if let Some(files) = object(guest, task_files.files, task) {
+                named.files.entry(files).or_default().push(task);
+            }
             let flags = tasks.flags.map(|field| field.read(&guest.space, task));
             if matches!(flags, Some(Ok(flags)) if flags & kernel_thread == 0) {
-                note(guest, Some(tasks.mm), task, &mut named.memory);
+                let count = object(guest, Some(tasks.mm), task);
+                let count = count.map(|mm| named.memory.entry(mm).or_default());
+                if let Some(count) = count {
+                    *count = count.saturating_add(1);
+                }
             }
         }
         named
@@ -53,21 +60,14 @@ impl Named {
         self.files.keys().copied()
     }
 
-    /// By how many the `files_struct` at `files` is.
-    pub(crate) fn files(&self, files: VirtAddr) -> u64 {
-        self.files.get(&files).copied().unwrap_or(0).max(1)
+    /// The group leaders that name the `files_struct` at `files`.
+    pub(crate) fn files(&self, files: VirtAddr) -> &[VirtAddr] {
+        self.files.get(&files).map_or(&[], Vec::as_slice)
     }
 }
 
-fn note(
-    guest: &Guest,
-    field: Option<Field<Ptr<()>>>,
-    task: VirtAddr,
-    counts: &mut HashMap<VirtAddr, u64>,
-) {
-    let object = field.and_then(|field| field.read(&guest.space, task).ok());
-    if let Some(object) = object.filter(|object| !object.is_null()) {
-        let count = counts.entry(object).or_default();
-        *count = count.saturating_add(1);
-    }
+/// The object that `field` of the task leads to; `None` for none, and where it cannot be read.
+fn object(guest: &Guest, field: Option<Field<Ptr<()>>>, task: VirtAddr) -> Option<VirtAddr> {
+    let object = field?.read(&guest.space, task).ok()?;
+    (!object.is_null()).then_some(object)
 }

@@ -96,6 +96,8 @@ struct Node {
 enum Table {
     Tree {
         head: VirtAddr,
+        /// The root entry, in any `pid_namespace`.
+        root: Field<Ptr<()>>,
         node: Node,
     },
     Hash {
@@ -244,8 +246,10 @@ impl PidTable {
             lists: lists.min(8),
         });
         let table = if let Some((idr, head)) = idr.zip(tree.head) {
+            let root = Field::at(idr.offset.checked_add(head.offset)?, word, None);
             Table::Tree {
-                head: head.place(idr.place(ns)),
+                head: root.place(ns),
+                root,
                 node: Node::resolve(resolver, word)?,
             }
         } else {
@@ -271,7 +275,7 @@ impl PidTable {
     pub(crate) fn tasks(&self, guest: &Guest, layout: &Tasks) -> Tabled {
         let mut found = Tabled::default();
         let pids = match self.table {
-            Table::Tree { head, node } => tree(guest, head, &node, &mut found.ends),
+            Table::Tree { head, node, .. } => tree(guest, head, &node, &mut found.ends),
             Table::Hash { .. } => self.hash(guest, &mut found.ends),
         };
         for pid in pids {
@@ -288,6 +292,24 @@ impl PidTable {
         }
         found.ends.add(WALK, WalkEnd::Closed);
         found
+    }
+
+    /// Whether the table of the `pid_namespace` at `namespace` has the `struct pid` at `pid` under `number`;
+    /// `None` when the snapshot does not tell, as before v4.15, where all namespaces share one hash table.
+    pub(crate) fn has(
+        &self,
+        guest: &Guest,
+        namespace: VirtAddr,
+        number: u64,
+        pid: VirtAddr,
+    ) -> Option<bool> {
+        match self.table {
+            Table::Tree { root, node, .. } => {
+                let root = root.read(&guest.space, namespace).ok()?;
+                Some(node.lookup(guest, root, number)? == pid)
+            }
+            Table::Hash { .. } => None,
+        }
     }
 
     /// Whether the `struct pid` at `pid`, which no task has as its own number, should not be there: a
@@ -403,6 +425,29 @@ impl Node {
             count,
             tag,
         })
+    }
+
+    /// The entry of the tree under `index`, 0 where there is none; `None` when a node cannot be read.
+    fn lookup(&self, guest: &Guest, root: VirtAddr, index: u64) -> Option<VirtAddr> {
+        let word = u64::from(guest.pointer_bytes());
+        let (mut entry, mut below) = (root, u64::from(u64::BITS));
+        let mut rest = index;
+        while entry.0 & 3 == self.tag && entry.0 >= 4096 {
+            let at = VirtAddr(entry.0 & !3);
+            let shift = self.shift.read(&guest.space, at).ok()?;
+            if shift >= below {
+                return None;
+            }
+            let slot = rest.checked_shr(u32::try_from(shift).ok()?)?;
+            if slot >= self.count {
+                return Some(VirtAddr(0));
+            }
+            rest &= (1_u64 << shift).wrapping_sub(1);
+            below = shift;
+            let place = self.slots.place(at).plus(slot.wrapping_mul(word));
+            entry = guest.space.read_pointer(place).ok()?;
+        }
+        Some(if rest == 0 { entry } else { VirtAddr(0) })
     }
 }
 

@@ -129,6 +129,11 @@ fn show(linux: &Linux, task: VirtAddr, to: &mut dyn FnMut(Thread) -> ControlFlow
     to(row(linux, task)).is_break()
 }
 
+/// The tasks on the list of the thread group of `leader`, whatever they say of themselves.
+pub(crate) fn listed(linux: &Linux, leader: VirtAddr) -> Vec<VirtAddr> {
+    group(linux, leader).0
+}
+
 /// The tasks of the thread group of `leader`.
 fn group(linux: &Linux, leader: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
     let layout = &linux.tasks;

@@ -29,6 +29,8 @@ const SMALL: usize = 64;
 const LARGE: usize = 256 << 10;
 /// A window of which less than this part was looked at was too large.
 const USED: usize = 16;
+/// Reads of so many bytes ask first whether they are of a hole: a sparse file's are not worth reading.
+const HOLE: usize = 64 << 10;
 /// Bytes that a [`Reader`] reads at once.
 const STEP: usize = 256 << 10;
 
@@ -197,10 +199,6 @@ impl Data {
     ///
     /// The system's, when it could not read even the first byte.
     pub(crate) fn read_some(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        #[cfg(unix)]
-        use std::os::unix::fs::FileExt as _;
-        #[cfg(windows)]
-        use std::os::windows::fs::FileExt as _;
         let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = left.min(buf.len());
         let mut done = 0_usize;
@@ -208,10 +206,11 @@ impl Data {
             let at = self.start.saturating_add(offset);
             let at = at.saturating_add(done as u64);
             let read = match &self.file.origin {
-                #[cfg(unix)]
-                Origin::File(file) => file.read_at(rest, at),
-                #[cfg(windows)]
-                Origin::File(file) => file.seek_read(rest, at),
+                Origin::File(file) if rest.len() >= HOLE => match zeros(file, at, rest) {
+                    0 => from(file, at, rest),
+                    n => Ok(n),
+                },
+                Origin::File(file) => from(file, at, rest),
                 Origin::Distant(distant) => distant.read_at(at, rest),
             };
             match read {
@@ -333,6 +332,42 @@ impl Data {
     }
 }
 
+/// Reads from the file at `at`.
+#[cfg(unix)]
+fn from(file: &File, at: u64, buf: &mut [u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buf, at)
+}
+
+/// Reads from the file at `at`.
+#[cfg(windows)]
+fn from(file: &File, at: u64, buf: &mut [u8]) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buf, at)
+}
+
+/// Fills `buf` with the zeros of a hole that `at` lies in, without a page of it in the system's cache;
+/// returns how many there are, 0 outside a hole and where the system does not tell.
+#[cfg(unix)]
+fn zeros(file: &File, at: u64, buf: &mut [u8]) -> usize {
+    use rustix::fs::{SeekFrom, seek};
+    use rustix::io::Errno;
+    let end = match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data,
+        // No data from here on: the hole lasts to the file's end, if that still lies behind.
+        Err(Errno::NXIO) => file.metadata().map_or(0, |meta| meta.len()),
+        Err(_) => return 0,
+    };
+    let len = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+    let hole = buf.len().min(len);
+    buf.get_mut(..hole).unwrap_or_default().fill(0);
+    hole
+}
+
+/// Nothing is known of holes.
+#[cfg(not(unix))]
+fn zeros(_: &File, _: u64, _: &mut [u8]) -> usize {
+    0
+}
+
 /// Why guest memory at `offset` could not be read.
 pub(crate) fn cause(error: &io::Error, offset: u64) -> Cause {
     match error.kind() {
@@ -440,5 +475,59 @@ impl Seek for Reader {
             }
         }
         Ok(at)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::disallowed_methods,
+        clippy::arithmetic_side_effects,
+        reason = "a test fails by panicking"
+    )]
+
+    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
+    use super::*;
+
+    /// A hole reads as zeros, up to the byte where data begins, and nothing lies behind the file's end.
+    #[test]
+    fn holes_are_zeros_and_end_where_data_does() {
+        const MIB: u64 = 1 << 20;
+        let path = std::env::temp_dir().join(format!("osier-holes-{}", std::process::id()));
+        let file = File::create(&path).unwrap();
+        let words: Vec<u8> = (0..MIB / 4).map(|at| (at % 251) as u8 + 1).collect();
+        file.set_len(8 * MIB).unwrap();
+        file.write_all_at(&words, 2 * MIB + 4096 * 3).unwrap();
+        file.write_all_at(b"last", 5 * MIB).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let data = Data::open(&path).unwrap();
+        let reading = || {
+            for start in [
+                0,
+                1,
+                MIB,
+                2 * MIB - 7,
+                2 * MIB + 4096 * 3 + 5,
+                5 * MIB,
+                6 * MIB,
+            ] {
+                for len in [4096, HOLE as u64, MIB, 3 * MIB, 8 * MIB] {
+                    let mut got = vec![0xaa; len as usize];
+                    let n = data.read_some(start, &mut got).unwrap();
+                    let left = (data.len() - start).min(len) as usize;
+                    let held = (file.metadata().unwrap().len().saturating_sub(start)).min(len);
+                    assert_eq!(n, left.min(held as usize), "{len} at {start}");
+                    assert!(got[..n] == whole[start as usize..][..n], "{len} at {start}");
+                }
+            }
+        };
+        // Else the file system keeps no holes, and nothing is tested.
+        assert!(file.metadata().unwrap().blocks() * 512 < 4 * MIB);
+        reading();
+        file.set_len(6 * MIB + 11).unwrap();
+        reading();
+        std::fs::remove_file(&path).unwrap();
     }
 }

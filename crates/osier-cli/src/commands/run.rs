@@ -85,6 +85,12 @@ pub(super) fn of_many(known: &KnownArgs, jobs: Option<NonZeroUsize>, quiet: bool
 fn conclude(summary: &Summary, out: &Path, verbose: bool) {
     say(&format!("{}: {}", osier_text::path(out), counts(summary)));
     tell_others(&summary.others, verbose);
+    for stale in &summary.stale {
+        let stale = osier_text::path(stale);
+        say(&format!(
+            "{stale}: a table of an earlier run, which this one did not write and its manifest does not describe"
+        ));
+    }
 }
 
 /// How many snapshots ended how.

@@ -86,6 +86,12 @@ impl Numbers {
                 return Err(Absent::implausible(id, rule, None));
             }
         }
+        let table = reader.linux.pids.as_ref();
+        let has = table.and_then(|table| table.has(&reader.linux.guest, namespace, id, pid));
+        if has == Some(false) {
+            let rule = "a namespace's table has an id under its number (idr)";
+            return Err(Absent::implausible(id, rule, Some(number)));
+        }
         match u32::try_from(id) {
             Ok(id) if (1..=process::PID_MAX_LIMIT).contains(&id) => Ok((id, namespace)),
             _ => {

@@ -256,20 +256,24 @@ fn roots_in(machine: &Machine, frame: u64, at: PhysAddr, page: &[u8], found: &mu
     {
         found.push(candidate(Paging::Legacy, at.0, &by(), false));
     }
-    // The kernel half of a 64-bit root.
-    let upper = page.get(0x800..).unwrap_or_default();
-    let maps_itself =
-        |raw: &[u8]| word(raw).is_some_and(|entry| entry & PRESENT != 0 && entry & frame == at.0);
-    if upper.chunks_exact(8).any(maps_itself) {
+    let (words, _) = page.as_chunks::<8>();
+    // The kernel half of a 64-bit root. Nearly no page is one: all are looked at without a branch.
+    let own = at.0 | PRESENT;
+    let upper = words.get(256..).unwrap_or_default();
+    let maps_itself = upper.iter().fold(false, |any, raw| {
+        any | (u64::from_le_bytes(*raw) & (frame | PRESENT) == own)
+    });
+    if maps_itself {
         found.push(candidate(Paging::Long4, at.0, &by(), false));
         found.push(candidate(Paging::Long5, at.0, &by(), false));
     }
     // PAE: four directory pointers, whose last directory begins with the same four frames from
     // entry 0 on, its own among them.
-    for (nth, raw) in page.chunks_exact(32).enumerate() {
-        let pointers = [0, 8, 16, 24].map(|from| raw.get(from..).and_then(word).unwrap_or(0));
-        let plain = |pointer: &u64| pointer & 0xffff_fff0_0000_0fff == PRESENT;
-        if !pointers.iter().all(plain) {
+    for (nth, raw) in words.as_chunks::<4>().0.iter().enumerate() {
+        const RESERVED: u64 = 0xffff_fff0_0000_0fff;
+        let pointers = raw.map(u64::from_le_bytes);
+        let odd = pointers.iter().fold(0, |odd, at| odd | (at ^ PRESENT));
+        if odd & RESERVED != 0 {
             continue;
         }
         let last = PhysAddr(pointers[3] & FRAME);
@@ -285,10 +289,6 @@ fn roots_in(machine: &Machine, frame: u64, at: PhysAddr, page: &[u8], found: &mu
             found.push(candidate(Paging::Pae, root.0, &by, false));
         }
     }
-}
-
-fn word(raw: &[u8]) -> Option<u64> {
-    raw.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
 fn word32(raw: &[u8]) -> Option<u64> {
