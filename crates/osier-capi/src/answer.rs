@@ -32,6 +32,7 @@ enum Asked {
     Mounts(Walk<osier::Mount, row::Mount>),
     Sockets(Walk<osier::Socket, row::Socket>),
     Interfaces(Walk<osier::Interface, row::Interface>),
+    Scan(Walk<osier::Scanned, row::Scanned>),
     Log(Walk<osier::LogLine, row::LogLine>),
     Wide(Box<Walk<osier::Process, row::WideProcess>>),
 }
@@ -75,6 +76,7 @@ macro_rules! each {
             Asked::Mounts($walk) => $value,
             Asked::Sockets($walk) => $value,
             Asked::Interfaces($walk) => $value,
+            Asked::Scan($walk) => $value,
             Asked::Log($walk) => $value,
             Asked::Wide($walk) => $value,
         }
@@ -118,6 +120,7 @@ impl Answer {
             Question::Mounts => Asked::Mounts(Walk::of(guest.mounts(of))),
             Question::Sockets => Asked::Sockets(Walk::of(guest.sockets())),
             Question::Interfaces => Asked::Interfaces(Walk::of(guest.interfaces())),
+            Question::Scan => Asked::Scan(Walk::of(guest.scan())),
             Question::Log => Asked::Log(Walk::of(guest.log())),
             Question::Environment => Asked::Environment(Walk::of(guest.environment(of))),
         };
@@ -142,6 +145,7 @@ impl Answer {
         next_mount Mounts Mount,
         next_socket Sockets Socket,
         next_interface Interfaces Interface,
+        next_scanned Scan Scanned,
         next_log_line Log LogLine,
         next_wide_process Wide WideProcess,
     }

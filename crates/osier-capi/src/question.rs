@@ -34,6 +34,8 @@ pub enum Question {
     Sockets = 12,
     /// Network interfaces: rows are `osier_interface`.
     Interfaces = 13,
+    /// Tasks and modules by their own bytes: rows are `osier_scanned`.
+    Scan = 14,
 }
 
 impl Question {
@@ -60,6 +62,7 @@ impl From<ask::Question> for Question {
             ask::Question::Mounts => Self::Mounts,
             ask::Question::Sockets => Self::Sockets,
             ask::Question::Interfaces => Self::Interfaces,
+            ask::Question::Scan => Self::Scan,
             ask::Question::Log => Self::Log,
             ask::Question::Wide => Self::Wide,
         }

@@ -158,7 +158,7 @@ fn field<F: Field>(cells: &Cells<'_>, name: &str, held: &mut Held) -> Option<F> 
 
 /// Each struct by its name in C, with its fields in their order: what the header's numbers of fields are
 /// made from.
-pub fn fields() -> [(&'static str, &'static [&'static str]); 14] {
+pub fn fields() -> [(&'static str, &'static [&'static str]); 15] {
     [
         ("process", Process::FIELDS),
         ("handle", Handle::FIELDS),
@@ -174,6 +174,7 @@ pub fn fields() -> [(&'static str, &'static [&'static str]); 14] {
         ("mount", Mount::FIELDS),
         ("socket", Socket::FIELDS),
         ("interface", Interface::FIELDS),
+        ("scanned", Scanned::FIELDS),
     ]
 }
 
@@ -670,3 +671,35 @@ pub struct Interface {
 }
 
 shown!(Interface: netns, index, name, flags, mac, addresses, mtu, address);
+
+/// A task or a module, found by its own bytes or named by a list.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scanned {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// What it is, in a word.
+    pub kind: Bytes,
+    /// Address of its `task_struct` or `struct module`.
+    pub address: u64,
+    /// The same, physical.
+    pub phys: u64,
+    /// The process's id.
+    pub pid: u64,
+    /// The thread's own id.
+    pub tid: u64,
+    /// Its name.
+    pub name: Bytes,
+    /// Whether the kernel's own list leads to it.
+    pub linked: bool,
+    /// Whether its memory was given back.
+    pub freed: bool,
+    /// Whether it says that it has begun to exit.
+    pub exited: bool,
+    /// What found it, words with commas between.
+    pub found_by: Bytes,
+}
+
+shown!(Scanned: kind, address, phys, pid, tid, name, linked, freed, exited, found_by);

@@ -24,6 +24,7 @@ fn header() -> String {
         ("Guest", "osier_guest"),
         ("Handle", "osier_handle"),
         ("Interface", "osier_interface"),
+        ("Scanned", "osier_scanned"),
         ("LogLine", "osier_log_line"),
         ("Mapping", "osier_mapping"),
         ("Module", "osier_module"),

@@ -196,6 +196,8 @@ pub(crate) enum Command {
     Sockets(ListArgs),
     /// List network interfaces and their addresses
     Net(ListArgs),
+    /// List processes, threads and modules found by their own bytes, linked into lists or not
+    Scan(ListArgs),
     /// Read bytes of memory
     Read(ReadArgs),
     /// Translate virtual addresses, showing every table entry on the way
@@ -377,7 +379,7 @@ pub(crate) enum ContainerArg {
 pub(crate) struct DistillArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
-    /// The questions: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net
+    /// The questions: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, scan
     #[arg(
         long,
         value_name = "QUESTIONS",
@@ -476,7 +478,7 @@ pub(crate) struct RunArgs {
     pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) known: KnownArgs,
-    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net
+    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, scan
     #[arg(
         long,
         value_name = "TABLES",
@@ -528,7 +530,7 @@ pub(crate) struct MergeArgs {
 
 #[derive(Args)]
 pub(crate) struct SqlArgs {
-    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, manifest
+    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, scan, manifest
     #[arg(value_name = "QUERY")]
     pub(crate) query: String,
     /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'

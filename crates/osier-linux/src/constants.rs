@@ -3,6 +3,8 @@
 osier_profile::kernel_names! {
     pub(crate) const ALL;
     MOD_TEXT
+    PGTY_slab
+    PG_slab
     PIDTYPE_TGID
     maple_arange_64
     maple_dense

@@ -44,6 +44,8 @@ mod pid;
 mod policy;
 mod process;
 mod provider;
+mod scan;
+mod slabs;
 mod sockets;
 mod state;
 mod symbols;

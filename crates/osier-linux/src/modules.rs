@@ -13,11 +13,13 @@
 pub(crate) mod extent;
 pub(crate) mod twins;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Absent, Module, Seen, SeenExt as _, WalkEnd, WalkEnds, Walked};
+use osier_osi::{
+    Absent, Module, ScanSource, ScanSources, Seen, SeenExt as _, WalkEnd, WalkEnds, Walked,
+};
 use osier_profile::{Embed, Field, Resolver, UInt, layout};
 
 use crate::guest::Guest;
@@ -118,7 +120,7 @@ impl Modules {
             let fault = None;
             return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
         };
-        let found = find(self, guest, head, list);
+        let found = find(self, guest, head, list, false);
         let mut bases = HashSet::new();
         for modd in found.listed.into_iter().chain(found.unlisted) {
             let mut module = self.row(guest, modd);
@@ -135,6 +137,25 @@ impl Modules {
         found.ends
     }
 
+    /// Every module that any source names, the memory that modules are loaded into searched as well: the list's first.
+    pub(crate) fn searched(&self, guest: &Guest) -> (Vec<(VirtAddr, ScanSources)>, WalkEnds) {
+        let Some((list, head)) = self.members.list.zip(guest.symbol(symbols::modules)) else {
+            return (Vec::new(), WalkEnds::default());
+        };
+        let found = find(self, guest, head, list, true);
+        let all = found.listed.iter().chain(&found.unlisted);
+        let rows = all.map(|modd| {
+            let by = found.sources.get(modd).copied().unwrap_or_default();
+            (*modd, by)
+        });
+        (rows.collect(), found.ends)
+    }
+
+    /// The name of the module at `modd`, as its row has it.
+    pub(crate) fn named(&self, guest: &Guest, modd: VirtAddr) -> Seen<Vec<u8>> {
+        self.name(guest, modd)
+    }
+
     /// Whether the module at `modd` works: others may have left some of the sources.
     fn is_live(&self, guest: &Guest, modd: VirtAddr) -> bool {
         const MODULE_STATE_LIVE: u64 = 0;
@@ -148,18 +169,32 @@ impl Modules {
 struct Found {
     listed: Vec<VirtAddr>,
     unlisted: Vec<VirtAddr>,
+    sources: HashMap<VirtAddr, ScanSources>,
     ends: WalkEnds,
 }
 
-fn find(layout: &Modules, guest: &Guest, head: VirtAddr, list: Field<Embed<()>>) -> Found {
+/// Asks the sources; the memory of modules with `search`, or where nothing else can be asked.
+fn find(
+    layout: &Modules,
+    guest: &Guest,
+    head: VirtAddr,
+    list: Field<Embed<()>>,
+    search: bool,
+) -> Found {
     let Walked { nodes, end } = list::ring(guest, head);
     let listed: Vec<_> = nodes.iter().map(|node| list.container(*node)).collect();
     let closed = end.is_closed();
     let mut found = Found {
         listed,
         unlisted: Vec::new(),
+        sources: HashMap::new(),
         ends: WalkEnds::one(WALK, end),
     };
+    for modd in &found.listed {
+        found
+            .sources
+            .insert(*modd, ScanSources::default().and(ScanSource::List));
+    }
     let in_list: HashSet<_> = found.listed.iter().copied().collect();
     let mut known = in_list.clone();
     let mut sources: Vec<Source> = [layout.twins.tree(guest), layout.twins.set(guest)]
@@ -167,7 +202,7 @@ fn find(layout: &Modules, guest: &Guest, head: VirtAddr, list: Field<Embed<()>>)
         .flatten()
         .collect();
     // The memory of modules itself is asked where nothing else can be.
-    if !sources.iter().any(|source| source.whole) {
+    if search || !sources.iter().any(|source| source.whole) {
         sources.extend(layout.twins.area(guest, &|modd| {
             let row = layout.row(guest, modd);
             row.name.get().is_some() && row.base.get().is_some() && row.size.get().is_some()
@@ -175,6 +210,14 @@ fn find(layout: &Modules, guest: &Guest, head: VirtAddr, list: Field<Embed<()>>)
     }
     for source in &sources {
         let named: HashSet<_> = source.modules.iter().copied().collect();
+        for modd in &named {
+            let by = found.sources.entry(*modd).or_default();
+            *by = by.and(source.word);
+        }
+        if let Some((parts, fault)) = source.unread.filter(|_| search) {
+            let what = "pages of the memory of modules";
+            found.ends.add(WALK, WalkEnd::Unread { what, parts, fault });
+        }
         let only_second = named.difference(&in_list).count();
         let missed = |modd: &&VirtAddr| {
             source.whole && !named.contains(modd) && (!source.live || layout.is_live(guest, **modd))

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
     Absent, Crash, Current, Found, Handle, Interface, Kernel, LogLine, Mapping, Module, Mount,
-    NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, Seen, Socket, Thread, Variable,
-    WalkEnds,
+    NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, Scanned, Seen, Socket, Thread,
+    Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
 use crate::{
     Linux, Located, crash, current, environment, files, interfaces, log, mappings, memory, mounts,
-    pages, process, sockets, tasks, threads, wide,
+    pages, process, scan, sockets, tasks, threads, wide,
 };
 
 impl Osi for Linux {
@@ -99,6 +99,10 @@ impl Osi for Linux {
 
     fn wide(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
         wide::processes(self, row)
+    }
+
+    fn scan(&self, row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
+        scan::scan(self, row)
     }
 
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {

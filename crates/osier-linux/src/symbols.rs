@@ -30,6 +30,8 @@ osier_profile::kernel_names! {
     log_next_idx
     log_next_seq
     logged_chars
+    max_pfn
+    mem_map
     mod_tree
     module_kset
     modules
@@ -50,6 +52,7 @@ osier_profile::kernel_names! {
     sme_me_mask
     special_mapping_vmops
     task_state_array
+    task_struct_cachep
     tcp_hashinfo
     timekeeper
     timekeeper_data
@@ -60,5 +63,6 @@ osier_profile::kernel_names! {
     vdso_image_32
     vdso_image_64
     vdso_image_x32
+    vmemmap_base
     vsyscall_mode
 }

@@ -20,17 +20,17 @@ use crate::{Linux, family, list, memory, pid, process};
 const WALK: &str = "tasks";
 
 /// The thread-group leaders.
-struct Leaders {
+pub(crate) struct Leaders {
     /// Each with the source that named it.
-    rows: Vec<(VirtAddr, FoundBy)>,
+    pub(crate) rows: Vec<(VirtAddr, FoundBy)>,
     /// How many threads have a number; `None` when the whole table is not known.
     threads: Option<usize>,
     /// How the walks ended.
-    ends: WalkEnds,
+    pub(crate) ends: WalkEnds,
 }
 
 /// Every thread-group leader.
-fn leaders(linux: &Linux) -> Leaders {
+pub(crate) fn leaders(linux: &Linux) -> Leaders {
     let mut leaders = named(linux);
     relatives(linux, &mut leaders);
     if let Some((at, threads)) = linux.guest.symbol(symbols::nr_threads).zip(leaders.threads) {

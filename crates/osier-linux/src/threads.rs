@@ -135,7 +135,7 @@ pub(crate) fn listed(linux: &Linux, leader: VirtAddr) -> Vec<VirtAddr> {
 }
 
 /// The tasks of the thread group of `leader`.
-fn group(linux: &Linux, leader: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
+pub(crate) fn group(linux: &Linux, leader: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
     let layout = &linux.tasks;
     let by_signal = layout
         .signal
@@ -176,7 +176,7 @@ fn group(linux: &Linux, leader: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
 }
 
 /// The idle task of each processor.
-fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
+pub(crate) fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
     let mut found = Vec::new();
     let Some((idle, queues)) = linux
         .run_queue

@@ -7,7 +7,7 @@ use osier_profile::{Wanted, names};
 
 use crate::{
     clock, constants, fds, inode, interfaces, layouts, log, maple, maps, modules, mount, mounts,
-    netns, path, pid, sockets, symbols, wide,
+    netns, path, pid, slabs, sockets, symbols, wide,
 };
 
 /// What the Linux provider wants of a profile. A kernel has some of it: shapes changed over time.
@@ -83,6 +83,10 @@ pub static WANTED: Wanted = Wanted {
         pid::RadixNode::WANTED,
         pid::Upid::WANTED,
         pid::XaNode::WANTED,
+        slabs::Cache::WANTED,
+        slabs::CacheCpu::WANTED,
+        slabs::Page::WANTED,
+        slabs::Slab::WANTED,
         sockets::describe::Common::WANTED,
         sockets::describe::InetSock::WANTED,
         sockets::describe::NetlinkSock::WANTED,
@@ -141,15 +145,26 @@ struct More {
     constants: &'static [&'static str],
 }
 
-/// What questions about control groups, and of more about sockets, read, whose walkers are not written
+/// What questions about control groups, of more about sockets, and about hooks read, whose walkers are not written
 /// yet. A name leaves this list when a layout or `symbols.rs` has it.
 const TO_COME: More = More {
     types: names![
         cg_cgroup_link cgroup_root cgroup_subsys cgroupfs_root cgrp_cset_link
         hlist_nulls_head hlist_nulls_node in6_addr inet_connection_sock ipv6_pinfo
         kernfs_root proto raw_sock request_sock
+        atomic_notifier_head file_operations ftrace_ops gate_struct kprobe netns_nf
+        nf_hook_entries nf_hook_entry notifier_block proc_dir_entry proc_ops seq_operations
+        vm_struct vmap_area inode_operations nf_hook_ops packet_type
     ],
-    symbols: names![cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set roots],
+    symbols: names![
+        cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set roots
+        core_pattern ftrace_list_end ftrace_ops_list ia32_sys_call_table idt_table init_cred
+        kernfs_dir_fops keyboard_notifier_list kprobe_table modprobe_path modules_op
+        netlink_seq_ops packet_seq_ops proc_dir_operations proc_net_operations
+        proc_root_operations proc_tgid_base_operations proc_tid_base_operations raw6_seq_ops
+        raw_seq_ops simple_dir_operations sys_call_table tainted_mask tcp4_seq_ops tcp6_seq_ops
+        udp6_seq_ops udp_seq_ops unix_seq_ops x32_sys_call_table
+    ],
     constants: names![MNT_INTERNAL],
 };
 
@@ -168,10 +183,11 @@ const UNREAD: More = More {
         cpu_bit_bitmap cpu_number cpu_present_bits cpu_present_mask divide_error
         entry_SYSCALL_64 entry_SYSENTER_32 hugetlbfs_file_operations idle_task
         init_level4_pgt init_mm init_nsproxy init_top_pgt init_uts_ns initial_page_table
-        kallsyms_lookup_name level4_kernel_pgt linux_banner max_threads mem_section node_data
+        kallsyms_lookup_name level4_kernel_pgt linux_banner max_threads mem_section
+        node_data
         page_fault page_offset_base phys_base pid_max saved_command_line shadow_timekeeper
         shmem_file_operations shmem_vm_ops swapper_pg_dir totalram_pages vdso32_enabled
-        vmalloc_base vmcoreinfo_data vmcoreinfo_size vmemmap_base wall_to_monotonic xtime
+        vmalloc_base vmcoreinfo_data vmcoreinfo_size wall_to_monotonic xtime
     ],
     constants: names![
         MODULE_STATE_COMING MODULE_STATE_GOING MODULE_STATE_LIVE MODULE_STATE_UNFORMED

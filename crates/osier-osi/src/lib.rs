@@ -15,6 +15,7 @@ mod network;
 mod osi;
 mod pages;
 mod rows;
+mod scan;
 mod seen;
 mod system;
 mod walk;
@@ -34,6 +35,7 @@ pub use rows::{
     Current, Handle, LinuxProcess, Mapping, MappingKind, Module, PageRange, Process, ProcessExtra,
     TaskState, Thread, WindowsProcess,
 };
+pub use scan::{ScanSource, ScanSources, Scanned, ScannedKind};
 pub use seen::{Absent, Seen, SeenExt, Why};
 pub use system::{Found, NoAttach, System};
 pub use walk::{Guard, WalkEnd, WalkEnds};

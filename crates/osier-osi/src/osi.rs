@@ -7,7 +7,7 @@ use osier_profile::OsKind;
 
 use crate::{
     Absent, Crash, Current, Handle, Interface, LogLine, Mapping, Module, Mount, OpenFile,
-    PageRange, Process, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
+    PageRange, Process, Scanned, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
 };
 
 /// What a provider decided about the kernel before it answered anything, and by what.
@@ -135,6 +135,12 @@ pub trait Osi: Send {
     /// The kernel's log, the oldest record first; [`WalkEnd::NotAnswered`] likewise.
     fn log(&self, _row: &mut dyn FnMut(LogLine) -> ControlFlow<()>) -> WalkEnds {
         WalkEnds::one("log", WalkEnd::NotAnswered)
+    }
+
+    /// Tasks and modules by their own bytes, merged with what the kernel's lists name: what the lists name first, in
+    /// their order, then what they do not; [`WalkEnd::NotAnswered`] likewise.
+    fn scan(&self, _row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
+        WalkEnds::one("scan", WalkEnd::NotAnswered)
     }
 
     /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.

@@ -59,6 +59,15 @@ pub enum WalkEnd {
         /// How many values of all nodes.
         values: usize,
     },
+    /// Parts of what was searched could not be read: what lies there is not in the answer.
+    Unread {
+        /// What is in parts, such as `pages of page descriptors`.
+        what: &'static str,
+        /// How many of them.
+        parts: usize,
+        /// Why the first could not be read, and where.
+        fault: Fault,
+    },
     /// Nobody answers this of the guest's system yet.
     NotAnswered,
     /// The walk could not start: its head or a value it needs cannot be read.
@@ -87,6 +96,7 @@ impl WalkEnd {
             Self::Stopped => "stopped",
             Self::Disagreement { .. } => "disagreement",
             Self::Implausible { .. } => "implausible",
+            Self::Unread { .. } => "unread",
             Self::NotAnswered => "not-answered",
             Self::NoStart { .. } => "no-start",
         }
@@ -141,6 +151,9 @@ impl fmt::Display for WalkEnd {
                 format!(
                     "cannot be trusted: {values} cannot be right, the first of {at} (`ps` shows them)"
                 )
+            }
+            Self::Unread { what, parts, fault } => {
+                format!("is short of {parts} {what} that cannot be read, the first: {fault}")
             }
             Self::NoStart { missing, fault } => match fault {
                 Some(fault) => format!("cannot start: {missing}: {fault}"),

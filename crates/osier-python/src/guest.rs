@@ -149,6 +149,11 @@ impl Guest {
         self.answer(py, Question::Interfaces, None)
     }
 
+    /// Tasks and modules by their own bytes, linked into the kernel's lists or not. Linux only.
+    fn scan(&self, py: Python<'_>) -> PyResult<Answer> {
+        self.answer(py, Question::Scan, None)
+    }
+
     /// Every process with all that is known of it, as ``ps --wide`` shows it. Linux only.
     fn wide(&self, py: Python<'_>) -> PyResult<Answer> {
         self.answer(py, Question::Wide, None)

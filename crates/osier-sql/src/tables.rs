@@ -25,7 +25,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Every table.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Answers(Question::Processes),
         Self::Answers(Question::Handles),
         Self::Answers(Question::Current),
@@ -40,6 +40,7 @@ impl Source {
         Self::Answers(Question::Mounts),
         Self::Answers(Question::Sockets),
         Self::Answers(Question::Interfaces),
+        Self::Answers(Question::Scan),
         Self::Manifest,
     ];
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use osier_memory::VirtAddr;
 use osier_osi::{
     Current, Handle, Interface, LogLine, Mapping, Module, Mount, OpenFile, Osi, PageRange, Process,
-    Socket, Thread, Variable, WalkEnds,
+    Scanned, Socket, Thread, Variable, WalkEnds,
 };
 
 use crate::ask::Listed;
@@ -294,6 +294,20 @@ impl Guest {
     pub fn interfaces(&self) -> Answer<Interface> {
         let osi = self.provider();
         Answer::once(move || collected(|row| osi.interfaces(row)))
+    }
+
+    /// Tasks and modules by their own bytes, linked into the kernel's lists or not; exited ones that still lie there. Linux only.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// let hidden = guest.scan().filter(|one| !one.linked && one.freed == Ok(false)).count();
+    /// println!("{hidden} that no list leads to");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn scan(&self) -> Answer<Scanned> {
+        let osi = self.provider();
+        Answer::once(move || collected(|row| osi.scan(row)))
     }
 
     /// Every process with all that is known of it, as `ps --wide` shows it. Linux only.

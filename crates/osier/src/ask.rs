@@ -124,6 +124,7 @@ impl<'a> Asker<'a> {
             Question::Wide => self.osi.wide(&mut |process| row(&Cells::of(&process))),
             Question::Sockets => self.osi.sockets(&mut |one| row(&Cells::of(&one))),
             Question::Interfaces => self.osi.interfaces(&mut |one| row(&Cells::of(&one))),
+            Question::Scan => self.osi.scan(&mut |one| row(&Cells::of(&one))),
             Question::Modules => self.osi.modules(&mut |module| row(&Cells::of(&module))),
             Question::Threads
             | Question::Mappings

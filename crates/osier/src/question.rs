@@ -31,11 +31,13 @@ pub enum Question {
     Sockets,
     /// Interfaces of every network namespace.
     Interfaces,
+    /// Tasks and modules by their own bytes.
+    Scan,
 }
 
 impl Question {
     /// Every question.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Processes,
         Self::Handles,
         Self::Current,
@@ -50,6 +52,7 @@ impl Question {
         Self::Mounts,
         Self::Sockets,
         Self::Interfaces,
+        Self::Scan,
     ];
 
     /// The questions that are asked when nobody says which: PANDA's, but for the pages, which are many.
@@ -78,6 +81,7 @@ impl Question {
             Self::Wide => "ps_wide",
             Self::Mounts => "mounts",
             Self::Sockets => "sockets",
+            Self::Scan => "scan",
             Self::Interfaces => "net",
         }
     }

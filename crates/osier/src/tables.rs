@@ -4,6 +4,7 @@
 //! formats know no row: `docs/rows.md` is what both keep to.
 
 mod holdings;
+mod hunt;
 mod kernel;
 mod memory;
 mod network;
@@ -266,6 +267,10 @@ fn count(value: &Seen<u64>) -> Cell<'_> {
 /// Text of our own words.
 fn words(value: &Seen<String>) -> Cell<'_> {
     seen(value, |words| Cell::Text(words.clone()))
+}
+
+fn flag(value: &Seen<bool>) -> Cell<'_> {
+    seen(value, |&flag| Cell::Flag(flag))
 }
 
 fn bytes(value: &Seen<Vec<u8>>) -> Cell<'_> {

@@ -259,6 +259,7 @@ fn a_third_system_attaches_through_the_registry() {
         Question::Environment,
         Question::Log,
         Question::Interfaces,
+        Question::Scan,
         Question::Sockets,
         Question::Mounts,
         Question::Wide,

@@ -72,6 +72,10 @@ typedef enum {
    * Network interfaces: rows are `osier_interface`.
    */
   OSIER_QUESTION_INTERFACES = 13,
+  /**
+   * Tasks and modules by their own bytes: rows are `osier_scanned`.
+   */
+  OSIER_QUESTION_SCAN = 14,
 } osier_question;
 
 /**
@@ -1053,6 +1057,60 @@ typedef struct {
 } osier_interface;
 
 /**
+ * A task or a module, found by its own bytes or named by a list.
+ */
+typedef struct {
+  /**
+   * Bytes of this struct in the library that made it; later versions add fields at the end.
+   */
+  size_t struct_size;
+  /**
+   * A bit for each field below, in their order, from the least significant on: whether it has a value.
+   */
+  uint64_t present;
+  /**
+   * What it is, in a word.
+   */
+  osier_bytes kind;
+  /**
+   * Address of its `task_struct` or `struct module`.
+   */
+  uint64_t address;
+  /**
+   * The same, physical.
+   */
+  uint64_t phys;
+  /**
+   * The process's id.
+   */
+  uint64_t pid;
+  /**
+   * The thread's own id.
+   */
+  uint64_t tid;
+  /**
+   * Its name.
+   */
+  osier_bytes name;
+  /**
+   * Whether the kernel's own list leads to it.
+   */
+  bool linked;
+  /**
+   * Whether its memory was given back.
+   */
+  bool freed;
+  /**
+   * Whether it says that it has begun to exit.
+   */
+  bool exited;
+  /**
+   * What found it, words with commas between.
+   */
+  osier_bytes found_by;
+} osier_scanned;
+
+/**
  * A process as PANDA's `OsiProc` has it.
  */
 typedef struct {
@@ -1273,6 +1331,11 @@ const osier_socket *osier_next_socket(osier_answer *answer);
  * As `osier_next_process`, of network interfaces.
  */
 const osier_interface *osier_next_interface(osier_answer *answer);
+
+/**
+ * As `osier_next_process`, of what was scanned.
+ */
+const osier_scanned *osier_next_scanned(osier_answer *answer);
 
 /**
  * Why a field of the row that is shown is absent: a sentence; NULL when the field has a value. `field` is
@@ -1592,6 +1655,19 @@ enum osier_interface_field {
   OSIER_INTERFACE_ADDRESSES = 5,
   OSIER_INTERFACE_MTU = 6,
   OSIER_INTERFACE_ADDRESS = 7,
+};
+
+enum osier_scanned_field {
+  OSIER_SCANNED_KIND = 0,
+  OSIER_SCANNED_ADDRESS = 1,
+  OSIER_SCANNED_PHYS = 2,
+  OSIER_SCANNED_PID = 3,
+  OSIER_SCANNED_TID = 4,
+  OSIER_SCANNED_NAME = 5,
+  OSIER_SCANNED_LINKED = 6,
+  OSIER_SCANNED_FREED = 7,
+  OSIER_SCANNED_EXITED = 8,
+  OSIER_SCANNED_FOUND_BY = 9,
 };
 
 /* Whether a field of a row has a value: OSIER_HAS(process, OSIER_PROCESS_PPID). */

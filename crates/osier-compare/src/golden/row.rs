@@ -31,6 +31,7 @@ fn key_fields(question: Question) -> (&'static [&'static str], usize) {
         Question::Mounts => (&["pid", "id", "address"], 2),
         Question::Sockets => (&["address", "pid", "fd"], 3),
         Question::Interfaces => (&["netns", "index", "address"], 2),
+        Question::Scan => (&["kind", "address"], 1),
         Question::Log => (&["seq", "address"], 1),
         Question::Environment => (&["pid", "address"], 2),
     }

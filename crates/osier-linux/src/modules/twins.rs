@@ -8,10 +8,10 @@
 //! - The memory that modules are loaded into: a `struct module` there leads to itself by `mkobj.mod`.
 //!   It is asked where neither of the others can be, as in a snapshot of few pages.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
-use osier_memory::{Cause, Fault, VirtAddr};
-use osier_osi::{Guard, WalkEnd, Walked};
+use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
+use osier_osi::{Guard, ScanSource, WalkEnd, Walked};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use super::extent::Extent;
@@ -123,6 +123,8 @@ pub(super) struct Twins {
 pub(super) struct Source {
     /// What is compared with it, in words.
     pub(super) between: &'static str,
+    /// The same as a word of `found_by`.
+    pub(super) word: ScanSource,
     /// The modules.
     pub(super) modules: Vec<VirtAddr>,
     /// All of it was read.
@@ -133,17 +135,21 @@ pub(super) struct Source {
     pub(super) fault: Option<Fault>,
     /// What contradicts itself.
     pub(super) ends: Vec<WalkEnd>,
+    /// Of a search: how many pages could not be read, and why the first.
+    pub(super) unread: Option<(usize, Fault)>,
 }
 
 impl Source {
-    fn new(between: &'static str) -> Self {
+    fn new(between: &'static str, word: ScanSource) -> Self {
         Self {
             between,
+            word,
             modules: Vec::new(),
             whole: true,
             live: false,
             fault: None,
             ends: Vec::new(),
+            unread: None,
         }
     }
 
@@ -215,7 +221,7 @@ impl Twins {
     pub(super) fn tree(&self, guest: &Guest) -> Option<Source> {
         let layout = self.tree.as_ref()?;
         let mod_tree = guest.symbol(symbols::mod_tree)?;
-        let mut source = Source::new("module list and module tree");
+        let mut source = Source::new("module list and module tree", ScanSource::ModuleTree);
         let root = layout.root.place(mod_tree);
         let which = match layout.seq.read(&guest.space, root) {
             Ok(seq) => seq & 1,
@@ -296,7 +302,7 @@ impl Twins {
     pub(super) fn set(&self, guest: &Guest) -> Option<Source> {
         let layout = self.set.as_ref()?;
         let variable = guest.symbol(symbols::module_kset)?;
-        let mut source = Source::new("module list and /sys/module");
+        let mut source = Source::new("module list and /sys/module", ScanSource::SysModule);
         source.live = true;
         let set = match guest.space.read_pointer(variable) {
             Ok(set) => set,
@@ -358,7 +364,10 @@ impl Twins {
             return None;
         }
         let within = layout.mkobj.offset.saturating_add(layout.module.offset);
-        let mut source = Source::new("module list and the memory of modules");
+        let mut source = Source::new(
+            "module list and the memory of modules",
+            ScanSource::ModuleMemory,
+        );
         // Which pages the snapshot holds says nothing of those that it does not.
         source.whole = false;
         let _ = guest
@@ -377,6 +386,7 @@ impl Twins {
                 }
                 ControlFlow::Continue(())
             });
+        source.unread = unread(guest, start..VirtAddr(end));
         // A search is not recorded; what it finds is read.
         source.modules.retain(|module| {
             let entry = layout.mkobj.place(*module);
@@ -384,4 +394,34 @@ impl Twins {
         });
         Some(source)
     }
+}
+
+/// How many pages that are mapped there cannot be read, and why the first.
+fn unread(guest: &Guest, within: Range<VirtAddr>) -> Option<(usize, Fault)> {
+    let mut pages = 0_usize;
+    let mut first = None;
+    let memory = guest.space.memory();
+    guest.space.mapped(within, &mut |range| {
+        match range {
+            Ok(range) => {
+                let mut done = 0;
+                while done < range.len {
+                    // What is no RAM is a device: among them no module lies.
+                    if let Err(fault) = memory.chunk(range.phys.plus(done))
+                        && fault.cause != Cause::NoRam
+                    {
+                        pages = pages.saturating_add(1);
+                        first.get_or_insert(fault.with_va(range.start.plus(done)));
+                    }
+                    done = done.saturating_add(PAGE_BYTES);
+                }
+            }
+            Err(fault) => {
+                pages = pages.saturating_add(1);
+                first.get_or_insert(fault);
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    first.map(|fault| (pages, fault))
 }

@@ -243,6 +243,12 @@ pub fn json_ending(walk: &str, end: &WalkEnd, into: &mut String) {
         WalkEnd::Implausible { at, values } => {
             let _ = write!(into, ",\"at\":\"{at}\",\"values\":{values}");
         }
+        WalkEnd::Unread { what, parts, fault } => {
+            into.push_str(",\"what\":");
+            json_string(what, into);
+            let _ = write!(into, ",\"parts\":{parts}");
+            fault_fields(fault, into);
+        }
         WalkEnd::NoStart { missing, fault } => {
             into.push_str(",\"missing\":");
             json_string(missing, into);

@@ -1,6 +1,6 @@
 //! Which tables answer a question.
 
-use super::{Table, holdings, kernel, memory, network, process};
+use super::{Table, holdings, hunt, kernel, memory, network, process};
 use crate::question::Question;
 
 /// Every kind of row that may answer `question`.
@@ -18,6 +18,7 @@ pub fn of(question: Question) -> &'static [&'static Table] {
         Question::Log => &kernel::LINES,
         Question::Mounts => &holdings::MOUNTS,
         Question::Sockets => &network::SOCKETS,
+        Question::Scan => &hunt::SCANNEDS,
         Question::Interfaces => &network::INTERFACES,
         Question::Wide => &process::WIDES,
     }

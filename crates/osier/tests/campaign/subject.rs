@@ -152,7 +152,7 @@ impl Subject {
             // What no other source tells in the answers to these is not sorted out yet.
             None => !matches!(
                 question,
-                Question::Mounts | Question::Sockets | Question::Interfaces
+                Question::Mounts | Question::Sockets | Question::Interfaces | Question::Scan
             ),
         };
         let parts = Question::ALL

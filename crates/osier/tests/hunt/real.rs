@@ -1,0 +1,117 @@
+//! What is found by its own bytes, on real machines that nobody tampered with, and on the same ones with words of
+//! their memory changed.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails"
+)]
+
+mod machine;
+
+use std::collections::BTreeSet;
+
+use machine::Machine;
+use osier::{ScanSource, ScannedKind};
+use osier_testkit::need::{self, Real};
+
+osier_testkit::trials! {
+    need::each(need::snapshot, &MACHINES) => the_scan_agrees_with_the_lists;
+    need::each(need::snapshot, &MACHINES) => an_unlinked_process_is_scanned;
+    need::each(need::snapshot, &MACHINES) => an_unlinked_module_is_scanned;
+}
+
+const MACHINES: [&str; 5] = [
+    "deb11-5.10-686",
+    "deb11-5.10-686-pae",
+    "deb11-5.10-amd64",
+    "deb12-6.1-amd64",
+    "deb13-6.12-amd64",
+];
+
+fn the_scan_agrees_with_the_lists(real: &Real) {
+    let guest = osier::open(real.path.join("memory.raw")).unwrap();
+    let mut scan = guest.scan();
+    let rows: Vec<_> = scan.by_ref().collect();
+    assert!(scan.is_complete(), "{}: {}", real.name, scan.ends());
+    let of = |kind| {
+        let rows = rows
+            .iter()
+            .filter(move |row| row.kind == kind && row.linked);
+        rows.map(|row| row.address).collect::<BTreeSet<_>>()
+    };
+    let listed: BTreeSet<_> = guest.processes().map(|process| process.taskd).collect();
+    let threads: BTreeSet<_> = guest.threads(None).map(|thread| thread.task).collect();
+    let modules: BTreeSet<_> = guest.modules().map(|module| module.modd).collect();
+    let tasks: BTreeSet<_> = &of(ScannedKind::Process) | &of(ScannedKind::Thread);
+    assert_eq!(tasks, &listed | &threads, "{}", real.name);
+    assert_eq!(of(ScannedKind::Module), modules, "{}", real.name);
+    assert!(tasks.len() > 100 && modules.len() > 7, "{}", real.name);
+    for row in &rows {
+        let by_bytes = match row.kind {
+            ScannedKind::Module => ScanSource::ModuleMemory,
+            _ => ScanSource::Slab,
+        };
+        let first = row.pid == Ok(0) && row.kind == ScannedKind::Process;
+        assert!(
+            row.found_by.has(by_bytes) || first,
+            "{}: {row:?}",
+            real.name
+        );
+        // Nobody hides here: what no list leads to has exited, and its memory was given back.
+        assert_eq!(row.freed, Ok(!row.linked), "{}: {row:?}", real.name);
+        assert!(
+            row.linked || row.exited == Ok(true),
+            "{}: {row:?}",
+            real.name
+        );
+    }
+    assert!(rows.iter().any(|row| !row.linked), "{}", real.name);
+}
+
+fn an_unlinked_process_is_scanned(real: &Real) {
+    let mut machine = Machine::of(real);
+    let guest = machine.guest();
+    let victim = guest
+        .processes()
+        .find(|process| matches!(&process.name, Ok(name) if name == b"spinner-0"));
+    let task = victim.unwrap().taskd;
+    let node = machine.place("task_struct", task, "tasks");
+    machine.unlink(node);
+    let scan: Vec<_> = machine.guest().scan().collect();
+    let first = machine.symbol("init_task");
+    assert!(scan.iter().any(|row| row.address == first && row.linked));
+    let row = scan.iter().find(|row| row.address == task).unwrap();
+    let by = row.found_by;
+    assert!(
+        by.has(ScanSource::Slab) && by.has(ScanSource::PidTable),
+        "{row:?}"
+    );
+    assert!(!by.has(ScanSource::List), "{row:?}");
+    assert_eq!(row.name.as_deref(), Ok(&b"spinner-0"[..]));
+    assert_eq!(
+        (&row.freed, &row.exited),
+        (&Ok(false), &Ok(false)),
+        "{row:?}"
+    );
+}
+
+fn an_unlinked_module_is_scanned(real: &Real) {
+    let mut machine = Machine::of(real);
+    let guest = machine.guest();
+    let victim = guest
+        .modules()
+        .find(|module| matches!(&module.name, Ok(name) if name == b"dummy"));
+    let modd = victim.unwrap().modd;
+    machine.unlink(machine.place("module", modd, "list"));
+    machine.unlink(machine.place("module", modd, "mkobj.kobj.entry"));
+    let scan: Vec<_> = machine.guest().scan().collect();
+    let row = scan.iter().find(|row| row.address == modd).unwrap();
+    assert!(
+        !row.linked && row.found_by.has(ScanSource::ModuleMemory),
+        "{row:?}"
+    );
+    assert!(!row.found_by.has(ScanSource::SysModule), "{row:?}");
+    assert_eq!(row.name.as_deref(), Ok(&b"dummy"[..]));
+}
