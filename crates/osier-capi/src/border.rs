@@ -123,6 +123,7 @@ unsafe fn said<'a>(options: *const Options) -> Result<Said<'a>, Error> {
             registers: string(all.registers),
             table_root: (all.has_table_root != 0).then_some(all.table_root),
             no_shipped: all.no_shipped != 0,
+            infer: all.infer != 0,
         })
     }
 }

@@ -31,6 +31,9 @@ pub struct Options {
     pub has_table_root: u8,
     /// Not 0 to leave aside the profiles that come with Osier.
     pub no_shipped: u8,
+    /// Not 0 to infer the structures of a Linux kernel that has neither types nor a profile. What its memory
+    /// does not prove is absent.
+    pub infer: u8,
 }
 
 impl Default for Options {
@@ -45,6 +48,7 @@ impl Default for Options {
             table_root: 0,
             has_table_root: 0,
             no_shipped: 0,
+            infer: 0,
         }
     }
 }
@@ -59,6 +63,7 @@ pub(crate) struct Said<'a> {
     pub(crate) registers: Option<&'a CStr>,
     pub(crate) table_root: Option<u64>,
     pub(crate) no_shipped: bool,
+    pub(crate) infer: bool,
 }
 
 /// A snapshot whose kernel was found.
@@ -95,6 +100,9 @@ impl Guest {
         }
         if said.no_shipped {
             attach = attach.no_shipped();
+        }
+        if said.infer {
+            attach = attach.infer();
         }
         let guest = attach.to(open.open(path_of(path))?)?;
         let kernel = text(guest.kernel().banner.clone());

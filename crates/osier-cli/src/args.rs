@@ -117,6 +117,7 @@ pub(crate) struct InputArgs {
 }
 
 // What is known of a snapshot, or of each of several.
+#[expect(clippy::struct_excessive_bools, reason = "each is one switch")]
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct KnownArgs {
     /// The kernel profile to use, or a symbol file to make it of
@@ -155,6 +156,10 @@ pub(crate) struct KnownArgs {
     /// Neither read nor write the cache of profiles and indexes
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Infer the structures of a Linux kernel that has neither types nor a profile; what its memory does not
+    /// prove is absent
+    #[arg(long)]
+    pub(crate) infer: bool,
     /// Leave out the profiles that ship with Osier
     #[arg(long)]
     pub(crate) no_shipped: bool,

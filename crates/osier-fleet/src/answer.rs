@@ -60,7 +60,7 @@ pub(crate) fn answer(
             return Err(why);
         }
         let budget = budget.insert(Budget::new(deadline, asking.memory_limit));
-        let guest = located.and_then(|located| attach(opened.snapshot, located, found));
+        let guest = located.and_then(|located| attach(opened.snapshot, located, found, shared));
         let guest = guest.map_err(|error| error.to_string())?;
         let doubts = guest.info().doubts().map(ToString::to_string).collect();
         let (asked, rows) = ask_all(&guest, tables, (&entry.snapshot, &id), budget)?;
@@ -84,7 +84,16 @@ pub(crate) fn answer(
     }
 }
 
-fn attach(snapshot: Snapshot, located: Located, found: &Found<'_>) -> Result<Guest, Error> {
+fn attach(
+    snapshot: Snapshot,
+    located: Located,
+    found: &Found<'_>,
+    shared: &Shared,
+) -> Result<Guest, Error> {
+    if found.profile.inferred() {
+        // What is told of a snapshot does not depend on what others of its kernel prove.
+        return Guest::found(snapshot, located, shared);
+    }
     Guest::with(
         snapshot,
         located,

@@ -324,7 +324,7 @@ fn profile(
         match tried {
             Ok(Ok((_, Some(over)))) => why = why.or(Some(over)),
             Ok(Ok(((found, fits), None))) => {
-                if fits && found.0.damage().is_empty() {
+                if fits && found.0.damage().is_empty() && !found.0.inferred() {
                     return Ok(found);
                 }
                 // This snapshot is damaged: another of this kernel may have its types and symbols whole.

@@ -22,6 +22,7 @@ mod file_tree;
 mod files;
 mod guest;
 mod hashes;
+mod infer;
 mod inode;
 mod interfaces;
 mod layouts;
@@ -59,6 +60,7 @@ mod wanted;
 mod wide;
 
 pub use attach::{AttachError, Linux};
+pub use infer::{NotInferred, infer};
 pub use locate::{Known, LocateError, Located, again, find_vmcoreinfo, glance, locate, locate_by};
 pub use policy::linux_policy;
 pub use wanted::WANTED;

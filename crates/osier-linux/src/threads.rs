@@ -183,6 +183,11 @@ pub(crate) fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
         .idle
         .zip(linux.guest.profile.symbol(symbols::runqueues))
     else {
+        if linux.guest.profile.inferred() {
+            let missing = "where run queues keep them, which was not inferred".to_owned();
+            let fault = None;
+            ends.add(IDLE, WalkEnd::NoStart { missing, fault });
+        }
         return found;
     };
     for cpu in cpus::processors(linux, ends) {

@@ -67,6 +67,8 @@ pub enum Cause {
     /// The types and symbols by which it would be read are damaged: nothing tells where it lies, nor whether
     /// this kernel has it.
     DamagedSymbols,
+    /// The structures by which it would be read were inferred, and nothing proves where it lies: it may be there.
+    NotInferred,
 }
 
 /// Where a page lives that is not in physical memory.
@@ -196,6 +198,7 @@ impl Cause {
             Self::Decode { .. } => "undecodable",
             Self::TableAgain => "table-again",
             Self::DamagedSymbols => "damaged-symbols",
+            Self::NotInferred => "not-inferred",
         }
     }
 }
@@ -238,6 +241,9 @@ impl fmt::Display for Fault {
             Cause::TableAgain => f.write_str("the page table was met before")?,
             Cause::DamagedSymbols => {
                 f.write_str("the kernel's types and symbols are damaged, and do not tell of it")?;
+            }
+            Cause::NotInferred => {
+                f.write_str("the kernel's structures were inferred, and nothing proves its place")?;
             }
         }
         if let Some(va) = self.va {

@@ -175,11 +175,18 @@ impl WalkEnds {
         Self(vec![(walk, end)])
     }
 
-    /// Adds the ending of `walk`; of good endings one is kept for each name, as of questions that are not answered.
+    /// Adds the ending of `walk`; of good endings one is kept for each name, as of questions that are not answered
+    /// and of what a profile lacks, which every process lacks alike.
     pub fn add(&mut self, walk: &'static str, end: WalkEnd) {
-        let once = matches!(end, WalkEnd::Closed | WalkEnd::NotAnswered);
+        let lacks = matches!(end, WalkEnd::NoStart { fault: None, .. });
+        let once = lacks || matches!(end, WalkEnd::Closed | WalkEnd::NotAnswered);
         let known = |(name, known): &(&str, WalkEnd)| {
-            *name == walk && (end.is_closed() || *known == WalkEnd::NotAnswered)
+            let same = if lacks {
+                *known == end
+            } else {
+                *known == WalkEnd::NotAnswered
+            };
+            *name == walk && (end.is_closed() || same)
         };
         if !(once && self.0.iter().any(known)) {
             self.0.push((walk, end));

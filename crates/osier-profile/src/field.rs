@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use osier_memory::{AddressSpace, Fault, VirtAddr};
+use osier_memory::{AddressSpace, Cause, Fault, VirtAddr};
 
 use crate::{Kind, Member};
 
@@ -15,6 +15,8 @@ pub struct Field<T> {
     pub bytes: u64,
     /// A bit field's first bit and width.
     pub bits: Option<(u8, u8)>,
+    /// Whether its place is known.
+    known: bool,
     kind: PhantomData<fn() -> T>,
 }
 
@@ -100,6 +102,18 @@ impl<T> Field<T> {
             offset,
             bytes,
             bits,
+            known: true,
+            kind: PhantomData,
+        }
+    }
+
+    /// A field whose place nobody knows: each read of it is the fault [`Cause::NotInferred`].
+    pub const fn unknown() -> Self {
+        Self {
+            offset: 0,
+            bytes: 0,
+            bits: None,
+            known: false,
             kind: PhantomData,
         }
     }
@@ -115,6 +129,9 @@ impl<T> Field<T> {
     }
 
     fn raw(&self, space: &AddressSpace, base: VirtAddr) -> Result<u64, Fault> {
+        if !self.known {
+            return Err(Fault::new(Cause::NotInferred));
+        }
         let raw = space.read_uint(self.place(base), self.bytes.min(8) as usize)?;
         Ok(match self.bits {
             Some((first, width)) if width < 64 => {

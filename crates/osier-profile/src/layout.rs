@@ -84,7 +84,8 @@ impl<'p> Resolver<'p> {
     }
 
     /// As [`optional`](Self::optional), but a miss is recorded, and a field that reads nothing
-    /// sensible stands in until [`finish`](Self::finish) reports it.
+    /// sensible stands in until [`finish`](Self::finish) reports it. An [inferred](Profile::inferred) profile
+    /// may lack what it could not prove: every read of that is a fault.
     pub fn required<T: FieldKind>(
         &mut self,
         structure: &'static str,
@@ -92,6 +93,9 @@ impl<'p> Resolver<'p> {
     ) -> Field<T> {
         if let Some(field) = self.optional(structure, paths) {
             return field;
+        }
+        if self.profile.inferred() {
+            return Field::unknown();
         }
         let found = paths.iter().find_map(|path| self.follow(structure, path));
         let problem = match found {

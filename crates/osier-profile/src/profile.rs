@@ -144,6 +144,7 @@ pub struct Profile {
     symbols: Vec<(String, u64)>,
     constants: Vec<(String, i64)>,
     damage: Vec<String>,
+    inferred: bool,
 }
 
 impl Profile {
@@ -213,6 +214,12 @@ impl Profile {
         &self.damage
     }
 
+    /// Whether its types were inferred from a kernel's memory and not told by anybody: a type or member that
+    /// it lacks may be there all the same. No file has it: such a profile is not kept.
+    pub fn inferred(&self) -> bool {
+        self.inferred
+    }
+
     /// A builder that starts from this profile, to merge another source into it.
     pub fn into_builder(self) -> ProfileBuilder {
         ProfileBuilder(self)
@@ -234,6 +241,7 @@ impl ProfileBuilder {
             symbols: Vec::new(),
             constants: Vec::new(),
             damage: Vec::new(),
+            inferred: false,
         })
     }
 
@@ -261,6 +269,11 @@ impl ProfileBuilder {
     /// Adds a line of [`Profile::damage`].
     pub fn damaged(&mut self, line: impl Into<String>) {
         self.0.damage.push(line.into());
+    }
+
+    /// Says that the types are inferred; see [`Profile::inferred`].
+    pub fn set_inferred(&mut self) {
+        self.0.inferred = true;
     }
 
     /// Makes room for so many more types.

@@ -75,6 +75,7 @@ pub(crate) fn options(said: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
                 options.cache = cache(&value)?;
                 keep = false;
             }
+            "infer" => options.infer = value.extract::<bool>()?,
             "shipped" => options.no_shipped = !value.extract::<bool>()?,
             "profile" | "profiles" | "symbols" | "parts" | "group" | "os" | "dtb" | "registers"
             | "ram_split" | "internal" | "cache_bytes" | "scratch_limit" | "progress"
@@ -110,7 +111,8 @@ pub(crate) fn options(said: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
 /// profiles (folders of profiles), symbols (folders of PDBs), os (linux, windows, or a PANDA -os string),
 /// dtb (a page-table root), registers (a text file), ram_split, internal (an internal snapshot of a qcow2
 /// image), parts (the other files of a split dump), cache (True: the user's folder; False: none; or a
-/// folder), shipped (False leaves out the profiles that ship with Osier), cache_bytes, scratch_limit, and
+/// folder), infer (True infers a Linux kernel's structures where nothing tells them),
+/// shipped (False leaves out the profiles that ship with Osier), cache_bytes, scratch_limit, and
 /// progress (called with step, done, all; or 'tqdm').
 #[pyfunction]
 #[pyo3(signature = (path, **said))]

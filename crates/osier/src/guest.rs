@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use osier_memory::{Machine, VirtAddr};
+use osier_memory::{Cause, Machine, VirtAddr};
 use osier_osi::{Crash, Kernel, Osi, Seen};
 use osier_profile::{Profile, Source};
 use osier_snapshot::{Anomaly, Snapshot, SnapshotInfo};
@@ -30,6 +30,10 @@ use crate::untold::Untold;
 /// [`mappings`](Self::mappings) and [`pages`](Self::pages).
 #[derive(Clone)]
 pub struct Guest(Arc<Inner>);
+
+/// What every answer says that was read by inferred structures.
+const INFERRED: &str = "the kernel's structures were inferred from its memory (--infer), for nothing tells them; what \
+     could not be proved is absent";
 
 struct Inner {
     info: SnapshotInfo,
@@ -168,10 +172,13 @@ impl Guest {
         if !profile.damage().is_empty() {
             let damage = profile.damage().iter().map(Anomaly::bytes);
             info.anomalies.extend(damage);
-            provider = Box::new(Untold(provider));
+            provider = Box::new(Untold::new(provider, Cause::DamagedSymbols));
+        } else if profile.inferred() {
+            info.anomalies.push(Anomaly::bytes(INFERRED));
+            provider = Box::new(Untold::new(provider, Cause::NotInferred));
         }
         let mut kernel = provider.kernel().clone();
-        if !matches!(source, ProfileSource::Snapshot(_)) {
+        if !matches!(source, ProfileSource::Snapshot(_) | ProfileSource::Inferred) {
             // What a profile was made of once is not what was read now.
             let premises = kernel.premises.iter_mut();
             for premise in premises.filter(|premise| premise.about == "profile") {

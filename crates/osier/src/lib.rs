@@ -56,7 +56,7 @@ pub use known::known;
 pub use open::{Attach, Open, open};
 pub use opened::open_snapshot;
 pub use options::Options;
-pub use profiles::{ProfileSource, isf_of_snapshot, profile_of_pdb};
+pub use profiles::{ProfileSource, infer_profile, isf_of_snapshot, profile_of_pdb};
 pub use shared::Shared;
 
 pub use osier_memory::{AddressSpace, Cause, Fault, Machine, Paging, PhysAddr, VirtAddr};

@@ -95,6 +95,8 @@ pub struct MissingSymbols {
     pub help: Help,
     /// Each place that was tried, and what came of it.
     pub tried: Vec<String>,
+    /// Whether the kernel's structures may be inferred instead, which was not asked for.
+    pub inferable: bool,
 }
 
 impl fmt::Display for MissingSymbols {
@@ -111,7 +113,14 @@ impl fmt::Display for MissingSymbols {
         if let Some(package) = &help.package {
             writeln!(f, "            of package {package}")?;
         }
-        write!(f, "  then:     {}", help.command)
+        write!(f, "  then:     {}", help.command)?;
+        if self.inferable {
+            write!(
+                f,
+                "\n  or:       --infer, which infers what the kernel's memory proves and leaves out the rest"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -164,6 +173,7 @@ mod tests {
             let missing = MissingSymbols {
                 help: Help::of(&identity),
                 tried: vec!["the cache: nothing".to_owned()],
+                inferable: false,
             };
             let text = missing.to_string();
             assert!(text.contains("build id: 00ff"), "{text}");

@@ -174,6 +174,13 @@ impl Attach {
         self
     }
 
+    /// Infers the structures of a Linux kernel that has no types of its own and no profile, from what its
+    /// memory proves. What cannot be proved is absent, and every answer says that it was inferred.
+    pub fn infer(mut self) -> Self {
+        self.0.infer = true;
+        self
+    }
+
     /// Leaves out the profiles that ship with Osier.
     pub fn no_shipped(mut self) -> Self {
         self.0.no_shipped = true;

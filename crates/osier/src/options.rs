@@ -31,6 +31,9 @@ pub struct Options {
     pub systems: Vec<&'static dyn System>,
     /// A page-table root that maps the kernel, physical or as CR3 holds it: any process's will do.
     pub table_root: Option<PhysAddr>,
+    /// Infer the structures of a Linux kernel that has no types of its own and no profile, from what its memory
+    /// proves. What cannot be proved is absent, and every answer says that it was inferred.
+    pub infer: bool,
     /// Leave out the profiles that ship with Osier.
     pub no_shipped: bool,
     /// The folder where profiles and indexes are kept; `None` keeps none.

@@ -34,6 +34,8 @@ pub enum ProfileSource {
     Snapshot(Option<PathBuf>),
     /// The caller.
     Given,
+    /// The kernel's symbols out of the snapshot, and structures inferred from its memory. Not kept.
+    Inferred,
 }
 
 impl fmt::Display for ProfileSource {
@@ -55,6 +57,7 @@ impl fmt::Display for ProfileSource {
             }
             Self::Snapshot(None) => f.write_str("the snapshot itself; not kept"),
             Self::Given => f.write_str("given by the caller"),
+            Self::Inferred => f.write_str("inferred from the snapshot's memory; not kept"),
         }
     }
 }
@@ -71,6 +74,8 @@ pub(crate) struct Profiles {
     /// Where PDBs may lie: the folders of profiles, those of symbols, and the cache's own.
     folders: Vec<PathBuf>,
     named: Option<(PathBuf, Arc<Profile>)>,
+    /// Whether a Linux kernel's structures may be inferred where nothing tells them.
+    infer: bool,
 }
 
 impl Profiles {
@@ -109,6 +114,7 @@ impl Profiles {
             store,
             folders,
             named,
+            infer: options.infer,
         })
     }
 
@@ -228,7 +234,11 @@ impl Profiles {
                 let kept = self.keep(&profile, fingerprint, fits);
                 Ok((profile, ProfileSource::Snapshot(kept)))
             }
-            Err(why) => Err(self.missing(located, why)),
+            Err(why) if self.infer => match infer_profile(machine, located) {
+                Ok(profile) => Ok((Arc::new(profile), ProfileSource::Inferred)),
+                Err(not) => Err(self.missing(located, vec![why, not])),
+            },
+            Err(why) => Err(self.missing(located, vec![why])),
         }
     }
 
@@ -296,6 +306,7 @@ impl Profiles {
         Err(Error::Missing(Box::new(MissingSymbols {
             help: Help::of_pdb(pdb.name(), pdb.id()),
             tried,
+            inferable: false,
         })))
     }
 
@@ -325,16 +336,17 @@ impl Profiles {
         tried
     }
 
-    fn missing(&self, located: &osier_linux::Located, why: String) -> Error {
+    fn missing(&self, located: &osier_linux::Located, why: Vec<String>) -> Error {
         let what = match &located.build_id {
             Some(id) => format!("build id {id}"),
             None => "this banner".to_owned(),
         };
         let mut tried = self.tried(&what);
-        tried.push(why);
+        tried.extend(why);
         Error::Missing(Box::new(MissingSymbols {
             help: Help::of(&identity(located)),
             tried,
+            inferable: !self.infer,
         }))
     }
 }
@@ -395,7 +407,12 @@ pub fn isf_of_snapshot(snapshot: &Snapshot, options: &Options) -> Result<Isf, Er
         let own =
             "profiles of Osier's own, which keep what it reads and no more: none is a whole ISF";
         let tried = vec![in_words(error), own.to_owned()];
-        Error::Missing(Box::new(MissingSymbols { help, tried }))
+        let inferable = false;
+        Error::Missing(Box::new(MissingSymbols {
+            help,
+            tried,
+            inferable,
+        }))
     })
 }
 
@@ -433,6 +450,22 @@ fn from_snapshot(
 ) -> Result<ProfileBuilder, String> {
     let space = located.space(machine);
     image::import(&space, place(located), Some(&WANTED), identity(located)).map_err(in_words)
+}
+
+/// A profile of a Linux kernel that tells no types: the symbols of its kallsyms, and the members of its
+/// structures that its memory proves (see [`osier_linux::infer`]). What the kernel tells of its types is not
+/// looked at.
+///
+/// # Errors
+///
+/// In words, what could not be read or proved.
+pub fn infer_profile(machine: &Machine, located: &osier_linux::Located) -> Result<Profile, String> {
+    let space = located.space(machine);
+    let symbols = image::import_symbols(&space, place(located), Some(&WANTED), identity(located));
+    let mut symbols = symbols.map_err(in_words)?;
+    symbols.set_text_head(located.text_head(machine));
+    let inferred = osier_linux::infer(machine, located, symbols.build());
+    inferred.map_err(|why| why.to_string())
 }
 
 /// What the snapshot's own tables lack.

@@ -1,8 +1,8 @@
-//! Answers that were read by damaged types and symbols.
+//! Answers that were read by damaged types and symbols, or by inferred structures.
 //!
-//! Where the kernel's own types and symbols are damaged, a member that is not found may have lost its name:
-//! nothing tells whether this kernel keeps the value. [`Untold`] stands before a provider and says so of
-//! each value that is said not to be in this kernel.
+//! Where the kernel's own types and symbols are damaged, a member that is not found may have lost its name;
+//! where its structures were inferred, nothing may have proved its place. Nobody knows whether this kernel keeps
+//! the value. [`Untold`] stands before a provider and says so of each value that is said not to be in this kernel.
 
 use std::ops::ControlFlow;
 
@@ -13,39 +13,46 @@ use osier_osi::{
     Socket, Thread, Variable, WalkEnds, Why, WindowsProcess,
 };
 
-/// A provider whose types and symbols are damaged.
-pub(crate) struct Untold(pub(crate) Box<dyn Osi>);
+/// A provider that does not know all of its kernel's structures, and why it does not.
+pub(crate) struct Untold(Box<dyn Osi>, Cause);
+
+impl Untold {
+    /// Stands before `provider`; `cause` is why it may not know where a value lies.
+    pub(crate) fn new(provider: Box<dyn Osi>, cause: Cause) -> Self {
+        Self(provider, cause)
+    }
+}
 
 /// A row, or a part of one.
 trait Row {
     /// Says of each value that is not in this kernel that the symbols do not tell.
-    fn untold(&mut self);
+    fn untold(&mut self, why: Cause);
 }
 
-fn lost<T>() -> Seen<T> {
-    Err(Absent::unreadable(Fault::new(Cause::DamagedSymbols)))
+fn lost<T>(why: Cause) -> Seen<T> {
+    Err(Absent::unreadable(Fault::new(why)))
 }
 
-fn value<T>(seen: &mut Seen<T>) {
+fn value<T>(seen: &mut Seen<T>, why: Cause) {
     if let Err(absent) = seen
         && absent.why == Why::NotInThisKernel
     {
-        *seen = lost();
+        *seen = lost(why);
     }
 }
 
-fn row<T: Row>(mut row: T) -> T {
-    row.untold();
+fn row<T: Row>(mut row: T, why: Cause) -> T {
+    row.untold(why);
     row
 }
 
-fn seen<T: Row>(mut seen: Seen<T>) -> Seen<T> {
-    value(&mut seen);
-    seen.map(row)
+fn seen<T: Row>(mut seen: Seen<T>, why: Cause) -> Seen<T> {
+    value(&mut seen, why);
+    seen.map(|told| row(told, why))
 }
 
-fn plain<T>(mut seen: Seen<T>) -> Seen<T> {
-    value(&mut seen);
+fn plain<T>(mut seen: Seen<T>, why: Cause) -> Seen<T> {
+    value(&mut seen, why);
     seen
 }
 
@@ -53,9 +60,9 @@ fn plain<T>(mut seen: Seen<T>) -> Seen<T> {
 macro_rules! rows {
     ($( $row:ident { $($told:ident),* $(; $($same:ident),*)? } )*) => {$(
         impl Row for $row {
-            fn untold(&mut self) {
+            fn untold(&mut self, why: Cause) {
                 let Self { $($told,)* $($($same: _,)*)? } = self;
-                $( value($told); )*
+                $( value($told, why); )*
             }
         }
     )*};
@@ -82,7 +89,7 @@ rows! {
 }
 
 impl Row for Process {
-    fn untold(&mut self) {
+    fn untold(&mut self, why: Cause) {
         let Self {
             taskd: _,
             pid,
@@ -95,23 +102,23 @@ impl Row for Process {
             found_by: _,
             extra,
         } = self;
-        value(pid);
-        value(ppid);
-        value(name);
-        value(asid);
-        value(pgd);
-        value(create_time);
-        value(start);
+        value(pid, why);
+        value(ppid, why);
+        value(name, why);
+        value(asid, why);
+        value(pgd, why);
+        value(create_time, why);
+        value(start, why);
         match extra {
-            ProcessExtra::Linux(linux) => linux.untold(),
-            ProcessExtra::Windows(windows) => windows.untold(),
+            ProcessExtra::Linux(linux) => linux.untold(why),
+            ProcessExtra::Windows(windows) => windows.untold(why),
             ProcessExtra::Other => {}
         }
     }
 }
 
 impl Row for LinuxProcess {
-    fn untold(&mut self) {
+    fn untold(&mut self, why: Cause) {
         let Self {
             uid,
             gid,
@@ -122,21 +129,21 @@ impl Row for LinuxProcess {
             kernel_thread,
             wide,
         } = self;
-        value(uid);
-        value(gid);
-        value(state);
-        value(threads);
-        value(exe);
-        value(cmdline);
-        value(kernel_thread);
+        value(uid, why);
+        value(gid, why);
+        value(state, why);
+        value(threads, why);
+        value(exe, why);
+        value(cmdline, why);
+        value(kernel_thread, why);
         if let Some(wide) = wide {
-            wide.untold();
+            wide.untold(why);
         }
     }
 }
 
 impl Row for LinuxWide {
-    fn untold(&mut self) {
+    fn untold(&mut self, why: Cause) {
         let Self {
             euid,
             suid,
@@ -166,22 +173,22 @@ impl Row for LinuxWide {
         for id in [
             euid, suid, fsuid, egid, loginuid, ns_pid, session_id, pgid, tracer,
         ] {
-            value(id);
+            value(id, why);
         }
         for bytes in [cgroup, container, tty, cwd, root] {
-            value(bytes);
+            value(bytes, why);
         }
         for count in [caps, utime, stime, vsize, rss] {
-            value(count);
+            value(count, why);
         }
-        value(groups);
-        value(seccomp);
-        value(nice);
-        value(policy);
-        value(ns);
+        value(groups, why);
+        value(seccomp, why);
+        value(nice, why);
+        value(policy, why);
+        value(ns, why);
         // A kind of namespace that is not there is no absence of its own.
         if ns.as_ref().is_ok_and(|ns| !all_kinds(ns)) {
-            *ns = lost();
+            *ns = lost(why);
         }
     }
 }
@@ -204,19 +211,19 @@ fn all_kinds(namespaces: &Namespaces) -> bool {
 }
 
 impl Row for Current {
-    fn untold(&mut self) {
+    fn untold(&mut self, why: Cause) {
         let Self {
             cpu: _,
             thread,
             process,
         } = self;
-        value(thread);
-        value(process);
+        value(thread, why);
+        value(process, why);
         if let Ok(thread) = thread {
-            thread.untold();
+            thread.untold(why);
         }
         if let Ok(process) = process {
-            process.untold();
+            process.untold(why);
         }
     }
 }
@@ -230,79 +237,82 @@ impl Osi for Untold {
     }
 
     fn clock(&self) -> Seen<i64> {
-        plain(self.0.clock())
+        plain(self.0.clock(), self.1)
     }
 
     fn crash(&self) -> Seen<Crash> {
-        seen(self.0.crash())
+        seen(self.0.crash(), self.1)
     }
 
     fn processes(&self, each: Rows<'_, Process>) -> WalkEnds {
-        self.0.processes(&mut |found| each(row(found)))
+        self.0.processes(&mut |found| each(row(found, self.1)))
     }
 
     fn process_handles(&self, each: Rows<'_, Handle>) -> WalkEnds {
-        self.0.process_handles(&mut |found| each(row(found)))
+        self.0
+            .process_handles(&mut |found| each(row(found, self.1)))
     }
 
     fn process(&self, taskd: VirtAddr) -> Seen<Process> {
-        seen(self.0.process(taskd))
+        seen(self.0.process(taskd), self.1)
     }
 
     fn current(&self, each: Rows<'_, Current>) -> WalkEnds {
-        self.0.current(&mut |found| each(row(found)))
+        self.0.current(&mut |found| each(row(found, self.1)))
     }
 
     fn threads(&self, taskd: VirtAddr, each: Rows<'_, Thread>) -> WalkEnds {
-        self.0.threads(taskd, &mut |found| each(row(found)))
+        self.0.threads(taskd, &mut |found| each(row(found, self.1)))
     }
 
     fn modules(&self, each: Rows<'_, Module>) -> WalkEnds {
-        self.0.modules(&mut |found| each(row(found)))
+        self.0.modules(&mut |found| each(row(found, self.1)))
     }
 
     fn mappings(&self, taskd: VirtAddr, each: Rows<'_, Mapping>) -> WalkEnds {
-        self.0.mappings(taskd, &mut |found| each(row(found)))
+        self.0
+            .mappings(taskd, &mut |found| each(row(found, self.1)))
     }
 
     fn pages(&self, taskd: VirtAddr, each: Rows<'_, PageRange>) -> WalkEnds {
-        self.0.pages(taskd, &mut |found| each(row(found)))
+        self.0.pages(taskd, &mut |found| each(row(found, self.1)))
     }
 
     fn files(&self, taskd: VirtAddr, each: Rows<'_, OpenFile>) -> WalkEnds {
-        self.0.files(taskd, &mut |found| each(row(found)))
+        self.0.files(taskd, &mut |found| each(row(found, self.1)))
     }
 
     fn environment(&self, taskd: VirtAddr, each: Rows<'_, Variable>) -> WalkEnds {
-        self.0.environment(taskd, &mut |found| each(row(found)))
+        self.0
+            .environment(taskd, &mut |found| each(row(found, self.1)))
     }
 
     fn mounts(&self, taskd: VirtAddr, each: Rows<'_, Mount>) -> WalkEnds {
-        self.0.mounts(taskd, &mut |found| each(row(found)))
+        self.0.mounts(taskd, &mut |found| each(row(found, self.1)))
     }
 
     fn sockets(&self, each: Rows<'_, Socket>) -> WalkEnds {
-        self.0.sockets(&mut |found| each(row(found)))
+        self.0.sockets(&mut |found| each(row(found, self.1)))
     }
 
     fn interfaces(&self, each: Rows<'_, Interface>) -> WalkEnds {
-        self.0.interfaces(&mut |found| each(row(found)))
+        self.0.interfaces(&mut |found| each(row(found, self.1)))
     }
 
     fn wide(&self, each: Rows<'_, Process>) -> WalkEnds {
-        self.0.wide(&mut |found| each(row(found)))
+        self.0.wide(&mut |found| each(row(found, self.1)))
     }
 
     fn log(&self, each: Rows<'_, LogLine>) -> WalkEnds {
-        self.0.log(&mut |found| each(row(found)))
+        self.0.log(&mut |found| each(row(found, self.1)))
     }
 
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
-        plain(self.0.heap_bounds(taskd))
+        plain(self.0.heap_bounds(taskd), self.1)
     }
 
     fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
-        plain(self.0.address_space(taskd))
+        plain(self.0.address_space(taskd), self.1)
     }
 
     fn kernel_space(&self) -> &AddressSpace {
@@ -310,7 +320,7 @@ impl Osi for Untold {
     }
 
     fn fork(&self) -> Box<dyn Osi> {
-        Box::new(Self(self.0.fork()))
+        Box::new(Self(self.0.fork(), self.1))
     }
 
     fn panda(&self) -> Option<&dyn Panda> {
@@ -320,21 +330,23 @@ impl Osi for Untold {
 
 impl Panda for Untold {
     fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>> {
-        self.0
-            .panda()
-            .map_or_else(lost, |panda| plain(panda.panda_file(modd)))
+        self.0.panda().map_or_else(
+            || lost(self.1),
+            |panda| plain(panda.panda_file(modd), self.1),
+        )
     }
 
     fn panda_mappings(&self, taskd: VirtAddr, each: Rows<'_, Mapping>) -> WalkEnds {
         match self.0.panda() {
-            Some(panda) => panda.panda_mappings(taskd, &mut |found| each(row(found))),
+            Some(panda) => panda.panda_mappings(taskd, &mut |found| each(row(found, self.1))),
             None => WalkEnds::default(),
         }
     }
 
     fn panda_last_module(&self) -> Seen<Module> {
-        self.0
-            .panda()
-            .map_or_else(lost, |panda| seen(panda.panda_last_module()))
+        self.0.panda().map_or_else(
+            || lost(self.1),
+            |panda| seen(panda.panda_last_module(), self.1),
+        )
     }
 }

@@ -192,6 +192,11 @@ typedef struct {
    * Not 0 to leave aside the profiles that come with Osier.
    */
   uint8_t no_shipped;
+  /**
+   * Not 0 to infer the structures of a Linux kernel that has neither types nor a profile. What its memory
+   * does not prove is absent.
+   */
+  uint8_t infer;
 } osier_options;
 
 /**

@@ -41,6 +41,7 @@ pub(super) fn options(args: &KnownArgs) -> Options {
         scratch_limit: args.scratch_gib,
         reading: Reading::Copy,
         progress: crate::progress::on_terminal(),
+        infer: args.infer,
         no_shipped: args.no_shipped,
         systems: Vec::new(),
     }

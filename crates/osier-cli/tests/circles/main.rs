@@ -92,7 +92,7 @@ const LINUX: Layers = &[
             "wide",
         ],
     ),
-    ("provider", &["provider", "wanted"]),
+    ("provider", &["infer", "provider", "wanted"]),
 ];
 
 const WINDOWS: Layers = &[

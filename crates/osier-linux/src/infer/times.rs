@@ -1,0 +1,112 @@
+//! When a task started: two clocks side by side, neither of which ever goes back along the list of tasks.
+//!
+//! A task is put at the end of the list when it is made, and reads the monotonic clock (`start_time`) and the
+//! one that goes on while the machine sleeps before.
+
+use osier_memory::VirtAddr;
+
+use super::ground::{Ground, Unproven, only};
+use super::tasks::Tasks;
+
+/// Nanoseconds of a second.
+const SECOND: u64 = 1_000_000_000;
+/// More nanoseconds than any machine has run: 30 years.
+const LONGEST: u64 = 30 * 366 * 86_400 * SECOND;
+
+/// How the two starts are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// 64 bits of nanoseconds. Linux commit ccbf62d8a284 ("sched: Make `task->start_time` nanoseconds
+    /// based"), v3.17.
+    Nanoseconds,
+    /// `timespec`: two words, seconds and nanoseconds.
+    Timespec,
+}
+
+/// Where the starts stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Starts {
+    /// The offset of the first.
+    pub(super) at: u64,
+    /// How they are written.
+    pub(super) written: Written,
+}
+
+impl Written {
+    /// Bytes of one.
+    pub(super) fn bytes(self, ground: &Ground<'_>) -> u64 {
+        match self {
+            Self::Nanoseconds => 8,
+            Self::Timespec => ground.word().saturating_mul(2),
+        }
+    }
+
+    /// The clock at `at`; `Err` when it can be read and is none.
+    fn read(self, ground: &Ground<'_>, at: VirtAddr) -> Option<Result<u64, ()>> {
+        let value = match self {
+            Self::Nanoseconds => ground.long(at)?,
+            Self::Timespec => {
+                let seconds = ground.pointer(at)?.0;
+                let nanoseconds = ground.pointer(at.plus(ground.word()))?.0;
+                if nanoseconds >= SECOND || seconds > LONGEST.wrapping_div(SECOND) {
+                    return Some(Err(()));
+                }
+                seconds.wrapping_mul(SECOND).wrapping_add(nanoseconds)
+            }
+        };
+        Some(if value < LONGEST { Ok(value) } else { Err(()) })
+    }
+}
+
+/// Finds the starts.
+///
+/// # Errors
+///
+/// What could not be proved.
+pub(super) fn find(ground: &Ground<'_>, tasks: &Tasks) -> Result<Starts, Unproven> {
+    let mut found = Vec::new();
+    for written in [Written::Nanoseconds, Written::Timespec] {
+        for at in ground.offsets(tasks.room.clone()) {
+            if holds(ground, tasks, at, written) {
+                found.push(Starts { at, written });
+            }
+        }
+    }
+    only(found)
+}
+
+/// Whether two clocks stand at `at` of every task: no start is before that of the task before in the list,
+/// the second is the first and the time that the machine slept till then, which does not become less.
+fn holds(ground: &Ground<'_>, tasks: &Tasks, at: u64, written: Written) -> bool {
+    let mut last = (0, 0);
+    let mut asleep = 0;
+    let mut values = std::collections::HashSet::new();
+    for task in &tasks.leaders {
+        let place = task.plus(at);
+        let first = written.read(ground, place);
+        let second = written.read(ground, place.plus(written.bytes(ground)));
+        let (first, second) = match (first, second) {
+            (Some(Ok(first)), Some(Ok(second))) => (first, second),
+            (None, _) | (_, None) => continue,
+            _ => return false,
+        };
+        let is_init = *task == tasks.init;
+        if is_init && (first, second) != (0, 0) {
+            return false;
+        }
+        // The clocks are read one after the other.
+        let slept = second.wrapping_sub(first);
+        if first < last.0
+            || second < last.1
+            || second < first
+            || slept.saturating_add(SECOND) < asleep
+        {
+            return false;
+        }
+        last = (first, second);
+        asleep = slept.max(asleep);
+        values.insert(first);
+    }
+    // Nearly every task has a start of its own.
+    values.len() > 3 && values.len().saturating_mul(2) > tasks.leaders.len()
+}
