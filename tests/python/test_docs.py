@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import reference
 from conftest import ROOT
 
 
@@ -29,3 +30,7 @@ def test_examples_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, object] = {}
     for example in examples:
         exec(compile(example, name, "exec"), names)
+
+
+def test_the_reference_is_that_of_the_module() -> None:
+    assert reference.PAGE.read_text() == reference.page(), "run python tests/python/reference.py"

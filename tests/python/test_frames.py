@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import pyosier
+from test_rows import QUESTIONS as WORDS
 
-WORDS = ["ps", "handles", "current", "threads", "modules", "maps", "pages"]
 
 
 def columns(answer: pyosier.Answer[pyosier.Row]) -> dict[str, list[object]]:

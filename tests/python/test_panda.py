@@ -84,6 +84,18 @@ def test_names_and_shapes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = osi.get_proc_mem(cpu, first)
     assert memory.start_brk <= memory.brk
     assert osi.get_modules(cpu) == panda.ffi.NULL
+    linux = panda.plugins["osi_linux"]
+    for file in panda.guest.files(1):
+        assert linux.osi_linux_fd_to_filename(cpu, first, file.fd) == file.raw("path")
+        assert linux.osi_linux_fd_to_pos(cpu, first, file.fd) == file.pos
+    assert linux.osi_linux_fd_to_filename(cpu, first, 4096) == panda.ffi.NULL
+    assert linux.osi_linux_fd_to_pos(cpu, first, 4096) == (1 << 64) - 1
+    other = panda.get_cpu(1)
+    opened = {file.fd: file.raw("path") for file in panda.guest.files(185)}
+    assert panda.get_process_name(other) == "spinner-0" and len(opened) > 5
+    for fd, path_of in opened.items():
+        assert fd is not None and panda.get_file_name(other, fd) == path_of
+    assert panda.get_file_name(cpu, 0) is None and panda.get_file_name(other, 4096) is None
     [kernel] = [p for p in panda.get_processes(cpu) if p.pid == 2]
     assert osi.get_mappings(cpu, kernel) == panda.ffi.NULL and kernel.asid == (1 << 64) - 1
     banner = panda.guest.symbol("linux_banner")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,23 @@ import pytest
 import pyosier
 from conftest import SNAPSHOTS
 
-QUESTIONS = ["ps", "handles", "current", "threads", "modules", "maps"]
+QUESTIONS = [
+    "ps",
+    "handles",
+    "current",
+    "threads",
+    "modules",
+    "maps",
+    "pages",
+    "files",
+    "env",
+    "log",
+    "ps_wide",
+    "mounts",
+    "sockets",
+    "net",
+    "scan",
+]
 
 
 def number(value: Any) -> Any:
@@ -86,6 +103,11 @@ def test_rows_are_the_golden_ones(golden: str, question: str) -> None:
     compare(guest.ask(question), file.read_text().splitlines())
 
 
+def test_golden_rows_are_of_questions() -> None:
+    kept = {file.stem for file in SNAPSHOTS.glob("*/*.jsonl")}
+    assert kept and kept <= set(QUESTIONS)
+
+
 def run(*arguments: str | Path) -> list[str]:
     """The lines that the command of the wheel writes."""
     command = [sys.executable, "-m", "pyosier", *map(str, arguments), "--no-cache"]
@@ -94,7 +116,55 @@ def run(*arguments: str | Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("question", ["threads", "maps", "pages"])
+def of_run(folder: Path, question: str) -> dict[str, list[str]]:
+    """The lines of a table that `osier run` wrote, by snapshot, without what names the snapshot."""
+    lines: dict[str, list[str]] = {}
+    for line in (folder / f"{question}.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        name = row.pop("snapshot")
+        del row["id"]
+        lines.setdefault(name, []).append(json.dumps(row))
+    return lines
+
+
+def hold(paths: list[Path], out: Path) -> None:
+    """Holds every question's rows of these snapshots against what one run of the command writes."""
+    tables = ["--tables", ",".join(QUESTIONS), "--to", "jsonl"]
+    command = [sys.executable, "-m", "pyosier", "run", *map(str, paths), *tables]
+    done = subprocess.run([*command, "-q", "-o", str(out)], stderr=subprocess.PIPE, check=False)
+    assert done.returncode in (0, 3), done.stderr
+    written = {question: of_run(out, question) for question in QUESTIONS}
+    names = {line["snapshot"] for line in map(json.loads, (out / "manifest.jsonl").open())}
+    assert len(names) == len(paths)
+    for path in paths:
+        guest = pyosier.open(path)
+        [name] = [name for name in names if str(path).endswith(name)]
+        for question in QUESTIONS:
+            lines = written[question].pop(name, [])
+            rows = list(guest.ask(question))
+            assert len(rows) == len(lines), (path, question)
+            for row, line in zip(rows, lines, strict=True):
+                same(row, json.loads(line))
+    assert not any(written.values())
+
+
+def test_rows_of_every_question_are_the_commands(tmp_path: Path) -> None:
+    hold(sorted(SNAPSHOTS.glob("*.elf")), tmp_path / "out")
+
+
+def test_rows_of_the_data_are_the_commands(tmp_path: Path) -> None:
+    folder = os.environ.get("OSIER_EVERY")
+    if not folder:
+        pytest.skip("set OSIER_EVERY to a folder of snapshots, unpacked")
+    wanted = ("memory.elf", "memory.savevm", "-rr-snp", ".dmp")
+    every = (path for path in Path(folder).rglob("*") if path.name.endswith(wanted))
+    found = sorted(path for path in every if path.is_file())
+    assert found
+    for nth, path in enumerate(found):
+        hold([path], tmp_path / str(nth))
+
+
+@pytest.mark.parametrize("question", ["threads", "maps", "pages", "files", "env", "mounts"])
 def test_rows_of_one_process_are_the_commands(
     guest: pyosier.Guest, path: Path, question: str
 ) -> None:
@@ -114,7 +184,16 @@ def test_methods_ask_the_questions(guest: pyosier.Guest) -> None:
         "modules": guest.modules(),
         "maps": guest.maps(),
         "pages": guest.pages(),
+        "files": guest.files(),
+        "env": guest.env(),
+        "log": guest.log(),
+        "ps_wide": guest.wide(),
+        "mounts": guest.mounts(),
+        "sockets": guest.sockets(),
+        "net": guest.net(),
+        "scan": guest.scan(),
     }
+    assert set(asked) == set(QUESTIONS)
     for word, answer in asked.items():
         assert answer.question == word
         assert list(answer) == list(guest.ask(word))

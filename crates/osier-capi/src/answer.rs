@@ -2,17 +2,22 @@
 
 use std::ffi::{CStr, CString};
 
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use osier::ask::Question;
 use osier::tables::{Cells, Row};
-use osier::{Guest, VirtAddr, WalkEnds};
+use osier::{VirtAddr, WalkEnds};
 
+use crate::arrow::Batches;
 use crate::error::{Error, text};
+use crate::guest::Guest;
 use crate::row::{self, Held, Shown};
 
 /// The rows of a question.
 #[derive(Debug)]
 pub struct Answer {
     asked: Asked,
+    question: Question,
+    of: Guest,
     held: Held,
     ends: CString,
     losses: usize,
@@ -49,6 +54,14 @@ impl<R: Row, S: Shown> Walk<R, S> {
         Self {
             rows,
             shown: S::default(),
+        }
+    }
+
+    fn drain(&mut self, batches: &mut Batches, losses: &mut usize) {
+        for row in self.rows.by_ref() {
+            let cells = Cells::of(&row);
+            *losses = losses.saturating_add(cells.losses());
+            batches.push(&cells);
         }
     }
 
@@ -100,14 +113,15 @@ macro_rules! next {
 impl Answer {
     /// Asks `question` of every process, or of that at `of` alone.
     pub(crate) fn new(
-        guest: &Guest,
+        asked: &Guest,
         question: Question,
         of: Option<VirtAddr>,
     ) -> Result<Self, Error> {
+        let guest = &asked.guest;
         if of.is_some() && !question.is_of_a_process() {
             return Err(Error::argument("this question is not asked of one process"));
         }
-        let asked = match question {
+        let rows = match question {
             Question::Processes => Asked::Processes(Walk::of(guest.processes())),
             Question::Handles => Asked::Handles(Walk::of(guest.handles())),
             Question::Current => Asked::Current(Walk::of(guest.current())),
@@ -125,7 +139,9 @@ impl Answer {
             Question::Environment => Asked::Environment(Walk::of(guest.environment(of))),
         };
         Ok(Self {
-            asked,
+            asked: rows,
+            question,
+            of: asked.clone(),
             held: Held::default(),
             ends: CString::default(),
             losses: 0,
@@ -155,9 +171,18 @@ impl Answer {
         self.held.absence(field)
     }
 
+    /// The rows that are left, as a table.
+    pub(crate) fn arrow(&mut self) -> Result<FFI_ArrowArrayStream, Error> {
+        let mut batches = Batches::new(self.question, &self.of)?;
+        each!(&mut self.asked, walk => walk.drain(&mut batches, &mut self.losses));
+        self.of.reached.sound()?;
+        Ok(batches.stream())
+    }
+
     /// Whether every row was given and every walk closed.
     pub(crate) fn is_complete(&self) -> bool {
-        each!(&self.asked, walk => walk.rows.is_complete())
+        let complete = each!(&self.asked, walk => walk.rows.is_complete());
+        complete && self.of.reached.trouble().is_none()
     }
 
     /// Values of the rows so far that exist in the guest and could not be read.
@@ -168,7 +193,11 @@ impl Answer {
     /// How the walks so far ended, in words.
     pub(crate) fn ends(&mut self) -> &CStr {
         let ends: &WalkEnds = each!(&self.asked, walk => walk.rows.ends());
-        self.ends = text(ends.to_string().into());
+        let mut said = ends.to_string();
+        if let Some(trouble) = self.of.reached.trouble() {
+            said = format!("{said}; {trouble}");
+        }
+        self.ends = text(said.into());
         &self.ends
     }
 }

@@ -11,6 +11,7 @@ use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use osier::{SeenExt as _, VirtAddr};
 
 use crate::answer::Answer;
@@ -124,13 +125,15 @@ unsafe fn said<'a>(options: *const Options) -> Result<Said<'a>, Error> {
             table_root: (all.has_table_root != 0).then_some(all.table_root),
             no_shipped: all.no_shipped != 0,
             infer: all.infer != 0,
+            search: all.search != 0,
         })
     }
 }
 
 const NO_GUEST: &str = "the guest is NULL";
 
-/// Opens the snapshot at `path` and finds its kernel. `options` may be NULL. Where it cannot be done,
+/// Opens the snapshot at `path`, a file or an `http://` or `https://` address, and finds its kernel. `options`
+/// may be NULL. Where it cannot be done,
 /// NULL comes back and `*error`, unless `error` is NULL, says why; free it by `osier_error_free`.
 ///
 /// A guest may be asked by several threads at once. Free it by `osier_guest_free`; answers live on.
@@ -296,7 +299,7 @@ pub unsafe extern "C" fn osier_ask(
         let question = Question::of(question);
         let question = question.ok_or_else(|| Error::argument("no question has that number"))?;
         let of = (taskd != 0).then_some(VirtAddr(taskd));
-        Answer::new(&guest.guest, question, of)
+        Answer::new(guest, question, of)
     };
     // SAFETY: the caller's promise.
     unsafe { made(error, ask) }.map_or(ptr::null_mut(), given)
@@ -533,6 +536,39 @@ pub unsafe extern "C" fn osier_answer_ends(answer: *mut Answer) -> *const c_char
     })
 }
 
+/// Gives the rows of an answer that were not taken yet as a table: Arrow's C stream, in batches, with the columns of
+/// `docs/tables.md`. They are walked before this returns, so that `osier_answer_is_complete`, `osier_answer_losses` and
+/// `osier_answer_ends` tell of all of them; `osier_next_` functions find no row afterwards. The stream is the caller's,
+/// by its `release`, and lives on after the answer. Where it cannot be done, false comes back and `*into` was not
+/// touched.
+///
+/// # Safety
+///
+/// The answer is NULL or was not freed, and no other thread uses it meanwhile; `into` is to a place for a stream.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn osier_answer_arrow(
+    answer: *mut Answer,
+    into: *mut FFI_ArrowArrayStream,
+    error: *mut *mut Error,
+) -> bool {
+    let stream = || {
+        // SAFETY: the caller's promise.
+        let answer = unsafe { answer.as_mut() };
+        let answer = answer.ok_or_else(|| Error::argument("the answer is NULL"))?;
+        if into.is_null() {
+            return Err(Error::argument("there is no place for the stream"));
+        }
+        answer.arrow()
+    };
+    // SAFETY: the caller's promise.
+    let Some(stream) = (unsafe { made(error, stream) }) else {
+        return false;
+    };
+    // SAFETY: not NULL, and a place for a stream by the caller's promise; what lies there is not dropped.
+    unsafe { into.write(stream) };
+    true
+}
+
 /// Frees an answer; does nothing with NULL.
 ///
 /// # Safety
@@ -673,7 +709,10 @@ unsafe fn listed(
     let list = || {
         // SAFETY: the caller's promise.
         let guest = unsafe { borrowed(guest) };
-        list(guest.ok_or_else(|| Error::argument(NO_GUEST))?)
+        let guest = guest.ok_or_else(|| Error::argument(NO_GUEST))?;
+        let list = list(guest)?;
+        guest.reached.sound()?;
+        Ok(list)
     };
     // SAFETY: the caller's promise.
     unsafe { made(error, list) }.map_or(ptr::null_mut(), given)
@@ -754,7 +793,11 @@ pub unsafe extern "C" fn osier_panda_current_thread(
 ) -> bool {
     // SAFETY: the caller's promise.
     let guest = unsafe { borrowed(guest) };
-    let found = guarded(None, || panda::current_thread(guest?, cpu));
+    let found = guarded(None, || {
+        let guest = guest?;
+        let thread = panda::current_thread(guest, cpu)?;
+        guest.reached.sound().ok().map(|()| thread)
+    });
     let (Some(found), false) = (found, thread.is_null()) else {
         return false;
     };
@@ -779,7 +822,13 @@ pub unsafe extern "C" fn osier_heap_bounds(
     // SAFETY: the caller's promise.
     let guest = unsafe { borrowed(guest) };
     let bounds = guarded(None, || {
-        guest?.guest.provider().heap_bounds(VirtAddr(taskd)).value()
+        let guest = guest?;
+        let bounds = guest
+            .guest
+            .provider()
+            .heap_bounds(VirtAddr(taskd))
+            .value()?;
+        guest.reached.sound().ok().map(|()| bounds)
     });
     let (Some((first, end)), false) = (bounds, start_brk.is_null() || brk.is_null()) else {
         return false;

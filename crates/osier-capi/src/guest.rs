@@ -8,6 +8,7 @@ use std::ptr;
 use osier::{AddressSpace, OsKind, PhysAddr, VirtAddr};
 
 use crate::error::{Error, ErrorKind, text};
+use crate::reached::Reached;
 
 /// What is known of a snapshot before it is opened. All zeros, but for `struct_size`, is nothing.
 #[repr(C)]
@@ -34,6 +35,8 @@ pub struct Options {
     /// Not 0 to infer the structures of a Linux kernel that has neither types nor a profile. What its memory
     /// does not prove is absent.
     pub infer: u8,
+    /// Not 0 to read a snapshot behind an address to its end where that is needed.
+    pub search: u8,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             has_table_root: 0,
             no_shipped: 0,
             infer: 0,
+            search: 0,
         }
     }
 }
@@ -64,49 +68,48 @@ pub(crate) struct Said<'a> {
     pub(crate) table_root: Option<u64>,
     pub(crate) no_shipped: bool,
     pub(crate) infer: bool,
+    pub(crate) search: bool,
 }
 
 /// A snapshot whose kernel was found.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "C's guest stands for the engine's"
+)]
 pub struct Guest {
     pub(crate) guest: osier::Guest,
+    pub(crate) reached: Reached,
     kernel: CString,
 }
 
 impl Guest {
     pub(crate) fn open(path: &CStr, said: &Said<'_>) -> Result<Self, Error> {
-        let (mut open, mut attach) = (osier::Open::new(), osier::Attach::new());
-        if let Some(file) = said.profile {
-            attach = attach.profile(path_of(file));
-        }
-        if let Some(folder) = said.profiles {
-            attach = attach.profiles(path_of(folder));
-        }
-        if let Some(os) = said.os {
-            let os = os.to_str();
-            let os =
-                os.map_err(|_| Error::new(ErrorKind::Usage, "the system's name is not UTF-8"))?;
-            attach = attach.os(os);
-        }
-        if let Some(folder) = said.cache {
-            open = open.cache(path_of(folder));
-            attach = attach.cache(path_of(folder));
-        }
-        if let Some(file) = said.registers {
-            open = open.registers(path_of(file));
-        }
-        if let Some(root) = said.table_root {
-            attach = attach.table_root(PhysAddr(root));
-        }
-        if said.no_shipped {
-            attach = attach.no_shipped();
-        }
-        if said.infer {
-            attach = attach.infer();
-        }
-        let guest = attach.to(open.open(path_of(path))?)?;
+        let os = said.os.map(CStr::to_str).transpose();
+        let os = os.map_err(|_| Error::new(ErrorKind::Usage, "the system's name is not UTF-8"))?;
+        let owned = |path: &CStr| path_of(path).to_owned();
+        let cache = said.cache.map(owned);
+        let reached = Reached::new(cache.as_deref(), said.search);
+        let options = osier::Options {
+            reach: reached.reach(),
+            profile: said.profile.map(owned),
+            profiles: said.profiles.map(owned).into_iter().collect(),
+            os: os.map(str::to_owned),
+            cache,
+            registers: said.registers.map(owned),
+            table_root: said.table_root.map(PhysAddr),
+            no_shipped: said.no_shipped,
+            infer: said.infer,
+            ..osier::Options::default()
+        };
+        let opened = osier::Guest::open(path_of(path), &options);
+        let guest = reached.opened(opened)?;
         let kernel = text(guest.kernel().banner.clone());
-        Ok(Self { guest, kernel })
+        Ok(Self {
+            guest,
+            reached,
+            kernel,
+        })
     }
 
     /// The kernel's banner or build string.
@@ -125,6 +128,12 @@ impl Guest {
         address: u64,
         into: &mut [u8],
     ) -> Result<(), Error> {
+        let read = self.memory(of, address, into);
+        self.reached.sound()?;
+        read
+    }
+
+    fn memory(&self, of: Option<VirtAddr>, address: u64, into: &mut [u8]) -> Result<(), Error> {
         let osi = self.guest.provider();
         let read = |space: &AddressSpace, into: &mut [u8]| {
             space

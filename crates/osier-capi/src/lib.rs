@@ -7,17 +7,19 @@
 //! ```text
 //!   border    what C calls: pointers in, pointers out; the only unsafe code
 //!     │
-//!   guest, answer, error    what stands behind C's pointers
+//!   guest, answer, arrow, reached, error    what stands behind C's pointers
 //!     │
 //!   row    one struct for each kind of row, filled from the cells of osier::tables
 //! ```
 
 mod answer;
+mod arrow;
 mod border;
 mod error;
 mod guest;
 mod panda;
 mod question;
+mod reached;
 mod row;
 
 pub use answer::Answer;

@@ -562,6 +562,7 @@ shown!(WideProcess: pid, ppid, name, taskd, asid, pgd, create_time, start, uid, 
 
 /// A mount, as a process sees it.
 #[repr(C)]
+#[expect(clippy::struct_field_names, reason = "a field has its column's name")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mount {
     /// Bytes of this struct in the library that made it; later versions add fields at the end.
@@ -571,7 +572,7 @@ pub struct Mount {
     /// Id of its process.
     pub pid: u64,
     /// Its number.
-    pub id: u64,
+    pub mount_id: u64,
     /// The number of the mount that it stands on.
     pub parent: u64,
     /// The file system's device, `MAJOR:MINOR`.
@@ -594,7 +595,7 @@ pub struct Mount {
     pub address: u64,
 }
 
-shown!(Mount: pid, id, parent, device, source, root, point, r#type, options, super_options, propagation, address);
+shown!(Mount: pid, mount_id, parent, device, source, root, point, r#type, options, super_options, propagation, address);
 
 /// A socket, by one of the descriptors that lead to it, or by none.
 #[repr(C)]

@@ -13,12 +13,62 @@ const FIRST: &str = "\
  * Strings are UTF-8 and end with a NUL. A function that can fail takes a place for an error, which may be NULL.
  * Addresses and sizes are the guest's; times are as docs/rows.md says. */";
 
+/// Arrow's C data and stream interface, as its specification gives it, guards included.
+const ARROW: &str = "
+#ifndef ARROW_C_DATA_INTERFACE
+#define ARROW_C_DATA_INTERFACE
+
+#define ARROW_FLAG_DICTIONARY_ORDERED 1
+#define ARROW_FLAG_NULLABLE 2
+#define ARROW_FLAG_MAP_KEYS_SORTED 4
+
+struct ArrowSchema {
+  const char *format;
+  const char *name;
+  const char *metadata;
+  int64_t flags;
+  int64_t n_children;
+  struct ArrowSchema **children;
+  struct ArrowSchema *dictionary;
+  void (*release)(struct ArrowSchema *);
+  void *private_data;
+};
+
+struct ArrowArray {
+  int64_t length;
+  int64_t null_count;
+  int64_t offset;
+  int64_t n_buffers;
+  int64_t n_children;
+  const void **buffers;
+  struct ArrowArray **children;
+  struct ArrowArray *dictionary;
+  void (*release)(struct ArrowArray *);
+  void *private_data;
+};
+
+#endif /* ARROW_C_DATA_INTERFACE */
+
+#ifndef ARROW_C_STREAM_INTERFACE
+#define ARROW_C_STREAM_INTERFACE
+
+struct ArrowArrayStream {
+  int (*get_schema)(struct ArrowArrayStream *, struct ArrowSchema *out);
+  int (*get_next)(struct ArrowArrayStream *, struct ArrowArray *out);
+  const char *(*get_last_error)(struct ArrowArrayStream *);
+  void (*release)(struct ArrowArrayStream *);
+  void *private_data;
+};
+
+#endif /* ARROW_C_STREAM_INTERFACE */";
+
 /// The header that the code asks for.
 fn header() -> String {
     let names = [
         ("Answer", "osier_answer"),
         ("Bytes", "osier_bytes"),
         ("Current", "osier_current"),
+        ("FFI_ArrowArrayStream", "struct ArrowArrayStream"),
         ("Error", "osier_error"),
         ("ErrorKind", "osier_error_kind"),
         ("Guest", "osier_guest"),
@@ -66,7 +116,7 @@ fn header() -> String {
         cpp_compat: true,
         documentation: true,
         usize_is_size_t: true,
-        trailer: Some(fields),
+        after_includes: Some(ARROW.to_owned()),
         enumeration: EnumConfig {
             rename_variants: RenameRule::QualifiedScreamingSnakeCase,
             ..EnumConfig::default()
@@ -106,7 +156,68 @@ fn header() -> String {
             lines.push(line);
         }
     }
+    // Inside the guard, so that the header may be included twice.
+    let end = lines.iter().rposition(|line| line.starts_with("#endif"));
+    lines.insert(end.unwrap(), fields.as_str());
     lines.join("\n") + "\n"
+}
+
+const PAGE: &str = "\
+# Reference of libosier
+
+Every function and type of `osier/osier.h`, with what the header says of it. This page is made of the header, and a test holds it to
+that. `docs/c.md` tells how they go together; `docs/rows.md` what the fields of rows mean.
+";
+
+/// The page about the header: each function, then each type, with its comment.
+fn page(header: &str) -> String {
+    let (mut functions, mut types) = (String::new(), String::new());
+    let mut lines = header.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line != "/**" {
+            continue;
+        }
+        let mut told = String::new();
+        for line in lines.by_ref().take_while(|line| *line != " */") {
+            let line = line.trim_start_matches(" *");
+            let _ = writeln!(told, "{}", line.strip_prefix(' ').unwrap_or(line));
+        }
+        let mut code = String::new();
+        while let Some(line) = lines.next_if(|line| !line.is_empty()) {
+            let _ = writeln!(code, "{line}");
+        }
+        let type_of = code.starts_with("typedef");
+        let name = if type_of {
+            let last = code.trim_end().rsplit(' ').next().unwrap_or_default();
+            last.trim_end_matches(';').to_owned()
+        } else {
+            let before = code.split('(').next().unwrap_or_default();
+            before
+                .rsplit([' ', '*'])
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let into = if type_of { &mut types } else { &mut functions };
+        let _ = write!(into, "\n### {name}\n\n{told}\n```c\n{code}```\n");
+    }
+    format!("{PAGE}\n## Functions\n{functions}\n## Types\n{types}")
+}
+
+#[test]
+fn the_reference_is_that_of_the_header() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let header = std::fs::read_to_string(root.join("crates/osier-capi/include/osier/osier.h"));
+    let wanted = page(&header.unwrap());
+    let file = root.join("docs/c-reference.md");
+    if std::env::var_os("OSIER_WRITE_HEADER").is_some() {
+        std::fs::write(&file, &wanted).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        written == wanted,
+        "OSIER_WRITE_HEADER=1 cargo test -p osier-capi --test header, twice where the header changed"
+    );
 }
 
 #[test]

@@ -126,3 +126,22 @@ pub fn answers(
     })?;
     Ok(summary)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_columns_of_a_table_have_one_name() {
+        for question in Question::ALL {
+            let schema = table_schema(question);
+            let mut names = HashSet::new();
+            for field in schema.fields() {
+                let (word, name) = (question.word(), field.name());
+                assert!(names.insert(name.as_str()), "{word}: {name} stands twice");
+            }
+        }
+    }
+}

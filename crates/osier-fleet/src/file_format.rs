@@ -68,6 +68,10 @@ impl<'a> FileFormat<'a> {
     }
 
     /// The bytes that are added for these rows, which are written together.
+    #[cfg_attr(
+        not(feature = "parquet"),
+        expect(clippy::unused_self, reason = "the same as with the feature")
+    )]
     pub(crate) fn encode(&self, pieces: Vec<Piece>) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         #[cfg(feature = "arrow")]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use osier::format::{escape_bytes, hex};
 use osier::osier_profile::Profile;
-use osier::osier_snapshot::Identity;
+use osier::osier_snapshot::{Identity, Reach};
 use osier::{Error, Last, Located, ProfileSource, Shared};
 use rayon::ThreadPool;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
@@ -189,18 +189,19 @@ fn look(
 }
 
 /// What tells snapshots apart: 16 hexadecimal digits made of the file's size, time and sampled pages, or
-/// with `hash` 32 made of all its bytes. A copy that keeps its time is the same snapshot.
+/// with `hash` 32 made of all its bytes. A copy that keeps its time is the same snapshot. What is no file is
+/// reached by `reach`, and of that there is no sum of all bytes.
 ///
 /// # Errors
 ///
-/// The file cannot be read.
-pub fn id(file: &Path, hash: bool) -> io::Result<String> {
+/// The file cannot be read, or is none and `hash` was asked for.
+pub fn id(file: &Path, reach: Option<&dyn Reach>, hash: bool) -> io::Result<String> {
     if hash {
         let mut digest = Sha256::new();
         sum(file, &mut digest, || false)?;
         return Ok(shown(digest, 16));
     }
-    Ok(sampled(Identity::of(file)?))
+    Ok(sampled(Identity::reached(file, reach)?))
 }
 
 fn sampled(identity: Identity) -> String {

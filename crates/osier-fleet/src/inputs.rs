@@ -127,16 +127,21 @@ fn is_address(path: &Path) -> bool {
     path.to_str().is_some_and(|text| text.contains("://"))
 }
 
-fn named(path: &Path) -> Input {
+/// What rows call a snapshot that is named by itself: the file's name, or the last part of an address.
+pub fn name_of(path: &Path) -> String {
     let mut place = path;
     if is_address(path)
         && let Some(plain) = path.to_str().and_then(|text| text.split('?').next())
     {
         place = Path::new(plain);
     }
+    text(Path::new(place.file_name().unwrap_or(path.as_os_str())))
+}
+
+fn named(path: &Path) -> Input {
     Input {
         path: path.to_owned(),
-        name: text(Path::new(place.file_name().unwrap_or(path.as_os_str()))),
+        name: name_of(path),
         named: true,
         problem: None,
     }

@@ -45,7 +45,7 @@ mod table;
 #[cfg(feature = "arrow")]
 pub use arrow::{Answered, Gathering, answers, is_address, manifest_schema, table_schema};
 pub use identify::id;
-pub use inputs::{Input, gather, gather_below};
+pub use inputs::{Input, gather, gather_below, name_of};
 pub use manifest::Status;
 pub use merge::{MergeError, merge};
 pub use options::{Asking, Probe, RunOptions, TableFormat};

@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use osier::WalkEnds;
 use osier::ask::Question;
 use osier::format::json_ending;
-use osier_fleet::{Gathering, id, table_schema};
+use osier_fleet::{Gathering, id, name_of, table_schema};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
@@ -134,6 +134,7 @@ impl Answer {
             });
         });
         poll.raised()?;
+        self.held.sound(py, Ok(()))?;
         told.ends = walk.ends().clone();
         *locked(&self.told) = Some(told.clone());
         Ok(told)
@@ -155,10 +156,8 @@ impl Answer {
             return Ok(batches);
         }
         let file = &guest.info().file;
-        let mut name = String::new();
-        let called = file.file_name().unwrap_or(file.as_os_str());
-        osier::format::escape_bytes(called.as_encoded_bytes(), &mut name);
-        let id = id(file, false).map_err(|error| {
+        let name = name_of(file);
+        let id = id(file, Some(&*self.held.reach()), false).map_err(|error| {
             let file = osier_text::path(file);
             plain(py, "ReadError", format!("{file}: {error}"))
         })?;
@@ -372,6 +371,7 @@ impl Rows {
         let mut poll = Poll::new();
         py.detach(|| state.fill(&mut poll));
         poll.raised()?;
+        self.held.sound(py, Ok(()))?;
         if state.over {
             state.so_far.ends = state.walk.ends().clone();
             *locked(&self.told) = Some(state.so_far.clone());

@@ -112,7 +112,7 @@ pub(crate) fn check(
     };
     let usage = |error: String| plain(py, "UsageError", error);
     let mut ignore = Ignore::parse(&ignore).map_err(|error| usage(error.to_string()))?;
-    let (files, options) = several(paths, said)?;
+    let (files, options, reached) = several(paths, said)?;
     if !update && !golden.is_dir() {
         let golden = osier_text::path(&golden);
         let wrong = format!("{golden}: there is no such folder of golden rows; update makes it");
@@ -140,6 +140,7 @@ pub(crate) fn check(
             )
         });
         py.check_signals()?;
+        reached.sound(py)?;
         let Some(held) = held else { continue };
         if twin {
             let path = osier_text::path(&file.path);
@@ -194,8 +195,9 @@ pub(crate) fn distill(
     said: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Distilled> {
     let questions = questions(py, ask)?;
-    let options = options(said)?;
+    let (options, reached) = options(said)?;
     let done = py.detach(|| osier::distill::distill(&path, &options, &questions, &out));
+    reached.sound(py)?;
     let done = done.map_err(|error| match &error {
         DistillError::Guest(error) => engine(py, error),
         DistillError::Same(_) => plain(py, "UsageError", error.to_string()),

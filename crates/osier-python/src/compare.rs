@@ -12,12 +12,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::answer::End;
-use crate::errors::{engine, plain};
+use crate::errors::plain;
 use crate::fleet::{failed, questions, several};
 use crate::guest::Guest;
 use crate::opening::{Paths, options};
 use crate::owned::OwnedRow;
 use crate::poll::abandonable;
+use crate::reached::Reached;
 use crate::row::{instant, object};
 
 /// A guest, or the path of one.
@@ -28,13 +29,13 @@ pub(crate) enum Which<'py> {
 }
 
 impl Which<'_> {
-    fn open(self, py: Python<'_>, said: Option<&Bound<'_, PyDict>>) -> PyResult<Engine> {
+    fn open(self, py: Python<'_>, said: Option<&Bound<'_, PyDict>>) -> PyResult<(Engine, Reached)> {
         match self {
-            Self::Guest(guest) => guest.get().held(py),
+            Self::Guest(guest) => Ok((guest.get().held(py)?, guest.get().reached().clone())),
             Self::Path(path) => {
-                let options = options(said)?;
+                let (options, reached) = options(said)?;
                 let opened = abandonable(py, move || Engine::open(&path, &options))?;
-                opened.map_err(|error| engine(py, &error))
+                Ok((reached.opened(py, opened)?, reached))
             }
         }
     }
@@ -155,7 +156,8 @@ pub(crate) fn diff(
         );
         return Err(plain(py, "UsageError", wrong));
     }
-    let (before, after) = (before.open(py, said)?, after.open(py, said)?);
+    let (before, first) = before.open(py, said)?;
+    let (after, second) = after.open(py, said)?;
     let compared = abandonable(py, move || {
         let (before, after) = (view(&before, &asked)?, view(&after, &asked)?);
         let (mut rows, mut lines) = (Vec::new(), Vec::new());
@@ -173,6 +175,8 @@ pub(crate) fn diff(
         }
         Ok((rows, lines, found, ends([&before, &after])))
     })?;
+    first.sound(py)?;
+    second.sound(py)?;
     let compared: Result<_, String> = compared;
     let (rows, lines, premises, (ends, lost)) = compared.map_err(|why| plain(py, "Error", why))?;
     let events = rows.iter().map(|row| Ok(object(py, row)?.unbind()));
@@ -274,7 +278,7 @@ pub(crate) fn timeline(
         "given" => false,
         _ => return Err(PyValueError::new_err("order is clock or given")),
     };
-    let (files, options) = several(paths, said)?;
+    let (files, options, reached) = several(paths, said)?;
     let looked = files.len();
     let views = abandonable(py, move || {
         let mut views = Vec::new();
@@ -285,6 +289,7 @@ pub(crate) fn timeline(
         }
         Ok(views)
     })?;
+    reached.sound(py)?;
     let views: Result<Vec<View>, String> = views;
     let mut views = views.map_err(|why| plain(py, "Error", why))?;
     if views.is_empty() {

@@ -22,6 +22,7 @@ use crate::errors::{engine, plain};
 use crate::guest::question;
 use crate::opening::{Paths, options};
 use crate::poll::{PATIENCE, STACK};
+use crate::reached::Reached;
 use crate::table::Table;
 
 /// Snapshots that may wait to be taken.
@@ -270,7 +271,7 @@ pub(crate) fn run(
         memory_limit: memory_limit.unwrap_or(Asking::MEMORY_LIMIT),
         hash,
         root,
-        ..Asking::new(options(said)?, jobs.unwrap_or_else(one_each).max(1))
+        ..Asking::new(options(said)?.0, jobs.unwrap_or_else(one_each).max(1))
     };
     let questions = asking.questions.clone();
     let (send, receive) = sync_channel(AHEAD);
@@ -309,6 +310,7 @@ pub(crate) fn run(
 pub(crate) fn several(
     paths: Paths,
     said: Option<&Bound<'_, PyDict>>,
-) -> PyResult<(Vec<osier_fleet::Input>, Options)> {
-    Ok((osier_fleet::gather(&paths.list()), options(said)?))
+) -> PyResult<(Vec<osier_fleet::Input>, Options, Reached)> {
+    let (options, reached) = options(said)?;
+    Ok((osier_fleet::gather(&paths.list()), options, reached))
 }

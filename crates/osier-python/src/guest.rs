@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use osier::SeenExt as _;
 use osier::ask::Question;
 use osier::format::escape_bytes;
+use osier::osier_snapshot::Reach;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -12,6 +13,7 @@ use crate::answer::Answer;
 use crate::errors::{closed, plain};
 use crate::memory::{self, Translation};
 use crate::opening::taskds;
+use crate::reached::Reached;
 use crate::row::instant;
 use crate::tree::Tree;
 use crate::types::{Object, Type};
@@ -19,18 +21,35 @@ use crate::walk::Of;
 
 /// A guest that may be closed, shared by all that was made of it.
 #[derive(Clone)]
-pub(crate) struct Held(Arc<RwLock<Option<osier::Guest>>>, Arc<str>);
+pub(crate) struct Held {
+    guest: Arc<RwLock<Option<osier::Guest>>>,
+    label: Arc<str>,
+    reached: Reached,
+}
 
 impl Held {
-    /// The guest, unless it was closed.
+    /// The guest, unless it was closed, or something could not be had of the address that it is read by.
     pub(crate) fn guest(&self, py: Python<'_>) -> PyResult<osier::Guest> {
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        held.clone().ok_or_else(|| closed(py))
+        let held = self.guest.read().unwrap_or_else(PoisonError::into_inner);
+        let guest = held.clone().ok_or_else(|| closed(py))?;
+        self.reached.sound(py)?;
+        Ok(guest)
+    }
+
+    /// What was made of the guest, unless something could not be had of its address meanwhile.
+    pub(crate) fn sound<T>(&self, py: Python<'_>, made: PyResult<T>) -> PyResult<T> {
+        self.reached.sound(py)?;
+        made
+    }
+
+    /// How the file or address is reached.
+    pub(crate) fn reach(&self) -> Arc<dyn Reach> {
+        self.reached.reach()
     }
 
     /// What it is called.
     pub(crate) fn label(&self) -> &str {
-        &self.1
+        &self.label
     }
 }
 
@@ -42,9 +61,23 @@ impl Held {
 pub(crate) struct Guest(Held);
 
 impl Guest {
-    pub(crate) fn new(guest: osier::Guest) -> Self {
+    pub(crate) fn new(guest: osier::Guest, reached: Reached) -> Self {
         let label = osier_text::path(&guest.info().file).to_string();
-        Self(Held(Arc::new(RwLock::new(Some(guest))), label.into()))
+        Self(Held {
+            guest: Arc::new(RwLock::new(Some(guest))),
+            label: label.into(),
+            reached,
+        })
+    }
+
+    /// What its address is reached by.
+    pub(crate) const fn reached(&self) -> &Reached {
+        &self.0.reached
+    }
+
+    /// What was made of the guest, unless something could not be had of its address meanwhile.
+    pub(crate) fn sound<T>(&self, py: Python<'_>, made: PyResult<T>) -> PyResult<T> {
+        self.0.sound(py, made)
     }
 
     pub(crate) fn held(&self, py: Python<'_>) -> PyResult<osier::Guest> {
@@ -65,7 +98,7 @@ impl Guest {
                 return Err(plain(py, "UsageError", wrong));
             }
             Some(pid) => {
-                let (taskds, ends) = taskds(&guest, pid)?;
+                let (taskds, ends) = self.sound(py, taskds(&guest, pid))?;
                 Some(Of {
                     taskds: taskds.into(),
                     ends,
@@ -161,7 +194,8 @@ impl Guest {
 
     /// The processes by their parents: print it, or look at it in a notebook.
     fn tree(&self, py: Python<'_>) -> PyResult<Tree> {
-        Tree::of(py, &self.held(py)?)
+        let tree = Tree::of(py, &self.held(py)?);
+        self.sound(py, tree)
     }
 
     /// Any question, by the word of the command that asks it: ps, maps and so on.
@@ -193,10 +227,11 @@ impl Guest {
                 let wrong = "a physical address is no process's";
                 return Err(plain(py, "UsageError", wrong));
             }
-            return memory::read_physical(py, &guest.machine().memory, address, length);
+            let read = memory::read_physical(py, &guest.machine().memory, address, length);
+            return self.sound(py, read);
         }
-        let space = memory::space(py, &guest, pid)?;
-        memory::read(py, &space, address, length)
+        let space = self.sound(py, memory::space(py, &guest, pid))?;
+        self.sound(py, memory::read(py, &space, address, length))
     }
 
     /// Where a virtual address leads: the kernel's, or that of the process that is named.
@@ -209,8 +244,8 @@ impl Guest {
         address: u64,
         pid: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Translation> {
-        let space = memory::space(py, &self.held(py)?, pid)?;
-        memory::translate(py, &space, address)
+        let space = self.sound(py, memory::space(py, &self.held(py)?, pid))?;
+        self.sound(py, memory::translate(py, &space, address))
     }
 
     /// The running kernel's address of a symbol. Raises UnknownNameError when the profile has none such.
@@ -329,14 +364,14 @@ impl Guest {
 
     /// Let go of the file. What was made of the guest raises ClosedError from now on.
     fn close(&self) {
-        let mut held = self.0.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.0.guest.write().unwrap_or_else(PoisonError::into_inner);
         *held = None;
     }
 
     /// Whether the guest was closed.
     #[getter]
     fn closed(&self) -> bool {
-        let held = self.0.0.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.0.guest.read().unwrap_or_else(PoisonError::into_inner);
         held.is_none()
     }
 

@@ -34,6 +34,7 @@ mod opening;
 mod owned;
 mod panda;
 mod poll;
+mod reached;
 mod row;
 mod snapshot;
 mod table;

@@ -8,9 +8,10 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::errors::{engine, plain};
+use crate::errors::plain;
 use crate::guest::Guest;
 use crate::poll::abandonable;
+use crate::reached::Reached;
 use crate::snapshot::Snapshot;
 
 /// One path, or several.
@@ -63,10 +64,10 @@ fn progress(value: &Bound<'_, PyAny>) -> PyResult<Progress> {
     }))
 }
 
-/// Everything that a caller says, in the engine's words.
-pub(crate) fn options(said: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
+/// Everything that a caller says, in the engine's words, and what addresses are reached by.
+pub(crate) fn options(said: Option<&Bound<'_, PyDict>>) -> PyResult<(Options, Reached)> {
     let mut options = Options::default();
-    let mut keep = true;
+    let (mut keep, mut search) = (true, false);
     for (name, value) in said.into_iter().flatten() {
         let name: String = name.extract()?;
         let absent = value.is_none();
@@ -76,6 +77,7 @@ pub(crate) fn options(said: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
                 keep = false;
             }
             "infer" => options.infer = value.extract::<bool>()?,
+            "search" => search = value.extract()?,
             "shipped" => options.no_shipped = !value.extract::<bool>()?,
             "profile" | "profiles" | "symbols" | "parts" | "group" | "os" | "dtb" | "registers"
             | "ram_split" | "internal" | "cache_bytes" | "scratch_limit" | "progress"
@@ -102,18 +104,22 @@ pub(crate) fn options(said: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
     if keep {
         options.cache = ProfileStore::user_cache();
     }
-    Ok(options)
+    let reached = Reached::new(options.cache.as_deref(), search);
+    options.reach = Some(reached.reach());
+    Ok((options, reached))
 }
 
 /// Open the snapshot at path, find its kernel, and be ready to answer.
+///
+/// path is a file's, or an http:// or https:// address, which is read by ranges.
 ///
 /// What is known may be said: profile (a profile or symbol file), group (of a kernelinfo.conf),
 /// profiles (folders of profiles), symbols (folders of PDBs), os (linux, windows, or a PANDA -os string),
 /// dtb (a page-table root), registers (a text file), ram_split, internal (an internal snapshot of a qcow2
 /// image), parts (the other files of a split dump), cache (True: the user's folder; False: none; or a
-/// folder), infer (True infers a Linux kernel's structures where nothing tells them),
-/// shipped (False leaves out the profiles that ship with Osier), cache_bytes, scratch_limit, and
-/// progress (called with step, done, all; or 'tqdm').
+/// folder), infer (True infers a Linux kernel's structures where nothing tells them), shipped (False leaves
+/// out the profiles that ship with Osier), cache_bytes, scratch_limit, search (True reads an address to its
+/// end where it must), and progress (called with step, done, all; or 'tqdm').
 #[pyfunction]
 #[pyo3(signature = (path, **said))]
 pub(crate) fn open(
@@ -121,9 +127,9 @@ pub(crate) fn open(
     path: PathBuf,
     said: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Guest> {
-    let options = options(said)?;
+    let (options, reached) = options(said)?;
     let opened = abandonable(py, move || osier::Guest::open(&path, &options))?;
-    Ok(Guest::new(opened.map_err(|error| engine(py, &error))?))
+    Ok(Guest::new(reached.opened(py, opened)?, reached))
 }
 
 /// Open the snapshot at path without looking for a kernel in it.
@@ -136,11 +142,10 @@ pub(crate) fn snapshot(
     path: PathBuf,
     said: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Snapshot> {
-    let options = options(said)?;
+    let (options, reached) = options(said)?;
     let with = options.clone();
     let opened = abandonable(py, move || osier::open_snapshot(&path, &with))?;
-    let opened = opened.map_err(|error| engine(py, &error))?;
-    Ok(Snapshot::new(opened, options))
+    Ok(Snapshot::new(reached.opened(py, opened)?, options, reached))
 }
 
 /// The processes that `pid` names: a pid, or a row that has a `taskd`.

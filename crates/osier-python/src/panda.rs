@@ -79,12 +79,14 @@ pub(crate) fn panda_processes<'py>(
     py: Python<'py>,
     guest: &Bound<'py, Guest>,
 ) -> PyResult<Vec<Proc<'py>>> {
-    let guest = guest.get().held(py)?;
+    let asked = guest.get();
+    let guest = asked.held(py)?;
     let rows = py.detach(|| {
         let osi = guest.provider();
         let current = current_process(&*osi).map(|process| process.taskd);
         processes(&*osi, current, &mut Printed::default())
     });
+    asked.sound(py, Ok(()))?;
     let pointer_bytes = guest.pointer_bytes();
     let rows = rows.iter();
     Ok(rows
@@ -99,8 +101,11 @@ pub(crate) fn panda_current<'py>(
     guest: &Bound<'py, Guest>,
     cpu: u32,
 ) -> PyResult<Running<'py>> {
-    let guest = guest.get().held(py)?;
-    let Some(row) = py.detach(|| current(&*guest.provider(), cpu)) else {
+    let asked = guest.get();
+    let guest = asked.held(py)?;
+    let found = py.detach(|| current(&*guest.provider(), cpu));
+    asked.sound(py, Ok(()))?;
+    let Some(row) = found else {
         return Ok((None, None));
     };
     let linux = guest.located().os() == osier::OsKind::Linux;
@@ -123,11 +128,13 @@ pub(crate) fn panda_mappings<'py>(
     guest: &Bound<'py, Guest>,
     taskd: u64,
 ) -> PyResult<Vec<Module<'py>>> {
-    let guest = guest.get().held(py)?;
+    let asked = guest.get();
+    let guest = asked.held(py)?;
     let rows = py.detach(|| {
         let osi = guest.provider();
         libraries(&*osi, VirtAddr(taskd), &mut Printed::default())
     });
+    asked.sound(py, Ok(()))?;
     let rows = rows.iter().map(|row| {
         let mapping = &row.mapping;
         (
@@ -149,11 +156,13 @@ pub(crate) fn panda_modules<'py>(
     py: Python<'py>,
     guest: &Bound<'py, Guest>,
 ) -> PyResult<Vec<Module<'py>>> {
-    let guest = guest.get().held(py)?;
+    let asked = guest.get();
+    let guest = asked.held(py)?;
     let rows = py.detach(|| {
         let osi = guest.provider();
         modules(&*osi, Sentinel::Shown, &mut Printed::default())
     });
+    asked.sound(py, Ok(()))?;
     let rows = rows.iter().map(|row| {
         (
             row.modd.0,
@@ -175,8 +184,10 @@ pub(crate) fn panda_heap(
     guest: &Bound<'_, Guest>,
     taskd: u64,
 ) -> PyResult<Option<(u64, u64)>> {
-    let guest = guest.get().held(py)?;
-    let bounds = guest.provider().heap_bounds(VirtAddr(taskd));
+    let asked = guest.get();
+    let guest = asked.held(py)?;
+    let bounds = py.detach(|| guest.provider().heap_bounds(VirtAddr(taskd)));
+    asked.sound(py, Ok(()))?;
     Ok(bounds.value().map(|(start, end)| (start.0, end.0)))
 }
 
@@ -217,8 +228,9 @@ pub(crate) fn panda_read<'py>(
     address: u64,
     length: u64,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let guest = guest.get().held(py)?;
-    memory::read(py, &space(&guest, cpu)?, address, length)
+    let asked = guest.get();
+    let guest = asked.held(py)?;
+    asked.sound(py, memory::read(py, &space(&guest, cpu)?, address, length))
 }
 
 /// Where an address leads as a processor sees it.
@@ -229,6 +241,7 @@ pub(crate) fn panda_translate(
     cpu: u32,
     address: u64,
 ) -> PyResult<u64> {
-    let guest = guest.get().held(py)?;
-    memory::physical(py, &space(&guest, cpu)?, address)
+    let asked = guest.get();
+    let guest = asked.held(py)?;
+    asked.sound(py, memory::physical(py, &space(&guest, cpu)?, address))
 }

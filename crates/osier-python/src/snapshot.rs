@@ -6,25 +6,28 @@ use osier::Options;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::errors::{closed, engine};
+use crate::errors::closed;
 use crate::guest::Guest;
 use crate::memory;
 use crate::poll::abandonable;
+use crate::reached::Reached;
 
 /// An open snapshot, in which no kernel was looked for.
 #[pyclass(frozen, module = "pyosier")]
 pub(crate) struct Snapshot {
     opened: Mutex<Option<Arc<osier::Snapshot>>>,
     options: Options,
+    reached: Reached,
     label: String,
 }
 
 impl Snapshot {
-    pub(crate) fn new(snapshot: osier::Snapshot, options: Options) -> Self {
+    pub(crate) fn new(snapshot: osier::Snapshot, options: Options, reached: Reached) -> Self {
         Self {
             label: osier_text::path(&snapshot.info.file).to_string(),
             opened: Mutex::new(Some(Arc::new(snapshot))),
             options,
+            reached,
         }
     }
 
@@ -90,7 +93,9 @@ impl Snapshot {
         length: u64,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let opened = self.opened(py)?;
-        memory::read_physical(py, &opened.machine.memory, address, length)
+        let read = memory::read_physical(py, &opened.machine.memory, address, length);
+        self.reached.sound(py)?;
+        read
     }
 
     /// Find the kernel, by what was said when the snapshot was opened.
@@ -102,7 +107,8 @@ impl Snapshot {
         };
         let options = self.options.clone();
         let attached = abandonable(py, move || osier::Guest::attach(snapshot, &options))?;
-        Ok(Guest::new(attached.map_err(|error| engine(py, &error))?))
+        let guest = self.reached.opened(py, attached)?;
+        Ok(Guest::new(guest, self.reached.clone()))
     }
 
     /// Let go of the file.

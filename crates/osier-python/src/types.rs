@@ -193,7 +193,9 @@ impl Object {
         self.held.guest(py)?;
         // Reading a value is short, so that it is done attached; the lock is let go of before anything else.
         let space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
-        read(&space).map_err(|why| fault(py, why))
+        let read = read(&space).map_err(|why| fault(py, why));
+        drop(space);
+        self.held.sound(py, read)
     }
 
     fn bytes<'py>(&self, py: Python<'py>, at: VirtAddr, size: u64) -> PyResult<Bound<'py, PyAny>> {

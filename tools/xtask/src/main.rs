@@ -158,6 +158,24 @@ const JOBS: &[Job] = &[
         environment: &[],
     },
     Job {
+        name: "frames",
+        about: "Gives the wheel's answers to polars, DuckDB, pyarrow and pandas in their newest versions, each alone",
+        commands: &[&["tests/python/alone"]],
+        environment: &[],
+    },
+    Job {
+        name: "c",
+        about: "Installs libosier into target/c as a stranger would, and runs the programs in C there (needs cargo-c)",
+        commands: &[&["tests/c/run"]],
+        environment: &[],
+    },
+    Job {
+        name: "doors",
+        about: "Measures what the doors of Python and C cost, with a release wheel; tests/python/measure",
+        commands: &[&["tests/python/measure"]],
+        environment: &[],
+    },
+    Job {
         name: "deny",
         about: "Checks licences, duplicates and sources of crates (needs cargo-deny)",
         commands: &[&["cargo", "deny", "check", "bans", "licenses", "sources"]],

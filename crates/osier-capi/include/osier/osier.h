@@ -12,6 +12,53 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#ifndef ARROW_C_DATA_INTERFACE
+#define ARROW_C_DATA_INTERFACE
+
+#define ARROW_FLAG_DICTIONARY_ORDERED 1
+#define ARROW_FLAG_NULLABLE 2
+#define ARROW_FLAG_MAP_KEYS_SORTED 4
+
+struct ArrowSchema {
+  const char *format;
+  const char *name;
+  const char *metadata;
+  int64_t flags;
+  int64_t n_children;
+  struct ArrowSchema **children;
+  struct ArrowSchema *dictionary;
+  void (*release)(struct ArrowSchema *);
+  void *private_data;
+};
+
+struct ArrowArray {
+  int64_t length;
+  int64_t null_count;
+  int64_t offset;
+  int64_t n_buffers;
+  int64_t n_children;
+  const void **buffers;
+  struct ArrowArray **children;
+  struct ArrowArray *dictionary;
+  void (*release)(struct ArrowArray *);
+  void *private_data;
+};
+
+#endif /* ARROW_C_DATA_INTERFACE */
+
+#ifndef ARROW_C_STREAM_INTERFACE
+#define ARROW_C_STREAM_INTERFACE
+
+struct ArrowArrayStream {
+  int (*get_schema)(struct ArrowArrayStream *, struct ArrowSchema *out);
+  int (*get_next)(struct ArrowArrayStream *, struct ArrowArray *out);
+  const char *(*get_last_error)(struct ArrowArrayStream *);
+  void (*release)(struct ArrowArrayStream *);
+  void *private_data;
+};
+
+#endif /* ARROW_C_STREAM_INTERFACE */
+
 /**
  * A question that has rows for an answer.
  */
@@ -197,6 +244,10 @@ typedef struct {
    * does not prove is absent.
    */
   uint8_t infer;
+  /**
+   * Not 0 to read a snapshot behind an address to its end where that is needed.
+   */
+  uint8_t search;
 } osier_options;
 
 /**
@@ -886,7 +937,7 @@ typedef struct {
   /**
    * Its number.
    */
-  uint64_t id;
+  uint64_t mount_id;
   /**
    * The number of the mount that it stands on.
    */
@@ -1202,7 +1253,8 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Opens the snapshot at `path` and finds its kernel. `options` may be NULL. Where it cannot be done,
+ * Opens the snapshot at `path`, a file or an `http://` or `https://` address, and finds its kernel. `options`
+ * may be NULL. Where it cannot be done,
  * NULL comes back and `*error`, unless `error` is NULL, says why; free it by `osier_error_free`.
  *
  * A guest may be asked by several threads at once. Free it by `osier_guest_free`; answers live on.
@@ -1366,6 +1418,17 @@ size_t osier_answer_losses(const osier_answer *answer);
 const char *osier_answer_ends(osier_answer *answer);
 
 /**
+ * Gives the rows of an answer that were not taken yet as a table: Arrow's C stream, in batches, with the columns of
+ * `docs/tables.md`. They are walked before this returns, so that `osier_answer_is_complete`, `osier_answer_losses` and
+ * `osier_answer_ends` tell of all of them; `osier_next_` functions find no row afterwards. The stream is the caller's,
+ * by its `release`, and lives on after the answer. Where it cannot be done, false comes back and `*into` was not
+ * touched.
+ */
+bool osier_answer_arrow(osier_answer *answer,
+                        struct ArrowArrayStream *into,
+                        osier_error **error);
+
+/**
  * Frees an answer; does nothing with NULL.
  */
 void osier_answer_free(osier_answer *answer);
@@ -1453,8 +1516,6 @@ bool osier_heap_bounds(const osier_guest *guest,
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
-
-#endif  /* OSIER_H */
 
 /* The numbers of fields, for `present` and osier_absence(). */
 enum osier_process_field {
@@ -1617,7 +1678,7 @@ enum osier_wide_process_field {
 
 enum osier_mount_field {
   OSIER_MOUNT_PID = 0,
-  OSIER_MOUNT_ID = 1,
+  OSIER_MOUNT_MOUNT_ID = 1,
   OSIER_MOUNT_PARENT = 2,
   OSIER_MOUNT_DEVICE = 3,
   OSIER_MOUNT_SOURCE = 4,
@@ -1677,3 +1738,5 @@ enum osier_scanned_field {
 
 /* Whether a field of a row has a value: OSIER_HAS(process, OSIER_PROCESS_PPID). */
 #define OSIER_HAS(row, field) (((row)->present >> (field)) & 1)
+
+#endif  /* OSIER_H */

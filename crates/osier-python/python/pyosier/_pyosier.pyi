@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from os import PathLike
 from types import GenericAlias, TracebackType
-from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, final
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, final
 
 import pandas
 import polars
@@ -17,7 +17,11 @@ _object: TypeAlias = object
 _R = TypeVar("_R", bound=Row, covariant=True)
 _Path: TypeAlias = str | PathLike[str]
 _Paths: TypeAlias = _Path | Sequence[_Path]
-_Pid: TypeAlias = int | Row
+class _Named(Protocol):
+    @property
+    def taskd(self) -> int | None: ...
+
+_Pid: TypeAlias = int | _Named
 _Progress: TypeAlias = Callable[[str, int, int], object] | Literal["tqdm"]
 
 _Proc: TypeAlias = tuple[int, int, int, int, int, bytes | None, int]
@@ -48,6 +52,7 @@ def open(
     cache: bool | _Path | None = True,
     infer: bool = False,
     shipped: bool = True,
+    search: bool = False,
     cache_bytes: int | None = None,
     scratch_limit: int | None = None,
     progress: _Progress | None = None,
@@ -68,6 +73,7 @@ def snapshot(
     cache: bool | _Path | None = True,
     infer: bool = False,
     shipped: bool = True,
+    search: bool = False,
     cache_bytes: int | None = None,
     scratch_limit: int | None = None,
     progress: _Progress | None = None,
@@ -90,6 +96,7 @@ def run(
     cache: bool | _Path | None = True,
     infer: bool = False,
     shipped: bool = True,
+    search: bool = False,
     cache_bytes: int | None = None,
     scratch_limit: int | None = None,
 ) -> Run: ...
@@ -106,6 +113,7 @@ def diff(
     cache: bool | _Path | None = True,
     infer: bool = False,
     shipped: bool = True,
+    search: bool = False,
     cache_bytes: int | None = None,
     scratch_limit: int | None = None,
 ) -> Diff: ...
@@ -121,6 +129,7 @@ def timeline(
     cache: bool | _Path | None = True,
     infer: bool = False,
     shipped: bool = True,
+    search: bool = False,
     cache_bytes: int | None = None,
     scratch_limit: int | None = None,
 ) -> Timeline: ...
@@ -139,6 +148,7 @@ def check(
     cache: bool | _Path | None = True,
     infer: bool = False,
     shipped: bool = True,
+    search: bool = False,
     cache_bytes: int | None = None,
     scratch_limit: int | None = None,
 ) -> list[Case]: ...
@@ -160,6 +170,7 @@ def distill(
     cache: bool | _Path | None = True,
     infer: bool = False,
     shipped: bool = True,
+    search: bool = False,
     cache_bytes: int | None = None,
     scratch_limit: int | None = None,
     progress: _Progress | None = None,
@@ -682,7 +693,7 @@ class Mount(Row):
     @property
     def pid(self) -> int | None: ...
     @property
-    def id(self) -> int | None: ...
+    def mount_id(self) -> int | None: ...
     @property
     def parent(self) -> int | None: ...
     @property

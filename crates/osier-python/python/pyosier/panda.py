@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from ._errors import Error, FaultError
 from ._pyosier import (
+    File,
     Guest,
     open,
     panda_cpu,
@@ -40,6 +41,7 @@ __all__ = [
     "GArrayIterator",
     "Null",
     "Osi",
+    "OsiLinux",
     "OsiModule",
     "OsiProc",
     "OsiProcHandle",
@@ -329,6 +331,34 @@ class Osi:
         """Nothing: Python frees lists."""
 
 
+class OsiLinux:
+    """The plugin osi_linux: what panda.plugins["osi_linux"] is."""
+
+    def __init__(self, guest: Guest) -> None:
+        """The plugin over this guest."""
+        self._guest = guest
+
+    def _file(self, process: OsiProc | OsiProcHandle | Null, fd: int) -> File | None:
+        if isinstance(process, Null) or self._guest.os != "linux":
+            return None
+        files = self._guest.files(process)
+        return next((file for file in files if file.fd == fd), None)
+
+    def osi_linux_fd_to_filename(
+        self, cpu: Cpu | int | None, process: OsiProc | OsiProcHandle | Null, fd: int
+    ) -> Text:
+        """What a descriptor names, as /proc/PID/fd shows it; NULL when it is not open."""
+        file = self._file(process, fd)
+        return Ffi.NULL if file is None or file.path is None else bytes(file.raw("path"))
+
+    def osi_linux_fd_to_pos(
+        self, cpu: Cpu | int | None, process: OsiProc | OsiProcHandle | Null, fd: int
+    ) -> int:
+        """How far a descriptor has got, in bytes; all ones when it is not open."""
+        file = self._file(process, fd)
+        return (1 << 64) - 1 if file is None or file.pos is None else file.pos
+
+
 def _rows(rows: GArray[T] | Null) -> Sequence[T]:
     return () if isinstance(rows, Null) else rows
 
@@ -362,7 +392,8 @@ class Panda:
         self.arch_name = "x86_64" if self.bits == 64 else "i386"
         self._osi = Osi(self.guest)
         # As untyped as PyPANDA's, whose scripts look for NULL as they like.
-        self.plugins: dict[str, Any] = {"osi": self._osi}
+        self._osi_linux = OsiLinux(self.guest)
+        self.plugins: dict[str, Any] = {"osi": self._osi, "osi_linux": self._osi_linux}
 
     def __getattr__(self, name: str) -> Any:
         """What needs an emulator is told from what is misspelt."""
@@ -424,8 +455,10 @@ class Panda:
         return None
 
     def get_file_name(self, cpu: Cpu | int | None, fd: int) -> bytes | None:
-        """Of no use here: open files are not read."""
-        raise NotImplementedError("open files are not read")
+        """What a descriptor of the current process names; None when it names nothing."""
+        process = self._osi.get_current_process(cpu)
+        name = self._osi_linux.osi_linux_fd_to_filename(cpu, process, fd)
+        return None if isinstance(name, Null) else name
 
     def current_asid(self, cpu: Cpu | int | None) -> int:
         """The root of the page table that the processor translates by."""
