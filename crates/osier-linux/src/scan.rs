@@ -265,7 +265,11 @@ fn of_task(linux: &Linux, met: &Met) -> Scanned {
             Err(absent) if !absent.is_loss() && linked => Ok(false),
             other => other.clone(),
         },
-        exited: Ok(process::has_exited(linux, task)),
+        exited: if layout.flags.is_none() && layout.exit_state.is_none() {
+            Err(Absent::not_in_this_kernel())
+        } else {
+            Ok(process::has_exited(linux, task))
+        },
         found_by: met.found_by,
     }
 }

@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 use osier_memory::{AddressSpace, Cause, Fault, VirtAddr};
 use osier_osi::{
     Absent, Crash, Current, Handle, Interface, Kernel, LinuxProcess, LinuxWide, LogLine, Mapping,
-    Module, Mount, Namespaces, OpenFile, Osi, PageRange, Panda, Process, ProcessExtra, Seen,
-    Socket, Thread, Variable, WalkEnds, Why, WindowsProcess,
+    Module, Mount, Namespaces, OpenFile, Osi, PageRange, Panda, Process, ProcessExtra, Scanned,
+    Seen, Socket, Thread, Variable, WalkEnds, Why, WindowsProcess,
 };
 
 /// A provider that does not know all of its kernel's structures, and why it does not.
@@ -83,6 +83,7 @@ rows! {
     Interface { netns, index, name, flags, mac, addresses, mtu; address }
     LogLine { seq, time, level, facility, caller, text; address }
     Crash { message, cpu, ip, sp }
+    Scanned { phys, pid, tid, name, freed, exited; kind, address, linked, found_by }
     WindowsProcess { exit_time, session, wow64, peb, path, cmdline }
     // No Linux kernel keeps a module's file.
     Module { name, base, size; file, modd }
@@ -305,6 +306,10 @@ impl Osi for Untold {
 
     fn log(&self, each: Rows<'_, LogLine>) -> WalkEnds {
         self.0.log(&mut |found| each(row(found, self.1)))
+    }
+
+    fn scan(&self, each: Rows<'_, Scanned>) -> WalkEnds {
+        self.0.scan(&mut |found| each(row(found, self.1)))
     }
 
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
