@@ -1,7 +1,7 @@
 //! Symbol files into a profile, and a profile into other tools' formats.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
 use osier_profile::{OsKind, Profile, ProfileBuilder, ProfileStore, Wanted};
@@ -9,6 +9,8 @@ use osier_symbols::{
     KernelinfoGroup, SymbolError, SymbolFile, WantedOf, import_kernelinfo, import_symbols, join,
     kernelinfo_release, parse_kernelinfo, set_age_by_name,
 };
+
+use crate::package::Package;
 
 /// The folder of the cache that keeps PDBs themselves, laid out as a symbol server. A profile that
 /// was made for another list of wanted facts is made again of them.
@@ -135,14 +137,20 @@ fn listed(files: &[PathBuf]) -> String {
 pub fn is_symbol_file(file: &Path) -> io::Result<bool> {
     let mut head = Vec::new();
     File::open(file)?.take(HEAD).read_to_end(&mut head)?;
-    Ok(SymbolFile::detect(&head).is_some())
+    Ok(Package::detect(&head).is_some() || SymbolFile::detect(&head).is_some())
 }
 
-/// The bytes of a symbol file; of another no more than it takes to see that it is none.
+/// The bytes of a symbol file, or of the vmlinux in a package; of another no more than it takes to see that it
+/// is none.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(file)?;
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD).read_to_end(&mut bytes)?;
+    if let Some(package) = Package::detect(&bytes) {
+        drop(bytes);
+        file.rewind()?;
+        return package.vmlinux(io::BufReader::new(file));
+    }
     if SymbolFile::detect(&bytes).is_some() {
         file.read_to_end(&mut bytes)?;
     }

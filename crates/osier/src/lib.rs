@@ -36,6 +36,7 @@ mod opened;
 mod options;
 pub mod order;
 pub mod os_name;
+mod package;
 pub mod panda;
 mod place;
 mod profiles;
