@@ -12,7 +12,7 @@ use clap_complete::Shell;
 use osier_fleet::Shard;
 
 pub(crate) use shape::{PidArg, ShapeArgs};
-use values::{address, byte, gib, mib, pid, seconds, several, size};
+use values::{address, byte, gib, mib, pid, range, seconds, several, size};
 
 /// Reads a machine that has stopped: a memory dump or a PANDA replay snapshot goes in, processes,
 /// threads, modules and mappings come out.
@@ -209,6 +209,10 @@ pub(crate) enum Command {
     Translate(TranslateArgs),
     /// Print what PANDA's plugin `osi_test` prints
     OsiTest(OsiTestArgs),
+    /// Find text, bytes and regular expressions in memory, with whose they are
+    Search(SearchArgs),
+    /// Write a process as an ELF core that gdb opens, or its program, a kernel module, a stretch of memory
+    Dump(DumpArgs),
     /// Keep only the pages that some questions need, as an ELF core
     Distill(DistillArgs),
     /// Tell what happened between two snapshots of one guest
@@ -249,6 +253,7 @@ impl Command {
         matches!(
             self,
             Self::Distill(_)
+                | Self::Dump(_)
                 | Self::Export(_)
                 | Self::Check(_)
                 | Self::Timeline(_)
@@ -378,6 +383,54 @@ pub(crate) enum ContainerArg {
     Elf,
     /// LiME, a header before each range
     Lime,
+}
+
+#[derive(Args)]
+pub(crate) struct SearchArgs {
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+    /// This text, byte for byte; may be repeated, as every pattern
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Vec<String>,
+    /// This text as UTF-16, little-endian
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) wide_text: Vec<String>,
+    /// These bytes, in hexadecimal; ? is any half of one
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) hex: Vec<String>,
+    /// This regular expression over bytes
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) regex: Vec<String>,
+    /// In the kernel's memory, each page once
+    #[arg(long, conflicts_with = "phys")]
+    pub(crate) kernel: bool,
+    /// In all memory of the machine [default, without --pid and --name]
+    #[arg(long)]
+    pub(crate) phys: bool,
+    /// The most seconds that the search may take
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) time_limit: Option<Duration>,
+}
+
+#[derive(Args)]
+pub(crate) struct DumpArgs {
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
+    /// The process
+    #[arg(long, value_name = "N", value_parser = pid)]
+    pub(crate) pid: Option<u32>,
+    /// Its program's file, as far as it is in memory
+    #[arg(long, requires = "pid")]
+    pub(crate) exe: bool,
+    /// These addresses byte for byte, of the process or of the kernel: hexadecimal, the end exclusive
+    #[arg(long, value_name = "A-B", value_parser = range, conflicts_with = "exe")]
+    pub(crate) range: Option<(u64, u64)>,
+    /// The memory of this kernel module
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["pid", "exe", "range"])]
+    pub(crate) module: Option<String>,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Args)]

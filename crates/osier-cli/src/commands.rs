@@ -5,6 +5,7 @@ mod common;
 mod completions;
 mod diff;
 mod distill;
+mod dump;
 mod export;
 mod info;
 mod inputs;
@@ -15,6 +16,7 @@ mod profile;
 mod ps;
 mod read;
 mod run;
+mod search;
 #[cfg_attr(not(feature = "sql"), path = "commands/sql/missing.rs")]
 mod sql;
 mod timeline;
@@ -56,6 +58,8 @@ fn carry_out(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Read(args) => read::run(args, output),
         Command::Translate(args) => translate::run(args, output),
         Command::OsiTest(args) => osi_test::run(args, output),
+        Command::Search(args) => search::run(args, output),
+        Command::Dump(args) => dump::run(args, output),
         Command::Distill(args) => distill::run(args, output),
         Command::Diff(args) => diff::run(args, output),
         Command::Timeline(args) => timeline::run(args, output),

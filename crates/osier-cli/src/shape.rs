@@ -45,15 +45,23 @@ impl Shape {
     /// # Errors
     /// What was used wrongly.
     pub(crate) fn of(args: &ShapeArgs, question: Question) -> Result<Self, Wrong> {
-        let (list, kinds) = match question {
+        match question {
             // Another system's processes have no more than their usual columns.
             Question::Wide => {
                 let usual = tables::of(Question::Processes);
-                ("ps", [tables::of(question), usual].concat())
+                Self::over(args, "ps", &[tables::of(question), usual].concat())
             }
-            _ => (question.word(), tables::of(question).to_vec()),
-        };
-        let all = Columns::of(&kinds);
+            _ => Self::over(args, question.word(), tables::of(question)),
+        }
+    }
+
+    /// What the arguments say of a `list` whose rows are of these kinds.
+    pub(crate) fn over(
+        args: &ShapeArgs,
+        list: &'static str,
+        kinds: &[&'static Table],
+    ) -> Result<Self, Wrong> {
+        let all = Columns::of(kinds);
         let wrong = |option: &str, error: String| Wrong(format!("{option}: {error}"));
         let column =
             |option, name: &str| find(&all, list, name).map_err(|error| wrong(option, error));

@@ -12,15 +12,17 @@ use crate::Located;
 use crate::fds::Fds;
 use crate::guest::{self, Guest};
 use crate::layouts::{
-    COMM_BYTES, Cred, Mm, OpenFile, PcpuHot, RunQueue, Signal, SocketFiles, TaskFiles, Tasks,
+    COMM_BYTES, Cred, File, Mm, OpenFile, PcpuHot, RunQueue, Signal, SocketFiles, TaskFiles, Tasks,
 };
 use crate::locate::bit_names;
 use crate::maps::Maps;
 use crate::modules::Modules;
 use crate::named::Named;
+use crate::page_cache::PageCache;
 use crate::path::Place;
 use crate::state::StateBits;
 use crate::symbols;
+use crate::thread_struct::Registers;
 use crate::{clock, list, pid};
 
 /// Why a provider could not be made of a located kernel and a profile.
@@ -71,6 +73,9 @@ pub struct Linux {
     pub(crate) fds: Fds,
     pub(crate) open_file: OpenFile,
     pub(crate) sockets: SocketFiles,
+    pub(crate) file: File,
+    pub(crate) page_cache: PageCache,
+    pub(crate) registers: Registers,
     /// By how many descriptors each open file is named; counted once.
     pub(crate) opened: OnceCell<HashMap<VirtAddr, u64>>,
     /// By how many processes shared objects are named; counted once.
@@ -114,6 +119,9 @@ impl Linux {
         let fds = Fds::resolve(&mut resolver);
         let open_file = OpenFile::resolve(&mut resolver);
         let sockets = SocketFiles::resolve(&mut resolver);
+        let file = File::resolve(&mut resolver);
+        let page_cache = PageCache::resolve(&mut resolver);
+        let registers = Registers::resolve(&mut resolver);
         let pids = pid::PidTable::resolve(&mut resolver, &|name| {
             let linked = profile.symbol(name)?;
             let address = VirtAddr(linked.wrapping_add(slide));
@@ -190,6 +198,9 @@ impl Linux {
             fds,
             open_file,
             sockets,
+            file,
+            page_cache,
+            registers,
             opened: OnceCell::new(),
             named: OnceCell::new(),
             mounted: RefCell::new(HashMap::new()),

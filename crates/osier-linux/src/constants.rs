@@ -5,6 +5,7 @@ osier_profile::kernel_names! {
     MOD_TEXT
     PGTY_slab
     PG_slab
+    PG_uptodate
     PIDTYPE_TGID
     maple_arange_64
     maple_dense

@@ -279,6 +279,13 @@ pub(crate) fn registers(linux: &Linux, cpu: u32) -> Option<&CpuState> {
     })
 }
 
+/// The registers with the number of processor `cpu` that name no per-CPU area, as those of a 32-bit processor in user
+/// mode, where the program has the segment.
+pub(crate) fn by_number(linux: &Linux, cpu: u32) -> Option<&CpuState> {
+    let mut cpus = linux.guest.cpus.iter();
+    cpus.find(|state| state.index == cpu && areas(linux, state).is_empty())
+}
+
 /// Whether a processor's registers name a per-CPU area that the kernel does not have.
 fn contradiction(linux: &Linux, state: &CpuState, cpus: &[u32]) -> Option<WalkEnd> {
     let table = linux.guest.symbol(symbols::__per_cpu_offset)?;

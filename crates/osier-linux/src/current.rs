@@ -44,6 +44,22 @@ pub(crate) fn current(linux: &Linux, row: &mut dyn FnMut(Current) -> ControlFlow
     ends
 }
 
+/// The processor that the task runs on; `None` when it runs on none.
+pub(crate) fn processor_of(linux: &Linux, task: VirtAddr) -> Option<u32> {
+    let variable = cpus::variable(linux)?;
+    let on_cpu = linux.tasks.on_cpu;
+    if on_cpu.is_some_and(|field| field.read(&linux.guest.space, task) == Ok(0)) {
+        return None;
+    }
+    let cpus = cpus::processors(linux, &mut WalkEnds::default());
+    let mut cpus = cpus.into_iter();
+    cpus.find(|&cpu| {
+        let place = cpus::per_cpu(linux, cpu, variable);
+        let running = place.and_then(|place| linux.guest.space.read_pointer(place));
+        running == Ok(task)
+    })
+}
+
 /// The current task of processor `cpu`.
 fn task(linux: &Linux, cpu: u32, variable: u64) -> Seen<VirtAddr> {
     let place = match cpus::per_cpu(linux, cpu, variable) {

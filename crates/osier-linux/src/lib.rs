@@ -10,6 +10,7 @@
 //! number.
 
 mod attach;
+mod carve;
 mod clock;
 mod constants;
 mod cpus;
@@ -39,18 +40,22 @@ mod mount;
 mod mounts;
 mod named;
 mod netns;
+mod page_cache;
 mod pages;
 mod path;
 mod pid;
 mod policy;
 mod process;
 mod provider;
+mod radix;
+mod registers;
 mod scan;
 mod slabs;
 mod sockets;
 mod state;
 mod symbols;
 mod tasks;
+mod thread_struct;
 mod threads;
 #[cfg(test)]
 mod toy;

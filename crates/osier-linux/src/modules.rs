@@ -18,7 +18,8 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{
-    Absent, Module, ScanSource, ScanSources, Seen, SeenExt as _, WalkEnd, WalkEnds, Walked,
+    Absent, Module, ModulePart, ScanSource, ScanSources, Seen, SeenExt as _, WalkEnd, WalkEnds,
+    Walked,
 };
 use osier_profile::{Embed, Field, Resolver, UInt, layout};
 
@@ -62,6 +63,11 @@ impl Modules {
             twins: Twins::resolve(resolver, &extent),
             extent,
         }
+    }
+
+    /// The parts of memory of the module at `modd`.
+    pub(crate) fn parts(&self, guest: &Guest, modd: VirtAddr) -> Seen<Vec<ModulePart>> {
+        self.extent.ranges(guest, modd)
     }
 
     /// The name of the module at `modd`: as in its own array, which a NUL ends, and, where both can

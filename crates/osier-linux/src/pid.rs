@@ -13,12 +13,13 @@ use std::collections::{HashMap, HashSet};
 
 use osier_memory::{Cause, Fault, VirtAddr};
 use osier_osi::{Guard, WalkEnd, WalkEnds};
-use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::constants;
 use crate::guest::Guest;
 use crate::layouts::{Links, PidNamespace, Tasks};
 use crate::list::plausible;
+use crate::radix::{Node, Slot};
 use crate::symbols;
 
 /// The walk's name in endings.
@@ -36,26 +37,6 @@ layout! {
         head: Option<Field<Ptr<()>>> = ["idr_rt.xa_head", "idr_rt.rnode"],
         /// One past the number that was given last.
         next: Option<Field<UInt>> = ["idr_next"],
-    }
-}
-
-layout! {
-    /// Fields read from `xa_node`.
-    pub(crate) struct XaNode: "xa_node" {
-        /// Bits below this node's index.
-        shift: Option<Field<UInt>>,
-        /// Entries.
-        slots: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `radix_tree_node`.
-    pub(crate) struct RadixNode: "radix_tree_node" {
-        /// Bits below this node's index.
-        shift: Option<Field<UInt>>,
-        /// Entries.
-        slots: Option<Field<Embed<()>>>,
     }
 }
 
@@ -79,16 +60,6 @@ layout! {
         /// The link in the hash table.
         pid_chain: Option<Field<Embed<()>>>,
     }
-}
-
-/// A node of the radix tree.
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    shift: Field<UInt>,
-    slots: Field<Embed<()>>,
-    count: u64,
-    /// The low two bits of an entry that leads to a node.
-    tag: u64,
 }
 
 /// Where the numbers are kept.
@@ -305,8 +276,8 @@ impl PidTable {
     ) -> Option<bool> {
         match self.table {
             Table::Tree { root, node, .. } => {
-                let root = root.read(&guest.space, namespace).ok()?;
-                Some(node.lookup(guest, root, number)? == pid)
+                let met = node.find(guest, root.place(namespace), number).ok()?;
+                Some(met.slot == Slot::Entry(pid))
             }
             Table::Hash { .. } => None,
         }
@@ -400,54 +371,6 @@ impl PidTable {
             }
         }
         pids
-    }
-}
-
-impl Node {
-    fn resolve(resolver: &mut Resolver<'_>, word: u64) -> Option<Self> {
-        // Linux commit 02c02bf12c5d ("xarray: Change definition of sibling entries"), v4.20: an
-        // entry that leads to a node has the low bits 2 instead of 1; `xa_node` came with it.
-        let xa = XaNode::resolve(resolver);
-        let (shift, slots, tag, structure) = if let Some((shift, slots)) = xa.shift.zip(xa.slots) {
-            (shift, slots, 2, XaNode::STRUCTURE)
-        } else {
-            let radix = RadixNode::resolve(resolver);
-            (radix.shift?, radix.slots?, 1, RadixNode::STRUCTURE)
-        };
-        let member = resolver.profile().find_type(structure)?.member("slots")?;
-        let count = match &member.kind {
-            Kind::Array { count, .. } => *count,
-            _ => member.bytes.checked_div(word).unwrap_or(0),
-        };
-        matches!(count, 1..=64).then_some(Self {
-            shift,
-            slots,
-            count,
-            tag,
-        })
-    }
-
-    /// The entry of the tree under `index`, 0 where there is none; `None` when a node cannot be read.
-    fn lookup(&self, guest: &Guest, root: VirtAddr, index: u64) -> Option<VirtAddr> {
-        let word = u64::from(guest.pointer_bytes());
-        let (mut entry, mut below) = (root, u64::from(u64::BITS));
-        let mut rest = index;
-        while entry.0 & 3 == self.tag && entry.0 >= 4096 {
-            let at = VirtAddr(entry.0 & !3);
-            let shift = self.shift.read(&guest.space, at).ok()?;
-            if shift >= below {
-                return None;
-            }
-            let slot = rest.checked_shr(u32::try_from(shift).ok()?)?;
-            if slot >= self.count {
-                return Some(VirtAddr(0));
-            }
-            rest &= (1_u64 << shift).wrapping_sub(1);
-            below = shift;
-            let place = self.slots.place(at).plus(slot.wrapping_mul(word));
-            entry = guest.space.read_pointer(place).ok()?;
-        }
-        Some(if rest == 0 { entry } else { VirtAddr(0) })
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Crash, Current, Found, Handle, Interface, Kernel, LogLine, Mapping, Module, Mount,
-    NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, Scanned, Seen, Socket, Thread,
-    Variable, WalkEnds,
+    Absent, Carve, Crash, Current, Found, Handle, Interface, Kernel, LogLine, Mapping, Module,
+    Mount, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, Scanned, Seen, Socket,
+    Thread, Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
@@ -119,6 +119,10 @@ impl Osi for Linux {
 
     fn fork(&self) -> Box<dyn Osi> {
         Box::new(self.clone())
+    }
+
+    fn carve(&self) -> Option<&dyn Carve> {
+        Some(self)
     }
 
     fn panda(&self) -> Option<&dyn Panda> {

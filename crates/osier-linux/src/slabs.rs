@@ -474,7 +474,7 @@ fn number(page: &[u8], offset: i64, bytes: u64) -> Option<u64> {
 }
 
 /// Where the descriptor of frame 0 lies.
-fn descriptors(guest: &Guest) -> Result<VirtAddr, (&'static str, Option<Fault>)> {
+pub(crate) fn descriptors(guest: &Guest) -> Result<VirtAddr, (&'static str, Option<Fault>)> {
     let variable = |name: &'static str| {
         guest
             .symbol(name)

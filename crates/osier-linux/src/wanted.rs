@@ -7,7 +7,7 @@ use osier_profile::{Wanted, names};
 
 use crate::{
     clock, constants, fds, inode, interfaces, layouts, log, maple, maps, modules, mount, mounts,
-    netns, path, pid, slabs, sockets, symbols, wide,
+    netns, page_cache, path, pid, radix, slabs, sockets, symbols, thread_struct, wide,
 };
 
 /// What the Linux provider wants of a profile. A kernel has some of it: shapes changed over time.
@@ -72,6 +72,10 @@ pub static WANTED: Wanted = Wanted {
         mounts::Outer::WANTED,
         mounts::SuperBlock::WANTED,
         netns::Net::WANTED,
+        page_cache::AddressSpace::WANTED,
+        page_cache::Host::WANTED,
+        page_cache::Page::WANTED,
+        page_cache::VdsoImage::WANTED,
         path::BackingFile::WANTED,
         path::Dentry::WANTED,
         path::DentryOperations::WANTED,
@@ -80,9 +84,9 @@ pub static WANTED: Wanted = Wanted {
         path::names::Task::WANTED,
         pid::Idr::WANTED,
         pid::Pid::WANTED,
-        pid::RadixNode::WANTED,
         pid::Upid::WANTED,
-        pid::XaNode::WANTED,
+        radix::RadixNode::WANTED,
+        radix::XaNode::WANTED,
         slabs::Cache::WANTED,
         slabs::CacheCpu::WANTED,
         slabs::Page::WANTED,
@@ -108,6 +112,10 @@ pub static WANTED: Wanted = Wanted {
         sockets::tables::TcpTable::WANTED,
         sockets::tables::UdpSlot::WANTED,
         sockets::tables::UdpTable::WANTED,
+        thread_struct::FpState::WANTED,
+        thread_struct::Fpu::WANTED,
+        thread_struct::TaskThread::WANTED,
+        thread_struct::Thread::WANTED,
         wide::Places::WANTED,
         wide::Tty::WANTED,
         wide::cgroup::Cgroup::WANTED,
@@ -157,7 +165,7 @@ const TO_COME: More = More {
         vm_struct vmap_area inode_operations nf_hook_ops packet_type
     ],
     symbols: names![
-        cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set roots
+        cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set roots super_blocks
         core_pattern ftrace_list_end ftrace_ops_list ia32_sys_call_table idt_table init_cred
         kernfs_dir_fops keyboard_notifier_list kprobe_table modprobe_path modules_op
         netlink_seq_ops packet_seq_ops proc_dir_operations proc_net_operations
@@ -174,7 +182,7 @@ const UNREAD: More = More {
     types: names![
         dev_printk_info hlist_bl_node hlist_head hlist_node kernel_param latched_seq list_head
         lockref pidmap rb_root_cached sighand_struct task_cputime timezone tk_read_base
-        tty_driver vdso_image
+        tty_driver
     ],
     symbols: names![
         __cpu_possible_mask __cpu_present_mask __per_cpu_end __per_cpu_start

@@ -174,6 +174,14 @@ impl Paging {
         self.levels().len()
     }
 
+    /// Bytes that one entry covers of the tables of paging level `level`, as [`crate::Fault::level`] counts: 1 is
+    /// the page table. `None` of a level that the mode does not have.
+    pub fn entry_span(self, level: u8) -> Option<u64> {
+        let depth = self.depth().checked_sub(usize::from(level))?;
+        let (_, shift) = self.table_shape(depth)?;
+        1_u64.checked_shl(shift)
+    }
+
     /// The shape of table level `depth` from the root: bits of the index, and log2 of the bytes
     /// that one entry covers.
     pub(crate) fn table_shape(self, depth: usize) -> Option<(u32, u32)> {

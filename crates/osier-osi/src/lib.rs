@@ -4,6 +4,7 @@
 //! A value that could not be read is a [`Err`] with the reason and the place, never a
 //! sentinel. A walk returns how it ended: [`WalkEnd::Closed`] is the only good ending.
 
+mod carve;
 mod crash;
 mod found_by;
 mod holdings;
@@ -21,6 +22,9 @@ mod system;
 mod walk;
 mod wide;
 
+pub use carve::{
+    Behind, CachedFile, Carve, FXSAVE_BYTES, ModulePart, RegistersFrom, Stretch, UserRegisters,
+};
 pub use crash::Crash;
 pub use found_by::{FoundBy, ProcessSource};
 pub use holdings::{Device, FileKind, Mount, OpenFile, Variable};

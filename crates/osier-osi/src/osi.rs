@@ -6,7 +6,7 @@ use osier_memory::{AddressSpace, VirtAddr};
 use osier_profile::OsKind;
 
 use crate::{
-    Absent, Crash, Current, Handle, Interface, LogLine, Mapping, Module, Mount, OpenFile,
+    Absent, Carve, Crash, Current, Handle, Interface, LogLine, Mapping, Module, Mount, OpenFile,
     PageRange, Process, Scanned, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
 };
 
@@ -161,6 +161,11 @@ pub trait Osi: Send {
     /// The same provider with empty caches, for another walk or another thread: what does not change
     /// is shared.
     fn fork(&self) -> Box<dyn Osi>;
+
+    /// What it takes to write a process down as a file; `None` of a system whose provider does not have it.
+    fn carve(&self) -> Option<&dyn Carve> {
+        None
+    }
 
     /// What only PANDA's own answers need; `None` of a system that PANDA does not read.
     fn panda(&self) -> Option<&dyn Panda> {

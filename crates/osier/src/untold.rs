@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 
 use osier_memory::{AddressSpace, Cause, Fault, VirtAddr};
 use osier_osi::{
-    Absent, Crash, Current, Handle, Interface, Kernel, LinuxProcess, LinuxWide, LogLine, Mapping,
-    Module, Mount, Namespaces, OpenFile, Osi, PageRange, Panda, Process, ProcessExtra, Scanned,
-    Seen, Socket, Thread, Variable, WalkEnds, Why, WindowsProcess,
+    Absent, Carve, Crash, Current, Handle, Interface, Kernel, LinuxProcess, LinuxWide, LogLine,
+    Mapping, Module, Mount, Namespaces, OpenFile, Osi, PageRange, Panda, Process, ProcessExtra,
+    Scanned, Seen, Socket, Thread, Variable, WalkEnds, Why, WindowsProcess,
 };
 
 /// A provider that does not know all of its kernel's structures, and why it does not.
@@ -326,6 +326,10 @@ impl Osi for Untold {
 
     fn fork(&self) -> Box<dyn Osi> {
         Box::new(Self(self.0.fork(), self.1))
+    }
+
+    fn carve(&self) -> Option<&dyn Carve> {
+        self.0.carve()
     }
 
     fn panda(&self) -> Option<&dyn Panda> {

@@ -11,6 +11,18 @@ pub(super) fn address(text: &str) -> Result<u64, String> {
     })
 }
 
+/// Two addresses with a dash between, the second behind the first.
+pub(super) fn range(text: &str) -> Result<(u64, u64), String> {
+    let wrong = || {
+        format!("`{text}` is no range; write two addresses in hexadecimal, such as 400000-401000")
+    };
+    let (first, end) = text.split_once('-').ok_or_else(wrong)?;
+    match (address(first), address(end)) {
+        (Ok(first), Ok(end)) if first < end => Ok((first, end)),
+        _ => Err(wrong()),
+    }
+}
+
 /// Hexadecimal digits, and nothing but those.
 fn hexadecimal(digits: &str) -> Option<u64> {
     let all = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -97,6 +109,14 @@ mod tests {
         assert_eq!(address("ffffFFFF81000000"), Ok(0xffff_ffff_8100_0000));
         for text in ["", "0x", "+1", "-1", "1g", "0x1_0", "10000000000000000"] {
             assert!(address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_ends_behind_its_start() {
+        assert_eq!(range("400000-0x401000"), Ok((0x40_0000, 0x40_1000)));
+        for text in ["", "400000", "400000-", "2-1", "1-1", "1-2-3"] {
+            assert!(range(text).is_err(), "{text}");
         }
     }
 

@@ -60,8 +60,11 @@ const LINUX: Layers = &[
             "mount",
             "named",
             "netns",
+            "page_cache",
             "path",
             "pid",
+            "radix",
+            "thread_struct",
             "slabs",
         ],
     ),
@@ -69,6 +72,7 @@ const LINUX: Layers = &[
     (
         "walkers",
         &[
+            "carve",
             "cpus",
             "crash",
             "current",
@@ -83,6 +87,7 @@ const LINUX: Layers = &[
             "mounts",
             "pages",
             "process",
+            "registers",
             "scan",
             "sockets",
             "tasks",

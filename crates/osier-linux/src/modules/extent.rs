@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
-use osier_osi::{Absent, Seen};
+use osier_osi::{Absent, ModulePart, Seen};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
 use crate::constants;
@@ -165,6 +165,57 @@ impl Extent {
             None => Ok(size),
         });
         (base, size)
+    }
+
+    /// The parts of memory of the module at `modd` that it has, by address.
+    pub(super) fn ranges(&self, guest: &Guest, modd: VirtAddr) -> Seen<Vec<ModulePart>> {
+        let space = &guest.space;
+        let mut parts = Vec::new();
+        let mut add = |base: VirtAddr, size: u64, at: VirtAddr| {
+            if base.is_null() && size == 0 {
+                return Ok(());
+            }
+            if !guest.is_kernel_address(base) || size == 0 || size > LIMIT {
+                let rule = "a module's memory has 1 byte to 1 GiB, in the kernel's half";
+                return Err(Absent::implausible(size, rule, Some(at)));
+            }
+            parts.push(ModulePart { base, size });
+            Ok(())
+        };
+        match self.shape {
+            Shape::Parts {
+                first,
+                count,
+                part,
+                base,
+                size,
+                ..
+            } => {
+                for index in 0..count {
+                    let at = first.place(modd).plus(index.wrapping_mul(part.size));
+                    add(base.read(space, at)?, size.read(space, at)?, at)?;
+                }
+            }
+            Shape::Core {
+                base,
+                size,
+                init_base,
+                init_size,
+            } => {
+                add(
+                    base.read(space, modd)?,
+                    size.read(space, modd)?,
+                    base.place(modd),
+                )?;
+                if let Some(init_base) = init_base {
+                    let (base, size) = (init_base.read(space, modd)?, init_size.read(space, modd)?);
+                    add(base, size, init_base.place(modd))?;
+                }
+            }
+            Shape::Unknown => return Err(Absent::not_in_this_kernel()),
+        }
+        parts.sort_by_key(|part| part.base);
+        Ok(parts)
     }
 
     /// The first part that is not the module's by its own word: the kernel writes that word of every

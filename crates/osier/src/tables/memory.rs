@@ -3,7 +3,41 @@
 use osier_memory::PageFlags;
 use osier_osi::{Mapping, MappingKind, PageRange};
 
+use crate::hit::Hit;
+
 use super::{Cell, Kind, Row, Table, brief, bytes, count, id, number, seen, wide};
+
+static HIT: Table = Table {
+    name: "hit",
+    columns: &[
+        number("pid"),
+        brief("address").of(Kind::Address),
+        brief("phys").of(Kind::Address),
+        brief("mapping").of(Kind::Bytes),
+        brief("rule").of(Kind::Bytes),
+        brief("match").of(Kind::Bytes),
+    ],
+};
+
+/// Every kind of hit.
+pub(super) static HITS: [&Table; 1] = [&HIT];
+
+impl Row for Hit {
+    fn table(&self) -> &'static Table {
+        &HIT
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![
+            id(&self.pid),
+            seen(&self.address, |address| Cell::Address(address.0)),
+            seen(&self.phys, |phys| Cell::Address(phys.0)),
+            bytes(&self.mapping),
+            Cell::Bytes(self.rule.as_bytes()),
+            Cell::Bytes(&self.matched),
+        ]
+    }
+}
 
 static MAPPING: Table = Table {
     name: "mapping",

@@ -23,3 +23,8 @@ pub fn of(question: Question) -> &'static [&'static Table] {
         Question::Wide => &process::WIDES,
     }
 }
+
+/// The kinds of row that a [`search`](crate::search) finds, which is no question.
+pub fn hits() -> [&'static Table; 1] {
+    memory::HITS
+}

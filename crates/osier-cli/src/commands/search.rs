@@ -1,0 +1,84 @@
+//! `osier search`: where bytes stand in memory.
+
+use std::time::Instant;
+
+use osier::search::{Pattern, PatternError, Scope, Searched, search};
+use osier::tables;
+
+use super::common::{Chosen, chosen, flow, of_writer, open};
+use crate::args::{OutputArgs, SearchArgs};
+use crate::failure::Usage;
+use crate::outcome::Outcome;
+use crate::output::Output;
+use crate::shape::{Shape, Wrong};
+
+/// Bytes of a page.
+const PAGE: u64 = 4096;
+
+pub(super) fn run(args: &SearchArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    let patterns = patterns(args)?;
+    let shape = Shape::over(&args.list.shape, "search", &tables::hits());
+    let shape = shape.map_err(|Wrong(what)| Usage(what))?;
+    // What is limited to processes is their memory.
+    let limited = shape.processes().is_some();
+    if limited && (args.kernel || args.phys) {
+        let wrong = "--pid and --name search the memory of processes; --kernel and --phys search other memory";
+        return Err(Usage(wrong.to_owned()).into());
+    }
+    let until = args
+        .time_limit
+        .and_then(|limit| Instant::now().checked_add(limit));
+    let (guest, out) = open(&args.list.snapshot, output)?;
+    let mut out = out.shaped(shape);
+    let shape = Shape::over(&args.list.shape, "search", &tables::hits());
+    let shape = shape.map_err(|Wrong(what)| Usage(what))?;
+    let (scope, mut ends) = match shape.processes() {
+        Some(wanted) => {
+            let Chosen { taskds, ends } = chosen(&guest, &wanted, &mut out)?;
+            (Scope::Processes(taskds), ends)
+        }
+        None if args.kernel => (Scope::Kernel, osier::WalkEnds::default()),
+        None => (Scope::Physical, osier::WalkEnds::default()),
+    };
+    let osi = &*guest.provider();
+    let mut written = Ok(());
+    let done = search(osi, &scope, &patterns, until, &mut |hit| {
+        flow(out.row(&hit), &mut written)
+    });
+    written.map_err(of_writer)?;
+    tell(&done, &mut out);
+    ends.join(done.ends);
+    Ok(out.finish(&ends)?)
+}
+
+fn patterns(args: &SearchArgs) -> anyhow::Result<Vec<Pattern>> {
+    let made = |texts: &[String], make: fn(&str) -> Result<Pattern, PatternError>| {
+        let made = texts.iter().map(|text| make(text));
+        made.collect::<Result<Vec<_>, _>>()
+    };
+    let all = || -> Result<Vec<Pattern>, PatternError> {
+        let mut patterns = made(&args.text, Pattern::text)?;
+        patterns.extend(made(&args.wide_text, Pattern::wide_text)?);
+        patterns.extend(made(&args.hex, Pattern::hex)?);
+        patterns.extend(made(&args.regex, Pattern::regex)?);
+        Ok(patterns)
+    };
+    let patterns = all().map_err(|error| Usage(error.to_string()))?;
+    if patterns.is_empty() {
+        let wrong = "search for what? give --text, --wide-text, --hex or --regex";
+        return Err(Usage(wrong.to_owned()).into());
+    }
+    Ok(patterns)
+}
+
+/// Says what was not looked at, and counts it.
+fn tell(done: &Searched, out: &mut Output) {
+    out.count("page");
+    let pages = done.lost_bytes().div_ceil(PAGE);
+    out.lose(usize::try_from(pages).unwrap_or(usize::MAX));
+    for (why, bytes) in &done.lost {
+        let pages = usize::try_from(bytes.div_ceil(PAGE)).unwrap_or(usize::MAX);
+        let pages = crate::output::plural(pages, "page");
+        out.remark(&format!("not searched: {pages}: {why}"));
+    }
+}

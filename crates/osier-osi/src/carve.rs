@@ -1,0 +1,146 @@
+//! What it takes to write a process down as a file: its threads' registers, what the kernel told its
+//! program, and what its memory holds beside the pages of its own table.
+
+use osier_memory::{PhysAddr, VirtAddr};
+
+use crate::Seen;
+
+/// Bytes of what `FXSAVE` writes.
+pub const FXSAVE_BYTES: usize = 512;
+
+/// Where a thread's registers were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistersFrom {
+    /// Where the kernel put them when it was entered last.
+    KernelStack,
+    /// The processor that the thread ran on in user mode.
+    Processor,
+}
+
+/// The registers that a thread has in user mode. 32-bit ones are zero-extended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserRegisters {
+    /// RAX RCX RDX RBX RSP RBP RSI RDI R8…R15: the encoding order of x86; the upper eight are 0 on a
+    /// 32-bit processor.
+    pub general: [u64; 16],
+    /// Instruction pointer.
+    pub rip: u64,
+    /// Flags register.
+    pub rflags: u64,
+    /// The number of the system call that the thread is in; all ones when it is in none: `orig_ax`.
+    pub orig_rax: u64,
+    /// Code segment.
+    pub cs: u16,
+    /// Stack segment.
+    pub ss: u16,
+    /// Data segment.
+    pub ds: u16,
+    /// Extra segment.
+    pub es: u16,
+    /// The selector in FS.
+    pub fs: u16,
+    /// The selector in GS.
+    pub gs: u16,
+    /// Base of FS; absent as not applicable on a 32-bit processor, whose descriptors hold it.
+    pub fs_base: Seen<u64>,
+    /// Base of GS; likewise.
+    pub gs_base: Seen<u64>,
+    /// Where they were read.
+    pub from: RegistersFrom,
+    /// Registers that the kernel did not keep, by their indices in `general`; they stand as 0.
+    pub lost: &'static [usize],
+}
+
+/// What stands behind an address of a process at which its page table has nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// A page of the page cache, or of the kernel's image: its physical address.
+    Frame(PhysAddr),
+    /// Zeros: memory that was promised and never touched.
+    Zeros,
+    /// Nothing: the file ends before.
+    Past,
+    /// Whatever a driver gives when it is touched.
+    Driver,
+}
+
+/// What stands behind a stretch of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// What; absent when it is in a file or swapped out, and not in memory.
+    pub what: Seen<Behind>,
+    /// Bytes for which this holds, from the address that was asked for; a number of pages. Each page of
+    /// them has a frame of its own.
+    pub bytes: u64,
+}
+
+/// A file whose pages the kernel keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedFile {
+    /// What names it: Linux: its `address_space`.
+    pub mapping: VirtAddr,
+    /// Its length in bytes: `i_size`.
+    pub size: Seen<u64>,
+}
+
+/// A part of a kernel module's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModulePart {
+    /// First address.
+    pub base: VirtAddr,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// The questions of whoever writes a process or a module down as a file.
+pub trait Carve {
+    /// The registers that the thread at `task` has in user mode.
+    ///
+    /// # Errors
+    /// Why they are absent; not applicable to a thread of the kernel.
+    fn user_registers(&self, task: VirtAddr) -> Seen<UserRegisters>;
+
+    /// The floating-point registers of the thread at `task`, as `FXSAVE` writes them.
+    ///
+    /// # Errors
+    /// Why they are absent; not applicable where the thread has none yet.
+    fn floating_point(&self, task: VirtAddr) -> Seen<Box<[u8; FXSAVE_BYTES]>>;
+
+    /// What the kernel told the program of the process at `taskd` at its start: pairs of a type and a
+    /// value, of the program's width: `mm->saved_auxv`. Up to the pair of type 0 and with it.
+    ///
+    /// # Errors
+    /// Why it is absent.
+    fn auxiliary(&self, taskd: VirtAddr) -> Seen<Vec<u8>>;
+
+    /// Bytes of a pointer of the program of the process at `taskd`: 4 or 8.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    fn program_width(&self, taskd: VirtAddr) -> Seen<u8>;
+
+    /// What stands behind the page at `va`, which lies in the mapping at `modd` and of which the process's
+    /// page table says nothing; and how much more of the mapping, of at most `most` bytes, is the same.
+    fn behind(&self, modd: VirtAddr, va: VirtAddr, most: u64) -> Stretch;
+
+    /// The file of the program of the process at `taskd`: `mm->exe_file`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn executable(&self, taskd: VirtAddr) -> Seen<CachedFile>;
+
+    /// The file that the mapping at `modd` is of.
+    ///
+    /// # Errors
+    /// Why there is none; not applicable to memory without a file.
+    fn mapped_file(&self, modd: VirtAddr) -> Seen<CachedFile>;
+
+    /// What the kernel keeps of `file` from byte `at`, a multiple of a page, on, for at most `most` bytes.
+    fn cached(&self, file: &CachedFile, at: u64, most: u64) -> Stretch;
+
+    /// The parts of memory of the module at `modd`, as [`crate::Module`] names it.
+    ///
+    /// # Errors
+    /// Why they are absent.
+    fn module_parts(&self, modd: VirtAddr) -> Seen<Vec<ModulePart>>;
+}

@@ -1,0 +1,371 @@
+//! A process as an ELF core, as the kernel writes one when a process crashes.
+//!
+//! A mapping is cut into segments where it has pages that are not in memory: those are segments without bytes,
+//! which a debugger fills from the file on its own disk or refuses to show. Memory that was promised and never
+//! touched is zeros, which are holes of the file.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use osier_memory::{PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
+use osier_osi::{SeenExt as _, WalkEnd};
+
+use super::notes::{Bytes, MappedFile, notes};
+use super::sink::Sink;
+use super::threads::{threads, who};
+use super::{DumpError, Dumped, spare};
+use crate::Guest;
+use crate::process_memory::{Content, Piece, ProcessMemory, lost, no_start, readable};
+
+/// `e_machine` of x86's two widths.
+const EM_386: u16 = 3;
+const EM_X86_64: u16 = 62;
+const ET_CORE: u16 = 4;
+const PT_LOAD: u32 = 1;
+const PT_NOTE: u32 = 4;
+/// What `e_phnum` holds when the number stands in the first section header.
+const PN_XNUM: u16 = 0xffff;
+
+/// Bytes of a segment that stand side by side.
+struct Run {
+    len: u64,
+    /// `None`: zeros.
+    frame: Option<PhysAddr>,
+}
+
+/// What a core holds of a stretch of memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// RAM from here on.
+    Frame(PhysAddr),
+    /// Zeros.
+    Zeros,
+    /// No bytes.
+    Nothing,
+}
+
+/// A segment of memory.
+#[derive(Default)]
+pub(super) struct Segment {
+    pub(super) start: u64,
+    pub(super) len: u64,
+    /// `PF_X`, `PF_W`, `PF_R`.
+    pub(super) flags: u32,
+    /// Empty in a segment without bytes.
+    runs: Vec<Run>,
+}
+
+impl Segment {
+    fn file_bytes(&self) -> u64 {
+        if self.runs.is_empty() { 0 } else { self.len }
+    }
+
+    fn push(&mut self, len: u64, frame: Option<PhysAddr>) {
+        self.len = self.len.saturating_add(len);
+        match self.runs.last_mut() {
+            Some(Run {
+                len: before,
+                frame: None,
+            }) if frame.is_none() => {
+                *before = before.saturating_add(len);
+            }
+            Some(Run {
+                len: before,
+                frame: Some(last),
+            }) if frame == Some(last.plus(*before)) => {
+                *before = before.saturating_add(len);
+            }
+            _ => self.runs.push(Run { len, frame }),
+        }
+    }
+}
+
+/// Segments that grow from the front.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) segments: Vec<Segment>,
+}
+
+impl Plan {
+    /// Adds bytes, or a stretch without any.
+    pub(super) fn add(&mut self, start: u64, len: u64, flags: u32, content: Held) {
+        let last = self.segments.last();
+        let goes_on = last.is_some_and(|last| {
+            last.start.saturating_add(last.len) == start
+                && last.flags == flags
+                && last.runs.is_empty() == (content == Held::Nothing)
+        });
+        if !goes_on {
+            self.segments.push(Segment {
+                start,
+                flags,
+                ..Segment::default()
+            });
+        }
+        if let Some(last) = self.segments.last_mut() {
+            match content {
+                Held::Frame(pa) => last.push(len, Some(pa)),
+                Held::Zeros => last.push(len, None),
+                Held::Nothing => last.len = last.len.saturating_add(len),
+            }
+        }
+    }
+}
+
+/// Writes the process at `taskd` to `out`, as an ELF core of the program's width.
+///
+/// The file appears under its name when it is whole, unless it is a device or a pipe ([`osier_file`]).
+///
+/// # Errors
+/// [`DumpError`]. What could not be read is told in [`Dumped`].
+pub fn process_core(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped, DumpError> {
+    spare(guest, out)?;
+    let osi = &*guest.provider();
+    let carve = osi.carve();
+    let carve =
+        carve.ok_or_else(|| DumpError::NotOfThisSystem(guest.located().system().to_owned()))?;
+    let mut dumped = Dumped::default();
+    let threads = threads(osi, carve, taskd, &mut dumped.ends);
+    // The memory outlives the leader, as long as another thread has it.
+    let mut holders = vec![taskd];
+    holders.extend(threads.iter().map(|thread| thread.row.task));
+    let mut memory = ProcessMemory::of(osi, taskd);
+    for other in holders.into_iter().skip(1) {
+        if memory.as_ref().is_err_and(|absent| !absent.is_loss()) {
+            memory = ProcessMemory::of(osi, other);
+        }
+    }
+    let memory = memory.map_err(DumpError::NoMemory)?;
+    let holder = threads.first().map_or(taskd, |thread| thread.row.task);
+    dumped.threads = threads.len();
+    let plan = plan(&memory, &mut dumped);
+    let wide = match carve.program_width(holder) {
+        Ok(width) => width == 8,
+        Err(absent) => {
+            let what = "whether the program is of 32 or 64 bits".to_owned();
+            dumped.ends.add("memory", no_start(what, &absent));
+            guest.pointer_bytes() == 8
+        }
+    };
+    let auxiliary = carve.auxiliary(holder);
+    if let Some(absent) = lost(&auxiliary) {
+        let what = "the auxiliary vector".to_owned();
+        dumped.ends.add("memory", no_start(what, absent));
+    }
+    let who = who(osi, taskd, &mut dumped.ends);
+    let files = files(&memory);
+    let auxiliary = auxiliary.ok();
+    let notes = notes(wide, &who, &threads, auxiliary.as_deref(), &files);
+    dumped.ends.join(memory.ends.clone());
+    let mut sink = Sink::create(out)?;
+    let ram = &**memory.space().memory();
+    write(&mut sink, wide, &notes, &plan.segments, ram)?;
+    dumped.bytes = sink.finish()?;
+    Ok(dumped)
+}
+
+/// Which segments there will be. Every page is read once, to see whether it can be.
+fn plan(memory: &ProcessMemory<'_>, dumped: &mut Dumped) -> Plan {
+    let ram = &**memory.space().memory();
+    let mut plan = Plan::default();
+    for area in &memory.areas {
+        let flags = area.mapping.perms.value().map_or(4, flags);
+        let end = memory.pieces(area, area.range.clone(), &mut |piece| {
+            let Piece {
+                start,
+                len,
+                content,
+            } = piece;
+            match content {
+                Content::Frame(pa) => {
+                    readable(ram, pa, len, &mut |by, len, fault| {
+                        let at = start.plus(by);
+                        let content = match fault {
+                            None => Held::Frame(pa.plus(by)),
+                            Some(fault) => {
+                                let absent = osier_osi::Absent::unreadable(fault.with_va(at));
+                                dumped.lose(at, len, area.name(), &absent);
+                                Held::Nothing
+                            }
+                        };
+                        plan.add(at.0, len, flags, content);
+                    });
+                }
+                Content::Zeros => plan.add(start.0, len, flags, Held::Zeros),
+                Content::Nothing => plan.add(start.0, len, flags, Held::Nothing),
+                Content::Lost(absent) => {
+                    dumped.lose(start, len, area.name(), &absent);
+                    plan.add(start.0, len, flags, Held::Nothing);
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        if !matches!(end, WalkEnd::Closed) {
+            dumped.ends.add("page-tables", end);
+        }
+    }
+    dumped.memory = plan.segments.iter().map(Segment::file_bytes).sum();
+    plan
+}
+
+/// The rights of a segment, from `rwxp`.
+fn flags(perms: [u8; 4]) -> u32 {
+    let [read, write, execute, _] = perms;
+    let bit = |letter, is, bit| if letter == is { bit } else { 0 };
+    bit(read, b'r', 4) | bit(write, b'w', 2) | bit(execute, b'x', 1)
+}
+
+/// The mappings of files.
+fn files(memory: &ProcessMemory<'_>) -> Vec<MappedFile> {
+    let of_area = |area: &crate::process_memory::Area| {
+        Some(MappedFile {
+            start: area.range.start,
+            end: area.range.end,
+            offset: area.mapping.offset.value()?,
+            path: area.mapping.file.get()?.clone(),
+        })
+    };
+    memory.areas.iter().filter_map(of_area).collect()
+}
+
+/// Writes a core: headers, notes, segments.
+pub(super) fn write(
+    sink: &mut Sink<'_>,
+    wide: bool,
+    notes: &[u8],
+    segments: &[Segment],
+    ram: &dyn PhysicalMemory,
+) -> Result<(), DumpError> {
+    let (header_bytes, program_bytes, section_bytes): (u64, u64, u64) =
+        if wide { (64, 56, 64) } else { (52, 32, 40) };
+    let count = (segments.len() as u64).saturating_add(1);
+    let many = count >= u64::from(PN_XNUM);
+    let programs = count.saturating_mul(program_bytes);
+    let sections = header_bytes.saturating_add(programs);
+    let notes_at = sections.saturating_add(if many { section_bytes } else { 0 });
+    let page_up = |at: u64| at.checked_next_multiple_of(PAGE_BYTES).unwrap_or(at);
+    let first = page_up(notes_at.saturating_add(notes.len() as u64));
+
+    let mut head = Bytes::new(wide);
+    head.put(b"\x7fELF");
+    head.put(&[if wide { 2 } else { 1 }, 1, 1, 0]);
+    head.zeros(8);
+    head.u16(ET_CORE);
+    head.u16(if wide { EM_X86_64 } else { EM_386 });
+    head.u32(1);
+    head.word(0); // e_entry
+    head.word(header_bytes); // e_phoff
+    head.word(if many { sections } else { 0 }); // e_shoff
+    head.u32(0); // e_flags
+    head.u16(header_bytes as u16);
+    head.u16(program_bytes as u16);
+    head.u16(if many { PN_XNUM } else { count as u16 });
+    head.u16(if many { section_bytes as u16 } else { 0 });
+    head.u16(u16::from(many));
+    head.u16(0); // e_shstrndx
+    program(
+        &mut head,
+        &Program {
+            kind: PT_NOTE,
+            flags: 0,
+            offset: notes_at,
+            start: 0,
+            file: notes.len() as u64,
+            memory: 0,
+            align: 4,
+        },
+    );
+    let mut offset = first;
+    for segment in segments {
+        let file = segment.file_bytes();
+        program(
+            &mut head,
+            &Program {
+                kind: PT_LOAD,
+                flags: segment.flags,
+                offset,
+                start: segment.start,
+                file,
+                memory: segment.len,
+                align: PAGE_BYTES,
+            },
+        );
+        offset = page_up(offset.saturating_add(file));
+    }
+    if many {
+        // The first section header, whose `sh_info` is the number of program headers.
+        head.u32(0);
+        head.u32(0);
+        for _ in 0..3 {
+            head.word(0);
+        }
+        head.word(0);
+        head.u32(0);
+        head.u32(u32::try_from(count).unwrap_or(u32::MAX));
+        head.word(0);
+        head.word(0);
+    }
+    sink.write(&head.bytes)?;
+    sink.write(notes)?;
+    for segment in segments.iter().filter(|segment| !segment.runs.is_empty()) {
+        let at = sink.at();
+        sink.zeros(page_up(at).saturating_sub(at))?;
+        for run in &segment.runs {
+            match run.frame {
+                None => sink.zeros(run.len)?,
+                Some(pa) => copy(sink, ram, pa, run.len)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes `len` bytes of RAM from `pa` on.
+pub(super) fn copy(
+    sink: &mut Sink<'_>,
+    ram: &dyn PhysicalMemory,
+    pa: PhysAddr,
+    len: u64,
+) -> Result<(), DumpError> {
+    let mut by = 0;
+    while by < len {
+        let chunk = ram.chunk(pa.plus(by)).map_err(DumpError::Changed)?;
+        let left = usize::try_from(len.saturating_sub(by)).unwrap_or(usize::MAX);
+        let some = chunk.get(..left).unwrap_or(&chunk);
+        if some.is_empty() {
+            let cause = osier_memory::Cause::NotCaptured;
+            let fault = osier_memory::Fault::at_phys(cause, pa.plus(by));
+            return Err(DumpError::Changed(fault));
+        }
+        sink.write(some)?;
+        by = by.saturating_add(some.len() as u64);
+    }
+    Ok(())
+}
+
+/// A program header.
+struct Program {
+    kind: u32,
+    flags: u32,
+    offset: u64,
+    start: u64,
+    file: u64,
+    memory: u64,
+    align: u64,
+}
+
+fn program(to: &mut Bytes, header: &Program) {
+    to.u32(header.kind);
+    if to.wide {
+        to.u32(header.flags);
+    }
+    to.word(header.offset);
+    to.word(header.start);
+    to.word(0); // p_paddr
+    to.word(header.file);
+    to.word(header.memory);
+    if !to.wide {
+        to.u32(header.flags);
+    }
+    to.word(header.align);
+}

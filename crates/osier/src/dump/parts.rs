@@ -1,0 +1,386 @@
+//! A program's file, a kernel module, and a stretch of addresses.
+
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
+
+use osier_memory::{AddressSpace, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
+use osier_osi::{Absent, Behind, CachedFile, Carve, Osi, SeenExt as _, Stretch, WalkEnd};
+
+use super::core_file::{Held, Plan, copy, write};
+use super::sink::Sink;
+use super::{DumpError, Dumped, spare};
+use crate::Guest;
+use crate::process_memory::{Area, Content, ProcessMemory, readable};
+
+/// The longest stretch that is written.
+const LONGEST: u64 = 1 << 40;
+/// `PF_X`, `PF_W` and `PF_R`.
+const EXECUTE: u32 = 1;
+const WRITE: u32 = 2;
+const READ: u32 = 4;
+
+fn carve<'a>(guest: &Guest, osi: &'a dyn Osi) -> Result<&'a dyn Carve, DumpError> {
+    let name = || DumpError::NotOfThisSystem(guest.located().system().to_owned());
+    osi.carve().ok_or_else(name)
+}
+
+/// Writes the file of the program of the process at `taskd` as far as it is in memory: pages of the page cache,
+/// and pages that the process maps of it and may not write. What is in neither is a hole.
+///
+/// # Errors
+/// [`DumpError`]. What could not be read is told in [`Dumped`], by offset.
+pub fn executable(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped, DumpError> {
+    spare(guest, out)?;
+    let osi = &*guest.provider();
+    let carve = carve(guest, osi)?;
+    let file = carve.executable(taskd).map_err(|absent| {
+        DumpError::Absent(format!("the program's file cannot be found: {absent}"))
+    })?;
+    let size = file.size.clone().map_err(|absent| {
+        DumpError::Absent(format!(
+            "the length of the program's file is not known: {absent}"
+        ))
+    })?;
+    let memory = ProcessMemory::of(osi, taskd).map_err(DumpError::NoMemory)?;
+    let mapped = mapped(carve, &memory, &file);
+    let name = osi.process(taskd).ok();
+    let name = name.and_then(|process| match process.extra {
+        osier_osi::ProcessExtra::Linux(linux) => linux.exe.ok(),
+        _ => None,
+    });
+    let name = name.unwrap_or_default();
+    let mut dumped = Dumped::default();
+    let mut sink = Sink::create(out)?;
+    let ram = &**memory.space().memory();
+    let mut at = 0;
+    while at < size {
+        let left = size.saturating_sub(at);
+        let Stretch { what, bytes } = carve.cached(&file, at, left);
+        // Without a page of its own in the cache, one that the process has.
+        let what = what.or_else(|absent| match mapped_at(&mapped, memory.space(), at) {
+            Some(pa) => Ok(Behind::Frame(pa)),
+            None => Err(absent),
+        });
+        let one = matches!(what, Ok(Behind::Frame(_)) | Err(_)) && !mapped.is_empty();
+        let bytes = if one { PAGE_BYTES } else { bytes }.min(left);
+        match what {
+            Ok(Behind::Frame(pa)) => out_of(ram, pa, at, bytes, &name, &mut sink, &mut dumped)?,
+            Ok(Behind::Zeros) => {
+                dumped.memory = dumped.memory.saturating_add(bytes);
+                sink.zeros(bytes)?;
+            }
+            Ok(Behind::Past | Behind::Driver) => sink.zeros(bytes)?,
+            Err(absent) => {
+                dumped.lose(VirtAddr(at), bytes, &name, &absent);
+                sink.zeros(bytes)?;
+            }
+        }
+        at = at.saturating_add(bytes.max(1));
+    }
+    dumped.ends.join(memory.ends.clone());
+    dumped.bytes = sink.finish()?;
+    Ok(dumped)
+}
+
+/// Where the file is mapped so that the process cannot have written to it: the offset of the first byte, and the
+/// addresses.
+fn mapped(
+    carve: &dyn Carve,
+    memory: &ProcessMemory<'_>,
+    file: &CachedFile,
+) -> Vec<(u64, Range<u64>)> {
+    /// `VM_WRITE` and `VM_MAYWRITE`, which a debugger's writes do not need.
+    const VM_WRITE: u64 = 2;
+    let of_area = |area: &Area| {
+        let own = carve.mapped_file(area.mapping.modd).ok()?;
+        let written = area.mapping.flags.value()? & VM_WRITE != 0;
+        let offset = area.mapping.offset.value()?;
+        (own.mapping == file.mapping && !written).then(|| (offset, area.range.clone()))
+    };
+    memory.areas.iter().filter_map(of_area).collect()
+}
+
+fn mapped_at(mapped: &[(u64, Range<u64>)], space: &AddressSpace, at: u64) -> Option<PhysAddr> {
+    mapped.iter().find_map(|(offset, range)| {
+        let va = range.start.checked_add(at.checked_sub(*offset)?)?;
+        range
+            .contains(&va)
+            .then(|| space.translate(VirtAddr(va)).ok())?
+    })
+}
+
+/// Writes RAM from `pa` on, and notes what of it cannot be read.
+fn out_of(
+    ram: &dyn PhysicalMemory,
+    pa: PhysAddr,
+    at: u64,
+    bytes: u64,
+    name: &[u8],
+    sink: &mut Sink<'_>,
+    dumped: &mut Dumped,
+) -> Result<(), DumpError> {
+    let mut result = Ok(());
+    readable(ram, pa, bytes, &mut |by, len, fault| {
+        if result.is_err() {
+            return;
+        }
+        result = match fault {
+            None => {
+                dumped.memory = dumped.memory.saturating_add(len);
+                copy(sink, ram, pa.plus(by), len)
+            }
+            Some(fault) => {
+                let absent = Absent::unreadable(fault);
+                dumped.lose(VirtAddr(at.saturating_add(by)), len, name, &absent);
+                sink.zeros(len)
+            }
+        };
+    });
+    result
+}
+
+/// Writes the addresses `range` of the process at `taskd`, or of the kernel, to `out`: byte for byte, with holes
+/// where nothing can be read.
+///
+/// # Errors
+/// [`DumpError`]. What could not be read is told in [`Dumped`].
+pub fn range(
+    guest: &Guest,
+    taskd: Option<VirtAddr>,
+    range: Range<u64>,
+    out: &Path,
+) -> Result<Dumped, DumpError> {
+    spare(guest, out)?;
+    let length = range.end.saturating_sub(range.start);
+    if length == 0 || length > LONGEST {
+        let why = "a range ends behind its start, and has at most 1 TiB";
+        return Err(DumpError::Absent(why.to_owned()));
+    }
+    let osi = &*guest.provider();
+    let mut dumped = Dumped::default();
+    if let Some(taskd) = taskd {
+        let memory = ProcessMemory::of(osi, taskd).map_err(DumpError::NoMemory)?;
+        let mut sink = Sink::create(out)?;
+        of_process(&memory, range, &mut sink, &mut dumped)?;
+        dumped.ends.join(memory.ends.clone());
+        dumped.bytes = sink.finish()?;
+        return Ok(dumped);
+    }
+    let space = osi.kernel_space();
+    let mut sink = Sink::create(out)?;
+    of_kernel(space, range, &mut |piece| match piece {
+        Kernel::Frame(at, pa, len) => out_of(
+            &**space.memory(),
+            pa,
+            at,
+            len,
+            b"kernel",
+            &mut sink,
+            &mut dumped,
+        ),
+        Kernel::Lost(at, len, absent) => {
+            dumped.lose(VirtAddr(at), len, b"kernel", &absent);
+            sink.zeros(len)
+        }
+    })?;
+    dumped.bytes = sink.finish()?;
+    Ok(dumped)
+}
+
+fn of_process(
+    memory: &ProcessMemory<'_>,
+    range: Range<u64>,
+    sink: &mut Sink<'_>,
+    dumped: &mut Dumped,
+) -> Result<(), DumpError> {
+    const UNMAPPED: &str = "no mapping is there";
+    let ram = &**memory.space().memory();
+    let mut at = range.start;
+    for area in &memory.areas {
+        if area.range.end <= at || area.range.start >= range.end {
+            continue;
+        }
+        if area.range.start > at {
+            let gap = area.range.start.saturating_sub(at);
+            let absent = Absent::not_applicable(UNMAPPED);
+            dumped.lose(VirtAddr(at), gap, b"", &absent);
+            sink.zeros(gap)?;
+            at = area.range.start;
+        }
+        let mut result = Ok(());
+        let end = memory.pieces(area, at..range.end, &mut |piece| {
+            // A piece starts with a page, and the range perhaps within one.
+            let skip = at.saturating_sub(piece.start.0);
+            let start = piece.start.plus(skip);
+            let len = piece.len.saturating_sub(skip);
+            result = match piece.content {
+                Content::Frame(pa) => {
+                    out_of(ram, pa.plus(skip), start.0, len, area.name(), sink, dumped)
+                }
+                Content::Zeros => {
+                    dumped.memory = dumped.memory.saturating_add(len);
+                    sink.zeros(len)
+                }
+                Content::Nothing => {
+                    let why = "behind the end of the file, or a driver's";
+                    dumped.lose(start, len, area.name(), &Absent::not_applicable(why));
+                    sink.zeros(len)
+                }
+                Content::Lost(absent) => {
+                    dumped.lose(start, len, area.name(), &absent);
+                    sink.zeros(len)
+                }
+            };
+            at = start.0.saturating_add(len);
+            if result.is_ok() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        result?;
+        if !matches!(end, WalkEnd::Closed) {
+            dumped.ends.add("page-tables", end);
+        }
+    }
+    if at < range.end {
+        let gap = range.end.saturating_sub(at);
+        dumped.lose(VirtAddr(at), gap, b"", &Absent::not_applicable(UNMAPPED));
+        sink.zeros(gap)?;
+    }
+    Ok(())
+}
+
+/// A stretch of the kernel's addresses.
+enum Kernel {
+    Frame(u64, PhysAddr, u64),
+    Lost(u64, u64, Box<Absent>),
+}
+
+/// Shows what stands in `range` of the kernel's addresses.
+fn of_kernel(
+    space: &AddressSpace,
+    range: Range<u64>,
+    visit: &mut dyn FnMut(Kernel) -> Result<(), DumpError>,
+) -> Result<(), DumpError> {
+    let mut at = range.start;
+    while at < range.end {
+        let left = range.end.saturating_sub(at);
+        let (len, piece) = match space.lookup(VirtAddr(at)) {
+            Ok(found) => {
+                let page = found.page_bytes.max(PAGE_BYTES);
+                let in_page = found.pa.0 & page.wrapping_sub(1);
+                let len = page.saturating_sub(in_page).min(left);
+                (len, Kernel::Frame(at, found.pa, len))
+            }
+            Err(fault) => {
+                let span = fault.level.and_then(|level| space.mode().entry_span(level));
+                let span = span.unwrap_or(PAGE_BYTES).max(PAGE_BYTES);
+                let len = span.saturating_sub(at & span.wrapping_sub(1)).min(left);
+                (len, Kernel::Lost(at, len, Absent::unreadable(fault)))
+            }
+        };
+        visit(piece)?;
+        at = at.saturating_add(len.max(1));
+    }
+    Ok(())
+}
+
+/// Writes the memory of the kernel module `name` to `out`, as an ELF core whose segments are its parts.
+///
+/// # Errors
+/// [`DumpError`]. What could not be read is told in [`Dumped`].
+pub fn module(guest: &Guest, name: &[u8], out: &Path) -> Result<Dumped, DumpError> {
+    spare(guest, out)?;
+    let osi = &*guest.provider();
+    let carve = carve(guest, osi)?;
+    let mut found = Vec::new();
+    let ends = osi.modules(&mut |module| {
+        if module.name.get().is_some_and(|own| own == name) {
+            found.push(module.modd);
+        }
+        ControlFlow::Continue(())
+    });
+    let mut shown = String::new();
+    crate::format::escape_bytes(name, &mut shown);
+    let modd = match found.as_slice() {
+        [modd] => *modd,
+        [] if ends.is_complete() => {
+            return Err(DumpError::Absent(format!("no module is called {shown}")));
+        }
+        [] => {
+            let why = format!("no module called {shown} was found, and the list is incomplete");
+            return Err(DumpError::Absent(why));
+        }
+        several => {
+            let why = format!(
+                "{} modules are called {shown}: it is not known which one is meant",
+                several.len()
+            );
+            return Err(DumpError::Absent(why));
+        }
+    };
+    let parts = carve.module_parts(modd).map_err(|absent| {
+        DumpError::Absent(format!(
+            "where the memory of {shown} lies is not known: {absent}"
+        ))
+    })?;
+    let mut dumped = Dumped {
+        ends,
+        ..Dumped::default()
+    };
+    let space = osi.kernel_space();
+    let ram = &**space.memory();
+    let mut plan = Plan::default();
+    for part in parts {
+        let range = part.base.0..part.base.0.saturating_add(part.size);
+        of_kernel(space, range, &mut |piece| {
+            match piece {
+                Kernel::Frame(at, pa, len) => {
+                    let flags = rights(space, VirtAddr(at));
+                    readable(ram, pa, len, &mut |by, len, fault| {
+                        let start = at.saturating_add(by);
+                        let content = match fault {
+                            None => {
+                                dumped.memory = dumped.memory.saturating_add(len);
+                                Held::Frame(pa.plus(by))
+                            }
+                            Some(fault) => {
+                                dumped.lose(VirtAddr(start), len, name, &Absent::unreadable(fault));
+                                Held::Nothing
+                            }
+                        };
+                        plan.add(start, len, flags, content);
+                    });
+                }
+                Kernel::Lost(at, len, absent) => {
+                    dumped.lose(VirtAddr(at), len, name, &absent);
+                    plan.add(at, len, READ, Held::Nothing);
+                }
+            }
+            Ok(())
+        })?;
+    }
+    let mut sink = Sink::create(out)?;
+    write(
+        &mut sink,
+        guest.pointer_bytes() == 8,
+        &[],
+        &plan.segments,
+        ram,
+    )?;
+    dumped.bytes = sink.finish()?;
+    Ok(dumped)
+}
+
+/// The rights of the page at `at`, as the tables say.
+fn rights(space: &AddressSpace, at: VirtAddr) -> u32 {
+    const RW: u64 = 1 << 1;
+    const NX: u64 = 1 << 63;
+    let Ok(found) = space.lookup(at) else {
+        return READ;
+    };
+    let write = if found.rights & RW != 0 { WRITE } else { 0 };
+    let execute = if found.rights & NX == 0 { EXECUTE } else { 0 };
+    READ | write | execute
+}

@@ -1,0 +1,99 @@
+//! Where bytes stand in memory: of processes, of the kernel, or of the machine.
+//!
+//! Memory is gone through once, a window at a time; matches over the borders of pages and windows are found, and
+//! none is told twice. What is not in memory is counted.
+
+mod kernel;
+mod owners;
+mod pattern;
+mod process;
+mod stream;
+mod under_way;
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use osier_memory::{Fault, PhysAddr, VirtAddr};
+use osier_osi::{Absent, Osi, WalkEnd};
+
+pub use crate::hit::{Hit, MOST_SHOWN};
+use owners::Owners;
+pub use pattern::{LONGEST_MATCH, Pattern, PatternError};
+use stream::{Match, Stream};
+use under_way::{Search, WALK, shown, sweep};
+pub use under_way::{Searched, Tell};
+
+/// Which memory is searched.
+#[derive(Clone, Debug)]
+pub enum Scope {
+    /// That of these processes, by `taskd`: what each would see at its addresses.
+    Processes(Vec<VirtAddr>),
+    /// The kernel's addresses, each page of memory once.
+    Kernel,
+    /// All that the snapshot holds, by physical address.
+    Physical,
+}
+
+/// Looks for `patterns` in the memory that `scope` names, and tells of every hit by address. At `until` the search
+/// is given up.
+pub fn search(
+    osi: &dyn Osi,
+    scope: &Scope,
+    patterns: &[Pattern],
+    until: Option<Instant>,
+    tell: &mut Tell<'_>,
+) -> Searched {
+    let mut search = Search {
+        osi,
+        patterns,
+        until,
+        done: Searched::default(),
+        tell,
+    };
+    let flow = match scope {
+        Scope::Processes(taskds) => taskds
+            .iter()
+            .try_for_each(|taskd| process::search(&mut search, *taskd)),
+        Scope::Kernel => kernel::search(&mut search),
+        Scope::Physical => physical(&mut search),
+    };
+    let Searched { hits, .. } = search.done;
+    let after = usize::try_from(hits).unwrap_or(usize::MAX);
+    let end = match flow {
+        ControlFlow::Continue(()) => WalkEnd::Closed,
+        ControlFlow::Break(()) if search.is_late() => WalkEnd::Limit { after },
+        ControlFlow::Break(()) => WalkEnd::Stopped,
+    };
+    search.done.ends.add(WALK, end);
+    search.done
+}
+
+/// Searches all that the snapshot holds.
+fn physical(search: &mut Search<'_>) -> ControlFlow<()> {
+    let memory = search.osi.kernel_space().memory().clone();
+    let mut owners = Owners::default();
+    let mut stream = Stream::new(search.patterns);
+    for (run, cause) in memory.lost() {
+        let absent = Absent::unreadable(Fault::new(cause));
+        search.done.lose(&absent, run.len);
+    }
+    for run in memory.runs() {
+        sweep(search, &*memory, *run, &mut |search, pa, bytes| {
+            stream.feed(pa.0, bytes, (), &mut |met| owned(search, &mut owners, &met))
+        })?;
+    }
+    stream.finish(&mut |met| owned(search, &mut owners, &met))?;
+    search.done.ends.join(owners.ends());
+    ControlFlow::Continue(())
+}
+
+/// Tells of a match at a physical address.
+fn owned(search: &mut Search<'_>, owners: &mut Owners, met: &Match<'_, ()>) -> ControlFlow<()> {
+    let hit = owners.hit(
+        search.osi,
+        PhysAddr(met.at),
+        met.pattern.rule(),
+        shown(met.bytes),
+    );
+    search.hit(hit)
+}

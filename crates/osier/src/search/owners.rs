@@ -1,0 +1,104 @@
+//! Whose a page of memory is: the process that has it in its table.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use osier_memory::{PAGE_BYTES, PhysAddr};
+use osier_osi::{Absent, Osi, PageRange, Seen, WalkEnds};
+
+use crate::ask;
+use crate::hit::Hit;
+
+/// Pages by who has them. They are looked at when the first page is asked about.
+#[derive(Default)]
+pub(super) struct Owners(Option<Known>);
+
+/// The pages of all processes.
+struct Known {
+    ranges: Vec<PageRange>,
+    /// A page frame's first range.
+    frames: HashMap<u64, usize>,
+    ends: WalkEnds,
+}
+
+/// Pages of one size or another that a range is believed to have; more are not looked at.
+const LONGEST: u64 = 1 << 30;
+
+impl Known {
+    fn of(osi: &dyn Osi) -> Self {
+        let mut known = Self {
+            ranges: Vec::new(),
+            frames: HashMap::new(),
+            ends: WalkEnds::default(),
+        };
+        let memory = osi.kernel_space().memory().clone();
+        let runs = memory.runs();
+        let is_ram = |pa: PhysAddr| {
+            let next = runs.partition_point(|run| run.end() <= pa);
+            runs.get(next).is_some_and(|run| run.contains(pa))
+        };
+        let (taskds, ends) = ask::find(osi, &mut |_| true);
+        known.ends.join(ends);
+        for taskd in taskds {
+            let ends = osi.pages(taskd, &mut |range| {
+                let (first, len) = (range.phys, range.len.min(LONGEST));
+                let mut is_new = false;
+                let number = known.ranges.len();
+                for by in (0..len).step_by(PAGE_BYTES as usize) {
+                    let pa = first.plus(by);
+                    if is_ram(pa) {
+                        known.frames.entry(pa.page().0).or_insert_with(|| {
+                            is_new = true;
+                            number
+                        });
+                    }
+                }
+                if is_new {
+                    known.ranges.push(range);
+                }
+                ControlFlow::Continue(())
+            });
+            known.ends.join(ends);
+        }
+        known
+    }
+
+    fn range(&self, pa: PhysAddr) -> Option<&PageRange> {
+        self.ranges.get(*self.frames.get(&pa.page().0)?)
+    }
+}
+
+impl Owners {
+    /// How the walks ended that were taken.
+    pub(super) fn ends(&self) -> WalkEnds {
+        self.0
+            .as_ref()
+            .map(|known| known.ends.clone())
+            .unwrap_or_default()
+    }
+
+    /// A hit at the physical address `pa`.
+    pub(super) fn hit(&mut self, osi: &dyn Osi, pa: PhysAddr, rule: &str, matched: Vec<u8>) -> Hit {
+        fn nobodys<T>() -> Seen<T> {
+            Err(Absent::not_applicable(
+                "no process has this page in its table",
+            ))
+        }
+        let known = self.0.get_or_insert_with(|| Known::of(osi));
+        let (pid, address, mapping) = match known.range(pa) {
+            Some(range) => {
+                let address = range.start.plus(pa.since(range.phys));
+                (range.pid.clone(), Ok(address), range.backing.clone())
+            }
+            None => (nobodys(), nobodys(), nobodys()),
+        };
+        Hit {
+            pid,
+            address,
+            phys: Ok(pa),
+            mapping,
+            rule: rule.to_owned(),
+            matched,
+        }
+    }
+}
