@@ -293,14 +293,18 @@ impl Shapes {
                 self.pointer("module_layout", "base", 0);
                 self.int("module_layout", "size", word, false);
             }
-            Some(Extent::Parts { mem, bytes }) => {
+            Some(Extent::Parts { mem, bytes, size }) => {
                 let name = "module_memory".to_owned();
                 let of = Box::new(Kind::Embedded { name });
                 let count = modules::PARTS;
                 let all = bytes.saturating_mul(count);
                 self.add(MODULE, "mem", mem, all, Kind::Array { of, count });
                 self.pointer("module_memory", "base", 0);
-                self.int("module_memory", "size", word, false);
+                self.int("module_memory", "size", size, false);
+                if size > word {
+                    let at = size.saturating_sub(4);
+                    self.long("module_memory", "is_rox", at, 1);
+                }
                 self.sized("module_memory", bytes);
             }
             None => {}

@@ -5,6 +5,7 @@
 //!     until v4.4    module_init, module_core, init_size, core_size
 //!     until v6.3    core_layout { base, size, …, mtn.mod = itself }, init_layout { … }
 //!     since v6.4    mem[7] { base, size, mtn.mod = itself }
+//!     since v6.13   mem[7] { base, …, is_rox, size, mtn.mod = itself }, pieces of larger stretches
 //! ```
 //!
 //! `struct module` lies in its module's own memory, which is mapped from its first page to its last, with a
@@ -41,12 +42,14 @@ pub(super) enum Extent {
         /// The offset of `init_layout`.
         init: u64,
     },
-    /// `mem`, in each part of which the size follows the address.
+    /// `mem`.
     Parts {
         /// The offset of `mem`.
         mem: u64,
         /// Bytes of a part.
         bytes: u64,
+        /// The offset of the size in a part, which starts with the address.
+        size: u64,
     },
 }
 
@@ -173,8 +176,16 @@ fn extent(ground: &Ground<'_>, modules: &[VirtAddr]) -> Result<Extent, Unproven>
     for (first, bytes) in runs(&selves, PARTS as usize) {
         let lowest = first.saturating_sub(bytes);
         for mem in ground.offsets(lowest.next_multiple_of(word)..first) {
-            if are_parts(ground, modules, mem, bytes) {
-                found.push(Extent::Parts { mem, bytes });
+            // Behind the address, or behind `is_rox`, with `rw_copy` before that in v6.13 and v6.14.
+            let sizes = [
+                word,
+                word.saturating_add(4),
+                word.saturating_mul(2).saturating_add(4),
+            ];
+            for size in sizes {
+                if are_parts(ground, modules, mem, bytes, size) {
+                    found.push(Extent::Parts { mem, bytes, size });
+                }
             }
         }
     }
@@ -226,7 +237,7 @@ fn is_apart(ground: &Ground<'_>, (base, size): (VirtAddr, u64)) -> bool {
 fn mapped_whole(ground: &Ground<'_>, range: Range<VirtAddr>) -> bool {
     let (mut next, end) = (range.start, range.end);
     ground.guest.space.mapped(range, &mut |met| match met {
-        Ok(met) if met.start == next => {
+        Ok(met) if met.start <= next => {
             next = met.start.plus(met.len);
             ControlFlow::Continue(())
         }
@@ -276,20 +287,47 @@ fn are_layouts(ground: &Ground<'_>, modules: &[VirtAddr], core: u64, init: u64) 
     })
 }
 
-/// Whether seven parts stand at `mem`, the first of which alone may hold code.
-fn are_parts(ground: &Ground<'_>, modules: &[VirtAddr], mem: u64, bytes: u64) -> bool {
-    let word = ground.word();
-    all(modules, |module| {
+/// Whether `base` and `size` are whole pages that are mapped, which may be a piece of a larger stretch.
+fn is_piece(ground: &Ground<'_>, (base, size): (VirtAddr, u64)) -> bool {
+    let whole = base.in_page() == 0 && size.is_multiple_of(PAGE_BYTES);
+    whole
+        && ground.guest.is_kernel_address(base)
+        && (1..=LIMIT).contains(&size)
+        && mapped_whole(ground, base..base.plus(size))
+}
+
+/// Whether seven parts stand at `mem` with their sizes at `size`: the first is there, one holds the module, and
+/// no two of all modules overlap.
+fn are_parts(ground: &Ground<'_>, modules: &[VirtAddr], mem: u64, bytes: u64, size: u64) -> bool {
+    let apart = size == ground.word();
+    let mut ranges = Vec::new();
+    let sound = all(modules, |module| {
         let mut holding = 0_u32;
         for part in 0..PARTS {
             let at = module.plus(mem).plus(part.wrapping_mul(bytes));
-            let part_of = piece(ground, at, at.plus(word))?;
+            let part_of = piece(ground, at, at.plus(size))?;
             let none = is_none(part_of);
-            if (none && part == 0) || !(none || is_apart(ground, part_of)) {
+            let there = || {
+                if apart {
+                    is_apart(ground, part_of)
+                } else {
+                    is_piece(ground, part_of)
+                }
+            };
+            if (none && part == 0) || !(none || there()) {
                 return Some(false);
+            }
+            if !none {
+                ranges.push(part_of);
             }
             holding = holding.wrapping_add(u32::from(holds(part_of, *module)));
         }
         Some(holding == 1)
-    })
+    });
+    ranges.sort_unstable();
+    let overlap = ranges.windows(2).any(|pair| match pair {
+        [first, second] => holds(*first, second.0),
+        _ => false,
+    });
+    sound && !overlap
 }
