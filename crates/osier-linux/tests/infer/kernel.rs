@@ -330,7 +330,9 @@ pub(crate) fn build(shape: &Shape, mode: Paging, with_data: bool, odd: Odd) -> K
             if let Some((offset, _)) = task.get("thread_node") {
                 nodes.push(here.plus(*offset));
             }
-            group.push(here.plus(task["thread_group"].0));
+            if let Some((offset, _)) = task.get("thread_group") {
+                group.push(here.plus(*offset));
+            }
         }
         if !nodes.is_empty() {
             w.ring(&nodes);
@@ -470,10 +472,37 @@ fn modules(w: &mut Writer, shape: &Shape) -> (VirtAddr, Vec<(Vec<u8>, VirtAddr, 
     let mut rows = Vec::new();
     for (index, name) in (0_u64..).zip(["ext4", "virtio_net", "a_module_of_a_long_name", "last"]) {
         let core = (4 + index) * 0x1000 - 0x234 * index;
+        let in_parts = module.contains_key("p0_base");
         let base = w.apart(core.div_ceil(0x1000));
-        let at = base.plus(0x1000 + 0x40 * index);
+        // Code, data, and what is only read: apart, or one behind the other.
+        let data = if module.contains_key("p0_rox") {
+            base.plus(0x1000)
+        } else if in_parts {
+            w.apart(2)
+        } else {
+            base.plus(0x1000)
+        };
+        let at = data.plus(0x40 * index);
         assert!(0x1000 + 0x40 * index + bytes < core);
         w.fill(at, &module, false);
+        if in_parts {
+            let shared = module.contains_key("p0_rox");
+            let code = if shared { 0x1000 } else { core };
+            let last = if shared {
+                base.plus(0x3000)
+            } else {
+                w.apart(1)
+            };
+            let own = [(base, code), (data, 0x2000), (last, 0x1000)];
+            for part in 0..7_usize {
+                let (base, size) = own.get(part).map_or((0, 0), |(base, size)| (base.0, *size));
+                for (name, value) in [("base", base), ("rox", 1), ("size", size), ("mod", at.0)] {
+                    if let Some((offset, bytes)) = module.get(&format!("p{part}_{name}")) {
+                        w.uint(at.plus(*offset), value, *bytes);
+                    }
+                }
+            }
+        }
         let mut set = |name: &str, value: u64| {
             if let Some((offset, bytes)) = module.get(name) {
                 w.uint(at.plus(*offset), value, *bytes);
@@ -504,9 +533,15 @@ fn modules(w: &mut Writer, shape: &Shape) -> (VirtAddr, Vec<(Vec<u8>, VirtAddr, 
         ] {
             set(name, 0);
         }
-        let mut size = core;
+        let mut size = if module.contains_key("p0_rox") {
+            0x4000
+        } else if in_parts {
+            core + 0x3000
+        } else {
+            core
+        };
         // The last one is still being initialised.
-        if index == 3 {
+        if index == 3 && !in_parts {
             let init = w.apart(2);
             size += 0x1800;
             for (name, value) in [

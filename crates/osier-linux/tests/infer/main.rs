@@ -1,4 +1,4 @@
-//! Inference on kernels of the shapes of 2.6.32 to 4.19: processes, parents, names, threads and modules are the
+//! Inference on kernels of the shapes of 2.6.32 to 4.19, and of the newest: processes, parents, names, threads and modules are the
 //! truth, and what is not proved is absent.
 
 #![allow(

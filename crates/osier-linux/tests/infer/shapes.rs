@@ -60,6 +60,45 @@ const EXTENT_OLD: &str = "module_init=w module_core=w init_size=4 core_size=4 in
 const LAYOUTS: &str = "core_base=w core_size=4 core_text=4 core_ro=4 core_roai=4 core_mod=w core_node=6w init_base=w init_size=4 \
      init_text=4 init_ro=4 init_roai=4 init_mod=w init_node=6w source_list=list target_list=list";
 
+/// Linux commit ac3b43283923 ("module: replace `module_layout` with `module_memory`"), v6.4.
+const PARTS: &str = "p0_base=w p0_size=4 p0_mod=w p0_node=6w \
+     p1_base=w p1_size=4 p1_mod=w p1_node=6w \
+     p2_base=w p2_size=4 p2_mod=w p2_node=6w \
+     p3_base=w p3_size=4 p3_mod=w p3_node=6w \
+     p4_base=w p4_size=4 p4_mod=w p4_node=6w \
+     p5_base=w p5_size=4 p5_mod=w p5_node=6w \
+     p6_base=w p6_size=4 p6_mod=w p6_node=6w \
+     source_list=list target_list=list";
+/// Linux commit 64f6a4e10c05 ("x86: re-enable `EXECMEM_ROX` support"): parts may be pieces of one allocation.
+const PIECES: &str = "p0_base=w p0_rox=4 p0_size=4 p0_mod=w p0_node=6w \
+     p1_base=w p1_rox=4 p1_size=4 p1_mod=w p1_node=6w \
+     p2_base=w p2_rox=4 p2_size=4 p2_mod=w p2_node=6w \
+     p3_base=w p3_rox=4 p3_size=4 p3_mod=w p3_node=6w \
+     p4_base=w p4_rox=4 p4_size=4 p4_mod=w p4_node=6w \
+     p5_base=w p5_rox=4 p5_size=4 p5_mod=w p5_node=6w \
+     p6_base=w p6_rox=4 p6_size=4 p6_mod=w p6_node=6w \
+     source_list=list target_list=list";
+
+/// `task_struct` without `thread_group`, as since v6.7, in the order of 4.19.
+const TASK_LAST: &[&str] = &[
+    HEAD_OWN,
+    "wake_entry=w on_cpu=4 cpu=4 last_wakee=w flips=w",
+    SCHED,
+    LISTS,
+    "rss=6w",
+    EXIT,
+    KIN,
+    "thread_pid=w pid_links=8w thread_node=list",
+    CHILD,
+    "utime=8 stime=8 gtime=8 prev=3w nvcsw=w nivcsw=w",
+    NANOSECONDS,
+    "min_flt=w maj_flt=w expires=24 timers0=list timers1=list timers2=list ptracer_cred=w",
+    CRED,
+    "nameidata=w sysvsem=w",
+    FILES,
+    THREAD,
+];
+
 pub(crate) const SHAPES: &[Shape] = &[
     Shape {
         kernels: "2.6.32",
@@ -269,5 +308,21 @@ pub(crate) const SHAPES: &[Shape] = &[
         mm: MM,
         signal: SIGNAL,
         module: &[MODULE, LAYOUTS],
+    },
+    Shape {
+        kernels: "6.7 to 6.12",
+        swapper: "swapper/0",
+        task: TASK_LAST,
+        mm: MM,
+        signal: SIGNAL,
+        module: &[MODULE, PARTS],
+    },
+    Shape {
+        kernels: "6.15 and on",
+        swapper: "swapper/0",
+        task: TASK_LAST,
+        mm: MM,
+        signal: SIGNAL,
+        module: &[MODULE, PIECES],
     },
 ];
