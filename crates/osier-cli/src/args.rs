@@ -209,7 +209,7 @@ pub(crate) enum Command {
     Translate(TranslateArgs),
     /// Print what PANDA's plugin `osi_test` prints
     OsiTest(OsiTestArgs),
-    /// Find text, bytes and regular expressions in memory, with whose they are
+    /// Find text, bytes, regular expressions and what YARA rules match in memory, with whose they are
     Search(SearchArgs),
     /// Write a process as an ELF core that gdb opens, or its program, a kernel module, a stretch of memory
     Dump(DumpArgs),
@@ -401,6 +401,9 @@ pub(crate) struct SearchArgs {
     /// This regular expression over bytes
     #[arg(long, value_name = "EXPR")]
     pub(crate) regex: Vec<String>,
+    /// What the YARA rules in this file match
+    #[arg(long, value_name = "FILE")]
+    pub(crate) yara: Vec<PathBuf>,
     /// In the kernel's memory, each page once
     #[arg(long, conflicts_with = "phys")]
     pub(crate) kernel: bool,

@@ -198,3 +198,82 @@ fn what_is_no_search_says_why() {
     let (output, said) = search(&["--text", "x", "--pid", "999999"]);
     assert_eq!(output.status.code(), Some(1), "{said}");
 }
+
+/// A file of rules for the test `name`.
+#[cfg(feature = "yara")]
+fn rules(name: &str, text: &str) -> String {
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("search-{name}.yar"));
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[cfg(feature = "yara")]
+#[test]
+fn yara_s_rules_find_what_their_strings_are() {
+    let text = r#"
+        rule plain { strings: $a = "busybox" condition: $a }
+        rule both { strings: $a = "busybox" $b = "Linux version" condition: all of them }
+        rule never { strings: $a = "busybox" $b = "this is nowhere in memory" condition: all of them }
+    "#;
+    let file = rules("three", text);
+    let guest = Guest::open(&golden(), &Options::default()).unwrap();
+    let of_process = rules(
+        "process",
+        r#"rule plain { strings: $a = "100000000" condition: $a }"#,
+    );
+    for scope in [&[][..], &["--kernel"], &["--pid", "1"]] {
+        let is_process = scope.len() > 1;
+        let places = |words: &[&str], rule: &str| {
+            let (output, said) = search(&[words, scope].concat());
+            assert!(matches!(output.status.code(), Some(0 | 3)), "{said}");
+            let mut places: Vec<(u64, String)> = Vec::new();
+            for row in rows(&output).iter().filter(|row| row["rule"] == rule) {
+                let at = if scope.is_empty() { "phys" } else { "address" };
+                places.push((number(&row[at]), row["match"].as_str().unwrap().to_owned()));
+            }
+            places.sort();
+            places
+        };
+        let needle = if is_process { "100000000" } else { "busybox" };
+        let plain = if is_process { &of_process } else { &file };
+        let by_text = places(&["--text", needle], needle);
+        assert_eq!(places(&["--yara", plain], "plain"), by_text, "{scope:?}");
+        assert!(!by_text.is_empty(), "{scope:?}");
+        assert!(places(&["--yara", &file], "never").is_empty(), "{scope:?}");
+        let both = places(&["--yara", &file], "both");
+        let banner = !places(&["--text", "Linux version"], "Linux version").is_empty();
+        assert_eq!(
+            both.is_empty(),
+            !banner,
+            "{scope:?}: a condition is of the whole memory"
+        );
+    }
+    // Physical memory has owners.
+    let (output, _) = search(&["--yara", &file]);
+    let owned = rows(&output)
+        .into_iter()
+        .find(|row| row["pid"].is_number())
+        .unwrap();
+    let pid = u32::try_from(owned["pid"].as_u64().unwrap()).unwrap();
+    assert!(guest.processes().any(|process| process.pid == Ok(pid)));
+}
+
+#[cfg(feature = "yara")]
+#[test]
+fn rules_that_are_none_say_where() {
+    let wrong = rules("wrong", "rule x { condition: nothing_of_that_name }");
+    let (output, said) = search(&["--yara", &wrong]);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("nothing_of_that_name"), "{said}");
+    let (output, said) = search(&["--yara", "/no/such/file.yar"]);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("/no/such/file.yar"), "{said}");
+}
+
+#[cfg(not(feature = "yara"))]
+#[test]
+fn a_build_without_yara_names_the_feature() {
+    let (output, said) = search(&["--yara", "x.yar"]);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--features yara"), "{said}");
+}

@@ -8,7 +8,11 @@ mod owners;
 mod pattern;
 mod process;
 mod stream;
+#[cfg(feature = "yara")]
+mod stretch;
 mod under_way;
+#[cfg(feature = "yara")]
+mod yara;
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -22,6 +26,8 @@ pub use pattern::{LONGEST_MATCH, Pattern, PatternError};
 use stream::{Match, Stream};
 use under_way::{Search, WALK, shown, sweep};
 pub use under_way::{Searched, Tell};
+#[cfg(feature = "yara")]
+pub use yara::{Rules, search_rules};
 
 /// Which memory is searched.
 #[derive(Clone, Debug)]

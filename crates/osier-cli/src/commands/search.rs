@@ -1,8 +1,11 @@
 //! `osier search`: where bytes stand in memory.
 
+#[cfg_attr(not(feature = "yara"), path = "search/missing.rs")]
+mod rules;
+
 use std::time::Instant;
 
-use osier::search::{Pattern, PatternError, Scope, Searched, search};
+use osier::search::{Hit, Pattern, PatternError, Scope, Searched, search};
 use osier::tables;
 
 use super::common::{Chosen, chosen, flow, of_writer, open};
@@ -17,6 +20,11 @@ const PAGE: u64 = 4096;
 
 pub(super) fn run(args: &SearchArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let patterns = patterns(args)?;
+    let rules = rules::read(&args.yara)?;
+    if patterns.is_empty() && args.yara.is_empty() {
+        let wrong = "search for what? give --text, --wide-text, --hex, --regex or --yara";
+        return Err(Usage(wrong.to_owned()).into());
+    }
     let shape = Shape::over(&args.list.shape, "search", &tables::hits());
     let shape = shape.map_err(|Wrong(what)| Usage(what))?;
     // What is limited to processes is their memory.
@@ -42,12 +50,22 @@ pub(super) fn run(args: &SearchArgs, output: &OutputArgs) -> anyhow::Result<Outc
     };
     let osi = &*guest.provider();
     let mut written = Ok(());
-    let done = search(osi, &scope, &patterns, until, &mut |hit| {
-        flow(out.row(&hit), &mut written)
-    });
+    let mut all = Vec::new();
+    let mut show = |hit: Hit| flow(out.row(&hit), &mut written);
+    if !patterns.is_empty() {
+        all.push(search(osi, &scope, &patterns, until, &mut show));
+    }
+    for rules in &rules {
+        all.push(rules::search(osi, &scope, rules, until, &mut show));
+    }
     written.map_err(of_writer)?;
-    tell(&done, &mut out);
-    ends.join(done.ends);
+    // The memory is the same for each: what is not there is told once.
+    if let Some(done) = all.first() {
+        tell(done, &mut out);
+    }
+    for done in all {
+        ends.join(done.ends);
+    }
     Ok(out.finish(&ends)?)
 }
 
@@ -64,10 +82,6 @@ fn patterns(args: &SearchArgs) -> anyhow::Result<Vec<Pattern>> {
         Ok(patterns)
     };
     let patterns = all().map_err(|error| Usage(error.to_string()))?;
-    if patterns.is_empty() {
-        let wrong = "search for what? give --text, --wide-text, --hex or --regex";
-        return Err(Usage(wrong.to_owned()).into());
-    }
     Ok(patterns)
 }
 

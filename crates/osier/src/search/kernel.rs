@@ -162,3 +162,66 @@ fn tell(search: &mut Search<'_>, named: &[Named], found: &Match<'_, PhysAddr>) -
         matched: shown(found.bytes),
     })
 }
+
+/// The kernel's memory as stretches of bytes, for whoever looks at all of it at once.
+#[cfg(feature = "yara")]
+pub(super) struct Stretches {
+    named: Vec<Named>,
+    pub(super) all: std::sync::Arc<[super::stretch::Stretch]>,
+}
+
+#[cfg(feature = "yara")]
+impl Stretches {
+    /// A hit at `at`, whose byte is in `frame`; what was found there is for others to say.
+    pub(super) fn hit(&self, at: u64, frame: Option<PhysAddr>) -> Hit {
+        Hit {
+            pid: Err(Absent::not_applicable(KERNELS)),
+            address: Ok(VirtAddr(at)),
+            phys: frame.ok_or_else(|| Absent::not_applicable("no page is there")),
+            mapping: called(&self.named, at),
+            rule: String::new(),
+            matched: Vec::new(),
+        }
+    }
+}
+
+/// The kernel's memory, each page once. Notes in `done` what is not there.
+#[cfg(feature = "yara")]
+pub(super) fn stretches(osi: &dyn Osi, done: &mut Searched) -> Stretches {
+    use super::stretch::Stretch;
+
+    let named = named(osi, done);
+    let memory = osi.kernel_space().memory().clone();
+    let mut met = HashSet::new();
+    let mut all: Vec<Stretch> = Vec::new();
+    for range in ordered(osi, done) {
+        let _ =
+            fresh(&range, &mut met, &mut |by, len| {
+                let pa = range.phys.plus(by);
+                crate::process_memory::readable(&*memory, pa, len, &mut |more, len, fault| {
+                    match fault {
+                        None => {
+                            let start = range.start.plus(by).plus(more).0;
+                            let frame = Some(pa.plus(more));
+                            let last = all.last_mut();
+                            match last.filter(|last| last.start.saturating_add(last.len()) == start)
+                            {
+                                Some(last) => last.parts.push((len, frame)),
+                                None => all.push(Stretch {
+                                    start,
+                                    parts: vec![(len, frame)],
+                                }),
+                            }
+                        }
+                        Some(fault) => done.lose(&Absent::unreadable(fault), len),
+                    }
+                });
+                ControlFlow::Continue(())
+            });
+    }
+    all.sort_by_key(|stretch| stretch.start);
+    Stretches {
+        named,
+        all: all.into(),
+    }
+}

@@ -13,7 +13,7 @@ const EXPRESSION_BYTES: usize = 16 << 20;
 /// Why a pattern is none.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct PatternError(String);
+pub struct PatternError(pub(super) String);
 
 /// What is looked for.
 #[derive(Clone, Debug)]

@@ -172,3 +172,85 @@ fn called(area: Option<&Area>) -> Seen<Vec<u8>> {
 fn untouched<T>() -> Seen<T> {
     Err(Absent::not_applicable("zeros that were never touched"))
 }
+
+/// The memory of a process as stretches of bytes, for whoever looks at all of it at once.
+#[cfg(feature = "yara")]
+pub(super) struct Stretches<'a> {
+    memory: ProcessMemory<'a>,
+    pid: Seen<u32>,
+    pub(super) all: std::sync::Arc<[super::stretch::Stretch]>,
+}
+
+#[cfg(feature = "yara")]
+impl Stretches<'_> {
+    /// A hit at `at`, whose byte is in `frame`; what was found there is for others to say.
+    pub(super) fn hit(&self, at: u64, frame: Option<PhysAddr>) -> Hit {
+        let area = self
+            .memory
+            .areas
+            .iter()
+            .find(|area| area.range.contains(&at));
+        Hit {
+            pid: self.pid.clone(),
+            address: Ok(VirtAddr(at)),
+            phys: frame.map_or_else(untouched, Ok),
+            mapping: called(area),
+            rule: String::new(),
+            matched: Vec::new(),
+        }
+    }
+}
+
+/// The memory of the process at `taskd`; `None` without any. Notes in `done` what is not there.
+#[cfg(feature = "yara")]
+pub(super) fn stretches<'a>(
+    osi: &'a dyn Osi,
+    taskd: VirtAddr,
+    done: &mut Searched,
+) -> Option<Stretches<'a>> {
+    use super::stretch::Stretch;
+
+    let memory = memory_of(osi, taskd, done)?;
+    let pid = pid_of(osi, taskd, done);
+    let ram = memory.space().memory().clone();
+    let mut all: Vec<Stretch> = Vec::new();
+    let mut next = None;
+    for area in &memory.areas {
+        let end = memory.pieces(area, area.range.clone(), &mut |piece| {
+            let mut add = |at: u64, len: u64, frame| {
+                match all.last_mut().filter(|_| next == Some(at)) {
+                    Some(last) => last.parts.push((len, frame)),
+                    None => all.push(Stretch {
+                        start: at,
+                        parts: vec![(len, frame)],
+                    }),
+                }
+                next = Some(at.saturating_add(len));
+            };
+            match piece.content {
+                Content::Nothing => {}
+                Content::Lost(absent) => done.lose(&absent, piece.len),
+                // Long zeros are what no rule looks for.
+                Content::Zeros if piece.len > ZEROS as u64 => {}
+                Content::Zeros => add(piece.start.0, piece.len, None),
+                Content::Frame(pa) => {
+                    crate::process_memory::readable(&*ram, pa, piece.len, &mut |by, len, fault| {
+                        match fault {
+                            None => add(piece.start.0.saturating_add(by), len, Some(pa.plus(by))),
+                            Some(fault) => done.lose(&Absent::unreadable(fault), len),
+                        }
+                    });
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        if matches!(end, WalkEnd::Limit { .. }) {
+            done.ends.add("page-tables", end);
+        }
+    }
+    Some(Stretches {
+        memory,
+        pid,
+        all: all.into(),
+    })
+}

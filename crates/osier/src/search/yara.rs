@@ -1,0 +1,302 @@
+//! YARA's rules, by boreal: over all regions of a memory at once, as over a running process.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use boreal::memory::{FragmentedMemory, MemoryParams, Region, RegionDescription};
+use boreal::scanner::{ScanError, ScanParams};
+use boreal::{Compiler, Scanner};
+use osier_memory::{PhysAddr, PhysicalMemory};
+use osier_osi::{Absent, Osi, WalkEnd};
+
+use super::owners::Owners;
+use super::pattern::PatternError;
+use super::stretch::Stretch;
+use super::under_way::{Searched, Tell, WALK};
+use super::{Scope, kernel, process};
+use crate::hit::{Hit, MOST_SHOWN};
+
+/// Bytes of the largest region; longer ones are cut.
+const REGION: u64 = 32 << 20;
+/// Bytes that neighbours of a cut share, so that what lies over it is found.
+const SHARED: u64 = 64 << 10;
+
+/// Matches of one string of a rule that are told.
+const MOST_MATCHES: u32 = 100_000;
+
+/// Compiled rules.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    scanner: Scanner,
+}
+
+impl Rules {
+    /// The rules in this text.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn of_text(text: &str) -> Result<Self, PatternError> {
+        let mut compiler = Compiler::new();
+        let added = compiler.add_rules_str(text);
+        Self::of(
+            compiler,
+            added.map_err(|error| PatternError(error.to_string())),
+        )
+    }
+
+    /// The rules in the file at `path`, and in those that it includes.
+    ///
+    /// # Errors
+    /// It cannot be read, or what is wrong with the rules.
+    pub fn of_file(path: &Path) -> Result<Self, PatternError> {
+        let mut compiler = Compiler::new();
+        let added = compiler.add_rules_file(path);
+        let named = |error| PatternError(format!("{}: {error}", osier_text::path(path)));
+        Self::of(compiler, added.map_err(named))
+    }
+
+    fn of<T>(compiler: Compiler, added: Result<T, PatternError>) -> Result<Self, PatternError> {
+        added?;
+        let mut scanner = compiler.finalize();
+        let params = ScanParams::default()
+            .compute_full_matches(true)
+            .match_max_length(MOST_SHOWN)
+            .string_max_nb_matches(MOST_MATCHES)
+            .process_memory(true);
+        scanner.set_scan_params(params);
+        Ok(Self { scanner })
+    }
+
+    fn until(&self, until: Option<Instant>) -> Scanner {
+        let mut scanner = self.scanner.clone();
+        if let Some(until) = until {
+            let left = until.saturating_duration_since(Instant::now());
+            let params = scanner.scan_params().clone().timeout_duration(Some(left));
+            scanner.set_scan_params(params);
+        }
+        scanner
+    }
+}
+
+/// Regions that a search may fetch.
+struct Regions {
+    memory: Arc<dyn PhysicalMemory>,
+    stretches: Arc<[Stretch]>,
+    /// Which stretch, and from which byte of it on, is the current region; the next one.
+    at: (usize, u64),
+    next: (usize, u64),
+    bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Regions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Regions")
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Regions {
+    /// First address and length of the region at `at`.
+    fn region(&self, at: (usize, u64)) -> Option<(u64, u64)> {
+        let stretch = self.stretches.get(at.0)?;
+        let len = stretch.len().saturating_sub(at.1).min(REGION);
+        Some((stretch.start.saturating_add(at.1), len))
+    }
+}
+
+impl FragmentedMemory for Regions {
+    fn next(&mut self, _: &MemoryParams) -> Option<RegionDescription> {
+        let (start, len) = self.region(self.next)?;
+        self.at = self.next;
+        let (number, from) = self.at;
+        let end = from.saturating_add(len);
+        let whole = self
+            .stretches
+            .get(number)
+            .is_none_or(|stretch| end >= stretch.len());
+        self.next = if whole {
+            (number.saturating_add(1), 0)
+        } else {
+            (number, end.saturating_sub(SHARED))
+        };
+        Some(RegionDescription {
+            start: usize::try_from(start).ok()?,
+            length: usize::try_from(len).ok()?,
+        })
+    }
+
+    fn fetch(&mut self, _: &MemoryParams) -> Option<Region<'_>> {
+        let (start, len) = self.region(self.at)?;
+        let stretch = self.stretches.get(self.at.0)?;
+        self.bytes.clear();
+        self.bytes.resize(usize::try_from(len).ok()?, 0);
+        let (mut by, skip) = (0_u64, self.at.1);
+        for (length, frame) in &stretch.parts {
+            let (first, last) = (
+                by.max(skip),
+                by.saturating_add(*length).min(skip.saturating_add(len)),
+            );
+            if let Some(frame) = frame
+                && first < last
+            {
+                let into = usize::try_from(first.saturating_sub(skip)).ok()?;
+                let end = usize::try_from(last.saturating_sub(skip)).ok()?;
+                let bytes = self.bytes.get_mut(into..end)?;
+                self.memory
+                    .read(frame.plus(first.saturating_sub(by)), bytes)
+                    .ok()?;
+            }
+            by = by.saturating_add(*length);
+        }
+        Some(Region {
+            start: usize::try_from(start).ok()?,
+            mem: &self.bytes,
+        })
+    }
+
+    fn reset(&mut self) {
+        self.next = (0, 0);
+    }
+}
+
+/// Looks for what `rules` match in the memory that `scope` names; the conditions of a rule are held against the
+/// whole memory of a process, of the kernel, or of the machine. Tells of every string of a rule that matches.
+pub fn search_rules(
+    osi: &dyn Osi,
+    scope: &Scope,
+    rules: &Rules,
+    until: Option<Instant>,
+    tell: &mut Tell<'_>,
+) -> Searched {
+    let mut done = Searched::default();
+    let mut flow = ControlFlow::Continue(());
+    match scope {
+        Scope::Processes(taskds) => {
+            for taskd in taskds {
+                if let Some(found) = process::stretches(osi, *taskd, &mut done) {
+                    flow = scan(
+                        osi,
+                        rules,
+                        &found.all,
+                        until,
+                        &mut done,
+                        &mut |at, frame| found.hit(at, frame),
+                        tell,
+                    );
+                }
+                if flow.is_break() {
+                    break;
+                }
+            }
+        }
+        Scope::Kernel => {
+            let found = kernel::stretches(osi, &mut done);
+            flow = scan(
+                osi,
+                rules,
+                &found.all,
+                until,
+                &mut done,
+                &mut |at, frame| found.hit(at, frame),
+                tell,
+            );
+        }
+        Scope::Physical => {
+            let memory = osi.kernel_space().memory();
+            let stretches: Vec<Stretch> = memory
+                .runs()
+                .iter()
+                .map(|run| Stretch {
+                    start: run.start.0,
+                    parts: vec![(run.len, Some(run.start))],
+                })
+                .collect();
+            for (run, cause) in memory.lost() {
+                done.lose(
+                    &Absent::unreadable(osier_memory::Fault::new(cause)),
+                    run.len,
+                );
+            }
+            let mut owners = Owners::default();
+            flow = scan(
+                osi,
+                rules,
+                &stretches.into(),
+                until,
+                &mut done,
+                &mut |at, _| owners.hit(osi, PhysAddr(at), "", Vec::new()),
+                tell,
+            );
+            done.ends.join(owners.ends());
+        }
+    }
+    let after = usize::try_from(done.hits).unwrap_or(usize::MAX);
+    let late = until.is_some_and(|until| Instant::now() >= until);
+    let end = match flow {
+        ControlFlow::Continue(()) => WalkEnd::Closed,
+        ControlFlow::Break(()) if late => WalkEnd::Limit { after },
+        ControlFlow::Break(()) => WalkEnd::Stopped,
+    };
+    done.ends.add(WALK, end);
+    done
+}
+
+/// Where a hit is, without what was found there.
+type Place<'p> = dyn FnMut(u64, Option<PhysAddr>) -> Hit + 'p;
+
+fn scan(
+    osi: &dyn Osi,
+    rules: &Rules,
+    stretches: &Arc<[Stretch]>,
+    until: Option<Instant>,
+    done: &mut Searched,
+    place: &mut Place<'_>,
+    tell: &mut Tell<'_>,
+) -> ControlFlow<()> {
+    let scanner = rules.until(until);
+    let regions = Regions {
+        memory: osi.kernel_space().memory().clone(),
+        stretches: stretches.clone(),
+        at: (0, 0),
+        next: (0, 0),
+        bytes: Vec::new(),
+    };
+    let bytes = stretches.iter().map(Stretch::len);
+    done.bytes = done
+        .bytes
+        .saturating_add(bytes.fold(0, u64::saturating_add));
+    let (result, late) = match scanner.scan_fragmented(regions) {
+        Ok(result) => (result, false),
+        Err((error, result)) => (result, matches!(error, ScanError::Timeout)),
+    };
+    for rule in result.rules {
+        let mut met = BTreeSet::new();
+        for string in rule.matches {
+            for found in string.matches {
+                let at = (found.base as u64).saturating_add(found.offset as u64);
+                // Neighbours of a cut share what lies over it.
+                if !met.insert((string.name, at)) {
+                    continue;
+                }
+                let stretch = stretches.iter().find(|stretch| stretch.frame(at).is_some());
+                let frame = stretch.and_then(|stretch| stretch.frame(at));
+                let hit = Hit {
+                    rule: rule.name.to_owned(),
+                    matched: found.data.into_vec(),
+                    ..place(at, frame)
+                };
+                done.hits = done.hits.saturating_add(1);
+                tell(hit)?;
+            }
+        }
+    }
+    if late {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
+}
