@@ -179,3 +179,99 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "tests may overflow and fail"
+)]
+mod tests {
+    use osier_memory::VirtAddr;
+    use osier_osi::Why;
+
+    use super::{Met, Node, Slot};
+    use crate::toy::{Is, Toy};
+
+    /// A tree of two levels: its toy, its head, the node above and the one below its first slot.
+    fn tree(name: &str, tag: u64) -> (Toy, VirtAddr, VirtAddr, VirtAddr) {
+        let mut toy = Toy::new();
+        let members = [("shift", 0, Is::Int(1)), ("slots", 0x28, Is::Words(64))];
+        toy.structure(name, 0x240, &members);
+        let (head, above, below) = (toy.page(), toy.page(), toy.page());
+        toy.put(head, 0, above.0 | tag);
+        toy.put(above, 0, 6);
+        toy.put(above, 0x28, below.0 | tag);
+        (toy, head, above, below)
+    }
+
+    fn find(toy: &Toy, head: VirtAddr, index: u64) -> Result<(Slot, u64), &'static str> {
+        let node = toy.resolve(|resolver| Node::resolve(resolver, 8)).unwrap();
+        match node.find(&toy.guest(), head, index) {
+            Ok(Met { slot, count }) => Ok((slot, count)),
+            Err(absent) => match absent.why {
+                Why::Implausible { rule, .. } => Err(rule),
+                _ => Err("unreadable"),
+            },
+        }
+    }
+
+    #[test]
+    fn a_tree_has_entries_values_and_large_pages() {
+        let (mut toy, head, above, below) = tree("xa_node", 2);
+        let entry = toy.page();
+        toy.put(below, 0x28 + 3 * 8, entry.0);
+        toy.put(below, 0x28 + 4 * 8, 0x123 << 1 | 1);
+        // Slots 8 to 11 are one page, of which the first says what it is.
+        toy.put(below, 0x28 + 8 * 8, entry.0);
+        for slot in 9..12 {
+            toy.put(below, 0x28 + slot * 8, 8 << 2 | 2);
+        }
+        // A page of 64 stands in the node above.
+        toy.put(above, 0x28 + 2 * 8, entry.0);
+        let is = Slot::Entry(entry);
+        assert_eq!(find(&toy, head, 3), Ok((is, 1)));
+        assert_eq!(find(&toy, head, 4), Ok((Slot::Value(0x123 << 1 | 1), 1)));
+        assert_eq!(find(&toy, head, 10), Ok((is, 1)));
+        assert_eq!(find(&toy, head, 130), Ok((is, 62)));
+        // Where a whole node is absent, its indices are empty together; behind the tree all are.
+        assert_eq!(find(&toy, head, 65), Ok((Slot::Empty, 63)));
+        assert_eq!(find(&toy, head, 5), Ok((Slot::Empty, 1)));
+        assert_eq!(find(&toy, head, 64 * 64), Ok((Slot::Empty, u64::MAX)));
+    }
+
+    #[test]
+    fn a_single_entry_stands_in_the_root() {
+        let (mut toy, head, ..) = tree("xa_node", 2);
+        let entry = toy.page();
+        toy.put(head, 0, entry.0);
+        assert_eq!(find(&toy, head, 0), Ok((Slot::Entry(entry), 1)));
+        assert_eq!(find(&toy, head, 1), Ok((Slot::Empty, u64::MAX)));
+        toy.put(head, 0, 0);
+        assert_eq!(find(&toy, head, 0), Ok((Slot::Empty, u64::MAX)));
+    }
+
+    #[test]
+    fn older_trees_mark_nodes_and_values_otherwise() {
+        let (mut toy, head, _, below) = tree("radix_tree_node", 1);
+        let entry = toy.page();
+        toy.put(below, 0x28, entry.0);
+        toy.put(below, 0x30, 0x40 | 2);
+        assert_eq!(find(&toy, head, 0), Ok((Slot::Entry(entry), 1)));
+        assert_eq!(find(&toy, head, 1), Ok((Slot::Value(0x40 | 2), 1)));
+    }
+
+    #[test]
+    fn a_tree_that_goes_round_or_astray_ends() {
+        let (mut toy, head, above, below) = tree("xa_node", 2);
+        // Its own node, and one that is as high.
+        toy.put(below, 0x28, above.0 | 2);
+        let rule = find(&toy, head, 0).unwrap_err();
+        assert!(rule.contains("fewer bits"), "{rule}");
+        toy.put(below, 0x28, 0x1234_5670);
+        let rule = find(&toy, head, 0).unwrap_err();
+        assert!(rule.contains("aligned address"), "{rule}");
+        toy.put(above, 0x28, 0x6000_0002);
+        let rule = find(&toy, head, 0).unwrap_err();
+        assert!(rule.contains("a node of a tree"), "{rule}");
+    }
+}
