@@ -38,6 +38,7 @@ enum Asked {
     Sockets(Walk<osier::Socket, row::Socket>),
     Interfaces(Walk<osier::Interface, row::Interface>),
     Scan(Walk<osier::Scanned, row::Scanned>),
+    Findings(Walk<osier::Finding, row::Finding>),
     Log(Walk<osier::LogLine, row::LogLine>),
     Wide(Box<Walk<osier::Process, row::WideProcess>>),
 }
@@ -90,6 +91,7 @@ macro_rules! each {
             Asked::Sockets($walk) => $value,
             Asked::Interfaces($walk) => $value,
             Asked::Scan($walk) => $value,
+            Asked::Findings($walk) => $value,
             Asked::Log($walk) => $value,
             Asked::Wide($walk) => $value,
         }
@@ -135,6 +137,7 @@ impl Answer {
             Question::Sockets => Asked::Sockets(Walk::of(guest.sockets())),
             Question::Interfaces => Asked::Interfaces(Walk::of(guest.interfaces())),
             Question::Scan => Asked::Scan(Walk::of(guest.scan())),
+            Question::Findings => Asked::Findings(Walk::of(guest.findings())),
             Question::Log => Asked::Log(Walk::of(guest.log())),
             Question::Environment => Asked::Environment(Walk::of(guest.environment(of))),
         };
@@ -162,6 +165,7 @@ impl Answer {
         next_socket Sockets Socket,
         next_interface Interfaces Interface,
         next_scanned Scan Scanned,
+        next_finding Findings Finding,
         next_log_line Log LogLine,
         next_wide_process Wide WideProcess,
     }

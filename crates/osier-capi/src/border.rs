@@ -485,6 +485,17 @@ pub unsafe extern "C" fn osier_next_scanned(answer: *mut Answer) -> *const row::
     unsafe { next(answer, Answer::next_scanned) }
 }
 
+/// As `osier_next_process`, of findings.
+///
+/// # Safety
+///
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn osier_next_finding(answer: *mut Answer) -> *const row::Finding {
+    // SAFETY: the caller's promise.
+    unsafe { next(answer, Answer::next_finding) }
+}
+
 /// Why a field of the row that is shown is absent: a sentence; NULL when the field has a value. `field` is
 /// its number, such as `OSIER_PROCESS_PPID`. The sentence lives as long as the row.
 ///

@@ -36,6 +36,8 @@ pub enum Question {
     Interfaces = 13,
     /// Tasks and modules by their own bytes: rows are `osier_scanned`.
     Scan = 14,
+    /// What does not fit: rows are `osier_finding`.
+    Findings = 15,
 }
 
 impl Question {
@@ -63,6 +65,7 @@ impl From<ask::Question> for Question {
             ask::Question::Sockets => Self::Sockets,
             ask::Question::Interfaces => Self::Interfaces,
             ask::Question::Scan => Self::Scan,
+            ask::Question::Findings => Self::Findings,
             ask::Question::Log => Self::Log,
             ask::Question::Wide => Self::Wide,
         }

@@ -158,7 +158,7 @@ fn field<F: Field>(cells: &Cells<'_>, name: &str, held: &mut Held) -> Option<F> 
 
 /// Each struct by its name in C, with its fields in their order: what the header's numbers of fields are
 /// made from.
-pub fn fields() -> [(&'static str, &'static [&'static str]); 15] {
+pub fn fields() -> [(&'static str, &'static [&'static str]); 16] {
     [
         ("process", Process::FIELDS),
         ("handle", Handle::FIELDS),
@@ -175,6 +175,7 @@ pub fn fields() -> [(&'static str, &'static [&'static str]); 15] {
         ("socket", Socket::FIELDS),
         ("interface", Interface::FIELDS),
         ("scanned", Scanned::FIELDS),
+        ("finding", Finding::FIELDS),
     ]
 }
 
@@ -704,3 +705,33 @@ pub struct Scanned {
 }
 
 shown!(Scanned: kind, address, phys, pid, tid, name, linked, freed, exited, found_by);
+
+/// Something that does not fit.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Finding {
+    /// Bytes of this struct in the library that made it; later versions add fields at the end.
+    pub struct_size: usize,
+    /// A bit for each field below, in their order, from the least significant on: whether it has a value.
+    pub present: u64,
+    /// The rule's name.
+    pub rule: Bytes,
+    /// How much it says: `note`, `medium` or `high`.
+    pub severity: Bytes,
+    /// What it is about.
+    pub subject: Bytes,
+    /// What is found, in words.
+    pub text: Bytes,
+    /// What was read to find it, and where.
+    pub evidence: Bytes,
+    /// The process's id.
+    pub pid: u64,
+    /// The object in memory.
+    pub address: u64,
+    /// What would be normal.
+    pub normal: Bytes,
+    /// What else could explain it.
+    pub otherwise: Bytes,
+}
+
+shown!(Finding: rule, severity, subject, text, evidence, pid, address, normal, otherwise);

@@ -75,6 +75,7 @@ fn header() -> String {
         ("Handle", "osier_handle"),
         ("Interface", "osier_interface"),
         ("Scanned", "osier_scanned"),
+        ("Finding", "osier_finding"),
         ("LogLine", "osier_log_line"),
         ("Mapping", "osier_mapping"),
         ("Module", "osier_module"),

@@ -203,6 +203,8 @@ pub(crate) enum Command {
     Net(ListArgs),
     /// List processes, threads and modules found by their own bytes, linked into lists or not
     Scan(ListArgs),
+    /// Show what does not fit, each with its evidence
+    Findings(ListArgs),
     /// Read bytes of memory
     Read(ReadArgs),
     /// Translate virtual addresses, showing every table entry on the way
@@ -440,7 +442,7 @@ pub(crate) struct DumpArgs {
 pub(crate) struct DistillArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
-    /// The questions: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, scan
+    /// The questions: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, scan, findings
     #[arg(
         long,
         value_name = "QUESTIONS",
@@ -539,7 +541,7 @@ pub(crate) struct RunArgs {
     pub(crate) inputs: InputArgs,
     #[command(flatten)]
     pub(crate) known: KnownArgs,
-    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, scan
+    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, scan, findings
     #[arg(
         long,
         value_name = "TABLES",
@@ -591,7 +593,7 @@ pub(crate) struct MergeArgs {
 
 #[derive(Args)]
 pub(crate) struct SqlArgs {
-    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, scan, manifest
+    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, scan, findings, manifest
     #[arg(value_name = "QUERY")]
     pub(crate) query: String,
     /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'

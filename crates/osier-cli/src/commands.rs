@@ -55,6 +55,7 @@ fn carry_out(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Sockets(args) => lists::run(args, Question::Sockets, output),
         Command::Net(args) => lists::run(args, Question::Interfaces, output),
         Command::Scan(args) => lists::run(args, Question::Scan, output),
+        Command::Findings(args) => lists::run(args, Question::Findings, output),
         Command::Read(args) => read::run(args, output),
         Command::Translate(args) => translate::run(args, output),
         Command::OsiTest(args) => osi_test::run(args, output),

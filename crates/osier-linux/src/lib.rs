@@ -21,6 +21,7 @@ mod family;
 mod fds;
 mod file_tree;
 mod files;
+mod findings;
 mod guest;
 mod hashes;
 mod infer;

@@ -157,6 +157,11 @@ impl Modules {
         (rows.collect(), found.ends)
     }
 
+    /// Its state, `MODULE_STATE_…`.
+    pub(crate) fn state(&self, guest: &Guest, modd: VirtAddr) -> Option<u64> {
+        self.members.state?.read(&guest.space, modd).ok()
+    }
+
     /// The name of the module at `modd`, as its row has it.
     pub(crate) fn named(&self, guest: &Guest, modd: VirtAddr) -> Seen<Vec<u8>> {
         self.name(guest, modd)
@@ -165,9 +170,7 @@ impl Modules {
     /// Whether the module at `modd` works: others may have left some of the sources.
     fn is_live(&self, guest: &Guest, modd: VirtAddr) -> bool {
         const MODULE_STATE_LIVE: u64 = 0;
-        let state = self.members.state;
-        let state = state.and_then(|field| field.read(&guest.space, modd).ok());
-        state == Some(MODULE_STATE_LIVE)
+        self.state(guest, modd) == Some(MODULE_STATE_LIVE)
     }
 }
 

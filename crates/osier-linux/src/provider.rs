@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Carve, Crash, Current, Found, Handle, Interface, Kernel, LogLine, Mapping, Module,
-    Mount, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, Scanned, Seen, Socket,
-    Thread, Variable, WalkEnds,
+    Absent, Carve, Crash, Current, Finding, Found, Handle, Interface, Kernel, LogLine, Mapping,
+    Module, Mount, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, Scanned, Seen,
+    Socket, Thread, Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
 use crate::{
-    Linux, Located, crash, current, environment, files, interfaces, log, mappings, memory, mounts,
-    pages, process, scan, sockets, tasks, threads, wide,
+    Linux, Located, crash, current, environment, files, findings, interfaces, log, mappings,
+    memory, mounts, pages, process, scan, sockets, tasks, threads, wide,
 };
 
 impl Osi for Linux {
@@ -103,6 +103,10 @@ impl Osi for Linux {
 
     fn scan(&self, row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
         scan::scan(self, row)
+    }
+
+    fn findings(&self, row: &mut dyn FnMut(Finding) -> ControlFlow<()>) -> WalkEnds {
+        findings::findings(self, row)
     }
 
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {

@@ -28,6 +28,8 @@ const PID_MAX: i64 = 1 << 22;
 pub(crate) struct Met {
     pub(crate) task: VirtAddr,
     pub(crate) found_by: ScanSources,
+    /// Whether the pid table was read whole and lacks it, although it should not.
+    pub(crate) lacks_number: bool,
     /// Whether its slot is free; not applicable to one that lies in no slot that was found.
     pub(crate) free: Seen<bool>,
 }
@@ -55,6 +57,7 @@ impl Tasks {
             all.push(Met {
                 task,
                 found_by: ScanSources::default(),
+                lacks_number: false,
                 free: Err(Absent::not_applicable("it lies in no slot of the cache")),
             });
             all.len().saturating_sub(1)
@@ -153,6 +156,9 @@ fn named(linux: &Linux, tasks: &mut Tasks) -> WalkEnds {
         };
         for (_, source) in pairs.into_iter().filter(|(source, _)| has(*source)) {
             tasks.meet(*task, source);
+        }
+        if let Some(met) = tasks.get(*task) {
+            met.lacks_number = found_by.lacks(ProcessSource::PidTable);
         }
     }
     let known: Vec<VirtAddr> = leaders.rows.iter().map(|(task, _)| *task).collect();

@@ -7,21 +7,31 @@ osier_profile::kernel_names! {
     __per_cpu_offset
     _end
     _etext
+    _sinittext
     _stext
     _text
     cgrp_dfl_visible
     const_current_task
     const_pcpu_hot
+    core_pattern
     cpu_active_bits
     cpu_online_bits
     cpu_online_mask
     current_task
+    ftrace_list_end
+    ftrace_ops_list
     gate_vma
     high_memory
+    ia32_sys_call_table
+    idt_table
+    init_cred
     init_files
     init_net
     init_pid_ns
     init_task
+    kernfs_dir_fops
+    keyboard_notifier_list
+    kprobe_table
     log_buf
     log_buf_len
     log_end
@@ -33,12 +43,16 @@ osier_profile::kernel_names! {
     max_pfn
     mem_map
     mod_tree
+    modprobe_path
     module_kset
     modules
+    modules_op
     net_namespace_list
+    netlink_seq_ops
     nl_table
     nr_cpu_ids
     nr_threads
+    packet_seq_ops
     panic_cpu
     pcpu_hot
     per_cpu__current_task
@@ -46,23 +60,39 @@ osier_profile::kernel_names! {
     pid_hash
     pidhash_shift
     prb
+    proc_dir_operations
+    proc_net_operations
+    proc_root_operations
+    proc_tgid_base_operations
+    proc_tid_base_operations
+    raw6_seq_ops
+    raw_seq_ops
     raw_v4_hashinfo
     raw_v6_hashinfo
     runqueues
+    simple_dir_operations
     sme_me_mask
     special_mapping_vmops
+    sys_call_table
+    tainted_mask
     task_state_array
     task_struct_cachep
+    tcp4_seq_ops
+    tcp6_seq_ops
     tcp_hashinfo
     timekeeper
     timekeeper_data
     tk_core
+    udp6_seq_ops
+    udp_seq_ops
     udp_table
     udplite_table
+    unix_seq_ops
     unix_socket_table
     vdso_image_32
     vdso_image_64
     vdso_image_x32
     vmemmap_base
     vsyscall_mode
+    x32_sys_call_table
 }

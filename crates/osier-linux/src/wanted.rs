@@ -6,8 +6,8 @@
 use osier_profile::{Wanted, names};
 
 use crate::{
-    clock, constants, fds, inode, interfaces, layouts, log, maple, maps, modules, mount, mounts,
-    netns, page_cache, path, pid, radix, slabs, sockets, symbols, thread_struct, wide,
+    clock, constants, fds, findings, inode, interfaces, layouts, log, maple, maps, modules, mount,
+    mounts, netns, page_cache, path, pid, radix, slabs, sockets, symbols, thread_struct, wide,
 };
 
 /// What the Linux provider wants of a profile. A kernel has some of it: shapes changed over time.
@@ -17,6 +17,16 @@ pub static WANTED: Wanted = Wanted {
         clock::TkData::WANTED,
         fds::FdTable::WANTED,
         fds::FilesStruct::WANTED,
+        findings::entries::Gate::WANTED,
+        findings::hooks::FtraceOps::WANTED,
+        findings::hooks::Kprobe::WANTED,
+        findings::hooks::Notifier::WANTED,
+        findings::hooks::NotifierHead::WANTED,
+        findings::netfilter::Chains::WANTED,
+        findings::netfilter::Entries::WANTED,
+        findings::netfilter::Entry::WANTED,
+        findings::operations::FileOperations::WANTED,
+        findings::operations::SeqOperations::WANTED,
         inode::FileSystemType::WANTED,
         inode::Inode::WANTED,
         inode::Namespace::WANTED,
@@ -160,18 +170,11 @@ const TO_COME: More = More {
         cg_cgroup_link cgroup_root cgroup_subsys cgroupfs_root cgrp_cset_link
         hlist_nulls_head hlist_nulls_node in6_addr inet_connection_sock ipv6_pinfo
         kernfs_root proto raw_sock request_sock
-        atomic_notifier_head file_operations ftrace_ops gate_struct kprobe netns_nf
-        nf_hook_entries nf_hook_entry notifier_block proc_dir_entry proc_ops seq_operations
+        proc_dir_entry proc_ops
         vm_struct vmap_area inode_operations nf_hook_ops packet_type
     ],
     symbols: names![
         cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set roots super_blocks
-        core_pattern ftrace_list_end ftrace_ops_list ia32_sys_call_table idt_table init_cred
-        kernfs_dir_fops keyboard_notifier_list kprobe_table modprobe_path modules_op
-        netlink_seq_ops packet_seq_ops proc_dir_operations proc_net_operations
-        proc_root_operations proc_tgid_base_operations proc_tid_base_operations raw6_seq_ops
-        raw_seq_ops simple_dir_operations sys_call_table tainted_mask tcp4_seq_ops tcp6_seq_ops
-        udp6_seq_ops udp_seq_ops unix_seq_ops x32_sys_call_table
     ],
     constants: names![MNT_INTERNAL],
 };
@@ -187,7 +190,7 @@ const UNREAD: More = More {
     symbols: names![
         __cpu_possible_mask __cpu_present_mask __per_cpu_end __per_cpu_start
         __pgtable_l5_enabled __start_BTF __start_notes __start_rodata __stop_BTF __stop_notes
-        _sdata _sinittext asm_exc_divide_error asm_exc_page_fault clear_idx clear_seq
+        _sdata asm_exc_divide_error asm_exc_page_fault clear_idx clear_seq
         cpu_bit_bitmap cpu_number cpu_present_bits cpu_present_mask divide_error
         entry_SYSCALL_64 entry_SYSENTER_32 hugetlbfs_file_operations idle_task
         init_level4_pgt init_mm init_nsproxy init_top_pgt init_uts_ns initial_page_table

@@ -6,6 +6,7 @@
 
 mod carve;
 mod crash;
+mod findings;
 mod found_by;
 mod holdings;
 mod list;
@@ -26,6 +27,7 @@ pub use carve::{
     Behind, CachedFile, Carve, FXSAVE_BYTES, ModulePart, RegistersFrom, Stretch, UserRegisters,
 };
 pub use crash::Crash;
+pub use findings::{Finding, Severity};
 pub use found_by::{FoundBy, ProcessSource};
 pub use holdings::{Device, FileKind, Mount, OpenFile, Variable};
 pub use list::{Lists, Walked};

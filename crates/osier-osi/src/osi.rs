@@ -6,8 +6,8 @@ use osier_memory::{AddressSpace, VirtAddr};
 use osier_profile::OsKind;
 
 use crate::{
-    Absent, Carve, Crash, Current, Handle, Interface, LogLine, Mapping, Module, Mount, OpenFile,
-    PageRange, Process, Scanned, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
+    Absent, Carve, Crash, Current, Finding, Handle, Interface, LogLine, Mapping, Module, Mount,
+    OpenFile, PageRange, Process, Scanned, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
 };
 
 /// What a provider decided about the kernel before it answered anything, and by what.
@@ -141,6 +141,11 @@ pub trait Osi: Send {
     /// their order, then what they do not; [`WalkEnd::NotAnswered`] likewise.
     fn scan(&self, _row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
         WalkEnds::one("scan", WalkEnd::NotAnswered)
+    }
+
+    /// What does not fit, by the rules of `docs/findings.md`; [`WalkEnd::NotAnswered`] likewise.
+    fn findings(&self, _row: &mut dyn FnMut(Finding) -> ControlFlow<()>) -> WalkEnds {
+        WalkEnds::one("findings", WalkEnd::NotAnswered)
     }
 
     /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.

@@ -187,6 +187,11 @@ impl Guest {
         self.answer(py, Question::Scan, None)
     }
 
+    /// What does not fit, by the rules of docs/findings.md. Linux only.
+    fn findings(&self, py: Python<'_>) -> PyResult<Answer> {
+        self.answer(py, Question::Findings, None)
+    }
+
     /// Every process with all that is known of it, as ``ps --wide`` shows it. Linux only.
     fn wide(&self, py: Python<'_>) -> PyResult<Answer> {
         self.answer(py, Question::Wide, None)

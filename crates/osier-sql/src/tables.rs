@@ -25,7 +25,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Every table.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Answers(Question::Processes),
         Self::Answers(Question::Handles),
         Self::Answers(Question::Current),
@@ -41,6 +41,7 @@ impl Source {
         Self::Answers(Question::Sockets),
         Self::Answers(Question::Interfaces),
         Self::Answers(Question::Scan),
+        Self::Answers(Question::Findings),
         Self::Manifest,
     ];
 

@@ -256,7 +256,7 @@ fn wrong_queries_say_what_there_is() {
     let error = check(
         "select * from processes",
         "no table is called `processes`; there are ps, handles, current, threads, modules, maps, \
-         pages, files, env, log, ps_wide, mounts, sockets, net, scan, manifest",
+         pages, files, env, log, ps_wide, mounts, sockets, net, scan, findings, manifest",
     );
     assert!(matches!(error, SqlError::NoTable(_)));
     let error = check(

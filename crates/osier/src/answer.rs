@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{
-    Current, Handle, Interface, LogLine, Mapping, Module, Mount, OpenFile, Osi, PageRange, Process,
-    Scanned, Socket, Thread, Variable, WalkEnds,
+    Current, Finding, Handle, Interface, LogLine, Mapping, Module, Mount, OpenFile, Osi, PageRange,
+    Process, Scanned, Socket, Thread, Variable, WalkEnds,
 };
 
 use crate::ask::Listed;
@@ -308,6 +308,21 @@ impl Guest {
     pub fn scan(&self) -> Answer<Scanned> {
         let osi = self.provider();
         Answer::once(move || collected(|row| osi.scan(row)))
+    }
+
+    /// What does not fit, by the rules of `docs/findings.md`. Linux only.
+    ///
+    /// ```
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+    /// let guest = osier::open(file)?;
+    /// for finding in guest.findings() {
+    ///     println!("{} {}: {}", finding.severity.word(), finding.rule, finding.text);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn findings(&self) -> Answer<Finding> {
+        let osi = self.provider();
+        Answer::once(move || collected(|row| osi.findings(row)))
     }
 
     /// Every process with all that is known of it, as `ps --wide` shows it. Linux only.

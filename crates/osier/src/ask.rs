@@ -125,6 +125,7 @@ impl<'a> Asker<'a> {
             Question::Sockets => self.osi.sockets(&mut |one| row(&Cells::of(&one))),
             Question::Interfaces => self.osi.interfaces(&mut |one| row(&Cells::of(&one))),
             Question::Scan => self.osi.scan(&mut |one| row(&Cells::of(&one))),
+            Question::Findings => self.osi.findings(&mut |one| row(&Cells::of(&one))),
             Question::Modules => self.osi.modules(&mut |module| row(&Cells::of(&module))),
             Question::Threads
             | Question::Mappings

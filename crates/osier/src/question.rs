@@ -33,11 +33,13 @@ pub enum Question {
     Interfaces,
     /// Tasks and modules by their own bytes.
     Scan,
+    /// What does not fit.
+    Findings,
 }
 
 impl Question {
     /// Every question.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Processes,
         Self::Handles,
         Self::Current,
@@ -53,6 +55,7 @@ impl Question {
         Self::Sockets,
         Self::Interfaces,
         Self::Scan,
+        Self::Findings,
     ];
 
     /// The questions that are asked when nobody says which: PANDA's, but for the pages, which are many.
@@ -81,6 +84,7 @@ impl Question {
             Self::Wide => "ps_wide",
             Self::Mounts => "mounts",
             Self::Sockets => "sockets",
+            Self::Findings => "findings",
             Self::Scan => "scan",
             Self::Interfaces => "net",
         }

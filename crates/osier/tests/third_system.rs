@@ -260,6 +260,7 @@ fn a_third_system_attaches_through_the_registry() {
         Question::Log,
         Question::Interfaces,
         Question::Scan,
+        Question::Findings,
         Question::Sockets,
         Question::Mounts,
         Question::Wide,

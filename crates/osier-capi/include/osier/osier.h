@@ -123,6 +123,10 @@ typedef enum {
    * Tasks and modules by their own bytes: rows are `osier_scanned`.
    */
   OSIER_QUESTION_SCAN = 14,
+  /**
+   * What does not fit: rows are `osier_finding`.
+   */
+  OSIER_QUESTION_FINDINGS = 15,
 } osier_question;
 
 /**
@@ -1167,6 +1171,56 @@ typedef struct {
 } osier_scanned;
 
 /**
+ * Something that does not fit.
+ */
+typedef struct {
+  /**
+   * Bytes of this struct in the library that made it; later versions add fields at the end.
+   */
+  size_t struct_size;
+  /**
+   * A bit for each field below, in their order, from the least significant on: whether it has a value.
+   */
+  uint64_t present;
+  /**
+   * The rule's name.
+   */
+  osier_bytes rule;
+  /**
+   * How much it says: `note`, `medium` or `high`.
+   */
+  osier_bytes severity;
+  /**
+   * What it is about.
+   */
+  osier_bytes subject;
+  /**
+   * What is found, in words.
+   */
+  osier_bytes text;
+  /**
+   * What was read to find it, and where.
+   */
+  osier_bytes evidence;
+  /**
+   * The process's id.
+   */
+  uint64_t pid;
+  /**
+   * The object in memory.
+   */
+  uint64_t address;
+  /**
+   * What would be normal.
+   */
+  osier_bytes normal;
+  /**
+   * What else could explain it.
+   */
+  osier_bytes otherwise;
+} osier_finding;
+
+/**
  * A process as PANDA's `OsiProc` has it.
  */
 typedef struct {
@@ -1393,6 +1447,11 @@ const osier_interface *osier_next_interface(osier_answer *answer);
  * As `osier_next_process`, of what was scanned.
  */
 const osier_scanned *osier_next_scanned(osier_answer *answer);
+
+/**
+ * As `osier_next_process`, of findings.
+ */
+const osier_finding *osier_next_finding(osier_answer *answer);
 
 /**
  * Why a field of the row that is shown is absent: a sentence; NULL when the field has a value. `field` is
@@ -1734,6 +1793,18 @@ enum osier_scanned_field {
   OSIER_SCANNED_FREED = 7,
   OSIER_SCANNED_EXITED = 8,
   OSIER_SCANNED_FOUND_BY = 9,
+};
+
+enum osier_finding_field {
+  OSIER_FINDING_RULE = 0,
+  OSIER_FINDING_SEVERITY = 1,
+  OSIER_FINDING_SUBJECT = 2,
+  OSIER_FINDING_TEXT = 3,
+  OSIER_FINDING_EVIDENCE = 4,
+  OSIER_FINDING_PID = 5,
+  OSIER_FINDING_ADDRESS = 6,
+  OSIER_FINDING_NORMAL = 7,
+  OSIER_FINDING_OTHERWISE = 8,
 };
 
 /* Whether a field of a row has a value: OSIER_HAS(process, OSIER_PROCESS_PPID). */

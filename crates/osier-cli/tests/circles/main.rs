@@ -79,6 +79,7 @@ const LINUX: Layers = &[
             "environment",
             "family",
             "files",
+            "findings",
             "interfaces",
             "log",
             "mappings",

@@ -32,6 +32,7 @@ fn key_fields(question: Question) -> (&'static [&'static str], usize) {
         Question::Sockets => (&["address", "pid", "fd"], 3),
         Question::Interfaces => (&["netns", "index", "address"], 2),
         Question::Scan => (&["kind", "address"], 1),
+        Question::Findings => (&["rule", "address", "subject"], 2),
         Question::Log => (&["seq", "address"], 1),
         Question::Environment => (&["pid", "address"], 2),
     }

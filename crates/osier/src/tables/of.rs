@@ -18,6 +18,7 @@ pub fn of(question: Question) -> &'static [&'static Table] {
         Question::Log => &kernel::LINES,
         Question::Mounts => &holdings::MOUNTS,
         Question::Sockets => &network::SOCKETS,
+        Question::Findings => &hunt::FINDINGS,
         Question::Scan => &hunt::SCANNEDS,
         Question::Interfaces => &network::INTERFACES,
         Question::Wide => &process::WIDES,

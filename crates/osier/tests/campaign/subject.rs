@@ -152,7 +152,11 @@ impl Subject {
             // What no other source tells in the answers to these is not sorted out yet.
             None => !matches!(
                 question,
-                Question::Mounts | Question::Sockets | Question::Interfaces | Question::Scan
+                Question::Mounts
+                    | Question::Sockets
+                    | Question::Interfaces
+                    | Question::Scan
+                    | Question::Findings
             ),
         };
         let parts = Question::ALL

@@ -76,6 +76,15 @@ impl Machine {
         }
     }
 
+    /// Where the marks of the mapping at `modd` stand.
+    pub(crate) fn flags_of_mapping(&self, modd: VirtAddr) -> VirtAddr {
+        let ty = self.profile.find_type("vm_area_struct").unwrap();
+        let name = ["vm_flags", "__vm_flags", "flags"]
+            .into_iter()
+            .find(|name| ty.member(name).is_some());
+        self.place("vm_area_struct", modd, name.unwrap())
+    }
+
     pub(crate) fn pointer(&self, at: VirtAddr) -> VirtAddr {
         let pa = self.space.translate(at).unwrap().0 as usize;
         let mut whole = [0; 8];
@@ -85,6 +94,12 @@ impl Machine {
 
     pub(crate) fn put(&mut self, at: VirtAddr, bytes: &[u8]) {
         let pa = self.space.translate(at).unwrap().0 as usize;
+        self.bytes[pa..pa + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Writes into another address space.
+    pub(crate) fn put_in(&mut self, space: &AddressSpace, at: VirtAddr, bytes: &[u8]) {
+        let pa = space.translate(at).unwrap().0 as usize;
         self.bytes[pa..pa + bytes.len()].copy_from_slice(bytes);
     }
 

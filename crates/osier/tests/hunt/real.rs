@@ -1,4 +1,4 @@
-//! What is found by its own bytes, on real machines that nobody tampered with, and on the same ones with words of
+//! What is found by its own bytes and what does not fit, on real machines that nobody tampered with, and on the same ones with words of
 //! their memory changed.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -8,10 +8,20 @@
     reason = "a panic is how a test fails"
 )]
 
+mod findings;
 mod machine;
 
 use std::collections::BTreeSet;
 
+use findings::{
+    a_function_that_ftrace_calls, a_function_that_hears_keys, a_function_that_packets_pass,
+    a_library_that_is_preloaded, a_list_of_sockets_that_another_shows, a_module_that_left_the_list,
+    a_probe, a_process_that_left_every_list, a_process_that_left_the_list,
+    a_program_in_anonymous_memory, a_program_that_is_called_as_the_kernels,
+    a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel,
+    borrowed_credentials, helpers_taint_and_tracing, nothing_on_untouched_guests,
+    what_is_planted_is_found,
+};
 use machine::Machine;
 use osier::{ScanSource, ScannedKind};
 use osier_testkit::need::{self, Real};
@@ -20,6 +30,8 @@ osier_testkit::trials! {
     need::each(need::snapshot, &MACHINES) => the_scan_agrees_with_the_lists;
     need::each(need::snapshot, &MACHINES) => an_unlinked_process_is_scanned;
     need::each(need::snapshot, &MACHINES) => an_unlinked_module_is_scanned;
+    need::each(need::snapshot, &MACHINES) => nothing_on_untouched_guests, a_process_that_left_the_list, a_process_that_left_every_list, a_module_that_left_the_list, a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel, a_list_of_sockets_that_another_shows, a_function_that_ftrace_calls, a_probe, a_function_that_hears_keys, a_function_that_packets_pass, borrowed_credentials, a_program_that_is_called_as_the_kernels, a_library_that_is_preloaded, helpers_taint_and_tracing, a_program_in_anonymous_memory;
+    need::each(need::made, &PLANTED) => what_is_planted_is_found;
 }
 
 const MACHINES: [&str; 5] = [
@@ -28,6 +40,14 @@ const MACHINES: [&str; 5] = [
     "deb11-5.10-amd64",
     "deb12-6.1-amd64",
     "deb13-6.12-amd64",
+];
+
+/// Guests that hold a deleted program, a traced process and packet sockets.
+const PLANTED: [&str; 4] = [
+    "triage-deb11-5.10-686",
+    "triage-deb11-5.10-amd64",
+    "triage-deb12-6.1-amd64",
+    "triage-deb13-6.12-amd64",
 ];
 
 fn the_scan_agrees_with_the_lists(real: &Real) {

@@ -1,0 +1,60 @@
+//! Who processes are: credentials that are another's.
+
+use std::collections::HashMap;
+
+use osier_memory::VirtAddr;
+use osier_osi::{Process, ProcessExtra, Severity};
+
+use super::context::{Context, Evidence, Found, Rule, Says, process};
+use crate::symbols;
+
+/// A process with credentials that are not its own.
+pub(super) static SHARED: Rule = Rule {
+    name: "credentials.shared",
+    normal: "Every process has a struct cred of its own, which its threads share; the kernel's, init_cred, is the kernel's alone.",
+    otherwise: "Nothing that is known for init_cred; of two processes, a kernel that copies them otherwise.",
+    look: shared,
+};
+
+/// Whether it is a program's process, with memory of its own.
+fn is_program(row: &Process) -> bool {
+    matches!(&row.extra, ProcessExtra::Linux(extra) if extra.kernel_thread == Ok(false))
+        && row.asid.is_ok()
+}
+
+fn shared(context: &Context<'_>, found: &mut Found) {
+    let linux = context.linux;
+    let guest = &linux.guest;
+    let Some(field) = linux.tasks.real_cred else {
+        found.lost("task_struct.real_cred in the profile", None);
+        return;
+    };
+    let init = guest.symbol(symbols::init_cred);
+    let mut owners: HashMap<VirtAddr, &Process> = HashMap::new();
+    for row in context.processes().iter().filter(|row| is_program(row)) {
+        let at = field.place(row.taskd);
+        let cred = match field.read(&guest.space, row.taskd) {
+            Ok(cred) => cred,
+            Err(fault) => {
+                found.lost("task_struct.real_cred", Some(fault));
+                continue;
+            }
+        };
+        let says = |severity, text, evidence| Says {
+            severity,
+            subject: process(row),
+            text,
+            evidence,
+            address: row.taskd,
+        };
+        let evidence = Evidence::default().and("task_struct.real_cred", at, cred.to_string());
+        if init == Some(cred) {
+            let text = "A program has the credentials of the kernel itself, init_cred.".to_owned();
+            found.process(&row.pid, says(Severity::High, text, evidence));
+        } else if let Some(other) = owners.insert(cred, row) {
+            let evidence = evidence.and("of the other", field.place(other.taskd), process(other));
+            let text = "A program has the very credentials of another process.".to_owned();
+            found.process(&row.pid, says(Severity::Medium, text, evidence));
+        }
+    }
+}

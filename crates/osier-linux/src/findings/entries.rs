@@ -1,0 +1,168 @@
+//! Tables of entries to the kernel: system calls and interrupts.
+
+use osier_memory::VirtAddr;
+use osier_osi::Severity;
+use osier_profile::{Field, Resolver, UInt, layout};
+
+use super::context::{Context, Evidence, Found, Owner, Rule, Says};
+use crate::symbols;
+
+/// More system calls than any table has.
+const MOST: u64 = 1024;
+/// System calls that every kernel has from v2.6.32 on.
+const LEAST: u64 = 290;
+/// Gates of the table of interrupts.
+const GATES: u64 = 256;
+/// Exceptions that no kernel takes: their gates keep what the boot wrote, which leads into code that was given back.
+const RESERVED: std::ops::Range<u64> = 20..32;
+/// A task gate, whose handler is the processor's business.
+const TASK_GATE: u64 = 5;
+
+/// An entry of a system-call table that leaves the kernel's code.
+pub(super) static SYSTEM_CALLS: Rule = Rule {
+    name: "syscall.table",
+    normal: "Every entry leads into the kernel's own code, _text to _etext.",
+    otherwise: "Old security products and kernel live patches that replace entries; their module is named where it is on the list.",
+    look: system_calls,
+};
+
+fn system_calls(context: &Context<'_>, found: &mut Found) {
+    if !context.knows_code(found) {
+        return;
+    }
+    let tables = [
+        symbols::sys_call_table,
+        symbols::ia32_sys_call_table,
+        symbols::x32_sys_call_table,
+    ];
+    let guest = &context.linux.guest;
+    let mut known = false;
+    for name in tables {
+        if let Some(table) = guest.symbol(name) {
+            known = true;
+            system_call_table(context, name, table, found);
+        }
+    }
+    if !known {
+        found.lost("sys_call_table in the profile", None);
+    }
+}
+
+fn system_call_table(context: &Context<'_>, name: &str, table: VirtAddr, found: &mut Found) {
+    let guest = &context.linux.guest;
+    let word = u64::from(guest.pointer_bytes());
+    for number in 0..MOST {
+        let at = table.plus(number.wrapping_mul(word));
+        let to = match guest.space.read_pointer(at) {
+            Ok(to) => to,
+            Err(fault) => {
+                found.lost(name, Some(fault));
+                return;
+            }
+        };
+        if guest.code.contains(&to) {
+            continue;
+        }
+        // What follows the table is the linker's, which knows no address outside the image.
+        let outside = to.0 >= guest.user_end && !in_image(context, to);
+        let mapped = guest.is_kernel_address(to) && guest.space.translate(to).is_ok();
+        if number >= LEAST && !(outside && mapped) {
+            return;
+        }
+        found.kernel(leaves(context, &format!("{name}[{number}]"), at, to));
+    }
+}
+
+/// Whether `at` lies in the kernel's image.
+fn in_image(context: &Context<'_>, at: VirtAddr) -> bool {
+    let guest = &context.linux.guest;
+    let end = guest.symbol(symbols::_end).unwrap_or(guest.code.end);
+    at >= guest.code.start && at < end
+}
+
+/// Whether `at` lies where the image has the code of the boot, which is given back when that is done.
+fn in_boot(context: &Context<'_>, at: VirtAddr) -> bool {
+    let start = context.linux.guest.symbol(symbols::_sinittext);
+    start.is_some_and(|start| at >= start) && in_image(context, at)
+}
+
+/// An entry that leads out of the kernel's code.
+pub(super) fn leaves(context: &Context<'_>, entry: &str, at: VirtAddr, to: VirtAddr) -> Says {
+    let whose = match context.owner(to) {
+        Owner::Module(name) => [b"code of module ", name.as_slice()].concat(),
+        Owner::Unknown => b"unknown code".to_vec(),
+        Owner::Kernel | Owner::Nobody => b"no module on the list".to_vec(),
+    };
+    let target = [context.bytes(to).as_bytes(), b" in ", &whose].concat();
+    Says {
+        severity: Severity::High,
+        subject: entry.to_owned().into_bytes(),
+        text: format!("{entry} leads to {to}, which is not the kernel's own code."),
+        evidence: Evidence::default()
+            .and(entry, at, to.to_string())
+            .and("bytes", to, target),
+        address: at,
+    }
+}
+
+layout! {
+    /// Fields read from `gate_struct`.
+    pub(crate) struct Gate: "gate_struct" {
+        /// Bits 0 to 15 of the handler's address.
+        offset_low: Option<Field<UInt>>,
+        /// Bits 16 to 31.
+        offset_middle: Option<Field<UInt>>,
+        /// Bits 32 to 63; not on 32 bits.
+        offset_high: Option<Field<UInt>>,
+        /// Type, and whether it is present.
+        bits: Option<Field<UInt>>,
+    }
+}
+
+/// A gate of the interrupt table that leaves the kernel's code.
+pub(super) static INTERRUPTS: Rule = Rule {
+    name: "interrupt.table",
+    normal: "Every gate that is present leads into the kernel's own code, _text to _etext.",
+    otherwise: "A Xen paravirtual guest, whose table the hypervisor keeps.",
+    look: interrupts,
+};
+
+fn interrupts(context: &Context<'_>, found: &mut Found) {
+    if !context.knows_code(found) {
+        return;
+    }
+    let guest = &context.linux.guest;
+    let layout = Gate::resolve(&mut Resolver::new(&guest.profile));
+    let fields = layout.offset_low.zip(layout.offset_middle).zip(layout.bits);
+    let (Some(table), Some(((low, middle), bits))) = (guest.symbol(symbols::idt_table), fields)
+    else {
+        found.lost("idt_table and gate_struct in the profile", None);
+        return;
+    };
+    for vector in 0..GATES {
+        let at = table.plus(vector.wrapping_mul(layout.size));
+        let read = || {
+            let space = &guest.space;
+            let high = layout
+                .offset_high
+                .map_or(Ok(0), |field| field.read(space, at))?;
+            let low = low.read(space, at)? | middle.read(space, at)?.wrapping_shl(16);
+            Ok((low | high.wrapping_shl(32), bits.read(space, at)?))
+        };
+        match read() {
+            Ok((to, bits)) => {
+                let present = bits >> 15 & 1 == 1;
+                let kind = bits >> 8 & 0x1f;
+                let to = VirtAddr(to);
+                let of_boot = RESERVED.contains(&vector) && in_boot(context, to);
+                if present && kind != TASK_GATE && !guest.code.contains(&to) && !of_boot {
+                    found.kernel(leaves(context, &format!("idt_table[{vector}]"), at, to));
+                }
+            }
+            Err(fault) => {
+                found.lost("idt_table", Some(fault));
+                return;
+            }
+        }
+    }
+}

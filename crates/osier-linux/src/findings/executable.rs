@@ -1,0 +1,91 @@
+//! Memory of programs that can be executed and is no file's, or can be written as well.
+
+use std::ops::ControlFlow;
+
+use osier_osi::{Mapping, Process, ProcessExtra, SeenExt as _, Severity};
+
+use super::context::{Context, Evidence, Found, Rule, Says, hexadecimal, process};
+use crate::{mappings, memory};
+
+/// `VM_WRITE` and `VM_EXEC`.
+const VM_WRITE: u64 = 0x2;
+const VM_EXEC: u64 = 0x4;
+/// Bytes that are shown.
+const SHOWN: usize = 32;
+
+/// Executable memory of a program that is no file's, or can be written.
+pub(super) static MEMORY: Rule = Rule {
+    name: "memory.executable",
+    normal: "Executable memory of a program is mapped from a file and cannot be written.",
+    otherwise: "Compilers at run time (JavaScript, Java, .NET, PCRE, libffi) and programs that want an executable stack.",
+    look: executable,
+};
+
+fn executable(context: &Context<'_>, found: &mut Found) {
+    for row in context.processes() {
+        if matches!(&row.extra, ProcessExtra::Linux(extra) if extra.kernel_thread == Ok(false))
+            && row.asid.is_ok()
+        {
+            let ends = mappings::mappings(context.linux, row.taskd, &mut |mapping| {
+                look(context, found, row, &mapping);
+                ControlFlow::Continue(())
+            });
+            found.ends.join(ends);
+        }
+    }
+}
+
+fn look(context: &Context<'_>, found: &mut Found, row: &Process, mapping: &Mapping) {
+    let (Ok(flags), Ok(base), Ok(size)) = (&mapping.flags, &mapping.base, &mapping.size) else {
+        return;
+    };
+    let anonymous = matches!(&mapping.file, Err(absent) if !absent.is_loss());
+    let written = flags & VM_WRITE != 0;
+    let own = matches!(mapping.name.get(), Some(name) if [&b"[vdso]"[..], b"[vsyscall]", b"[uprobes]", b"[sigpage]"].contains(&name.as_slice()));
+    if flags & VM_EXEC == 0 || own || !(anonymous || written) {
+        return;
+    }
+    let mut bytes = [0; SHOWN];
+    let read = memory::address_space(context.linux, row.taskd)
+        .ok()
+        .map(|space| space.read(*base, &mut bytes));
+    let held = matches!(read, Some(Ok(())));
+    let program = held && bytes.starts_with(b"\x7fELF");
+    let severity = if program && anonymous {
+        Severity::Medium
+    } else {
+        Severity::Note
+    };
+    let what = match (anonymous, written) {
+        (true, true) => "can be written and executed, and is no file's",
+        (true, false) => "can be executed, and is no file's",
+        _ => "of a file can be written and executed",
+    };
+    let first = if held {
+        hexadecimal(&bytes)
+    } else {
+        "not in memory".to_owned()
+    };
+    let head = if program {
+        ", and begins as a program does (ELF)"
+    } else {
+        ""
+    };
+    let name = mapping.name.get().cloned().unwrap_or_default();
+    found.process(
+        &row.pid,
+        Says {
+            severity,
+            subject: process(row),
+            text: format!("Memory of {size} bytes at {base} {what}{head}."),
+            evidence: Evidence::default()
+                .and(
+                    "vm_area_struct",
+                    mapping.modd,
+                    [format!("flags {flags:#x} ").as_bytes(), &name].concat(),
+                )
+                .and("bytes", *base, first),
+            address: *base,
+        },
+    );
+}
