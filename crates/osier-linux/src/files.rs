@@ -106,22 +106,10 @@ fn shared_uncounted(linux: &Linux, files: VirtAddr) -> bool {
         return false;
     };
     let leaders = named(linux).files(files);
-    if leaders.len() < 2 || linux.guest.symbol(symbols::init_files) == Some(files) {
-        // The kernel's own threads are alone in their groups.
-        return counted < leaders.len().max(1) as u64;
+    match linux.task_files.files {
+        Some(field) if leaders.len() > 1 => counted < threads::naming(linux, leaders, field, files),
+        _ => counted < 1,
     }
-    let names = |task: &VirtAddr| {
-        let of = linux.task_files.files;
-        of.is_some_and(|of| matches!(of.read(&linux.guest.space, *task), Ok(own) if own == files))
-    };
-    let threads = leaders.iter().map(|leader| {
-        let threads = threads::listed(linux, *leader)
-            .iter()
-            .filter(|task| names(task))
-            .count();
-        threads.max(1) // the leader, which a thread's list may have lost
-    });
-    usize::try_from(counted).is_ok_and(|counted| counted < threads.sum())
 }
 
 /// How many descriptors the process can have reserved for files that it is opening: a thread that waits in

@@ -19,6 +19,8 @@ const ADDRESSES: &str = "addresses";
 const MAC: u64 = 32;
 /// Most addresses of one interface that are read.
 const MOST: usize = 1 << 16;
+/// `ARPHRD_ETHER`.
+const ARPHRD_ETHER: u64 = 1;
 /// `IFNAMSIZ`.
 const NAME: usize = 16;
 /// `IFF_…`: those that the kernel makes up when it is asked.
@@ -59,6 +61,8 @@ layout! {
         addr_len: Option<Field<UInt>>,
         /// The address.
         dev_addr: Option<Field<Ptr<()>>>,
+        /// `ARPHRD_…`.
+        kind: Option<Field<UInt>> = ["type"],
         /// Its namespace.
         nd_net: Option<Field<Embed<()>>>,
         /// What IPv4 keeps of it.
@@ -89,6 +93,8 @@ layout! {
         ifa_local: Option<Field<Embed<()>>>,
         /// Bits of the prefix.
         ifa_prefixlen: Option<Field<UInt>>,
+        /// The same as a mask, in the network's order of bytes.
+        ifa_mask: Option<Field<Embed<()>>>,
     }
 }
 
@@ -182,7 +188,7 @@ impl Walk<'_> {
             flags: self.flags(at),
             mac: self.mac(at),
             addresses: self.addresses(at, ends),
-            mtu: self.value(device.mtu, at),
+            mtu: self.mtu(at),
             address: at,
         }
     }
@@ -190,6 +196,16 @@ impl Walk<'_> {
     fn value(&self, field: Option<Field<UInt>>, base: VirtAddr) -> Seen<u64> {
         let field = field.ok_or_else(Absent::not_in_this_kernel)?;
         Ok(field.read(&self.guest.space, base)?)
+    }
+
+    fn mtu(&self, at: VirtAddr) -> Seen<u64> {
+        let mtu = self.value(self.device.mtu, at)?;
+        if i32::try_from(mtu).is_err() {
+            let rule = "a longest packet is set as a number that is not negative (mtu)";
+            let place = self.device.mtu.map(|field| field.place(at));
+            return Err(Absent::implausible(mtu, rule, place));
+        }
+        Ok(mtu)
     }
 
     fn index(&self, at: VirtAddr) -> Seen<u32> {
@@ -263,6 +279,11 @@ impl Walk<'_> {
         let bytes = field.read(&self.guest.space, at)?;
         let mut mac = vec![0; usize::try_from(length).unwrap_or(0)];
         self.guest.space.read(bytes, &mut mac)?;
+        let ethernet = matches!(self.value(device.kind, at), Ok(ARPHRD_ETHER));
+        if ethernet && mac.iter().all(|byte| *byte == 0) {
+            let rule = "an Ethernet interface has an address (dev_addr)";
+            return Err(Absent::implausible(0, rule, Some(bytes)));
+        }
         Ok(mac)
     }
 
@@ -321,6 +342,17 @@ impl Walk<'_> {
             let mut bytes = [0; 4];
             space.read(local.place(at), &mut bytes)?;
             let prefix = self.prefix(layout.ifa_prefixlen, at, 32)?;
+            if let Some(mask) = layout.ifa_mask {
+                let mut bytes = [0; 4];
+                space.read(mask.place(at), &mut bytes)?;
+                let bits = u32::from_be_bytes(bytes);
+                if bits.leading_ones() != u32::from(prefix)
+                    || bits.count_ones() != u32::from(prefix)
+                {
+                    let rule = "a prefix is as long as its mask (ifa_prefixlen, ifa_mask)";
+                    return Err(Absent::implausible(bits.into(), rule, Some(mask.place(at))));
+                }
+            }
             all.push((IpAddr::V4(Ipv4Addr::from(bytes)), prefix));
             at = next.read(space, at)?;
         }

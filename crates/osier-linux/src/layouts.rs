@@ -316,6 +316,8 @@ layout! {
         sk: Option<Field<Ptr<()>>>,
         /// The file that a descriptor leads to.
         file: Option<Field<Ptr<()>>>,
+        /// Type: `SOCK_…`.
+        kind: Option<Field<UInt>> = ["type"],
     }
 }
 

@@ -5,20 +5,23 @@
 //! the namespace that it is of. Those that the process's root directory does not lead to are not shown, as
 //! the kernel does not show them.
 
-use std::collections::HashSet;
+pub(crate) mod layouts;
+
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, Guard, Mount, Seen, SeenExt as _, WalkEnd, WalkEnds};
-use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
+use osier_profile::{Field, Ptr, Resolver, SInt, UInt};
 
 use crate::attach::Mounted;
 use crate::layouts::RbNode;
 use crate::path::Place;
 use crate::wide::layouts::Task;
 use crate::wide::namespaces::Proxy;
-use crate::{Linux, list, process};
+use crate::{Linux, list, memory, process, symbols, threads};
+use layouts::{Before, Inner, Namespace, Outer, SuperBlock};
 
 /// The walk's name in its endings.
 const WALK: &str = "mounts";
@@ -40,6 +43,11 @@ const MNT_UNBINDABLE: u64 = 0x2000;
 /// `T_SHARED` and `T_UNBINDABLE`.
 const T_SHARED: u64 = 1;
 const T_UNBINDABLE: u64 = 2;
+/// `MNT_NOATIME` and `MNT_RELATIME`, which exclude each other.
+const MNT_NOATIME: u64 = 0x08;
+const MNT_RELATIME: u64 = 0x20;
+/// Every `MNT_…` that there is: `include/linux/mount.h`.
+const MNT_KNOWN: u64 = 0x1ffc_73ff;
 /// The marks of a mount that are shown, in the kernel's order.
 const MARKS: [(u64, &str); 7] = [
     (0x01, "nosuid"),
@@ -57,72 +65,6 @@ const SUPER_MARKS: [(u64, &str); 4] = [
     (1 << 6, "mand"),
     (1 << 25, "lazytime"),
 ];
-
-macro_rules! mount {
-    ($name:ident, $structure:literal) => {
-        layout! {
-            /// What is read of a mount besides its place in the tree, which [`crate::mount`] reads.
-            pub(crate) struct $name: $structure {
-                /// The part that the rest of the kernel sees.
-                mnt: Option<Field<Embed<()>>>,
-                /// The mount that it stands on; itself at the top.
-                mnt_parent: Option<Field<Ptr<()>>>,
-                /// The link in the namespace's list.
-                mnt_list: Option<Field<Embed<()>>>,
-                /// The node in the namespace's tree.
-                mnt_node: Option<Field<Embed<()>>>,
-                /// The namespace.
-                mnt_ns: Option<Field<Ptr<()>>>,
-                /// Its number.
-                mnt_id: Option<Field<SInt>>,
-                /// The number that it shares with its peers.
-                mnt_group_id: Option<Field<SInt>>,
-                /// Whose mounts it follows.
-                mnt_master: Option<Field<Ptr<()>>>,
-                /// What was mounted.
-                mnt_devname: Option<Field<Ptr<()>>>,
-                /// How mounts on it go elsewhere. Until v6.16 `mnt_flags` had that.
-                mnt_t_flags: Option<Field<UInt>>,
-            }
-        }
-    };
-}
-
-mount!(Outer, "mount");
-mount!(Before, "vfsmount");
-
-layout! {
-    /// Fields read from `struct vfsmount`.
-    pub(crate) struct Inner: "vfsmount" {
-        /// The file system.
-        mnt_sb: Option<Field<Ptr<()>>>,
-        /// Marks.
-        mnt_flags: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// Fields read from `mnt_namespace`.
-    pub(crate) struct Namespace: "mnt_namespace" through [rb_root] {
-        /// The list of its mounts. Until v6.7.
-        list: Option<Field<Embed<()>>>,
-        /// The tree of its mounts. Since v6.8.
-        tree: Option<Field<Ptr<()>>> = ["mounts.rb_node"],
-        /// How many there are. Linux commit d29216842a85 ("mnt: Add a per mount namespace limit on the
-        /// number of mounts"), v4.9.
-        count: Option<Field<UInt>> = ["nr_mounts", "mounts"],
-    }
-}
-
-layout! {
-    /// Fields read from `struct super_block`.
-    pub(crate) struct SuperBlock: "super_block" {
-        /// Marks.
-        s_flags: Option<Field<UInt>>,
-        /// What a type that serves several is in this case.
-        s_subtype: Option<Field<Ptr<()>>>,
-    }
-}
 
 /// The mounts that the process whose group leader is at `taskd` sees, in the kernel's order.
 pub(crate) fn mounts(
@@ -204,9 +146,27 @@ fn place(linux: &Linux, taskd: VirtAddr) -> Result<Option<(VirtAddr, Place)>, Mi
         Ok(namespace)
     });
     let namespace = namespace.map_err(|why| ("its mount namespace", why))?;
-    let root = paths.root_of(&linux.guest, fs);
+    let root = paths.root_of(&linux.guest, fs).and_then(|root| {
+        if shared_uncounted(linux, fs) {
+            let rule = "places count the tasks that name them (users)";
+            return Err(Absent::implausible(fs.0, rule, Some(taskd)));
+        }
+        Ok(root)
+    });
     let root = root.map_err(|why| ("its root directory", why))?;
     Ok(Some((namespace, root)))
+}
+
+/// Whether more tasks name the `fs_struct` than it counts.
+fn shared_uncounted(linux: &Linux, fs: VirtAddr) -> bool {
+    let paths = &linux.maps.paths;
+    let leaders = memory::named(linux).fs(fs);
+    match (paths.users(&linux.guest, fs), paths.task_fs()) {
+        (Some(counted), Some(field)) if leaders.len() > 1 => {
+            counted < threads::naming(linux, leaders, field, fs)
+        }
+        (counted, _) => counted == Some(0),
+    }
 }
 
 /// The walk of one namespace.
@@ -239,6 +199,8 @@ impl<'a> Walk<'a> {
                 size: outer.size,
                 mnt: outer.mnt,
                 mnt_parent: outer.mnt_parent,
+                mnt_mounts: outer.mnt_mounts,
+                mnt_child: outer.mnt_child,
                 mnt_list: outer.mnt_list,
                 mnt_node: outer.mnt_node,
                 mnt_ns: outer.mnt_ns,
@@ -292,6 +254,12 @@ impl<'a> Walk<'a> {
                 ),
             }
         }
+        let standing = self.standing(&all);
+        let mut numbers: HashMap<u32, usize> = HashMap::new();
+        for id in all.iter().filter_map(|mount| self.number(*mount).value()) {
+            let times = numbers.entry(id).or_default();
+            *times = times.saturating_add(1);
+        }
         let mut rows = Vec::new();
         for mount in all {
             if let Some(field) = self.mount.mnt_ns
@@ -307,7 +275,13 @@ impl<'a> Walk<'a> {
                     },
                 );
             }
-            if let Some(row) = self.row(mount) {
+            if let Some(mut row) = self.row(mount, &standing) {
+                if let Ok(id) = row.id
+                    && numbers.get(&id).is_some_and(|times| *times > 1)
+                {
+                    let rule = "each mount has a number of its own (mnt_id)";
+                    row.id = Err(Absent::implausible(id.into(), rule, Some(mount)));
+                }
                 rows.push((row, self.peers(mount)));
             }
         }
@@ -427,29 +401,78 @@ impl<'a> Walk<'a> {
         self.mount.mnt.map_or(mount, |field| field.place(mount))
     }
 
+    /// Which mounts stand on each of those in `all` by its own list; without those whose list does not close.
+    fn standing(&self, all: &[VirtAddr]) -> HashMap<VirtAddr, HashSet<VirtAddr>> {
+        let (Some(head), Some(link)) = (self.mount.mnt_mounts, self.mount.mnt_child) else {
+            return HashMap::new();
+        };
+        let lists = all.iter().filter_map(|mount| {
+            let walked = list::ring(&self.linux.guest, head.place(*mount));
+            let children = walked.nodes.iter().map(|node| link.container(*node));
+            let closed = walked.end.is_closed();
+            closed.then(|| (*mount, children.collect()))
+        });
+        lists.collect()
+    }
+
+    /// What the mount stands on; itself at the top.
+    fn parent(
+        &self,
+        mount: VirtAddr,
+        standing: &HashMap<VirtAddr, HashSet<VirtAddr>>,
+    ) -> Seen<VirtAddr> {
+        let parent = self.object(self.mount.mnt_parent, mount)?;
+        let listed = standing.get(&parent);
+        if parent != mount && listed.is_none_or(|children| !children.contains(&mount)) {
+            // What a namespace's mounts stand on is among them, but for the top.
+            let known = !standing.is_empty() && (listed.is_some() || self.is_read(parent));
+            if known {
+                let rule = "a mount is in the list of the one that it stands on (mnt_mounts)";
+                let place = self.mount.mnt_parent.map(|field| field.place(mount));
+                return Err(Absent::implausible(parent.0, rule, place));
+            }
+        }
+        Ok(parent)
+    }
+
+    /// Whether the list of what stands on the mount can be read.
+    fn is_read(&self, mount: VirtAddr) -> bool {
+        let head = self.mount.mnt_mounts.map(|head| head.place(mount));
+        head.is_some_and(|head| list::ring(&self.linux.guest, head).end.is_closed())
+    }
+
     /// The row of a mount; `None` when the process's root directory does not lead to it.
-    fn row(&self, mount: VirtAddr) -> Option<Mount> {
+    fn row(
+        &self,
+        mount: VirtAddr,
+        standing: &HashMap<VirtAddr, HashSet<VirtAddr>>,
+    ) -> Option<Mount> {
         let guest = &self.linux.guest;
         let paths = &self.linux.maps.paths;
         let vfsmount = self.vfsmount(mount);
-        let own = paths.mounted_root(guest, vfsmount);
-        let point = own
-            .clone()
-            .and_then(|own| paths.seen_from(guest, own, self.root));
+        let own = paths.mounted_root(guest, vfsmount).and_then(|own| {
+            paths.lies_in_its_mount(guest, own)?;
+            Ok(own)
+        });
+        let parent = self.parent(mount, standing);
+        let point = parent.clone().and_then(|_| {
+            let own = own.clone()?;
+            paths.seen_from(guest, own, self.root)
+        });
         let point = match point {
             Ok(None) => return None,
             Ok(Some(point)) => Ok(point),
             Err(absent) => Err(absent),
         };
-        let file_system = self.object(self.inner.mnt_sb, vfsmount);
+        let file_system = own
+            .clone()
+            .and_then(|_| self.object(self.inner.mnt_sb, vfsmount));
         let of_system =
             |read: &dyn Fn(VirtAddr) -> Seen<String>| file_system.clone().and_then(read);
         Some(Mount {
             pid: Err(Absent::not_applicable("set for each process")),
             id: self.number(mount),
-            parent: self
-                .object(self.mount.mnt_parent, mount)
-                .and_then(|parent| self.number(parent)),
+            parent: parent.and_then(|parent| self.number(parent)),
             device: file_system
                 .clone()
                 .and_then(|at| paths.inodes().device(guest, at)),
@@ -458,7 +481,7 @@ impl<'a> Walk<'a> {
             point,
             kind: file_system.clone().and_then(|at| self.kind(at)),
             options: self
-                .value(self.inner.mnt_flags, vfsmount)
+                .flags(vfsmount)
                 .map(|flags| options(flags & MNT_READONLY != 0, flags, &MARKS)),
             super_options: of_system(&|at| {
                 let flags = self.value(self.super_block.s_flags, at)?;
@@ -498,17 +521,47 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// The marks of a mount.
+    fn flags(&self, vfsmount: VirtAddr) -> Seen<u64> {
+        let flags = self.value(self.inner.mnt_flags, vfsmount)?;
+        let rule = if flags & !MNT_KNOWN != 0 {
+            "a mount has no mark that there is not (mnt_flags)"
+        } else if flags & MNT_NOATIME != 0 && flags & MNT_RELATIME != 0 {
+            "a mount notes the time of reading never or seldom (mnt_flags)"
+        } else {
+            return Ok(flags);
+        };
+        let place = self.inner.mnt_flags.map(|field| field.place(vfsmount));
+        Err(Absent::implausible(flags, rule, place))
+    }
+
     fn source(&self, mount: VirtAddr) -> Seen<Vec<u8>> {
         let field = self
             .mount
             .mnt_devname
             .ok_or_else(Absent::not_in_this_kernel)?;
-        let space = &self.linux.guest.space;
+        let guest = &self.linux.guest;
+        let space = &guest.space;
         let name = field.read(space, mount)?;
         if name.is_null() {
             return Ok(b"none".to_vec());
         }
-        Ok(space.read_cstr(name, NAME_LIMIT)?)
+        // Copied into memory of its own, or a constant of the kernel's (`kstrdup_const`).
+        let image = (symbols::_text, symbols::_end);
+        let (text, end) = (guest.symbol(image.0), guest.symbol(image.1));
+        let constant = text.is_none_or(|text| name >= text) && end.is_none_or(|end| name < end);
+        let place = Some(field.place(mount));
+        if !guest.can_be_object(name) && !(constant && guest.is_kernel_address(name)) {
+            let rule =
+                "the name of what was mounted begins where memory is given out (mnt_devname)";
+            return Err(Absent::implausible(name.0, rule, place));
+        }
+        let source = space.read_cstr(name, NAME_LIMIT)?;
+        if source.is_empty() {
+            let rule = "what was mounted has a name (mnt_devname)";
+            return Err(Absent::implausible(name.0, rule, place));
+        }
+        Ok(source)
     }
 
     fn kind(&self, super_block: VirtAddr) -> Seen<Vec<u8>> {

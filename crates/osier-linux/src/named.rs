@@ -1,6 +1,6 @@
 //! How many processes name an object that they can share.
 //!
-//! An `mm_struct` and a `files_struct` count the tasks that use them. More processes that name one than it
+//! An `mm_struct`, a `files_struct` and an `fs_struct` count the tasks that use them. More processes that name one than it
 //! counts are a lie of one of them: it names another's.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use osier_memory::VirtAddr;
 use osier_profile::{Field, Ptr};
 
 use crate::guest::Guest;
-use crate::layouts::{TaskFiles, Tasks};
+use crate::layouts::Tasks;
 use crate::list;
 
 /// Objects by the number of processes that name them.
@@ -18,6 +18,8 @@ pub(crate) struct Named {
     memory: HashMap<VirtAddr, u64>,
     /// By whom, for it is the threads that are counted.
     files: HashMap<VirtAddr, Vec<VirtAddr>>,
+    /// Likewise.
+    fs: HashMap<VirtAddr, Vec<VirtAddr>>,
 }
 
 impl Named {
@@ -26,7 +28,7 @@ impl Named {
     pub(crate) fn count(
         guest: &Guest,
         tasks: &Tasks,
-        task_files: &TaskFiles,
+        (files, fs): (Option<Field<Ptr<()>>>, Option<Field<Ptr<()>>>),
         init_task: VirtAddr,
         kernel_thread: u64,
     ) -> Self {
@@ -34,8 +36,10 @@ impl Named {
         let walked = list::ring(guest, tasks.tasks.place(init_task));
         for node in walked.nodes {
             let task = tasks.tasks.container(node);
-            if let Some(files) = object(guest, task_files.files, task) {
-                named.files.entry(files).or_default().push(task);
+            for (field, named) in [(files, &mut named.files), (fs, &mut named.fs)] {
+                if let Some(object) = object(guest, field, task) {
+                    named.entry(object).or_default().push(task);
+                }
             }
             let flags = tasks.flags.map(|field| field.read(&guest.space, task));
             if matches!(flags, Some(Ok(flags)) if flags & kernel_thread == 0) {
@@ -63,6 +67,11 @@ impl Named {
     /// The group leaders that name the `files_struct` at `files`.
     pub(crate) fn files(&self, files: VirtAddr) -> &[VirtAddr] {
         self.files.get(&files).map_or(&[], Vec::as_slice)
+    }
+
+    /// The group leaders that name the `fs_struct` at `fs`.
+    pub(crate) fn fs(&self, fs: VirtAddr) -> &[VirtAddr] {
+        self.fs.get(&fs).map_or(&[], Vec::as_slice)
     }
 }
 

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, Seen};
-use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
+use osier_profile::{Embed, Field, Kind, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::guest::Guest;
 use crate::inode::Inodes;
@@ -89,6 +89,8 @@ layout! {
         dentry: Option<Field<Ptr<()>>> = ["root.dentry"],
         /// Of the root directory.
         mnt: Option<Field<Ptr<()>>> = ["root.mnt"],
+        /// Tasks that use it.
+        users: Option<Field<SInt>>,
     }
 }
 
@@ -369,7 +371,42 @@ impl Paths {
 
     /// The root directory in the `fs_struct` at `fs`.
     pub(crate) fn root_of(&self, guest: &Guest, fs: VirtAddr) -> Seen<Place> {
-        place_at(guest, fs, self.fs.mnt, self.fs.dentry)
+        let place = place_at(guest, fs, self.fs.mnt, self.fs.dentry)?;
+        for (at, field) in [(place.mnt, self.fs.mnt), (place.dentry, self.fs.dentry)] {
+            if !guest.can_be_object(at) {
+                let rule = "a root directory is a dentry of the kernel in a mount (root)";
+                let place = field.map(|field| field.place(fs));
+                return Err(Absent::implausible(at.0, rule, place));
+            }
+        }
+        self.lies_in_its_mount(guest, place)?;
+        Ok(place)
+    }
+
+    /// How many tasks the `fs_struct` at `fs` says that use it.
+    pub(crate) fn users(&self, guest: &Guest, fs: VirtAddr) -> Option<u64> {
+        let users = self.fs.users?.read(&guest.space, fs).ok()?;
+        u64::try_from(users).ok()
+    }
+
+    /// That the `dentry` of a place is of the file system that its mount mounts.
+    pub(crate) fn lies_in_its_mount(&self, guest: &Guest, place: Place) -> Seen<()> {
+        let (Some(d_sb), Some(climb)) = (self.dentry.d_sb, self.climb.as_ref()) else {
+            return Ok(());
+        };
+        let named = d_sb.read(&guest.space, place.dentry);
+        let mounted = climb.mounts.file_system(&guest.space, place.mnt);
+        match (named, mounted) {
+            (Ok(named), Ok(Some(mounted))) if named != mounted => {
+                let rule = "a place is of the file system that its mount mounts (d_sb, mnt_sb)";
+                Err(Absent::implausible(
+                    named.0,
+                    rule,
+                    Some(d_sb.place(place.dentry)),
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `file->f_path`. Its `dentry` and the file name one inode, but for overlayfs before v4.19 and,

@@ -5,6 +5,7 @@
 //! should stand in its protocol's table but does not is counted in an ending.
 
 pub(crate) mod describe;
+pub(crate) mod layouts;
 pub(crate) mod tables;
 
 use std::collections::HashMap;

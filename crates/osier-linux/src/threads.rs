@@ -14,10 +14,11 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{Thread, WalkEnd, WalkEnds, Walked};
+use osier_profile::{Field, Ptr};
 
 use crate::pid::{self, Numbered};
 use crate::symbols;
-use crate::{Linux, cpus, list, process};
+use crate::{Linux, cpus, list, memory, process};
 
 /// The walk's name in endings.
 const WALK: &str = "threads";
@@ -129,9 +130,24 @@ fn show(linux: &Linux, task: VirtAddr, to: &mut dyn FnMut(Thread) -> ControlFlow
     to(row(linux, task)).is_break()
 }
 
-/// The tasks on the list of the thread group of `leader`, whatever they say of themselves.
-pub(crate) fn listed(linux: &Linux, leader: VirtAddr) -> Vec<VirtAddr> {
-    group(linux, leader).0
+/// How many threads of the processes of `leaders` name `object` by `field`. A thread of the kernel is alone
+/// in its group; a leader that its own list has lost counts.
+pub(crate) fn naming(
+    linux: &Linux,
+    leaders: &[VirtAddr],
+    field: Field<Ptr<()>>,
+    object: VirtAddr,
+) -> u64 {
+    let space = &linux.guest.space;
+    let names = |task: &&VirtAddr| matches!(field.read(space, **task), Ok(own) if own == object);
+    let threads = |leader: &VirtAddr| {
+        if memory::kernel_thread(linux, *leader) != Ok(false) {
+            return 1;
+        }
+        let threads = group(linux, *leader).0;
+        threads.iter().filter(names).count().max(1) as u64
+    };
+    leaders.iter().map(threads).sum()
 }
 
 /// The tasks of the thread group of `leader`.

@@ -5,8 +5,12 @@ use std::collections::{HashMap, HashSet};
 
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen, SeenExt as _, Socket, SocketSource};
-use osier_profile::{Bits, Embed, Field, Ptr, Resolver, SInt, UInt, layout};
+use osier_profile::{Bits, Field, Resolver, SInt, UInt};
 
+use super::layouts::{
+    Common, InetSock, NetlinkSock, PacketSock, Sock, TcpSock, TimeWait, UdpSock, UnixAddress,
+    UnixSock,
+};
 use super::tables::{Entry, Protocol};
 use crate::Linux;
 use crate::netns::Nets;
@@ -21,7 +25,12 @@ const AF_PACKET: u16 = 17;
 const MOST_FAMILIES: u64 = 64;
 /// `SOCK_…`.
 const SOCK_STREAM: u16 = 1;
+const SOCK_DGRAM: u16 = 2;
 const SOCK_RAW: u16 = 3;
+const SOCK_SEQPACKET: u16 = 5;
+const SOCK_PACKET: u16 = 10;
+/// All of them.
+const KINDS: [u16; 7] = [1, 2, 3, 4, 5, 6, 10];
 /// `IPPROTO_…`.
 const IPPROTO_TCP: u16 = 6;
 const IPPROTO_UDP: u16 = 17;
@@ -50,136 +59,6 @@ const STATES: [&str; 12] = [
 /// Longest name of a UNIX socket: `sizeof(struct sockaddr_un)`, and where the path begins in it.
 const UNIX_NAME: u64 = 110;
 const UNIX_PATH: u64 = 2;
-
-layout! {
-    /// Fields read from `struct sock_common`.
-    pub(crate) struct Common: "sock_common" {
-        /// Family.
-        skc_family: Option<Field<UInt>>,
-        /// State.
-        skc_state: Option<Field<UInt>>,
-        /// Own port, in the processor's order of bytes.
-        skc_num: Option<Field<UInt>>,
-        /// The other's port, in the network's.
-        skc_dport: Option<Field<UInt>>,
-        /// The other's address, in the network's.
-        skc_daddr: Option<Field<UInt>>,
-        /// Own address.
-        skc_rcv_saddr: Option<Field<UInt>>,
-        /// The same of IPv6.
-        skc_v6_daddr: Option<Field<Embed<()>>>,
-        /// Likewise.
-        skc_v6_rcv_saddr: Option<Field<Embed<()>>>,
-        /// The interface that it is bound to; 0 for none.
-        skc_bound_dev_if: Option<Field<SInt>>,
-        /// The network namespace.
-        skc_net: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct sock`.
-    pub(crate) struct Sock: "sock" {
-        /// The file system's half of it; null when no file is of it.
-        sk_socket: Option<Field<Ptr<()>>>,
-        /// Type.
-        sk_type: Option<Field<Bits>>,
-        /// Protocol.
-        sk_protocol: Option<Field<Bits>>,
-        /// Connections that wait to be accepted.
-        sk_ack_backlog: Option<Field<UInt>>,
-        /// What waits to be received: its first member, `rmem_alloc`, counts it.
-        sk_backlog: Option<Field<Embed<()>>>,
-        /// The same before v3.0.
-        sk_rmem_alloc: Option<Field<UInt>>,
-        /// What waits to be sent, and one.
-        sk_wmem_alloc: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// Fields read from `inet_sock`, of kernels before v2.6.33.
-    pub(crate) struct InetSock: "inet_sock" {
-        /// The other's address.
-        daddr: Option<Field<UInt>>,
-        /// Own address.
-        rcv_saddr: Option<Field<UInt>>,
-        /// Own port.
-        num: Option<Field<UInt>>,
-        /// The other's port.
-        dport: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// Fields read from `inet_timewait_sock`.
-    pub(crate) struct TimeWait: "inet_timewait_sock" {
-        /// Which state it waits in.
-        tw_substate: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// Fields read from `tcp_sock`.
-    pub(crate) struct TcpSock: "tcp_sock" {
-        /// What comes next.
-        rcv_nxt: Option<Field<UInt>>,
-        /// What the program has read.
-        copied_seq: Option<Field<UInt>>,
-        /// One past what the program wrote.
-        write_seq: Option<Field<UInt>>,
-        /// The first that is not acknowledged.
-        snd_una: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// Fields read from `udp_sock`.
-    pub(crate) struct UdpSock: "udp_sock" {
-        /// What was received and is charged still. Since v4.10.
-        forward_deficit: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// Fields read from `unix_sock`.
-    pub(crate) struct UnixSock: "unix_sock" {
-        /// Its name; null where it has none.
-        addr: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `unix_address`.
-    pub(crate) struct UnixAddress: "unix_address" {
-        /// Bytes of the name, family included.
-        len: Option<Field<UInt>>,
-        /// The name.
-        name: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `netlink_sock`.
-    pub(crate) struct NetlinkSock: "netlink_sock" {
-        /// Own port id.
-        portid: Option<Field<UInt>> = ["portid", "pid"],
-        /// The other's.
-        dst_portid: Option<Field<UInt>> = ["dst_portid", "dst_pid"],
-        /// The groups that it listens to, a bit for each.
-        groups: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `packet_sock`.
-    pub(crate) struct PacketSock: "packet_sock" {
-        /// The interface that it is bound to; 0 for all.
-        ifindex: Option<Field<SInt>>,
-        /// The type of frames, in the network's order.
-        num: Option<Field<UInt>>,
-    }
-}
 
 /// Makes rows of sockets.
 pub(super) struct Describer<'a> {
@@ -285,8 +164,8 @@ impl<'a> Describer<'a> {
             Err(Absent::not_applicable(why))
         }
         let family = self.family(at);
-        let kind = self.small(self.sock.sk_type, at);
-        let protocol = self.small(self.sock.sk_protocol, at);
+        let kind = self.kind(at, entry);
+        let protocol = self.protocol(at, entry);
         let state = self.value(self.common.skc_state, at);
         let of_ip = matches!(family, Ok(AF_INET | AF_INET6));
         let raw = kind.value() == Some(SOCK_RAW);
@@ -300,13 +179,13 @@ impl<'a> Describer<'a> {
             state: state
                 .clone()
                 .and_then(|state| word(state, self.common.skc_state.map(|field| field.place(at)))),
-            inode: self.inode(at),
+            inode: self.inode(at, entry),
             path: none("no UNIX socket"),
             netns: self.netns(at),
             address: at,
             recv_queue: self.received(at),
             send_queue: none("its family does not count it"),
-            interface: self.bound(at),
+            interface: none("its family is bound to no interface"),
             found_by: SocketSource::Table,
             family,
             kind,
@@ -314,15 +193,17 @@ impl<'a> Describer<'a> {
         };
         match socket.family {
             _ if of_ip => {
+                socket.interface = self.bound(at);
                 socket.local = self.address(at, &socket.family, false);
                 socket.remote = self.address(at, &socket.family, true);
                 if raw {
                     socket.local_port = none("a raw socket has no port");
                 } else {
-                    socket.local_port = self.port(at, false);
+                    socket.local_port = self.own_port(at, entry);
                     socket.remote_port = self.port(at, true);
                 }
-                self.queues(at, &mut socket, state);
+                self.queues(at, &mut socket, &state);
+                self.ends_fit(at, &mut socket, &state);
             }
             Ok(AF_UNIX) => {
                 socket.protocol = none("a UNIX socket has no protocol");
@@ -405,6 +286,54 @@ impl<'a> Describer<'a> {
     fn id(&self, field: Option<Field<UInt>>, base: VirtAddr) -> Seen<u32> {
         let value = self.value(field, base)?;
         u32::try_from(value).map_err(|_| Absent::implausible(value, "a number of 32 bits", None))
+    }
+
+    /// The type, which the file system's half says, too.
+    fn kind(&self, at: VirtAddr, entry: Option<Entry>) -> Seen<u16> {
+        let kind = self.small(self.sock.sk_type, at)?;
+        let place = self.sock.sk_type.map(|field| field.place(at));
+        let known: &[u16] = entry.map_or(&KINDS, |entry| match entry.protocol {
+            Protocol::Tcp => &[SOCK_STREAM],
+            Protocol::Udp | Protocol::UdpLite => &[SOCK_DGRAM],
+            Protocol::Raw => &[SOCK_RAW],
+            Protocol::Unix => &[SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET],
+            Protocol::Netlink(_) => &[SOCK_DGRAM, SOCK_RAW],
+            Protocol::Packet => &[SOCK_DGRAM, SOCK_RAW, SOCK_PACKET],
+        });
+        if !known.contains(&kind) {
+            let rule = "a socket is of a type that its table has (sk_type)";
+            return Err(Absent::implausible(kind.into(), rule, place));
+        }
+        let space = &self.linux.guest.space;
+        let socket = self.sock.sk_socket.map(|field| field.read(space, at));
+        if let (Some(Ok(socket)), Some(field)) = (socket, self.linux.sockets.socket.kind)
+            && self.linux.guest.can_be_object(socket)
+            && field
+                .read(space, socket)
+                .is_ok_and(|other| other != u64::from(kind))
+        {
+            let rule = "both halves of a socket have one type (type, sk_type)";
+            return Err(Absent::implausible(kind.into(), rule, place));
+        }
+        Ok(kind)
+    }
+
+    /// The protocol, which is that of the table.
+    fn protocol(&self, at: VirtAddr, entry: Option<Entry>) -> Seen<u16> {
+        let protocol = self.small(self.sock.sk_protocol, at)?;
+        let expected = entry.and_then(|entry| match entry.protocol {
+            Protocol::Tcp => Some(IPPROTO_TCP),
+            Protocol::Udp => Some(IPPROTO_UDP),
+            Protocol::UdpLite => Some(IPPROTO_UDPLITE),
+            Protocol::Netlink(number) => Some(number),
+            Protocol::Raw | Protocol::Unix | Protocol::Packet => None,
+        });
+        if expected.is_some_and(|expected| expected != protocol) {
+            let rule = "a socket is of the protocol of the table that it stands in (sk_protocol)";
+            let place = self.sock.sk_protocol.map(|field| field.place(at));
+            return Err(Absent::implausible(protocol.into(), rule, place));
+        }
+        Ok(protocol)
     }
 
     fn index(index: i64) -> Seen<u32> {
@@ -497,13 +426,70 @@ impl<'a> Describer<'a> {
         }
     }
 
+    /// Its own port, of TCP and UDP. In a table it has one, which stands there twice.
+    fn own_port(&self, at: VirtAddr, entry: Option<Entry>) -> Seen<u32> {
+        let port = self.port(at, false)?;
+        let of_ports = matches!(
+            entry.map(|entry| entry.protocol),
+            Some(Protocol::Tcp | Protocol::Udp | Protocol::UdpLite)
+        );
+        let place = self
+            .common
+            .skc_num
+            .or(self.inet.num)
+            .map(|field| field.place(at));
+        let implausible = |rule| Err(Absent::implausible(port.into(), rule, place));
+        if of_ports && port == 0 {
+            return implausible("a socket in a table has a port (skc_num)");
+        }
+        let twin = self.inet.inet_sport.filter(|_| of_ports);
+        let twin = twin.map(|field| field.read(&self.linux.guest.space, at));
+        if matches!(twin, Some(Ok(twin)) if u32::from(swapped(twin)) != port) {
+            return implausible("a socket's port stands in it twice (skc_num, inet_sport)");
+        }
+        Ok(port)
+    }
+
+    /// Holds the other end of a socket of TCP or UDP against its state.
+    fn ends_fit(&self, at: VirtAddr, socket: &mut Socket, state: &Seen<u64>) {
+        let tcp = match (&socket.protocol, &socket.kind) {
+            (Ok(IPPROTO_TCP), Ok(SOCK_STREAM)) => true,
+            (Ok(IPPROTO_UDP | IPPROTO_UDPLITE), Ok(SOCK_DGRAM)) => false,
+            _ => return,
+        };
+        let place = self.common.skc_dport.or(self.inet.dport);
+        let place = place.map(|field| field.place(at));
+        // A connection of TCP that was reset has its ends still.
+        let alone = matches!((tcp, state), (true, Ok(LISTEN)) | (false, Ok(CLOSE)));
+        let connected = tcp && matches!(state, Ok(state) if ![LISTEN, CLOSE].contains(state));
+        if alone {
+            let rule = "what is not connected has no other end (skc_daddr, skc_dport)";
+            if let Ok(port) = socket.remote_port {
+                socket.remote_port = Err(Absent::implausible(port.into(), rule, place));
+            }
+            if socket.remote.is_ok() {
+                socket.remote = Err(Absent::implausible(0, rule, place));
+            }
+        } else if connected && matches!(&socket.remote_port, Err(absent) if !absent.is_loss()) {
+            let rule = "a connection has another end (skc_dport)";
+            socket.remote_port = Err(Absent::implausible(0, rule, place));
+        }
+    }
+
     /// The number of its inode; 0 when no file is of it.
-    fn inode(&self, at: VirtAddr) -> Seen<u64> {
+    fn inode(&self, at: VirtAddr, entry: Option<Entry>) -> Seen<u64> {
         let field = self.sock.sk_socket.ok_or_else(Absent::not_in_this_kernel)?;
         let guest = &self.linux.guest;
         let socket = field.read(&guest.space, at)?;
         if socket.is_null() {
-            return Ok(0);
+            // A connection may wait to be accepted, or to end; others leave their tables first.
+            let orphaned =
+                entry.is_none_or(|entry| matches!(entry.protocol, Protocol::Tcp | Protocol::Unix));
+            if orphaned {
+                return Ok(0);
+            }
+            let rule = "a socket that its table has is of a file (sk_socket)";
+            return Err(Absent::implausible(0, rule, Some(field.place(at))));
         }
         if !guest.can_be_object(socket) {
             let rule = "a sock's socket is an aligned address of the kernel (sk_socket)";
@@ -517,7 +503,12 @@ impl<'a> Describer<'a> {
         }
         let inode = self.linux.sockets.inode(socket);
         let inode = inode.ok_or_else(Absent::not_in_this_kernel)?;
-        self.linux.maps.paths.inodes().number(guest, inode)
+        let number = self.linux.maps.paths.inodes().number(guest, inode)?;
+        if u32::try_from(number).is_err() {
+            let rule = "the kernel numbers what has no name with 32 bits (i_ino)";
+            return Err(Absent::implausible(number, rule, Some(inode)));
+        }
+        Ok(number)
     }
 
     /// What is charged to it of what it received.
@@ -530,7 +521,7 @@ impl<'a> Describer<'a> {
         }
     }
 
-    fn queues(&self, at: VirtAddr, socket: &mut Socket, state: Seen<u64>) {
+    fn queues(&self, at: VirtAddr, socket: &mut Socket, state: &Seen<u64>) {
         let sent = || {
             let counted = self.value(self.sock.sk_wmem_alloc, at)?;
             Ok(counted.saturating_sub(1))
@@ -544,9 +535,13 @@ impl<'a> Describer<'a> {
                 socket.recv_queue = match state {
                     Ok(LISTEN) => self.value(self.sock.sk_ack_backlog, at),
                     Ok(_) => difference(self.tcp.copied_seq, self.tcp.rcv_nxt),
-                    Err(absent) => Err(absent),
+                    Err(absent) => Err(absent.clone()),
                 };
-                socket.send_queue = difference(self.tcp.snd_una, self.tcp.write_seq);
+                let sent = difference(self.tcp.snd_una, self.tcp.write_seq);
+                socket.send_queue = sent.and_then(|sent| match state {
+                    Ok(LISTEN | CLOSE) | Err(_) => Ok(sent),
+                    Ok(_) => self.held(at, sent),
+                });
             }
             (Ok(IPPROTO_UDP | IPPROTO_UDPLITE), _) => {
                 if let Some(field) = self.udp.forward_deficit {
@@ -559,6 +554,21 @@ impl<'a> Describer<'a> {
             }
             _ => socket.send_queue = sent(),
         }
+    }
+
+    /// So many bytes that were sent and not acknowledged, which the socket holds until they are. The first and
+    /// the last packet of a connection count as a byte each.
+    fn held(&self, at: VirtAddr, sent: u64) -> Seen<u64> {
+        const ENDS: u64 = 2;
+        let Some(field) = self.sock.sk_wmem_queued else {
+            return Ok(sent);
+        };
+        let held = field.read(&self.linux.guest.space, at)?;
+        if u64::try_from(held).unwrap_or(0).saturating_add(ENDS) < sent {
+            let rule = "what is not acknowledged is held (write_seq, snd_una, sk_wmem_queued)";
+            return Err(Absent::implausible(sent, rule, Some(field.place(at))));
+        }
+        Ok(sent)
     }
 
     fn unix_state(&self, at: VirtAddr, state: u64) -> Seen<&'static str> {
@@ -579,6 +589,11 @@ impl<'a> Describer<'a> {
         let guest = &self.linux.guest;
         let address = field.read(&guest.space, at)?;
         if address.is_null() {
+            let bound = self.unix.dentry.map(|field| field.read(&guest.space, at));
+            if matches!(bound, Some(Ok(bound)) if !bound.is_null()) {
+                let rule = "a socket that is bound to a file has a name (addr, path)";
+                return Err(Absent::implausible(0, rule, Some(field.place(at))));
+            }
             return Err(Absent::not_applicable("it has no name"));
         }
         let (Some(len), Some(name)) = (self.unix_address.len, self.unix_address.name) else {
@@ -632,7 +647,7 @@ fn expected(protocol: Protocol) -> &'static [u16] {
     match protocol {
         Protocol::Tcp | Protocol::Udp | Protocol::UdpLite | Protocol::Raw => &[AF_INET, AF_INET6],
         Protocol::Unix => &[AF_UNIX],
-        Protocol::Netlink => &[AF_NETLINK],
+        Protocol::Netlink(_) => &[AF_NETLINK],
         Protocol::Packet => &[AF_PACKET],
     }
 }

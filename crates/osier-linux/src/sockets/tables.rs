@@ -147,7 +147,8 @@ pub(super) enum Protocol {
     UdpLite,
     Raw,
     Unix,
-    Netlink,
+    /// Of netlink, by its number.
+    Netlink(u16),
     Packet,
 }
 
@@ -165,6 +166,9 @@ pub(super) struct Found {
     /// Whether every table was read from end to end.
     pub(super) whole: bool,
 }
+
+/// The link by which objects are in a `rhashtable`, and what they are.
+type Objects = (Field<Embed<()>>, Protocol);
 
 /// How to read the tables.
 pub(super) struct Tables {
@@ -510,11 +514,13 @@ impl Walk<'_> {
                 }
             };
             if table.is_null() {
-                // Nobody has made a socket of it.
+                // Made for each, whether anybody has a socket of it or not (`netlink_proto_init`).
+                self.missing(WALK, &format!("the table of protocol {protocol}"));
                 continue;
             }
+            let protocol = Protocol::Netlink(u16::try_from(protocol).unwrap_or(u16::MAX));
             let before = self.entries.len();
-            let sound = self.rhashtable(WALK, table, node);
+            let sound = self.rhashtable(WALK, table, (node, protocol));
             let counted = tables.rhashtable.nelems.map(|field| field.read(space, at));
             if let (true, Some(Ok(counted))) = (sound, counted) {
                 let met = self.entries.len().wrapping_sub(before);
@@ -526,7 +532,7 @@ impl Walk<'_> {
     }
 
     /// The objects of the `bucket_table` at `table` and of those that it is moved to; whether all are known.
-    fn rhashtable(&mut self, walk: &'static str, table: VirtAddr, node: Field<Embed<()>>) -> bool {
+    fn rhashtable(&mut self, walk: &'static str, table: VirtAddr, what: Objects) -> bool {
         let layout = &self.tables.bucket_table;
         let (Some(size), Some(buckets)) = (layout.count, layout.buckets) else {
             self.missing(walk, "members of bucket_table in the profile");
@@ -553,7 +559,7 @@ impl Walk<'_> {
             };
             let first = buckets.place(table);
             for index in 0..count {
-                sound &= self.rhash_chain(walk, first.plus(index.wrapping_mul(word)), node);
+                sound &= self.rhash_chain(walk, first.plus(index.wrapping_mul(word)), what);
             }
             let Some(future) = layout.future_tbl else {
                 break;
@@ -574,7 +580,12 @@ impl Walk<'_> {
     }
 
     /// One chain, whose head has a lock in its lowest bit (v5.4) and whose last link has that bit, too.
-    fn rhash_chain(&mut self, walk: &'static str, head: VirtAddr, node: Field<Embed<()>>) -> bool {
+    fn rhash_chain(
+        &mut self,
+        walk: &'static str,
+        head: VirtAddr,
+        (node, protocol): Objects,
+    ) -> bool {
         let space = &self.guest.space;
         let mut from = head;
         loop {
@@ -605,7 +616,7 @@ impl Walk<'_> {
                 self.ends.add(walk, end);
                 return false;
             }
-            self.note(&[at], node, Protocol::Netlink);
+            self.note(&[at], node, protocol);
             from = at;
         }
     }
