@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::file_format::FileFormat;
 use crate::held::Held;
 use crate::manifest::Status;
-use crate::output::MANIFEST;
+use crate::output::{MANIFEST, refuse_foreign};
 use crate::part::{PARTS, Part};
 use crate::shard::Shard;
 use crate::table::Table;
@@ -252,6 +252,10 @@ impl<'a> Merged<'a> {
     fn begin(out: &Path, formats: &'a [FileFormat<'a>]) -> Result<Self, MergeError> {
         let held = Held::of(out, None)?;
         let work = out.join(WORK);
+        let names = formats.iter().map(FileFormat::file);
+        let places = names.map(|name| (false, out.join(name)));
+        let manifest = (true, out.join(MANIFEST));
+        refuse_foreign(&places.chain([manifest]).collect::<Vec<_>>())?;
         let begun = || -> io::Result<_> {
             let _ = fs::remove_dir_all(&work);
             fs::create_dir(&work)?;

@@ -1,7 +1,7 @@
 //! Where answers go: the tables and the journal, in the order of the inputs.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom, Write};
 use std::mem;
 use std::path::{Path, PathBuf};
 
@@ -84,11 +84,13 @@ impl<'a> Output<'a> {
         let names = Self::names(formats, options.asking.shard);
         let places: Vec<_> = names
             .map(|(name, place)| (name == MANIFEST, out.join(place)))
-            .filter(|(_, place)| place.exists())
             .collect();
-        let ours = work.exists() || places.iter().any(|(manifest, _)| *manifest);
-        if let Some((_, file)) = places.into_iter().next().filter(|_| !ours) {
-            return Err(RunError::Foreign(file));
+        if fs::symlink_metadata(&work).is_ok_and(|meta| !meta.is_dir()) {
+            // A link would have another folder cleared.
+            return Err(not_begun(io::ErrorKind::NotADirectory.into()));
+        }
+        if !work.join(JOURNAL).exists() {
+            refuse_foreign(&places)?;
         }
         if options.fresh && work.exists() {
             clear(&work).map_err(not_begun)?;
@@ -324,6 +326,32 @@ impl<'a> Output<'a> {
             .filter(|path| path.exists())
             .collect()
     }
+}
+
+/// Refuses to write over a file that no run wrote: of `places`, each of which says whether it is a manifest's,
+/// those that are there have a run's manifest among them.
+pub(crate) fn refuse_foreign(places: &[(bool, PathBuf)]) -> Result<(), RunError> {
+    let ours = |(manifest, place): &(bool, PathBuf)| *manifest && is_manifest(place);
+    let mut there = places.iter().filter(|(_, place)| place.exists());
+    match there.next() {
+        Some((_, file)) if !places.iter().any(ours) => Err(RunError::Foreign(file.clone())),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the file begins as a manifest does: with the entry of a snapshot.
+fn is_manifest(file: &Path) -> bool {
+    const LINE: u64 = 1 << 20;
+    let first = || -> Option<serde_json::Value> {
+        let file = File::open(file).ok().filter(|_| file.is_file())?;
+        let mut line = Vec::new();
+        BufReader::new(file.take(LINE))
+            .read_until(b'\n', &mut line)
+            .ok()?;
+        serde_json::from_slice(&line).ok()
+    };
+    let status = first().and_then(|entry| Some(entry.get("status")?.as_str()?.to_owned()));
+    status.is_some_and(|status| Status::of_word(&status).is_some())
 }
 
 /// Removes the folder that runs work in, and the files of theirs in it. One that holds anything else stays.

@@ -398,10 +398,41 @@ fn a_file_that_no_run_wrote_is_not_replaced() {
     assert_eq!(file, out.join("ps.jsonl"));
     assert_eq!(fs::read(&file).unwrap(), b"mine\n");
     assert!(!out.join(".osier-run").exists());
+    // Nor by a file that is called as a manifest and is none.
+    fs::write(out.join("manifest.jsonl"), "{\"mine\":1}\n").unwrap();
+    let refused = run(&golden()[..1], &mine, &mut |_| {});
+    assert!(matches!(refused, Err(RunError::Foreign(_))), "{refused:?}");
+    assert_eq!(fs::read(&file).unwrap(), b"mine\n");
+    fs::remove_file(out.join("manifest.jsonl")).unwrap();
     // Those of a run are.
     fs::remove_file(&file).unwrap();
     assert_eq!(quietly(&golden()[..1], &mine).complete, 1);
     assert_eq!(quietly(&golden()[..1], &mine).complete, 1);
+}
+
+/// A link where runs keep their work leads to somebody's folder: nothing in it is cleared.
+#[cfg(unix)]
+#[test]
+fn a_link_to_another_folder_is_not_cleared() {
+    let scratch = Scratch::new("linked-work");
+    let (out, other) = (scratch.join("out"), scratch.join("other"));
+    for folder in [&out, &other] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    fs::write(other.join("journal"), "mine\n").unwrap();
+    std::os::unix::fs::symlink(&other, out.join(".osier-run")).unwrap();
+    for fresh in [false, true] {
+        let options = RunOptions {
+            fresh,
+            ..options(out.clone(), 1)
+        };
+        let refused = run(&golden()[..1], &options, &mut |_| {});
+        assert!(
+            matches!(refused, Err(RunError::Begin { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(fs::read(other.join("journal")).unwrap(), b"mine\n");
+    }
 }
 
 #[test]

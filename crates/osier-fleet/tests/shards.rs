@@ -138,6 +138,22 @@ fn parts_are_put_together_to_the_bytes_of_one_run() {
 }
 
 #[test]
+fn a_file_that_no_run_wrote_is_not_merged_over() {
+    let scratch = Scratch::new("foreign");
+    scratch.part("a", TableFormat::Jsonl, "1/1");
+    let merged = scratch.0.join("merged");
+    fs::create_dir_all(&merged).unwrap();
+    fs::write(merged.join("ps.jsonl"), "mine\n").unwrap();
+    let error = scratch.merged(&["a"]).unwrap_err().to_string();
+    assert!(error.contains("no run wrote it"), "{error}");
+    assert_eq!(fs::read(merged.join("ps.jsonl")).unwrap(), b"mine\n");
+    fs::remove_file(merged.join("ps.jsonl")).unwrap();
+    for _ in 0..2 {
+        scratch.merged(&["a"]).unwrap();
+    }
+}
+
+#[test]
 fn parts_that_do_not_belong_together_are_refused() {
     let scratch = Scratch::new("refused");
     scratch.refused(&["none"], "no part of a run is here");
