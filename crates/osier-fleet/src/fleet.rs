@@ -202,7 +202,7 @@ impl<'a> Fleet<'a> {
     /// What comes of one snapshot.
     fn read(&self, subject: &Subject) -> Answer {
         let mut path = String::new();
-        escape_bytes(subject.input.path.as_os_str().as_encoded_bytes(), &mut path);
+        escape_bytes(&osier_text::path_bytes(&subject.input.path), &mut path);
         let mut entry = Entry {
             snapshot: subject.input.name.clone(),
             id: subject.id.clone(),

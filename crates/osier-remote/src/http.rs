@@ -70,29 +70,10 @@ impl Http {
         }
     }
 
-    /// The address as it is shown: what follows `?` may be somebody's signature.
-    pub(crate) fn shown(&self) -> &str {
-        let plain = self.url.split(['?', '#']).next();
-        plain.unwrap_or(&self.url)
-    }
-
-    /// The address without what is signed anew each time: what is kept is found by it.
+    /// The address without secrets, as it is shown, and without what is signed anew each time: what is kept is
+    /// found by it.
     pub(crate) fn lasting(&self) -> String {
-        const SIGNED: [&str; 10] = [
-            "se", "sig", "ske", "skoid", "sks", "skt", "sktid", "skv", "st", "token",
-        ];
-        let Some((plain, query)) = self.url.split_once('?') else {
-            return self.url.clone();
-        };
-        let lasting = query.split('&').filter(|part| {
-            let name = part.split('=').next().unwrap_or(part);
-            let lower = name.to_ascii_lowercase();
-            !lower.starts_with("x-amz-")
-                && !lower.starts_with("x-goog-")
-                && !SIGNED.contains(&&*lower)
-        });
-        let lasting: Vec<&str> = lasting.collect();
-        format!("{plain}?{}", lasting.join("&"))
+        osier_text::address(&self.url)
     }
 
     /// Asks for a range once, of the version that `tag` tells.
@@ -206,9 +187,9 @@ mod tests {
     fn what_is_signed_is_neither_shown_nor_kept_by() {
         let http = |url| Http::new(url, Duration::from_secs(1));
         let signed = http("https://h/b/k.elf?versionId=7&X-Amz-Signature=abc&X-Amz-Date=2026");
-        assert_eq!(signed.shown(), "https://h/b/k.elf");
         assert_eq!(signed.lasting(), "https://h/b/k.elf?versionId=7");
         assert_eq!(http("http://h/k").lasting(), "http://h/k");
+        assert_eq!(http("http://me:pw@h/k").lasting(), "http://h/k");
     }
 
     #[test]

@@ -35,6 +35,9 @@ struct Files {
     data: File,
 }
 
+/// Blocks of the longest object that is kept, 1 TiB: each has a sum in memory.
+const MOST_BLOCKS: usize = 1 << 24;
+
 impl Kept {
     /// The version with this key, of so many bytes; `None` where nothing can be kept.
     pub(crate) fn open(folder: &Path, key: &str, bytes: u64) -> Option<Self> {
@@ -65,6 +68,9 @@ impl Kept {
             return None;
         }
         let blocks = usize::try_from(bytes.div_ceil(BLOCK)).ok()?;
+        if blocks > MOST_BLOCKS {
+            return None;
+        }
         let sums = if let Some(sums) = files.sums(&head, blocks) {
             sums
         } else {

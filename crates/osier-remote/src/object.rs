@@ -19,6 +19,8 @@ use crate::manners::{Asked, Manners};
 const AROUND: u64 = 4;
 /// The most blocks that are asked for at once, where one is read after the other.
 const AHEAD: u64 = 64;
+/// No snapshot is longer: physical addresses have 52 bits.
+const MOST: u64 = 1 << 52;
 /// Blocks that are held in memory.
 const HELD: usize = 512;
 
@@ -48,7 +50,7 @@ struct State {
 
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Object({})", self.http.shown())
+        write!(f, "Object({})", self.http.lasting())
     }
 }
 
@@ -78,6 +80,13 @@ impl Object {
             trouble,
         };
         let first = object.ask(0..BLOCK.saturating_mul(AROUND))?;
+        if first.total > MOST {
+            let why = format!(
+                "the server says that it has {} bytes, more than any machine has memory",
+                first.total
+            );
+            return Err(object.note(io::ErrorKind::InvalidData, &why));
+        }
         object.bytes = first.total;
         object.tag = first.tag;
         let state = object
@@ -135,10 +144,11 @@ impl Object {
     }
 
     fn is_same(&self, tag: Option<&Tag>) -> bool {
-        // A server that tells a tag once and not again tells nothing of a change.
+        // Who tells a tag once and not again may give anything.
         match (&self.tag, tag) {
             (Some(ours), Some(tag)) => ours.text() == tag.text(),
-            _ => true,
+            (Some(_), None) => false,
+            (None, _) => true,
         }
     }
 
@@ -150,10 +160,10 @@ impl Object {
 
     /// An error, which is told at the end even where it is only a fault to whoever reads.
     fn note(&self, kind: io::ErrorKind, why: &str) -> io::Error {
-        let text = format!("{}: {why}", self.http.shown());
-        let _ = self.trouble.set(text.clone());
-        let _ = self.lost.set((kind, text.clone()));
-        io::Error::new(kind, text)
+        let text = format!("{}: {why}", osier_text::visible(&self.http.lasting()));
+        let _ = self.trouble.set(text);
+        let _ = self.lost.set((kind, why.to_owned()));
+        io::Error::new(kind, why)
     }
 
     /// The blocks there are.

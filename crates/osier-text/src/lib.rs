@@ -198,7 +198,49 @@ pub fn read_back(shown: &str) -> Vec<u8> {
     bytes
 }
 
-/// A path as messages show it.
+/// An address without secrets: without user and password, and without the parameters by which stores sign.
+/// What is no `http://` or `https://` address is as it was.
+///
+/// ```
+/// use osier_text::address;
+/// assert_eq!(address("https://me:pw@h/k.elf?X-Amz-Signature=1f&versionId=7"), "https://h/k.elf?versionId=7");
+/// assert_eq!(address("a?sig=1"), "a?sig=1");
+/// ```
+pub fn address(text: &str) -> String {
+    const SIGNED: [&str; 10] = [
+        "se", "sig", "ske", "skoid", "sks", "skt", "sktid", "skv", "st", "token",
+    ];
+    let web = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+    let Some((scheme, rest)) = text.split_once("://").filter(|_| web(text)) else {
+        return text.to_owned();
+    };
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (plain, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (host, path) = plain.split_once('/').unwrap_or((plain, ""));
+    let host = host.rsplit('@').next().unwrap_or(host);
+    let lasting = query.split('&').filter(|part| {
+        let name = part.split('=').next().unwrap_or(part);
+        let lower = name.to_ascii_lowercase();
+        !lower.is_empty()
+            && !lower.starts_with("x-amz-")
+            && !lower.starts_with("x-goog-")
+            && !SIGNED.contains(&&*lower)
+    });
+    let lasting: Vec<&str> = lasting.collect();
+    let slash = if plain.contains('/') { "/" } else { "" };
+    let mark = if lasting.is_empty() { "" } else { "?" };
+    format!("{scheme}://{host}{slash}{path}{mark}{}", lasting.join("&"))
+}
+
+/// The bytes of a path for those who read rows; of an address as [`address`] has it.
+pub fn path_bytes(path: &Path) -> Cow<'_, [u8]> {
+    match path.to_str() {
+        Some(text) => Cow::Owned(address(text).into_bytes()),
+        None => Cow::Borrowed(path.as_os_str().as_encoded_bytes()),
+    }
+}
+
+/// A path as messages show it; of an address as [`address`] does.
 ///
 /// ```
 /// let path = std::path::Path::new("a\nb.elf");
@@ -214,7 +256,10 @@ pub struct ShownPath<'a>(&'a Path);
 
 impl fmt::Display for ShownPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&visible_bytes(self.0.as_os_str().as_encoded_bytes()))
+        match self.0.to_str() {
+            Some(text) => f.pad(&visible(&address(text))),
+            None => f.pad(&visible_bytes(self.0.as_os_str().as_encoded_bytes())),
+        }
     }
 }
 

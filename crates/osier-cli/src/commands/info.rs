@@ -384,7 +384,7 @@ fn field(text: &mut String, name: &str, value: &str) {
 fn machine_json(info: &SnapshotInfo, machine: &Machine, checksum: Option<u32>, text: &mut String) {
     text.push_str("{\"file\":");
     let mut file = String::new();
-    escape_bytes(info.file.as_os_str().as_encoded_bytes(), &mut file);
+    escape_bytes(&osier_text::path_bytes(&info.file), &mut file);
     json_string(&file, text);
     let _ = write!(text, ",\"file_bytes\":{}", info.file_bytes);
     field(text, "format", info.format.name());
