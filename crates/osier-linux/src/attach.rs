@@ -129,6 +129,8 @@ impl Linux {
         });
         let number = pid::Number::resolve(&mut resolver);
         resolver.finish()?;
+        let same_build = located.build_id.is_some()
+            && located.build_id.as_ref() == profile.identity().build_id.as_ref();
         let mut premises = located.premises.clone();
         premises.push(Premise {
             about: "virtual-slide",
@@ -207,7 +209,7 @@ impl Linux {
             offsets: OnceCell::new(),
             kernel,
         };
-        confirm(&linux)?;
+        confirm(&linux, same_build)?;
         Ok(linux)
     }
 
@@ -219,8 +221,9 @@ impl Linux {
 
 /// Checks that the profile's `init_task` is the swapper, and that the task list starts there.
 ///
-/// A page that the snapshot does not hold is no contradiction: the rows and endings say so later.
-fn confirm(linux: &Linux) -> Result<(), AttachError> {
+/// A page that the snapshot does not hold is no contradiction: the rows and endings say so later. Nor is a name
+/// or a link that cannot be, of a profile of the `same_build`: that is damage, or a lie inside the guest.
+fn confirm(linux: &Linux, same_build: bool) -> Result<(), AttachError> {
     let init = linux
         .init_task
         .ok_or(AttachError::NoSymbol(symbols::init_task))?;
@@ -233,7 +236,7 @@ fn confirm(linux: &Linux) -> Result<(), AttachError> {
     };
     let at = linux.tasks.comm.place(init);
     match space.read_cstr(at, COMM_BYTES) {
-        Ok(name) if !name.starts_with(b"swapper") => {
+        Ok(name) if !name.starts_with(b"swapper") && !same_build => {
             let name = name.escape_ascii();
             return Err(AttachError::WrongProfile(format!(
                 "init_task should lie at {init}, but the name there is \"{name}\", not \"swapper\""
@@ -254,6 +257,7 @@ fn confirm(linux: &Linux) -> Result<(), AttachError> {
         (ids(linux, init), first.and_then(|task| ids(linux, task)))
         && zero != (0, 0)
         && tgid != pid
+        && !same_build
     {
         return Err(AttachError::WrongProfile(format!(
             "init_task at {init} should have pid 0 and tgid 0, not {} and {}, and the task after \
@@ -262,9 +266,11 @@ fn confirm(linux: &Linux) -> Result<(), AttachError> {
         )));
     }
     match next {
-        Ok(next) if list::plausible(&linux.guest, next).is_err() => Err(AttachError::WrongProfile(
-            format!("init_task.tasks at {head} leads to {next}, where no task can lie"),
-        )),
+        Ok(next) if list::plausible(&linux.guest, next).is_err() && !same_build => {
+            Err(AttachError::WrongProfile(format!(
+                "init_task.tasks at {head} leads to {next}, where no task can lie"
+            )))
+        }
         Err(fault) if wrong(&fault) => Err(AttachError::WrongProfile(format!(
             "init_task.tasks at {head} cannot be read: {fault}"
         ))),

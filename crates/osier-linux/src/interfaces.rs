@@ -1,6 +1,7 @@
 //! Network interfaces and their addresses, of every network namespace: what `ip address` shows.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
@@ -8,8 +9,10 @@ use osier_osi::{Absent, Guard, Interface, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::guest::Guest;
-use crate::list;
+use crate::hashes::{self, Buckets, Chains};
 use crate::netns::Nets;
+use crate::wide::namespaces::networks;
+use crate::{Linux, list};
 
 /// The walk's name in its endings.
 const WALK: &str = "interfaces";
@@ -21,6 +24,10 @@ const MAC: u64 = 32;
 const MOST: usize = 1 << 16;
 /// `ARPHRD_ETHER`.
 const ARPHRD_ETHER: u64 = 1;
+/// `ETH_ALEN`.
+const ETHERNET_MAC: u64 = 6;
+/// `NETDEV_HASHENTRIES`: lists of interfaces by number.
+const NUMBERS: u64 = 256;
 /// `IFNAMSIZ`.
 const NAME: usize = 16;
 /// `IFF_…`: those that the kernel makes up when it is asked.
@@ -43,6 +50,8 @@ layout! {
     pub(crate) struct Device: "net_device" {
         /// The link in its namespace's list.
         dev_list: Option<Field<Embed<()>>>,
+        /// The link among those of its number.
+        index_hlist: Option<Field<Embed<()>>>,
         /// Its name, 16 bytes with its NUL.
         name: Option<Field<Embed<()>>>,
         /// Its number.
@@ -136,9 +145,10 @@ struct Walk<'a> {
 
 /// Every interface of every network namespace.
 pub(crate) fn interfaces(
-    guest: &Guest,
+    linux: &Linux,
     row: &mut dyn FnMut(Interface) -> ControlFlow<()>,
 ) -> WalkEnds {
+    let guest = &linux.guest;
     let profile = guest.profile.clone();
     let mut resolver = Resolver::new(&profile);
     let nets = Nets::resolve(&mut resolver);
@@ -150,7 +160,8 @@ pub(crate) fn interfaces(
         v6: Inet6Device::resolve(&mut resolver),
         v6_address: Inet6Address::resolve(&mut resolver),
     };
-    let (namespaces, mut ends) = nets.all(guest);
+    let (mut namespaces, mut ends) = nets.all(guest);
+    Nets::with_those_of_processes(&mut namespaces, networks(linux), &mut ends);
     let (Some(head), Some(link)) = (nets.net.dev_base_head, walk.device.dev_list) else {
         let missing = "members of net and net_device in the profile".to_owned();
         let fault = None;
@@ -160,8 +171,21 @@ pub(crate) fn interfaces(
         let netns = nets.number(guest, net);
         let walked = list::ring(guest, head.place(net));
         ends.add(WALK, walked.end);
-        for node in walked.nodes {
-            let interface = walk.row(link.container(node), net, netns.clone(), &mut ends);
+        let nodes = walked.nodes.into_iter();
+        let mut devices: Vec<_> = nodes.map(|node| link.container(node)).collect();
+        let numbered = walk.numbered(&nets, net).unwrap_or_default();
+        let unlisted: Vec<_> = numbered.iter().filter(|at| !devices.contains(at)).collect();
+        ends.disagree("dev_base_head and dev_index_head", 0, unlisted.len());
+        devices.extend(unlisted);
+        let mut numbers = HashSet::new();
+        for at in devices {
+            let mut interface = walk.row(at, net, netns.clone(), &mut ends);
+            if let Ok(index) = interface.index
+                && !numbers.insert(index)
+            {
+                let rule = "an interface has a number of its own in its namespace (ifindex)";
+                interface.index = Err(Absent::implausible(index.into(), rule, Some(at)));
+            }
             if row(interface).is_break() {
                 return ends.stopped(WALK);
             }
@@ -171,6 +195,25 @@ pub(crate) fn interfaces(
 }
 
 impl Walk<'_> {
+    /// The interfaces of a namespace by number; `None` where they cannot all be read, for then they say nothing of
+    /// those in its list.
+    fn numbered(&self, nets: &Nets, net: VirtAddr) -> Option<Vec<VirtAddr>> {
+        const WALK: &str = "interfaces by number";
+        let (field, link) = nets.net.dev_index_head.zip(self.device.index_hlist)?;
+        let first = field.read(&self.guest.space, net).ok()?;
+        let buckets = Buckets {
+            first: Some(first).filter(|first| self.guest.can_be_object(*first))?,
+            count: NUMBERS,
+            stride: u64::from(self.guest.pointer_bytes()),
+            counted: None,
+            chains: Chains::Plain,
+        };
+        let mut ends = WalkEnds::default();
+        let links = hashes::links(self.guest, WALK, buckets, &mut Guard::new(MOST), &mut ends);
+        let devices = links.into_iter().map(|at| link.container(at));
+        ends.is_complete().then(|| devices.collect())
+    }
+
     fn row(&self, at: VirtAddr, net: VirtAddr, netns: Seen<u32>, ends: &mut WalkEnds) -> Interface {
         let device = &self.device;
         let netns = match device.nd_net.map(|field| (field.place(at), net)) {
@@ -225,8 +268,9 @@ impl Walk<'_> {
         let field = self.device.name.ok_or_else(Absent::not_in_this_kernel)?;
         let place = field.place(at);
         let name = self.guest.space.read_cstr(place, NAME)?;
-        if name.is_empty() || name.len() >= NAME || name.contains(&b'/') {
-            let rule = "an interface's name has 1 to 15 bytes and no slash";
+        let odd = |byte: &u8| matches!(byte, b'/' | b':') || byte.is_ascii_whitespace();
+        if name.is_empty() || name.len() >= NAME || name.iter().any(odd) {
+            let rule = "an interface's name has 1 to 15 bytes, and no space, slash or colon";
             return Err(Absent::implausible(name.len() as u64, rule, Some(place)));
         }
         Ok(name)
@@ -265,6 +309,12 @@ impl Walk<'_> {
     fn mac(&self, at: VirtAddr) -> Seen<Vec<u8>> {
         let device = &self.device;
         let length = self.value(device.addr_len, at)?;
+        let ethernet = matches!(self.value(device.kind, at), Ok(ARPHRD_ETHER));
+        if ethernet && length != ETHERNET_MAC {
+            let place = device.addr_len.map(|field| field.place(at));
+            let rule = "an address of Ethernet has 6 bytes (addr_len)";
+            return Err(Absent::implausible(length, rule, place));
+        }
         if length == 0 {
             return Err(Absent::not_applicable(
                 "its kind has no address on the wire",
@@ -279,7 +329,6 @@ impl Walk<'_> {
         let bytes = field.read(&self.guest.space, at)?;
         let mut mac = vec![0; usize::try_from(length).unwrap_or(0)];
         self.guest.space.read(bytes, &mut mac)?;
-        let ethernet = matches!(self.value(device.kind, at), Ok(ARPHRD_ETHER));
         if ethernet && mac.iter().all(|byte| *byte == 0) {
             let rule = "an Ethernet interface has an address (dev_addr)";
             return Err(Absent::implausible(0, rule, Some(bytes)));

@@ -175,7 +175,7 @@ pub(crate) fn mm_of(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -
 /// By how many processes shared objects are named.
 pub(crate) fn named(linux: &Linux) -> &Named {
     linux.named.get_or_init(|| {
-        let shared = (linux.task_files.files, linux.maps.paths.task_fs());
+        let shared = [linux.task_files.files, linux.maps.paths.task_fs()];
         let count = |init| Named::count(&linux.guest, &linux.tasks, shared, init, PF_KTHREAD);
         linux.init_task.map(count).unwrap_or_default()
     })

@@ -254,6 +254,14 @@ impl<'a> Walk<'a> {
                 ),
             }
         }
+        let holds_root = all
+            .iter()
+            .any(|mount| self.vfsmount(*mount) == self.root.mnt);
+        ends.disagree(
+            "the root directory's mount and those of the namespace",
+            usize::from(!holds_root),
+            0,
+        );
         let standing = self.standing(&all);
         let mut numbers: HashMap<u32, usize> = HashMap::new();
         for id in all.iter().filter_map(|mount| self.number(*mount).value()) {
@@ -551,14 +559,15 @@ impl<'a> Walk<'a> {
         let (text, end) = (guest.symbol(image.0), guest.symbol(image.1));
         let constant = text.is_none_or(|text| name >= text) && end.is_none_or(|end| name < end);
         let place = Some(field.place(mount));
-        if !guest.can_be_object(name) && !(constant && guest.is_kernel_address(name)) {
+        let constant = constant && guest.is_kernel_address(name);
+        if !guest.can_be_object(name) && !constant {
             let rule =
                 "the name of what was mounted begins where memory is given out (mnt_devname)";
             return Err(Absent::implausible(name.0, rule, place));
         }
         let source = space.read_cstr(name, NAME_LIMIT)?;
-        if source.is_empty() {
-            let rule = "what was mounted has a name (mnt_devname)";
+        if source.is_empty() || source.iter().any(u8::is_ascii_control) {
+            let rule = "what was mounted has a name, without control characters (mnt_devname)";
             return Err(Absent::implausible(name.0, rule, place));
         }
         Ok(source)

@@ -28,7 +28,7 @@ impl Named {
     pub(crate) fn count(
         guest: &Guest,
         tasks: &Tasks,
-        (files, fs): (Option<Field<Ptr<()>>>, Option<Field<Ptr<()>>>),
+        [files, fs]: [Option<Field<Ptr<()>>>; 2],
         init_task: VirtAddr,
         kernel_thread: u64,
     ) -> Self {

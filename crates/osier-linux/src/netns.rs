@@ -11,6 +11,11 @@ use crate::symbols;
 /// The walk's name in its endings.
 const WALK: &str = "network namespaces";
 
+/// `PROC_NET_INIT_INO`, the number of the first network namespace. Before v6.18 it had one as any other.
+const FIRST: u32 = 0xefff_fff9;
+/// `PROC_DYNAMIC_FIRST`: numbers are given from here on.
+const DYNAMIC: u32 = 0xf000_0000;
+
 layout! {
     /// Fields read from `struct net`.
     pub(crate) struct Net: "net" through [netns_ipv4 inet_timewait_death_row netns_packet netns_unix ns_common unix_table] {
@@ -20,6 +25,8 @@ layout! {
         inum: Option<Field<UInt>> = ["ns.inum", "proc_inum"],
         /// The list of its interfaces.
         dev_base_head: Option<Field<Embed<()>>>,
+        /// 256 lists of its interfaces, by number.
+        dev_index_head: Option<Field<Ptr<()>>>,
         /// Its TCP table. Linux commit 4461568aa4e5 ("tcp: Access &tcp_hashinfo via net."), v6.1, made the
         /// table each namespace's own; the pointer is older.
         hashinfo: Option<Field<Ptr<()>>> = ["ipv4.tcp_death_row.hashinfo"],
@@ -69,14 +76,31 @@ impl Nets {
         (nets, ends)
     }
 
+    /// Adds those of `named`, which processes are in, that the list of all does not have.
+    pub(crate) fn with_those_of_processes(
+        all: &mut Vec<VirtAddr>,
+        named: impl IntoIterator<Item = VirtAddr>,
+        ends: &mut WalkEnds,
+    ) {
+        let mut unlisted: Vec<_> = named.into_iter().filter(|net| !all.contains(net)).collect();
+        unlisted.sort_unstable();
+        ends.disagree(
+            "net_namespace_list and the processes' namespaces",
+            0,
+            unlisted.len(),
+        );
+        all.extend(unlisted);
+    }
+
     /// The number of the namespace at `net`.
     pub(crate) fn number(&self, guest: &Guest, net: VirtAddr) -> Seen<u32> {
         let field = self.net.inum.ok_or_else(Absent::not_in_this_kernel)?;
         let number = field.read(&guest.space, net)?;
         match u32::try_from(number) {
-            Ok(number) if number != 0 => Ok(number),
+            Ok(number) if number == FIRST || number >= DYNAMIC => Ok(number),
             _ => {
-                let rule = "a namespace has a number";
+                let rule =
+                    "a namespace has the first number of its kind, or one from 0xf0000000 on";
                 Err(Absent::implausible(number, rule, Some(field.place(net))))
             }
         }

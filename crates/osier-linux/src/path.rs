@@ -394,16 +394,12 @@ impl Paths {
         let (Some(d_sb), Some(climb)) = (self.dentry.d_sb, self.climb.as_ref()) else {
             return Ok(());
         };
-        let named = d_sb.read(&guest.space, place.dentry);
-        let mounted = climb.mounts.file_system(&guest.space, place.mnt);
-        match (named, mounted) {
-            (Ok(named), Ok(Some(mounted))) if named != mounted => {
+        let named = d_sb.read(&guest.space, place.dentry)?;
+        match climb.mounts.file_system(&guest.space, place.mnt)? {
+            Some(mounted) if named != mounted => {
                 let rule = "a place is of the file system that its mount mounts (d_sb, mnt_sb)";
-                Err(Absent::implausible(
-                    named.0,
-                    rule,
-                    Some(d_sb.place(place.dentry)),
-                ))
+                let at = Some(d_sb.place(place.dentry));
+                Err(Absent::implausible(named.0, rule, at))
             }
             _ => Ok(()),
         }

@@ -90,7 +90,7 @@ impl Osi for Linux {
     }
 
     fn interfaces(&self, row: &mut dyn FnMut(Interface) -> ControlFlow<()>) -> WalkEnds {
-        interfaces::interfaces(&self.guest, row)
+        interfaces::interfaces(self, row)
     }
 
     fn log(&self, row: &mut dyn FnMut(LogLine) -> ControlFlow<()>) -> WalkEnds {

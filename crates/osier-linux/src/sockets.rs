@@ -16,6 +16,7 @@ use osier_osi::{Absent, FileKind, Seen, SeenExt as _, Socket, SocketSource, Walk
 use osier_profile::Resolver;
 
 use crate::netns::Nets;
+use crate::wide::namespaces::networks;
 use crate::{Linux, files, tasks};
 use describe::Describer;
 use tables::{Found, Tables};
@@ -36,7 +37,8 @@ pub(crate) fn sockets(linux: &Linux, row: &mut dyn FnMut(Socket) -> ControlFlow<
     let profile = linux.guest.profile.clone();
     let mut resolver = Resolver::new(&profile);
     let nets = Nets::resolve(&mut resolver);
-    let (namespaces, mut ends) = nets.all(&linux.guest);
+    let (mut namespaces, mut ends) = nets.all(&linux.guest);
+    Nets::with_those_of_processes(&mut namespaces, networks(linux), &mut ends);
     let tables = Tables::resolve(&mut resolver);
     let Found { entries, whole } = tables.walk(&linux.guest, &nets, &namespaces, &mut ends);
     let mut describer = Describer::new(linux, &mut resolver, nets, namespaces);
@@ -77,7 +79,11 @@ pub(crate) fn sockets(linux: &Linux, row: &mut dyn FnMut(Socket) -> ControlFlow<
         if sound {
             Absent::not_applicable("no descriptor of a process leads to it")
         } else {
-            Absent::implausible(0, "the descriptors of all processes are known", None)
+            Absent::implausible(
+                0,
+                "not every descriptor that may lead to it could be read",
+                None,
+            )
         }
     };
     for (&at, &entry) in left {
@@ -112,6 +118,8 @@ fn holders(linux: &Linux, ends: &mut WalkEnds) -> (Vec<Holder>, bool) {
                     fd: file.fd,
                     socket,
                 }),
+                // Reserved for a file that is being opened: none of a socket yet.
+                (Err(absent), _) if !absent.is_loss() => {}
                 (Ok(FileKind::Socket), Err(_)) | (Err(_), _) => {
                     lost = lost.saturating_add(1);
                     first_lost.get_or_insert(file.filed.value().unwrap_or(taskd));

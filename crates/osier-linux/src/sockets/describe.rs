@@ -615,7 +615,11 @@ impl<'a> Describer<'a> {
             .read(name.place(address).plus(UNIX_PATH), &mut path)?;
         if path.first() != Some(&0) {
             // A path has a NUL behind it, which is counted.
-            path.pop();
+            let end = path.pop();
+            if end != Some(0) || path.contains(&0) {
+                let rule = "a path ends with its first NUL (name)";
+                return Err(Absent::implausible(bytes, rule, Some(name.place(address))));
+            }
         }
         for byte in &mut path {
             if *byte == 0 {

@@ -1,11 +1,15 @@
 //! The numbers of a process's namespaces.
 
+use std::collections::HashSet;
+
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Namespaces, Seen};
 use osier_profile::{Field, Ptr, Resolver, UInt, layout};
 
+use super::layouts::Task;
 use super::numbers::Numbers;
 use super::reader::Reader;
+use crate::{Linux, list};
 
 layout! {
     /// Fields read from `nsproxy`.
@@ -71,6 +75,33 @@ fn numbered(
             Err(Absent::implausible(number, rule, Some(namespace)))
         }
     }
+}
+
+/// The network namespaces that the tasks on the task list are in.
+pub(crate) fn networks(linux: &Linux) -> HashSet<VirtAddr> {
+    let (guest, profile) = (&linux.guest, linux.guest.profile.clone());
+    let mut resolver = Resolver::new(&profile);
+    let (of_task, of_proxy) = (
+        Task::resolve(&mut resolver).nsproxy,
+        Proxy::resolve(&mut resolver).net_ns,
+    );
+    let (Some(init), Some(of_task), Some(of_proxy)) = (linux.init_task, of_task, of_proxy) else {
+        return HashSet::new();
+    };
+    let link = linux.tasks.tasks;
+    let object = |field: Field<Ptr<()>>, base| {
+        let at = field.read(&guest.space, base).ok();
+        at.filter(|at| guest.can_be_object(*at))
+    };
+    let tasks = list::ring(guest, link.place(init)).nodes;
+    let proxies = tasks
+        .into_iter()
+        .filter_map(|node| object(of_task, link.container(node)));
+    let proxies: HashSet<VirtAddr> = proxies.collect();
+    proxies
+        .into_iter()
+        .filter_map(|proxy| object(of_proxy, proxy))
+        .collect()
 }
 
 /// How to read them.

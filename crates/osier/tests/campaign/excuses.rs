@@ -178,6 +178,14 @@ pub(crate) const EXCUSES: &[Excuse] = &[
     },
     Excuse {
         places: &["array of files"],
+        questions: &["sockets"],
+        ways: &["another's"],
+        fields: &["fd", "found_by", "pid", "+row", "-row"],
+        why: "which of the files in use a descriptor leads to, and whether its number is only reserved for one: the array of files alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["array of files"],
         questions: &["files"],
         ways: &["another's", "zero", "zero block"],
         fields: &[
@@ -562,6 +570,82 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         questions: &["pages"],
         fields: &["+row", "-row", "flags", "phys", "len", "start", "backing"],
         why: "which pages a process has, and where: its page table alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["(unnamed)", "mount.mnt_devname", "super_block.s_type"],
+        questions: &["mounts"],
+        fields: &[
+            "source",
+            "source_hex",
+            "type",
+            "type_hex",
+            "root",
+            "root_hex",
+        ],
+        why: "what was mounted, and of which type: the text alone has its letters",
+        ..ANY
+    },
+    Excuse {
+        places: &["(unnamed)", "mount.mnt_id"],
+        questions: &["mounts"],
+        fields: &["id", "mount_id", "parent"],
+        why: "the number of a mount that no other of its namespace has",
+        ..ANY
+    },
+    Excuse {
+        places: &["(unnamed)", "vfsmount.mnt_flags", "super_block.s_flags"],
+        questions: &["mounts"],
+        fields: &["options", "super_options", "propagation"],
+        why: "the marks of a mount and of a file system",
+        ..ANY
+    },
+    Excuse {
+        places: &["super_block.s_dev", "(unnamed)"],
+        questions: &["mounts"],
+        fields: &["device"],
+        why: "the number of a device: its file system alone has it",
+        ..ANY
+    },
+    Excuse {
+        places: &["fs_struct.root", "mount.mnt_mountpoint"],
+        questions: &["mounts"],
+        ways: &["another's"],
+        fields: &["point", "point_hex", "-row", "+row"],
+        why: "which directory of a file system is the root or the working directory",
+        ..ANY
+    },
+    Excuse {
+        places: &["(unnamed)"],
+        questions: &["net"],
+        fields: &[
+            "addresses",
+            "flags",
+            "mac",
+            "mtu",
+            "name",
+            "name_hex",
+            "index",
+        ],
+        why: "how an interface is called, set and addressed: it alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["(unnamed)"],
+        questions: &["sockets"],
+        fields: &[
+            "inode",
+            "local",
+            "local_port",
+            "remote",
+            "remote_port",
+            "path",
+            "path_hex",
+            "recv_queue",
+            "send_queue",
+            "interface",
+        ],
+        why: "the addresses, name, number and queues of a socket: it alone says them",
         ..ANY
     },
     Excuse {

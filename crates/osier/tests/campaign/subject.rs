@@ -149,15 +149,8 @@ impl Subject {
         let only = std::env::var("OSIER_CAMPAIGN_ASK").ok();
         let asked = |question: &Question| match &only {
             Some(only) => only.split(',').any(|word| word == question.word()),
-            // What no other source tells in the answers to these is not sorted out yet.
-            None => !matches!(
-                question,
-                Question::Mounts
-                    | Question::Sockets
-                    | Question::Interfaces
-                    | Question::Scan
-                    | Question::Findings
-            ),
+            // They look at all memory, and mark what they find as lost, freed or out of place.
+            None => !matches!(question, Question::Scan | Question::Findings),
         };
         let parts = Question::ALL
             .iter()

@@ -1,0 +1,139 @@
+//! What is read of sockets themselves.
+
+use osier_profile::{Bits, Embed, Field, Ptr, SInt, UInt, layout};
+
+layout! {
+    /// Fields read from `struct sock_common`.
+    pub(crate) struct Common: "sock_common" {
+        /// Family.
+        skc_family: Option<Field<UInt>>,
+        /// State.
+        skc_state: Option<Field<UInt>>,
+        /// Own port, in the processor's order of bytes.
+        skc_num: Option<Field<UInt>>,
+        /// The other's port, in the network's.
+        skc_dport: Option<Field<UInt>>,
+        /// The other's address, in the network's.
+        skc_daddr: Option<Field<UInt>>,
+        /// Own address.
+        skc_rcv_saddr: Option<Field<UInt>>,
+        /// The same of IPv6.
+        skc_v6_daddr: Option<Field<Embed<()>>>,
+        /// Likewise.
+        skc_v6_rcv_saddr: Option<Field<Embed<()>>>,
+        /// The interface that it is bound to; 0 for none.
+        skc_bound_dev_if: Option<Field<SInt>>,
+        /// The network namespace.
+        skc_net: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `struct sock`.
+    pub(crate) struct Sock: "sock" {
+        /// The file system's half of it; null when no file is of it.
+        sk_socket: Option<Field<Ptr<()>>>,
+        /// Type.
+        sk_type: Option<Field<Bits>>,
+        /// Protocol.
+        sk_protocol: Option<Field<Bits>>,
+        /// Connections that wait to be accepted.
+        sk_ack_backlog: Option<Field<UInt>>,
+        /// What waits to be received: its first member, `rmem_alloc`, counts it.
+        sk_backlog: Option<Field<Embed<()>>>,
+        /// The same before v3.0.
+        sk_rmem_alloc: Option<Field<UInt>>,
+        /// What was written and is not acknowledged, with what it takes to hold it.
+        sk_wmem_queued: Option<Field<SInt>>,
+        /// What waits to be sent, and one.
+        sk_wmem_alloc: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `inet_sock`. All but the first are of kernels before v2.6.33.
+    pub(crate) struct InetSock: "inet_sock" {
+        /// Own port once more, in the network's order.
+        inet_sport: Option<Field<UInt>> = ["inet_sport", "sport"],
+        /// The other's address.
+        daddr: Option<Field<UInt>>,
+        /// Own address.
+        rcv_saddr: Option<Field<UInt>>,
+        /// Own port.
+        num: Option<Field<UInt>>,
+        /// The other's port.
+        dport: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `inet_timewait_sock`.
+    pub(crate) struct TimeWait: "inet_timewait_sock" {
+        /// Which state it waits in.
+        tw_substate: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `tcp_sock`.
+    pub(crate) struct TcpSock: "tcp_sock" {
+        /// What comes next.
+        rcv_nxt: Option<Field<UInt>>,
+        /// What the program has read.
+        copied_seq: Option<Field<UInt>>,
+        /// One past what the program wrote.
+        write_seq: Option<Field<UInt>>,
+        /// The first that is not acknowledged.
+        snd_una: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `udp_sock`.
+    pub(crate) struct UdpSock: "udp_sock" {
+        /// What was received and is charged still. Since v4.10.
+        forward_deficit: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `unix_sock`.
+    pub(crate) struct UnixSock: "unix_sock" through [path] {
+        /// Its name; null where it has none.
+        addr: Option<Field<Ptr<()>>>,
+        /// The `dentry` that it is bound to.
+        dentry: Option<Field<Ptr<()>>> = ["path.dentry", "dentry"],
+    }
+}
+
+layout! {
+    /// Fields read from `unix_address`.
+    pub(crate) struct UnixAddress: "unix_address" {
+        /// Bytes of the name, family included.
+        len: Option<Field<UInt>>,
+        /// The name.
+        name: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `netlink_sock`.
+    pub(crate) struct NetlinkSock: "netlink_sock" {
+        /// Own port id.
+        portid: Option<Field<UInt>> = ["portid", "pid"],
+        /// The other's.
+        dst_portid: Option<Field<UInt>> = ["dst_portid", "dst_pid"],
+        /// The groups that it listens to, a bit for each.
+        groups: Option<Field<Ptr<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `packet_sock`.
+    pub(crate) struct PacketSock: "packet_sock" {
+        /// The interface that it is bound to; 0 for all.
+        ifindex: Option<Field<SInt>>,
+        /// The type of frames, in the network's order.
+        num: Option<Field<UInt>>,
+    }
+}
