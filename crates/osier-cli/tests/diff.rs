@@ -91,7 +91,12 @@ fn exactly_what_was_done_to_the_guest_is_told() {
 }
 
 #[test]
-fn backwards_it_is_the_contrary() {
+fn backwards_it_is_the_contrary_and_said() {
+    for (before, after, warned) in [(A, B, false), (B, A, true)] {
+        let output = run(&[], &snapshot(before), &snapshot(after));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.contains("by the guest's clock"), warned, "{said}");
+    }
     let found = events(B, A);
     assert_eq!(
         told(&found),

@@ -132,7 +132,7 @@ impl Golden {
         ignore: &mut Ignore,
     ) -> Result<Verdict, GoldenError> {
         let file = self.file(question);
-        let golden = match fs::read_to_string(&file) {
+        let golden = match read(&file) {
             Ok(golden) => golden,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Verdict::Missing),
             Err(source) => return Err(GoldenError::File { file, source }),
@@ -156,8 +156,11 @@ impl Golden {
         let file = self.file(question);
         let text: String = answer.lines.iter().flat_map(|line| [line, "\n"]).collect();
         let write = || {
-            if fs::read(&file).is_ok_and(|old| old == text.as_bytes()) {
+            if read(&file).is_ok_and(|old| old == text) {
                 return Ok(Some(false));
+            }
+            if fs::metadata(&file).is_ok_and(|old| !old.is_file()) {
+                return Err(not_plain());
             }
             fs::create_dir_all(&self.folder)?;
             if !self.holds(&file)? {
@@ -196,4 +199,16 @@ pub fn answer(osi: &dyn Osi, question: Question) -> Result<Transcript, GoldenErr
         return Err(GoldenError::Empty(question.word()));
     }
     Ok(answer)
+}
+
+/// The text of a golden file. A pipe, which may never give any, is none.
+fn read(file: &Path) -> io::Result<String> {
+    if fs::metadata(file)?.is_file() {
+        return fs::read_to_string(file);
+    }
+    Err(not_plain())
+}
+
+fn not_plain() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "no plain file")
 }

@@ -25,6 +25,14 @@ pub(super) fn run(args: &DiffArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     }
     if !output.quiet {
         warn(&premises, output.verbose);
+        if let (Ok(was), Ok(is)) = (&before.clock, &after.clock)
+            && is < was
+        {
+            let (before, after) = (&before.label, &after.label);
+            say(&format!(
+                "{after} is earlier than {before}, by the guest's clock: what is told as new had not gone yet"
+            ));
+        }
     }
     let mut written = Ok(());
     let mut events = 0_usize;

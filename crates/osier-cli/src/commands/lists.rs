@@ -100,7 +100,7 @@ fn limited(
     let has = |name| columns.iter().any(|column| column.name == name);
     if !has("taskd") && !has("pid") {
         let list = question.word();
-        let wrong = format!("{list}: these rows are of no process; --pid does not apply");
+        let wrong = format!("{list}: these rows are of no process; --pid and --name do not apply");
         return Err(Usage(wrong).into());
     }
     let Chosen { taskds, .. } = chosen(guest, &wanted, out)?;

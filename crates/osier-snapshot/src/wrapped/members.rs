@@ -11,7 +11,7 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::member::{Doubt, Member, differs};
 use super::wrapping::Wrapping;
-use super::zstd::checksum;
+use super::zstd::{self, checksum};
 use super::{gzip, lz4, lzop, xz};
 use crate::data::{Data, Reader};
 
@@ -36,7 +36,7 @@ pub(super) fn start(wrapping: Wrapping, data: &Data, at: u64) -> io::Result<Box<
         Wrapping::Xz => Box::new(Xz(xz::decoder(data.reader(at))?)),
         Wrapping::Bzip2 => Box::new(Bzip2(bzip2::bufread::BzDecoder::new(data.reader(at)))),
         Wrapping::Zstd => Box::new(Zstd {
-            frame: StreamingDecoder::new(data.reader(at)).map_err(io::Error::other)?,
+            frame: zstd::stream(data.reader(at))?,
             len: 0,
         }),
         Wrapping::Lz4 => Box::new(Lz4::new(data, at)?),

@@ -3,12 +3,13 @@
 //!
 //! Source: RFC 8878, section 3.1.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use osier_memory::Codec;
+use ruzstd::decoding::errors::FrameDecoderError;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-use super::member::{Doubt, differs};
+use super::member::{Doubt, Own, differs};
 use crate::look::Look;
 use crate::packed::{Block, Decoder};
 
@@ -98,7 +99,7 @@ impl Decoder for Frames {
 
     fn decode(&self, _: usize, block: &Block, packed: &[u8]) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(usize::try_from(block.len).ok()?);
-        let mut frame = StreamingDecoder::new(packed).ok()?;
+        let mut frame = stream(packed).ok()?;
         // A byte more, so that the frame's end is reached, and with it the checksum.
         frame
             .by_ref()
@@ -107,6 +108,19 @@ impl Decoder for Frames {
             .ok()?;
         checksum(&frame.decoder).is_ok().then_some(out)
     }
+}
+
+/// A decoder of the frame that `packed` begins with. What it holds grows with what was unpacked, up to the frame's
+/// window, which is no larger than `zstd --long=31` makes it.
+pub(super) fn stream<R: Read>(packed: R) -> io::Result<StreamingDecoder<R, FrameDecoder>> {
+    const MOST: u64 = 1 << 31;
+    StreamingDecoder::new_with_max_window_size(packed, MOST).map_err(|error| match error {
+        FrameDecoderError::WindowSizeTooBig { requested, .. } => io::Error::other(Own(format!(
+            "its window of {} MiB is larger than the 2048 MiB that are read",
+            requested >> 20
+        ))),
+        error => io::Error::other(error),
+    })
 }
 
 /// The whole length of the skippable frame at `at`. They are LZ4's too.
