@@ -30,6 +30,7 @@ QUESTIONS = [
     "sockets",
     "net",
     "scan",
+    "findings",
 ]
 
 
@@ -123,6 +124,11 @@ def of_run(folder: Path, question: str) -> dict[str, list[str]]:
         row = json.loads(line)
         name = row.pop("snapshot")
         del row["id"]
+        # Tables have an `id` of their own, the snapshot's.
+        row = {"id" if field == "mount_id" else field: value for field, value in row.items()}
+        absent = row.get("absent", {})
+        if "mount_id" in absent:
+            absent["id"] = absent.pop("mount_id")
         lines.setdefault(name, []).append(json.dumps(row))
     return lines
 
@@ -192,6 +198,7 @@ def test_methods_ask_the_questions(guest: pyosier.Guest) -> None:
         "sockets": guest.sockets(),
         "net": guest.net(),
         "scan": guest.scan(),
+        "findings": guest.findings(),
     }
     assert set(asked) == set(QUESTIONS)
     for word, answer in asked.items():

@@ -573,7 +573,7 @@ pub struct Mount {
     /// Id of its process.
     pub pid: u64,
     /// Its number.
-    pub mount_id: u64,
+    pub id: u64,
     /// The number of the mount that it stands on.
     pub parent: u64,
     /// The file system's device, `MAJOR:MINOR`.
@@ -596,7 +596,7 @@ pub struct Mount {
     pub address: u64,
 }
 
-shown!(Mount: pid, mount_id, parent, device, source, root, point, r#type, options, super_options, propagation, address);
+shown!(Mount: pid, id, parent, device, source, root, point, r#type, options, super_options, propagation, address);
 
 /// A socket, by one of the descriptors that lead to it, or by none.
 #[repr(C)]

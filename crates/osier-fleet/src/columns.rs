@@ -23,6 +23,8 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use osier::format::{hidden_bytes, json_absence, plain_text};
 use osier::tables::{Cell, Cells, Column, Columns, Kind};
 
+use crate::table::called;
+
 const UTC: &str = "UTC";
 
 /// The metadata of a column of addresses, which are numbers by their type.
@@ -44,7 +46,7 @@ pub(crate) fn schema(columns: &Columns) -> SchemaRef {
         Field::new("id", DataType::Utf8, false),
     ];
     for column in columns.iter() {
-        let field = Field::new(column.name, data_type(column.kind), true);
+        let field = Field::new(called(column.name), data_type(column.kind), true);
         fields.push(if column.kind == Kind::Address {
             field.with_metadata(HashMap::from([(KIND.0.to_owned(), KIND.1.to_owned())]))
         } else {
@@ -196,7 +198,7 @@ impl Batch {
             self.held = self.held.saturating_add(bytes);
             if let Some(Cell::Absent(why)) = cell {
                 absent.push_str(if absent.is_empty() { "{\"" } else { ",\"" });
-                absent.push_str(column.name);
+                absent.push_str(called(column.name));
                 absent.push_str("\":");
                 json_absence(why, absent);
             }

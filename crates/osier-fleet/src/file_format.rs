@@ -16,7 +16,7 @@ use osier::format::csv_header_of;
 
 use crate::TableFormat;
 use crate::rows::Piece;
-use crate::table::Table;
+use crate::table::{Table, called};
 
 /// A table and the format that it is written in.
 pub(crate) struct FileFormat<'a> {
@@ -42,7 +42,8 @@ impl<'a> FileFormat<'a> {
             TableFormat::Jsonl => String::new(),
             TableFormat::Csv => {
                 let mut header = String::from("snapshot,id,");
-                csv_header_of(&self.table.columns, &mut header);
+                let names = self.table.columns.iter().map(|column| called(column.name));
+                csv_header_of(names, &mut header);
                 header.push_str("\r\n");
                 header
             }

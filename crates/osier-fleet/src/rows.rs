@@ -1,9 +1,9 @@
 //! The rows of one snapshot in one table.
 
-use osier::format::{csv_name, csv_row_of, json_fields, json_string};
+use osier::format::{csv_name, csv_row_of, json_cells, json_string};
 use osier::tables::Cells;
 
-use crate::table::{Shape, Table};
+use crate::table::{Shape, Table, called};
 
 /// Rows that are being gathered.
 pub(crate) struct Rows<'a> {
@@ -72,7 +72,8 @@ impl<'a> Rows<'a> {
                     csv_row_of(&self.table.columns, row, text);
                     text.push_str("\r\n");
                 } else {
-                    json_fields(row, text);
+                    let cells = row.iter().map(|(column, cell)| (called(column.name), cell));
+                    json_cells(cells, text);
                     text.push_str("}\n");
                 }
             }

@@ -941,7 +941,7 @@ typedef struct {
   /**
    * Its number.
    */
-  uint64_t mount_id;
+  uint64_t id;
   /**
    * The number of the mount that it stands on.
    */

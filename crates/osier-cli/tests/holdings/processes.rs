@@ -58,7 +58,7 @@ pub fn mounts(rows: &[Value]) -> BTreeSet<Mount> {
         index = if before == Some(pid) { index + 1 } else { 0 };
         before = Some(pid);
         let number = |field: &str| row[field].as_u64().unwrap().to_string().into_bytes();
-        let mut fields = vec![number("mount_id"), number("parent")];
+        let mut fields = vec![number("id"), number("parent")];
         let texts = [
             "device",
             "root",

@@ -28,7 +28,7 @@ fn key_fields(question: Question) -> (&'static [&'static str], usize) {
         Question::Mappings => (&["pid", "base"], 2),
         Question::Pages => (&["pid", "start"], 2),
         Question::Files => (&["pid", "fd"], 2),
-        Question::Mounts => (&["pid", "mount_id", "address"], 2),
+        Question::Mounts => (&["pid", "id", "address"], 2),
         Question::Sockets => (&["address", "pid", "fd"], 3),
         Question::Interfaces => (&["netns", "index", "address"], 2),
         Question::Scan => (&["kind", "address"], 1),

@@ -18,13 +18,13 @@ use crate::tables::{Cell, Cells, Column, Columns, Table};
 
 /// The names of the columns.
 pub fn csv_header(table: &'static Table, into: &mut String) {
-    csv_header_of(&Columns::of(&[table]), into);
+    csv_header_of(table.columns.iter().map(|column| column.name), into);
 }
 
-/// The names of the columns of several kinds of row.
-pub fn csv_header_of(columns: &Columns, into: &mut String) {
-    for column in columns.iter() {
-        into.push_str(column.name);
+/// The names of columns, of several kinds of row or others than the row's own, and those of the two behind them.
+pub fn csv_header_of<'a>(names: impl IntoIterator<Item = &'a str>, into: &mut String) {
+    for name in names {
+        into.push_str(name);
         into.push(',');
     }
     into.push_str("absent,hex");

@@ -82,7 +82,7 @@ static MOUNT: Table = Table {
     name: "mount",
     columns: &[
         number("pid"),
-        number("mount_id"),
+        number("id"),
         number("parent"),
         brief("device"),
         brief("source").of(Kind::Bytes),
