@@ -107,7 +107,8 @@ fn compiled(name: &str, more: &[&str]) -> PathBuf {
         .arg(root().join(format!("tests/c/{name}.c")))
         .arg("-L")
         .arg(folder)
-        .arg(format!("-Wl,-rpath,{}", folder.display()))
+        // Before whatever cargo says where libraries are: an older build may lie there.
+        .arg(format!("-Wl,--disable-new-dtags,-rpath,{}", folder.display()))
         .arg("-losier_capi")
         .args(glib.unwrap_or_default().split_whitespace())
         .status()

@@ -185,7 +185,9 @@ fn a_signal_leaves_nothing() {
         let file = fs::File::create(&raw).unwrap();
         file.set_len(40 << 30).unwrap();
         let out = folder.join("out.lime");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_osier"))
+        // Who runs the tests in the background may have them ignore signals, and the command would, too.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_osier")])
             .args(["export", "--to", "lime"])
             .args([&raw, Path::new("-o"), &out])
             .stderr(Stdio::null())

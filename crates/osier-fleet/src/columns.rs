@@ -23,7 +23,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use osier::format::{hidden_bytes, json_absence, plain_text};
 use osier::tables::{Cell, Cells, Column, Columns, Kind};
 
-use crate::table::called;
+use crate::called::called;
 
 const UTC: &str = "UTC";
 

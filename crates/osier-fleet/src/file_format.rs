@@ -15,8 +15,9 @@ use std::path::Path;
 use osier::format::csv_header_of;
 
 use crate::TableFormat;
+use crate::called::called;
 use crate::rows::Piece;
-use crate::table::{Table, called};
+use crate::table::Table;
 
 /// A table and the format that it is written in.
 pub(crate) struct FileFormat<'a> {

@@ -14,6 +14,7 @@ mod answer;
 #[cfg(feature = "arrow")]
 mod arrow;
 mod budget;
+mod called;
 #[cfg(feature = "arrow")]
 mod columns;
 mod deadline;

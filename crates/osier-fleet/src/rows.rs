@@ -3,7 +3,8 @@
 use osier::format::{csv_name, csv_row_of, json_cells, json_string};
 use osier::tables::Cells;
 
-use crate::table::{Shape, Table, called};
+use crate::called::called;
+use crate::table::{Shape, Table};
 
 /// Rows that are being gathered.
 pub(crate) struct Rows<'a> {

@@ -24,12 +24,6 @@ pub(crate) struct Table {
     pub(crate) schema: arrow_schema::SchemaRef,
 }
 
-/// What a table calls a column that a row calls `name`: tables have an `id` of their own, the snapshot's, so a
-/// mount's is `mount_id` in them.
-pub(crate) fn called(name: &'static str) -> &'static str {
-    if name == "id" { "mount_id" } else { name }
-}
-
 impl Table {
     pub(crate) fn new(question: Question, shape: Shape) -> Self {
         let columns = Columns::of(of(question));

@@ -257,7 +257,6 @@ fn confirm(linux: &Linux, same_build: bool) -> Result<(), AttachError> {
         (ids(linux, init), first.and_then(|task| ids(linux, task)))
         && zero != (0, 0)
         && tgid != pid
-        && !same_build
     {
         return Err(AttachError::WrongProfile(format!(
             "init_task at {init} should have pid 0 and tgid 0, not {} and {}, and the task after \

@@ -164,7 +164,7 @@ impl<'a> Describer<'a> {
             address: at,
             recv_queue: self.received(at),
             send_queue: none("its family does not count it"),
-            interface: none("its family is bound to no interface"),
+            interface: none("it is bound to no interface"),
             found_by: SocketSource::Table,
             family,
             kind,
