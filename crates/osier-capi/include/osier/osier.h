@@ -1737,7 +1737,7 @@ enum osier_wide_process_field {
 
 enum osier_mount_field {
   OSIER_MOUNT_PID = 0,
-  OSIER_MOUNT_MOUNT_ID = 1,
+  OSIER_MOUNT_ID = 1,
   OSIER_MOUNT_PARENT = 2,
   OSIER_MOUNT_DEVICE = 3,
   OSIER_MOUNT_SOURCE = 4,
