@@ -108,7 +108,10 @@ fn compiled(name: &str, more: &[&str]) -> PathBuf {
         .arg("-L")
         .arg(folder)
         // Before whatever cargo says where libraries are: an older build may lie there.
-        .arg(format!("-Wl,--disable-new-dtags,-rpath,{}", folder.display()))
+        .arg(format!(
+            "-Wl,--disable-new-dtags,-rpath,{}",
+            folder.display()
+        ))
         .arg("-losier_capi")
         .args(glib.unwrap_or_default().split_whitespace())
         .status()

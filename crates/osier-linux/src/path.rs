@@ -10,9 +10,7 @@
 //! place and its hash ([`names`]), a `dentry` against the file system of the mount that it was
 //! reached by, a file's `dentry` against the file's inode.
 
-mod made;
 pub(crate) mod names;
-mod roots;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -25,6 +23,7 @@ use crate::guest::Guest;
 use crate::inode::Inodes;
 use crate::layouts::{File, PidNamespace, TaskFs};
 use crate::mount::Mounts;
+use crate::symbols;
 use names::Names;
 
 /// Most steps from a `dentry` to the root that are believed.
@@ -363,6 +362,47 @@ impl Paths {
             .map(|climbed| climbed.root.then_some(climbed.path))
     }
 
+    /// The root of the tree that the `vfsmount` at `mnt` mounts.
+    pub(crate) fn mounted_root(&self, guest: &Guest, mnt: VirtAddr) -> Seen<Place> {
+        let climb = self.climb.as_ref().ok_or_else(Absent::not_in_this_kernel)?;
+        let dentry = climb.mounts.root(&guest.space, mnt)?;
+        Ok(Place { mnt, dentry })
+    }
+
+    /// The root directory in the `fs_struct` at `fs`.
+    pub(crate) fn root_of(&self, guest: &Guest, fs: VirtAddr) -> Seen<Place> {
+        let place = place_at(guest, fs, self.fs.mnt, self.fs.dentry)?;
+        for (at, field) in [(place.mnt, self.fs.mnt), (place.dentry, self.fs.dentry)] {
+            if !guest.can_be_object(at) {
+                let rule = "a root directory is a dentry of the kernel in a mount (root)";
+                let place = field.map(|field| field.place(fs));
+                return Err(Absent::implausible(at.0, rule, place));
+            }
+        }
+        self.lies_in_its_mount(guest, place)?;
+        Ok(place)
+    }
+
+    /// How many tasks the `fs_struct` at `fs` says that use it.
+    pub(crate) fn users(&self, guest: &Guest, fs: VirtAddr) -> Option<u64> {
+        let users = self.fs.users?.read(&guest.space, fs).ok()?;
+        u64::try_from(users).ok()
+    }
+
+    /// That the `dentry` of a place is of the file system that its mount mounts.
+    pub(crate) fn lies_in_its_mount(&self, guest: &Guest, place: Place) -> Seen<()> {
+        let (Some(d_sb), Some(climb)) = (self.dentry.d_sb, self.climb.as_ref()) else {
+            return Ok(());
+        };
+        if climb.is_mounted(guest, place)? {
+            return Ok(());
+        }
+        let named = d_sb.read(&guest.space, place.dentry)?;
+        let rule = "a place is of the file system that its mount mounts (d_sb, mnt_sb)";
+        let at = Some(d_sb.place(place.dentry));
+        Err(Absent::implausible(named.0, rule, at))
+    }
+
     /// `file->f_path`. Its `dentry` and the file name one inode, but for overlayfs before v4.19 and,
     /// in files of its layers, before v6.7.
     fn own_place(&self, guest: &Guest, file: VirtAddr) -> Seen<Place> {
@@ -418,6 +458,37 @@ impl Paths {
             }
         }
         self.own_place(guest, file)
+    }
+
+    /// The root directory of process 1: what the reader of `/proc` has. `None` when the profile does
+    /// not lead there; paths then end at the root of the mount tree, which is the same place on all
+    /// but odd systems.
+    fn reader_root(&self, guest: &Guest) -> Result<Option<Place>, Fault> {
+        *self.reader_root.get_or_init(|| self.find_root(guest))
+    }
+
+    fn find_root(&self, guest: &Guest) -> Result<Option<Place>, Fault> {
+        let space = &guest.space;
+        let reaper = match (
+            guest.symbol(symbols::init_pid_ns),
+            self.pid_namespace.child_reaper,
+        ) {
+            (Some(namespace), Some(child_reaper)) => Some(child_reaper.read(space, namespace)?),
+            _ => None,
+        };
+        let task = reaper.filter(|task| !task.is_null());
+        let task = task.or_else(|| guest.symbol(symbols::init_task));
+        let (Some(task), Some(fs)) = (task, self.task.fs) else {
+            return Ok(None);
+        };
+        let fs = fs.read(space, task)?;
+        match (self.fs.mnt, self.fs.dentry) {
+            (Some(mnt), Some(dentry)) if !fs.is_null() => Ok(Some(Place {
+                mnt: mnt.read(space, fs)?,
+                dentry: dentry.read(space, fs)?,
+            })),
+            _ => Ok(None),
+        }
     }
 
     /// The kernel's `d_path` of `place`, remembered.
@@ -561,6 +632,63 @@ impl Paths {
         }
     }
 
+    /// The name of a file that is in no directory, made by its file system's `d_dname`; `None` for
+    /// every other file. Which way it is made follows from the type of file system.
+    fn made_name(
+        &self,
+        guest: &Guest,
+        climb: &Climb,
+        names: &Names,
+        place: Place,
+    ) -> Result<Option<Seen<Called>>, Fault> {
+        let space = &guest.space;
+        let (Some(d_op), Some(d_dname)) = (self.dentry.d_op, self.operations.d_dname) else {
+            return Ok(None);
+        };
+        let operations = d_op.read(space, place.dentry)?;
+        if operations.is_null() {
+            return Ok(None);
+        }
+        let maker = d_dname.read(space, operations)?;
+        if maker.is_null() {
+            return Ok(None);
+        }
+        if !guest.is_kernel_address(maker) {
+            let rule = "names are made by a function of the kernel (d_dname)";
+            let at = Some(d_dname.place(operations));
+            return Ok(Some(Err(Absent::implausible(maker.0, rule, at))));
+        }
+        let parent = climb.parent.read(space, place.dentry)?;
+        if parent == place.dentry && climb.mounts.root(space, place.mnt)? == place.dentry {
+            return Ok(None);
+        }
+        let file_system = self.file_system_name(guest, place.dentry)?;
+        let numbered = |kind: &str| {
+            let number = self.inode_number(guest, place.dentry);
+            number.map(|number| with_suffix(format!("{kind}:[{number}]").into_bytes(), false))
+        };
+        Ok(Some(match file_system.as_deref() {
+            Some(b"pipefs") => numbered("pipe"),
+            Some(b"sockfs") => numbered("socket"),
+            Some(b"anon_inodefs") => names
+                .of(guest, place.dentry, parent)
+                .map(|name| with_suffix([b"anon_inode:", name.as_slice()].concat(), false)),
+            Some(b"nsfs") => self.namespace_name(guest, place.dentry),
+            // Linux commit cb12fd8e0dab ("pidfd: add pidfs"), v6.9.
+            Some(b"pidfs") => Ok(with_suffix(b"anon_inode:[pidfd]".to_vec(), false)),
+            Some(b"dmabuf") => Err(Absent::implausible(
+                operations.0,
+                "the file system makes the name in a way of its own",
+                Some(place.dentry),
+            )),
+            // `simple_dname`: shared memory (`/memfd:NAME`, `/dev/zero`, `/SYSV…`), `/[aio]`,
+            // `/anon_hugepage`. The kernel always calls these deleted.
+            _ => names
+                .of(guest, place.dentry, parent)
+                .map(|name| with_suffix([b"/", name.as_slice()].concat(), true)),
+        }))
+    }
+
     /// The name of the type of the file system that the `dentry` belongs to.
     fn file_system_name(&self, guest: &Guest, dentry: VirtAddr) -> Result<Option<Vec<u8>>, Fault> {
         let Some(d_sb) = self.dentry.d_sb else {
@@ -568,6 +696,29 @@ impl Paths {
         };
         let super_block = d_sb.read(&guest.space, dentry)?;
         self.inodes.system_name(guest, super_block)
+    }
+
+    fn inode_number(&self, guest: &Guest, dentry: VirtAddr) -> Seen<u64> {
+        let Some(d_inode) = self.dentry.d_inode else {
+            return Err(Absent::not_in_this_kernel());
+        };
+        let inode = d_inode.read(&guest.space, dentry);
+        inode
+            .map_err(Absent::unreadable)
+            .and_then(|inode| self.inodes.number(guest, inode))
+    }
+
+    /// `TYPE:[NUMBER]` of a namespace's file.
+    fn namespace_name(&self, guest: &Guest, dentry: VirtAddr) -> Seen<Called> {
+        let Some(d_inode) = self.dentry.d_inode else {
+            return Err(Absent::not_in_this_kernel());
+        };
+        let inode = d_inode.read(&guest.space, dentry);
+        let inode = inode.map_err(Absent::unreadable)?;
+        let kind = self.inodes.namespace(guest, inode)?;
+        let number = self.inodes.number(guest, inode)?;
+        let name = [&kind, &b":["[..], number.to_string().as_bytes(), b"]"].concat();
+        Ok(with_suffix(name, false))
     }
 }
 

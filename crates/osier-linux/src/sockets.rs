@@ -5,9 +5,7 @@
 //! should stand in its protocol's table but does not is counted in an ending.
 
 pub(crate) mod describe;
-mod held;
 pub(crate) mod layouts;
-mod numbers;
 pub(crate) mod tables;
 
 use std::collections::HashMap;

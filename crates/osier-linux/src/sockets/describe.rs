@@ -11,15 +11,36 @@ use super::layouts::{
     Common, InetSock, NetlinkSock, PacketSock, Sock, TcpSock, TimeWait, UdpSock, UnixAddress,
     UnixSock,
 };
-use super::numbers::{
-    AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, CLOSE, ESTABLISHED, IPPROTO_TCP,
-    IPPROTO_UDP, IPPROTO_UDPLITE, LISTEN, MOST_FAMILIES, NEW_SYN_RECV, SOCK_RAW, SOCK_STREAM,
-    TIME_WAIT,
-};
 use super::tables::{Entry, Protocol};
 use crate::Linux;
 use crate::netns::Nets;
 
+/// `AF_…`.
+const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const AF_NETLINK: u16 = 16;
+const AF_PACKET: u16 = 17;
+/// One more than the highest family that there is, with room for some to come.
+const MOST_FAMILIES: u64 = 64;
+/// `SOCK_…`.
+const SOCK_STREAM: u16 = 1;
+const SOCK_DGRAM: u16 = 2;
+const SOCK_RAW: u16 = 3;
+const SOCK_SEQPACKET: u16 = 5;
+const SOCK_PACKET: u16 = 10;
+/// All of them.
+const KINDS: [u16; 7] = [1, 2, 3, 4, 5, 6, 10];
+/// `IPPROTO_…`.
+const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
+const IPPROTO_UDPLITE: u16 = 136;
+/// States: `TCP_…`.
+const ESTABLISHED: u64 = 1;
+const TIME_WAIT: u64 = 6;
+const CLOSE: u64 = 7;
+const LISTEN: u64 = 10;
+const NEW_SYN_RECV: u64 = 12;
 /// Their words, from 1 on.
 const STATES: [&str; 12] = [
     "established",
@@ -41,10 +62,10 @@ const UNIX_PATH: u64 = 2;
 
 /// Makes rows of sockets.
 pub(super) struct Describer<'a> {
-    pub(super) linux: &'a Linux,
-    pub(super) common: Common,
-    pub(super) sock: Sock,
-    pub(super) inet: InetSock,
+    linux: &'a Linux,
+    common: Common,
+    sock: Sock,
+    inet: InetSock,
     time_wait: TimeWait,
     tcp: TcpSock,
     udp: UdpSock,
@@ -243,7 +264,7 @@ impl<'a> Describer<'a> {
         }
     }
 
-    pub(super) fn value(&self, field: Option<Field<UInt>>, base: VirtAddr) -> Seen<u64> {
+    fn value(&self, field: Option<Field<UInt>>, base: VirtAddr) -> Seen<u64> {
         let field = field.ok_or_else(Absent::not_in_this_kernel)?;
         Ok(field.read(&self.linux.guest.space, base)?)
     }
@@ -253,7 +274,7 @@ impl<'a> Describer<'a> {
         Ok(field.read(&self.linux.guest.space, base)?)
     }
 
-    pub(super) fn small(&self, field: Option<Field<Bits>>, base: VirtAddr) -> Seen<u16> {
+    fn small(&self, field: Option<Field<Bits>>, base: VirtAddr) -> Seen<u16> {
         let field = field.ok_or_else(Absent::not_in_this_kernel)?;
         let value = field.read(&self.linux.guest.space, base)?;
         u16::try_from(value).map_err(|_| {
@@ -262,9 +283,57 @@ impl<'a> Describer<'a> {
         })
     }
 
-    pub(super) fn id(&self, field: Option<Field<UInt>>, base: VirtAddr) -> Seen<u32> {
+    fn id(&self, field: Option<Field<UInt>>, base: VirtAddr) -> Seen<u32> {
         let value = self.value(field, base)?;
         u32::try_from(value).map_err(|_| Absent::implausible(value, "a number of 32 bits", None))
+    }
+
+    /// The type, which the file system's half says, too.
+    fn kind(&self, at: VirtAddr, entry: Option<Entry>) -> Seen<u16> {
+        let kind = self.small(self.sock.sk_type, at)?;
+        let place = self.sock.sk_type.map(|field| field.place(at));
+        let known: &[u16] = entry.map_or(&KINDS, |entry| match entry.protocol {
+            Protocol::Tcp => &[SOCK_STREAM],
+            Protocol::Udp | Protocol::UdpLite => &[SOCK_DGRAM],
+            Protocol::Raw => &[SOCK_RAW],
+            Protocol::Unix => &[SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET],
+            Protocol::Netlink(_) => &[SOCK_DGRAM, SOCK_RAW],
+            Protocol::Packet => &[SOCK_DGRAM, SOCK_RAW, SOCK_PACKET],
+        });
+        if !known.contains(&kind) {
+            let rule = "a socket is of a type that its table has (sk_type)";
+            return Err(Absent::implausible(kind.into(), rule, place));
+        }
+        let space = &self.linux.guest.space;
+        let socket = self.sock.sk_socket.map(|field| field.read(space, at));
+        if let (Some(Ok(socket)), Some(field)) = (socket, self.linux.sockets.socket.kind)
+            && self.linux.guest.can_be_object(socket)
+            && field
+                .read(space, socket)
+                .is_ok_and(|other| other != u64::from(kind))
+        {
+            let rule = "both halves of a socket have one type (type, sk_type)";
+            return Err(Absent::implausible(kind.into(), rule, place));
+        }
+        Ok(kind)
+    }
+
+    /// The protocol, which is that of the table.
+    fn protocol(&self, at: VirtAddr, entry: Option<Entry>) -> Seen<u16> {
+        let protocol = self.small(self.sock.sk_protocol, at)?;
+        let expected = entry.and_then(|entry| match entry.protocol {
+            Protocol::Tcp => Some(IPPROTO_TCP),
+            Protocol::Udp => Some(IPPROTO_UDP),
+            Protocol::UdpLite => Some(IPPROTO_UDPLITE),
+            Protocol::Netlink(number) => Some(number),
+            Protocol::Raw | Protocol::Unix | Protocol::Packet => None,
+        });
+        if expected.is_some_and(|expected| expected != protocol) {
+            let rule = "a socket is of the protocol of the table that it stands in (sk_protocol)";
+            let place = self.sock.sk_protocol.map(|field| field.place(at));
+            return Err(Absent::implausible(protocol.into(), rule, place));
+        }
+        Ok(protocol)
     }
 
     fn index(index: i64) -> Seen<u32> {
@@ -347,13 +416,63 @@ impl<'a> Describer<'a> {
         }
     }
 
-    pub(super) fn port(&self, at: VirtAddr, remote: bool) -> Seen<u32> {
+    fn port(&self, at: VirtAddr, remote: bool) -> Seen<u32> {
         if !remote {
             return self.id(self.common.skc_num.or(self.inet.num), at);
         }
         match self.value(self.common.skc_dport.or(self.inet.dport), at)? {
             0 => Err(Absent::not_applicable("it is not connected")),
             port => Ok(u32::from(swapped(port))),
+        }
+    }
+
+    /// Its own port, of TCP and UDP. In a table it has one, which stands there twice.
+    fn own_port(&self, at: VirtAddr, entry: Option<Entry>) -> Seen<u32> {
+        let port = self.port(at, false)?;
+        let of_ports = matches!(
+            entry.map(|entry| entry.protocol),
+            Some(Protocol::Tcp | Protocol::Udp | Protocol::UdpLite)
+        );
+        let place = self
+            .common
+            .skc_num
+            .or(self.inet.num)
+            .map(|field| field.place(at));
+        let implausible = |rule| Err(Absent::implausible(port.into(), rule, place));
+        if of_ports && port == 0 {
+            return implausible("a socket in a table has a port (skc_num)");
+        }
+        let twin = self.inet.inet_sport.filter(|_| of_ports);
+        let twin = twin.map(|field| field.read(&self.linux.guest.space, at));
+        if matches!(twin, Some(Ok(twin)) if u32::from(swapped(twin)) != port) {
+            return implausible("a socket's port stands in it twice (skc_num, inet_sport)");
+        }
+        Ok(port)
+    }
+
+    /// Holds the other end of a socket of TCP or UDP against its state.
+    fn ends_fit(&self, at: VirtAddr, socket: &mut Socket, state: &Seen<u64>) {
+        let tcp = match (&socket.protocol, &socket.kind) {
+            (Ok(IPPROTO_TCP), Ok(SOCK_STREAM)) => true,
+            (Ok(IPPROTO_UDP | IPPROTO_UDPLITE), Ok(SOCK_DGRAM)) => false,
+            _ => return,
+        };
+        let place = self.common.skc_dport.or(self.inet.dport);
+        let place = place.map(|field| field.place(at));
+        // A connection of TCP that was reset has its ends still.
+        let alone = matches!((tcp, state), (true, Ok(LISTEN)) | (false, Ok(CLOSE)));
+        let connected = tcp && matches!(state, Ok(state) if ![LISTEN, CLOSE].contains(state));
+        if alone {
+            let rule = "what is not connected has no other end (skc_daddr, skc_dport)";
+            if let Ok(port) = socket.remote_port {
+                socket.remote_port = Err(Absent::implausible(port.into(), rule, place));
+            }
+            if socket.remote.is_ok() {
+                socket.remote = Err(Absent::implausible(0, rule, place));
+            }
+        } else if connected && matches!(&socket.remote_port, Err(absent) if !absent.is_loss()) {
+            let rule = "a connection has another end (skc_dport)";
+            socket.remote_port = Err(Absent::implausible(0, rule, place));
         }
     }
 
@@ -437,6 +556,21 @@ impl<'a> Describer<'a> {
         }
     }
 
+    /// So many bytes that were sent and not acknowledged, which the socket holds until they are. The first and
+    /// the last packet of a connection count as a byte each.
+    fn held(&self, at: VirtAddr, sent: u64) -> Seen<u64> {
+        const ENDS: u64 = 2;
+        let Some(field) = self.sock.sk_wmem_queued else {
+            return Ok(sent);
+        };
+        let held = field.read(&self.linux.guest.space, at)?;
+        if u64::try_from(held).unwrap_or(0).saturating_add(ENDS) < sent {
+            let rule = "what is not acknowledged is held (write_seq, snd_una, sk_wmem_queued)";
+            return Err(Absent::implausible(sent, rule, Some(field.place(at))));
+        }
+        Ok(sent)
+    }
+
     fn unix_state(&self, at: VirtAddr, state: u64) -> Seen<&'static str> {
         let socket = self.sock.sk_socket.ok_or_else(Absent::not_in_this_kernel)?;
         let accepted = !socket.read(&self.linux.guest.space, at)?.is_null();
@@ -508,7 +642,7 @@ impl<'a> Describer<'a> {
 }
 
 /// A number of 16 bits in the network's order of bytes.
-pub(super) fn swapped(value: u64) -> u16 {
+fn swapped(value: u64) -> u16 {
     u16::try_from(value & 0xffff).unwrap_or(0).swap_bytes()
 }
 
