@@ -221,8 +221,8 @@ impl Linux {
 
 /// Checks that the profile's `init_task` is the swapper, and that the task list starts there.
 ///
-/// A page that the snapshot does not hold is no contradiction: the rows and endings say so later. Nor is a name
-/// or a link that cannot be, of a profile of the `same_build`: that is damage, or a lie inside the guest.
+/// A page that the snapshot does not hold is no contradiction: the rows and endings say so later. Nor is a list that
+/// leads nowhere, where the swapper lies by a profile of the `same_build`: that is damage, or a lie inside the guest.
 fn confirm(linux: &Linux, same_build: bool) -> Result<(), AttachError> {
     let init = linux
         .init_task
@@ -236,7 +236,7 @@ fn confirm(linux: &Linux, same_build: bool) -> Result<(), AttachError> {
     };
     let at = linux.tasks.comm.place(init);
     match space.read_cstr(at, COMM_BYTES) {
-        Ok(name) if !name.starts_with(b"swapper") && !same_build => {
+        Ok(name) if !name.starts_with(b"swapper") => {
             let name = name.escape_ascii();
             return Err(AttachError::WrongProfile(format!(
                 "init_task should lie at {init}, but the name there is \"{name}\", not \"swapper\""

@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 
 use osier_memory::{AddressSpace, Cause, Fault, VirtAddr};
 use osier_osi::{
-    Absent, Carve, Crash, Current, Handle, Interface, Kernel, LinuxProcess, LinuxWide, LogLine,
-    Mapping, Module, Mount, Namespaces, OpenFile, Osi, PageRange, Panda, Process, ProcessExtra,
-    Scanned, Seen, Socket, Thread, Variable, WalkEnds, Why, WindowsProcess,
+    Absent, Carve, Crash, Current, Finding, Handle, Interface, Kernel, LinuxProcess, LinuxWide,
+    LogLine, Mapping, Module, Mount, Namespaces, OpenFile, Osi, PageRange, Panda, Process,
+    ProcessExtra, Scanned, Seen, Socket, Thread, Variable, WalkEnds, Why, WindowsProcess,
 };
 
 /// A provider that does not know all of its kernel's structures, and why it does not.
@@ -84,6 +84,7 @@ rows! {
     LogLine { seq, time, level, facility, caller, text; address }
     Crash { message, cpu, ip, sp }
     Scanned { phys, pid, tid, name, freed, exited; kind, address, linked, found_by }
+    Finding { pid; rule, severity, subject, text, evidence, address, normal, otherwise }
     WindowsProcess { exit_time, session, wow64, peb, path, cmdline }
     // No Linux kernel keeps a module's file.
     Module { name, base, size; file, modd }
@@ -310,6 +311,10 @@ impl Osi for Untold {
 
     fn scan(&self, each: Rows<'_, Scanned>) -> WalkEnds {
         self.0.scan(&mut |found| each(row(found, self.1)))
+    }
+
+    fn findings(&self, each: Rows<'_, Finding>) -> WalkEnds {
+        self.0.findings(&mut |found| each(row(found, self.1)))
     }
 
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
