@@ -563,7 +563,6 @@ shown!(WideProcess: pid, ppid, name, taskd, asid, pgd, create_time, start, uid, 
 
 /// A mount, as a process sees it.
 #[repr(C)]
-#[expect(clippy::struct_field_names, reason = "a field has its column's name")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mount {
     /// Bytes of this struct in the library that made it; later versions add fields at the end.
