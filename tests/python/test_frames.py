@@ -23,6 +23,8 @@ def columns(answer: pyosier.Answer[pyosier.Row]) -> dict[str, list[object]]:
         return value
 
     rows = list(answer)
+    if not rows:
+        return {}
     return {name: [shown(getattr(row, name)) for row in rows] for name in type(rows[0]).fields}
 
 
@@ -35,8 +37,9 @@ def test_pyarrow(guest: pyosier.Guest, word: str) -> None:
     assert pa.RecordBatchReader.from_stream(answer).read_all() == table
     assert pa.schema(answer) == table.schema == answer.to_arrow().schema
     for name, values in columns(answer).items():
-        assert table[name].to_pylist() == values, name
-    assert set(table["snapshot"].to_pylist()) == {"deb12-6.1-amd64.elf"}
+        # Tables have an `id` of their own, the snapshot's.
+        assert table["mount_id" if name == "id" else name].to_pylist() == values, name
+    assert set(table["snapshot"].to_pylist()) <= {"deb12-6.1-amd64.elf"}
 
 
 def test_tables_are_parquets(guest: pyosier.Guest, path: Path, tmp_path: Path) -> None:
