@@ -99,17 +99,11 @@ fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
     no_start(format!("the process's files, {files}: {rule}"), None)
 }
 
-/// Whether more tasks name the `files_struct` than it counts. Threads are looked at only where several
-/// processes name it.
+/// Whether more tasks name the `files_struct` than it counts.
 fn shared_uncounted(linux: &Linux, files: VirtAddr) -> bool {
-    let Some(counted) = linux.fds.users(&linux.guest.space, files) else {
-        return false;
-    };
+    let counted = linux.fds.users(&linux.guest.space, files);
     let leaders = named(linux).files(files);
-    match linux.task_files.files {
-        Some(field) if leaders.len() > 1 => counted < threads::naming(linux, leaders, field, files),
-        _ => counted < 1,
-    }
+    threads::name_more_than(linux, counted, leaders, linux.task_files.files, files)
 }
 
 /// How many descriptors the process can have reserved for files that it is opening: a thread that waits in

@@ -160,13 +160,9 @@ fn place(linux: &Linux, taskd: VirtAddr) -> Result<Option<(VirtAddr, Place)>, Mi
 /// Whether more tasks name the `fs_struct` than it counts.
 fn shared_uncounted(linux: &Linux, fs: VirtAddr) -> bool {
     let paths = &linux.maps.paths;
+    let counted = paths.users(&linux.guest, fs);
     let leaders = memory::named(linux).fs(fs);
-    match (paths.users(&linux.guest, fs), paths.task_fs()) {
-        (Some(counted), Some(field)) if leaders.len() > 1 => {
-            counted < threads::naming(linux, leaders, field, fs)
-        }
-        (counted, _) => counted == Some(0),
-    }
+    threads::name_more_than(linux, counted, leaders, paths.task_fs(), fs)
 }
 
 /// The walk of one namespace.

@@ -12,7 +12,7 @@ use crate::symbols;
 const WALK: &str = "network namespaces";
 
 /// `PROC_NET_INIT_INO`, the number of the first network namespace. Before v6.18 it had one as any other.
-const FIRST: u32 = 0xefff_fff9;
+pub(crate) const FIRST: u32 = 0xefff_fff9;
 /// `PROC_DYNAMIC_FIRST`: numbers are given from here on.
 const DYNAMIC: u32 = 0xf000_0000;
 
@@ -96,13 +96,17 @@ impl Nets {
     pub(crate) fn number(&self, guest: &Guest, net: VirtAddr) -> Seen<u32> {
         let field = self.net.inum.ok_or_else(Absent::not_in_this_kernel)?;
         let number = field.read(&guest.space, net)?;
-        match u32::try_from(number) {
-            Ok(number) if number == FIRST || number >= DYNAMIC => Ok(number),
-            _ => {
-                let rule =
-                    "a namespace has the first number of its kind, or one from 0xf0000000 on";
-                Err(Absent::implausible(number, rule, Some(field.place(net))))
-            }
+        numbered(number, FIRST, field.place(net))
+    }
+}
+
+/// The number of a namespace, which stands at `place`, of a kind whose first one has the number `first`.
+pub(crate) fn numbered(number: u64, first: u32, place: VirtAddr) -> Seen<u32> {
+    match u32::try_from(number) {
+        Ok(number) if number == first || number >= DYNAMIC => Ok(number),
+        _ => {
+            let rule = "a namespace has the first number of its kind, or one from 0xf0000000 on";
+            Err(Absent::implausible(number, rule, Some(place)))
         }
     }
 }

@@ -130,14 +130,19 @@ fn show(linux: &Linux, task: VirtAddr, to: &mut dyn FnMut(Thread) -> ControlFlow
     to(row(linux, task)).is_break()
 }
 
-/// How many threads of the processes of `leaders` name `object` by `field`. A thread of the kernel is alone
-/// in its group; a leader that its own list has lost counts.
-pub(crate) fn naming(
+/// Whether more tasks name the shared object at `object` by `field` than it counts (`counted`). `leaders` are the
+/// group leaders that name it; threads are looked at only where it is of several processes. A thread of the kernel
+/// is alone in its group; a leader that its own list has lost counts.
+pub(crate) fn name_more_than(
     linux: &Linux,
+    counted: Option<u64>,
     leaders: &[VirtAddr],
-    field: Field<Ptr<()>>,
+    field: Option<Field<Ptr<()>>>,
     object: VirtAddr,
-) -> u64 {
+) -> bool {
+    let (Some(field), true) = (field, leaders.len() > 1) else {
+        return counted == Some(0);
+    };
     let space = &linux.guest.space;
     let names = |task: &&VirtAddr| matches!(field.read(space, **task), Ok(own) if own == object);
     let threads = |leader: &VirtAddr| {
@@ -147,7 +152,7 @@ pub(crate) fn naming(
         let threads = group(linux, *leader).0;
         threads.iter().filter(names).count().max(1) as u64
     };
-    leaders.iter().map(threads).sum()
+    counted.is_some_and(|counted| counted < leaders.iter().map(threads).sum())
 }
 
 /// The tasks of the thread group of `leader`.

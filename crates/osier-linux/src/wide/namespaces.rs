@@ -9,7 +9,7 @@ use osier_profile::{Field, Ptr, Resolver, UInt, layout};
 use super::layouts::Task;
 use super::numbers::Numbers;
 use super::reader::Reader;
-use crate::{Linux, list};
+use crate::{Linux, list, netns};
 
 layout! {
     /// Fields read from `nsproxy`.
@@ -56,10 +56,6 @@ namespace! {
     Pids "pid_namespace",
 }
 
-/// `PROC_DYNAMIC_FIRST`: numbers below it are those of the first namespace of each kind, which are
-/// `PROC_IPC_INIT_INO` and its like.
-const DYNAMIC: u32 = 0xf000_0000;
-
 /// The number of a namespace of a kind whose first one has the number `first`.
 fn numbered(
     reader: &Reader<'_>,
@@ -68,13 +64,7 @@ fn numbered(
     first: u32,
 ) -> Seen<Option<u32>> {
     let number = reader.value(inum, namespace)?;
-    match u32::try_from(number) {
-        Ok(number) if number == first || number >= DYNAMIC => Ok(Some(number)),
-        _ => {
-            let rule = "a namespace has the first number of its kind, or one from 0xf0000000 on";
-            Err(Absent::implausible(number, rule, Some(namespace)))
-        }
-    }
+    netns::numbered(number, first, namespace).map(Some)
 }
 
 /// The network namespaces that the tasks on the task list are in.
@@ -168,7 +158,7 @@ impl Spaces {
             cgroup: number(self.proxy.cgroup_ns, proxy, self.cgroups.inum, 0xefff_fffb)?,
             ipc: number(self.proxy.ipc_ns, proxy, self.ipc.inum, 0xefff_ffff)?,
             mnt: number(self.proxy.mnt_ns, proxy, self.mnt.inum, 0xefff_fff8)?,
-            net: number(self.proxy.net_ns, proxy, self.net.inum, 0xefff_fff9)?,
+            net: number(self.proxy.net_ns, proxy, self.net.inum, netns::FIRST)?,
             pid,
             time: number(self.proxy.time_ns, proxy, self.clocks.inum, 0xefff_fffa)?,
             user: number(
