@@ -1,6 +1,7 @@
 //! The bounded cache that every format reads through: pages copied out of the file, and decoded ones.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -22,22 +23,21 @@ pub(crate) const COPIED_BYTES: u64 = 1 << 19;
 /// waits for the first. When the budget is spent, units leave by the second-chance rule: the oldest
 /// goes, unless it was asked for since it came or was last passed over. The unit that came last
 /// stays even when it alone exceeds the budget, so that reads inside it cost one decode.
-pub(crate) struct PageCache {
+pub(crate) struct PageCache<K = u64> {
     budget: usize,
-    kept: Mutex<Kept>,
+    kept: Mutex<Kept<K>>,
 }
 
-#[derive(Default)]
-struct Kept {
-    units: HashMap<u64, Unit, RandomState>,
+struct Kept<K> {
+    units: HashMap<K, Unit, RandomState>,
     /// Keys of `units`, the oldest first.
-    queue: VecDeque<u64>,
+    queue: VecDeque<K>,
     /// What `units` cost.
     bytes: usize,
     /// A page that left and that nobody else had kept, for the next that comes: memory that was touched.
     spare: Option<Arc<[u8]>>,
     /// Units that are being decoded; who comes second waits for the lock.
-    turns: HashMap<u64, Arc<Mutex<()>>>,
+    turns: HashMap<K, Arc<Mutex<()>>>,
 }
 
 struct Unit {
@@ -45,25 +45,31 @@ struct Unit {
     asked: bool,
 }
 
-impl PageCache {
+impl<K: Copy + Eq + Hash> PageCache<K> {
     /// A cache that keeps at most `budget` bytes.
     pub(crate) fn new(budget: u64) -> Self {
         Self {
             budget: usize::try_from(budget).unwrap_or(usize::MAX),
-            kept: Mutex::default(),
+            kept: Mutex::new(Kept {
+                units: HashMap::default(),
+                queue: VecDeque::new(),
+                bytes: 0,
+                spare: None,
+                turns: HashMap::new(),
+            }),
         }
     }
 
-    /// The unit `key`: kept, or decoded now. A key is whatever tells a unit from all others of this
-    /// cache; the file offset of its compressed bytes serves. `decode` may ask the same cache for
-    /// other units, not for `key`.
+    /// The unit `key`: kept, or decoded now. A key is all that decides what `decode` gives: in a
+    /// damaged file two units of different lengths or codecs may start at one file offset, so that
+    /// an offset alone is none. `decode` may ask the same cache for other units, not for `key`.
     ///
     /// # Errors
     ///
     /// What `decode` says; failures are not kept.
     pub(crate) fn get_or_decode<E>(
         &self,
-        key: u64,
+        key: K,
         decode: impl FnOnce() -> Result<Arc<[u8]>, E>,
     ) -> Result<Arc<[u8]>, E> {
         let turn = {
@@ -95,7 +101,7 @@ impl PageCache {
     /// [`Cause::FileShort`] where it gives none, [`Cause::ReadFailed`] where the system says so.
     pub(crate) fn get_or_copy(
         &self,
-        key: u64,
+        key: K,
         data: &Data,
         offset: u64,
         len: u64,
@@ -122,23 +128,23 @@ impl PageCache {
     }
 
     /// Whether the unit `key` is kept.
-    pub(crate) fn holds(&self, key: u64) -> bool {
+    pub(crate) fn holds(&self, key: K) -> bool {
         self.lock().units.contains_key(&key)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, Kept<K>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
-    fn get(&mut self, key: u64) -> Option<Arc<[u8]>> {
+impl<K: Copy + Eq + Hash> Kept<K> {
+    fn get(&mut self, key: K) -> Option<Arc<[u8]>> {
         let unit = self.units.get_mut(&key)?;
         unit.asked = true;
         Some(unit.bytes.clone())
     }
 
-    fn put(&mut self, key: u64, bytes: Arc<[u8]>, budget: usize) {
+    fn put(&mut self, key: K, bytes: Arc<[u8]>, budget: usize) {
         let cost = bytes.len().saturating_add(OVERHEAD);
         while self.bytes.saturating_add(cost) > budget {
             let Some(oldest) = self.queue.pop_front() else {

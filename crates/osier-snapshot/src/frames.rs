@@ -119,6 +119,8 @@ pub(crate) struct FramedMemory {
     runs: Vec<PhysRun>,
     /// What a byte outside all frames means.
     outside: Cause,
+    /// The frames' used bytes and those before them, by the address where the used ones start: a range
+    /// that begins amid the frames of another has frames at the same offsets.
     decoded: PageCache,
 }
 
@@ -147,7 +149,7 @@ impl FramedMemory {
 
     /// The used bytes of `frame`, from the kept ones or decoded now.
     fn bytes(&self, frame: &Frame) -> Result<Chunk<'_>, Cause> {
-        let bytes = self.decoded.get_or_decode(frame.offset, || {
+        let bytes = self.decoded.get_or_decode(frame.start, || {
             let mut bytes = vec![0; frame.skip.saturating_add(frame.len) as usize];
             self.decode(frame, &mut bytes)?;
             Ok(Arc::from(bytes))

@@ -415,3 +415,30 @@ fn the_bitmap_is_held_against_the_descriptors() {
         }
     }
 }
+
+/// Pages share bytes where they are equal; a damaged descriptor reads them by another rule than its
+/// neighbour, and says so whoever was asked first.
+#[test]
+fn a_page_that_was_read_does_not_answer_for_another_descriptor_of_its_bytes() {
+    let dump = Kdump {
+        packing: Some((ZLIB, deflated)),
+        ..dump()
+    };
+    let whole = dump.file();
+    let first = &whole[DESCRIPTORS..DESCRIPTORS + 12];
+    let size = u32::from_le_bytes(first[8..].try_into().unwrap());
+    for (size, flags, codec) in [(size, 2_u32, Codec::Lzo), (size - 5, ZLIB, Codec::Zlib)] {
+        let mut file = whole.clone();
+        let second = DESCRIPTORS + 24;
+        file.copy_within(DESCRIPTORS..DESCRIPTORS + 8, second);
+        file[second + 8..second + 12].copy_from_slice(&size.to_le_bytes());
+        file[second + 12..second + 16].copy_from_slice(&flags.to_le_bytes());
+        let snapshot = opened(&file);
+        assert!(snapshot.machine.memory.chunk(PhysAddr(0)).is_ok());
+        let found = cause(&snapshot, 1);
+        assert!(
+            matches!(found, Cause::Decode { codec: theirs, .. } if theirs == codec),
+            "{found:?}"
+        );
+    }
+}

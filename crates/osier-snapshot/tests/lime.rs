@@ -242,6 +242,30 @@ fn a_lost_header_or_chunk_of_avml_costs_its_range_alone() {
     }
 }
 
+/// A range's header inside the padding of another range, so that both go on with the same frame: the
+/// first has a byte of it, the second all.
+#[test]
+fn frames_that_two_ranges_share_give_each_its_own_bytes() {
+    let noise = ascending().remove(0).1;
+    let (first, second) = noise.split_at(PAGE);
+    let one = avml(&[(0x1000, first.to_vec())], PAGE);
+    let other = avml(&[(0x10_0000, second.to_vec())], PAGE);
+    let trailer = 8;
+    let named = 42_u8;
+    let mut file = header(*b"AVML", 2, 0x1000, 0x2000);
+    file.extend(&one[32..one.len() - trailer]);
+    file.extend([0xfe, named, 0, 0]);
+    file.extend(&other);
+    let snapshot = opened(&file);
+    let anomalies = &snapshot.info.anomalies;
+    assert_eq!(anomalies.len(), 1, "{anomalies:?}");
+    let held = [
+        (0x1000, [first, &second[..1]].concat()),
+        (0x10_0000, second.to_vec()),
+    ];
+    same_bytes(&snapshot, &held);
+}
+
 #[test]
 fn headers_that_lie_are_survived() {
     let options = OpenOptions::default();

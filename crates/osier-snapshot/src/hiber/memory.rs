@@ -72,13 +72,14 @@ pub(super) struct HiberMemory {
     /// Sorted by page, disjoint.
     placed: Vec<Placed>,
     runs: Vec<PhysRun>,
-    cache: PageCache,
+    /// The units' decoded bytes, by number.
+    cache: PageCache<u32>,
 }
 
 impl HiberMemory {
     /// The memory of `units`, and how many pages are in more than one of them. Of those the unit
     /// that is restored later counts.
-    pub(super) fn new(data: Data, units: Vec<Unit>, cache: PageCache) -> (Self, u64) {
+    pub(super) fn new(data: Data, units: Vec<Unit>, cache: PageCache<u32>) -> (Self, u64) {
         let mut packed = Vec::with_capacity(units.len());
         let mut placed = Vec::new();
         for unit in units {
@@ -124,10 +125,11 @@ impl HiberMemory {
         counts.fold(0, u64::saturating_add)
     }
 
-    /// The decoded bytes of a unit, from byte `start` on.
-    fn unit(&self, unit: &Packed, start: usize) -> Result<Chunk<'_>, Cause> {
+    /// The decoded bytes of the unit `number`.
+    fn unit(&self, number: u32) -> Result<Arc<[u8]>, Cause> {
+        let unit = self.units.get(number as usize).ok_or(Cause::NotCaptured)?;
         let offset = unit.offset;
-        let pages = self.cache.get_or_decode(offset, || {
+        self.cache.get_or_decode(number, || {
             let bytes = self.data.read(offset, unit.bytes as usize)?;
             let Coding::Xpress(method) = unit.coding else {
                 return Ok(Arc::from(bytes));
@@ -138,8 +140,7 @@ impl HiberMemory {
             let decoded = method.decode(&bytes, &mut out);
             decoded.ok_or(Cause::Decode { offset, codec })?;
             Ok(Arc::from(out))
-        })?;
-        Ok(Chunk::decoded(pages, start))
+        })
     }
 }
 
@@ -185,8 +186,8 @@ impl PhysicalMemory for HiberMemory {
             let left = u64::from(placed.count)
                 .checked_sub(step)
                 .filter(|n| *n > 0)?;
-            let unit = self.units.get(placed.unit as usize)?;
-            Some((unit, u64::from(placed.index).checked_add(step)?, left))
+            let index = u64::from(placed.index).checked_add(step)?;
+            Some((placed.unit, index, left))
         });
         let missing = Fault::at_phys(Cause::NotCaptured, pa);
         let (unit, index, left) = found.ok_or(missing)?;
@@ -194,8 +195,8 @@ impl PhysicalMemory for HiberMemory {
             .saturating_mul(PAGE_BYTES)
             .saturating_add(pa.in_page());
         let bytes = left.saturating_mul(PAGE_BYTES).saturating_sub(pa.in_page());
-        let chunk = self.unit(unit, start as usize);
-        let chunk = chunk.map_err(|cause| Fault::at_phys(cause, pa))?;
-        Ok(chunk.truncated(bytes as usize))
+        let pages = self.unit(unit);
+        let pages = pages.map_err(|cause| Fault::at_phys(cause, pa))?;
+        Ok(Chunk::decoded(pages, start as usize).truncated(bytes as usize))
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
 
 type Parsed = (Machine, Vec<(&'static str, String)>, Vec<Anomaly>);
 
-fn parse(data: Data, cache: PageCache) -> Result<Parsed, NotRead> {
+fn parse(data: Data, cache: PageCache<u32>) -> Result<Parsed, NotRead> {
     let file = data.look();
     let header = Header::parse(file)?;
     let (found, first) = match &header.layout {

@@ -37,8 +37,9 @@ impl Part {
     }
 }
 
-/// Where a page's bytes lie.
-struct Place {
+/// Where a page's bytes lie, and all else that decides what they unpack to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Place {
     part: usize,
     offset: u64,
     size: u64,
@@ -56,10 +57,10 @@ pub(super) struct KdumpMemory {
     /// Bytes of a page; a power of two.
     block: u64,
     runs: Vec<PhysRun>,
-    /// Pages, by part and file offset.
-    decoded: PageCache,
-    /// Descriptors, [`TOGETHER`] by [`TOGETHER`].
-    descriptors: PageCache,
+    /// Pages.
+    decoded: PageCache<Place>,
+    /// Descriptors, [`TOGETHER`] by [`TOGETHER`]: by part and by number in it, counted so.
+    descriptors: PageCache<(usize, u64)>,
 }
 
 impl KdumpMemory {
@@ -70,7 +71,7 @@ impl KdumpMemory {
         present: Option<Bitmap>,
         dumped: Bitmap,
         block: u64,
-        decoded: PageCache,
+        decoded: PageCache<Place>,
     ) -> Self {
         let dumped = Ranked::new(dumped);
         let mut memory = Self {
@@ -228,8 +229,7 @@ impl KdumpMemory {
         };
         let (group, into) = (index / TOGETHER, index % TOGETHER);
         let first = group.saturating_mul(TOGETHER);
-        let key = (number as u64).rotate_right(16) ^ group;
-        let together = self.descriptors.get_or_decode(key, || {
+        let together = self.descriptors.get_or_decode((number, group), || {
             let at = part
                 .descriptors
                 .saturating_add(first.saturating_mul(DESCRIPTOR));
@@ -287,8 +287,7 @@ impl KdumpMemory {
             pages::decode(codec, &packed()?, self.block as usize).ok_or_else(|| undecodable(codec))
         };
         let page = if keep {
-            let key = (place.part as u64).rotate_right(16) ^ place.offset;
-            self.decoded.get_or_decode(key, decode)?
+            self.decoded.get_or_decode(place, decode)?
         } else {
             decode()?
         };
