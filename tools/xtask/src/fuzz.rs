@@ -16,8 +16,10 @@ const MEMORY_MIB: u32 = 1024;
 /// Seconds after which one input counts as a hang.
 const HANG: u32 = 5;
 
-/// Builds all targets and runs each for `seconds`, from its seeds.
-pub(crate) fn run(seconds: u32) -> Result<()> {
+/// Builds all targets and runs each for `seconds`. With `same`, a target starts from its seeds alone
+/// and tries the same inputs each time, so that a gate does not close by chance; without, it goes on from
+/// what earlier runs found.
+pub(crate) fn run(seconds: u32, same: bool) -> Result<()> {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
     let installed = Command::new("cargo")
         .args(["fuzz", "--version"])
@@ -50,7 +52,7 @@ pub(crate) fn run(seconds: u32) -> Result<()> {
     };
     let work = || -> Result<()> {
         while let Some(name) = next() {
-            one(&fuzz, &name, seconds)?;
+            one(&fuzz, &name, seconds, same)?;
         }
         Ok(())
     };
@@ -65,9 +67,13 @@ pub(crate) fn run(seconds: u32) -> Result<()> {
     })
 }
 
-fn one(fuzz: &Path, name: &str, seconds: u32) -> Result<()> {
-    let mut corpora: Vec<PathBuf> = vec![Path::new("corpus").join(name)];
-    fs::create_dir_all(fuzz.join("corpus").join(name))?;
+fn one(fuzz: &Path, name: &str, seconds: u32, same: bool) -> Result<()> {
+    let found = Path::new(if same { "target/found" } else { "corpus" }).join(name);
+    if same && fuzz.join(&found).is_dir() {
+        fs::remove_dir_all(fuzz.join(&found))?;
+    }
+    fs::create_dir_all(fuzz.join(&found))?;
+    let mut corpora: Vec<PathBuf> = vec![found];
     let seeds = Path::new("seeds").join(name);
     if fuzz.join(&seeds).is_dir() {
         corpora.push(seeds);
@@ -76,6 +82,7 @@ fn one(fuzz: &Path, name: &str, seconds: u32) -> Result<()> {
         .args(["fuzz", "run", "-s", "none", name])
         .args(corpora)
         .args(["--", "-max_len=65536", "-print_final_stats=1"])
+        .args(same.then_some("-seed=1"))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-timeout={HANG}"))
         .arg(format!("-rss_limit_mb={MEMORY_MIB}"))

@@ -201,6 +201,9 @@ struct Args {
     /// Of `fuzz`: how long each target runs.
     #[arg(long, default_value_t = 5, value_name = "N")]
     seconds: u32,
+    /// Of `fuzz`: the same inputs each time, from the seeds alone.
+    #[arg(long)]
+    same: bool,
     /// Of `bench`, after `--`: what to measure; `cargo xtask bench -- --help` lists it
     #[arg(last = true)]
     rest: Vec<String>,
@@ -245,7 +248,7 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     match args.job.as_str() {
         "ci" => CI.iter().try_for_each(|job| run(job))?,
-        "fuzz" => fuzz::run(args.seconds)?,
+        "fuzz" => fuzz::run(args.seconds, args.same)?,
         "bench" => bench::run(&args.rest)?,
         "msrv" => checks::msrv()?,
         "elsewhere" => checks::elsewhere()?,
