@@ -69,6 +69,14 @@ fn a_table_has_the_drawing_below_it() {
         .find(|line| line.contains("event-born"))
         .unwrap();
     assert_eq!(born, "          event-born     103 [    ####]");
+    let executed = drawing.lines().find(|line| line.contains("after-exec"));
+    assert_eq!(executed, Some("          after-exec     101 [----X---]"));
+    assert!(drawing.contains("X executed another program"), "{drawing}");
+    assert!(
+        drawing.contains("1  2026-11-24T03:47:56Z  deb12-6.1-amd64-events-a.elf\n"),
+        "{drawing}"
+    );
+    assert_eq!(drawing.matches("kworker").count(), 0, "{drawing}");
     assert!(drawing.lines().all(|line| line.len() <= 60), "{drawing}");
 }
 
@@ -78,9 +86,27 @@ fn the_picture_has_the_guests_own_clock() {
     timeline(&["--svg", file.to_str().unwrap()]);
     let picture = fs::read_to_string(&file).unwrap();
     // By the guests' own word: booted at 03:47:32.1, up for 24.03 s and for 166.77 s.
-    for clock in ["a.elf 2026-11-24T03:47:56.", "b.elf 2026-11-24T03:50:19."] {
+    for clock in ["a.elf 2026-11-24T03:47:56Z", "b.elf 2026-11-24T03:50:19Z"] {
         assert!(picture.contains(clock), "{picture}");
     }
+    for axis in [
+        ">03:47:56<",
+        ">03:50:19<",
+        "2026-11-24 UTC",
+        ">1 deb12-6.1-amd64-events-a.elf<",
+    ] {
+        assert!(picture.contains(axis), "{picture}");
+    }
+    // What was executed in between, and the threads of the kernel in one line.
+    assert!(
+        picture.contains("<title>executed between snapshots 1 and 2</title>"),
+        "{picture}"
+    );
+    assert_eq!(
+        picture.matches("kernel threads (66)</text>").count(),
+        1,
+        "{picture}"
+    );
     assert!(picture.contains("event-born 103"), "{picture}");
 }
 

@@ -19,7 +19,8 @@ use crate::{Event, View};
 use teller::Teller;
 
 pub use premises::{Premise, premises};
-pub(crate) use process::same as same_process;
+pub use process::Turn;
+pub(crate) use process::{same as same_process, turn};
 
 /// Tells what happened between the two snapshots: first to each process of the earlier one, its
 /// threads and mappings, then the processes that started, then modules and processors.

@@ -12,6 +12,6 @@ pub mod timeline;
 mod view;
 mod xml;
 
-pub use diff::{Premise, diff, premises};
+pub use diff::{Premise, Turn, diff, premises};
 pub use event::{Event, Kind, event_table};
 pub use view::{Answer, Belongings, Boot, View};

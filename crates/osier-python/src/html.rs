@@ -2,28 +2,12 @@
 
 use osier::format::cell_text;
 use osier::tables::{Cell, Row};
-use osier_text::visible_again;
+use osier_text::markup;
 
 use crate::owned::OwnedRow;
 
 /// Rows that are shown.
 pub(crate) const SHOWN: usize = 100;
-
-/// Text for an element: nothing in it is markup, and nothing cannot be seen.
-pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in visible_again(text).chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
 
 /// A table of the first rows, and under it what is said of all.
 pub(crate) fn table(rows: &[OwnedRow], pointer_bytes: u8, footer: &[String]) -> String {
@@ -31,7 +15,7 @@ pub(crate) fn table(rows: &[OwnedRow], pointer_bytes: u8, footer: &[String]) -> 
     let columns = rows.first().map_or(&[][..], |row| row.table.columns);
     for column in columns {
         html.push_str("<th scope=\"col\">");
-        html.push_str(&escape(column.name));
+        html.push_str(&markup(column.name));
         html.push_str("</th>");
     }
     html.push_str("</tr></thead>\n<tbody>\n");
@@ -45,7 +29,7 @@ pub(crate) fn table(rows: &[OwnedRow], pointer_bytes: u8, footer: &[String]) -> 
     html.push_str("</tbody>\n</table>\n");
     for line in footer {
         html.push_str("<p>");
-        html.push_str(&escape(line));
+        html.push_str(&markup(line));
         html.push_str("</p>\n");
     }
     html
@@ -53,9 +37,10 @@ pub(crate) fn table(rows: &[OwnedRow], pointer_bytes: u8, footer: &[String]) -> 
 
 /// A cell; an absent one tells its reason where the pointer rests.
 fn data(cell: &Cell<'_>, pointer_bytes: u8) -> String {
-    let text = escape(&cell_text(cell, pointer_bytes, false));
+    let text = cell_text(cell, pointer_bytes, false);
+    let text = markup(&text);
     match cell {
-        Cell::Absent(why) => format!("<td title=\"{}\">{text}</td>", escape(&why.to_string())),
+        Cell::Absent(why) => format!("<td title=\"{}\">{text}</td>", markup(&why.to_string())),
         _ => format!("<td>{text}</td>"),
     }
 }

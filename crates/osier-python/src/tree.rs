@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 
 use osier::order::tree;
 use osier::{Process, SeenExt as _};
-use osier_text::visible_bytes;
+use osier_text::{markup, visible_bytes};
 use pyo3::prelude::*;
 
-use crate::html::escape;
 use crate::poll::Poll;
 
 /// Pixels of a line, and of a letter.
@@ -66,7 +65,7 @@ impl Tree {
         );
         for (nth, line) in self.0.iter().enumerate() {
             let at = nth.saturating_add(1).saturating_mul(LINE);
-            let _ = writeln!(svg, "<text x=\"8\" y=\"{at}\">{}</text>", escape(line));
+            let _ = writeln!(svg, "<text x=\"8\" y=\"{at}\">{}</text>", markup(line));
         }
         svg.push_str("</svg>\n");
         svg

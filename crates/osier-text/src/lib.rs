@@ -116,6 +116,30 @@ pub fn visible_again(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Text for an element or an attribute of HTML, SVG and XML: as [`visible_again`] shows it, and nothing in it is markup.
+///
+/// ```
+/// assert_eq!(osier_text::markup("<b a='x'>\u{202e}&"), r"&lt;b a=&#39;x&#39;&gt;\u{202e}&amp;");
+/// ```
+pub fn markup(text: &str) -> Cow<'_, str> {
+    let shown = visible_again(text);
+    if !shown.contains(['&', '<', '>', '"', '\'']) {
+        return shown;
+    }
+    let mut escaped = String::with_capacity(shown.len().saturating_add(16));
+    for c in shown.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
 /// Whether `c` would join what stands before the text.
 fn joins(c: char) -> bool {
     c.escape_debug().count() > 1

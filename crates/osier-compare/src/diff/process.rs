@@ -111,21 +111,54 @@ fn reunited(pairs: Vec<Pair<Owner<'_>>>) -> Vec<Pair<Owner<'_>>> {
     joined
 }
 
+/// What became of a process's program from one snapshot to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Turn {
+    /// It runs another program, in another address space.
+    Executed,
+    /// It has another name, and still runs the same program.
+    Renamed,
+    /// It gave its memory back, and waits for its parent.
+    Exited,
+}
+
+impl Turn {
+    /// The word in rows.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Executed => "executed",
+            Self::Renamed => "renamed",
+            Self::Exited => "exited",
+        }
+    }
+}
+
+/// What became of the program of a process that both snapshots have.
+pub(crate) fn turn(a: &Process, b: &Process) -> Option<Turn> {
+    if has_memory(a) && !has_memory(b) && !changed(a, b, &["asid"]).is_empty() {
+        return Some(Turn::Exited);
+    }
+    if executed(a, b) {
+        return Some(Turn::Executed);
+    }
+    (!changed(a, b, &["name"]).is_empty()).then_some(Turn::Renamed)
+}
+
 /// Tells what changed of a process. Says whether it still runs the same program.
 fn changes<'a>(a: &'a Process, b: &'a Process, teller: &mut Teller<'a, '_>) -> bool {
-    let exited = has_memory(a) && !has_memory(b) && !changed(a, b, &["asid"]).is_empty();
-    let executed = !exited && executed(a, b);
-    if exited {
-        teller.changed(Kind::ProcessExited, a, b, &EXIT);
-    } else if executed {
-        teller.changed(Kind::ProcessExecuted, a, b, &PROGRAM);
-    } else {
-        teller.changed(Kind::ProcessRenamed, a, b, &["name"]);
+    let turn = turn(a, b);
+    let told: Option<(Kind, &[&'static str])> = turn.map(|turn| match turn {
+        Turn::Exited => (Kind::ProcessExited, &EXIT[..]),
+        Turn::Executed => (Kind::ProcessExecuted, &PROGRAM[..]),
+        Turn::Renamed => (Kind::ProcessRenamed, &["name"][..]),
+    });
+    if let Some((kind, fields)) = told {
+        teller.changed(kind, a, b, fields);
     }
     teller.changed(Kind::ProcessReparented, a, b, &["ppid"]);
     teller.changed(Kind::ProcessCredentials, a, b, &["uid", "gid"]);
     teller.lost(Kind::ProcessUnknown, a, b, &COMPARED);
-    !exited && !executed
+    !matches!(turn, Some(Turn::Exited | Turn::Executed))
 }
 
 fn has_memory(process: &Process) -> bool {

@@ -1,8 +1,10 @@
 //! One process through the series, as a row.
 
 use osier::tables::{Cell, Kind, Row, Table, brief, number, wide};
-use osier::{Absent, Process, Seen, Why};
+use osier::{Absent, Process, ProcessExtra, Seen, SeenExt as _, Why};
 use osier_text::visible_bytes;
+
+use crate::diff::{Turn, turn};
 
 /// What one snapshot says of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +40,8 @@ pub struct Life {
     pub names: Vec<Vec<u8>>,
     /// What each snapshot says.
     pub marks: Vec<Mark>,
+    /// What became of its program, and in which snapshot that shows first, counted from 0.
+    pub turns: Vec<(usize, Turn)>,
     met: Vec<usize>,
 }
 
@@ -47,12 +51,18 @@ impl Life {
             process: process.clone(),
             names: Vec::new(),
             marks: vec![Mark::Missing; moments],
+            turns: Vec::new(),
             met: Vec::new(),
         }
     }
 
     /// Notes that the process was met in snapshot `at`.
     pub(super) fn meet(&mut self, process: &Process, at: usize, mark: Mark) {
+        if !self.met.is_empty()
+            && let Some(turn) = turn(&self.process, process)
+        {
+            self.turns.push((at, turn));
+        }
         self.process = process.clone();
         if let Ok(name) = &process.name
             && self.names.last() != Some(name)
@@ -72,6 +82,25 @@ impl Life {
         {
             *place = Mark::Unknown;
         }
+    }
+
+    /// Whether it is a thread of the kernel.
+    pub fn is_of_the_kernel(&self) -> bool {
+        matches!(&self.process.extra, ProcessExtra::Linux(linux) if linux.kernel_thread.value() == Some(true))
+    }
+
+    /// Its name and pid; `?` for what was not read.
+    pub(super) fn caption(&self) -> (String, String) {
+        let unknown = || "?".to_owned();
+        let name = self.process.name.get().map(|name| visible_bytes(name));
+        let pid = self.process.pid.value().map(|pid| pid.to_string());
+        (name.unwrap_or_else(unknown), pid.unwrap_or_else(unknown))
+    }
+
+    /// Every name that it had, with arrows between; `None` where none was read.
+    pub(super) fn all_names(&self) -> Option<String> {
+        let names: Vec<String> = self.names.iter().map(|name| visible_bytes(name)).collect();
+        (!names.is_empty()).then(|| names.join(" → "))
     }
 
     /// Number of the first snapshot that has it, from 1.
@@ -106,6 +135,7 @@ static LIFE: Table = Table {
         number("unknown"),
         wide("names"),
         brief("marks"),
+        wide("turns"),
     ],
 };
 
@@ -119,6 +149,11 @@ static NO_NAME: Absent = Absent {
     at: None,
 };
 
+static NO_TURN: Absent = Absent {
+    why: Why::NotApplicable("nothing became of its program"),
+    at: None,
+};
+
 impl Row for Life {
     fn table(&self) -> &'static Table {
         &LIFE
@@ -128,7 +163,6 @@ impl Row for Life {
         let process = &self.process;
         let count = |count: usize| Cell::Number(u64::try_from(count).unwrap_or(u64::MAX));
         let current = self.count(Mark::Current);
-        let names: Vec<String> = self.names.iter().map(|name| visible_bytes(name)).collect();
         vec![
             value(&process.pid, |&pid| Cell::Number(u64::from(pid))),
             value(&process.name, |name| Cell::Bytes(name)),
@@ -141,12 +175,16 @@ impl Row for Life {
             count(self.count(Mark::There).saturating_add(current)),
             count(current),
             count(self.count(Mark::Unknown)),
-            if names.is_empty() {
-                Cell::Absent(&NO_NAME)
-            } else {
-                Cell::Text(names.join(" → "))
-            },
+            self.all_names().map_or(Cell::Absent(&NO_NAME), Cell::Text),
             Cell::Text(self.marks.iter().map(|mark| mark.letter()).collect()),
+            if self.turns.is_empty() {
+                Cell::Absent(&NO_TURN)
+            } else {
+                let turns = self.turns.iter();
+                let words =
+                    turns.map(|(at, turn)| format!("{} {}", at.saturating_add(1), turn.word()));
+                Cell::Text(words.collect::<Vec<_>>().join(", "))
+            },
         ]
     }
 }
