@@ -11,7 +11,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use osier_memory::{Cause, Filter, Machine, PhysRun, PhysicalMemory};
+use osier_memory::{Cause, Filter, Machine, PAGE_BYTES, PhysRun, PhysicalMemory};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, Unaligned};
 
@@ -73,6 +73,29 @@ pub fn write_lime(
 /// Whether `file` starts with a range's header.
 pub(crate) fn recognises(file: Look<'_>) -> bool {
     file.starts_with(LIME) || file.starts_with(AVML)
+}
+
+/// Bytes of a file without a first header that are searched for the second: on a PC the first range
+/// ends below 1 MiB.
+const FIRST_RANGE: usize = 4 << 20;
+
+/// The magic of the first header that is found in `file`, which starts with none. Only of a file that is
+/// not whole pages, as raw memory is: its ranges' headers make the difference.
+fn lost_its_first(file: Look<'_>) -> Option<&'static [u8; 4]> {
+    if recognises(file) || (file.len() as u64).is_multiple_of(PAGE_BYTES) {
+        return None;
+    }
+    let head = file.some(0, FIRST_RANGE);
+    [LIME, AVML].into_iter().find(|magic| {
+        let mut places = Look::Bytes(&head).find(0, *magic);
+        places.any(|at| is_header(file, at, *magic == AVML, |_| false))
+    })
+}
+
+/// Whether `file` starts with no header of a range, and has one all the same: what lies before it was
+/// overwritten.
+pub(crate) fn recognises_the_rest(file: Look<'_>) -> bool {
+    lost_its_first(file).is_some()
 }
 
 /// What a file holds of the machine's memory.
@@ -172,7 +195,7 @@ fn held_twice(bytes: u64, anomalies: &mut Vec<Anomaly>) {
 /// describes is in the file all the same.
 fn ranges(file: Look<'_>) -> Result<Ranges, Malformed> {
     let mut ranges = Ranges {
-        compressed: file.starts_with(AVML),
+        compressed: file.starts_with(AVML) || lost_its_first(file) == Some(AVML),
         ..Ranges::default()
     };
     let mut at = 0_usize;
@@ -297,24 +320,28 @@ fn fits(file: Look<'_>, at: usize, header: &Header) -> bool {
     end == file.len() || self::header(file, end).is_ok()
 }
 
-/// The next header behind the one that was read last: its reserved bytes are 0, and its range ends
-/// where another header or the file's end is (an AVML range begins with the name of its format), or it
-/// is `likely`.
+/// The next header behind the one that was read last.
 fn search(file: Look<'_>, ranges: &Ranges, likely: impl Fn(&Header) -> bool) -> Option<usize> {
     let magic = if ranges.compressed { AVML } else { LIME };
-    file.find(ranges.body, magic).find(|&at| {
-        let Ok(header) = header(file, at) else {
-            return false;
-        };
-        let body = at.saturating_add(HEADER);
-        let reserved = file.array(body.saturating_sub(8));
-        let sure = if ranges.compressed {
-            frames::starts(file, body)
-        } else {
-            fits(file, at, &header)
-        };
-        reserved == Some([0; 8]) && (sure || likely(&header))
-    })
+    file.find(ranges.body, magic)
+        .find(|&at| is_header(file, at, ranges.compressed, &likely))
+}
+
+/// Whether a header is at `at` where none was expected: its reserved bytes are 0, and its range ends
+/// where another header or the file's end is (an AVML range begins with the name of its format), or it
+/// is `likely`.
+fn goes_on(file: Look<'_>, at: usize, compressed: bool, likely: impl Fn(&Header) -> bool) -> bool {
+    let Ok(header) = header(file, at) else {
+        return false;
+    };
+    let body = at.saturating_add(HEADER);
+    let reserved = file.array(body.saturating_sub(8));
+    let sure = if compressed {
+        frames::starts(file, body)
+    } else {
+        fits(file, at, &header)
+    };
+    reserved == Some([0; 8]) && (sure || likely(&header))
 }
 
 /// The header at `at`.

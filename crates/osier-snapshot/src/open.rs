@@ -215,6 +215,9 @@ fn recognised(input: Input<'_>) -> Result<Snapshot, OpenError> {
         });
     }
     hyperv::refuse(input.path)?;
+    if lime::recognises_the_rest(input.data.look()) {
+        return lime::open(input);
+    }
     raw::open(input)
 }
 

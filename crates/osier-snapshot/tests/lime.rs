@@ -216,6 +216,33 @@ fn a_lost_header_costs_its_range_alone() {
     same_bytes(&snapshot, &inside);
 }
 
+/// Nothing at the file's start says what it is; the second range's header does.
+#[test]
+fn a_lost_first_header_costs_its_range_alone() {
+    let ranges = ascending();
+    let mut held = ranges.clone();
+    held.remove(0);
+    for file in [lime(&ranges), avml(&ranges, 4096)] {
+        for lost in [32, 100, PAGE] {
+            let mut bad = file.clone();
+            bad[..lost].fill(0);
+            let snapshot = opened(&bad);
+            let anomalies = &snapshot.info.anomalies;
+            assert_eq!(anomalies.len(), 1, "{anomalies:?}");
+            assert!(anomalies[0].is_loss());
+            assert_ne!(snapshot.info.format, Format::Raw);
+            same_bytes(&snapshot, &held);
+            assert!(snapshot.machine.memory.chunk(PhysAddr(0x1000)).is_err());
+        }
+    }
+    // Its magic alone: where its range ends tells that it is one.
+    let mut bad = lime(&ranges);
+    bad[0] = 0;
+    let snapshot = opened(&bad);
+    assert_eq!(snapshot.info.anomalies.len(), 1);
+    same_bytes(&snapshot, &ranges);
+}
+
 #[test]
 fn a_lost_header_or_chunk_of_avml_costs_its_range_alone() {
     let ranges = ascending();

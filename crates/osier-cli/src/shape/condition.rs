@@ -12,7 +12,7 @@
 
 use std::cmp::Ordering;
 
-use glob::Pattern;
+use glob::{MatchOptions, Pattern};
 use osier::tables::{Cell, Cells, Column, Columns, Kind};
 
 use super::token::{Token, tokens};
@@ -163,7 +163,9 @@ impl Test {
                     .iter()
                     .any(|literal| self.compare(&value, literal) == Ordering::Equal),
             ),
-            Is::Like(pattern) => Truth::of(cell.is_some_and(|cell| is_like(cell, pattern))),
+            Is::Like(pattern) => {
+                Truth::of(cell.is_some_and(|cell| is_like(self.column, cell, pattern)))
+            }
         }
     }
 
@@ -179,14 +181,20 @@ impl Test {
     }
 }
 
-/// Whether the cell is like the pattern; an address is with `0x` or without.
-fn is_like(cell: &Cell<'_>, pattern: &Pattern) -> bool {
+/// Whether the cell of `column` is like the pattern; an address is with `0x` or without. Capitals count
+/// in what a guest wrote, as they do for `=`: not in digits nor in words of ours.
+fn is_like(column: &Column, cell: &Cell<'_>, pattern: &Pattern) -> bool {
     let text = plain(cell);
+    let options = MatchOptions {
+        case_sensitive: matches!(column.kind, Kind::Text | Kind::Bytes) && column.order.is_empty(),
+        ..MatchOptions::new()
+    };
     let digits = match cell {
         Cell::Address(_) => text.strip_prefix("0x"),
         _ => None,
     };
-    pattern.matches(&text) || digits.is_some_and(|digits| pattern.matches(digits))
+    pattern.matches_with(&text, options)
+        || digits.is_some_and(|digits| pattern.matches_with(digits, options))
 }
 
 struct Parser<'a> {
@@ -438,6 +446,7 @@ mod tests {
             "task = ffff888000001000 and task != 0",
             "task in (0, FFFF888000001000)",
             "task ~ '0xffff888*' and task ~ ffff888* and task !~ 1*",
+            "task ~ FFFF888* and task ~ '0XFFFF888*' and name !~ 'A*'",
             "not (pid = 1 or pid = 2)",
             "pid > -1",
             "state is absent and name is not absent",
