@@ -330,7 +330,12 @@ fn search(file: Look<'_>, ranges: &Ranges, likely: impl Fn(&Header) -> bool) -> 
 /// Whether a header is at `at` where none was expected: its reserved bytes are 0, and its range ends
 /// where another header or the file's end is (an AVML range begins with the name of its format), or it
 /// is `likely`.
-fn goes_on(file: Look<'_>, at: usize, compressed: bool, likely: impl Fn(&Header) -> bool) -> bool {
+fn is_header(
+    file: Look<'_>,
+    at: usize,
+    compressed: bool,
+    likely: impl Fn(&Header) -> bool,
+) -> bool {
     let Ok(header) = header(file, at) else {
         return false;
     };
