@@ -391,7 +391,7 @@ pub struct PageRange {
 
 shown!(PageRange: pid, start, len, phys, page_size, flags, backing);
 
-/// An open file of a process.
+/// An open file of a process, of Windows a handle.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenFile {
@@ -401,27 +401,35 @@ pub struct OpenFile {
     pub present: u64,
     /// Id of its process.
     pub pid: u64,
-    /// The descriptor.
+    /// Linux: the descriptor.
     pub fd: u64,
-    /// The path, as the link in `/proc/PID/fd` shows it.
+    /// Linux: the path, as the link in `/proc/PID/fd` shows it.
     pub path: Bytes,
-    /// What it leads to, in a word.
+    /// What it leads to, in a word. Windows: the type of the object.
     pub kind: Bytes,
-    /// The flags of `open`.
+    /// Linux: the flags of `open`.
     pub flags: u64,
-    /// The position in it, in bytes.
+    /// Linux: the position in it, in bytes.
     pub pos: u64,
-    /// Number of the inode.
+    /// Linux: number of the inode.
     pub inode: u64,
-    /// The file system's device, `MAJOR:MINOR`.
+    /// Linux: the file system's device, `MAJOR:MINOR`.
     pub device: Bytes,
-    /// Address of its `struct sock`, of a socket.
+    /// Linux: address of its `struct sock`, of a socket.
     pub socket: u64,
-    /// Address of its `struct file`.
+    /// Linux: address of its `struct file`.
     pub filed: u64,
+    /// Windows: the handle.
+    pub handle: u64,
+    /// Windows: address of the object.
+    pub object: u64,
+    /// Windows: the rights, an `ACCESS_MASK`.
+    pub access: u64,
+    /// Windows: what the object is called.
+    pub name: Bytes,
 }
 
-shown!(OpenFile: pid, fd, path, kind, flags, pos, inode, device, socket, filed);
+shown!(OpenFile: pid, fd, path, kind, flags, pos, inode, device, socket, filed, handle, object, access, name);
 
 /// A variable of a process's environment.
 #[repr(C)]
@@ -469,7 +477,8 @@ pub struct LogLine {
 
 shown!(LogLine: time, level, facility, caller, text, seq, address);
 
-/// A process of Linux with all that is known of it.
+/// A process with all that is known of it: fields that are not marked otherwise are those of Linux, but for what
+/// names the process.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WideProcess {
@@ -483,13 +492,13 @@ pub struct WideProcess {
     pub ppid: u64,
     /// Its name.
     pub name: Bytes,
-    /// Address of the leader's `task_struct`.
+    /// Linux: address of the leader's `task_struct`. Windows: of the `_EPROCESS`.
     pub taskd: u64,
     /// Physical address of its page-table root.
     pub asid: u64,
-    /// The same, virtual.
+    /// Linux: the same, virtual.
     pub pgd: u64,
-    /// Nanoseconds since boot.
+    /// Linux: nanoseconds since boot. Windows: FILETIME.
     pub create_time: u64,
     /// The same on the wall clock: nanoseconds since 1970-01-01 UTC.
     pub start: i64,
@@ -503,7 +512,7 @@ pub struct WideProcess {
     pub threads: u64,
     /// Path of the executable.
     pub exe: Bytes,
-    /// Arguments, each ended by a NUL.
+    /// Arguments. Linux: each ended by a NUL.
     pub cmdline: Bytes,
     /// Whether it is a thread of the kernel.
     pub kernel_thread: bool,
@@ -517,7 +526,7 @@ pub struct WideProcess {
     pub fsuid: u64,
     /// Effective group id.
     pub egid: u64,
-    /// Supplementary groups, parted by blanks.
+    /// Supplementary groups, parted by blanks. Windows: SIDs of the groups.
     pub groups: Bytes,
     /// Effective capabilities, a bit each.
     pub caps: u64,
@@ -557,9 +566,29 @@ pub struct WideProcess {
     pub cwd: Bytes,
     /// The root directory.
     pub root: Bytes,
+    /// Windows: FILETIME of its end.
+    pub exit_time: u64,
+    /// Windows: session id.
+    pub session: u64,
+    /// Windows: whether it is a 32-bit process of a 64-bit kernel.
+    pub wow64: bool,
+    /// Windows: address of its `_PEB`.
+    pub peb: u64,
+    /// Windows: path of its image.
+    pub path: Bytes,
+    /// Windows: address of its `_TOKEN`.
+    pub token: u64,
+    /// Windows: the user's SID, `S-1-5-18`.
+    pub user: Bytes,
+    /// Windows: privileges by name, parted by blanks.
+    pub privileges: Bytes,
+    /// Windows: the integrity level, in a word.
+    pub integrity: Bytes,
+    /// Windows: number of the logon.
+    pub logon: u64,
 }
 
-shown!(WideProcess: pid, ppid, name, taskd, asid, pgd, create_time, start, uid, gid, state, threads, exe, cmdline, kernel_thread, found_by, euid, suid, fsuid, egid, groups, caps, loginuid, seccomp, cgroup, container, ns, ns_pid, session_id, pgid, tty, tracer, nice, policy, utime, stime, vsize, rss, cwd, root);
+shown!(WideProcess: pid, ppid, name, taskd, asid, pgd, create_time, start, uid, gid, state, threads, exe, cmdline, kernel_thread, found_by, euid, suid, fsuid, egid, groups, caps, loginuid, seccomp, cgroup, container, ns, ns_pid, session_id, pgid, tty, tracer, nice, policy, utime, stime, vsize, rss, cwd, root, exit_time, session, wow64, peb, path, token, user, privileges, integrity, logon);
 
 /// A mount, as a process sees it.
 #[repr(C)]

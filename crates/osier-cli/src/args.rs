@@ -189,7 +189,7 @@ pub(crate) enum Command {
     Maps(MapsArgs),
     /// List the present pages of a process
     Pages(ListArgs),
-    /// List open files
+    /// List open files, of Windows handles
     Files(ListArgs),
     /// List environment variables
     Env(ListArgs),

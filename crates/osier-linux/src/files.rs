@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Absent, FileKind, OpenFile, Seen, WalkEnd, WalkEnds};
+use osier_osi::{Absent, FileExtra, FileKind, LinuxFile, OpenFile, Seen, WalkEnd, WalkEnds};
 
 use crate::fds::{Slot, WALK};
 use crate::memory::named;
@@ -139,11 +139,13 @@ fn nothing(fd: u32, absent: &Absent) -> OpenFile {
         path: none(absent),
         kind: none(absent),
         flags: none(absent),
-        pos: none(absent),
-        inode: none(absent),
-        device: none(absent),
-        socket: none(absent),
         filed: none(absent),
+        extra: FileExtra::Linux(LinuxFile {
+            pos: none(absent),
+            inode: none(absent),
+            device: none(absent),
+            socket: none(absent),
+        }),
     }
 }
 
@@ -218,14 +220,16 @@ fn describe(linux: &Linux, slot: &Slot) -> OpenFile {
         path,
         kind,
         flags: flags(linux, file),
-        pos: match linux.open_file.f_pos {
-            Some(field) => field.read(space, file).map_err(Absent::unreadable),
-            None => Err(Absent::not_in_this_kernel()),
-        },
-        inode: number,
-        device: super_block.and_then(|super_block| inodes.device(guest, super_block)),
-        socket,
         filed,
+        extra: FileExtra::Linux(LinuxFile {
+            pos: match linux.open_file.f_pos {
+                Some(field) => field.read(space, file).map_err(Absent::unreadable),
+                None => Err(Absent::not_in_this_kernel()),
+            },
+            inode: number,
+            device: super_block.and_then(|super_block| inodes.device(guest, super_block)),
+            socket,
+        }),
     }
 }
 

@@ -12,7 +12,9 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Absent, FileKind, Seen, SeenExt as _, Socket, SocketSource, WalkEnd, WalkEnds};
+use osier_osi::{
+    Absent, FileExtra, FileKind, Seen, SeenExt as _, Socket, SocketSource, WalkEnd, WalkEnds,
+};
 use osier_profile::Resolver;
 
 use crate::netns::Nets;
@@ -112,7 +114,10 @@ fn holders(linux: &Linux, ends: &mut WalkEnds) -> (Vec<Holder>, bool) {
     let mut first_lost = None;
     for taskd in processes {
         walks.join(files::files(linux, taskd, &mut |file| {
-            match (file.kind, file.socket) {
+            let FileExtra::Linux(linux) = file.extra else {
+                return ControlFlow::Continue(());
+            };
+            match (file.kind, linux.socket) {
                 (Ok(FileKind::Socket), Ok(socket)) => holders.push(Holder {
                     pid: file.pid,
                     fd: file.fd,

@@ -28,6 +28,8 @@ pub enum FileKind {
     Namespace,
     /// A file without a name that the kernel made, by its name without brackets, such as `eventpoll`.
     Anonymous(Vec<u8>),
+    /// Windows: an object of the type of this name, such as `File`. Bytes.
+    Object(Vec<u8>),
 }
 
 impl FileKind {
@@ -43,7 +45,7 @@ impl FileKind {
             Self::Link => b"link",
             Self::Memfd => b"memfd",
             Self::Namespace => b"namespace",
-            Self::Anonymous(name) => name,
+            Self::Anonymous(name) | Self::Object(name) => name,
         }
     }
 }
@@ -57,20 +59,43 @@ pub struct Device {
     pub minor: u32,
 }
 
-/// An open descriptor of a process.
+/// An open descriptor of a process; on Windows a handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenFile {
     /// The process's id.
     pub pid: Seen<u32>,
-    /// The descriptor.
+    /// The descriptor. Windows: the handle, four times its entry's number in the process's `_HANDLE_TABLE`.
     pub fd: u32,
-    /// The path, as the link in `/proc/PID/fd` shows it to a reader at the root directory of process
-    /// 1, with ` (deleted)` behind an unlinked file; `socket:[N]` and the like. Bytes.
+    /// Linux: the path, as the link in `/proc/PID/fd` shows it to a reader at the root directory of process
+    /// 1, with ` (deleted)` behind an unlinked file; `socket:[N]` and the like. Windows: what the object is
+    /// called, see `docs/rows.md`; not applicable where it has no name. Bytes.
     pub path: Seen<Vec<u8>>,
-    /// What it leads to.
+    /// What it leads to. Windows: the name of the object's `_OBJECT_TYPE`.
     pub kind: Seen<FileKind>,
-    /// The flags of `open`, as fdinfo shows them: `f_flags`, and `O_CLOEXEC` by the descriptor's mark.
+    /// Linux: the flags of `open`, as fdinfo shows them: `f_flags`, and `O_CLOEXEC` by the descriptor's mark.
+    /// Windows: the rights, an `ACCESS_MASK`: `GrantedAccess` of the entry.
     pub flags: Seen<u64>,
+    /// Linux: its `struct file`; implausible where the slot of a descriptor in use is empty. Windows: the object,
+    /// behind its `_OBJECT_HEADER`.
+    pub filed: Seen<VirtAddr>,
+    /// What only one operating system has.
+    pub extra: FileExtra,
+}
+
+/// What only one operating system has of an open descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileExtra {
+    /// Linux.
+    Linux(LinuxFile),
+    /// Windows: nothing.
+    Windows,
+    /// Any other system: nothing.
+    Other,
+}
+
+/// What only Linux has of an open descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinuxFile {
     /// The position: `f_pos`, in bytes; a negative one as the 64-bit number that it is.
     pub pos: Seen<u64>,
     /// The inode's number: `i_ino`.
@@ -79,8 +104,6 @@ pub struct OpenFile {
     pub device: Seen<Device>,
     /// Its `struct sock`; not applicable to anything but a socket.
     pub socket: Seen<VirtAddr>,
-    /// Its `struct file`; implausible where the slot of a descriptor in use is empty.
-    pub filed: Seen<VirtAddr>,
 }
 
 /// A variable of a process's environment.

@@ -20,6 +20,7 @@ mod rows;
 mod scan;
 mod seen;
 mod system;
+mod token;
 mod walk;
 mod wide;
 
@@ -29,7 +30,7 @@ pub use carve::{
 pub use crash::Crash;
 pub use findings::{Finding, Severity};
 pub use found_by::{FoundBy, ProcessSource};
-pub use holdings::{Device, FileKind, Mount, OpenFile, Variable};
+pub use holdings::{Device, FileExtra, FileKind, LinuxFile, Mount, OpenFile, Variable};
 pub use list::{Lists, Walked};
 pub use log::LogLine;
 pub use lookup::{base_by_name, has_mapping_prefix, in_shared_object, mapping_at};
@@ -44,5 +45,6 @@ pub use rows::{
 pub use scan::{ScanSource, ScanSources, Scanned, ScannedKind};
 pub use seen::{Absent, Seen, SeenExt, Why};
 pub use system::{Found, NoAttach, System};
+pub use token::{Integrity, Privilege, Sid, WindowsWide};
 pub use walk::{Guard, WalkEnd, WalkEnds};
 pub use wide::{LinuxWide, Namespaces};

@@ -91,7 +91,7 @@ pub trait Osi: Send {
     fn pages(&self, taskd: VirtAddr, row: &mut dyn FnMut(PageRange) -> ControlFlow<()>)
     -> WalkEnds;
 
-    /// The open descriptors of the process at `taskd`, by number; [`WalkEnd::NotAnswered`] of a system
+    /// The open descriptors of the process at `taskd`, on Windows its handles, by number; [`WalkEnd::NotAnswered`] of a system
     /// whose provider does not list them.
     fn files(
         &self,

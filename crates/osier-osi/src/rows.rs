@@ -3,7 +3,7 @@
 use osier_memory::{PageFlags, PhysAddr, VirtAddr};
 
 use crate::found_by::FoundBy;
-use crate::{LinuxWide, Seen};
+use crate::{LinuxWide, Seen, WindowsWide};
 
 /// The least that names a process: PANDA's `OsiProcHandle`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +86,8 @@ pub struct WindowsProcess {
     pub path: Seen<Vec<u8>>,
     /// Command line.
     pub cmdline: Seen<Vec<u8>>,
+    /// What `ps --wide` shows; `None` unless it was asked for.
+    pub wide: Option<Box<WindowsWide>>,
 }
 
 /// A thread's state. Linux: as `/proc/PID/stat` names it. Windows: a letter for `_KTHREAD.State`,

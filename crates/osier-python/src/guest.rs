@@ -149,13 +149,13 @@ impl Guest {
         self.answer(py, Question::Pages, pid)
     }
 
-    /// The open files of every process, or of one: a pid, or the process's row. Linux only.
+    /// The open files of every process, on Windows its handles, or of one: a pid, or the process's row.
     #[pyo3(signature = (pid=None))]
     fn files(&self, py: Python<'_>, pid: Option<&Bound<'_, PyAny>>) -> PyResult<Answer> {
         self.answer(py, Question::Files, pid)
     }
 
-    /// The environment variables of every process, or of one: a pid, or the process's row. Linux only.
+    /// The environment variables of every process, or of one: a pid, or the process's row.
     #[pyo3(signature = (pid=None))]
     fn env(&self, py: Python<'_>, pid: Option<&Bound<'_, PyAny>>) -> PyResult<Answer> {
         self.answer(py, Question::Environment, pid)
@@ -192,7 +192,7 @@ impl Guest {
         self.answer(py, Question::Findings, None)
     }
 
-    /// Every process with all that is known of it, as ``ps --wide`` shows it. Linux only.
+    /// Every process with all that is known of it, as ``ps --wide`` shows it.
     fn wide(&self, py: Python<'_>) -> PyResult<Answer> {
         self.answer(py, Question::Wide, None)
     }

@@ -1,6 +1,7 @@
 //! Attaching: a located kernel and its profile become a provider.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use osier_memory::{Cause, Fault, Hint, Machine, Paging, VirtAddr};
@@ -9,7 +10,9 @@ use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
 use crate::Located;
 use crate::guest::Guest;
-use crate::layouts::{cid, current, loader, peb, process, section, threads, vad};
+use crate::layouts::{
+    current, handles, loader, object, peb, process, section, threads, token, vad,
+};
 use crate::locate::{decode, premise};
 use crate::symbols;
 use crate::windows::Windows;
@@ -55,13 +58,15 @@ impl Windows {
         }
         let mut resolver = Resolver::new(&profile);
         let process = process::Layout::resolve(&mut resolver);
-        let cid = cid::Layout::resolve(&mut resolver);
+        let handles = handles::Layout::resolve(&mut resolver);
         let peb = peb::Layout::resolve(&mut resolver);
         let loader = loader::Layout::resolve(&mut resolver);
         let threads = threads::Layout::resolve(&mut resolver);
         let current = current::Layout::resolve(&mut resolver);
         let vad = vad::Layout::resolve(&mut resolver);
         let section = section::Layout::resolve(&mut resolver);
+        let object = object::Layout::resolve(&mut resolver);
+        let token = token::Layout::resolve(&mut resolver);
         let entries = entries::Layout::resolve(&mut resolver);
         resolver.finish()?;
 
@@ -119,13 +124,16 @@ impl Windows {
             processes_at,
             modules_at,
             process,
-            cid,
+            handles,
             peb,
             loader,
             threads,
             current,
             vad,
             section,
+            object,
+            token,
+            kinds: RefCell::new(HashMap::new()),
             roots: OnceCell::new(),
             drivers: drivers.cloned().collect(),
             processors,

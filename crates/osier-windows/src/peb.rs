@@ -313,6 +313,58 @@ pub(crate) fn wow64(windows: &Windows, process: VirtAddr) -> Seen<Option<Peb>> {
     })
 }
 
+/// The environment of a process, by one of its PEBs.
+pub(crate) struct Environment {
+    /// Its first text.
+    pub(crate) at: VirtAddr,
+    /// Bytes that were taken for it, where the kernel's shape tells.
+    pub(crate) bytes: Option<u64>,
+    pub(crate) space: AddressSpace,
+}
+
+/// Where the environment of the process at `process` lies: that of its 32-bit half, once its first thread has
+/// made one.
+pub(crate) fn environment(windows: &Windows, process: VirtAddr) -> Seen<Environment> {
+    let native = native(windows, process);
+    let half = match wow64(windows, process)? {
+        Some(half) => half.environment(),
+        None => return native.and_then(|peb| peb.environment()),
+    };
+    match (half, native) {
+        (Err(absent), Ok(native)) if !absent.is_loss() => native.environment(),
+        (half, _) => half,
+    }
+}
+
+impl Peb {
+    fn environment(&self) -> Seen<Environment> {
+        let none = "the process has no parameters yet";
+        let parameters = self.pointer(self.shape.parameters, none)?;
+        let Some(offset) = self.shape.environment else {
+            return Err(Absent::not_in_this_kernel());
+        };
+        let (place, width) = (
+            parameters.plus(offset),
+            usize::from(self.shape.pointer_bytes),
+        );
+        let at = self.space.read_uint(place, width);
+        let at = VirtAddr(at.map_err(Absent::unreadable)?);
+        if at.is_null() || is_kernel_address(&self.space, at) || !at.0.is_multiple_of(2) {
+            let rule = "an environment lies in user memory, letter by letter";
+            return Err(Absent::implausible(at.0, rule, Some(place)));
+        }
+        let bytes = self.shape.environment_size.map(|offset| {
+            let place = parameters.plus(offset);
+            self.space.read_uint(place, width)
+        });
+        Ok(Environment {
+            at,
+            bytes: bytes.transpose().map_err(Absent::unreadable)?,
+            space: self.space.clone(),
+        })
+    }
+}
+
 /// What a process was started with.
 pub(crate) struct Started {
     pub(crate) path: Seen<Vec<u8>>,

@@ -44,6 +44,7 @@ pub(crate) fn row(windows: &Windows, at: VirtAddr, found_by: FoundBy) -> Process
             peb,
             path: path(windows, at, params.path),
             cmdline: params.cmdline,
+            wide: None,
         }),
     }
 }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Crash, Current, Found, Handle, Kernel, Mapping, Module, NoAttach, Osi, PageRange,
-    Panda, Premise, Process, Seen, Thread, WalkEnds,
+    Absent, Crash, Current, Found, Handle, Kernel, Mapping, Module, NoAttach, OpenFile, Osi,
+    PageRange, Panda, Premise, Process, Seen, Thread, Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
 use crate::locate::Located;
 use crate::windows::Windows;
-use crate::{clock, crash, current, mappings, modules, process, processes, root, threads};
+use crate::{
+    clock, crash, current, environment, files, mappings, modules, process, processes, root,
+    threads, wide,
+};
 
 impl Osi for Windows {
     fn kernel(&self) -> &Kernel {
@@ -65,6 +68,22 @@ impl Osi for Windows {
         row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
     ) -> WalkEnds {
         mappings::pages(self, taskd, row)
+    }
+
+    fn files(&self, taskd: VirtAddr, row: &mut dyn FnMut(OpenFile) -> ControlFlow<()>) -> WalkEnds {
+        files::files(self, taskd, row)
+    }
+
+    fn environment(
+        &self,
+        taskd: VirtAddr,
+        row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        environment::environment(self, taskd, row)
+    }
+
+    fn wide(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+        wide::processes(self, row)
     }
 
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {

@@ -224,7 +224,7 @@ fn unreadable(fault: Fault) -> Absent {
 }
 
 /// `FileName` of the `_FILE_OBJECT` at `file`.
-fn name(windows: &Windows, file: VirtAddr) -> Seen<Vec<u8>> {
+pub(crate) fn name(windows: &Windows, file: VirtAddr) -> Seen<Vec<u8>> {
     /// `IO_TYPE_FILE`.
     const FILE: u64 = 5;
     let Some(field) = windows.section.file.file_name else {

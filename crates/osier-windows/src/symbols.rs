@@ -2,6 +2,7 @@
 
 osier_profile::kernel_names! {
     pub(crate) const ALL;
+    ExpFreeListCount
     KdDebuggerDataBlock
     KdpDataBlockEncoded
     KiBugCheckData
@@ -16,6 +17,8 @@ osier_profile::kernel_names! {
     MmPagedPoolStart
     NtBuildLab
     NtBuildNumber
+    ObHeaderCookie
+    ObTypeIndexTable
     PsActiveProcessHead
     PsIdleProcess
     PsInitialSystemProcess

@@ -97,7 +97,7 @@ fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
 
 /// `Cid.UniqueThread`, by which the table of ids has the thread until it has ended. Threads that idle
 /// are in no table.
-fn tid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
+pub(crate) fn tid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
     /// `Terminated`.
     const TERMINATED: u64 = 4;
     let fields = &windows.threads.fields;

@@ -13,15 +13,24 @@ pub static WANTED: Wanted = Wanted {
         entries::Partition::WANTED,
         entries::Software::WANTED,
         entries::SystemInformation::WANTED,
-        layouts::cid::Entry::WANTED,
-        layouts::cid::Header::WANTED,
-        layouts::cid::Table::WANTED,
+        layouts::handles::Entry::WANTED,
+        layouts::handles::FreeList::WANTED,
+        layouts::handles::Header::WANTED,
+        layouts::handles::Table::WANTED,
         layouts::current::Pcr::WANTED,
         layouts::current::Prcb::WANTED,
         layouts::current::WholePcr::WANTED,
         layouts::loader::Data::WANTED,
         layouts::loader::Kernel::WANTED,
         layouts::loader::User::WANTED,
+        layouts::object::CreatorInfo::WANTED,
+        layouts::object::Device::WANTED,
+        layouts::object::Header::WANTED,
+        layouts::object::KeyBody::WANTED,
+        layouts::object::KeyControlBlock::WANTED,
+        layouts::object::NameBlock::WANTED,
+        layouts::object::NameInfo::WANTED,
+        layouts::object::Type::WANTED,
         layouts::peb::Native::WANTED,
         layouts::peb::Parameters::WANTED,
         layouts::process::Fields::WANTED,
@@ -36,6 +45,9 @@ pub static WANTED: Wanted = Wanted {
         layouts::section::Subsection::WANTED,
         layouts::threads::Fields::WANTED,
         layouts::threads::Teb::WANTED,
+        layouts::token::LuidAndAttributes::WANTED,
+        layouts::token::SidAndAttributes::WANTED,
+        layouts::token::Token::WANTED,
         layouts::vad::AvlTable::WANTED,
         layouts::vad::AvlTree::WANTED,
         layouts::vad::Flags::WANTED,
@@ -57,15 +69,13 @@ struct More {
 /// tools' formats, machines that are made for tests, and the next look at a kernel that is there already.
 const UNREAD: More = More {
     types: names![
-        _CURDIR _DEVICE_OBJECT _EX_FAST_REF _KDDEBUGGER_DATA64 _KGDTENTRY _KIDTENTRY
+        _CURDIR _EX_FAST_REF _KDDEBUGGER_DATA64 _KGDTENTRY _KIDTENTRY
         _KIDTENTRY64 _KSPECIAL_REGISTERS _LIST_ENTRY _MMPTE _MMPTE_HARDWARE _MMPTE_PROTOTYPE
-        _MMPTE_SUBSECTION _MMPTE_TRANSITION _MMVAD_LONG _MSUBSECTION _OBJECT_HEADER
-        _OBJECT_HEADER_NAME_INFO _OBJECT_NAME_INFORMATION _PEB32 _SEGMENT _TEB32 _UNICODE_STRING
+        _MMPTE_SUBSECTION _MMPTE_TRANSITION _MMVAD_LONG _MSUBSECTION _OBJECT_NAME_INFORMATION _PEB32 _SEGMENT _TEB32 _UNICODE_STRING
     ],
     symbols: names![
         CmNtCSDVersion KdVersionBlock KeActiveProcessors KeNumberProcessors KiDivideErrorFault
         KiDivideErrorFaultShadow KiInitialPCR KiSystemCall64 KiSystemCall64Shadow MmPteBase
-        MmSubsectionBase MmSystemRangeStart MmUserProbeAddress NtBuildLabEx ObHeaderCookie
-        ObTypeIndexTable PsNtosImageBase
+        MmSubsectionBase MmSystemRangeStart MmUserProbeAddress NtBuildLabEx  PsNtosImageBase
     ],
 };

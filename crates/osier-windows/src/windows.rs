@@ -1,14 +1,25 @@
 //! What every walker takes: the guest, and where the members of each structure lie.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use osier_memory::{Driver, VirtAddr};
 use osier_osi::Kernel;
 
 use crate::guest::Guest;
-use crate::layouts::{cid, current, loader, peb, process, section, threads, vad};
+use crate::layouts::{
+    current, handles, loader, object, peb, process, section, threads, token, vad,
+};
 use crate::symbols;
+
+/// A type of objects.
+#[derive(Clone, Debug)]
+pub(crate) struct Kind {
+    /// What the kernel calls it, such as `File`.
+    pub(crate) name: Vec<u8>,
+    /// The rights that its objects have; `None` where the kernel's are not known.
+    pub(crate) valid_access: Option<u64>,
+}
 
 /// The Windows provider.
 #[derive(Clone)]
@@ -19,14 +30,18 @@ pub struct Windows {
     /// `PsLoadedModuleList`.
     pub(crate) modules_at: Option<VirtAddr>,
     pub(crate) process: process::Layout,
-    /// The table of ids; `None` when the profile does not describe it.
-    pub(crate) cid: Option<cid::Layout>,
+    /// Tables of handles, that of ids among them; `None` when the profile does not describe them.
+    pub(crate) handles: Option<handles::Layout>,
     pub(crate) peb: peb::Layout,
     pub(crate) loader: loader::Layout,
     pub(crate) threads: threads::Layout,
     pub(crate) current: current::Layout,
     pub(crate) vad: vad::Layout,
     pub(crate) section: section::Layout,
+    pub(crate) object: object::Layout,
+    pub(crate) token: token::Layout,
+    /// Types of objects that were met, by their addresses.
+    pub(crate) kinds: RefCell<HashMap<VirtAddr, Kind>>,
     /// How many processes that run have each table root, once asked for.
     pub(crate) roots: OnceCell<HashMap<u64, u32>>,
     /// The drivers that a triage dump lists outside its blocks of memory.

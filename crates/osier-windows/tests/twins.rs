@@ -295,6 +295,211 @@ fn images_and_their_descriptors() {
     }
 }
 
+/// What a handle leads to, against its table, its object's header and the object itself.
+#[test]
+fn handles_and_their_objects() {
+    for bench in benches() {
+        let shell = bench.written.process(1012);
+        let table = format!("file of {}", shell.eprocess.unwrap());
+        let at = shell.handle_table.expect("a table of handles");
+        let broken = |(ty, path, at): (&str, &str, VirtAddr), value| {
+            let Some((place, bytes)) = bench.place(ty, path, at) else {
+                return false;
+            };
+            let ends = bench.after(&[(place, value, bytes)]).ends[&table].clone();
+            assert!(!ends.is_complete(), "{}: {ty}.{path}", bench.name);
+            true
+        };
+        let counted = ["HandleCount", "FreeLists"];
+        let counted = counted
+            .iter()
+            .find_map(|path| bench.place("_HANDLE_TABLE", path, at));
+        let by = bench.profile.find_type("_HANDLE_TABLE_FREE_LIST");
+        let by = by.map_or(0, |list| list.member("HandleCount").unwrap().offset);
+        let (place, count) = (
+            counted.unwrap().0.plus(by.cast_unsigned()),
+            shell.handles.len(),
+        );
+        assert_eq!(bench.number(place, 4), count as u64, "{}", bench.name);
+        let ends = bench.after(&[(place, count as u64 + 1, 4)]).ends[&table].clone();
+        assert!(ends.to_string().contains("HandleCount"), "{ends}");
+        let other = bench.process(4).0;
+        assert!(broken(("_HANDLE_TABLE", "QuotaProcess", at), other));
+        assert!(broken(("_HANDLE_TABLE", "UniqueProcessId", at), 4));
+        assert!(broken(
+            ("_HANDLE_TABLE", "NextHandleNeedingPool", at),
+            0x800
+        ));
+        assert!(broken(
+            ("_EPROCESS", "ObjectTable", shell.eprocess.unwrap()),
+            0
+        ));
+
+        let (body, _) = bench.place("_OBJECT_HEADER", "Body", VirtAddr(0)).unwrap();
+        for handle in &shell.handles {
+            let header = handle.object.minus(body.0);
+            let key = VirtAddr(handle.handle);
+            let lie = |path, value, field| {
+                let of = ("_OBJECT_HEADER", path, header);
+                bench.told(of, value, (table.as_str(), key, field))
+            };
+            assert!(lie("HandleCount", 0, "filed"));
+            // The type of anything else, which lies at another address.
+            let index = bench.place("_OBJECT_HEADER", "TypeIndex", header);
+            let known = ["Process", "Thread", "Event", "Mutant", "File", "Key"];
+            if known.contains(&handle.opened.kind()) {
+                let told = match index {
+                    Some((place, _)) => {
+                        // Bits that turn the type into a section, whichever way it is mixed.
+                        let was = bench.number(place, 1);
+                        lie("TypeIndex", was ^ 0x40, "kind")
+                    }
+                    None => lie("Type", header.0, "kind"),
+                };
+                assert!(told, "{} {:?}", bench.name, handle.opened);
+            }
+        }
+        // Another type's index where the object says what it is: a file that would be a process.
+        let of = |kind: &str| {
+            shell
+                .handles
+                .iter()
+                .find(|h| h.opened.kind() == kind)
+                .unwrap()
+        };
+        let (file, process) = (of("File"), of("Process"));
+        let (from, to) = (process.object.minus(body.0), file.object.minus(body.0));
+        let (path, mixed) = match bench.place("_OBJECT_HEADER", "TypeIndex", from) {
+            Some(_) if bench.profile.symbol("ObHeaderCookie").is_some() => {
+                ("TypeIndex", (from.0 ^ to.0) >> 8 & 0xff)
+            }
+            Some(_) => ("TypeIndex", 0),
+            None => ("Type", 0),
+        };
+        let (place, bytes) = bench.place("_OBJECT_HEADER", path, from).unwrap();
+        let value = bench.number(place, bytes) ^ mixed;
+        let row = (table.as_str(), VirtAddr(file.handle), "kind");
+        assert!(bench.told(("_OBJECT_HEADER", path, to), value, row));
+        // A device that is none, and a file's that is not.
+        let (device, _) = bench
+            .place("_FILE_OBJECT", "DeviceObject", file.object)
+            .unwrap();
+        let device = bench.pointer(device);
+        let row = (table.as_str(), VirtAddr(file.handle), "path");
+        assert!(bench.told(("_DEVICE_OBJECT", "Type", device), 4, row));
+    }
+}
+
+/// Rights that no object of the type has.
+#[test]
+fn rights_of_handles() {
+    for bench in benches() {
+        let shell = bench.written.process(1012);
+        let table = format!("file of {}", shell.eprocess.unwrap());
+        let bits = ["GrantedAccessBits", "GrantedAccess"];
+        let entry = bench.profile.find_type("_HANDLE_TABLE_ENTRY").unwrap();
+        let member = bits.iter().find_map(|bits| entry.member(bits)).unwrap();
+        // The first page of entries: the pointer to it is the first of those above.
+        let (code, _) = bench
+            .place("_HANDLE_TABLE", "TableCode", shell.handle_table.unwrap())
+            .unwrap();
+        let code = bench.pointer(code);
+        assert_eq!(code.0 & 3, 1, "{}: two pages", bench.name);
+        let leaf = bench.pointer(VirtAddr(code.0 & !3));
+        let place = leaf.plus(entry.bytes * 2 + member.offset.cast_unsigned());
+        let was = bench.number(place, 4);
+        let after = bench.after(&[(place, was | 0x20_0000, 4)]);
+        let row = &after.rows[&(table.clone(), 8)];
+        let access = &row["flags"];
+        assert!(
+            matches!(access, Err(Why::Implausible { .. })),
+            "{}: {access:?}",
+            bench.name
+        );
+    }
+}
+
+/// What a token says twice, or cannot say.
+#[test]
+fn tokens() {
+    let mut told = 0;
+    for bench in benches() {
+        let shell = bench.written.process(1012);
+        let Some(at) = shell.token else {
+            continue;
+        };
+        told += 1;
+        let eprocess = shell.eprocess.unwrap();
+        let other = shell
+            .handles
+            .iter()
+            .find(|h| h.opened.kind() == "File")
+            .unwrap();
+        let lie = |path, value, field| {
+            let wide = ("wide", eprocess, field);
+            bench.told(("_TOKEN", path, at), value, wide)
+        };
+        for value in [0, 0x40_0000, other.object.0] {
+            let of = ("_EPROCESS", "Token", eprocess);
+            assert!(bench.told(of, value, ("wide", eprocess, "token")));
+        }
+        assert!(lie("TokenType", 2, "token"));
+        for count in [0, 0xffff] {
+            assert!(lie("UserAndGroupCount", count, "user"));
+        }
+        assert!(lie("UserAndGroups", 0, "groups"));
+        assert!(lie("AuthenticationId.LowPart", 0, "logon"));
+        if bench.profile.find_type("_SEP_TOKEN_PRIVILEGES").is_some() {
+            assert!(lie("UserAndGroupCount", 2, "user"));
+            for index in [0, 1, 77] {
+                assert!(lie("IntegrityLevelIndex", index, "integrity"));
+            }
+            assert!(lie("Privileges.Present", 0, "privileges"));
+            assert!(lie("Privileges.Present", u64::MAX, "privileges"));
+            assert!(lie("Privileges.Enabled", 1 << 20, "privileges"));
+        } else {
+            assert!(lie("PrivilegeCount", 0x100, "privileges"));
+        }
+        // A SID that is none.
+        let array = bench.pointer(bench.place("_TOKEN", "UserAndGroups", at).unwrap().0);
+        let sid = bench.place("_SID_AND_ATTRIBUTES", "Sid", array).unwrap().0;
+        let sid = bench.pointer(sid);
+        for byte in [0_u64, 16] {
+            let after = bench.after(&[(sid.plus(u64::from(byte != 0)), byte, 1)]);
+            let user = &after.rows[&("wide".to_owned(), eprocess.0)]["user"];
+            assert!(matches!(user, Err(Why::Implausible { .. })), "{user:?}");
+        }
+    }
+    assert!(told > 5, "{told}");
+}
+
+/// Where an environment is, and that it has an end and something before it.
+#[test]
+fn environments() {
+    for bench in benches() {
+        let shell = bench.written.process(1012);
+        let (at, block) = shell.environment_at.unwrap();
+        let table = format!("variable of {}", shell.eprocess.unwrap());
+        let space = bench.space(1012);
+        let word = bench.word();
+        let ends = |at: VirtAddr, value, bytes| {
+            let place = space.translate(at).unwrap();
+            bench.after_at(&[(place, value, bytes)]).ends[&table].clone()
+        };
+        let parameters = "_RTL_USER_PROCESS_PARAMETERS";
+        let (pointer, _) = bench.place(parameters, "Environment", block).unwrap();
+        for value in [0, at.0 + 1, bench.process(4).0] {
+            assert!(!ends(pointer, value, word).is_complete(), "{}", bench.name);
+        }
+        // Its first letter gone, it looks as if there were nothing.
+        assert!(!ends(at, 0, 2).is_complete(), "{}", bench.name);
+        if let Some((size, bytes)) = bench.place(parameters, "EnvironmentSize", block) {
+            let end = ends(size, 0x100, bytes);
+            assert!(end.to_string().contains("EnvironmentSize"), "{end}");
+        }
+    }
+}
+
 #[test]
 fn the_block_of_a_processor() {
     for bench in benches() {

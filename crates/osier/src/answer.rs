@@ -219,7 +219,7 @@ impl Guest {
         self.of_processes(of.into(), |osi, taskd, row| osi.pages(taskd, row))
     }
 
-    /// The open files of every process, or of the process at `of` alone: the `taskd` of its row.
+    /// The open files of every process, on Windows its handles, or of the process at `of` alone: the `taskd` of its row.
     ///
     /// ```
     /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
@@ -325,7 +325,7 @@ impl Guest {
         Answer::once(move || collected(|row| osi.findings(row)))
     }
 
-    /// Every process with all that is known of it, as `ps --wide` shows it. Linux only.
+    /// Every process with all that is known of it, as `ps --wide` shows it.
     ///
     /// ```
     /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");

@@ -66,11 +66,12 @@ pub use shared::Shared;
 
 pub use osier_memory::{AddressSpace, Cause, Fault, Machine, Paging, PhysAddr, VirtAddr};
 pub use osier_osi::{
-    Absent, Crash, Current, Device, FileKind, Finding, Found, FoundBy, Handle, Interface, Kernel,
-    LinuxProcess, LinuxWide, LogLine, Mapping, MappingKind, Module, Mount, Namespaces, NoAttach,
-    OpenFile, Osi, PageRange, Panda, Premise, Process, ProcessExtra, ProcessSource, ScanSource,
-    ScanSources, Scanned, ScannedKind, Seen, SeenExt, Severity, Socket, System, TaskState, Thread,
-    Variable, WalkEnd, WalkEnds, Why, WindowsProcess,
+    Absent, Crash, Current, Device, FileExtra, FileKind, Finding, Found, FoundBy, Handle,
+    Interface, Kernel, LinuxFile, LinuxProcess, LinuxWide, LogLine, Mapping, MappingKind, Module,
+    Mount, Namespaces, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Privilege, Process,
+    ProcessExtra, ProcessSource, ScanSource, ScanSources, Scanned, ScannedKind, Seen, SeenExt,
+    Severity, Sid, Socket, System, TaskState, Thread, Variable, WalkEnd, WalkEnds, Why,
+    WindowsProcess, WindowsWide,
 };
 pub use osier_profile::{BuildId, OsKind, Profile};
 pub use osier_snapshot::{Anomaly, Format, Progress, Reading, Snapshot, SnapshotInfo};

@@ -8,9 +8,10 @@ use std::ops::ControlFlow;
 
 use osier_memory::{AddressSpace, Cause, Fault, VirtAddr};
 use osier_osi::{
-    Absent, Carve, Crash, Current, Finding, Handle, Interface, Kernel, LinuxProcess, LinuxWide,
-    LogLine, Mapping, Module, Mount, Namespaces, OpenFile, Osi, PageRange, Panda, Process,
-    ProcessExtra, Scanned, Seen, Socket, Thread, Variable, WalkEnds, Why, WindowsProcess,
+    Absent, Carve, Crash, Current, FileExtra, Finding, Handle, Interface, Kernel, LinuxFile,
+    LinuxProcess, LinuxWide, LogLine, Mapping, Module, Mount, Namespaces, OpenFile, Osi, PageRange,
+    Panda, Process, ProcessExtra, Scanned, Seen, Socket, Thread, Variable, WalkEnds, Why,
+    WindowsProcess, WindowsWide,
 };
 
 /// A provider that does not know all of its kernel's structures, and why it does not.
@@ -73,7 +74,7 @@ rows! {
     Thread { pid, tid, name, state; task }
     Mapping { pid, base, size, name, file, offset, flags, perms, kind; modd }
     PageRange { pid, backing; start, len, phys, page_bytes, flags }
-    OpenFile { pid, path, kind, flags, pos, inode, device, socket, filed; fd }
+    LinuxFile { pos, inode, device, socket }
     Variable { pid, name, value; address }
     Mount { pid, id, parent, device, source, root, point, kind, options, super_options, propagation; address }
     Socket {
@@ -85,7 +86,7 @@ rows! {
     Crash { message, cpu, ip, sp }
     Scanned { phys, pid, tid, name, freed, exited; kind, address, linked, found_by }
     Finding { pid; rule, severity, subject, text, evidence, address, normal, otherwise }
-    WindowsProcess { exit_time, session, wow64, peb, path, cmdline }
+    WindowsWide { token, user, groups, privileges, integrity, logon }
     // No Linux kernel keeps a module's file.
     Module { name, base, size; file, modd }
 }
@@ -119,6 +120,29 @@ impl Row for Process {
     }
 }
 
+impl Row for OpenFile {
+    fn untold(&mut self, why: Cause) {
+        let Self {
+            pid,
+            fd: _,
+            path,
+            kind,
+            flags,
+            filed,
+            extra,
+        } = self;
+        value(pid, why);
+        value(path, why);
+        value(kind, why);
+        value(flags, why);
+        value(filed, why);
+        match extra {
+            FileExtra::Linux(linux) => linux.untold(why),
+            FileExtra::Windows | FileExtra::Other => {}
+        }
+    }
+}
+
 impl Row for LinuxProcess {
     fn untold(&mut self, why: Cause) {
         let Self {
@@ -138,6 +162,29 @@ impl Row for LinuxProcess {
         value(exe, why);
         value(cmdline, why);
         value(kernel_thread, why);
+        if let Some(wide) = wide {
+            wide.untold(why);
+        }
+    }
+}
+
+impl Row for WindowsProcess {
+    fn untold(&mut self, why: Cause) {
+        let Self {
+            exit_time,
+            session,
+            wow64,
+            peb,
+            path,
+            cmdline,
+            wide,
+        } = self;
+        value(exit_time, why);
+        value(session, why);
+        value(wow64, why);
+        value(peb, why);
+        value(path, why);
+        value(cmdline, why);
         if let Some(wide) = wide {
             wide.untold(why);
         }

@@ -623,7 +623,7 @@ typedef struct {
 } osier_page_range;
 
 /**
- * An open file of a process.
+ * An open file of a process, of Windows a handle.
  */
 typedef struct {
   /**
@@ -639,41 +639,57 @@ typedef struct {
    */
   uint64_t pid;
   /**
-   * The descriptor.
+   * Linux: the descriptor.
    */
   uint64_t fd;
   /**
-   * The path, as the link in `/proc/PID/fd` shows it.
+   * Linux: the path, as the link in `/proc/PID/fd` shows it.
    */
   osier_bytes path;
   /**
-   * What it leads to, in a word.
+   * What it leads to, in a word. Windows: the type of the object.
    */
   osier_bytes kind;
   /**
-   * The flags of `open`.
+   * Linux: the flags of `open`.
    */
   uint64_t flags;
   /**
-   * The position in it, in bytes.
+   * Linux: the position in it, in bytes.
    */
   uint64_t pos;
   /**
-   * Number of the inode.
+   * Linux: number of the inode.
    */
   uint64_t inode;
   /**
-   * The file system's device, `MAJOR:MINOR`.
+   * Linux: the file system's device, `MAJOR:MINOR`.
    */
   osier_bytes device;
   /**
-   * Address of its `struct sock`, of a socket.
+   * Linux: address of its `struct sock`, of a socket.
    */
   uint64_t socket;
   /**
-   * Address of its `struct file`.
+   * Linux: address of its `struct file`.
    */
   uint64_t filed;
+  /**
+   * Windows: the handle.
+   */
+  uint64_t handle;
+  /**
+   * Windows: address of the object.
+   */
+  uint64_t object;
+  /**
+   * Windows: the rights, an `ACCESS_MASK`.
+   */
+  uint64_t access;
+  /**
+   * Windows: what the object is called.
+   */
+  osier_bytes name;
 } osier_open_file;
 
 /**
@@ -749,7 +765,8 @@ typedef struct {
 } osier_log_line;
 
 /**
- * A process of Linux with all that is known of it.
+ * A process with all that is known of it: fields that are not marked otherwise are those of Linux, but for what
+ * names the process.
  */
 typedef struct {
   /**
@@ -773,7 +790,7 @@ typedef struct {
    */
   osier_bytes name;
   /**
-   * Address of the leader's `task_struct`.
+   * Linux: address of the leader's `task_struct`. Windows: of the `_EPROCESS`.
    */
   uint64_t taskd;
   /**
@@ -781,11 +798,11 @@ typedef struct {
    */
   uint64_t asid;
   /**
-   * The same, virtual.
+   * Linux: the same, virtual.
    */
   uint64_t pgd;
   /**
-   * Nanoseconds since boot.
+   * Linux: nanoseconds since boot. Windows: FILETIME.
    */
   uint64_t create_time;
   /**
@@ -813,7 +830,7 @@ typedef struct {
    */
   osier_bytes exe;
   /**
-   * Arguments, each ended by a NUL.
+   * Arguments. Linux: each ended by a NUL.
    */
   osier_bytes cmdline;
   /**
@@ -841,7 +858,7 @@ typedef struct {
    */
   uint64_t egid;
   /**
-   * Supplementary groups, parted by blanks.
+   * Supplementary groups, parted by blanks. Windows: SIDs of the groups.
    */
   osier_bytes groups;
   /**
@@ -920,6 +937,46 @@ typedef struct {
    * The root directory.
    */
   osier_bytes root;
+  /**
+   * Windows: FILETIME of its end.
+   */
+  uint64_t exit_time;
+  /**
+   * Windows: session id.
+   */
+  uint64_t session;
+  /**
+   * Windows: whether it is a 32-bit process of a 64-bit kernel.
+   */
+  bool wow64;
+  /**
+   * Windows: address of its `_PEB`.
+   */
+  uint64_t peb;
+  /**
+   * Windows: path of its image.
+   */
+  osier_bytes path;
+  /**
+   * Windows: address of its `_TOKEN`.
+   */
+  uint64_t token;
+  /**
+   * Windows: the user's SID, `S-1-5-18`.
+   */
+  osier_bytes user;
+  /**
+   * Windows: privileges by name, parted by blanks.
+   */
+  osier_bytes privileges;
+  /**
+   * Windows: the integrity level, in a word.
+   */
+  osier_bytes integrity;
+  /**
+   * Windows: number of the logon.
+   */
+  uint64_t logon;
 } osier_wide_process;
 
 /**
@@ -1673,6 +1730,10 @@ enum osier_open_file_field {
   OSIER_OPEN_FILE_DEVICE = 7,
   OSIER_OPEN_FILE_SOCKET = 8,
   OSIER_OPEN_FILE_FILED = 9,
+  OSIER_OPEN_FILE_HANDLE = 10,
+  OSIER_OPEN_FILE_OBJECT = 11,
+  OSIER_OPEN_FILE_ACCESS = 12,
+  OSIER_OPEN_FILE_NAME = 13,
 };
 
 enum osier_variable_field {
@@ -1733,6 +1794,16 @@ enum osier_wide_process_field {
   OSIER_WIDE_PROCESS_RSS = 37,
   OSIER_WIDE_PROCESS_CWD = 38,
   OSIER_WIDE_PROCESS_ROOT = 39,
+  OSIER_WIDE_PROCESS_EXIT_TIME = 40,
+  OSIER_WIDE_PROCESS_SESSION = 41,
+  OSIER_WIDE_PROCESS_WOW64 = 42,
+  OSIER_WIDE_PROCESS_PEB = 43,
+  OSIER_WIDE_PROCESS_PATH = 44,
+  OSIER_WIDE_PROCESS_TOKEN = 45,
+  OSIER_WIDE_PROCESS_USER = 46,
+  OSIER_WIDE_PROCESS_PRIVILEGES = 47,
+  OSIER_WIDE_PROCESS_INTEGRITY = 48,
+  OSIER_WIDE_PROCESS_LOGON = 49,
 };
 
 enum osier_mount_field {

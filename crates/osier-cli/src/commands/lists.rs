@@ -51,8 +51,12 @@ pub(super) fn run(
             OsKind::Other => "this system",
         };
         anyhow::bail!(
-            "`{}` is not answered of {system} yet; ps, handles, current, threads, modules, maps and pages are",
-            question.word()
+            "`{}` is not answered of {system} yet; ps, handles, current, threads, modules, maps and pages are{}",
+            question.word(),
+            match osi.kernel().os {
+                OsKind::Windows => ", and files and env",
+                _ => "",
+            }
         );
     }
     let none = out.came() == 0;

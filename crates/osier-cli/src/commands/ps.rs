@@ -28,8 +28,10 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
         Question::Processes
     };
     let (guest, mut out) = open_list(&args.list, question, &output)?;
-    let linux = guest.provider().kernel().os == OsKind::Linux;
-    if output.wide && !linux {
+    let os = guest.provider().kernel().os;
+    let linux = os == OsKind::Linux;
+    let has_more = os != OsKind::Other;
+    if output.wide && !has_more {
         out.remark("--wide shows every column of a plain list; this system has no others");
     }
     let osi = &*guest.provider();
@@ -52,7 +54,7 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
         processes.push(process);
         ControlFlow::Continue(())
     };
-    let ends = if linux && question == Question::Wide {
+    let ends = if has_more && question == Question::Wide {
         osi.wide(&mut show)
     } else {
         osi.processes(&mut show)

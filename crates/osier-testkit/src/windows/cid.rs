@@ -1,5 +1,4 @@
-//! `PspCidTable`: the ids of processes and threads, in a handle table of as many levels as they
-//! need.
+//! Handle tables of as many levels as they need, and `PspCidTable`: the ids of processes and threads in one.
 //!
 //! Sources: `_HANDLE_TABLE` and `_HANDLE_TABLE_ENTRY` of the profile; that the first entry of a page
 //! is nobody's, that ids count by four, and how many ids a table may have, as Windows Internals tells.
@@ -31,26 +30,40 @@ pub(super) fn write(w: &mut Writer<'_>, processes: &[Process]) {
         }
         ids.extend(process.threads.iter().map(|t| (t.tid, t.ethread)));
     }
+    let entries: Vec<_> = (ids.iter())
+        .map(|(id, object)| (*id, object.expect("written"), 0))
+        .collect();
+    let table = table(w, &entries);
+    w.pointer(Space::SYSTEM, symbol, table.at);
+}
+
+/// A table of handles: of each its number, what its entry leads to, and its rights.
+pub(super) fn table(w: &mut Writer<'_>, entries: &[(u64, VirtAddr, u64)]) -> Object {
     let per_page = PAGE / w.size(ENTRY);
-    let last = ids.iter().map(|(id, _)| *id).max().unwrap_or(0);
+    let last = entries.iter().map(|(id, ..)| *id).max().unwrap_or(0);
     let leaves = last / STEP / per_page + 1;
     let leaves: Vec<VirtAddr> = (0..leaves).map(|_| page(w)).collect();
     for leaf in &leaves {
         reserved(w, *leaf);
     }
-    for (id, object) in ids {
-        let (nth, object) = (id / STEP, object.expect("written"));
+    for (id, object, access) in entries {
+        let nth = id / STEP;
         let free = id.is_multiple_of(STEP) && !nth.is_multiple_of(per_page);
-        assert!(free, "no process has the id {id}");
+        assert!(free, "nothing has the number {id}");
         let leaf = leaves[(nth / per_page) as usize];
-        entry(w, leaf.plus(nth % per_page * w.size(ENTRY)), object);
+        entry(
+            w,
+            leaf.plus(nth % per_page * w.size(ENTRY)),
+            *object,
+            *access,
+        );
     }
     let end = leaves.len() as u64 * per_page * STEP;
     let (root, levels) = above(w, leaves);
     let table = w.pool(*b"Obtb", TABLE);
     w.set(table, "TableCode", root.0 | levels);
     w.set(table, "NextHandleNeedingPool", end);
-    w.pointer(Space::SYSTEM, symbol, table.at);
+    table
 }
 
 fn page(w: &mut Writer<'_>) -> VirtAddr {
@@ -86,15 +99,17 @@ fn reserved(w: &mut Writer<'_>, leaf: VirtAddr) {
     }
 }
 
-fn entry(w: &mut Writer<'_>, at: VirtAddr, object: VirtAddr) {
+fn entry(w: &mut Writer<'_>, at: VirtAddr, object: VirtAddr, access: u64) {
     let entry = Object::system(ENTRY, at);
     if w.has(ENTRY, "ObjectPointerBits") {
         w.set(entry, "Unlocked", 1);
         let low = if w.is_wide() { 4 } else { 3 };
         let told = object.0 & 0x0000_ffff_ffff_ffff;
         w.set(entry, "ObjectPointerBits", told >> low);
+        w.set_if(entry, "GrantedAccessBits", access);
     } else {
         // The lowest bit says that nobody has locked the entry.
         w.set(entry, "Object", object.0 | 1);
+        w.set_if(entry, "GrantedAccess", access);
     }
 }

@@ -8,7 +8,7 @@ use osier_profile::Profile;
 use super::spaces::{self, Space, Spaces};
 use super::writer::{Object, Writer};
 use super::{Plan, Process, Processor, Ram};
-use super::{cpu, debugger, drivers, dump, kernel, processes};
+use super::{cpu, debugger, drivers, dump, kernel, objects, processes};
 
 const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;
@@ -38,6 +38,7 @@ impl Plan {
         kernel::write(&mut w, &self);
         debugger::write(&mut w, self.debugger_data, self.paging == Paging::Pae);
         drivers::write(&mut w, &mut self.drivers);
+        objects::begin(&mut w);
         cpu::shared_data(&mut w, self.build, self.version, self.time);
         let spaces = processes::write(&mut w, &mut self.processes);
         let root = w.spaces.root(Space::SYSTEM);

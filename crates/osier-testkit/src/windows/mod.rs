@@ -33,11 +33,13 @@ mod crowd;
 mod debugger;
 mod drivers;
 mod dump;
+mod handles;
 mod image;
 mod kernel;
 mod layout;
 mod libosi;
 mod machine;
+mod objects;
 mod pages;
 mod peb;
 mod plan;
@@ -47,6 +49,7 @@ mod rekall;
 mod rows;
 mod spaces;
 mod threads;
+mod tokens;
 mod vad;
 mod wow64;
 mod writer;
@@ -61,6 +64,6 @@ pub use plan::{Bugcheck, PdbRecord, Plan};
 pub use ram::Ram;
 pub use rekall::Rekall;
 pub use rows::{
-    Driver, Module, Paged, Part, Process, ProcessKind, Protection, Proto, Thread, Told, Vad,
-    VadKind, Wow64,
+    Driver, Handle, Module, Opened, Paged, Part, Process, ProcessKind, Protection, Proto, Thread,
+    Token, Told, Vad, VadKind, Wow64,
 };

@@ -132,7 +132,9 @@ fn arena_bytes(process: &Process) -> u64 {
     let modules = (process.modules.len() + wow64) as u64;
     let own_pages = process.modules.iter().filter(|m| m.paged_names.is_some());
     let own_pages = own_pages.count() as u64;
-    let strings = (process.cmdline.len() + process.path.len() + process.cwd.len()) as u64 * 4;
+    let environment: usize = process.environment.iter().map(|v| v.len() + 1).sum();
+    let strings = process.cmdline.len() + process.path.len() + process.cwd.len() + environment;
+    let strings = strings as u64 * 4;
     (0x1_0000 + modules * 0x400 + own_pages * PAGE + strings).next_multiple_of(GRAIN)
 }
 
@@ -284,7 +286,7 @@ fn names(w: &mut Writer<'_>, arena: &mut Arena, module: &Module) {
     }
 }
 
-fn parameters(w: &mut Writer<'_>, arena: &mut Arena, process: &Process) -> VirtAddr {
+fn parameters(w: &mut Writer<'_>, arena: &mut Arena, process: &mut Process) -> VirtAddr {
     const PARAMETERS: &str = "_RTL_USER_PROCESS_PARAMETERS";
     let bytes = w.size(PARAMETERS);
     let object = Object {
@@ -305,10 +307,33 @@ fn parameters(w: &mut Writer<'_>, arena: &mut Arena, process: &Process) -> VirtA
             w.set(string, "Buffer", buffer.since(object.at));
         }
     }
+    if w.has(PARAMETERS, "Environment") {
+        let (at, bytes) = environment(w, arena, &process.environment);
+        w.set(object, "Environment", at.0);
+        w.set_if(object, "EnvironmentSize", bytes);
+        process.environment_at = Some((at, object.at));
+    }
     // Normalised: pointers, not offsets, which the first thread does.
     w.set_if(object, "Flags", u64::from(!process.unstarted));
     let bytes = arena.take(0).since(object.at);
     w.set_if(object, "MaximumLength", bytes);
     w.set_if(object, "Length", bytes);
     object.at
+}
+
+/// Writes an environment; returns where it is, and its bytes.
+pub(super) fn environment(
+    w: &mut Writer<'_>,
+    arena: &mut Arena,
+    variables: &[String],
+) -> (VirtAddr, u64) {
+    let mut units: Vec<u8> = Vec::new();
+    for variable in variables {
+        units.extend(utf16(variable));
+        units.extend([0, 0]);
+    }
+    units.extend([0, 0]);
+    let at = arena.take(units.len() as u64);
+    w.bytes(arena.space, at, &units);
+    (at, units.len() as u64)
 }

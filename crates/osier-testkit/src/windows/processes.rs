@@ -7,7 +7,7 @@ use osier_memory::{PhysAddr, VirtAddr};
 use super::rows::{Process, ProcessKind, Told};
 use super::spaces::Space;
 use super::writer::{Object, Writer, utf16};
-use super::{cid, pages, peb, threads, vad};
+use super::{cid, handles, objects, pages, peb, threads, tokens, vad};
 
 pub(super) const EPROCESS: &str = "_EPROCESS";
 /// `_DISPATCHER_HEADER.Type` of a process.
@@ -36,7 +36,7 @@ pub(super) fn write(w: &mut Writer<'_>, processes: &mut [Process]) -> Vec<Space>
             ProcessKind::System => Space::SYSTEM,
             _ => w.spaces.add(process.root),
         };
-        let object = w.pool_or_at(*b"Pro\xe3", EPROCESS, process.eprocess);
+        let object = objects::object(w, "Process", EPROCESS, process.eprocess, None);
         process.eprocess = Some(object.at);
         process.root = Some(w.spaces.root(space));
         spaces.push(space);
@@ -52,6 +52,9 @@ pub(super) fn write(w: &mut Writer<'_>, processes: &mut [Process]) -> Vec<Space>
         image_name(w, object, process, &mut shared);
         process.peb = process.peb.filter(|_| process.has_peb());
         let mut away = peb::Away::new();
+        if process.exit_time.is_none() {
+            tokens::write(w, object, process);
+        }
         if process.has_peb() {
             away = peb::write(w, object, process, space);
         }
@@ -66,6 +69,7 @@ pub(super) fn write(w: &mut Writer<'_>, processes: &mut [Process]) -> Vec<Space>
     let word = w.word();
     w.ring(Space::SYSTEM, &links, word);
     cid::write(w, processes);
+    handles::write(w, processes, &mut shared.sections);
     let system = processes.iter().find(|p| p.kind == ProcessKind::System);
     let system = system.and_then(|p| p.eprocess).expect("a System process");
     if let Some(at) = w.symbol("PsInitialSystemProcess") {

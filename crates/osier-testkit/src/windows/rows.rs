@@ -41,6 +41,12 @@ pub struct Process {
     pub heap: Option<VirtAddr>,
     /// What of it is not in memory.
     pub paged: Vec<(Part, Paged)>,
+    /// What it has open.
+    pub handles: Vec<Handle>,
+    /// Whom it acts for.
+    pub acts_for: Token,
+    /// Its environment, `NAME=value`; of a WoW64 process that of both halves.
+    pub environment: Vec<String>,
     /// Where the kernel tells of it.
     pub told: Told,
     /// Whether it was made and has never run: no loader's data, no heap, and parameters whose strings
@@ -58,6 +64,74 @@ pub struct Process {
     pub user_root: Option<PhysAddr>,
     /// The PEB; wanted, or chosen by the writer. `None` after writing: it has none.
     pub peb: Option<VirtAddr>,
+    /// The `_HANDLE_TABLE`. Chosen by the writer; `None` where the layout has none.
+    pub handle_table: Option<VirtAddr>,
+    /// The `_TOKEN`. Chosen by the writer; `None` where the layout has none.
+    pub token: Option<VirtAddr>,
+    /// Where its environment begins, and the block that names it (`_RTL_USER_PROCESS_PARAMETERS`), of a WoW64
+    /// process in its 32-bit half. Chosen by the writer.
+    pub environment_at: Option<(VirtAddr, VirtAddr)>,
+}
+
+/// Whom a process acts for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// The user's SID: `S-1-5-18`.
+    pub user: String,
+    /// Those of its groups.
+    pub groups: Vec<String>,
+    /// Privileges by number, and whether each is in force.
+    pub privileges: Vec<(u32, bool)>,
+    /// The integrity level, where the layout has these.
+    pub integrity: Option<u32>,
+    /// The logon's number.
+    pub logon: u64,
+}
+
+/// The system's own token.
+impl Default for Token {
+    fn default() -> Self {
+        let groups = ["S-1-5-32-544", "S-1-1-0", "S-1-5-11"];
+        Self {
+            user: "S-1-5-18".to_owned(),
+            groups: groups.map(str::to_owned).to_vec(),
+            privileges: vec![(2, false), (7, true), (20, true), (23, true)],
+            integrity: Some(0x4000),
+            logon: 0x3e7,
+        }
+    }
+}
+
+/// A handle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// Its number, a multiple of 4.
+    pub handle: u64,
+    /// What it leads to.
+    pub opened: Opened,
+    /// `GrantedAccess`.
+    pub access: u64,
+    /// The object. Chosen by the writer.
+    pub object: VirtAddr,
+}
+
+/// What a handle leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// A file of the machine's volume, by its path there (`\Windows\…`).
+    File(String),
+    /// A file of another device: the device's path and the file's there, which may be empty.
+    On(String, String),
+    /// A key, by its path: `\REGISTRY\…`, in capitals.
+    Key(String),
+    /// The process of this id.
+    Process(u64),
+    /// The thread of this id.
+    Thread(u64),
+    /// An object of this type and this path in the object manager's tree.
+    Named(&'static str, String),
+    /// An object of this type without a name.
+    Nameless(&'static str),
 }
 
 /// Where the kernel tells of a process.
@@ -259,6 +333,9 @@ impl Process {
             session: Some(0),
             create_time: 0x01cb_2c3d_4e5f_6000 + pid * 10_000_000,
             threads: vec![Thread::new(pid + 4)],
+            environment: ["SystemRoot=C:\\Windows", "=C:=C:\\Temp", "PATH="]
+                .map(str::to_owned)
+                .to_vec(),
             ..Self::default()
         }
     }
@@ -342,6 +419,18 @@ impl Process {
         self
     }
 
+    /// With one handle more.
+    #[must_use]
+    pub fn opens(mut self, handle: u64, opened: Opened, access: u64) -> Self {
+        self.handles.push(Handle {
+            handle,
+            opened,
+            access,
+            object: VirtAddr(0),
+        });
+        self
+    }
+
     /// With a part that is not in memory.
     #[must_use]
     pub fn without(mut self, part: Part, paged: Paged) -> Self {
@@ -356,6 +445,7 @@ impl Process {
         self.threads.clear();
         self.modules.clear();
         self.vads.clear();
+        self.handles.clear();
         self
     }
 

@@ -4,8 +4,8 @@ use osier_memory::VirtAddr;
 
 use super::rows::{Process, Thread};
 use super::spaces::Space;
-use super::wow64;
 use super::writer::{Object, Writer, utf16};
+use super::{objects, wow64};
 
 const ETHREAD: &str = "_ETHREAD";
 /// `_DISPATCHER_HEADER.Type` of a thread.
@@ -18,7 +18,7 @@ pub(super) fn write(w: &mut Writer<'_>, owner: Object, process: &mut Process, sp
     let (mut executive, mut kernel) = heads(w, owner);
     let (pid, peb) = (process.pid, process.peb);
     for thread in &mut process.threads {
-        let object = w.pool_or_at(*b"Thre", ETHREAD, thread.ethread);
+        let object = objects::object(w, "Thread", ETHREAD, thread.ethread, None);
         thread.ethread = Some(object.at);
         one(w, object, owner.at, pid, thread);
         if let Some(peb) = peb {

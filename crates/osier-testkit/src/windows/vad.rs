@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use osier_memory::VirtAddr;
 
+use super::objects;
 use super::processes::EPROCESS;
 use super::rows::{Process, Protection, Vad, VadKind};
 use super::spaces::Space;
@@ -363,19 +364,31 @@ impl Sections {
         }
     }
 
-    /// The `_FILE_OBJECT` of a path.
+    /// The `_FILE_OBJECT` of a path on the machine's volume.
     pub(super) fn file(&mut self, w: &mut Writer<'_>, path: &str) -> VirtAddr {
-        if let Some(at) = self.files.get(path) {
+        self.file_on(w, "\\Device\\HarddiskVolume1", path)
+    }
+
+    /// The `_FILE_OBJECT` of a path on a device.
+    pub(super) fn file_on(&mut self, w: &mut Writer<'_>, device: &str, path: &str) -> VirtAddr {
+        let key = format!("{device}{path}");
+        if let Some(at) = self.files.get(&key) {
             return *at;
         }
-        let object = w.pool(*b"File", "_FILE_OBJECT");
+        let device = objects::device(w, device);
+        let object = objects::object(w, "File", "_FILE_OBJECT", None, None);
         w.set_if(object, "Type", 5);
         let bytes = w.size(object.ty);
         w.set_if(object, "Size", bytes);
-        let buffer = w.paged_room(utf16(path).len() as u64 + 2);
-        let name = w.inner(object, "FileName", "_UNICODE_STRING");
-        w.unicode(name, path, buffer);
-        self.files.insert(path.to_owned(), object.at);
+        if let Some(device) = device {
+            w.set_if(object, "DeviceObject", device.0);
+        }
+        if !path.is_empty() {
+            let buffer = w.paged_room(utf16(path).len() as u64 + 2);
+            let name = w.inner(object, "FileName", "_UNICODE_STRING");
+            w.unicode(name, path, buffer);
+        }
+        self.files.insert(key, object.at);
         object.at
     }
 }

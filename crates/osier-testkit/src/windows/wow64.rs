@@ -6,7 +6,7 @@
 
 use osier_memory::VirtAddr;
 
-use super::peb::Arena;
+use super::peb::{self, Arena};
 use super::processes::EPROCESS;
 use super::rows::{Module, Part, Process, Thread};
 use super::spaces::Space;
@@ -42,6 +42,7 @@ mod at {
     pub(super) const PARAMETERS_DIRECTORY: u64 = 0x24;
     pub(super) const PARAMETERS_IMAGE_PATH: u64 = 0x38;
     pub(super) const PARAMETERS_COMMAND_LINE: u64 = 0x40;
+    pub(super) const PARAMETERS_ENVIRONMENT: u64 = 0x48;
     pub(super) const PARAMETERS_BYTES: u64 = 0x290;
 
     /// From the `_TEB` to the `_TEB32` behind it.
@@ -79,6 +80,14 @@ pub(super) fn write(
     let list = arena.take(16 * 4);
     put(w, space, list, heap);
     let parameters = parameters(w, arena, &[&cwd, &wow64.path, &wow64.cmdline]);
+    let (environment, _) = peb::environment(w, arena, &process.environment);
+    put(
+        w,
+        space,
+        parameters.plus(at::PARAMETERS_ENVIRONMENT),
+        environment.0,
+    );
+    process.environment_at = Some((environment, parameters));
     for (offset, value) in [
         (at::PEB_IMAGE_BASE, base),
         (at::PEB_LDR, ldr.0),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use osier_memory::{Paging, VirtAddr};
 use osier_profile::{Kind, Profile};
 
+use super::objects::Manager;
 use super::spaces::{Space, Spaces};
 
 const PAGE: u64 = 4096;
@@ -43,6 +44,8 @@ pub(super) struct Writer<'p> {
     pub(super) base: VirtAddr,
     /// Whether user mode has a table of its own (KVA shadow).
     pub(super) shadow: bool,
+    /// What there is of the object manager; `None` until it is written, or where the layout has none.
+    pub(super) manager: Option<Manager>,
     places: HashMap<(&'static str, String), Option<Place>>,
     /// Where the kernel's pools go on.
     nonpaged: VirtAddr,
@@ -62,6 +65,7 @@ impl<'p> Writer<'p> {
             spaces,
             base,
             shadow,
+            manager: None,
             places: HashMap::new(),
             nonpaged: VirtAddr(nonpaged),
             paged: VirtAddr(paged),
@@ -303,6 +307,12 @@ impl<'p> Writer<'p> {
         self.claim(at, bytes);
         self.tag(at, tag);
         Object::system(ty, at)
+    }
+
+    /// So many bytes at an address of the caller's choice, behind a pool header with `tag`.
+    pub(super) fn room_at(&mut self, tag: [u8; 4], at: VirtAddr, bytes: u64) {
+        self.claim(at, bytes);
+        self.tag(at, tag);
     }
 
     /// As [`pool`](Self::pool) or [`pool_at`](Self::pool_at), whichever is wanted.

@@ -24,6 +24,9 @@ layout! {
         flags: Option<Field<UInt>> = ["Flags"],
         image_path_name: Option<Field<Embed<()>>> = ["ImagePathName"],
         command_line: Option<Field<Embed<()>>> = ["CommandLine"],
+        environment: Option<Field<Ptr<()>>> = ["Environment"],
+        /// Bytes taken for it. Vista and later.
+        environment_size: Option<Field<UInt>> = ["EnvironmentSize"],
     }
 }
 
@@ -42,6 +45,9 @@ pub(crate) struct Shape {
     pub(crate) block: Option<(u64, u64)>,
     pub(crate) image_path_name: Option<u64>,
     pub(crate) command_line: Option<u64>,
+    pub(crate) environment: Option<u64>,
+    /// Absent where not every kernel of the shape has it.
+    pub(crate) environment_size: Option<u64>,
 }
 
 /// The 32-bit process of a 64-bit kernel. Kernel PDBs describe `_PEB32` alone; what it points to has
@@ -56,6 +62,8 @@ pub(crate) const WOW64: Shape = Shape {
     block: Some((0, 8)),
     image_path_name: Some(0x38),
     command_line: Some(0x40),
+    environment: Some(0x48),
+    environment_size: None,
 };
 
 /// How to read PEBs.
@@ -85,6 +93,9 @@ impl Layout {
                 }),
                 image_path_name: string(parameters.image_path_name),
                 command_line: string(parameters.command_line),
+                environment: pointer(parameters.environment),
+                environment_size: (parameters.environment_size)
+                    .map(|field| field.offset.cast_unsigned()),
             },
         }
     }

@@ -33,6 +33,10 @@ layout! {
         minimal: Option<Field<Bits>> = ["Minimal"],
         /// The subsystem's data of a pico process.
         pico_context: Option<Field<Ptr<()>>> = ["PicoContext"],
+        /// Its table of handles; null once it has exited.
+        object_table: Option<Field<Ptr<()>>> = ["ObjectTable"],
+        /// Whom it acts for: an `_EX_FAST_REF`, whose low bits count.
+        token: Option<Field<Embed<()>>> = ["Token"],
         /// The list of threads.
         thread_list_head: Option<Field<Embed<()>>> = ["ThreadListHead", "Pcb.ThreadListHead"],
         /// Threads that have not ended; the last one to end writes `ExitTime` after it took itself off.

@@ -35,6 +35,8 @@ layout! {
     pub(crate) struct FileObject: "_FILE_OBJECT" {
         /// What the object is: 5 for a file.
         kind: Option<Field<UInt>> = ["Type"],
+        /// The device that it is on.
+        device: Option<Field<Ptr<()>>> = ["DeviceObject"],
         file_name: Option<Field<Embed<()>>> = ["FileName"],
     }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use osier_memory::{Machine, PhysicalMemory, VirtAddr};
 use osier_osi::Panda as _;
 use osier_osi::{
-    Current, Handle, Mapping, Module, Osi, PageRange, Process, ProcessExtra, Seen, SeenExt as _,
-    Thread, WalkEnds, Why,
+    Current, Handle, Mapping, Module, OpenFile, Osi, PageRange, Process, ProcessExtra, Seen,
+    SeenExt as _, Thread, Variable, WalkEnds, Why,
 };
 use osier_profile::Profile;
 use osier_testkit::windows::{
-    Module as Dll, Paged, Part, Plan, Process as Planned, Protection, Proto, VadKind,
-    WindowsMachine, Wow64,
+    Module as Dll, Opened, Paged, Part, Plan, Process as Planned, Protection, Proto, Token,
+    VadKind, WindowsMachine, Wow64,
 };
 use osier_windows::{AttachError, Located, Windows};
 
@@ -70,7 +70,12 @@ pub(crate) fn machine(profile: &Profile) -> WindowsMachine {
         .without(Part::Parameters, Paged::Transition)
         .without(Part::Loader, Paged::Transition)
         .without(Part::Entries, Paged::Prototype(Proto::Transition));
-    plan.processes.push(shell);
+    plan.processes.push(opened(shell, profile));
+    let pipe = Opened::On("\\Device\\NamedPipe".to_owned(), "\\lsass".to_owned());
+    plan.processes[0] = plan.processes[0]
+        .clone()
+        .opens(4, Opened::Process(4), 0x1f_0fff)
+        .opens(8, pipe, 0x12_0089);
     let mut gone = Planned::new(1400, "gone.exe").child_of(1012);
     "C:\\Temp\\gone.exe".clone_into(&mut gone.path);
     plan.processes.push(gone.exited(0x01cb_3000_0000_0000));
@@ -93,8 +98,62 @@ pub(crate) fn machine(profile: &Profile) -> WindowsMachine {
         });
         plan.processes.push(old);
     }
+    let shell = plan.processes.iter_mut().find(|p| p.pid == 1012).unwrap();
+    shell.acts_for = user();
+    // More than a page of it.
+    let long = format!("LONG={}", "x".repeat(3000));
+    shell
+        .environment
+        .extend([long, "GRÖSSE=äöü".to_owned(), "no sign".to_owned()]);
     plan.run(1016);
     plan.write(profile)
+}
+
+/// Somebody at the machine.
+fn user() -> Token {
+    let domain = "S-1-5-21-1004336348-1177238915-682003330";
+    Token {
+        user: format!("{domain}-1001"),
+        groups: vec![
+            format!("{domain}-513"),
+            "S-1-1-0".to_owned(),
+            "S-1-5-32-545".to_owned(),
+        ],
+        privileges: vec![(19, false), (23, true), (33, false)],
+        integrity: Some(0x2000),
+        logon: 0x3_e7aa,
+    }
+}
+
+/// The process with a handle to an object of every sort that the layout knows, on two pages of entries.
+fn opened(process: Planned, profile: &Profile) -> Planned {
+    let named = |kind, path: &str| Opened::Named(kind, path.to_owned());
+    let far = 0x1008;
+    let mut process = process
+        .opens(4, named("Directory", "\\KnownDlls"), 3)
+        .opens(
+            8,
+            Opened::File("\\Windows\\explorer.exe".to_owned()),
+            0x12_0089,
+        )
+        .opens(0xc, Opened::Nameless("Event"), 0x1f_0003)
+        .opens(0x14, Opened::Process(1400), 0x1f_0fff)
+        .opens(0x18, Opened::Thread(2000), 0x12_0048)
+        .opens(
+            0x24,
+            named("Mutant", "\\Sessions\\1\\BaseNamedObjects\\Größe"),
+            0x1f_0001,
+        )
+        .opens(0x28, Opened::Nameless("Section"), 7)
+        .opens(0x2c, Opened::Nameless("Token"), 8)
+        .opens(far, Opened::Process(4), 0x1400);
+    if profile.find_type("_CM_KEY_BODY").is_some() {
+        let users = "\\REGISTRY\\USER\\S-1-5-21-7";
+        process = process
+            .opens(0x1c, Opened::Key(users.to_owned()), 0x2_0019)
+            .opens(0x20, Opened::Key(format!("{users}\\GRÖSSE")), 0xf_003f);
+    }
+    process
 }
 
 /// The provider on `machine` with its memory exchanged.
@@ -128,6 +187,9 @@ fn process(row: &Process) -> Fields {
         panic!("a process of another system");
     };
     fields.extend(fields!(extra; exit_time, session, wow64, peb, path, cmdline));
+    if let Some(wide) = &extra.wide {
+        fields.extend(fields!(wide; token, user, groups, privileges, integrity, logon));
+    }
     fields.insert("found_by", Ok(format!("{:?}", row.found_by)));
     fields
 }
@@ -162,6 +224,8 @@ impl Answers {
             all.add("process", row.taskd.0, process(&row))
         });
         all.ends.insert("process".to_owned(), ends);
+        let ends = windows.wide(&mut |row: Process| all.add("wide", row.taskd.0, process(&row)));
+        all.ends.insert("wide".to_owned(), ends);
         let ends = windows.process_handles(&mut |row: Handle| {
             let fields = Fields::from([("asid", value(&row.asid))]);
             all.add("handle", row.taskd.0, fields)
@@ -205,6 +269,17 @@ impl Answers {
         let name = table("thread");
         let ends = windows.threads(taskd, &mut |row: Thread| {
             self.add(&name, row.task.0, thread(&row))
+        });
+        self.ends.insert(name, ends);
+        let name = table("file");
+        let ends = windows.files(taskd, &mut |row: OpenFile| {
+            let fields = fields!(row; pid, path, kind, flags, filed);
+            self.add(&name, row.fd.into(), fields)
+        });
+        self.ends.insert(name, ends);
+        let name = table("variable");
+        let ends = windows.environment(taskd, &mut |row: Variable| {
+            self.add(&name, row.address.0, fields!(row; pid, name, value))
         });
         self.ends.insert(name, ends);
         let name = table("mapping");

@@ -1,10 +1,10 @@
 //! What a process holds: open files, variables, and the mounts that it sees.
 
-use osier_osi::{Device, Mount, OpenFile, Seen, Variable};
+use osier_osi::{Device, FileExtra, Mount, OpenFile, Seen, Variable};
 
 use super::{Cell, Kind, Row, Table, brief, bytes, count, id, number, seen, wide, words};
 
-static FILE: Table = Table {
+static LINUX: Table = Table {
     name: "file",
     columns: &[
         number("pid"),
@@ -20,27 +20,65 @@ static FILE: Table = Table {
     ],
 };
 
-/// Every kind of open file.
-pub(super) static FILES: [&Table; 1] = [&FILE];
+static WINDOWS: Table = Table {
+    name: "file",
+    columns: &[
+        number("pid"),
+        number("handle"),
+        brief("object").of(Kind::Address),
+        brief("kind").of(Kind::Bytes),
+        brief("access").of(Kind::Address),
+        brief("name").of(Kind::Bytes),
+    ],
+};
+
+/// A descriptor of any other system.
+static OTHER: Table = Table {
+    name: "file",
+    columns: &[
+        number("pid"),
+        number("fd"),
+        brief("path").of(Kind::Bytes),
+        brief("kind").of(Kind::Bytes),
+        brief("flags").of(Kind::Address),
+    ],
+};
+
+/// Every kind of open file that Osier's own providers list.
+pub(super) static FILES: [&Table; 2] = [&LINUX, &WINDOWS];
 
 impl Row for OpenFile {
     fn table(&self) -> &'static Table {
-        &FILE
+        match &self.extra {
+            FileExtra::Linux(_) => &LINUX,
+            FileExtra::Windows => &WINDOWS,
+            FileExtra::Other => &OTHER,
+        }
     }
 
     fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            id(&self.pid),
-            Cell::Number(u64::from(self.fd)),
-            bytes(&self.path),
-            seen(&self.kind, |kind| Cell::Bytes(kind.word())),
-            seen(&self.flags, |&flags| Cell::Address(flags)),
-            count(&self.pos),
-            count(&self.inode),
-            device(&self.device),
-            seen(&self.socket, |socket| Cell::Address(socket.0)),
-            seen(&self.filed, |file| Cell::Address(file.0)),
-        ]
+        let pid = id(&self.pid);
+        let number = Cell::Number(u64::from(self.fd));
+        let kind = seen(&self.kind, |kind| Cell::Bytes(kind.word()));
+        let flags = seen(&self.flags, |&flags| Cell::Address(flags));
+        let filed = seen(&self.filed, |file| Cell::Address(file.0));
+        let path = bytes(&self.path);
+        match &self.extra {
+            FileExtra::Linux(linux) => vec![
+                pid,
+                number,
+                path,
+                kind,
+                flags,
+                count(&linux.pos),
+                count(&linux.inode),
+                device(&linux.device),
+                seen(&linux.socket, |socket| Cell::Address(socket.0)),
+                filed,
+            ],
+            FileExtra::Windows => vec![pid, number, filed, kind, flags, path],
+            FileExtra::Other => vec![pid, number, path, kind, flags],
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use osier_osi::{
     Absent, Current, Handle, LinuxProcess, LinuxWide, Namespaces, Process, ProcessExtra, Seen,
-    Thread, WindowsProcess,
+    Thread, WindowsProcess, WindowsWide,
 };
 
 use super::{Cell, Kind, Row, Table, brief, bytes, count, found_by, id, number, seen, wide};
@@ -79,16 +79,37 @@ static WIDE: Table = Table {
     ],
 };
 
+/// What every process of Windows has, and then more.
+macro_rules! windows {
+    ($($more:expr,)*) => {
+        columns![
+            wide("exit_time").of(Kind::Number),
+            number("session"),
+            brief("wow64").of(Kind::Flag),
+            wide("peb").of(Kind::Address),
+            brief("path").of(Kind::Bytes),
+            wide("cmdline").of(Kind::Bytes),
+            wide("found_by"),
+            $($more,)*
+        ]
+    };
+}
+
 static WINDOWS: Table = Table {
     name: "process",
-    columns: columns![
-        wide("exit_time").of(Kind::Number),
-        number("session"),
-        brief("wow64").of(Kind::Flag),
-        wide("peb").of(Kind::Address),
-        brief("path").of(Kind::Bytes),
-        wide("cmdline").of(Kind::Bytes),
-        wide("found_by"),
+    columns: windows![],
+};
+
+/// The same with what `ps --wide` shows besides.
+static WINDOWS_WIDE: Table = Table {
+    name: "wide",
+    columns: windows![
+        wide("token").of(Kind::Address),
+        brief("user"),
+        wide("groups"),
+        wide("privileges"),
+        brief("integrity"),
+        wide("logon").of(Kind::Address),
     ],
 };
 
@@ -102,13 +123,14 @@ static OTHER: Table = Table {
 pub(super) static PROCESSES: [&Table; 2] = [&LINUX, &WINDOWS];
 
 /// Every kind of process with all that is known of it.
-pub(super) static WIDES: [&Table; 1] = [&WIDE];
+pub(super) static WIDES: [&Table; 2] = [&WIDE, &WINDOWS_WIDE];
 
 impl Row for Process {
     fn table(&self) -> &'static Table {
         match &self.extra {
             ProcessExtra::Linux(linux) if linux.wide.is_some() => &WIDE,
             ProcessExtra::Linux(_) => &LINUX,
+            ProcessExtra::Windows(windows) if windows.wide.is_some() => &WINDOWS_WIDE,
             ProcessExtra::Windows(_) => &WINDOWS,
             ProcessExtra::Other => &OTHER,
         }
@@ -137,6 +159,12 @@ impl Row for Process {
         {
             cells.extend(wide_cells(wide));
         }
+        if let ProcessExtra::Windows(WindowsProcess {
+            wide: Some(wide), ..
+        }) = &self.extra
+        {
+            cells.extend(token_cells(wide));
+        }
         cells
     }
 }
@@ -162,10 +190,7 @@ fn wide_cells(wide: &LinuxWide) -> [Cell<'_>; 24] {
         id(&wide.suid),
         id(&wide.fsuid),
         id(&wide.egid),
-        seen(&wide.groups, |groups| {
-            let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
-            Cell::Text(groups.join(" "))
-        }),
+        seen(&wide.groups, |groups| Cell::Text(blanks(groups))),
         seen(&wide.caps, |&caps| Cell::Address(caps)),
         id(&wide.loginuid),
         seen(&wide.seccomp, |&mode| word(&FILTERS, mode)),
@@ -189,6 +214,23 @@ fn wide_cells(wide: &LinuxWide) -> [Cell<'_>; 24] {
         bytes(&wide.cwd),
         bytes(&wide.root),
     ]
+}
+
+fn token_cells(wide: &WindowsWide) -> [Cell<'_>; 6] {
+    [
+        seen(&wide.token, |token| Cell::Address(token.0)),
+        seen(&wide.user, |user| Cell::Text(user.to_string())),
+        seen(&wide.groups, |groups| Cell::Text(blanks(groups))),
+        seen(&wide.privileges, |held| Cell::Text(blanks(held))),
+        seen(&wide.integrity, |level| Cell::Text(level.to_string())),
+        seen(&wide.logon, |&logon| Cell::Address(logon)),
+    ]
+}
+
+/// Each, parted by blanks.
+fn blanks<T: ToString>(all: &[T]) -> String {
+    let all: Vec<String> = all.iter().map(T::to_string).collect();
+    all.join(" ")
 }
 
 /// `KIND:NUMBER` of each, parted by blanks.

@@ -1,6 +1,6 @@
-//! How to read the table of ids.
+//! How to read tables of handles, of which the table of ids is one.
 
-use osier_profile::{Bits, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Bits, Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 layout! {
     /// Fields read from `_HANDLE_TABLE`.
@@ -9,6 +9,21 @@ layout! {
         table_code: Option<Field<UInt>> = ["TableCode"],
         /// The first id for which there is no page.
         end: Option<Field<UInt>> = ["NextHandleNeedingPool"],
+        /// The process whose handles they are; null in the kernel's own.
+        quota_process: Option<Field<Ptr<()>>> = ["QuotaProcess"],
+        /// That process's id.
+        unique_process_id: Option<Field<UInt>> = ["UniqueProcessId"],
+        /// Handles in use, until Windows 7.
+        handle_count: Option<Field<SInt>> = ["HandleCount"],
+        /// Later each list of free entries counts those taken from it; the first is there in any case.
+        free_lists: Option<Field<Embed<()>>> = ["FreeLists"],
+    }
+}
+
+layout! {
+    /// Fields read from `_HANDLE_TABLE_FREE_LIST`. Windows 8 and later.
+    pub(crate) struct FreeList: "_HANDLE_TABLE_FREE_LIST" {
+        handle_count: Option<Field<SInt>> = ["HandleCount"],
     }
 }
 
@@ -20,6 +35,8 @@ layout! {
         object_bits: Option<Field<Bits>> = ["ObjectPointerBits"],
         /// The object, its low three bits in use for something else. Before.
         object: Option<Field<Ptr<()>>> = ["Object"],
+        /// What the handle may be used for. Windows 8 and later have it in bits.
+        granted_access: Option<Field<Bits>> = ["GrantedAccessBits", "GrantedAccess"],
     }
 }
 
@@ -39,6 +56,14 @@ pub(crate) struct Layout {
     pub(crate) entry_bytes: usize,
     pub(crate) object: Object,
     pub(crate) kind: Field<UInt>,
+    /// Where an entry has its rights: offset, bytes, and bits of these.
+    pub(crate) granted_access: Option<Field<Bits>>,
+    pub(crate) quota_process: Option<Field<Ptr<()>>>,
+    pub(crate) unique_process_id: Option<Field<UInt>>,
+    /// Where the table counts its handles, if it does in one place.
+    pub(crate) handle_count: Option<Field<SInt>>,
+    /// The same of a table with lists of free entries, of the first list.
+    pub(crate) first_list_count: Option<Field<SInt>>,
 }
 
 /// Where an entry has its object.
@@ -56,6 +81,7 @@ impl Layout {
         let table = Table::resolve(resolver);
         let entry = Entry::resolve(resolver);
         let kind = Header::resolve(resolver).kind;
+        let counted = FreeList::resolve(resolver).handle_count;
         let profile = resolver.profile();
         let word = profile.identity().pointer_bytes;
         let entry_bytes = profile.find_type(Entry::STRUCTURE)?.bytes;
@@ -80,6 +106,14 @@ impl Layout {
             entry_bytes: usize::try_from(entry_bytes).ok()?,
             object,
             kind: kind?,
+            granted_access: entry.granted_access,
+            quota_process: table.quota_process,
+            unique_process_id: table.unique_process_id,
+            handle_count: table.handle_count,
+            first_list_count: table.free_lists.zip(counted).and_then(|(lists, count)| {
+                let offset = lists.offset.checked_add(count.offset)?;
+                Some(Field::at(offset, count.bytes, count.bits))
+            }),
         })
     }
 }
