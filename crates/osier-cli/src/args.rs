@@ -221,6 +221,8 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Follow the processes through a series of snapshots of one guest
     Timeline(TimelineArgs),
+    /// Write one page to look at: everything that a snapshot, or a series of them, says
+    Report(ReportArgs),
     /// Hold snapshots against their golden rows, for CI
     Check(CheckArgs),
     /// Write the same memory in another container
@@ -259,6 +261,7 @@ impl Command {
                 | Self::Export(_)
                 | Self::Check(_)
                 | Self::Timeline(_)
+                | Self::Report(_)
                 | Self::Profile(_)
         )
     }
@@ -504,6 +507,23 @@ pub(crate) enum SeriesArg {
     Clock,
     /// As given
     Given,
+}
+
+#[derive(Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
+    #[command(flatten)]
+    pub(crate) known: KnownArgs,
+    /// The page to write, in HTML
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// The most rows of one list on the page; all are counted
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = several)]
+    pub(crate) rows: NonZeroUsize,
+    /// The most seconds that the report may take; what is asked by then is on the page
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) time_limit: Option<Duration>,
 }
 
 #[derive(Args)]

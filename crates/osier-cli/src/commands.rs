@@ -15,6 +15,7 @@ mod osi_test;
 mod profile;
 mod ps;
 mod read;
+mod report;
 mod run;
 mod search;
 #[cfg_attr(not(feature = "sql"), path = "commands/sql/missing.rs")]
@@ -64,6 +65,7 @@ fn carry_out(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Distill(args) => distill::run(args, output),
         Command::Diff(args) => diff::run(args, output),
         Command::Timeline(args) => timeline::run(args, output),
+        Command::Report(args) => report::run(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Export(args) => export::run(args, output),
         Command::Run(args) => run::run(args, output),

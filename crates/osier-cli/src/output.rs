@@ -325,6 +325,20 @@ impl Output {
         Ok(())
     }
 
+    /// Counts walks that did not end well, of which `ends` tells some to who asks for places; of one of several
+    /// snapshots with its name.
+    pub(crate) fn ended(&mut self, snapshot: Option<&str>, count: usize, ends: &[String]) {
+        self.bad_ends = self.bad_ends.saturating_add(count);
+        if !self.args.verbose {
+            self.unsaid |= count > 0;
+            return;
+        }
+        self.places.extend(ends.iter().map(|end| match snapshot {
+            Some(snapshot) => format!("{snapshot}: {end}"),
+            None => end.clone(),
+        }));
+    }
+
     fn array_joint(&self) -> &'static str {
         if self.rows == 0 { "[\n" } else { ",\n" }
     }

@@ -3,12 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use osier::format::escape_bytes;
 use osier::osier_snapshot::{Format, OpenError};
-use osier::{Error, Guest, Options, open_snapshot};
+use osier::{Error, Guest, Options};
 
 use crate::RunError;
+use crate::deadline::Deadline;
+use crate::opened::Opened;
 use crate::root::Root;
 
 /// A file that may be a snapshot.
@@ -39,14 +42,37 @@ impl Input {
     ///
     /// Why nothing can be asked of it, with the file's path.
     pub fn open(&self, options: &Options) -> Result<Option<Guest>, String> {
+        self.open_within(options, None)
+    }
+
+    /// As [`open`](Self::open), and no longer than `limit`: the file is opened or unpacked, and a kernel is looked for, as long
+    /// as there is time.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and when the time is over.
+    pub fn open_within(
+        &self,
+        options: &Options,
+        limit: Option<Duration>,
+    ) -> Result<Option<Guest>, String> {
         if let Some(problem) = self.problem() {
             return Err(problem);
         }
+        let deadline = Deadline::new(limit);
         let mut format = None;
-        let opened = open_snapshot(&self.path, options).and_then(|snapshot| {
-            format = Some(snapshot.info.format);
-            Guest::attach(snapshot, options)
+        let opened = Opened::open(&self.path, options, deadline.clone());
+        let opened = opened.and_then(|mut opened| {
+            format = Some(opened.snapshot.info.format);
+            if limit.is_none() {
+                return Guest::attach(opened.snapshot, options);
+            }
+            let (shared, located) = opened.search(|snapshot| Guest::find(snapshot, options))?;
+            Guest::found(opened.snapshot, located, &shared)
         });
+        if let Some(why) = deadline.gave_up("its kernel was found") {
+            return Err(format!("{}: {why}", osier_text::path(&self.path)));
+        }
         match opened {
             Ok(guest) => Ok(Some(guest)),
             Err(error) if !self.named && is_none(&self.path, format, &error) => Ok(None),

@@ -48,6 +48,7 @@ mod registers;
 mod registry;
 pub mod search;
 mod shared;
+pub mod sheet;
 mod shipped;
 pub mod symbol_path;
 pub mod tables;

@@ -58,9 +58,20 @@ pub struct Leaf {
     pub branch: String,
 }
 
+/// The same, for whoever draws no lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nested {
+    /// Index of the process in the list that was given.
+    pub index: usize,
+    /// How many parents stand above it; 0 at the margin.
+    pub depth: usize,
+    /// Whether it is its parent's last child.
+    pub last: bool,
+}
+
 /// The tree of `processes`, depth first, children in the list's order. Every process stands in it
 /// once: one whose parent is unknown, absent or its own descendant stands at the margin.
-pub fn tree(processes: &[Process]) -> Vec<Leaf> {
+pub fn nested(processes: &[Process]) -> Vec<Nested> {
     let mut by_pid = HashMap::new();
     for (index, process) in processes.iter().enumerate() {
         if let Some(pid) = process.pid.value() {
@@ -77,28 +88,50 @@ pub fn tree(processes: &[Process]) -> Vec<Leaf> {
         }
     }
     let mut met = HashSet::new();
-    let mut leaves = Vec::with_capacity(processes.len());
+    let mut all = Vec::with_capacity(processes.len());
     // Processes on a ring of parents hang from no root; each such ring is entered where the list
     // meets it first.
     for root in roots.into_iter().chain(0..processes.len()) {
-        let mut stack = vec![(root, String::new(), String::new())];
-        while let Some((index, branch, below)) = stack.pop() {
-            if !met.insert(index) {
+        let mut stack = vec![Nested {
+            index: root,
+            depth: 0,
+            last: true,
+        }];
+        while let Some(one) = stack.pop() {
+            if !met.insert(one.index) {
                 continue;
             }
-            leaves.push(Leaf { index, branch });
-            let own = children.get(&index).map_or(&[][..], Vec::as_slice);
+            all.push(one);
+            let own = children.get(&one.index).map_or(&[][..], Vec::as_slice);
             for (nth, &child) in own.iter().rev().enumerate() {
-                let (joint, rail) = if nth == 0 {
-                    ("└─ ", "   ")
-                } else {
-                    ("├─ ", "│  ")
-                };
-                stack.push((child, format!("{below}{joint}"), format!("{below}{rail}")));
+                stack.push(Nested {
+                    index: child,
+                    depth: one.depth.saturating_add(1),
+                    last: nth == 0,
+                });
             }
         }
     }
-    leaves
+    all
+}
+
+/// As [`nested`], with the lines of the tree.
+pub fn tree(processes: &[Process]) -> Vec<Leaf> {
+    let mut rails = Vec::new();
+    let leaf = |one: Nested| {
+        // What stands at the margin has no line, and those below it none of it.
+        rails.truncate(one.depth);
+        let mut branch: String = rails.iter().skip(1).copied().collect();
+        if one.depth > 0 {
+            branch.push_str(if one.last { "└─ " } else { "├─ " });
+        }
+        rails.push(if one.last { "   " } else { "│  " });
+        Leaf {
+            index: one.index,
+            branch,
+        }
+    };
+    nested(processes).into_iter().map(leaf).collect()
 }
 
 #[cfg(test)]

@@ -4,21 +4,19 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
 use osier::WalkEnds;
-use osier::format::{escape_bytes, iso8601, json_absence, json_string};
+use osier::format::{escape_bytes, json_absence, json_string};
 use osier::osier_memory::{Cause, CpuState, Machine};
 use osier::osier_snapshot::{SnapshotInfo, panda_checksum};
+use osier::sheet::Sheet;
 use osier::{
     Absent, Crash, Guest, Located, Premise, Seen, SeenExt as _, VirtAddr, Why, open_snapshot,
 };
-use osier_text::{visible_again, visible_bytes};
+use osier_text::visible_bytes;
 
 use super::common::options;
 use crate::args::{Format, InfoArgs, OutputArgs};
 use crate::outcome::Outcome;
 use crate::output::{Output, terminal_width};
-
-/// Stretches of RAM that are shown as text; a filtered dump has thousands.
-const RUNS_SHOWN: usize = 16;
 
 pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let options = options(&args.snapshot.known);
@@ -45,14 +43,14 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     if json {
         machine_json(info, &machine, checksum, &mut text);
     } else {
-        machine_text(info, &machine, checksum, &mut sheet);
+        sheet.join(Sheet::machine(info, &machine, checksum));
     }
     if let Ok(guest) = &guest {
         out.lose(crash_losses(guest));
         if json {
             kernel_json(guest, &mut text);
         } else {
-            kernel_text(guest, &mut sheet);
+            sheet.join(Sheet::kernel(guest));
         }
     } else {
         if json {
@@ -61,7 +59,7 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
         // Nor does a kernel go unsaid that was found and cannot be read.
         match &located {
             Some(found) if json => found_json(found, &mut text),
-            Some(found) => found_text(found, &mut sheet),
+            Some(found) => sheet.join(Sheet::found(found)),
             None => {}
         }
     }
@@ -72,205 +70,40 @@ pub(super) fn run(args: &InfoArgs, output: &OutputArgs) -> anyhow::Result<Outcom
         .is_terminal()
         .then(terminal_width)
         .flatten();
-    text.push_str(&sheet.draw(room.filter(|_| !output.wide)));
+    text.push_str(&draw(&sheet, room.filter(|_| !output.wide)));
     out.text(text.as_bytes())?;
     let outcome = out.conclude(&WalkEnds::default())?;
     guest?;
     Ok(outcome)
 }
 
-/// Lines of a name and a value, the values one below the other.
-#[derive(Default)]
-struct Sheet(Vec<(String, String)>);
-
-impl Sheet {
-    fn line(&mut self, name: &str, value: &str) {
-        self.0
-            .push((visible_again(name).into(), visible_again(value).into()));
-    }
-
-    /// The lines; with `room`, values go on below themselves where a line would be longer.
-    fn draw(&self, room: Option<usize>) -> String {
-        let widths = self.0.iter().map(|(name, _)| name.chars().count());
-        let width = widths.max().unwrap_or(0).max(16);
-        let mut text = String::new();
-        for (name, value) in &self.0 {
-            if name.is_empty() && value.is_empty() {
-                text.push('\n');
-                continue;
-            }
-            let _ = write!(text, "{name:<width$}");
-            let mut used = width;
-            for (nth, word) in value.split(' ').enumerate() {
-                let more = word.chars().count().saturating_add(1);
-                let full = room.is_some_and(|room| used.saturating_add(more) > room);
-                // A word that is too long by itself is not broken: whoever copies it wants it whole.
-                if nth > 0 && full && used > width {
-                    let _ = write!(text, "\n{:width$}", "");
-                    used = width;
-                }
-                text.push(' ');
-                text.push_str(word);
-                used = used.saturating_add(more);
-            }
+/// The lines, the values one below the other; with `room`, values go on below themselves where a line would be longer.
+fn draw(sheet: &Sheet, room: Option<usize>) -> String {
+    let widths = sheet.lines().map(|(name, _)| name.chars().count());
+    let width = widths.max().unwrap_or(0).max(16);
+    let mut text = String::new();
+    for (name, value) in sheet.lines() {
+        if name.is_empty() && value.is_empty() {
             text.push('\n');
+            continue;
         }
-        text
-    }
-}
-
-/// A FILETIME as a date as well; any other value as it is.
-fn dated(value: &str) -> String {
-    let time = value.strip_suffix(" (FILETIME)");
-    let nanoseconds = time.and_then(|time| {
-        let since_1601: i128 = time.parse().ok()?;
-        let since_1970 = since_1601.checked_sub(116_444_736_000_000_000)?;
-        i64::try_from(since_1970.checked_mul(100)?).ok()
-    });
-    match nanoseconds {
-        Some(nanoseconds) => {
-            let time = time.unwrap_or_default();
-            format!("{} (FILETIME {time})", iso8601(nanoseconds))
+        let _ = write!(text, "{name:<width$}");
+        let mut used = width;
+        for (nth, word) in value.split(' ').enumerate() {
+            let more = word.chars().count().saturating_add(1);
+            let full = room.is_some_and(|room| used.saturating_add(more) > room);
+            // A word that is too long by itself is not broken: whoever copies it wants it whole.
+            if nth > 0 && full && used > width {
+                let _ = write!(text, "\n{:width$}", "");
+                used = width;
+            }
+            text.push(' ');
+            text.push_str(word);
+            used = used.saturating_add(more);
         }
-        None => value.to_owned(),
+        text.push('\n');
     }
-}
-
-fn machine_text(info: &SnapshotInfo, machine: &Machine, checksum: Option<u32>, text: &mut Sheet) {
-    let file = osier_text::path(&info.file);
-    text.line("file", &format!("{file} ({} bytes)", info.file_bytes));
-    text.line("format", info.format.name());
-    for (name, value) in &info.facts {
-        text.line(name, &dated(value));
-    }
-    for anomaly in &info.anomalies {
-        text.line("anomaly", &anomaly.text);
-    }
-    let runs = machine.memory.runs();
-    for (nth, run) in runs.iter().take(RUNS_SHOWN).enumerate() {
-        let (start, end) = (run.start.0, run.end().0);
-        let size = size(run.len);
-        let name = if nth == 0 { "RAM" } else { "" };
-        text.line(name, &format!("{start:#014x} .. {end:#014x}  {size}"));
-    }
-    if let Some(more) = runs.get(RUNS_SHOWN..).filter(|more| !more.is_empty()) {
-        let bytes = runs
-            .iter()
-            .fold(0_u64, |sum, run| sum.saturating_add(run.len));
-        let rest = format!("and {} more stretches, {bytes} bytes in all", more.len());
-        text.line("", &rest);
-    }
-    if let Some(checksum) = checksum {
-        text.line("RAM CRC-32", &format!("{checksum:#010x}"));
-    }
-    if machine.cpus.is_empty() {
-        text.line("CPUs", "none in the file (--registers FILE adds them)");
-    }
-    for cpu in &machine.cpus {
-        cpu_text(cpu, text);
-    }
-}
-
-fn cpu_text(cpu: &CpuState, text: &mut Sheet) {
-    let paging = cpu.paging().map_or("unknown", |mode| mode.name());
-    let cpl = cpu.cpl.map_or("unknown".to_owned(), |cpl| cpl.to_string());
-    let known = |registers: &[(&str, Option<u64>)]| {
-        let words = registers
-            .iter()
-            .filter_map(|(name, value)| value.map(|value| format!("{name} {value:#x}")));
-        words.collect::<Vec<_>>().join("  ")
-    };
-    let control = known(&[
-        ("cr0", cpu.cr0),
-        ("cr2", cpu.cr2),
-        ("cr3", Some(cpu.cr3)),
-        ("cr4", cpu.cr4),
-    ]);
-    let state = format!("rip {:#x}  cpl {cpl}  paging {paging}  {control}", cpu.rip);
-    text.line(&format!("CPU {}", cpu.index), &state);
-    let rest = known(&[
-        ("fs", cpu.segments.fs.base),
-        ("gs", cpu.segments.gs.base),
-        ("kernel-gs", cpu.kernel_gs_base),
-        ("efer", cpu.efer),
-        ("lstar", cpu.lstar),
-    ]);
-    if !rest.is_empty() {
-        text.line("", &rest);
-    }
-}
-
-/// Bytes in the largest unit that leaves no rest.
-fn size(bytes: u64) -> String {
-    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    units
-        .iter()
-        .find(|(shift, _)| bytes.trailing_zeros() >= *shift && bytes != 0)
-        .map_or_else(
-            || format!("{bytes} bytes"),
-            |(shift, unit)| format!("{} {unit}", bytes >> shift),
-        )
-}
-
-fn kernel_text(guest: &Guest, text: &mut Sheet) {
-    let kernel = guest.kernel();
-    text.line("", "");
-    text.line("kernel", &visible_bytes(&kernel.banner));
-    let located = &guest.located();
-    match located {
-        Located::Linux(found) => text.line("release", &found.release()),
-        Located::Windows(found) => {
-            text.line("PDB", found.pdb.as_deref().unwrap_or("not captured"));
-        }
-        Located::Other(found) => text.line("system", found.system()),
-    }
-    let id = kernel.build_id.as_deref().unwrap_or("none");
-    text.line("build id", id);
-    text.line("paging", located.mode().name());
-    text.line("table root", &located.root().to_string());
-    match located {
-        Located::Linux(found) => {
-            text.line("text", &found.text.to_string());
-            text.line("text, physical", &found.text_pa.to_string());
-        }
-        Located::Windows(_) | Located::Other(_) => {
-            text.line("base", &located.base().to_string());
-        }
-    }
-    if let Some(slide) = guest.virtual_slide() {
-        text.line("KASLR slide", &format!("{slide:#x}"));
-    }
-    text.line("profile", &guest.source().to_string());
-    crash_text(guest, text);
-    text.line("", "");
-    text.line("how it was decided", "");
-    premises_text(&kernel.premises, text);
-}
-
-/// What the kernel said when it stopped the machine, or that it did not.
-fn crash_text(guest: &Guest, text: &mut Sheet) {
-    let crash = match guest.crash() {
-        Ok(crash) => crash,
-        Err(absent) if absent.is_loss() => {
-            return text.line("stopped by itself", &format!("?  {absent}"));
-        }
-        Err(absent) if absent.why == Why::NotInThisKernel => {
-            return text.line("stopped by itself", &format!("–  {absent}"));
-        }
-        Err(_) => return text.line("stopped by itself", "no"),
-    };
-    let shown = |known: Option<String>| known.unwrap_or_else(|| "?".to_owned());
-    let message = crash.message.get().map(|said| visible_bytes(said));
-    text.line("stopped by itself", &shown(message));
-    text.line(
-        "  on CPU",
-        &shown(crash.cpu.value().map(|cpu| cpu.to_string())),
-    );
-    for (name, register) in [("  at", crash.ip), ("  stack", crash.sp)] {
-        if let Some(at) = register.value() {
-            text.line(name, &at.to_string());
-        }
-    }
+    text
 }
 
 /// Whether the place was not read because the snapshot does not hold it.
@@ -337,26 +170,6 @@ fn crash_json(guest: &Guest, text: &mut String) {
             let _ = write!(text, ",\"cpu\":{cpu}}}");
         }
         None => text.push_str(",\"cpu\":null}"),
-    }
-}
-
-/// Where a kernel lies that nothing reads.
-fn found_text(located: &Located, text: &mut Sheet) {
-    text.line("", "");
-    text.line("found, and not read", &visible_bytes(&located.banner()));
-    text.line("system", located.system());
-    text.line("paging", located.mode().name());
-    text.line("table root", &located.root().to_string());
-    text.line("base", &located.base().to_string());
-    text.line("", "");
-    text.line("how it was decided", "");
-    premises_text(located.premises(), text);
-}
-
-fn premises_text(premises: &[Premise], text: &mut Sheet) {
-    for premise in premises {
-        text.line(&format!("  {}", premise.about), &premise.value);
-        text.line("", &format!("by {}", premise.by));
     }
 }
 
@@ -529,22 +342,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_stand_below_each_other_and_times_are_dates() {
+    fn values_stand_below_each_other() {
         let mut sheet = Sheet::default();
         sheet.line("a", "1");
         sheet.line("", "");
         sheet.line("a name as long as this", "a\u{202e}b");
         let shown = "a                      1\n\na name as long as this a\\u{202e}b\n";
-        assert_eq!(sheet.draw(None), shown);
+        assert_eq!(draw(&sheet, None), shown);
         let mut sheet = Sheet::default();
         sheet.line("a", "one two three aword-that-is-too-long four");
         let shown = "a                one two\n                 three\n                 aword-that-is-too-long\n                 four\n";
-        assert_eq!(sheet.draw(Some(25)), shown);
-        let time = dated("133497528000000000 (FILETIME)");
-        assert_eq!(
-            time,
-            "2024-01-15T00:40:00.000000000Z (FILETIME 133497528000000000)"
-        );
-        assert_eq!(dated("0x1000"), "0x1000");
+        assert_eq!(draw(&sheet, Some(25)), shown);
     }
 }

@@ -34,6 +34,7 @@ type Layers = &'static [(&'static str, &'static [&'static str])];
 
 const LAYERS: &[(&str, Layers)] = &[
     ("osier-linux", LINUX),
+    ("osier-report", REPORT),
     ("osier-snapshot", SNAPSHOT),
     ("osier-windows", WINDOWS),
 ];
@@ -134,6 +135,26 @@ const WINDOWS: Layers = &[
         ],
     ),
     ("provider", &["attach", "provider", "wanted"]),
+];
+
+/// How much a page may hold and where things stand on it, a list, the parts that lists make, and the page around them.
+const REPORT: Layers = &[
+    ("vocabulary", &["bounds", "links"]),
+    ("list", &["list"]),
+    ("tally", &["tally"]),
+    (
+        "parts",
+        &[
+            "findings",
+            "guest",
+            "mounts",
+            "processes",
+            "section",
+            "series",
+        ],
+    ),
+    ("page", &["page"]),
+    ("write", &["write"]),
 ];
 
 /// What opening gives, what readers are made of, the readers of the formats, and their registry.

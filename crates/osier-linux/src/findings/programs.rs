@@ -201,7 +201,10 @@ fn packets(context: &Context<'_>, found: &mut Found) {
                 evidence: Evidence::default().and(
                     "struct sock",
                     socket.address,
-                    format!("descriptor {:?}", socket.fd.value()),
+                    match socket.fd.value() {
+                        Some(fd) => format!("descriptor {fd}"),
+                        None => "no descriptor".to_owned(),
+                    },
                 ),
                 address: socket.address,
             };

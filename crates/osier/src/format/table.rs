@@ -324,8 +324,8 @@ impl Style {
         branch.chars().map(ascii).collect()
     }
 
-    /// A value as a table shows it.
-    fn text(self, column: &Column, cell: &Cell<'_>) -> String {
+    /// A value of the column as a table shows it, uncut.
+    pub fn text(self, column: &Column, cell: &Cell<'_>) -> String {
         match cell {
             Cell::Number(nanoseconds) if column.seconds => {
                 const PER_SECOND: u64 = 1_000_000_000;
