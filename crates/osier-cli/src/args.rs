@@ -215,6 +215,8 @@ pub(crate) enum Command {
     Search(SearchArgs),
     /// Write a process as an ELF core that gdb opens, or its program, a kernel module, a stretch of memory
     Dump(DumpArgs),
+    /// List the files of which the kernel keeps pages in memory, or write one of them
+    Recover(RecoverArgs),
     /// Keep only the pages that some questions need, as an ELF core
     Distill(DistillArgs),
     /// Tell what happened between two snapshots of one guest
@@ -258,6 +260,7 @@ impl Command {
             self,
             Self::Distill(_)
                 | Self::Dump(_)
+                | Self::Recover(_)
                 | Self::Export(_)
                 | Self::Check(_)
                 | Self::Timeline(_)
@@ -439,6 +442,21 @@ pub(crate) struct DumpArgs {
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct RecoverArgs {
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+    /// Write the file that the list has under this path
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+    /// Write the file that the list has with this `mapping`
+    #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with = "file")]
+    pub(crate) mapping: Option<u64>,
+    /// Where to write it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Args)]

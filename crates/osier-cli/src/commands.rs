@@ -15,6 +15,7 @@ mod osi_test;
 mod profile;
 mod ps;
 mod read;
+mod recover;
 mod report;
 mod run;
 mod search;
@@ -62,6 +63,7 @@ fn carry_out(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::OsiTest(args) => osi_test::run(args, output),
         Command::Search(args) => search::run(args, output),
         Command::Dump(args) => dump::run(args, output),
+        Command::Recover(args) => recover::run(args, output),
         Command::Distill(args) => distill::run(args, output),
         Command::Diff(args) => diff::run(args, output),
         Command::Timeline(args) => timeline::run(args, output),

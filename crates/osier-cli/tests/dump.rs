@@ -175,3 +175,34 @@ fn a_range_has_holes_where_nothing_is() {
         .unwrap();
     assert!(std::fs::read(&file).unwrap() == own);
 }
+
+/// What cannot be recovered is said by its reason, and no file is left.
+#[test]
+fn a_file_that_is_not_kept_is_not_written() {
+    let snapshot = golden("deb12-6.1-amd64");
+    let recover = |words: &[&str]| {
+        let arguments = ["recover", snapshot.to_str().unwrap()];
+        let output = command::run(arguments.iter().chain(words), CACHE);
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), said)
+    };
+    let file = out("not-kept");
+    let out = file.to_str().unwrap();
+    for (words, status, what) in [
+        (&["--pid", "1"][..], 2, "are of no process"),
+        (&["--file", "/etc/passwd"], 2, "-o FILE says where"),
+        (&["-o", out], 2, "nothing says which file"),
+        (&["--file", "/x", "-o", out, "--sort", "size"], 2, "no conditions"),
+        (
+            &["--file", "/etc/passwd", "-o", out],
+            1,
+            "could not be read to its end",
+        ),
+        (&[], 3, "lists ended badly"),
+    ] {
+        let (code, said) = recover(words);
+        assert_eq!(code, status, "{words:?}: {said}");
+        assert!(said.contains(what), "{words:?}: {said}");
+    }
+    assert!(!file.exists());
+}

@@ -1,12 +1,15 @@
 //! What it takes to write a process or a module down as a file: registers, the auxiliary vector, and what
 //! stands behind pages that the process's table does not have.
 
+use std::ops::ControlFlow;
+
 use osier_memory::{Cause, Fault, PAGE_BYTES, Store, VirtAddr};
 use osier_osi::{
-    Absent, Behind, CachedFile, Carve, FXSAVE_BYTES, ModulePart, Seen, Stretch, UserRegisters,
+    Absent, Behind, CachedFile, Carve, FXSAVE_BYTES, KeptFile, ModulePart, Seen, Stretch,
+    UserRegisters, WalkEnds,
 };
 
-use crate::{Linux, memory, registers, symbols};
+use crate::{Linux, kept, memory, registers, symbols};
 
 /// `VM_IO` and `VM_PFNMAP`: what stands there a driver gives.
 const OF_DRIVER: u64 = 0x4000 | 0x400;
@@ -56,6 +59,10 @@ impl Carve for Linux {
 
     fn cached(&self, file: &CachedFile, at: u64, most: u64) -> Stretch {
         self.page_cache.cached(&self.guest, file, at, most)
+    }
+
+    fn kept_files(&self, row: &mut dyn FnMut(KeptFile) -> ControlFlow<()>) -> WalkEnds {
+        kept::files(self, row)
     }
 
     fn module_parts(&self, modd: VirtAddr) -> Seen<Vec<ModulePart>> {

@@ -27,6 +27,7 @@ mod hashes;
 mod infer;
 mod inode;
 mod interfaces;
+mod kept;
 mod layouts;
 mod list;
 mod locate;

@@ -19,6 +19,8 @@ layout! {
         host: Option<Field<Ptr<()>>>,
         /// The root entry of the tree of pages.
         head: Option<Field<Ptr<()>>> = ["i_pages.xa_head", "i_pages.rnode", "page_tree.rnode"],
+        /// How many pages the tree has.
+        nrpages: Option<Field<UInt>>,
     }
 }
 
@@ -132,6 +134,58 @@ impl PageCache {
         let name = name().unwrap_or_default();
         let known: [&[u8]; 4] = [b"tmpfs", b"ramfs", b"rootfs", b"devtmpfs"];
         known.contains(&name.as_slice())
+    }
+
+    /// How many pages the tree of `mapping` has, which it counts as well, and one past the index of the last.
+    /// `steps` are those that may be taken.
+    pub(crate) fn count(
+        &self,
+        guest: &Guest,
+        mapping: VirtAddr,
+        steps: &mut u64,
+    ) -> Seen<(u64, u64)> {
+        let field = self.space.nrpages;
+        let field = field.ok_or_else(Absent::not_in_this_kernel)?;
+        let counted = field.read(&guest.space, mapping)?;
+        let (Some(node), Some(head)) = (self.node, self.space.head) else {
+            return Ok((counted, 0));
+        };
+        let (mut found, mut end) = (0_u64, 0_u64);
+        let mut index = 0_u64;
+        loop {
+            *steps = steps.saturating_sub(1);
+            if *steps == 0 {
+                let rule = "all files have fewer pages together than any machine has memory";
+                return Err(Absent::implausible(
+                    counted,
+                    rule,
+                    Some(field.place(mapping)),
+                ));
+            }
+            let met = node.find(guest, head.place(mapping), index)?;
+            if let Slot::Entry(_) = met.slot {
+                found = found.saturating_add(met.count);
+                end = index.saturating_add(met.count);
+            }
+            let Some(next) = index.checked_add(met.count) else {
+                break;
+            };
+            index = next;
+        }
+        if found != counted {
+            let rule = "the tree of a file's pages has as many as it counts (nrpages)";
+            return Err(Absent::implausible(
+                counted,
+                rule,
+                Some(field.place(mapping)),
+            ));
+        }
+        Ok((found, end))
+    }
+
+    /// The inode whose own pages those of `mapping` are.
+    pub(crate) fn owner(&self, guest: &Guest, mapping: VirtAddr) -> Seen<VirtAddr> {
+        self.host(guest, mapping)
     }
 
     /// What the kernel keeps of `file` from byte `at`, a multiple of a page, on, for at most `most` bytes.

@@ -369,6 +369,12 @@ impl Paths {
         Ok(Place { mnt, dentry })
     }
 
+    /// The `super_block` that the `vfsmount` at `mnt` mounts; `None` when the profile does not say.
+    pub(crate) fn mounted_system(&self, guest: &Guest, mnt: VirtAddr) -> Seen<Option<VirtAddr>> {
+        let climb = self.climb.as_ref().ok_or_else(Absent::not_in_this_kernel)?;
+        Ok(climb.mounts.file_system(&guest.space, mnt)?)
+    }
+
     /// The root directory in the `fs_struct` at `fs`.
     pub(crate) fn root_of(&self, guest: &Guest, fs: VirtAddr) -> Seen<Place> {
         let place = place_at(guest, fs, self.fs.mnt, self.fs.dentry)?;

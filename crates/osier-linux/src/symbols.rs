@@ -73,6 +73,7 @@ osier_profile::kernel_names! {
     simple_dir_operations
     sme_me_mask
     special_mapping_vmops
+    super_blocks
     sys_call_table
     tainted_mask
     task_state_array

@@ -6,8 +6,9 @@
 use osier_profile::{Wanted, names};
 
 use crate::{
-    clock, constants, fds, findings, inode, interfaces, layouts, log, maple, maps, modules, mount,
-    mounts, netns, page_cache, path, pid, radix, slabs, sockets, symbols, thread_struct, wide,
+    clock, constants, fds, findings, inode, interfaces, kept, layouts, log, maple, maps, modules,
+    mount, mounts, netns, page_cache, path, pid, radix, slabs, sockets, symbols, thread_struct,
+    wide,
 };
 
 /// What the Linux provider wants of a profile. A kernel has some of it: shapes changed over time.
@@ -36,6 +37,9 @@ pub static WANTED: Wanted = Wanted {
         interfaces::InDevice::WANTED,
         interfaces::Inet6Address::WANTED,
         interfaces::Inet6Device::WANTED,
+        kept::Dentry::WANTED,
+        kept::Inode::WANTED,
+        kept::SuperBlock::WANTED,
         layouts::Cred::WANTED,
         layouts::File::WANTED,
         layouts::Links::WANTED,
@@ -174,7 +178,7 @@ const TO_COME: More = More {
         vm_struct vmap_area inode_operations nf_hook_ops packet_type
     ],
     symbols: names![
-        cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set roots super_blocks
+        cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set roots
     ],
     constants: names![MNT_INTERNAL],
 };

@@ -1,9 +1,11 @@
 //! What it takes to write a process down as a file: its threads' registers, what the kernel told its
 //! program, and what its memory holds beside the pages of its own table.
 
+use std::ops::ControlFlow;
+
 use osier_memory::{PhysAddr, VirtAddr};
 
-use crate::Seen;
+use crate::{Device, Seen, WalkEnds};
 
 /// Bytes of what `FXSAVE` writes.
 pub const FXSAVE_BYTES: usize = 512;
@@ -83,6 +85,34 @@ pub struct CachedFile {
     pub size: Seen<u64>,
 }
 
+/// A file of which the kernel keeps pages, whoever used it, as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptFile {
+    /// The path, as the first process shows it that sees where the file is, with ` (deleted)` behind an unlinked
+    /// file. Not applicable where no process has its file system mounted, and to a file whose names the
+    /// kernel has forgotten: it keeps pages longer. Bytes.
+    pub path: Seen<Vec<u8>>,
+    /// The path inside its own file system, with `//deleted` behind an unlinked file; as `path` not applicable
+    /// without a name. Bytes.
+    pub inside: Seen<Vec<u8>>,
+    /// What it is, by `i_mode`: `regular`, `directory`, `link`, `block` of a device, whose pages are the file
+    /// system's own tables, or `internal` of an inode that such a system keeps for itself.
+    pub kind: Seen<&'static str>,
+    /// The type of its file system, such as `ext4`. Bytes.
+    pub system: Seen<Vec<u8>>,
+    /// The device of its file system: `s_dev`.
+    pub device: Seen<Device>,
+    /// The inode's number: `i_ino`.
+    pub inode: Seen<u64>,
+    /// Its length in bytes: `i_size`.
+    pub size: Seen<u64>,
+    /// Bytes of it in memory: pages that its tree has, which are held against their number (`nrpages`). Not
+    /// applicable to hugetlbfs, which counts in pages of its own.
+    pub cached: Seen<u64>,
+    /// What names it for [`Carve::cached`]: its `address_space`.
+    pub mapping: VirtAddr,
+}
+
 /// A part of a kernel module's memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModulePart {
@@ -137,6 +167,10 @@ pub trait Carve {
 
     /// What the kernel keeps of `file` from byte `at`, a multiple of a page, on, for at most `most` bytes.
     fn cached(&self, file: &CachedFile, at: u64, most: u64) -> Stretch;
+
+    /// Every file of which the kernel keeps pages: the inodes of every file system (`super_blocks`,
+    /// `s_inodes`) that have some.
+    fn kept_files(&self, row: &mut dyn FnMut(KeptFile) -> ControlFlow<()>) -> WalkEnds;
 
     /// The parts of memory of the module at `modd`, as [`crate::Module`] names it.
     ///

@@ -25,7 +25,8 @@ mod walk;
 mod wide;
 
 pub use carve::{
-    Behind, CachedFile, Carve, FXSAVE_BYTES, ModulePart, RegistersFrom, Stretch, UserRegisters,
+    Behind, CachedFile, Carve, FXSAVE_BYTES, KeptFile, ModulePart, RegistersFrom, Stretch,
+    UserRegisters,
 };
 pub use crash::Crash;
 pub use findings::{Finding, Severity};

@@ -21,7 +21,8 @@ use osier_osi::{Absent, WalkEnds};
 use crate::process_memory::alike;
 
 pub use core_file::process_core;
-pub use parts::{executable, module, range};
+pub use osier_osi::KeptFile;
+pub use parts::{executable, kept, kept_files, module, range};
 
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]

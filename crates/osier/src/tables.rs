@@ -13,7 +13,7 @@ mod process;
 
 use osier_osi::{Absent, FoundBy, ProcessSource, Seen, Why};
 
-pub use of::{hits, of};
+pub use of::{hits, kept, of};
 
 /// A kind of row.
 #[derive(Debug, PartialEq, Eq)]

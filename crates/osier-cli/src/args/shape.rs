@@ -6,7 +6,7 @@ use clap::Args;
 const HEADING: &str = "Which rows, and what of them";
 
 // Which rows of a list are wanted, and what of them.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ShapeArgs {
     /// Of these processes only, such as 1 or 100-200; several with commas
     #[arg(help_heading = HEADING, long, value_name = "N,N-M", value_delimiter = ',', value_parser = pids)]
@@ -23,6 +23,13 @@ pub(crate) struct ShapeArgs {
     /// In the order of this column; with :desc the largest first
     #[arg(help_heading = HEADING, long, value_name = "COLUMN[:desc]", value_parser = order)]
     pub(crate) sort: Option<SortArg>,
+}
+
+impl ShapeArgs {
+    /// Whether anything is said of the rows.
+    pub(crate) fn any(&self) -> bool {
+        *self != Self::default()
+    }
 }
 
 /// Process ids, from the first to the last, both included.

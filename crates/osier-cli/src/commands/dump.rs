@@ -1,5 +1,7 @@
 //! `osier dump`: a process as an ELF core, its program, a kernel module, a stretch of memory.
 
+use std::path::Path;
+
 use anyhow::bail;
 use osier::dump::{Dumped, Lost, executable, module, process_core, range};
 use osier::osier_memory::VirtAddr;
@@ -9,7 +11,7 @@ use super::common::{open, options, processes, read_of, spare};
 use crate::args::{DumpArgs, Format, OutputArgs};
 use crate::failure::Usage;
 use crate::outcome::Outcome;
-use crate::output::say;
+use crate::output::{Output, say};
 
 /// Lost stretches that are named without `-v`.
 const NAMED: usize = 20;
@@ -56,11 +58,9 @@ pub(super) fn run(args: &DumpArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     };
     ends.join(done.ends.clone());
     if !output.quiet {
-        tell(args, &done, output.verbose);
+        tell(path, &done, output.verbose);
     }
-    out.count("page");
-    let pages = done.lost_bytes.div_ceil(PAGE);
-    out.lose(usize::try_from(pages).unwrap_or(usize::MAX));
+    lose(&done, &mut out);
     Ok(out.conclude(&ends)?)
 }
 
@@ -76,9 +76,16 @@ fn one(guest: &Guest, pid: u32) -> anyhow::Result<(VirtAddr, WalkEnds)> {
     Ok((*taskd, ends))
 }
 
-/// Says what was written and what is missing in it.
-fn tell(args: &DumpArgs, done: &Dumped, verbose: bool) {
-    let file = osier_text::path(&args.out);
+/// Counts the pages that are missing.
+pub(super) fn lose(done: &Dumped, out: &mut Output) {
+    out.count("page");
+    let pages = done.lost_bytes.div_ceil(PAGE);
+    out.lose(usize::try_from(pages).unwrap_or(usize::MAX));
+}
+
+/// Says what was written to `path` and what is missing in it.
+pub(super) fn tell(path: &Path, done: &Dumped, verbose: bool) {
+    let file = osier_text::path(path);
     let threads = match done.threads {
         0 => String::new(),
         1 => ", 1 thread".to_owned(),

@@ -82,6 +82,7 @@ const LINUX: Layers = &[
             "files",
             "findings",
             "interfaces",
+            "kept",
             "log",
             "mappings",
             "memory",

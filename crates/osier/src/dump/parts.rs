@@ -4,7 +4,9 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use osier_memory::{AddressSpace, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
-use osier_osi::{Absent, Behind, CachedFile, Carve, Osi, SeenExt as _, Stretch, WalkEnd};
+use osier_osi::{
+    Absent, Behind, CachedFile, Carve, KeptFile, Osi, SeenExt as _, Stretch, WalkEnd, WalkEnds,
+};
 
 use super::core_file::{Held, Plan, copy, write};
 use super::sink::Sink;
@@ -49,37 +51,109 @@ pub fn executable(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped, 
         _ => None,
     });
     let name = name.unwrap_or_default();
-    let mut dumped = Dumped::default();
-    let mut sink = Sink::create(out)?;
-    let ram = &**memory.space().memory();
-    let mut at = 0;
-    while at < size {
-        let left = size.saturating_sub(at);
-        let Stretch { what, bytes } = carve.cached(&file, at, left);
-        // Without a page of its own in the cache, one that the process has.
-        let what = what.or_else(|absent| match mapped_at(&mapped, memory.space(), at) {
-            Some(pa) => Ok(Behind::Frame(pa)),
-            None => Err(absent),
-        });
-        let one = matches!(what, Ok(Behind::Frame(_)) | Err(_)) && !mapped.is_empty();
-        let bytes = if one { PAGE_BYTES } else { bytes }.min(left);
-        match what {
-            Ok(Behind::Frame(pa)) => out_of(ram, pa, at, bytes, &name, &mut sink, &mut dumped)?,
-            Ok(Behind::Zeros) => {
-                dumped.memory = dumped.memory.saturating_add(bytes);
-                sink.zeros(bytes)?;
-            }
-            Ok(Behind::Past | Behind::Driver) => sink.zeros(bytes)?,
-            Err(absent) => {
-                dumped.lose(VirtAddr(at), bytes, &name, &absent);
-                sink.zeros(bytes)?;
-            }
-        }
-        at = at.saturating_add(bytes.max(1));
-    }
+    let beside = |at| mapped_at(&mapped, memory.space(), at);
+    let beside: Option<&Beside<'_>> = (!mapped.is_empty()).then_some(&beside);
+    let whole = Whole {
+        carve,
+        ram: &**memory.space().memory(),
+        file: &file,
+        name: &name,
+    };
+    let mut dumped = whole.write(size, beside, out)?;
     dumped.ends.join(memory.ends.clone());
-    dumped.bytes = sink.finish()?;
     Ok(dumped)
+}
+
+/// Writes the file whose pages the kernel keeps as far as they are in memory; what is not is a hole. `file` is one of
+/// [`kept_files`].
+///
+/// # Errors
+/// [`DumpError`]. What is not in memory is told in [`Dumped`], by offset.
+pub fn kept(guest: &Guest, file: &KeptFile, out: &Path) -> Result<Dumped, DumpError> {
+    spare(guest, out)?;
+    let osi = &*guest.provider();
+    let size = file
+        .size
+        .clone()
+        .map_err(|absent| DumpError::Absent(format!("the file's length is not known: {absent}")))?;
+    let cached = CachedFile {
+        mapping: file.mapping,
+        size: Ok(size),
+    };
+    let name = [&file.path, &file.inside]
+        .into_iter()
+        .find_map(|name| name.as_ref().ok());
+    let whole = Whole {
+        carve: carve(guest, osi)?,
+        ram: &**osi.kernel_space().memory(),
+        file: &cached,
+        name: name.map(Vec::as_slice).unwrap_or_default(),
+    };
+    whole.write(size, None, out)
+}
+
+/// Calls `row` for every file of which the kernel keeps pages.
+///
+/// # Errors
+/// [`DumpError::NotOfThisSystem`].
+pub fn kept_files(
+    guest: &Guest,
+    row: &mut dyn FnMut(KeptFile) -> ControlFlow<()>,
+) -> Result<WalkEnds, DumpError> {
+    let osi = &*guest.provider();
+    Ok(carve(guest, osi)?.kept_files(row))
+}
+
+/// Where else the page at an offset of a file may be.
+type Beside<'a> = dyn Fn(u64) -> Option<PhysAddr> + 'a;
+
+/// A file that is written from front to back out of the pages that the kernel keeps of it.
+struct Whole<'a> {
+    carve: &'a dyn Carve,
+    ram: &'a dyn PhysicalMemory,
+    file: &'a CachedFile,
+    name: &'a [u8],
+}
+
+impl Whole<'_> {
+    /// Writes `size` bytes to `out`: pages of the cache, or else what is `beside`.
+    fn write(
+        &self,
+        size: u64,
+        beside: Option<&Beside<'_>>,
+        out: &Path,
+    ) -> Result<Dumped, DumpError> {
+        let mut dumped = Dumped::default();
+        let mut sink = Sink::create(out)?;
+        let mut at = 0;
+        while at < size {
+            let left = size.saturating_sub(at);
+            let Stretch { what, bytes } = self.carve.cached(self.file, at, left);
+            let what = what.or_else(|absent| {
+                let page = beside.and_then(|beside| beside(at));
+                page.map(Behind::Frame).ok_or(absent)
+            });
+            let one = matches!(what, Ok(Behind::Frame(_)) | Err(_)) && beside.is_some();
+            let bytes = if one { PAGE_BYTES } else { bytes }.min(left);
+            match what {
+                Ok(Behind::Frame(pa)) => {
+                    out_of(self.ram, pa, at, bytes, self.name, &mut sink, &mut dumped)?;
+                }
+                Ok(Behind::Zeros) => {
+                    dumped.memory = dumped.memory.saturating_add(bytes);
+                    sink.zeros(bytes)?;
+                }
+                Ok(Behind::Past | Behind::Driver) => sink.zeros(bytes)?,
+                Err(absent) => {
+                    dumped.lose(VirtAddr(at), bytes, self.name, &absent);
+                    sink.zeros(bytes)?;
+                }
+            }
+            at = at.saturating_add(bytes.max(1));
+        }
+        dumped.bytes = sink.finish()?;
+        Ok(dumped)
+    }
 }
 
 /// Where the file is mapped so that the process cannot have written to it: the offset of the first byte, and the

@@ -1,6 +1,6 @@
 //! What a process holds: open files, variables, and the mounts that it sees.
 
-use osier_osi::{Device, FileExtra, Mount, OpenFile, Seen, Variable};
+use osier_osi::{Device, FileExtra, KeptFile, Mount, OpenFile, Seen, Variable};
 
 use super::{Cell, Kind, Row, Table, brief, bytes, count, id, number, seen, wide, words};
 
@@ -86,6 +86,44 @@ fn device(device: &Seen<Device>) -> Cell<'_> {
     seen(device, |device| {
         Cell::Text(format!("{}:{}", device.major, device.minor))
     })
+}
+
+static KEPT: Table = Table {
+    name: "kept file",
+    columns: &[
+        brief("path").of(Kind::Bytes),
+        brief("kind"),
+        number("size"),
+        number("cached"),
+        brief("system").of(Kind::Bytes),
+        brief("device"),
+        number("inode"),
+        wide("inside").of(Kind::Bytes),
+        brief("mapping").of(Kind::Address),
+    ],
+};
+
+/// Every kind of kept file.
+pub(super) static KEPTS: [&Table; 1] = [&KEPT];
+
+impl Row for KeptFile {
+    fn table(&self) -> &'static Table {
+        &KEPT
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![
+            bytes(&self.path),
+            seen(&self.kind, |kind| Cell::Bytes(kind.as_bytes())),
+            count(&self.size),
+            count(&self.cached),
+            bytes(&self.system),
+            device(&self.device),
+            count(&self.inode),
+            bytes(&self.inside),
+            Cell::Address(self.mapping.0),
+        ]
+    }
 }
 
 static VARIABLE: Table = Table {

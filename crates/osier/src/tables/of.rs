@@ -29,3 +29,8 @@ pub fn of(question: Question) -> &'static [&'static Table] {
 pub fn hits() -> [&'static Table; 1] {
     memory::HITS
 }
+
+/// The kinds of row that [`kept_files`](crate::dump::kept_files) has, which is no question.
+pub fn kept() -> [&'static Table; 1] {
+    holdings::KEPTS
+}
