@@ -192,13 +192,17 @@ fn a_file_that_is_not_kept_is_not_written() {
         (&["--pid", "1"][..], 2, "are of no process"),
         (&["--file", "/etc/passwd"], 2, "-o FILE says where"),
         (&["-o", out], 2, "nothing says which file"),
-        (&["--file", "/x", "-o", out, "--sort", "size"], 2, "no conditions"),
+        (
+            &["--file", "/x", "-o", out, "--sort", "size"],
+            2,
+            "no conditions",
+        ),
         (
             &["--file", "/etc/passwd", "-o", out],
             1,
             "could not be read to its end",
         ),
-        (&[], 3, "lists ended badly"),
+        (&[], 3, "ended badly"),
     ] {
         let (code, said) = recover(words);
         assert_eq!(code, status, "{words:?}: {said}");
