@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use osier::format::Style;
-use osier::tables::{Cell, Cells, Column, Columns, Kind, Table};
+use osier::tables::{Cell, Cells, Column, Columns, Kind};
 use osier::{WalkEnd, WalkEnds};
 use osier_text::markup;
 
@@ -34,6 +34,7 @@ pub(crate) struct List<'a> {
     columns: Columns,
     /// Which of the columns are shown.
     shown: Vec<bool>,
+    hidden: &'static [&'static str],
     bounds: &'a Bounds,
     links: &'a Links,
     body: String,
@@ -48,19 +49,16 @@ pub(crate) struct List<'a> {
 }
 
 impl<'a> List<'a> {
-    /// A list of rows of these kinds, without the columns `hidden`.
+    /// A list of rows without the columns `hidden`.
     pub(crate) fn new(
-        tables: &[&'static Table],
-        hidden: &[&str],
+        hidden: &'static [&'static str],
         bounds: &'a Bounds,
         links: &'a Links,
     ) -> Self {
-        let columns = Columns::of(tables);
-        let shown =
-            |column: &Column| (column.brief || bounds.wide) && !hidden.contains(&column.name);
         Self {
-            shown: columns.iter().map(shown).collect(),
-            columns,
+            columns: Columns::of(&[]),
+            shown: Vec::new(),
+            hidden,
             bounds,
             links,
             body: String::new(),
@@ -73,8 +71,19 @@ impl<'a> List<'a> {
         }
     }
 
+    /// Takes the columns of the first row's kind: of several that answer a question, a guest has one.
+    fn begin(&mut self, row: &Cells<'_>) {
+        self.columns = Columns::of(&[row.table]);
+        let (hidden, wide) = (self.hidden, self.bounds.wide);
+        let shown = |column: &Column| (column.brief || wide) && !hidden.contains(&column.name);
+        self.shown = self.columns.iter().map(shown).collect();
+    }
+
     /// Adds a row; behind the last that there is room for they are counted alone.
     pub(crate) fn row(&mut self, row: &Cells<'_>) {
+        if self.rows == 0 {
+            self.begin(row);
+        }
         self.rows = self.rows.saturating_add(1);
         let lost = row.losses();
         if lost > 0 {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use osier::ask::Question;
 use osier::order::nested;
-use osier::tables::{self, Cell, Cells};
+use osier::tables::{Cell, Cells};
 use osier::{Process, ProcessExtra, SeenExt as _};
 use osier_text::{markup, visible_bytes};
 
@@ -115,7 +115,7 @@ fn node(process: &Process, index: usize, depth: usize, links: &Links, into: &mut
     if is_of_the_kernel(process) {
         into.push_str(" <span class=\"dim\">kernel thread</span>");
     }
-    for (name, word) in [("uid", "uid "), ("state", "")] {
+    for (name, word) in [("uid", "uid "), ("user", ""), ("state", "")] {
         let shown = shown(name);
         if !shown.is_empty() {
             let _ = write!(into, " <span class=\"dim\">{word}{shown}</span>");
@@ -176,10 +176,14 @@ fn card<'l>(
     mounts: &mut Mounts<'l>,
     html: &mut String,
 ) {
+    let windows = matches!(process.extra, ProcessExtra::Windows(_));
     let mut lists = Vec::new();
     for (question, title, noun) in LISTS {
-        let tables = tables::of(question);
-        let mut list = List::new(tables, &["pid"], section.bounds, links);
+        let (title, noun) = match question {
+            Question::Files if windows => ("Handles", "handle"),
+            _ => (title, noun),
+        };
+        let mut list = List::new(&["pid"], section.bounds, links);
         let (ends, late) = section.of_process(question, process.taskd, &mut |row| list.row(row));
         list.end(ends);
         if late {
@@ -193,12 +197,7 @@ fn card<'l>(
             lists.push((Question::Sockets.word(), "Sockets", "socket", list));
         }
     }
-    let mut seen = List::new(
-        tables::of(Question::Mounts),
-        &["pid"],
-        section.bounds,
-        links,
-    );
+    let mut seen = List::new(&["pid"], section.bounds, links);
     let (ends, late) =
         section.of_process(Question::Mounts, process.taskd, &mut |row| seen.row(row));
     seen.end(ends);

@@ -86,13 +86,13 @@ impl<'a> Section<'a> {
     pub(crate) fn list<'l>(
         &mut self,
         question: Question,
-        hidden: &[&str],
+        hidden: &'static [&'static str],
         links: &'l Links,
     ) -> List<'l>
     where
         'a: 'l,
     {
-        let mut list = List::new(tables::of(question), hidden, self.bounds, links);
+        let mut list = List::new(hidden, self.bounds, links);
         let ends = self.ask(question, &mut |row| list.row(row));
         list.end(ends);
         if self.tally.is_late(question) {
@@ -104,10 +104,9 @@ impl<'a> Section<'a> {
     /// The processes, with all that is known of them, and how the walk ended.
     pub(crate) fn processes(&mut self) -> (Vec<Process>, String) {
         let bounds = self.bounds;
-        let question = if self.osi.kernel().os == OsKind::Linux {
-            Question::Wide
-        } else {
-            Question::Processes
+        let question = match self.osi.kernel().os {
+            OsKind::Other => Question::Processes,
+            OsKind::Linux | OsKind::Windows => Question::Wide,
         };
         let mut processes = Vec::new();
         let (mut lost, mut late) = (0_usize, false);
@@ -183,7 +182,7 @@ impl<'a> Section<'a> {
     {
         let (question, bounds) = (Question::Sockets, self.bounds);
         let tables = tables::of(question);
-        let mut all = List::new(tables, &[], bounds, links);
+        let mut all = List::new(&[], bounds, links);
         let mut of_processes: HashMap<u32, List<'l>> = HashMap::new();
         let pid = Columns::of(tables);
         let pid = pid.iter().position(|column| column.name == "pid");
@@ -196,7 +195,7 @@ impl<'a> Section<'a> {
                 && all.is_drawn()
             {
                 let list = of_processes.entry(pid);
-                list.or_insert_with(|| List::new(tables, &["pid"], bounds, links))
+                list.or_insert_with(|| List::new(&["pid"], bounds, links))
                     .row(row);
             }
         });

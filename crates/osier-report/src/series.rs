@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use osier::tables::Cells;
-use osier_compare::timeline::{Timeline, life_table, picture};
-use osier_compare::{View, diff, event_table, premises};
+use osier_compare::timeline::{Timeline, picture};
+use osier_compare::{View, diff, premises};
 use osier_text::markup;
 
 use crate::bounds::Bounds;
@@ -38,7 +38,7 @@ pub(crate) fn timeline(views: &[View], by_clock: bool, bounds: &Bounds, into: &m
     let count = timeline.lives.len();
     let _ = writeln!(into, "<span class=\"dim\">{count}</span></summary>");
     let links = Links::default();
-    let mut list = List::new(&[life_table()], &[], bounds, &links);
+    let mut list = List::new(&[], bounds, &links);
     for life in &timeline.lives {
         list.row(&Cells::of(life));
     }
@@ -62,7 +62,7 @@ pub(crate) fn differences(
     spool: &mut dyn Write,
 ) -> io::Result<()> {
     let links = Links::default();
-    let mut list = List::new(&[event_table()], &[], bounds, &links);
+    let mut list = List::new(&[], bounds, &links);
     diff(before, after, &mut |event| list.row(&Cells::of(&event)));
     let (a, b) = (markup(&before.label), markup(&after.label));
     let mut html = String::new();
