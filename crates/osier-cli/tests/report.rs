@@ -462,3 +462,45 @@ fn strict_makes_a_page_with_losses_a_failure() {
         "the page says the rest: {errors}"
     );
 }
+
+#[test]
+fn folders_and_devices_are_taken_as_elsewhere() {
+    let folder = place("several");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    // Two names that are shown alike, and a file that is no snapshot.
+    for name in ["a\u{202e}", r"a\u{202e}"] {
+        fs::copy(golden("deb12-6.1-amd64-events-a"), folder.join(name)).unwrap();
+    }
+    fs::write(folder.join("notes.txt"), "no snapshot").unwrap();
+    let (html, code, errors) = report("folder", &[&folder], &[]);
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(
+        errors.contains("1 file in folders is no snapshot"),
+        "{errors}"
+    );
+    let page = Element::read(&html);
+    let rows = page.rows("snapshots");
+    let names: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(names, [r"a\u{202e}", r"a\u{202e}#2"]);
+    // A page goes where it is sent, as it would by `cp`.
+    let a = golden("deb12-6.1-amd64-events-a");
+    let words = [
+        Path::new("report"),
+        &a,
+        Path::new("-o"),
+        Path::new("/dev/stdout"),
+        Path::new("-q"),
+    ];
+    let output = command::run(words, "report-cache");
+    assert_eq!(output.status.code(), Some(3));
+    let html = String::from_utf8(output.stdout).unwrap();
+    assert!(html.ends_with("</html>\n"));
+    Element::read(&html);
+    assert_eq!(output.stderr, b"");
+    let output = command::run(
+        [Path::new("report"), &a, Path::new("-o"), &folder],
+        "report-cache",
+    );
+    assert_eq!(output.status.code(), Some(1));
+}

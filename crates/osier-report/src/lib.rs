@@ -6,7 +6,7 @@
 //!                   └──► heads, tallies ──────┘
 //! ```
 //!
-//! [`write`] is the place to start. What is told first, findings and how complete all is, is known last: lists go to a
+//! [`write()`] is the place to start. What is told first, findings and how complete all is, is known last: lists go to a
 //! scratch file as they come, and are put behind the heads in the end. So no more than one list is held at a time, and of
 //! each no more than [`Bounds`] say.
 

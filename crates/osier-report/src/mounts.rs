@@ -79,11 +79,17 @@ impl<'a> Mounts<'a> {
         let one = self.views.len() == 1;
         for (number, view) in self.views.into_iter().enumerate() {
             let rows = plural(view.list.rows, "mount");
-            let processes = plural(view.processes, "process").replace("processs", "processes");
+            let first = view.named.first().map_or("?", |(_, caption)| caption);
+            let others = match view.processes.saturating_sub(1) {
+                0 => String::new(),
+                1 => " and 1 other".to_owned(),
+                others => format!(" and {others} others"),
+            };
+            let seen = format!("{rows}, as seen by <bdi>{}</bdi>{others}", markup(first));
             let open = if one { " open" } else { "" };
             let _ = write!(
                 into,
-                "<details class=\"list\"{open}><summary>{rows}, as seen by {processes}</summary>\n<div id=\"{}\">\n<p class=\"dim\">Seen by ",
+                "<details class=\"list\"{open}><summary>{seen}</summary>\n<div id=\"{}\">\n<p class=\"dim\">Seen by ",
                 Self::place(links, number)
             );
             for (nth, (place, caption)) in view.named.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use osier::Guest;
 use osier::ask::Question;
@@ -51,9 +51,17 @@ pub enum Error {
     /// None of the snapshots could be read; the first reason.
     #[error("{0}")]
     Nothing(String),
-    /// The page, or the scratch file that it is made in, could not be written.
+    /// The page could not be written.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The scratch file that the page is made in could not be written.
+    #[error("{}: no scratch file for the page: {why}", osier_text::path(.folder))]
+    Scratch {
+        /// The folder for temporary files.
+        folder: PathBuf,
+        /// Why.
+        why: io::Error,
+    },
 }
 
 /// Writes what the snapshots say to the page at `path`, which appears when it is whole. Several are in the order of the
@@ -220,13 +228,21 @@ struct Spool {
 }
 
 impl Spool {
-    fn new() -> io::Result<Self> {
-        let mut output = Output::scratch()?;
-        let file = output.file().try_clone()?;
-        Ok(Self {
-            _output: output,
-            writer: BufWriter::with_capacity(1 << 16, file),
-        })
+    fn new() -> Result<Self, Error> {
+        let made = Output::scratch().and_then(|mut output| {
+            let file = output.file().try_clone()?;
+            Ok((output, file))
+        });
+        match made {
+            Ok((output, file)) => Ok(Self {
+                _output: output,
+                writer: BufWriter::with_capacity(1 << 16, file),
+            }),
+            Err(why) => Err(Error::Scratch {
+                folder: std::env::temp_dir(),
+                why,
+            }),
+        }
     }
 
     /// How far it is written.

@@ -37,8 +37,9 @@ pub(super) fn run(args: &ReportArgs, output: &OutputArgs) -> anyhow::Result<Outc
         .iter()
         .map(|file| opener(file, &options, &bounds))
         .collect();
-    let subjects = files.iter().zip(&opens).map(|(file, open)| Subject {
-        name: osier_text::visible_again(&file.name).into_owned(),
+    let names = names(&files);
+    let subjects = names.iter().zip(&opens).map(|(name, open)| Subject {
+        name: name.clone(),
         open,
     });
     let subjects: Vec<Subject<'_>> = subjects.collect();
@@ -50,8 +51,25 @@ pub(super) fn run(args: &ReportArgs, output: &OutputArgs) -> anyhow::Result<Outc
         .into(),
         Error::Nothing(why) => anyhow::anyhow!(why),
         Error::Io(error) => in_file(&args.out)(error),
+        scratch @ Error::Scratch { .. } => scratch.into(),
     })?;
-    tell(&report, &files, args, output)
+    tell(&report, &files, &names, args, output)
+}
+
+/// What each file is called on the page: with nothing that cannot be seen, and no two alike.
+fn names(files: &[Input]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for file in files {
+        let shown = osier_text::visible_again(&file.name).into_owned();
+        let mut name = shown.clone();
+        let mut number = 1_usize;
+        while names.contains(&name) {
+            number = number.saturating_add(1);
+            name = format!("{shown}#{number}");
+        }
+        names.push(name);
+    }
+    names
 }
 
 /// What opens the file, in the time that is left.
@@ -72,6 +90,7 @@ fn opener<'a>(
 fn tell(
     report: &Report,
     files: &[Input],
+    names: &[String],
     args: &ReportArgs,
     output: &OutputArgs,
 ) -> anyhow::Result<Outcome> {
@@ -86,9 +105,9 @@ fn tell(
     }
     out.lose(report.failed.len());
     if !output.quiet {
-        let of = |name: &String| files.iter().find(|file| file.name == *name);
-        let others = report.others.iter().filter_map(of);
-        let others: Vec<PathBuf> = others.map(|file| file.path.clone()).collect();
+        let named = names.iter().zip(files);
+        let others = named.filter(|(name, _)| report.others.contains(name));
+        let others: Vec<PathBuf> = others.map(|(_, file)| file.path.clone()).collect();
         tell_others(&others, output.verbose);
         if !report.by_clock {
             say("the guest's clock is not known of every snapshot: the order is as given");
