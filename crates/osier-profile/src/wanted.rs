@@ -1,7 +1,5 @@
 //! Which facts of a kernel a profile must hold for a provider to work.
 
-use std::collections::BTreeSet;
-
 /// The types, symbols and constants that a provider reads. An importer keeps these and leaves the
 /// rest, so that a profile stays small; a cached profile made for another list is made again.
 ///
@@ -21,19 +19,20 @@ impl Wanted {
     /// A number that changes with what is wanted (FNV-1a over the names of each kind, sorted). In which
     /// order and how often they are declared makes no difference.
     pub fn fingerprint(&self) -> u64 {
-        let kinds = [self.types, self.symbols, self.constants];
-        kinds
-            .into_iter()
-            .map(|lists| lists.iter().copied().flatten().collect::<BTreeSet<_>>())
-            .flat_map(|names| {
-                let bytes = |name: &&str| name.bytes().chain([0]).collect::<Vec<u8>>();
-                let mut kind: Vec<u8> = names.into_iter().flat_map(bytes).collect();
-                kind.push(0);
-                kind
-            })
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-            })
+        let mut hash = 0xcbf2_9ce4_8422_2325;
+        let mut add = |byte: u8| {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        };
+        for lists in [self.types, self.symbols, self.constants] {
+            let mut names: Vec<&str> = lists.iter().copied().flatten().copied().collect();
+            names.sort_unstable();
+            names.dedup();
+            for name in names {
+                name.bytes().chain([0]).for_each(&mut add);
+            }
+            add(0);
+        }
+        hash
     }
 }
 

@@ -87,7 +87,7 @@ pub struct Kallsyms {
 struct Tokens {
     table: Vec<u8>,
     /// Start and length of each token.
-    places: Vec<(u16, u16)>,
+    places: Box<[(u16, u16); 256]>,
 }
 
 impl Tokens {
@@ -102,9 +102,10 @@ impl Tokens {
 
     /// The first byte of a compressed name and its length, without its kind.
     fn outline(&self, packed: &[u8]) -> (u8, usize) {
+        // 16,383 tokens of 65,535 bytes are less than fills a number.
         let len = packed.iter().fold(0_usize, |len, &number| {
             let token = self.places.get(usize::from(number));
-            len.saturating_add(token.map_or(0, |(_, len)| usize::from(*len)))
+            len.wrapping_add(token.map_or(0, |(_, len)| usize::from(*len)))
         });
         let mut start = packed.iter().take(2).flat_map(|&number| self.get(number));
         let first = start.nth(1).copied().unwrap_or(0);
@@ -298,12 +299,19 @@ impl Kallsyms {
 
     /// Holds each address against the one before it: the table is in their order.
     fn hold_addresses(&mut self) {
-        let addresses = || (0..self.count).map(|index| self.address(index));
-        let falls = |(one, other): (Option<u64>, Option<u64>)| one > other;
-        let pairs = || addresses().zip(addresses().skip(1));
-        let falling = pairs().filter(|pair| falls(*pair)).count();
+        let (mut falling, mut first) = (0_usize, 0);
+        let mut before = self.address(0);
+        for index in 1..self.count {
+            let address = self.address(index);
+            if before > address {
+                if falling == 0 {
+                    first = index;
+                }
+                falling = falling.saturating_add(1);
+            }
+            before = address;
+        }
         if falling > 0 {
-            let first = pairs().position(falls).unwrap_or(0).saturating_add(1);
             self.damaged(&format!(
                 "{falling} of {} addresses are below the one before, the first number {first}",
                 self.count
@@ -380,9 +388,9 @@ impl Reader<'_> {
         let table = self
             .bytes(table_at, usize::from(zero).saturating_add(after))
             .ok_or_else(|| self.no(1, "the token table cannot be read"))?;
-        let mut places = Vec::with_capacity(256);
+        let mut places = Box::new([(0, 0); 256]);
         let mut expected = 0_usize;
-        for start in starts {
+        for (start, place) in starts.into_iter().zip(places.iter_mut()) {
             let from = usize::from(start);
             let len = table.get(from..).and_then(|rest| memchr::memchr(0, rest));
             let len = len.ok_or_else(|| self.no(1, "a token has no end"))?;
@@ -390,7 +398,7 @@ impl Reader<'_> {
                 return Err(self.no(1, "the token index does not fit the token table"));
             }
             expected = from.saturating_add(len).saturating_add(1);
-            places.push((start, u16::try_from(len).unwrap_or(0)));
+            *place = (start, u16::try_from(len).unwrap_or(0));
         }
         let end = self.digits.plus(at.saturating_add(INDEX) as u64);
         Ok((Tokens { table, places }, table_at, end))
@@ -412,7 +420,7 @@ impl Reader<'_> {
         let second = *markers.get(1)? as usize;
         // After the last marker there are 1 to 256 names, and less than a pointer of padding.
         let reach = last.checked_add(PER_MARKER.checked_mul(MAX_NAME)?)?;
-        let before = self.bytes_before(markers_at, reach.min(MAX_NAMES));
+        let mut before = self.bytes_before(markers_at, reach.min(MAX_NAMES));
         // Both tables start at a multiple of 4, in older kernels of a pointer's size.
         let shortest = last.checked_add(1)?.checked_next_multiple_of(4)?;
         let mut start = before.len().checked_sub(shortest);
@@ -423,7 +431,8 @@ impl Reader<'_> {
                 && let Some(num_syms_at) =
                     self.stored_count(markers_at.minus(names.len() as u64), count)
             {
-                return Some((num_syms_at, names.to_vec(), count));
+                before.drain(..at);
+                return Some((num_syms_at, before, count));
             }
             start = at.checked_sub(4);
         }
@@ -433,9 +442,11 @@ impl Reader<'_> {
     fn kallsyms(&self, text: VirtAddr) -> Result<Kallsyms, KallsymsError> {
         let pointer = self.space.mode().pointer_bytes();
         let (tokens, table_at, index_end) = self.tokens()?;
-        // First as near as markers lie, then past three bytes a symbol in between (6.2 and 6.3); of four
-        // bytes, then of a pointer's size.
-        let places = [32_usize << 10, 4 << 20].map(|reach| [(reach, 4), (reach, pointer)]);
+        // First as near as markers lie, then past three bytes a symbol in between (6.2 and 6.3, and the 6.1 that
+        // took it over), of a kernel as large as a distribution's and of the largest; of four bytes, then of a
+        // pointer's size.
+        let reaches = [32_usize << 10, 512 << 10, 4 << 20];
+        let places = reaches.map(|reach| [(reach, 4), (reach, pointer)]);
         let mut markers = places.into_iter().flatten().filter_map(|(reach, width)| {
             let end = VirtAddr(table_at.0 & !(u64::from(width).wrapping_sub(1)));
             let before = self.bytes_before(end, reach);
@@ -538,28 +549,22 @@ fn index_of(tokens: &[u8], at: usize) -> Option<Vec<u16>> {
 /// where they start.
 fn find_markers(before: &[u8], width: usize) -> Option<(Vec<u32>, usize)> {
     let first = before.len().checked_rem(width)?;
-    let words: Vec<u64> = before
-        .get(first..)?
-        .chunks_exact(width)
-        .map(|bytes| {
-            bytes
-                .iter()
-                .rev()
-                .fold(0, |word, byte| word << 8 | u64::from(*byte))
-        })
-        .collect();
-    let step_fits = |pair: &[u64]| match pair {
-        [a, b] => MARKER_STEPS.contains(&b.wrapping_sub(*a)),
-        _ => false,
+    let words = before.get(first..)?.chunks_exact(width);
+    let word = |bytes: &[u8]| {
+        let value = bytes.iter().rev();
+        value.fold(0_u64, |word, byte| word << 8 | u64::from(*byte))
     };
-    for (at, _) in words.iter().enumerate().rev().filter(|(_, w)| **w == 0) {
-        let tail = words.get(at..)?;
-        let run = tail.windows(2).take_while(|pair| step_fits(pair)).count();
+    let zeros = words.clone().enumerate().rev();
+    for (at, _) in zeros.filter(|(_, bytes)| bytes.iter().all(|byte| *byte == 0)) {
+        let tail = words.clone().skip(at).map(word);
+        let steps = tail.clone().zip(tail.clone().skip(1));
+        let run = steps
+            .take_while(|(one, other)| MARKER_STEPS.contains(&other.wrapping_sub(*one)))
+            .count();
         if run >= 4 {
-            let start = at.checked_mul(width)?.checked_add(first)?;
-            let markers = tail.get(..=run)?.iter();
-            let markers: Option<Vec<u32>> = markers.map(|word| u32::try_from(*word).ok()).collect();
-            return Some((markers?, start));
+            let markers = tail.take(run.saturating_add(1)).map(u32::try_from);
+            let markers = markers.collect::<Result<Vec<u32>, _>>().ok()?;
+            return Some((markers, at.checked_mul(width)?.checked_add(first)?));
         }
     }
     None
