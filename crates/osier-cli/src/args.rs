@@ -17,13 +17,16 @@ use values::{address, byte, gib, mib, pid, range, seconds, several, size};
 /// Reads a machine that has stopped: a memory dump or a PANDA replay snapshot goes in, processes,
 /// threads, modules and mappings come out.
 #[derive(Parser)]
-#[command(name = "osier", version, max_term_width = 100, after_help = AFTER)]
+#[command(name = "osier", version, max_term_width = WIDTH, after_help = AFTER)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
+
+/// How wide help is at most.
+pub(crate) const WIDTH: usize = 100;
 
 const AFTER: &str = "Exit status: 0 complete, 1 could not be done, 2 wrong usage, 3 done but \
                      something could not be read (--strict makes it 1).";

@@ -5,6 +5,7 @@ mod commands;
 mod failure;
 mod outcome;
 mod output;
+mod parse;
 mod progress;
 #[cfg_attr(not(feature = "remote"), path = "remote/missing.rs")]
 mod remote;
@@ -14,14 +15,10 @@ mod signals;
 
 use std::ffi::OsString;
 
-use clap::Parser;
-
-use args::Cli;
-
 /// Runs the command with these arguments, the first of which is its own name, and gives its exit status.
 /// It writes to standard output and standard error, as the command does.
 pub fn run(arguments: &[OsString]) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse::parse(arguments) {
         Ok(cli) => cli,
         Err(error) => return failure::refuse(&error, arguments),
     };

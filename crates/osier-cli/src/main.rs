@@ -1,5 +1,8 @@
 //! The command `osier`.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod mathematics;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 
