@@ -464,6 +464,30 @@ fn strict_makes_a_page_with_losses_a_failure() {
 }
 
 #[test]
+fn guests_that_are_not_one_are_told_apart() {
+    let snapshots = [golden("deb12-6.1-amd64"), golden("deb13-6.12-amd64")];
+    let (html, _, errors) = report("apart", &[&snapshots[0], &snapshots[1]], &[]);
+    let page = Element::read(&html);
+    let timeline = page.id("timeline").text();
+    assert!(
+        timeline.contains("differ in kernel: another kernel or another boot"),
+        "{errors}"
+    );
+    let warned = page
+        .id("differences")
+        .all(&|element| element.attribute("class") == Some("warn"));
+    let warned = warned[0].text();
+    for about in [
+        "What events lean on is not the same",
+        "kernel was Linux version 6.1",
+        "build-id was",
+    ] {
+        assert!(warned.contains(about), "{warned}");
+    }
+    assert_eq!(page.named("title")[0].text(), "2 snapshots – Osier report");
+}
+
+#[test]
 fn folders_and_devices_are_taken_as_elsewhere() {
     let folder = place("several");
     let _ = fs::remove_dir_all(&folder);

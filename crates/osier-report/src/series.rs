@@ -71,12 +71,19 @@ pub(crate) fn differences(
         "<details class=\"list\" open><summary><h3><bdi>{a}</bdi> → <bdi>{b}</bdi></h3> <span class=\"dim\">{}</span></summary>",
         plural(list.rows, "event")
     );
-    for premise in premises(before, after) {
-        let said = format!(
-            "{} was {}, is {}: {}",
-            premise.about, premise.was, premise.now, premise.means
+    let premises = premises(before, after);
+    if !premises.is_empty() {
+        html.push_str(
+            "<div class=\"warn\"><b>What events lean on is not the same in both.</b><ul>",
         );
-        let _ = writeln!(html, "<p class=\"warn\">{}</p>", markup(&said));
+        for premise in premises {
+            let said = format!(
+                "{} was {}, is {}: {}",
+                premise.about, premise.was, premise.now, premise.means
+            );
+            let _ = write!(html, "<li>{}</li>", markup(&said));
+        }
+        html.push_str("</ul></div>\n");
     }
     let caption = format!("What happened between {} and {}", before.label, after.label);
     list.end(before.ends());

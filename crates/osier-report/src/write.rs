@@ -210,12 +210,7 @@ fn nothing(report: &Report) -> String {
 fn title(heads: &[Head]) -> String {
     match heads {
         [one] => one.tally.told.name.clone(),
-        [first, .., last] => format!(
-            "{} snapshots, {} to {}",
-            heads.len(),
-            first.tally.told.name,
-            last.tally.told.name
-        ),
+        [_, _, ..] => format!("{} snapshots", heads.len()),
         [] => String::new(),
     }
 }
