@@ -36,13 +36,13 @@ pub enum ScanSource {
     Slab,
     /// The memory that modules are loaded into.
     ModuleMemory,
-    /// The kernel's list. Linux: `init_task.tasks`, `modules`.
+    /// The kernel's list. Linux: `init_task.tasks`, `modules`. Windows: `PsActiveProcessHead`, `PsLoadedModuleList`.
     List,
-    /// The table of ids. Linux: `init_pid_ns.idr` or `pid_hash`.
+    /// The table of ids. Linux: `init_pid_ns.idr` or `pid_hash`. Windows: `PspCidTable`.
     PidTable,
     /// The lists of children that processes have.
     Children,
-    /// The lists of threads that processes have.
+    /// The lists of threads that processes have. Windows: the owners of threads that tables name.
     Threads,
     /// A processor's run queue, which names its idle task.
     RunQueue,
@@ -50,11 +50,17 @@ pub enum ScanSource {
     ModuleTree,
     /// The set of `/sys/module`. Linux: `module_kset`.
     SysModule,
+    /// The pools, by the tags of their blocks. Windows.
+    Pool,
+    /// The handles of processes. Windows.
+    Handles,
+    /// The objects of drivers, which name their images. Windows.
+    DriverObject,
 }
 
 impl ScanSource {
     /// All of them, those that search for bytes first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Slab,
         Self::ModuleMemory,
         Self::List,
@@ -64,6 +70,9 @@ impl ScanSource {
         Self::RunQueue,
         Self::ModuleTree,
         Self::SysModule,
+        Self::Pool,
+        Self::Handles,
+        Self::DriverObject,
     ];
 
     /// The word of the field `found_by`.
@@ -78,6 +87,9 @@ impl ScanSource {
             Self::RunQueue => "run-queue",
             Self::ModuleTree => "module-tree",
             Self::SysModule => "sys-module",
+            Self::Pool => "pool",
+            Self::Handles => "handles",
+            Self::DriverObject => "driver-object",
         }
     }
 
@@ -142,7 +154,7 @@ impl fmt::Debug for ScanSources {
 pub struct Scanned {
     /// What it is.
     pub kind: ScannedKind,
-    /// Its `task_struct` or `struct module`.
+    /// Its `task_struct` or `struct module`. Windows: its `_EPROCESS`, or the loader's entry of its image.
     pub address: VirtAddr,
     /// The same, physical.
     pub phys: Seen<PhysAddr>,
@@ -155,7 +167,8 @@ pub struct Scanned {
     /// Whether the kernel's own list leads to it: that of processes, of the threads of its process, of modules; of a
     /// processor's idle task, the processor's run queue.
     pub linked: bool,
-    /// Whether its memory was given back: it lies on a list of free slots, where it was not used again.
+    /// Whether its memory was given back: it lies on a list of free slots, where it was not used again. Windows: its
+    /// block of the pool is free.
     pub freed: Seen<bool>,
     /// Whether it says that it has begun to exit; not applicable to a module.
     pub exited: Seen<bool>,

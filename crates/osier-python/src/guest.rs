@@ -182,12 +182,12 @@ impl Guest {
         self.answer(py, Question::Interfaces, None)
     }
 
-    /// Tasks and modules by their own bytes, linked into the kernel's lists or not. Linux only.
+    /// Tasks and modules by their own bytes, linked into the kernel's lists or not.
     fn scan(&self, py: Python<'_>) -> PyResult<Answer> {
         self.answer(py, Question::Scan, None)
     }
 
-    /// What does not fit, by the rules of docs/findings.md. Linux only.
+    /// What does not fit, by the rules of docs/findings.md.
     fn findings(&self, py: Python<'_>) -> PyResult<Answer> {
         self.answer(py, Question::Findings, None)
     }

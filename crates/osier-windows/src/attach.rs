@@ -11,7 +11,7 @@ use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 use crate::Located;
 use crate::guest::Guest;
 use crate::layouts::{
-    current, handles, loader, object, peb, process, section, threads, token, vad,
+    current, driver, handles, loader, object, peb, process, section, threads, token, vad,
 };
 use crate::locate::{decode, premise};
 use crate::symbols;
@@ -67,6 +67,7 @@ impl Windows {
         let section = section::Layout::resolve(&mut resolver);
         let object = object::Layout::resolve(&mut resolver);
         let token = token::Layout::resolve(&mut resolver);
+        let driver = driver::Layout::resolve(&mut resolver);
         let entries = entries::Layout::resolve(&mut resolver);
         resolver.finish()?;
 
@@ -133,6 +134,7 @@ impl Windows {
             section,
             object,
             token,
+            driver,
             kinds: RefCell::new(HashMap::new()),
             roots: OnceCell::new(),
             drivers: drivers.cloned().collect(),

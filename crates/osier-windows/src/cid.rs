@@ -135,6 +135,27 @@ pub(crate) fn threads(windows: &Windows, process: VirtAddr) -> Vec<VirtAddr> {
     found
 }
 
+/// What the table leads to, processes and threads alike; where it cannot be read, [`processes`] says so.
+pub(crate) fn objects(windows: &Windows) -> Vec<VirtAddr> {
+    let parts = windows
+        .handles
+        .zip(windows.guest.symbol(symbols::PspCidTable));
+    let Some((layout, place)) = parts else {
+        return Vec::new();
+    };
+    let mut table = Table::new(windows, layout, &NAMES);
+    let at = windows.guest.space.read_pointer(place);
+    let mut found = Vec::new();
+    for leaf in table.leaves(at, symbols::PspCidTable) {
+        let Some(raw) = table.page(&leaf) else {
+            continue;
+        };
+        let entries = raw.chunks_exact(layout.entry_bytes).skip(1);
+        found.extend(entries.filter_map(|entry| table.object(entry)));
+    }
+    found
+}
+
 /// Whether what is at `at` says of itself that it is a process; `None` where that cannot be read.
 pub(crate) fn says_process(windows: &Windows, at: VirtAddr) -> Option<bool> {
     let kind = windows.handles?.kind.read(&windows.guest.space, at).ok()?;

@@ -16,6 +16,8 @@ use crate::{image_name, key, object, process, section, symbols, threads, twins};
 
 /// The walk's name in endings.
 const WALK: &str = "handles";
+/// What a walk cannot start without.
+const TABLE: &str = "_HANDLE_TABLE of the process";
 static NAMES: Names = Names {
     walk: WALK,
     pages: "pages of handles and NextHandleNeedingPool",
@@ -42,7 +44,7 @@ pub(crate) fn files(
     let pid = process::pid(windows, taskd);
     let mut count = 0_u64;
     let bytes = layout.entry_bytes as u64;
-    for leaf in table.leaves(Ok(at), "_HANDLE_TABLE of the process") {
+    for leaf in table.leaves(Ok(at), TABLE) {
         let Some(raw) = table.page(&leaf) else {
             continue;
         };
@@ -81,6 +83,25 @@ pub(crate) fn files(
     ends
 }
 
+/// The headers that the handles of the process at `taskd` lead to, and how the walk ended.
+pub(crate) fn headers(windows: &Windows, taskd: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
+    let (layout, at) = match table(windows, taskd) {
+        Ok(Some(found)) => found,
+        Ok(None) => return (Vec::new(), WalkEnds::one(WALK, WalkEnd::Closed)),
+        Err(end) => return (Vec::new(), WalkEnds::one(WALK, end)),
+    };
+    let mut table = Table::new(windows, layout, &NAMES);
+    let mut found = Vec::new();
+    for leaf in table.leaves(Ok(at), TABLE) {
+        if let Some(raw) = table.page(&leaf) {
+            let entries = raw.chunks_exact(layout.entry_bytes).skip(1);
+            found.extend(entries.filter_map(|entry| table.object(entry)));
+        }
+    }
+    table.ends.add(WALK, WalkEnd::Closed);
+    (found, table.ends)
+}
+
 /// An entry in use.
 #[derive(Clone, Copy)]
 struct Slot {
@@ -115,10 +136,16 @@ fn table(windows: &Windows, taskd: VirtAddr) -> Result<Option<(Layout, VirtAddr)
 fn owner(windows: &Windows, layout: Layout, at: VirtAddr, taskd: VirtAddr) -> WalkEnds {
     let space = &windows.guest.space;
     let mut ends = WalkEnds::default();
+    let own = windows.process.fields.unique_process_id;
+    // Which process is System's a dump may lack; its id is 4 since XP, and was 8 before.
+    let is_system = match windows.system() {
+        Some(system) => system == taskd,
+        None => own.read(space, taskd).is_ok_and(|id| matches!(id.0, 4 | 8)),
+    };
     if let Some(field) = layout.quota_process
         && let Ok(told) = field.read(space, at)
         && told != taskd
-        && !(told.is_null() && windows.system() == Some(taskd))
+        && !(told.is_null() && is_system)
     {
         let end = WalkEnd::Inconsistent {
             at: field.place(at),
@@ -127,11 +154,10 @@ fn owner(windows: &Windows, layout: Layout, at: VirtAddr, taskd: VirtAddr) -> Wa
         };
         ends.add(WALK, end);
     }
-    let own = windows.process.fields.unique_process_id;
     if let Some(field) = layout.unique_process_id
         && let (Ok(told), Ok(own)) = (field.read(space, at), own.read(space, taskd))
         && told != own.0
-        && windows.system() != Some(taskd)
+        && !is_system
     {
         ends.differ("ids of the process and its table of handles", 1, 0);
     }
@@ -191,8 +217,8 @@ fn sound(windows: &Windows, slot: Slot) -> Seen<VirtAddr> {
             let rule = "an object counts the handles that lead to it (HandleCount)";
             implausible(0, rule, slot.header)
         }
-        Some(Err(fault)) => Err(Absent::unreadable(fault)),
-        Some(Ok(_)) | None => Ok(body),
+        // A count that cannot be read says nothing: the entry's word stays as it is.
+        Some(_) | None => Ok(body),
     }
 }
 

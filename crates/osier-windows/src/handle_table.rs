@@ -144,18 +144,30 @@ impl<'w> Table<'w> {
         }
     }
 
-    /// The bytes of a page of entries; `None`, and an ending, where it cannot be read.
+    /// The bytes of a page of entries; `None`, and an ending, where it cannot be read. A dump may have a part of a
+    /// page: of entries that are not in it the ending tells, and they look free.
     pub(crate) fn page(&mut self, leaf: &Leaf) -> Option<[u8; PAGE]> {
         let mut raw = [0; PAGE];
         if let Err(end) = self.met.meet(leaf.at) {
             self.ends.add(self.names.walk, end);
             return None;
         }
-        if let Err(fault) = self.windows.guest.space.read(leaf.at, &mut raw) {
-            self.broken(leaf.at, None, fault);
-            return None;
+        let space = &self.windows.guest.space;
+        let Err(fault) = space.read(leaf.at, &mut raw) else {
+            return Some(raw);
+        };
+        raw = [0; PAGE];
+        let bytes = self.layout.entry_bytes;
+        let mut held = false;
+        for (nth, entry) in (0_u64..).zip(raw.chunks_exact_mut(bytes)) {
+            let at = leaf.at.plus(nth.saturating_mul(bytes as u64));
+            match space.read(at, entry) {
+                Ok(()) => held = true,
+                Err(_) => entry.fill(0),
+            }
         }
-        Some(raw)
+        self.broken(leaf.at, None, fault);
+        held.then_some(raw)
     }
 
     /// The object of an entry; `None` when it is free.

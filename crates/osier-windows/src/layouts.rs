@@ -1,6 +1,7 @@
 //! Where the members of every structure lie that a walker reads, resolved once a kernel.
 
 pub(crate) mod current;
+pub(crate) mod driver;
 pub(crate) mod handles;
 pub(crate) mod loader;
 pub(crate) mod object;

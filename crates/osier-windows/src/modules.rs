@@ -114,7 +114,7 @@ pub(crate) fn as_it_stands(windows: &Windows, at: VirtAddr) -> Module {
 }
 
 /// The row of the loader entry at `at`.
-fn module(windows: &Windows, at: VirtAddr) -> Module {
+pub(crate) fn module(windows: &Windows, at: VirtAddr) -> Module {
     let entry = &windows.loader.kernel;
     let row = as_it_stands(windows, at);
     let base = row.base.and_then(|base| {

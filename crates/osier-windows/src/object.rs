@@ -109,6 +109,12 @@ fn of_type(windows: &Windows, at: VirtAddr, place: VirtAddr) -> Seen<Kind> {
     Ok(kind)
 }
 
+/// Whether the object at `body` is one of that type, by the header before it.
+pub(crate) fn is_of(windows: &Windows, body: VirtAddr, name: &[u8]) -> bool {
+    let header = header(windows, body);
+    header.is_some_and(|header| kind(windows, header).is_ok_and(|kind| kind.name == name))
+}
+
 /// The path of the object whose header is at `header` in the object manager's tree, `\` first; of one that is
 /// in no directory any more, its name. Not applicable to one without.
 pub(crate) fn name(windows: &Windows, header: VirtAddr) -> Seen<Vec<u8>> {
@@ -165,7 +171,10 @@ fn joined(parts: &[Vec<u8>], from_root: bool) -> Vec<u8> {
 }
 
 /// The object's own name, and the header of the directory that it is in; `None` when it has none.
-fn own_name(windows: &Windows, header: VirtAddr) -> Seen<Option<(Option<VirtAddr>, Vec<u8>)>> {
+pub(crate) fn own_name(
+    windows: &Windows,
+    header: VirtAddr,
+) -> Seen<Option<(Option<VirtAddr>, Vec<u8>)>> {
     let guest = &windows.guest;
     let layout = &windows.object.name_info;
     let Some(info) = name_info(windows, header)? else {

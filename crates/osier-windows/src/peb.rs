@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use osier_memory::{AddressSpace, VirtAddr};
+use osier_memory::{AddressSpace, Fault, VirtAddr};
 use osier_osi::{Absent, Seen, SeenExt as _};
 use osier_profile::{Field, Ptr};
 
@@ -62,6 +62,18 @@ impl Peb {
             return Err(Absent::implausible(0, rule, Some(place)));
         }
         Err(Absent::not_applicable(none))
+    }
+
+    /// The address of the program's image, and where that stands; `None` where the kernel's shape does not tell.
+    pub(crate) fn image_base(&self) -> Result<Option<(VirtAddr, VirtAddr)>, Fault> {
+        let Some(offset) = self.shape.image_base else {
+            return Ok(None);
+        };
+        let place = self.at.plus(offset);
+        let base = self
+            .space
+            .read_uint(place, self.shape.pointer_bytes.into())?;
+        Ok(Some((VirtAddr(base), place)))
     }
 
     /// The addresses of the process's heaps.

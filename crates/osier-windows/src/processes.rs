@@ -17,7 +17,7 @@ use crate::{cid, process, root};
 const WALK: &str = "processes";
 
 /// Every `_EPROCESS`, with the source that named it.
-fn all(windows: &Windows) -> (Vec<(VirtAddr, FoundBy)>, WalkEnds) {
+pub(crate) fn all(windows: &Windows) -> (Vec<(VirtAddr, FoundBy)>, WalkEnds) {
     const BETWEEN: &str = "process list and pid table";
     let Walked { nodes, end } = windows
         .guest

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Crash, Current, Found, Handle, Kernel, Mapping, Module, NoAttach, OpenFile, Osi,
-    PageRange, Panda, Premise, Process, Seen, Thread, Variable, WalkEnds,
+    Absent, Crash, Current, Finding, Found, Handle, Kernel, Mapping, Module, NoAttach, OpenFile,
+    Osi, PageRange, Panda, Premise, Process, Scanned, Seen, Thread, Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
 use crate::locate::Located;
 use crate::windows::Windows;
 use crate::{
-    clock, crash, current, environment, files, mappings, modules, process, processes, root,
-    threads, wide,
+    clock, crash, current, environment, files, findings, mappings, modules, process, processes,
+    root, scan, threads, wide,
 };
 
 impl Osi for Windows {
@@ -80,6 +80,14 @@ impl Osi for Windows {
         row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
     ) -> WalkEnds {
         environment::environment(self, taskd, row)
+    }
+
+    fn scan(&self, row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
+        scan::scan(self, row)
+    }
+
+    fn findings(&self, row: &mut dyn FnMut(Finding) -> ControlFlow<()>) -> WalkEnds {
+        findings::findings(self, row)
     }
 
     fn wide(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {

@@ -8,6 +8,8 @@ osier_profile::kernel_names! {
     KiBugCheckData
     KiKvaShadow
     KiProcessorBlock
+    KiServiceLimit
+    KiServiceTable
     KiWaitAlways
     KiWaitNever
     MiInvalidPteMask
@@ -19,6 +21,7 @@ osier_profile::kernel_names! {
     NtBuildNumber
     ObHeaderCookie
     ObTypeIndexTable
+    ObpRootDirectoryObject
     PsActiveProcessHead
     PsIdleProcess
     PsInitialSystemProcess

@@ -8,7 +8,7 @@ use osier_osi::Kernel;
 
 use crate::guest::Guest;
 use crate::layouts::{
-    current, handles, loader, object, peb, process, section, threads, token, vad,
+    current, driver, handles, loader, object, peb, process, section, threads, token, vad,
 };
 use crate::symbols;
 
@@ -40,6 +40,7 @@ pub struct Windows {
     pub(crate) section: section::Layout,
     pub(crate) object: object::Layout,
     pub(crate) token: token::Layout,
+    pub(crate) driver: driver::Layout,
     /// Types of objects that were met, by their addresses.
     pub(crate) kinds: RefCell<HashMap<VirtAddr, Kind>>,
     /// How many processes that run have each table root, once asked for.

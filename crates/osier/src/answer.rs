@@ -296,7 +296,8 @@ impl Guest {
         Answer::once(move || collected(|row| osi.interfaces(row)))
     }
 
-    /// Tasks and modules by their own bytes, linked into the kernel's lists or not; exited ones that still lie there. Linux only.
+    /// Tasks and modules by their own bytes, linked into the kernel's lists or not; exited ones that still lie there. Of
+    /// Windows processes and drivers.
     ///
     /// ```
     /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
@@ -310,7 +311,7 @@ impl Guest {
         Answer::once(move || collected(|row| osi.scan(row)))
     }
 
-    /// What does not fit, by the rules of `docs/findings.md`. Linux only.
+    /// What does not fit, by the rules of `docs/findings.md`.
     ///
     /// ```
     /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");

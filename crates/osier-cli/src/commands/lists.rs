@@ -54,7 +54,7 @@ pub(super) fn run(
             "`{}` is not answered of {system} yet; ps, handles, current, threads, modules, maps and pages are{}",
             question.word(),
             match osi.kernel().os {
-                OsKind::Windows => ", and files and env",
+                OsKind::Windows => ", and files, env, scan and findings",
                 _ => "",
             }
         );

@@ -3,6 +3,7 @@
 use osier_memory::VirtAddr;
 
 use super::image::{self, Image, Pdb};
+use super::objects;
 use super::rows::Driver;
 use super::spaces::Space;
 use super::writer::{Object, Writer, utf16};
@@ -19,7 +20,16 @@ pub(super) fn write(w: &mut Writer<'_>, drivers: &mut [Driver]) {
         let entry = w.pool_or_at(*b"MmLd", entry_type, driver.entry);
         driver.entry = Some(entry.at);
         one(w, entry, driver);
-        ring.push(w.member(entry, "InLoadOrderLinks"));
+        let links = w.member(entry, "InLoadOrderLinks");
+        if driver.unlinked {
+            let word = w.word();
+            w.ring(Space::SYSTEM, &[links], word);
+        } else {
+            ring.push(links);
+        }
+        if number > 1 {
+            object(w, driver);
+        }
         if number > 0 {
             image_of(w, driver, number);
         }
@@ -68,4 +78,40 @@ fn image_of(w: &mut Writer<'_>, driver: &Driver, number: u32) {
         exports: (0x800, &driver.name),
     };
     image::write(w, &image);
+}
+
+/// The driver's object, in `\Driver`: it has functions of its own for three kinds of requests, and the kernel's for the
+/// others.
+fn object(w: &mut Writer<'_>, driver: &mut Driver) {
+    const DRIVER: &str = "_DRIVER_OBJECT";
+    if w.manager.is_none() || !w.has_type(DRIVER) {
+        return;
+    }
+    let stem = driver.name.split('.').next().unwrap_or_default();
+    let path = format!("\\Driver\\{stem}");
+    let bytes = w.size(DRIVER);
+    let at = objects::in_directory(w, "Driver", bytes, &path);
+    let object = Object::system(DRIVER, at);
+    w.set(object, "Type", 4);
+    w.set_if(object, "Size", bytes);
+    w.set(object, "DriverStart", driver.base);
+    w.set(object, "DriverSize", driver.size);
+    w.set(object, "DriverSection", driver.entry.map_or(0, |at| at.0));
+    let buffer = w.paged_room(utf16(&path).len() as u64 + 2);
+    let string = w.inner(object, "DriverName", "_UNICODE_STRING");
+    w.unicode(string, &path, buffer);
+    let functions = w.member(object, "MajorFunction");
+    for nth in 0..28 {
+        let own = driver.base + 0x800 + nth * 0x10;
+        let to = if [0, 2, 14].contains(&nth) {
+            own
+        } else {
+            w.base.0 + 0x1500
+        };
+        let hooked = driver.hooked.iter().find(|(hooked, _)| *hooked == nth);
+        let to = hooked.map_or(to, |(_, to)| *to);
+        let place = functions.plus(nth * w.word());
+        w.pointer(Space::SYSTEM, place, VirtAddr(to));
+    }
+    driver.object = Some(at);
 }

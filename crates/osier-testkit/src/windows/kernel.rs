@@ -66,6 +66,7 @@ fn variables(w: &mut Writer<'_>, plan: &Plan) {
         w.pointer(Space::SYSTEM, at, writer::PAGED_POOL_X86);
     }
     paging_files(w);
+    system_calls(w);
     // 64-bit processes have 8 TiB before Windows 8.1, and 128 TiB later.
     let (user, system) = match (w.is_wide(), plan.version >= (6, 3)) {
         (false, _) => (0x7ffe_ffff, 0x8000_0000),
@@ -81,6 +82,27 @@ fn variables(w: &mut Writer<'_>, plan: &Plan) {
         if let Some(at) = w.symbol(symbol) {
             w.pointer(Space::SYSTEM, at, VirtAddr(value));
         }
+    }
+}
+
+/// A few system calls, in the kernel's code: 64-bit kernels keep the distance from the table, and below it four bits
+/// that count arguments.
+fn system_calls(w: &mut Writer<'_>) {
+    const CALLS: u64 = 24;
+    let places = (w.symbol("KiServiceTable"), w.symbol("KiServiceLimit"));
+    let (Some(table), Some(limit)) = places else {
+        return;
+    };
+    w.uint(Space::SYSTEM, limit, CALLS, 4);
+    for nth in 0..CALLS {
+        let to = w.base.plus(PAGE + nth * 0x20);
+        let entry = if w.is_wide() {
+            to.0.wrapping_sub(table.0) << 4 | 2
+        } else {
+            to.0
+        };
+        let place = table.plus(nth * 4);
+        w.uint(Space::SYSTEM, place, entry & 0xffff_ffff, 4);
     }
 }
 

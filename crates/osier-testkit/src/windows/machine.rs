@@ -37,8 +37,8 @@ impl Plan {
         let mut w = self.begin(profile);
         kernel::write(&mut w, &self);
         debugger::write(&mut w, self.debugger_data, self.paging == Paging::Pae);
-        drivers::write(&mut w, &mut self.drivers);
         objects::begin(&mut w);
+        drivers::write(&mut w, &mut self.drivers);
         cpu::shared_data(&mut w, self.build, self.version, self.time);
         let spaces = processes::write(&mut w, &mut self.processes);
         let root = w.spaces.root(Space::SYSTEM);

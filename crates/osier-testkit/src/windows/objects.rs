@@ -67,9 +67,13 @@ pub(super) fn begin(w: &mut Writer<'_>) {
         w.uint(Space::SYSTEM, cookie, COOKIE, 4);
     }
     let types = directory(w, "\\ObjectTypes");
+    for path in ["\\Driver", "\\FileSystem"] {
+        directory(w, path);
+    }
     for (nth, (name, rights, tag)) in (FIRST..).zip(KINDS) {
         let (_, at) = kind_of(w, name);
         header(w, at, "Type", Some((name, Some(types))), false);
+        enter(w, types, name, at);
         let object = Object::system(TYPE, at);
         let buffer = w.paged_room(utf16(name).len() as u64 + 2);
         let string = w.inner(object, "Name", "_UNICODE_STRING");
@@ -189,16 +193,53 @@ pub(super) fn directory(w: &mut Writer<'_>, path: &str) -> VirtAddr {
         None => panic!("{path} is no path"),
     };
     let at = sized(w, "Directory", BYTES, None, Some(named));
+    match named {
+        (name, Some(above)) => enter(w, above, name, at),
+        (_, None) => {
+            if let Some(root) = w.symbol("ObpRootDirectoryObject") {
+                w.pointer(Space::SYSTEM, root, at);
+            }
+        }
+    }
     let manager = w.manager.as_mut().expect("objects have headers");
     manager.directories.insert(path.to_owned(), at);
     at
+}
+
+/// Puts the object at `at` into the directory at `above`, under `name`.
+fn enter(w: &mut Writer<'_>, above: VirtAddr, name: &str, at: VirtAddr) {
+    const DIRECTORY: &str = "_OBJECT_DIRECTORY";
+    const ENTRY: &str = "_OBJECT_DIRECTORY_ENTRY";
+    const BUCKETS: u64 = 37;
+    if !w.has_type(DIRECTORY) || !w.has_type(ENTRY) {
+        return;
+    }
+    // As `ObpLookupDirectoryEntry` has it.
+    let hash = name
+        .to_uppercase()
+        .encode_utf16()
+        .fold(0_u32, |hash, unit| {
+            let sum = hash.wrapping_add(hash << 1).wrapping_add(hash >> 1);
+            sum.wrapping_add(u32::from(unit))
+        });
+    let buckets = w.member(Object::system(DIRECTORY, above), "HashBuckets");
+    let bucket = buckets.plus(u64::from(hash) % BUCKETS * w.word());
+    let first = w.spaces.read_uint(Space::SYSTEM, bucket, w.word() as usize);
+    let bytes = w.size(ENTRY);
+    let entry = Object::system(ENTRY, w.paged_room(bytes));
+    w.set(entry, "ChainLink", first);
+    w.set(entry, "Object", at.0);
+    w.set_if(entry, "HashValue", u64::from(hash));
+    w.pointer(Space::SYSTEM, bucket, entry.at);
 }
 
 /// The object with that path in a directory.
 pub(super) fn in_directory(w: &mut Writer<'_>, kind: &str, bytes: u64, path: &str) -> VirtAddr {
     let (above, name) = path.rsplit_once('\\').expect("a path");
     let above = directory(w, if above.is_empty() { "\\" } else { above });
-    sized(w, kind, bytes, None, Some((name, Some(above))))
+    let at = sized(w, kind, bytes, None, Some((name, Some(above))));
+    enter(w, above, name, at);
+    at
 }
 
 /// The device of that path; `None` where objects have no headers, or the layout has no devices.

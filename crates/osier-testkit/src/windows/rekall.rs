@@ -157,6 +157,7 @@ fn drivers(lines: &[String]) -> Vec<Driver> {
             name: name.to_owned(),
             path: path.to_owned(),
             entry: Some(VirtAddr(hex(at))),
+            ..Driver::default()
         }
     });
     drivers.collect()

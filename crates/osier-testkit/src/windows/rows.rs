@@ -205,6 +205,12 @@ pub struct Driver {
     pub path: String,
     /// Its `_KLDR_DATA_TABLE_ENTRY`; wanted, or chosen by the writer.
     pub entry: Option<VirtAddr>,
+    /// Whether it was taken off the list.
+    pub unlinked: bool,
+    /// Functions of its object that are not as they were made: number, and where it leads.
+    pub hooked: Vec<(u64, u64)>,
+    /// Its `_DRIVER_OBJECT`. Chosen by the writer; `None` of the kernel and the HAL, and where the layout has none.
+    pub object: Option<VirtAddr>,
 }
 
 /// A thread.
@@ -491,7 +497,7 @@ impl Driver {
             size,
             name: leaf(path).to_owned(),
             path: path.to_owned(),
-            entry: None,
+            ..Self::default()
         }
     }
 }

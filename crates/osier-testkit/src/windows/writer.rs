@@ -330,8 +330,11 @@ impl<'p> Writer<'p> {
 
     fn tag(&mut self, object: VirtAddr, tag: [u8; 4]) {
         // `_POOL_HEADER` is two words; its tag is the second 32 bits.
-        let at = object.minus(self.word() * 2).plus(4);
-        self.bytes(Space::SYSTEM, at, &tag);
+        let block = object.minus(self.word() * 2);
+        self.bytes(Space::SYSTEM, block.plus(4), &tag);
+        // Neither free nor, before Windows 8, of a kind that is not there.
+        let header = Object::system("_POOL_HEADER", block);
+        self.set_if(header, "PoolType", 3);
     }
 
     fn claim(&mut self, at: VirtAddr, bytes: u64) {

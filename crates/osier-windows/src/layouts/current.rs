@@ -32,6 +32,8 @@ layout! {
         prcb_at: Option<Field<Ptr<()>>> = ["Prcb"],
         /// Its own address.
         own: Option<Field<Ptr<()>>> = ["Self", "SelfPcr"],
+        /// The processor's table of interrupts.
+        idt: Option<Field<Ptr<()>>> = ["IdtBase", "IDT"],
     }
 }
 
@@ -52,6 +54,7 @@ pub(crate) struct Layout {
     pub(crate) pointer: Option<Field<Ptr<()>>>,
     /// A `_KPCR`'s own address.
     pub(crate) own: Option<Field<Ptr<()>>>,
+    pub(crate) idt: Option<Field<Ptr<()>>>,
 }
 
 impl Layout {
@@ -66,6 +69,7 @@ impl Layout {
             inside: pcr.prcb_data.or(held).or(whole.prcb),
             pointer: pcr.prcb_at.filter(|_| held.is_none()),
             own: pcr.own,
+            idt: pcr.idt,
         }
     }
 }

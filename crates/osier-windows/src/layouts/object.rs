@@ -48,6 +48,22 @@ layout! {
 }
 
 layout! {
+    /// Fields read from `_OBJECT_DIRECTORY`.
+    pub(crate) struct Directory: "_OBJECT_DIRECTORY" {
+        /// Chains of entries, by what their names come to.
+        buckets: Option<Field<Embed<()>>> = ["HashBuckets"],
+    }
+}
+
+layout! {
+    /// Fields read from `_OBJECT_DIRECTORY_ENTRY`.
+    pub(crate) struct DirectoryEntry: "_OBJECT_DIRECTORY_ENTRY" {
+        chain_link: Option<Field<Ptr<()>>> = ["ChainLink"],
+        object: Option<Field<Ptr<()>>> = ["Object"],
+    }
+}
+
+layout! {
     /// Fields read from `_DEVICE_OBJECT`.
     pub(crate) struct Device: "_DEVICE_OBJECT" {
         /// What the object is: 3 for a device.
@@ -91,6 +107,8 @@ pub(crate) struct Layout {
     pub(crate) name_info: NameInfo,
     pub(crate) creator_info: CreatorInfo,
     pub(crate) kind: Type,
+    pub(crate) directory: Directory,
+    pub(crate) entry: DirectoryEntry,
     pub(crate) device: Device,
     pub(crate) key_body: KeyBody,
     pub(crate) key: KeyControlBlock,
@@ -104,6 +122,8 @@ impl Layout {
             name_info: NameInfo::resolve(resolver),
             creator_info: CreatorInfo::resolve(resolver),
             kind: Type::resolve(resolver),
+            directory: Directory::resolve(resolver),
+            entry: DirectoryEntry::resolve(resolver),
             device: Device::resolve(resolver),
             key_body: KeyBody::resolve(resolver),
             key: KeyControlBlock::resolve(resolver),

@@ -45,6 +45,8 @@ layout! {
         outswapped: Option<Field<Bits>> = ["Outswapped", "OutSwapped", "ProcessOutswapped"],
         /// The section of its image; null for the kernel's own.
         section: Option<Field<Ptr<()>>> = ["SectionObject"],
+        /// Where the kernel mapped that image.
+        section_base: Option<Field<Ptr<()>>> = ["SectionBaseAddress"],
         /// What waits for its end sees: 1 since it has exited.
         signal_state: Option<Field<SInt>> = ["Pcb.Header.SignalState"],
         /// The tree of mappings.

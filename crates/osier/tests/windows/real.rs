@@ -1,5 +1,5 @@
 //! Whole Windows machines, by all that a kernel's symbols say and by the published results of a real
-//! machine.
+//! machine; and a dump that holds a part of one.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,12 +16,14 @@ mod layouts;
 #[allow(dead_code, reason = "other tests ask for more machines")]
 mod machines;
 mod rows;
+mod triage;
 
 use layouts::Layout;
 use machines::{attach, compare, compare_rows, crowd, modes};
 use osier::osier_symbols::{everything, import_symbols};
 use osier_testkit::need::{self, Real};
 use osier_testkit::windows::Rekall;
+use triage::{handles_lead_to_processes, nothing_is_found, tokens_are_the_systems_own};
 
 /// A kernel of each shape, by Volatility's ISF and Rekall's profile of it.
 const SYMBOLS: [&str; 7] = [
@@ -37,6 +39,8 @@ const SYMBOLS: [&str; 7] = [
 osier_testkit::trials! {
     need::each(need::file, &SYMBOLS) => a_machine_with_all_types_and_symbols;
     need::snapshot("rekall-xp-laptop-2005-06-25") => rekall_s_machine;
+    need::file("windows/dumps/triage_x64.dmp.zst") =>
+        handles_lead_to_processes, tokens_are_the_systems_own, nothing_is_found;
 }
 
 /// The profiles that ship hold only what the provider wants.
