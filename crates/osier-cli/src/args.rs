@@ -92,7 +92,7 @@ pub(crate) enum Colour {
 // The snapshot, and what is known of it.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SnapshotArgs {
-    /// The snapshot: a memory dump, an ELF core, a QEMU stream, or a PANDA recording
+    /// The snapshot: a memory dump, an ELF core, a QEMU stream, or a PANDA recording; or its address
     #[arg(value_name = "SNAP")]
     pub(crate) snapshot: PathBuf,
     #[command(flatten)]
@@ -111,7 +111,7 @@ pub(crate) struct ListArgs {
 // Which snapshots.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct InputArgs {
-    /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'
+    /// Snapshots, folders of them, patterns such as 'dumps/*.elf', and addresses
     #[arg(value_name = "PATH", required_unless_present = "inputs_from")]
     pub(crate) paths: Vec<PathBuf>,
     /// Also the paths in this file, one a line; `-` is standard input

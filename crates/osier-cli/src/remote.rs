@@ -20,7 +20,10 @@ pub(crate) fn reach(cache: Option<&Path>, search: bool) -> Option<Arc<dyn Reach>
     let web = web.get_or_insert_with(|| {
         let manners = Manners::default();
         let most = if search { u64::MAX } else { manners.most };
-        Arc::new(Web::new(cache, Manners { most, ..manners }))
+        let web = Web::new(cache, Manners { most, ..manners });
+        #[cfg(feature = "stores")]
+        let web = web.with_stores();
+        Arc::new(web)
     });
     Some(web.clone())
 }

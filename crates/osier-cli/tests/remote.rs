@@ -87,6 +87,15 @@ impl Server {
         format!("{}/dumps/mem.elf", self.address)
     }
 
+    /// The same object by every way to it: its address, and its name in a store.
+    fn names(&self) -> Vec<String> {
+        let mut names = vec![self.url()];
+        if cfg!(feature = "stores") {
+            names.push("s3://dumps/mem.elf".to_owned());
+        }
+        names
+    }
+
     fn asked(&self) -> (u64, u64) {
         let asked = |count: &AtomicU64| count.load(Ordering::SeqCst);
         (asked(&self.requests), asked(&self.sent))
@@ -183,8 +192,22 @@ impl Home {
     }
 
     fn osier(&self, args: &[&str]) -> Output {
+        self.run("http://127.0.0.1:1", args)
+    }
+
+    /// With this server as the store.
+    fn beside(&self, server: &Server, args: &[&str]) -> Output {
+        self.run(&server.address, args)
+    }
+
+    fn run(&self, store: &str, args: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_osier"))
             .args(args)
+            .env("AWS_ENDPOINT_URL", store)
+            .env("AWS_ALLOW_HTTP", "true")
+            .env("AWS_ACCESS_KEY_ID", "identity")
+            .env("AWS_SECRET_ACCESS_KEY", "hush-hush-hush")
+            .env("AWS_REGION", "us-east-1")
             .current_dir(&self.0)
             .env("XDG_CACHE_HOME", self.0.join("cache"))
             .env_remove("OSIER_PROFILES")
@@ -219,16 +242,31 @@ fn has_rows(output: &Output, table: &str) {
 
 #[test]
 fn rows_are_those_of_the_file_and_the_next_answer_costs_little() {
-    let home = Home::new("rows");
+    for (way, name) in ["address", "store"]
+        .iter()
+        .zip(Server::new(snapshot(), good()).names())
+    {
+        rows_of(way, &name);
+    }
+}
+
+fn rows_of(way: &str, name: &str) {
+    let home = Home::new(&format!("rows-{way}"));
     let server = Server::new(snapshot(), good());
-    has_rows(&home.osier(&["ps", &server.url()]), "ps");
+    let url = if name.starts_with("http") {
+        server.url()
+    } else {
+        name.to_owned()
+    };
+    let osier = |args: &[&str]| home.beside(&server, args);
+    has_rows(&osier(&["ps", &url]), "ps");
     let first = server.asked();
     assert!(first.0 > 1, "{first:?}");
     // Blocks are kept: only the version is asked for.
-    has_rows(&home.osier(&["ps", &server.url()]), "ps");
+    has_rows(&osier(&["ps", &url]), "ps");
     assert_eq!(server.asked().0, first.0 + 1);
-    has_rows(&home.osier(&["ps", &server.url(), "--no-cache"]), "ps");
-    has_rows(&home.osier(&["maps", &server.url()]), "maps");
+    has_rows(&osier(&["ps", &url, "--no-cache"]), "ps");
+    has_rows(&osier(&["maps", &url]), "maps");
     for head in server.heads.lock().unwrap().iter() {
         assert!(head.starts_with("get /dumps/mem.elf http/1.1\n"), "{head}");
     }
@@ -244,7 +282,7 @@ fn rows_are_those_of_the_file_and_the_next_answer_costs_little() {
             fs::write(&path, bytes).unwrap();
         }
     }
-    has_rows(&home.osier(&["ps", &server.url()]), "ps");
+    has_rows(&osier(&["ps", &url]), "ps");
 }
 
 #[test]
@@ -280,9 +318,14 @@ fn what_passes_is_tried_again() {
         }),
     ];
     for (name, manner) in faults {
-        let home = Home::new(name);
-        let server = Server::new(snapshot(), Box::new(manner));
-        has_rows(&home.osier(&["ps", &server.url()]), "ps");
+        for number in 0..Server::new(snapshot(), good()).names().len() {
+            let home = Home::new(&format!("{name}-{number}"));
+            let server = Server::new(snapshot(), Box::new(manner));
+            has_rows(
+                &home.beside(&server, &["ps", &server.names()[number]]),
+                "ps",
+            );
+        }
     }
     // Without a tag nothing is kept, for nobody could tell what it is of.
     let home = Home::new("untagged");
@@ -321,24 +364,36 @@ fn what_does_not_pass_is_an_error_that_names_the_address() {
             "in 5 tries",
         ),
     ];
-    for (name, manner, why) in faults {
-        let home = Home::new(name);
+    let ways = Server::new(snapshot(), good()).names().len();
+    for ((name, manner, why), way) in faults
+        .into_iter()
+        .flat_map(|fault| (0..ways).map(move |way| (fault, way)))
+    {
+        let home = Home::new(&format!("{name}-{way}"));
         let server = Server::new(snapshot(), Box::new(manner));
-        let url = server.url().replace("http://", "http://me:word@") + "?X-Amz-Signature=signed";
-        let output = home.osier(&["ps", &url, "--no-cache"]);
+        let mut url = server.names()[way].clone();
+        if let Some(rest) = url.strip_prefix("http://") {
+            url = format!("http://me:word@{rest}?X-Amz-Signature=signed");
+        }
+        let output = home.beside(&server, &["ps", &url, "--no-cache"]);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{name}: {said}");
         assert!(
-            said.contains(why) && said.contains("/dumps/mem.elf"),
+            said.contains(why) && said.contains("dumps/mem.elf"),
             "{name}: {said}"
         );
         // Each line names it once, and tells nobody's secrets.
         let once = |line: &str| line.matches("/dumps/mem.elf").count() <= 1;
         assert!(said.lines().all(once), "{name}: {said}");
-        for secret in ["word", "signed"] {
+        for secret in ["word", "signed", "hush", "identity"] {
             assert!(!said.contains(secret), "{name}: {said}");
         }
     }
+}
+
+#[cfg(not(feature = "stores"))]
+#[test]
+fn without_stores_an_error_says_what_to_do() {
     let home = Home::new("store");
     let output = home.osier(&["ps", "s3://bucket/mem.elf"]);
     let said = String::from_utf8(output.stderr).unwrap();
@@ -346,6 +401,27 @@ fn what_does_not_pass_is_an_error_that_names_the_address() {
         output.status.code() == Some(1) && said.contains("aws s3 presign"),
         "{said}"
     );
+    assert!(said.contains("feature `stores`"), "{said}");
+}
+
+#[cfg(feature = "stores")]
+#[test]
+fn a_store_that_is_not_known_is_an_error_that_says_so() {
+    let home = Home::new("store");
+    let said = |name: &str| {
+        let output = home.osier(&["ps", name]);
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(said("az://dumps/mem.elf").contains("AZURE_STORAGE_ACCOUNT_NAME"));
+    assert!(said("s3://dumps/folder/").contains("names no object"));
+    assert!(said("s3://dumps/a//b").contains("an empty part"));
+    let credentials = said("s3://me:hush@dumps/mem.elf");
+    assert!(
+        credentials.contains("from the environment"),
+        "{credentials}"
+    );
+    assert!(!credentials.contains("hush"), "{credentials}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use osier::tables::{Cells, Columns, of};
 use crate::answer::Answer;
 use crate::columns::{Batch, schema};
 use crate::fleet::Fleet;
+use crate::inputs::Input;
 use crate::manifest_columns::batch;
 use crate::rows::Piece;
 use crate::table::Shape;
@@ -100,6 +101,30 @@ pub fn answers(
     take: &mut dyn FnMut(Answered) -> ControlFlow<()>,
 ) -> Result<Summary, RunError> {
     let fleet = Fleet::identify(paths, asking, Shape::Columns, watch)?;
+    hand_over(&fleet, watch, take)
+}
+
+/// As [`answers`], of inputs that were gathered before, with the names that they were given then. The root of
+/// `asking` says nothing here.
+///
+/// # Errors
+///
+/// As of [`answers`].
+pub fn answers_of(
+    inputs: Vec<Input>,
+    asking: &Asking,
+    watch: &mut dyn FnMut(Event<'_>),
+    take: &mut dyn FnMut(Answered) -> ControlFlow<()>,
+) -> Result<Summary, RunError> {
+    let fleet = Fleet::of(inputs, asking, Shape::Columns, watch)?;
+    hand_over(&fleet, watch, take)
+}
+
+fn hand_over(
+    fleet: &Fleet<'_>,
+    watch: &mut dyn FnMut(Event<'_>),
+    take: &mut dyn FnMut(Answered) -> ControlFlow<()>,
+) -> Result<Summary, RunError> {
     let mut summary = fleet.summary();
     let of = fleet.subjects().len();
     fleet.answers(0, &mut |number, Answer { entry, rows }| {

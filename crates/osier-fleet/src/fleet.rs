@@ -39,6 +39,15 @@ pub(crate) struct Fleet<'a> {
     tables: Vec<Table>,
 }
 
+/// What these paths name, called as `asking` says.
+fn gathered(paths: &[PathBuf], asking: &Asking) -> Result<Vec<Input>, RunError> {
+    let reach = asking.sessions.reach.as_deref();
+    match &asking.root {
+        Some(root) => gather_below(paths, root, reach),
+        None => Ok(gather(paths, reach)),
+    }
+}
+
 /// The sum of the names of all inputs, in their order.
 fn sum(inputs: &[Input]) -> String {
     let mut digest = Sha256::new();
@@ -58,9 +67,19 @@ fn profile_sum(profile: &Profile) -> String {
 }
 
 impl<'a> Fleet<'a> {
-    /// The first pass.
+    /// The first pass over what these paths name.
     pub(crate) fn identify(
         paths: &[PathBuf],
+        asking: &'a Asking,
+        shape: Shape,
+        watch: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Self, RunError> {
+        Self::of(gathered(paths, asking)?, asking, shape, watch)
+    }
+
+    /// The first pass over these inputs.
+    pub(crate) fn of(
+        mut inputs: Vec<Input>,
         asking: &'a Asking,
         shape: Shape,
         watch: &mut dyn FnMut(Event<'_>),
@@ -71,10 +90,6 @@ impl<'a> Fleet<'a> {
             .stack_size(STACK)
             .thread_name(|number| format!("job {number}"))
             .build()?;
-        let mut inputs = match &asking.root {
-            Some(root) => gather_below(paths, root)?,
-            None => gather(paths),
-        };
         let mut list = None;
         if let Some(shard) = asking.shard {
             list = Some((inputs.len(), sum(&inputs)));

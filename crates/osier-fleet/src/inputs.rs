@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use osier::format::escape_bytes;
-use osier::osier_snapshot::{Format, OpenError};
+use osier::osier_snapshot::{Format, OpenError, Reach};
 use osier::{Error, Guest, Options};
 
 use crate::RunError;
+use crate::address::is_address;
 use crate::deadline::Deadline;
 use crate::opened::Opened;
 use crate::root::Root;
@@ -85,7 +86,7 @@ impl Input {
 /// it is no snapshot at all.
 pub(crate) fn is_none(path: &Path, format: Option<Format>, error: &Error) -> bool {
     match error {
-        Error::Open(OpenError::NotASnapshot { .. }) => path.exists(),
+        Error::Open(OpenError::NotASnapshot { .. }) => is_address(path) || path.exists(),
         // Any file is raw memory to whoever looks at nothing but its length.
         Error::Locate(_) => format == Some(Format::Raw),
         _ => false,
@@ -93,16 +94,21 @@ pub(crate) fn is_none(path: &Path, format: Option<Format>, error: &Error) -> boo
 }
 
 /// Finds the files: as they were named, those of a folder or a pattern sorted by name. Folders are
-/// walked to the bottom; hidden files in them are left out. What is named twice is read once.
-pub fn gather(paths: &[PathBuf]) -> Vec<Input> {
-    let mut once = read_once(find(paths));
+/// walked to the bottom; hidden files in them are left out. What is named twice is read once. An address that `reach`
+/// lists is a folder, too, and may have a pattern below it.
+pub fn gather(paths: &[PathBuf], reach: Option<&dyn Reach>) -> Vec<Input> {
+    let mut once = read_once(find(paths, reach));
     tell_apart(&mut once);
     once
 }
 
-fn find(paths: &[PathBuf]) -> Vec<Input> {
+fn find(paths: &[PathBuf], reach: Option<&dyn Reach>) -> Vec<Input> {
     let mut found = Vec::new();
     for path in paths {
+        if let Some(listed) = reach.and_then(|reach| listed(path, reach)) {
+            found.extend(listed);
+            continue;
+        }
         match pattern(path) {
             Some(matches) if matches.is_empty() => found.push(Input {
                 problem: Some("no file matches the pattern".to_owned()),
@@ -115,17 +121,73 @@ fn find(paths: &[PathBuf]) -> Vec<Input> {
     found
 }
 
+/// The objects that an address names, when it is listed: those below a prefix, which ends with `/`, or those of them that a
+/// pattern matches.
+fn listed(path: &Path, reach: &dyn Reach) -> Option<Vec<Input>> {
+    let text = path.to_str().filter(|_| is_address(path))?;
+    let wild = text.find(['*', '?', '[']).unwrap_or(text.len());
+    let prefix = text.get(..text.get(..wild)?.rfind('/')?.saturating_add(1))?;
+    if prefix.ends_with("://") || (wild == text.len() && prefix != text) {
+        return None;
+    }
+    let problem = |why: String| {
+        vec![Input {
+            problem: Some(why),
+            ..named(path)
+        }]
+    };
+    let all = match reach.list(Path::new(prefix))? {
+        Ok(all) => all,
+        Err(error) => return Some(problem(error.to_string())),
+    };
+    let below = |path: &PathBuf| Some(path.to_str()?.strip_prefix(prefix)?.to_owned());
+    let inputs: Vec<Input> = if prefix == text {
+        let shown = |path: &PathBuf| {
+            let name = below(path)?;
+            let input = Input {
+                name: self::text(Path::new(&name)),
+                path: path.clone(),
+                named: false,
+                problem: None,
+            };
+            (!name.split('/').any(|part| part.starts_with('.'))).then_some(input)
+        };
+        all.iter().filter_map(shown).collect()
+    } else {
+        let options = glob::MatchOptions {
+            require_literal_separator: true,
+            ..glob::MatchOptions::new()
+        };
+        let pattern = match glob::Pattern::new(text.get(prefix.len()..)?) {
+            Ok(pattern) => pattern,
+            Err(error) => return Some(problem(error.to_string())),
+        };
+        let matches =
+            |path: &&PathBuf| below(path).is_some_and(|name| pattern.matches_with(&name, options));
+        all.iter().filter(matches).map(|path| named(path)).collect()
+    };
+    Some(match inputs.is_empty() {
+        true if prefix == text => problem("no object lies below it".to_owned()),
+        true => problem("no object matches the pattern".to_owned()),
+        false => inputs,
+    })
+}
+
 /// As [`gather`], and every file is called by its path below `root`. What is named twice, by whatever paths
 /// to one place below it, is read once.
 ///
 /// # Errors
 ///
 /// `root` is no folder, or one of the files does not lie below it; nothing was read then.
-pub fn gather_below(paths: &[PathBuf], root: &Path) -> Result<Vec<Input>, RunError> {
+pub fn gather_below(
+    paths: &[PathBuf],
+    root: &Path,
+    reach: Option<&dyn Reach>,
+) -> Result<Vec<Input>, RunError> {
     let below = Root::new(root)?;
     let mut places: HashMap<PathBuf, usize> = HashMap::new();
     let mut once: Vec<Input> = Vec::new();
-    for mut input in find(paths) {
+    for mut input in find(paths, reach) {
         let place = below.place(&input.path)?;
         if let Some(first) = places.get(&place).and_then(|&at| once.get_mut(at)) {
             first.named |= input.named;
@@ -148,16 +210,13 @@ fn add(path: &Path, found: &mut Vec<Input>) {
     }
 }
 
-/// Whether this is the address of something that is no file here.
-fn is_address(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| text.contains("://"))
-}
-
 /// What rows call a snapshot that is named by itself: the file's name, or the last part of an address.
 pub fn name_of(path: &Path) -> String {
     let mut place = path;
     if is_address(path)
-        && let Some(plain) = path.to_str().and_then(|text| text.split('?').next())
+        // In a store's address, a question mark is part of the name.
+        && let Some(text) = path.to_str().filter(|text| text.starts_with("http"))
+        && let Some(plain) = text.split('?').next()
     {
         place = Path::new(plain);
     }
@@ -289,6 +348,8 @@ fn number_alike(inputs: &mut [Input]) {
 
 #[cfg(test)]
 mod tests {
+    use osier::osier_snapshot::Distant;
+
     use super::*;
 
     struct Scratch(PathBuf);
@@ -307,7 +368,10 @@ mod tests {
 
         fn names(&self, paths: &[&str]) -> Vec<String> {
             let paths: Vec<PathBuf> = paths.iter().map(|path| self.0.join(path)).collect();
-            gather(&paths).into_iter().map(|input| input.name).collect()
+            gather(&paths, None)
+                .into_iter()
+                .map(|input| input.name)
+                .collect()
         }
     }
 
@@ -336,7 +400,7 @@ mod tests {
             ["[a].elf"],
             "a file, not a pattern"
         );
-        let none = gather(&[scratch.0.join("*.lime")]);
+        let none = gather(&[scratch.0.join("*.lime")], None);
         assert!(
             none[0]
                 .problem
@@ -344,6 +408,68 @@ mod tests {
                 .unwrap()
                 .contains("no file matches")
         );
+    }
+
+    /// A store of these objects, and of none below `denied/`.
+    #[derive(Debug)]
+    struct Bucket(&'static [&'static str]);
+
+    impl Reach for Bucket {
+        fn open(&self, _: &Path) -> Option<std::io::Result<std::sync::Arc<dyn Distant>>> {
+            None
+        }
+
+        fn list(&self, name: &Path) -> Option<std::io::Result<Vec<PathBuf>>> {
+            let name = name.to_str()?.strip_prefix("s3://b/")?;
+            if name == "denied/" {
+                return Some(Err(std::io::Error::other("403 Forbidden")));
+            }
+            let below = self.0.iter().filter(|key| key.starts_with(name));
+            let below = below.map(|key| PathBuf::from(format!("s3://b/{key}")));
+            name.is_empty()
+                .then_some(())
+                .or(name.ends_with('/').then_some(()))?;
+            Some(Ok(below.collect()))
+        }
+    }
+
+    #[test]
+    fn prefixes_and_patterns_of_a_store_are_folders_and_patterns() {
+        let bucket = Bucket(&["d/.tmp/x", "d/a.elf", "d/e/b.elf", "d/what?.elf", "e/a.elf"]);
+        let found = |address: &str| gather(&[PathBuf::from(address)], Some(&bucket));
+        let names = |address: &str| -> Vec<(String, bool)> {
+            let found = found(address).into_iter();
+            found.map(|input| (input.name, input.named)).collect()
+        };
+        let below = |name: &str| (name.to_owned(), false);
+        let itself = |name: &str| (name.to_owned(), true);
+        assert_eq!(
+            names("s3://b/d/"),
+            [below("a.elf"), below("e/b.elf"), below("what?.elf")]
+        );
+        assert_eq!(names("s3://b/d/a*"), [itself("a.elf")]);
+        assert_eq!(names("s3://b/*/a.elf").len(), 2);
+        assert_eq!(names("s3://b/d/**/*.elf").len(), 3);
+        assert_eq!(names("s3://b/d/a.elf"), [itself("a.elf")]);
+        assert_eq!(names("https://h/d/a.elf?x=[1]"), [itself("a.elf")]);
+        let problem = |address: &str| found(address)[0].problem.clone().unwrap_or_default();
+        assert!(problem("s3://b/none/").contains("no object lies below"));
+        assert!(problem("s3://b/d/*.lime").contains("no object matches"));
+        assert!(problem("s3://b/denied/").contains("403"));
+        let rooted = |root: &str| {
+            let found = gather_below(&["s3://b/d/".into()], Path::new(root), Some(&bucket));
+            found.map(|found| {
+                found
+                    .into_iter()
+                    .map(|input| input.name)
+                    .collect::<Vec<_>>()
+            })
+        };
+        let all = ["d/a.elf", "d/e/b.elf", "d/what?.elf"];
+        assert_eq!(rooted("s3://b/").unwrap(), all);
+        assert_eq!(rooted("s3://b").unwrap(), all);
+        let said = rooted("s3://b/e/").unwrap_err().to_string();
+        assert!(said.contains("does not lie below"), "{said}");
     }
 
     #[test]
@@ -374,7 +500,7 @@ mod tests {
         let scratch = Scratch::new("root", &["a/core", "b/core", "b/c/other", "beside"]);
         let names = |paths: &[&str], root: &str| {
             let paths: Vec<PathBuf> = paths.iter().map(|path| scratch.0.join(path)).collect();
-            let found = gather_below(&paths, &scratch.0.join(root));
+            let found = gather_below(&paths, &scratch.0.join(root), None);
             found.map(|found| {
                 found
                     .into_iter()
@@ -405,7 +531,7 @@ mod tests {
         std::os::unix::fs::symlink(scratch.0.join("real"), scratch.0.join("link")).unwrap();
         std::os::unix::fs::symlink(scratch.0.join("far"), scratch.0.join("real/far")).unwrap();
         let names = |path: &str, root: &str| -> Vec<String> {
-            let found = gather_below(&[scratch.0.join(path)], &scratch.0.join(root));
+            let found = gather_below(&[scratch.0.join(path)], &scratch.0.join(root), None);
             found.unwrap().into_iter().map(|input| input.name).collect()
         };
         assert_eq!(names("real", "link"), ["far", "x"]);

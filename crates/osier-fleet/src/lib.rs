@@ -10,6 +10,7 @@
 //! number of jobs, and a run that was interrupted goes on where it was. `docs/fleet.md` says what
 //! is written and what is promised of it.
 
+mod address;
 mod answer;
 #[cfg(feature = "arrow")]
 mod arrow;
@@ -44,7 +45,9 @@ mod summary;
 mod table;
 
 #[cfg(feature = "arrow")]
-pub use arrow::{Answered, Gathering, answers, is_address, manifest_schema, table_schema};
+pub use arrow::{
+    Answered, Gathering, answers, answers_of, is_address, manifest_schema, table_schema,
+};
 pub use identify::id;
 pub use inputs::{Input, gather, gather_below, name_of};
 pub use manifest::Status;

@@ -5,9 +5,17 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::RunError;
+use crate::address::is_address;
 
 /// The folder that names begin below.
-pub(crate) struct Root {
+pub(crate) enum Root {
+    Folder(Folder),
+    /// An address, which ends with `/`.
+    Address(String),
+}
+
+/// A folder of this machine.
+pub(crate) struct Folder {
     /// As it was named.
     named: PathBuf,
     /// The same from the top of the file system, its links kept; as `real` where it goes upwards.
@@ -18,6 +26,9 @@ pub(crate) struct Root {
 
 impl Root {
     pub(crate) fn new(named: &Path) -> Result<Self, RunError> {
+        if let Some(address) = named.to_str().filter(|_| is_address(named)) {
+            return Ok(Self::Address(format!("{}/", address.trim_end_matches('/'))));
+        }
         let failed = |source| RunError::Root {
             path: named.to_owned(),
             source,
@@ -27,7 +38,7 @@ impl Root {
             return Err(failed(io::ErrorKind::NotADirectory.into()));
         }
         let absolute = std::path::absolute(named).map_err(failed)?;
-        Ok(Self {
+        Ok(Self::Folder(Folder {
             named: named.to_owned(),
             absolute: if goes_up(&absolute) {
                 real.clone()
@@ -35,18 +46,28 @@ impl Root {
                 absolute
             },
             real,
-        })
+        }))
     }
 
     /// The place of a file below the root: by the path that was named where that begins with the root's, so
     /// that a link is called by its own place, or else by where its folder truly lies.
     pub(crate) fn place(&self, path: &Path) -> Result<PathBuf, RunError> {
-        self.find(path).ok_or_else(|| RunError::NotBelow {
+        let (found, root) = match self {
+            Self::Folder(folder) => (folder.find(path), folder.named.clone()),
+            Self::Address(address) => {
+                let below = path.to_str().and_then(|text| text.strip_prefix(address));
+                let below = below.filter(|below| !below.is_empty());
+                (below.map(PathBuf::from), PathBuf::from(address))
+            }
+        };
+        found.ok_or_else(|| RunError::NotBelow {
             path: path.to_owned(),
-            root: self.named.clone(),
+            root,
         })
     }
+}
 
+impl Folder {
     fn find(&self, path: &Path) -> Option<PathBuf> {
         let absolute = std::path::absolute(path).ok()?;
         if !goes_up(&absolute)

@@ -112,7 +112,7 @@ pub(crate) fn check(
     };
     let usage = |error: String| plain(py, "UsageError", error);
     let mut ignore = Ignore::parse(&ignore).map_err(|error| usage(error.to_string()))?;
-    let (files, options, reached) = several(paths, said)?;
+    let (files, options, reached) = several(py, paths, said)?;
     if !update && !golden.is_dir() {
         let golden = osier_text::path(&golden);
         let wrong = format!("{golden}: there is no such folder of golden rows; update makes it");

@@ -278,7 +278,7 @@ pub(crate) fn timeline(
         "given" => false,
         _ => return Err(PyValueError::new_err("order is clock or given")),
     };
-    let (files, options, reached) = several(paths, said)?;
+    let (files, options, reached) = several(py, paths, said)?;
     let looked = files.len();
     let views = abandonable(py, move || {
         let mut views = Vec::new();

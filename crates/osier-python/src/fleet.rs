@@ -12,7 +12,8 @@ use std::time::Duration;
 use osier::Options;
 use osier::ask::Question;
 use osier_fleet::{
-    Answered, Asking, Event, RunError, Status, Summary, answers, manifest_schema, table_schema,
+    Answered, Asking, Event, Input, RunError, Status, Summary, answers, answers_of,
+    manifest_schema, table_schema,
 };
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
@@ -40,6 +41,13 @@ pub(crate) struct Part {
     manifest: Py<PyAny>,
     tables: Py<PyDict>,
     row: Py<Table>,
+}
+
+impl Part {
+    /// The line of the manifest, as columns.
+    pub(crate) fn row(&self, py: Python<'_>) -> Py<Table> {
+        self.row.clone_ref(py)
+    }
 }
 
 #[pymethods]
@@ -74,7 +82,7 @@ pub(crate) struct Run {
 
 struct State {
     news: Option<Receiver<News>>,
-    /// What is no snapshot, until one is met.
+    /// What is no snapshot, until one is met; nobody waits for that where inputs were gathered before.
     others: VecDeque<Box<Answered>>,
     met: bool,
 }
@@ -261,10 +269,6 @@ pub(crate) fn run(
     said: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Run> {
     let one_each = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let limit = |seconds: f64| {
-        let wrong = |error| PyTypeError::new_err(format!("time_limit: {error}"));
-        Duration::try_from_secs_f64(seconds).map_err(wrong)
-    };
     let asking = Asking {
         questions: questions(py, tables)?,
         time_limit: time_limit.map(limit).transpose()?,
@@ -273,9 +277,28 @@ pub(crate) fn run(
         root,
         ..Asking::new(options(said)?.0, jobs.unwrap_or_else(one_each).max(1))
     };
+    begin(Asked::Paths(paths.list()), asking, progress)
+}
+
+/// A number of seconds as a time limit.
+pub(crate) fn limit(seconds: f64) -> PyResult<Duration> {
+    let wrong = |error| PyTypeError::new_err(format!("time_limit: {error}"));
+    Duration::try_from_secs_f64(seconds).map_err(wrong)
+}
+
+/// What a run asks.
+pub(crate) enum Asked {
+    /// What these paths name.
+    Paths(Vec<PathBuf>),
+    /// What was gathered before. Where none of it is a snapshot, that is for whoever gathered it to judge.
+    Inputs(Vec<Input>),
+}
+
+/// Begins a run; `progress` is called with the snapshots done and all there are.
+pub(crate) fn begin(asked: Asked, asking: Asking, progress: Option<Py<PyAny>>) -> PyResult<Run> {
     let questions = asking.questions.clone();
+    let met = matches!(asked, Asked::Inputs(_));
     let (send, receive) = sync_channel(AHEAD);
-    let paths: Vec<PathBuf> = paths.list();
     Builder::new().stack_size(STACK).spawn(move || {
         let mut watch = |event: Event<'_>| {
             let (Some(progress), Event::Finished { done, of, .. }) = (&progress, event) else {
@@ -287,13 +310,15 @@ pub(crate) fn run(
                 }
             });
         };
-        let ended = answers(&paths, &asking, &mut watch, &mut |answered| {
-            match send.send(News::Answered(Box::new(answered))) {
-                Ok(()) => ControlFlow::Continue(()),
-                // Nobody takes any more.
-                Err(_) => ControlFlow::Break(()),
-            }
-        });
+        let mut take = |answered| match send.send(News::Answered(Box::new(answered))) {
+            Ok(()) => ControlFlow::Continue(()),
+            // Nobody takes any more.
+            Err(_) => ControlFlow::Break(()),
+        };
+        let ended = match asked {
+            Asked::Paths(paths) => answers(&paths, &asking, &mut watch, &mut take),
+            Asked::Inputs(inputs) => answers_of(inputs, &asking, &mut watch, &mut take),
+        };
         let _ = send.send(News::Ended(ended));
     })?;
     Ok(Run {
@@ -301,16 +326,19 @@ pub(crate) fn run(
         state: Mutex::new(State {
             news: Some(receive),
             others: VecDeque::new(),
-            met: false,
+            met,
         }),
     })
 }
 
 /// What is said of several snapshots, and the files behind their paths.
 pub(crate) fn several(
+    py: Python<'_>,
     paths: Paths,
     said: Option<&Bound<'_, PyDict>>,
-) -> PyResult<(Vec<osier_fleet::Input>, Options, Reached)> {
+) -> PyResult<(Vec<Input>, Options, Reached)> {
     let (options, reached) = options(said)?;
-    Ok((osier_fleet::gather(&paths.list()), options, reached))
+    let paths = paths.list();
+    let files = py.detach(|| osier_fleet::gather(&paths, options.reach.as_deref()));
+    Ok((files, options, reached))
 }

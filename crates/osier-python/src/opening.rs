@@ -111,7 +111,8 @@ pub(crate) fn options(said: Option<&Bound<'_, PyDict>>) -> PyResult<(Options, Re
 
 /// Open the snapshot at path, find its kernel, and be ready to answer.
 ///
-/// path is a file's, or an http:// or https:// address, which is read by ranges.
+/// path is a file's, an http:// or https:// address, or an object of a store (s3://, gs://, az://); the last two are
+/// read by ranges.
 ///
 /// What is known may be said: profile (a profile or symbol file), group (of a kernelinfo.conf),
 /// profiles (folders of profiles), symbols (folders of PDBs), os (linux, windows, or a PANDA -os string),

@@ -19,7 +19,9 @@ impl Reached {
     pub(crate) fn new(cache: Option<&Path>, search: bool) -> Self {
         let manners = Manners::default();
         let most = if search { u64::MAX } else { manners.most };
-        Self(Arc::new(Web::new(cache, Manners { most, ..manners })))
+        Self(Arc::new(
+            Web::new(cache, Manners { most, ..manners }).with_stores(),
+        ))
     }
 
     /// The engine's door to it.

@@ -7,50 +7,13 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{HeaderMap, StatusCode};
 
+use crate::ranges::{Got, Problem, Ranges, Tag, WHOLE};
+
 /// An address.
 #[derive(Debug)]
 pub(crate) struct Http {
     agent: Agent,
     url: String,
-}
-
-/// What a server gave.
-#[derive(Debug)]
-pub(crate) struct Got {
-    /// The bytes of the range, as far as there are so many.
-    pub(crate) bytes: Vec<u8>,
-    /// The length of the whole.
-    pub(crate) total: u64,
-    /// What tells this version from others; `None` when the server tells nothing.
-    pub(crate) tag: Option<Tag>,
-}
-
-/// What tells a version from others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Tag {
-    /// `ETag`.
-    Entity(String),
-    /// `Last-Modified`, where there is no `ETag`.
-    Modified(String),
-}
-
-impl Tag {
-    pub(crate) fn text(&self) -> &str {
-        match self {
-            Self::Entity(text) | Self::Modified(text) => text,
-        }
-    }
-}
-
-/// Why a range was not had.
-#[derive(Debug)]
-pub(crate) enum Problem {
-    /// There is another version now.
-    Changed,
-    /// Asking again may help.
-    Passing(String),
-    /// Asking again does not.
-    Lasting(io::ErrorKind, String),
 }
 
 impl Http {
@@ -69,15 +32,19 @@ impl Http {
             url: url.to_owned(),
         }
     }
+}
 
-    /// The address without secrets, as it is shown, and without what is signed anew each time: what is kept is
-    /// found by it.
-    pub(crate) fn lasting(&self) -> String {
+impl Ranges for Http {
+    fn shown(&self) -> String {
         osier_text::address(&self.url)
     }
 
-    /// Asks for a range once, of the version that `tag` tells.
-    pub(crate) fn get(&self, range: Range<u64>, tag: Option<&Tag>) -> Result<Got, Problem> {
+    /// Without what is signed anew each time.
+    fn lasting(&self) -> String {
+        self.shown()
+    }
+
+    fn get(&self, range: Range<u64>, tag: Option<&Tag>) -> Result<Got, Problem> {
         let last = range.end.saturating_sub(1);
         let mut request = self
             .agent
@@ -136,8 +103,7 @@ impl Http {
         let read = body.read_to_end(&mut bytes);
         read.map_err(|error| Problem::Passing(error.to_string()))?;
         if bytes.len() as u64 != wanted {
-            let text = format!("the answer ends after {} of {wanted} bytes", bytes.len());
-            return Err(Problem::Passing(text));
+            return Err(Problem::short(bytes.len(), wanted));
         }
         Ok(Got {
             bytes,
@@ -162,9 +128,7 @@ fn content_range(text: &str) -> Option<(u64, u64, u64)> {
 fn refused(status: StatusCode) -> Problem {
     let kind = match status {
         StatusCode::OK => {
-            let text =
-                "the server gives the whole and no ranges; download it, or distil it where it lies";
-            return Problem::Lasting(io::ErrorKind::Unsupported, text.to_owned());
+            return Problem::Lasting(io::ErrorKind::Unsupported, WHOLE.to_owned());
         }
         StatusCode::NOT_FOUND | StatusCode::GONE => io::ErrorKind::NotFound,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => io::ErrorKind::PermissionDenied,

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The bytes of a snapshot that lies elsewhere, as they were when it was opened.
@@ -26,4 +26,11 @@ pub trait Distant: Debug + Send + Sync {
 pub trait Reach: Debug + Send + Sync {
     /// What `name` names; `None` where it names a file. The same name gives the same version as long as this lives.
     fn open(&self, name: &Path) -> Option<io::Result<Arc<dyn Distant>>>;
+
+    /// Names of everything below `name` that [`Self::open`] takes, sorted; `None` where it names nothing that others lie
+    /// below, or what cannot be listed.
+    fn list(&self, name: &Path) -> Option<io::Result<Vec<PathBuf>>> {
+        let _ = name;
+        None
+    }
 }

@@ -223,21 +223,31 @@ pub fn read_back(shown: &str) -> Vec<u8> {
 }
 
 /// An address without secrets: without user and password, and without the parameters by which stores sign.
-/// What is no `http://` or `https://` address is as it was.
+/// Of a store's address (`s3://`, `gs://`, `az://`), user and password are left out, which it should not have. What is
+/// no address is as it was.
 ///
 /// ```
 /// use osier_text::address;
 /// assert_eq!(address("https://me:pw@h/k.elf?X-Amz-Signature=1f&versionId=7"), "https://h/k.elf?versionId=7");
+/// assert_eq!(address("s3://id:key@bucket/k?sig=1"), "s3://bucket/k?sig=1");
 /// assert_eq!(address("a?sig=1"), "a?sig=1");
 /// ```
 pub fn address(text: &str) -> String {
     const SIGNED: [&str; 10] = [
         "se", "sig", "ske", "skoid", "sks", "skt", "sktid", "skv", "st", "token",
     ];
-    let web = |text: &str| text.starts_with("http://") || text.starts_with("https://");
-    let Some((scheme, rest)) = text.split_once("://").filter(|_| web(text)) else {
+    let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
     };
+    match scheme {
+        "http" | "https" => {}
+        "s3" | "s3a" | "gs" | "az" => {
+            let (bucket, key) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let bucket = bucket.rsplit('@').next().unwrap_or(bucket);
+            return format!("{scheme}://{bucket}{key}");
+        }
+        _ => return text.to_owned(),
+    }
     let rest = rest.split('#').next().unwrap_or_default();
     let (plain, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (host, path) = plain.split_once('/').unwrap_or((plain, ""));

@@ -34,7 +34,7 @@ pub(super) fn run(args: &CheckArgs, output: &OutputArgs) -> anyhow::Result<Outco
         report: Report::new(output, args.github),
         incomplete: false,
     };
-    let files = args.inputs.files()?;
+    let files = args.inputs.files(&check.options)?;
     if !args.update && !args.golden.is_dir() {
         let golden = osier_text::path(&args.golden);
         anyhow::bail!("{golden}: there is no such folder of golden rows; --update makes it");

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use osier::Options;
 use osier_fleet::{Input, gather};
 
 use crate::args::InputArgs;
@@ -15,9 +16,9 @@ impl InputArgs {
         named(&self.paths, self.inputs_from.as_deref())
     }
 
-    /// The files behind those.
-    pub(super) fn files(&self) -> anyhow::Result<Vec<Input>> {
-        Ok(gather(&self.paths()?))
+    /// The files behind those, and what an address names.
+    pub(super) fn files(&self, options: &Options) -> anyhow::Result<Vec<Input>> {
+        Ok(gather(&self.paths()?, options.reach.as_deref()))
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn run(args: &ReportArgs, output: &OutputArgs) -> anyhow::Result<Outc
         return Err(Usage(wrong.to_owned()).into());
     }
     let options = options(&args.known);
-    let files = args.inputs.files()?;
+    let files = args.inputs.files(&options)?;
     for file in &files {
         spare(&args.out, &read_of(&file.path, &options))?;
     }

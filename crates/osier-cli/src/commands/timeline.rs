@@ -19,7 +19,7 @@ const WIDTH: usize = 100;
 
 pub(super) fn run(args: &TimelineArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let options = options(&args.known);
-    let files = args.inputs.files()?;
+    let files = args.inputs.files(&options)?;
     if let Some(svg) = &args.svg {
         for file in &files {
             spare(svg, &read_of(&file.path, &options))?;
