@@ -33,6 +33,7 @@ mod memory;
 mod opening;
 mod owned;
 mod panda;
+mod planned;
 mod poll;
 mod reached;
 mod row;
@@ -76,6 +77,10 @@ fn _pyosier(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(opening::open, module)?)?;
     module.add_function(wrap_pyfunction!(opening::snapshot, module)?)?;
     module.add_function(wrap_pyfunction!(command::command, module)?)?;
+    module.add_function(wrap_pyfunction!(planned::planned_inputs, module)?)?;
+    module.add_function(wrap_pyfunction!(planned::planned_run, module)?)?;
+    module.add_function(wrap_pyfunction!(planned::planned_manifest, module)?)?;
+    module.add_function(wrap_pyfunction!(planned::planned_columns, module)?)?;
     module.add_function(wrap_pyfunction!(panda::panda_processes, module)?)?;
     module.add_function(wrap_pyfunction!(panda::panda_current, module)?)?;
     module.add_function(wrap_pyfunction!(panda::panda_mappings, module)?)?;

@@ -35,6 +35,34 @@ def panda_heap(guest: Guest, taskd: int) -> tuple[int, int] | None: ...
 def panda_cpu(guest: Guest, cpu: int) -> tuple[int, int, int | None]: ...
 def panda_read(guest: Guest, cpu: int, address: int, length: int) -> bytes: ...
 def panda_translate(guest: Guest, cpu: int, address: int) -> int: ...
+_Planned: TypeAlias = tuple[str, str, bool, str | None]
+
+def planned_inputs(
+    paths: _Paths,
+    *,
+    root: _Path | None = None,
+    cache: bool | _Path | None = True,
+) -> list[_Planned]: ...
+def planned_run(
+    inputs: Sequence[_Planned],
+    tables: str | Sequence[str],
+    *,
+    time_limit: float | None = None,
+    memory_limit: int | None = None,
+    profile: _Path | None = None,
+    group: str | None = None,
+    profiles: _Paths | None = (),
+    symbols: _Paths | None = (),
+    os: str | None = None,
+    cache: bool | _Path | None = True,
+    infer: bool = False,
+    shipped: bool = True,
+    search: bool = False,
+    cache_bytes: int | None = None,
+    scratch_limit: int | None = None,
+) -> Run: ...
+def planned_manifest(part: Part) -> Table: ...
+def planned_columns(word: str) -> Table: ...
 def command(arguments: Sequence[str]) -> int: ...
 def open(
     path: _Path,
