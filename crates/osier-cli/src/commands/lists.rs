@@ -50,13 +50,13 @@ pub(super) fn run(
             OsKind::Windows => "Windows",
             OsKind::Other => "this system",
         };
+        let others = match osi.kernel().os {
+            OsKind::Windows => "maps, pages, files, env, scan and findings",
+            _ => "maps and pages",
+        };
         anyhow::bail!(
-            "`{}` is not answered of {system} yet; ps, handles, current, threads, modules, maps and pages are{}",
-            question.word(),
-            match osi.kernel().os {
-                OsKind::Windows => ", and files, env, scan and findings",
-                _ => "",
-            }
+            "`{}` is not answered of {system} yet; ps, handles, current, threads, modules, {others} are",
+            question.word()
         );
     }
     let none = out.came() == 0;
