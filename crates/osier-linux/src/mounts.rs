@@ -562,7 +562,9 @@ impl<'a> Walk<'a> {
             return Err(Absent::implausible(name.0, rule, place));
         }
         let source = space.read_cstr(name, NAME_LIMIT)?;
-        if source.is_empty() || source.iter().any(u8::is_ascii_control) {
+        // Whoever mounts writes what they like there; blanks of every kind are met, other marks are not.
+        let odd = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+        if source.is_empty() || source.iter().any(odd) {
             let rule = "what was mounted has a name, without control characters (mnt_devname)";
             return Err(Absent::implausible(name.0, rule, place));
         }
