@@ -40,12 +40,16 @@ pub struct PageFlags {
     pub accessed: bool,
     /// The mapping entry was written through.
     pub dirty: bool,
+    /// The processor does not keep copies of it as of memory (PCD or PWT): it is a device's.
+    pub uncached: bool,
     /// The processor finds the page not present, but the operating system keeps it in memory.
     pub kept: bool,
 }
 
 const PS: u64 = 1 << 7;
 const NX: u64 = 1 << 63;
+/// PWT and PCD.
+const UNCACHED: u64 = 3 << 3;
 const ACCESSED: u64 = 1 << 5;
 const DIRTY: u64 = 1 << 6;
 const GLOBAL: u64 = 1 << 8;
@@ -375,6 +379,7 @@ impl Descent<'_> {
                     global: entry & self.told & GLOBAL != 0,
                     accessed: entry & self.told & ACCESSED != 0,
                     dirty: entry & self.told & DIRTY != 0,
+                    uncached: entry & UNCACHED != 0,
                     kept,
                 };
                 let mut len = span;

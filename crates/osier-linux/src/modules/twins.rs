@@ -400,15 +400,24 @@ impl Twins {
 fn unread(guest: &Guest, within: Range<VirtAddr>) -> Option<(usize, Fault)> {
     let mut pages = 0_usize;
     let mut first = None;
+    // Firmware's tables and the like are mapped as memory is, behind the last of it.
+    let frames = guest.symbol(symbols::max_pfn);
+    let frames = frames.and_then(|at| guest.space.read_pointer(at).ok());
+    let frames = frames.filter(|frames| frames.0 != 0);
+    let frames = frames.map_or(u64::MAX, |frames| frames.0);
     let memory = guest.space.memory();
     guest.space.mapped(within, &mut |range| {
         match range {
+            // What a driver mapped of a device, which a dump does not hold and may not know for no RAM.
+            Ok(range) if range.flags.uncached => {}
             Ok(range) => {
                 let mut done = 0;
                 while done < range.len {
                     // What is no RAM is a device: among them no module lies.
-                    if let Err(fault) = memory.chunk(range.phys.plus(done))
+                    let at = range.phys.plus(done);
+                    if let Err(fault) = memory.chunk(at)
                         && fault.cause != Cause::NoRam
+                        && at.0 / PAGE_BYTES < frames
                     {
                         pages = pages.saturating_add(1);
                         first.get_or_insert(fault.with_va(range.start.plus(done)));
