@@ -64,7 +64,6 @@ def spark() -> Iterator[SparkSession]:
         .config("spark.executor.memory", "1g")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.python.filterPushdown.enabled", "true")
         .getOrCreate()
     )
     pyosier.spark.register(session)

@@ -1,4 +1,4 @@
-"""Tables of many snapshots as Spark's, by its Python data sources (Spark 4).
+"""Tables of many snapshots as Spark's, by its Python data sources (Spark 4.1 and later).
 
 ::
 
@@ -69,7 +69,9 @@ _Planned = tuple[str, str, bool, str | None]
 
 
 def register(spark: SparkSession) -> None:
-    """Let this session read the format osier."""
+    """Let this session read the format osier, and hand conditions to data sources in Python."""
+    # Spark refuses a reader that takes conditions where it hands on none, as it does unless told.
+    spark.conf.set("spark.sql.python.filterPushdown.enabled", "true")
     spark.dataSource.register(Osier)
 
 
