@@ -117,10 +117,9 @@ pub(crate) fn threads(windows: &Windows, process: VirtAddr) -> Vec<VirtAddr> {
     let mut table = Table::new(windows, layout, &NAMES);
     let mut found = Vec::new();
     for leaf in table.leaves(space.read_pointer(place), symbols::PspCidTable) {
-        let mut raw = [0; PAGE];
-        if space.read(leaf.at, &mut raw).is_err() {
+        let Some(raw) = table.page(&leaf) else {
             continue;
-        }
+        };
         let entries = raw.chunks_exact(layout.entry_bytes).skip(1);
         found.extend(
             entries
@@ -160,6 +159,12 @@ pub(crate) fn objects(windows: &Windows) -> Vec<VirtAddr> {
 pub(crate) fn says_process(windows: &Windows, at: VirtAddr) -> Option<bool> {
     let kind = windows.handles?.kind.read(&windows.guest.space, at).ok()?;
     Some(kind & !LOCKED == PROCESS)
+}
+
+/// Whether what is at `at` says of itself that it is a thread; `None` where that cannot be read.
+pub(crate) fn says_thread(windows: &Windows, at: VirtAddr) -> Option<bool> {
+    let kind = windows.handles?.kind.read(&windows.guest.space, at).ok()?;
+    Some(kind & !LOCKED == THREAD)
 }
 
 /// An id of a process or thread, which the kernel keeps in a pointer.

@@ -1,10 +1,13 @@
 //! Drivers: the objects in `\Driver` and `\FileSystem`, and the images that they say they are of.
 
 use osier_memory::VirtAddr;
-use osier_osi::{Absent, Seen, SeenExt as _, WalkEnds};
+use osier_osi::{Absent, Seen, SeenExt as _, WalkEnd, WalkEnds, Why};
 
 use crate::windows::Windows;
 use crate::{directory, object, unicode};
+
+/// The walk's name in endings.
+const WALK: &str = "drivers";
 
 /// A driver's object.
 pub(crate) struct Driver {
@@ -35,14 +38,50 @@ pub(crate) fn in_directories(windows: &Windows) -> (Vec<VirtAddr>, WalkEnds) {
     for name in ["Driver", "FileSystem"] {
         let (objects, of_directory) = directory::in_root(windows, name);
         ends.join(of_directory);
-        found.extend(objects.into_iter().filter(|at| is_driver(windows, *at)));
+        for at in objects {
+            match is_driver(windows, at) {
+                Ok(true) => found.push(at),
+                Ok(false) => {}
+                Err(absent) => ends.add(WALK, untold(&absent)),
+            }
+        }
     }
     (found, ends)
 }
 
-/// Whether the object at `at` is a driver's.
-pub(crate) fn is_driver(windows: &Windows, at: VirtAddr) -> bool {
-    object::is_of(windows, at, b"Driver")
+/// What cannot be told to be a driver's object or another.
+fn untold(absent: &Absent) -> WalkEnd {
+    let (missing, fault) = match absent.why {
+        Why::Unreadable(fault) => (
+            "the type of an object among drivers".to_owned(),
+            Some(fault),
+        ),
+        _ => (
+            format!("the type of an object among drivers: {absent}"),
+            None,
+        ),
+    };
+    WalkEnd::NoStart { missing, fault }
+}
+
+/// Whether the object at `at` is a driver's, by its header and by how it begins.
+fn is_driver(windows: &Windows, at: VirtAddr) -> Seen<bool> {
+    /// `IO_TYPE_DRIVER`, in the first two bytes.
+    const DRIVER: u64 = 4;
+    let Some(header) = object::header(windows, at) else {
+        return Err(Absent::not_in_this_kernel());
+    };
+    let kind = object::kind(windows, header)?;
+    let begins = windows.guest.space.read_uint(at, 2);
+    let (said, begun) = (
+        kind.name == b"Driver",
+        begins.map_err(Absent::unreadable)? == DRIVER,
+    );
+    if said != begun {
+        let rule = "an object among drivers begins as one of its type does (Type)";
+        return Err(Absent::implausible(u64::from(begun), rule, Some(at)));
+    }
+    Ok(said)
 }
 
 /// What the driver's object at `at` says.

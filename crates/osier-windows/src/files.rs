@@ -4,6 +4,7 @@
 //! its device and its name there, a key by its path in the registry, a process and a thread by their ids, any
 //! other by its path in the object manager's tree.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use osier_memory::{Fault, VirtAddr};
@@ -83,19 +84,31 @@ pub(crate) fn files(
     ends
 }
 
-/// The headers that the handles of the process at `taskd` lead to, and how the walk ended.
-pub(crate) fn headers(windows: &Windows, taskd: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
+/// The headers that the handles of the process at `taskd` lead to and that are not among `met` yet, each once,
+/// and how the walk ended.
+pub(crate) fn headers(
+    windows: &Windows,
+    taskd: VirtAddr,
+    met: &mut HashSet<VirtAddr>,
+) -> (Vec<VirtAddr>, WalkEnds) {
     let (layout, at) = match table(windows, taskd) {
         Ok(Some(found)) => found,
         Ok(None) => return (Vec::new(), WalkEnds::one(WALK, WalkEnd::Closed)),
         Err(end) => return (Vec::new(), WalkEnds::one(WALK, end)),
     };
     let mut table = Table::new(windows, layout, &NAMES);
+    let owned = owner(windows, layout, at, taskd);
+    let foreign = !owned.is_complete();
+    table.ends.join(owned);
+    if foreign {
+        return (Vec::new(), table.ends); // another process's: it is gone through there
+    }
     let mut found = Vec::new();
     for leaf in table.leaves(Ok(at), TABLE) {
         if let Some(raw) = table.page(&leaf) {
             let entries = raw.chunks_exact(layout.entry_bytes).skip(1);
-            found.extend(entries.filter_map(|entry| table.object(entry)));
+            let headers = entries.filter_map(|entry| table.object(entry));
+            found.extend(headers.filter(|header| met.insert(*header)));
         }
     }
     table.ends.add(WALK, WalkEnd::Closed);
@@ -164,20 +177,29 @@ fn owner(windows: &Windows, layout: Layout, at: VirtAddr, taskd: VirtAddr) -> Wa
     ends
 }
 
-/// Handles in use, by the table's own count; `None` where it has several, or none.
+/// Handles in use, by the table's own counts; `None` where it has none.
 fn counted(windows: &Windows, layout: Layout, at: VirtAddr) -> Option<Result<u64, Fault>> {
+    /// More lists than Windows has processors.
+    const MOST_LISTS: u64 = 8192;
     let space = &windows.guest.space;
     if let Some(field) = layout.handle_count {
         return Some(field.read(space, at).map(i64::cast_unsigned));
     }
     let field = layout.first_list_count?;
-    // How many lists a table has was fixed until the kernel got a variable for it.
-    if let Some(lists) = windows.guest.symbol(symbols::ExpFreeListCount)
-        && windows.guest.space.read_uint(lists, 4) != Ok(1)
-    {
+    // One list, until the kernel got a variable for how many (Windows 10, after 1607).
+    let lists = match windows.guest.symbol(symbols::ExpFreeListCount) {
+        Some(place) => space.read_uint(place, 4).ok()?,
+        None => 1,
+    };
+    if !(1..=MOST_LISTS).contains(&lists) || lists > 1 && layout.list_bytes == 0 {
         return None;
     }
-    Some(field.read(space, at).map(i64::cast_unsigned))
+    // A handle may go back to another list than it was taken from: only the sum tells.
+    let count = |nth: u64| field.read(space, at.plus(nth.saturating_mul(layout.list_bytes)));
+    let sum = (0..lists).try_fold(0_i64, |sum, nth| {
+        count(nth).map(|own| sum.wrapping_add(own))
+    });
+    Some(sum.map(i64::cast_unsigned))
 }
 
 fn describe(windows: &Windows, layout: Layout, pid: &Seen<u32>, fd: u32, slot: Slot) -> OpenFile {

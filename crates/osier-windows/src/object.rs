@@ -11,7 +11,7 @@
 //! chapter 8, "Object Manager"; of `ObHeaderCookie` Volatility 3's `object.py` of its Windows symbols.
 
 use osier_memory::{Fault, VirtAddr};
-use osier_osi::{Absent, Guard, Seen};
+use osier_osi::{Absent, Guard, Seen, Why};
 use osier_profile::{Field, Ptr};
 
 use crate::guest::mapped;
@@ -58,14 +58,31 @@ fn by_index(windows: &Windows, header: VirtAddr, raw: u64, place: VirtAddr) -> S
     let Some(table) = guest.symbol(symbols::ObTypeIndexTable) else {
         return Err(Absent::not_in_this_kernel());
     };
-    let index = match guest.symbol(symbols::ObHeaderCookie) {
-        Some(cookie) => {
-            let cookie = space.read_uint(cookie, 1).map_err(Absent::unreadable)?;
-            raw ^ cookie ^ (header.0 >> 8 & 0xff)
-        }
+    let cookie = match guest.symbol(symbols::ObHeaderCookie) {
+        Some(cookie) => Some(space.read_uint(cookie, 1).map_err(Absent::unreadable)?),
+        None => None,
+    };
+    let unmixed = |header: VirtAddr, raw: u64| match cookie {
+        Some(cookie) => raw ^ cookie ^ (header.0 >> 8 & 0xff),
         None => raw,
     };
     let word = u64::from(guest.pointer_bytes());
+    // A wrong cookie makes every type another one, which is at its place too: System is a process.
+    let of_system = || {
+        let own = self::header(windows, windows.system()?)?;
+        let raw = windows.object.header.type_index?.read(space, own).ok()?;
+        let slot = table.plus(unmixed(own, raw).saturating_mul(word));
+        let at = space.read_pointer(slot).ok()?;
+        Some(match of_type(windows, at, slot) {
+            Ok(kind) => kind.name == b"Process",
+            Err(absent) => matches!(absent.why, Why::Unreadable(_)),
+        })
+    };
+    if of_system() == Some(false) {
+        let rule = "System's header says by the same cookie that it is a process (ObHeaderCookie)";
+        return Err(Absent::implausible(raw, rule, Some(place)));
+    }
+    let index = unmixed(header, raw);
     let slot = table.plus(index.saturating_mul(word));
     let at = space.read_pointer(slot).map_err(Absent::unreadable)?;
     let said = windows.object.kind.index.filter(|field| field.bytes == 1);
@@ -144,7 +161,15 @@ pub(crate) fn name(windows: &Windows, header: VirtAddr) -> Seen<Vec<u8>> {
             });
         }
         if part.is_empty() {
-            return nameless();
+            return match (parts.is_empty(), directory) {
+                (true, _) => nameless(),
+                // A directory that was taken out has lost its name.
+                (false, None) => Ok(joined(&parts, false)),
+                (false, Some(_)) => {
+                    let rule = "a directory that is in another has a name";
+                    Err(Absent::implausible(0, rule, Some(at)))
+                }
+            };
         }
         parts.push(part);
         let Some(above) = directory else {

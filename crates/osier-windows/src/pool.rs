@@ -17,6 +17,8 @@ use crate::windows::Windows;
 const WALK: &str = "pool";
 /// More ranges of pages than any kernel's half has.
 const LIMIT: usize = 1 << 26;
+/// The kernel maps memory more than once, but not all of it so often.
+const OFTEN: u64 = 64;
 const PAGE: usize = PAGE_BYTES as usize;
 
 /// Shows every block whose tag is one of `tags`, by the address of its header.
@@ -46,12 +48,15 @@ pub(crate) fn blocks(
     } else {
         VirtAddr(1 << 63)..VirtAddr(u64::MAX)
     };
+    let memory = guest.space.memory().runs().iter();
+    let memory = memory.fold(0_u64, |sum, run| sum.saturating_add(run.len));
     let mut search = Search {
         windows,
         tags,
         by,
         step,
         frames: HashSet::new(),
+        left: (memory >> 12).saturating_add(1).saturating_mul(OFTEN),
         unread: None,
         show,
     };
@@ -59,7 +64,7 @@ pub(crate) fn blocks(
     let mut end = WalkEnd::Closed;
     guest.space.mapped_rights(within, &mut |range| {
         ranges = ranges.saturating_add(1);
-        if ranges > LIMIT {
+        if ranges > LIMIT || search.left == 0 {
             end = WalkEnd::Limit { after: ranges };
             return ControlFlow::Break(());
         }
@@ -69,6 +74,9 @@ pub(crate) fn blocks(
         }
         ControlFlow::Continue(())
     });
+    if search.left == 0 {
+        end = WalkEnd::Limit { after: ranges };
+    }
     let mut ends = WalkEnds::one(WALK, end);
     if let Some((parts, fault)) = search.unread {
         let what = "pages and tables of the kernel's half";
@@ -85,6 +93,8 @@ struct Search<'a> {
     step: usize,
     /// Frames that were searched: the kernel maps many of them more than once.
     frames: HashSet<u64>,
+    /// Pages that may still be looked at.
+    left: u64,
     unread: Option<(usize, Fault)>,
     show: &'a mut dyn FnMut([u8; 4], VirtAddr),
 }
@@ -97,24 +107,30 @@ impl Search<'_> {
 
     fn range(&mut self, start: VirtAddr, len: u64, phys: PhysAddr) {
         let memory = self.windows.guest.space.memory();
-        // What lies in no memory, such as a device's, is no pool.
-        let held = |at: PhysAddr| {
-            let runs = memory.runs();
-            runs.iter()
-                .any(|run| run.start <= at && at.since(run.start) < run.len)
-        };
+        let end = phys.0.saturating_add(len);
         let mut raw = [0; PAGE];
-        for by in (0..len).step_by(PAGE) {
-            let at = phys.plus(by);
-            if !held(at) {
+        // What lies in no memory, such as a device's, is no pool: a page may be larger than all memory.
+        let runs = memory.runs();
+        let before = runs.partition_point(|run| run.end() <= phys);
+        let runs = runs.get(before..).unwrap_or_default();
+        for run in runs.iter().take_while(|run| run.start.0 < end) {
+            let first = run.start.0.max(phys.0);
+            let Some(first) = first.checked_next_multiple_of(PAGE_BYTES) else {
                 continue;
-            }
-            if !self.frames.insert(at.0 >> 12) {
-                continue;
-            }
-            match memory.read(at, &mut raw) {
-                Ok(()) => self.page(start.plus(by), &raw),
-                Err(fault) => self.lose(fault),
+            };
+            for at in (first..run.end().0.min(end)).step_by(PAGE) {
+                let Some(left) = self.left.checked_sub(1) else {
+                    return;
+                };
+                self.left = left;
+                if !self.frames.insert(at >> 12) {
+                    continue;
+                }
+                let at = PhysAddr(at);
+                match memory.read(at, &mut raw) {
+                    Ok(()) => self.page(start.plus(at.since(phys)), &raw),
+                    Err(fault) => self.lose(fault),
+                }
             }
         }
     }

@@ -4,7 +4,7 @@
 //! type `Process`. The table of ids, the owners of the threads there, and the handles of other processes lead to
 //! processes as well. A driver is found by the loader's entry of its image, in the pool or from its own object.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
@@ -79,8 +79,9 @@ pub(crate) fn named_processes(windows: &Windows) -> (Vec<Met>, WalkEnds) {
     let idle = twins::current_idle(windows);
     let in_table = cid::objects(windows).into_iter();
     let mut objects: Vec<_> = in_table.map(|at| (at, ScanSource::PidTable)).collect();
+    let mut met = HashSet::new();
     for (at, _) in &listed {
-        let (headers, of_table) = files::headers(windows, *at);
+        let (headers, of_table) = files::headers(windows, *at, &mut met);
         ends.join(of_table);
         let handled = headers.into_iter().filter_map(|header| {
             let kind = object::kind(windows, header).ok()?;
@@ -92,6 +93,8 @@ pub(crate) fn named_processes(windows: &Windows) -> (Vec<Met>, WalkEnds) {
     for (at, source) in objects {
         let owner = match cid::says_process(windows, at) {
             Some(true) => Some((at, source)),
+            // What is neither a process nor a thread has no owner.
+            _ if cid::says_thread(windows, at) == Some(false) => None,
             _ => (threads::owner(windows, at).value()).map(|at| (at, ScanSource::Threads)),
         };
         let is_process = |at: VirtAddr| cid::says_process(windows, at) == Some(true);

@@ -51,6 +51,11 @@ fn system_calls(context: &Context<'_>, found: &mut Found) {
                 return;
             }
         };
+        // Of 64 bits a zero leads to the table, of 32 to nowhere: the kernel writes neither.
+        if to == table || to.is_null() {
+            found.lost("KiServiceTable, of which an entry is zero", None);
+            continue;
+        }
         let Some(owner) = context.stranger(to, found) else {
             continue;
         };
@@ -110,6 +115,8 @@ pub(super) static INTERRUPTS: Rule = Rule {
 fn interrupts(context: &Context<'_>, found: &mut Found) {
     /// Vectors that are the processor's own or the kernel's; above them devices have theirs.
     const VECTORS: u64 = 0x30;
+    // Exceptions that every Windows takes by a gate; those between may have a task's.
+    let always = |vector: u64| matches!(vector, 0 | 1 | 3..=7 | 0xa..=0xe);
     let windows = context.windows;
     let guest = &windows.guest;
     let (Some(inside), Some(table)) = (windows.current.inside, windows.current.idt) else {
@@ -123,6 +130,10 @@ fn interrupts(context: &Context<'_>, found: &mut Found) {
             return;
         }
     };
+    let promised = windows.processors.unwrap_or(1).max(1);
+    if (blocks.len() as u64) < u64::from(promised) {
+        found.lost("a processor's block in KiProcessorBlock", None);
+    }
     for (cpu, block) in blocks.iter().enumerate() {
         let pcr = inside.container(*block);
         let at = match table.read(&guest.space, pcr) {
@@ -137,6 +148,10 @@ fn interrupts(context: &Context<'_>, found: &mut Found) {
             let place = at.plus(vector.saturating_mul(bytes));
             let to = match gate(windows, place) {
                 Ok(Some(to)) => to,
+                Ok(None) if always(vector) => {
+                    found.lost("the table of interrupts, which lacks an exception", None);
+                    continue;
+                }
                 Ok(None) => continue,
                 Err(fault) => {
                     found.lost("the table of interrupts", Some(fault));
@@ -201,6 +216,11 @@ fn functions(context: &Context<'_>, found: &mut Found) {
         };
         let driver = drivers::driver(windows, at);
         for (number, (place, to)) in functions.into_iter().enumerate() {
+            // The kernel itself puts a function there that refuses.
+            if to.is_null() {
+                found.lost("the functions of a driver, of which one is zero", None);
+                continue;
+            }
             // The functions of other modules, of a class or a port, are normal.
             if context.stranger(to, found) != Some(Owner::Nobody) {
                 continue;

@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{
-    Absent, Finding, Module, Process, Seen, SeenExt as _, Severity, WalkEnd, WalkEnds,
+    Absent, Finding, Module, Process, Seen, SeenExt as _, Severity, WalkEnd, WalkEnds, Why,
 };
 
 use crate::scan::{self, Met};
@@ -133,7 +133,7 @@ impl<'a> Context<'a> {
         (images, whole && closed(&ends, "modules"))
     }
 
-    /// Whose code lies at `at`, in words; `None` for the kernel's own, and where nobody can tell.
+    /// Whose code lies at `at`; `None` for the kernel's own, and where nobody can tell.
     pub(super) fn stranger(&self, at: VirtAddr, found: &mut Found) -> Option<Owner> {
         match self.owner(at) {
             Owner::Kernel => None,
@@ -272,6 +272,17 @@ impl Found {
             normal: self.rule.normal,
             otherwise: self.rule.otherwise,
         });
+    }
+
+    /// What the rule looks at is absent; that is an ending where it is a loss.
+    pub(super) fn absent(&mut self, missing: &str, absent: &Absent) {
+        if absent.is_loss() {
+            let fault = match absent.why {
+                Why::Unreadable(fault) => Some(fault),
+                _ => None,
+            };
+            self.lost(missing, fault);
+        }
     }
 
     /// What the rule looks at cannot be read; of many parts of it the first is named.

@@ -80,7 +80,7 @@ fn images(context: &Context<'_>, found: &mut Found) {
                 met.at,
                 format!("found by {}", met.found_by),
             )
-            .and("DllBase", met.at, base);
+            .and("DllBase", met.at.plus(windows.loader.kernel.dll_base), base);
         found.kernel(Says {
             severity: Severity::High,
             subject: subject("module", &Err(Absent::not_in_this_kernel()), &row.name),
@@ -91,8 +91,13 @@ fn images(context: &Context<'_>, found: &mut Found) {
     }
     for at in drivers::in_directories(windows).0 {
         let driver = drivers::driver(windows, at);
-        let Some(start) = driver.start.value().filter(|start| !start.is_null()) else {
-            continue; // what the kernel made itself
+        let start = match &driver.start {
+            Ok(start) if start.is_null() => continue, // what the kernel made itself
+            Ok(start) => *start,
+            Err(absent) => {
+                found.absent("where a driver's image lies", absent);
+                continue;
+            }
         };
         let entry = driver.section.value();
         let named = entry.is_some_and(|entry| all.iter().any(|met| met.at == entry));

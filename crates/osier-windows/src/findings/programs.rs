@@ -27,8 +27,12 @@ fn replaced(context: &Context<'_>, found: &mut Found) {
     };
     for row in running(context) {
         let at = row.taskd;
-        let Ok(block) = peb::native(windows, at) else {
-            continue; // `ps` says why
+        let block = match peb::native(windows, at) {
+            Ok(block) => block,
+            Err(absent) => {
+                found.absent("the PEB of a process", &absent);
+                continue;
+            }
         };
         let place = field.place(at);
         let noted = match field.read(&windows.guest.space, at) {
@@ -46,7 +50,11 @@ fn replaced(context: &Context<'_>, found: &mut Found) {
                 continue;
             }
         };
-        if noted.is_null() || own == noted {
+        if noted.is_null() || own.is_null() {
+            found.lost("where the program of a process lies, which is zero", None);
+            continue;
+        }
+        if own == noted {
             continue;
         }
         found.process(
@@ -78,8 +86,12 @@ fn tokens(context: &Context<'_>, found: &mut Found) {
     let windows = context.windows;
     let mut owners: HashMap<VirtAddr, VirtAddr> = HashMap::new();
     for row in running(context) {
-        let Ok(token) = token::of_process(windows, row.taskd) else {
-            continue; // `ps --wide` says why
+        let token = match token::of_process(windows, row.taskd) {
+            Ok(token) => token,
+            Err(absent) => {
+                found.absent("the token of a process", &absent);
+                continue;
+            }
         };
         let first = *owners.entry(token.at).or_insert(row.taskd);
         if first == row.taskd {
@@ -121,7 +133,8 @@ pub(super) static MEMORY: Rule = Rule {
 
 fn executable(context: &Context<'_>, found: &mut Found) {
     for row in running(context) {
-        if row.asid.is_err() {
+        if let Err(absent) = &row.asid {
+            found.absent("the page table of a process", absent);
             continue;
         }
         let ends = mappings::mappings(context.windows, row.taskd, &mut |mapping| {
@@ -133,12 +146,20 @@ fn executable(context: &Context<'_>, found: &mut Found) {
 }
 
 fn look(context: &Context<'_>, found: &mut Found, row: &Process, mapping: &Mapping) {
-    let (Ok(perms), Ok(base), Ok(size)) = (&mapping.perms, &mapping.base, &mapping.size) else {
+    let (perms, base, size, kind) =
+        match (&mapping.perms, &mapping.base, &mapping.size, &mapping.kind) {
+            (Ok(perms), Ok(base), Ok(size), Ok(kind)) => (perms, base, size, kind),
+            (Err(absent), ..)
+            | (_, Err(absent), ..)
+            | (_, _, Err(absent), _)
+            | (.., Err(absent)) => {
+                found.absent("what a descriptor says of its memory", absent);
+                return;
+            }
+        };
+    if !perms.contains(&b'x') {
         return;
-    };
-    let (Ok(kind), true) = (&mapping.kind, perms.contains(&b'x')) else {
-        return;
-    };
+    }
     if matches!(kind, MappingKind::Image | MappingKind::File) {
         return;
     }
@@ -178,7 +199,7 @@ fn look(context: &Context<'_>, found: &mut Found, row: &Process, mapping: &Mappi
     );
 }
 
-/// The processes that run.
+/// The processes that run, as far as their rows can be read (`ps` says what cannot).
 fn running<'c>(context: &'c Context<'_>) -> impl Iterator<Item = &'c Process> {
     let windows = context.windows;
     let rows = context.processes().iter();

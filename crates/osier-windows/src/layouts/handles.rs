@@ -15,7 +15,7 @@ layout! {
         unique_process_id: Option<Field<UInt>> = ["UniqueProcessId"],
         /// Handles in use, until Windows 7.
         handle_count: Option<Field<SInt>> = ["HandleCount"],
-        /// Later each list of free entries counts those taken from it; the first is there in any case.
+        /// Later each list of free entries counts those taken from it: an array, of which the profile knows the first.
         free_lists: Option<Field<Embed<()>>> = ["FreeLists"],
     }
 }
@@ -64,6 +64,8 @@ pub(crate) struct Layout {
     pub(crate) handle_count: Option<Field<SInt>>,
     /// The same of a table with lists of free entries, of the first list.
     pub(crate) first_list_count: Option<Field<SInt>>,
+    /// Bytes of such a list.
+    pub(crate) list_bytes: u64,
 }
 
 /// Where an entry has its object.
@@ -81,7 +83,8 @@ impl Layout {
         let table = Table::resolve(resolver);
         let entry = Entry::resolve(resolver);
         let kind = Header::resolve(resolver).kind;
-        let counted = FreeList::resolve(resolver).handle_count;
+        let list = FreeList::resolve(resolver);
+        let counted = list.handle_count;
         let profile = resolver.profile();
         let word = profile.identity().pointer_bytes;
         let entry_bytes = profile.find_type(Entry::STRUCTURE)?.bytes;
@@ -114,6 +117,7 @@ impl Layout {
                 let offset = lists.offset.checked_add(count.offset)?;
                 Some(Field::at(offset, count.bytes, count.bits))
             }),
+            list_bytes: list.size,
         })
     }
 }
