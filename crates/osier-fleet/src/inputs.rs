@@ -140,6 +140,10 @@ fn listed(path: &Path, reach: &dyn Reach) -> Option<Vec<Input>> {
         Ok(all) => all,
         Err(error) => return Some(problem(error.to_string())),
     };
+    // As of files: what is called like a pattern is no pattern.
+    if prefix != text && all.iter().any(|one| one == path) {
+        return Some(vec![named(path)]);
+    }
     let below = |path: &PathBuf| Some(path.to_str()?.strip_prefix(prefix)?.to_owned());
     let inputs: Vec<Input> = if prefix == text {
         let shown = |path: &PathBuf| {
@@ -299,7 +303,8 @@ fn place_text(place: &Path) -> String {
 
 fn text(path: &Path) -> String {
     let mut text = String::new();
-    escape_bytes(path.as_os_str().as_encoded_bytes(), &mut text);
+    // Of an address without what it is signed with.
+    escape_bytes(&osier_text::path_bytes(path), &mut text);
     text
 }
 

@@ -27,6 +27,7 @@ pub(crate) struct Folder {
 impl Root {
     pub(crate) fn new(named: &Path) -> Result<Self, RunError> {
         if let Some(address) = named.to_str().filter(|_| is_address(named)) {
+            let address = osier_text::address(address);
             return Ok(Self::Address(format!("{}/", address.trim_end_matches('/'))));
         }
         let failed = |source| RunError::Root {
@@ -55,7 +56,11 @@ impl Root {
         let (found, root) = match self {
             Self::Folder(folder) => (folder.find(path), folder.named.clone()),
             Self::Address(address) => {
-                let below = path.to_str().and_then(|text| text.strip_prefix(address));
+                // What an address is signed with is no part of a place, which rows and manifests have.
+                let shown = path.to_str().map(osier_text::address);
+                let below = shown
+                    .as_deref()
+                    .and_then(|text| text.strip_prefix(address.as_str()));
                 let below = below.filter(|below| !below.is_empty());
                 (below.map(PathBuf::from), PathBuf::from(address))
             }

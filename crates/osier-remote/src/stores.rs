@@ -5,7 +5,7 @@
 
 mod service;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::error::Error as _;
 use std::io;
 use std::ops::Range;
@@ -135,6 +135,8 @@ impl Bucket {
                     .with_http_connector(connector);
                 let keys = [AzureConfigKey::AccountName, AzureConfigKey::Endpoint];
                 let places = keys.iter().filter_map(|key| builder.get_config_value(key));
+                // Each by itself: behind an account's name no address is known for one.
+                let places = places.map(|place| osier_text::address(&place));
                 let place = places.collect::<Vec<_>>().join(" ");
                 let built = builder.build().map(|store| Box::new(store) as _);
                 (built, Some(place))
@@ -142,7 +144,7 @@ impl Bucket {
         };
         // What it says may have what it was given in it.
         let told = |error: Error| {
-            let why = without_secrets(&inner(&error), std::env::vars());
+            let why = without_secrets(&inner(&error), environment());
             let names = match scheme {
                 Scheme::S3 => "AWS_ACCESS_KEY_ID and its like",
                 Scheme::Google => "GOOGLE_APPLICATION_CREDENTIALS and its like",
@@ -163,6 +165,12 @@ impl Bucket {
 fn inner(error: &Error) -> String {
     let source = error.source().map(ToString::to_string);
     source.unwrap_or_else(|| error.to_string())
+}
+
+/// The environment, but for what is no text, which `std::env::vars` panics at.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// A text without any value that the environment has for a store.
@@ -261,12 +269,22 @@ fn list(
 ) -> Result<Vec<Key>, Problem> {
     shared.request();
     let mut keys = Vec::new();
+    let mut all = HashSet::new();
     for met in block_on_stream(store.list(below)) {
         let met = met.map_err(|error| problem(&error))?;
+        // A slash behind a key is lost on the way here: `x/` comes as `x`, behind `x` itself.
+        if !all.insert(met.location.clone()) && met.size > 0 {
+            let text = format!(
+                "there are objects `{0}` and `{0}/`, and the second cannot be asked for",
+                osier_text::visible(met.location.as_ref())
+            );
+            return Err(Problem::Lasting(io::ErrorKind::InvalidInput, text));
+        }
         if met.size > 0 {
             keys.push(met.location);
         }
-        if keys.len() > MOST_LISTED {
+        // Those without bytes count, too: the list itself has no end that the server must come to.
+        if all.len() > MOST_LISTED {
             let text = format!("more than {MOST_LISTED} objects lie there; name a longer prefix");
             return Err(Problem::Lasting(io::ErrorKind::InvalidInput, text));
         }
@@ -354,7 +372,7 @@ fn problem(error: &Error) -> Problem {
         Error::PermissionDenied { .. } => (io::ErrorKind::PermissionDenied, "403 Forbidden"),
         Error::Unauthenticated { .. } => (io::ErrorKind::PermissionDenied, "401 Unauthorized"),
         other => {
-            let text = without_secrets(&inner(other), std::env::vars());
+            let text = without_secrets(&inner(other), environment());
             return Problem::Lasting(io::ErrorKind::Other, text);
         }
     };

@@ -175,6 +175,12 @@ impl<'a> List<'a> {
         self.lost > 0 || self.late || answered(&self.ends).next().is_some()
     }
 
+    /// Shows none of its rows, which stay counted.
+    pub(crate) fn leave_out(&mut self) {
+        self.body = String::new();
+        self.drawn = 0;
+    }
+
     /// The markup of the rows and what is said below them, by which lists are known to be the same.
     pub(crate) fn content(&self) -> (&str, &WalkEnds) {
         (&self.body, &self.ends)

@@ -22,6 +22,8 @@ pub(crate) struct Mounts<'a> {
     known: HashMap<u64, usize>,
     key: RandomState,
     views: Vec<View<'a>>,
+    /// Bytes of markup that they hold.
+    held: usize,
 }
 
 struct View<'a> {
@@ -33,7 +35,12 @@ struct View<'a> {
 
 impl<'a> Mounts<'a> {
     /// Notes what a process sees, and gives the number of the view.
-    pub(crate) fn note(&mut self, list: List<'a>, (place, caption): (String, String)) -> usize {
+    pub(crate) fn note(
+        &mut self,
+        mut list: List<'a>,
+        (place, caption): (String, String),
+        most: usize,
+    ) -> usize {
         let mut hasher = self.key.build_hasher();
         let (body, ends) = list.content();
         (body, list.rows).hash(&mut hasher);
@@ -43,6 +50,13 @@ impl<'a> Mounts<'a> {
         let hash = hasher.finish();
         let at = *self.known.entry(hash).or_insert(self.views.len());
         if at == self.views.len() {
+            // Of all views together no more is held than of one list.
+            let held = self.held.saturating_add(list.content().0.len());
+            if held > most {
+                list.leave_out();
+            } else {
+                self.held = held;
+            }
             self.views.push(View {
                 list,
                 named: Vec::new(),

@@ -262,7 +262,7 @@ fn card<'l>(
     }
     if seen.rows > 0 {
         let rows = plural(seen.rows, "mount");
-        let number = mounts.note(seen, (place, caption.clone()));
+        let number = mounts.note(seen, (place, caption.clone()), section.bounds.bytes);
         let view = Mounts::place(links, number);
         let _ = writeln!(
             html,

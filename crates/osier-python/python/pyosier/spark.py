@@ -273,6 +273,14 @@ def _files(paths: list[str]) -> dict[str, bytes]:
     return files
 
 
+def _has(folder: Path, files: Mapping[str, bytes], user: int) -> bool:
+    """Whether the folder is this user's, and still has all of these files."""
+    if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != user:
+        return False
+    paths = [(folder / name, len(content)) for name, content in files.items()]
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
 def _unpacked(files: Mapping[str, bytes]) -> Path:
     """A folder with these files, made once on a machine."""
     digest = hashlib.sha256()
@@ -281,7 +289,7 @@ def _unpacked(files: Mapping[str, bytes]) -> Path:
         digest.update(content)
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"osier-profiles-{user}-{digest.hexdigest()[:32]}"
-    if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == user:
+    if _has(folder, files, user):
         return folder
     made = Path(tempfile.mkdtemp(prefix="osier-profiles-"))
     for name, content in files.items():
@@ -289,8 +297,8 @@ def _unpacked(files: Mapping[str, bytes]) -> Path:
     try:
         made.rename(folder)
     except OSError:
-        # Another task was first, or the name is somebody else's.
-        if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == user:
+        # Another task was first, or the name is somebody else's, or what was in it was cleaned away.
+        if _has(folder, files, user):
             shutil.rmtree(made, ignore_errors=True)
             return folder
         return made
