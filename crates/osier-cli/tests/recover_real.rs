@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use osier::dump::{KeptFile, executable, kept, kept_files};
-use osier::{Guest, Options, ProcessExtra, VirtAddr, Why};
+use osier::{Guest, Options, ProcessExtra, VirtAddr};
 use osier_testkit::need::{self, Real};
 
 /// Those whose guests wrote `/proc/meminfo` down, of both widths.
@@ -172,11 +172,8 @@ fn what_the_kernel_counts_twice_is_held_against_itself(real: &Real) {
     let whole = guest(real);
     let rows = files(&whole);
     let path = b"/bin/busybox".as_slice();
-    let program = |rows: &[KeptFile]| {
-        let found = rows.iter().find(|file| file.path.as_deref() == Ok(path));
-        found.cloned()
-    };
-    let before = program(&rows).unwrap();
+    let before = rows.iter().find(|file| file.path.as_deref() == Ok(path));
+    let before = before.unwrap().clone();
     let raw = fs::read(real.path.join("memory.raw")).unwrap();
     let damaged = place("damaged.raw");
     fs::write(&damaged, &raw).unwrap();
@@ -200,21 +197,29 @@ fn what_the_kernel_counts_twice_is_held_against_itself(real: &Real) {
                 ControlFlow::Continue(())
             });
             let lost = |file: &KeptFile| {
-                let name = file.path.as_ref().err();
-                let name = name.is_some_and(|absent| matches!(absent.why, Why::Implausible { .. }));
-                name || file.cached.is_err()
-                    || file.size.is_err()
-                    || file.kind.is_err()
-                    || file.inode.is_err()
+                let absent = [
+                    file.path.as_ref().err(),
+                    file.cached.as_ref().err(),
+                    file.size.as_ref().err(),
+                    file.kind.as_ref().err(),
+                    file.inode.as_ref().err(),
+                ];
+                absent.into_iter().flatten().any(|absent| absent.is_loss())
             };
             let told = !ends.unwrap().is_complete() || after.iter().any(lost);
-            // A number that no other place has; the kernel's hash table does not have all inodes.
-            let only_the_number = program(&after).is_some_and(|after| {
-                let inode = before.inode.clone();
-                value != 0 && KeptFile { inode, ..after } == before
+            let now = after.iter().find(|file| file.mapping == before.mapping);
+            // What no other place has: the number, and whether the kernel knows a name.
+            let alone = now.is_some_and(|now| {
+                let mut same = now.clone();
+                if value == 0 && same.path.is_err() {
+                    (same.path, same.inside) = (before.path.clone(), before.inside.clone());
+                } else if value != 0 {
+                    same.inode = before.inode.clone();
+                }
+                same == before
             });
-            if !told && !only_the_number && program(&after).as_ref() != Some(&before) {
-                silent.push(format!("{at}: {value:#x}: {:x?}", program(&after)));
+            if !told && !alone {
+                silent.push(format!("{at}: {value:#x}: {now:x?}"));
             }
             file.write_all_at(&raw[pa..pa + 8], pa as u64).unwrap();
         }

@@ -20,6 +20,9 @@ const SYSTEMS: &str = "file systems";
 const INODES: &str = "inodes";
 /// Steps of all trees of pages together: more than any machine has pages.
 const STEPS: u64 = 1 << 26;
+/// Inodes of all file systems together, and endings that are told of them: more than any machine has.
+const INODES_MOST: usize = 1 << 26;
+const ENDS_MOST: usize = 1 << 16;
 /// Most steps from a `dentry` to the root of its file system that are believed.
 const CLIMB: usize = 4096;
 /// The bits of `i_mode` that say what a file is.
@@ -53,8 +56,6 @@ layout! {
         i_mode: Option<Field<UInt>>,
         /// Its number.
         i_ino: Option<Field<UInt>>,
-        /// References to it; its names hold one.
-        i_count: Option<Field<UInt>>,
     }
 }
 
@@ -96,6 +97,7 @@ pub(crate) fn files(linux: &Linux, row: &mut dyn FnMut(KeptFile) -> ControlFlow<
     };
     let mounted = walk.mounted(&mut ends);
     let mut steps = STEPS;
+    let mut left = INODES_MOST;
     let systems = list::ring(&linux.guest, head);
     ends.add(SYSTEMS, systems.end);
     for node in systems.nodes {
@@ -111,6 +113,13 @@ pub(crate) fn files(linux: &Linux, row: &mut dyn FnMut(KeptFile) -> ControlFlow<
         };
         let inodes = list::ring(&linux.guest, walk.s_inodes.place(system.at));
         ends.add(INODES, inodes.end);
+        // Every file system may say that the same long list is its own.
+        let Some(rest) = left.checked_sub(inodes.nodes.len()) else {
+            let after = INODES_MOST;
+            ends.add(INODES, WalkEnd::Limit { after });
+            return ends;
+        };
+        left = rest;
         for node in inodes.nodes {
             let inode = walk.i_sb_list.container(node);
             let Some(file) = walk.file(&system, inode, &mut steps, &mut ends) else {
@@ -210,7 +219,9 @@ impl<'a> Walk<'a> {
             Ok(true) => {}
             Ok(false) => return None,
             Err(end) => {
-                ends.add(INODES, end);
+                if ends.0.len() < ENDS_MOST {
+                    ends.add(INODES, end);
+                }
                 return None;
             }
         }
@@ -239,8 +250,8 @@ impl<'a> Walk<'a> {
             kind: self.kind(inode, dentry.is_ok()),
             system: system.name.clone(),
             device: inodes.device(guest, system.at),
-            inode: self.number(system, inode),
-            size: self.size(system, inode, mapping, end),
+            inode: self.number(system, inode, dentry.is_ok()),
+            size: self.size(system, mapping, (end, dentry.is_ok()), inode),
             cached,
             mapping,
         })
@@ -282,7 +293,13 @@ impl<'a> Walk<'a> {
 
     /// Its length, which its last page lies before, or what is left of a huge page. Pages of tmpfs may be promised
     /// behind it (`FALLOC_FL_KEEP_SIZE`).
-    fn size(&self, system: &System<'_>, inode: VirtAddr, mapping: VirtAddr, end: u64) -> Seen<u64> {
+    fn size(
+        &self,
+        system: &System<'_>,
+        mapping: VirtAddr,
+        (end, named): (u64, bool),
+        inode: VirtAddr,
+    ) -> Seen<u64> {
         /// Pages of the largest page that is behind a file's end.
         const HUGE: u64 = 512;
         let size = self
@@ -290,7 +307,16 @@ impl<'a> Walk<'a> {
             .page_cache
             .file(&self.linux.guest, mapping)
             .size?;
-        let pages = size.div_ceil(PAGE_BYTES).next_multiple_of(HUGE);
+        if size == 0 && end > 0 && !named {
+            // ext4's bitmaps (`s_buddy_cache`), f2fs's nodes.
+            let why = "what a file system keeps for itself has no length";
+            return Err(Absent::not_applicable(why));
+        }
+        // fs-verity keeps its tree of sums behind the end, from the next 64 KiB on: at most a fifteenth.
+        let pages = size.div_ceil(PAGE_BYTES);
+        let pages = pages.saturating_add(pages / 15).saturating_add(32);
+        let pages = pages.next_multiple_of(HUGE);
+        let pages = if size == 0 { 0 } else { pages };
         if end > pages && !system.is("tmpfs") && !system.is("hugetlbfs") {
             let rule = "no page of a file lies behind its end (i_size)";
             return Err(Absent::implausible(size, rule, Some(inode)));
@@ -299,11 +325,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Its number. That of a segment of System V's shared memory, which no process has mounted, is the segment's,
-    /// which may be 0.
-    fn number(&self, system: &System<'_>, inode: VirtAddr) -> Seen<u64> {
+    /// which may be 0, as may be that of an inode that a file system keeps for itself.
+    fn number(&self, system: &System<'_>, inode: VirtAddr, named: bool) -> Seen<u64> {
         let guest = &self.linux.guest;
         match self.inode.i_ino {
-            Some(field) if system.places.is_none() => Ok(field.read(&guest.space, inode)?),
+            Some(field) if system.places.is_none() || !named => {
+                Ok(field.read(&guest.space, inode)?)
+            }
             _ => self.linux.maps.paths.inodes().number(guest, inode),
         }
     }
@@ -338,10 +366,6 @@ impl<'a> Walk<'a> {
         let place = names.place(inode);
         let first = guest.space.read_pointer(place)?;
         if first.is_null() || first == place {
-            if let Some(at) = self.is_used_as_a_file(inode) {
-                let rule = "a file that is in use has a name (i_dentry, i_count)";
-                return Err(Absent::implausible(first.0, rule, Some(at)));
-            }
             let why = "the kernel has forgotten its name and keeps its pages";
             return Err(Absent::not_applicable(why));
         }
@@ -360,15 +384,6 @@ impl<'a> Walk<'a> {
             ));
         }
         Ok(dentry)
-    }
-
-    /// Where it is counted how often the inode is in use, when it is, and is a regular file.
-    fn is_used_as_a_file(&self, inode: VirtAddr) -> Option<VirtAddr> {
-        let space = &self.linux.guest.space;
-        let mode = self.inode.i_mode?.read(space, inode).ok()?;
-        let count = self.inode.i_count?;
-        let used = count.read(space, inode).ok()? != 0;
-        (used && mode & S_IFMT == S_IFREG).then(|| count.place(inode))
     }
 
     /// The path of the `dentry` where its file system is mounted: by the first mount whose root is above it. Mounts

@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::bail;
-use osier::Guest;
 use osier::dump::{KeptFile, kept, kept_files};
 use osier::tables;
+use osier::{Guest, WalkEnds};
 
 use super::common::{flow, of_writer, open, options, read_of, spare};
 use super::dump::{lose, tell};
@@ -63,8 +63,12 @@ fn write(args: &RecoverArgs, path: &Path, output: &OutputArgs) -> anyhow::Result
     let options = options(&snapshot.known);
     spare(path, read_of(&snapshot.snapshot, &options).iter().skip(1))?;
     let (guest, mut out) = open(snapshot, &said)?;
-    let file = one(&guest, args)?;
-    let done = kept(&guest, &file, path)?;
+    let (file, ends) = one(&guest, args)?;
+    let mut done = kept(&guest, &file, path)?;
+    if args.mapping.is_none() {
+        // A file of the same path may be where the list was not read.
+        done.ends.join(ends);
+    }
     if !output.quiet {
         tell(path, &done, output.verbose);
     }
@@ -72,8 +76,8 @@ fn write(args: &RecoverArgs, path: &Path, output: &OutputArgs) -> anyhow::Result
     Ok(out.conclude(&done.ends)?)
 }
 
-/// The file that the arguments mean.
-fn one(guest: &Guest, args: &RecoverArgs) -> anyhow::Result<KeptFile> {
+/// The file that the arguments mean, and how the list ended that it is of.
+fn one(guest: &Guest, args: &RecoverArgs) -> anyhow::Result<(KeptFile, WalkEnds)> {
     let mut found = Vec::new();
     let ends = kept_files(guest, &mut |file| {
         let meant = match (&args.file, args.mapping) {
@@ -97,7 +101,7 @@ fn one(guest: &Guest, args: &RecoverArgs) -> anyhow::Result<KeptFile> {
         ),
     };
     match found.as_slice() {
-        [file] => Ok(file.clone()),
+        [file] => Ok((file.clone(), ends)),
         [] if ends.is_complete() => bail!(
             "the kernel keeps no page of {what}; `osier recover` without -o lists what it keeps"
         ),

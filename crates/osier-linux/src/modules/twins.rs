@@ -403,7 +403,12 @@ fn unread(guest: &Guest, within: Range<VirtAddr>) -> Option<(usize, Fault)> {
     // Firmware's tables and the like are mapped as memory is, behind the last of it.
     let frames = guest.symbol(symbols::max_pfn);
     let frames = frames.and_then(|at| guest.space.read_pointer(at).ok());
-    let frames = frames.filter(|frames| frames.0 != 0);
+    // No number of frames when the kernel itself lies behind the last.
+    let own = guest
+        .symbol(symbols::_end)
+        .and_then(|end| guest.space.translate(end).ok());
+    let own = own.map_or(0, |own| own.0 / PAGE_BYTES);
+    let frames = frames.filter(|frames| frames.0 > own);
     let frames = frames.map_or(u64::MAX, |frames| frames.0);
     let memory = guest.space.memory();
     guest.space.mapped(within, &mut |range| {

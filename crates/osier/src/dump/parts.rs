@@ -16,6 +16,8 @@ use crate::process_memory::{Area, Content, ProcessMemory, readable};
 
 /// The longest stretch that is written.
 const LONGEST: u64 = 1 << 40;
+/// Pieces of a file that are looked for: the pages of 1 TiB. What cannot be read of a tree is passed a page at a time.
+const MOST_PIECES: u64 = 1 << 28;
 /// `PF_X`, `PF_W` and `PF_R`.
 const EXECUTE: u32 = 1;
 const WRITE: u32 = 2;
@@ -89,7 +91,14 @@ pub fn kept(guest: &Guest, file: &KeptFile, out: &Path) -> Result<Dumped, DumpEr
         file: &cached,
         name: name.map(Vec::as_slice).unwrap_or_default(),
     };
-    whole.write(size, None, out)
+    let mut dumped = whole.write(size, None, out)?;
+    if let Err(absent) = &file.cached
+        && absent.is_loss()
+    {
+        // Its tree lacks pages that it counts: where tmpfs has zeros, they may have stood.
+        dumped.lose(VirtAddr(0), 1, whole.name, absent);
+    }
+    Ok(dumped)
 }
 
 /// Calls `row` for every file of which the kernel keeps pages.
@@ -125,8 +134,13 @@ impl Whole<'_> {
     ) -> Result<Dumped, DumpError> {
         let mut dumped = Dumped::default();
         let mut sink = Sink::create(out)?;
-        let mut at = 0;
+        let (mut at, mut pieces) = (0_u64, 0_u64);
         while at < size {
+            pieces = pieces.saturating_add(1);
+            if pieces > MOST_PIECES {
+                let why = "the file is in more pieces than any machine has pages of one";
+                return Err(DumpError::Absent(why.to_owned()));
+            }
             let left = size.saturating_sub(at);
             let Stretch { what, bytes } = self.carve.cached(self.file, at, left);
             let what = what.or_else(|absent| {

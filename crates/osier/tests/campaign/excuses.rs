@@ -419,7 +419,7 @@ pub(crate) const EXCUSES: &[Excuse] = &[
             "text of _LDR_DATA_TABLE_ENTRY",
             "user memory",
         ],
-        questions: &["ps", "maps", "current"],
+        questions: &["ps", "ps_wide", "maps", "current"],
         fields: &[
             "path",
             "path_hex",
@@ -434,6 +434,41 @@ pub(crate) const EXCUSES: &[Excuse] = &[
             "kind",
         ],
         why: "what a Windows process says in its own memory: paths, arguments, heaps and stacks",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "_PEB.",
+            "_RTL_USER_PROCESS_PARAMETERS.",
+            "text of _RTL_USER_PROCESS_PARAMETERS",
+            "user memory",
+        ],
+        questions: &["env"],
+        fields: &[
+            "+row",
+            "-row",
+            "address",
+            "name",
+            "name_hex",
+            "value",
+            "value_hex",
+        ],
+        why: "the environment of a Windows process: it may write over its own",
+        ..ANY
+    },
+    Excuse {
+        // A token's lists of ids and rights lie behind it, in memory that no structure names.
+        places: &["_TOKEN.", "_EPROCESS.Token", "(unnamed)"],
+        questions: &["ps_wide"],
+        fields: &[
+            "token",
+            "user",
+            "groups",
+            "privileges",
+            "integrity",
+            "logon",
+        ],
+        why: "whom a Windows process acts for, and with which rights: its token alone says it",
         ..ANY
     },
     Excuse {
@@ -523,7 +558,7 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
-        places: &["_ETHREAD.Tcb.State"],
+        places: &["_ETHREAD.Tcb.State", "_KTHREAD.State"],
         fields: &["state"],
         why: "which of its states a Windows thread is in",
         ..ANY
