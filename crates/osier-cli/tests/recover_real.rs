@@ -214,7 +214,7 @@ fn what_the_kernel_counts_twice_is_held_against_itself(real: &Real) {
                 if value == 0 && same.path.is_err() {
                     (same.path, same.inside) = (before.path.clone(), before.inside.clone());
                 } else if value != 0 {
-                    same.inode = before.inode.clone();
+                    same.inode.clone_from(&before.inode);
                 }
                 same == before
             });
