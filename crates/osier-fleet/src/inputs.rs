@@ -415,6 +415,20 @@ mod tests {
         );
     }
 
+    /// Rows and manifests have the names: two addresses of one last part are told apart by all but what signs them.
+    #[test]
+    fn no_name_has_what_an_address_is_signed_with() {
+        let signed = |host: &str| PathBuf::from(format!("http://{host}/d/x.elf?Signature=SECRET"));
+        let paths = [signed("a"), signed("b")];
+        let names = |found: Vec<Input>| found.into_iter().map(|input| input.name);
+        let apart: Vec<String> = names(gather(&paths, None)).collect();
+        assert!(apart[0].contains("//a/d/x.elf") && apart[1].contains("//b/d/x.elf"));
+        let rooted = gather_below(&paths[..1], Path::new("http://a/"), None);
+        let rooted: Vec<String> = names(rooted.unwrap()).collect();
+        let all: Vec<String> = apart.into_iter().chain(rooted).collect();
+        assert!(!all.iter().any(|name| name.contains("SECRET")), "{all:?}");
+    }
+
     /// A store of these objects, and of none below `denied/`.
     #[derive(Debug)]
     struct Bucket(&'static [&'static str]);

@@ -233,8 +233,24 @@ pub fn read_back(shown: &str) -> Vec<u8> {
 /// assert_eq!(address("a?sig=1"), "a?sig=1");
 /// ```
 pub fn address(text: &str) -> String {
-    const SIGNED: [&str; 10] = [
-        "se", "sig", "ske", "skoid", "sks", "skt", "sktid", "skv", "st", "token",
+    // Of Azure; of CloudFront, and of stores before their names had a prefix.
+    const SIGNED: [&str; 16] = [
+        "se",
+        "sig",
+        "ske",
+        "skoid",
+        "sks",
+        "skt",
+        "sktid",
+        "skv",
+        "st",
+        "token",
+        "awsaccesskeyid",
+        "expires",
+        "googleaccessid",
+        "key-pair-id",
+        "policy",
+        "signature",
     ];
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
