@@ -48,7 +48,7 @@ pub(crate) fn findings(linux: &Linux, row: &mut dyn FnMut(Finding) -> ControlFlo
     let context = Context::new(linux);
     let mut ends = WalkEnds::default();
     for rule in RULES {
-        let mut found = Found::of(rule);
+        let mut found = Found::of(rule.about);
         (rule.look)(&context, &mut found);
         ends.join(found.ends);
         for finding in found.rows {

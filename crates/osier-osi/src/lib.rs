@@ -17,6 +17,7 @@ mod network;
 mod osi;
 mod pages;
 mod rows;
+pub mod rules;
 mod scan;
 mod seen;
 mod system;

@@ -34,7 +34,7 @@ pub(crate) fn findings(
     let context = Context::new(windows);
     let mut ends = WalkEnds::default();
     for rule in RULES {
-        let mut found = Found::of(rule);
+        let mut found = Found::of(rule.about);
         (rule.look)(&context, &mut found);
         ends.join(found.ends);
         for finding in found.rows {

@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use osier_memory::VirtAddr;
 use osier_osi::{Process, ProcessExtra, Severity};
 
-use super::context::{Context, Evidence, Found, Rule, Says, process};
+use super::context::{About, Context, Evidence, Found, Rule, Says, process};
 use crate::symbols;
 
 /// A process with credentials that are not its own.
 pub(super) static SHARED: Rule = Rule {
-    name: "credentials.shared",
-    normal: "Every process has a struct cred of its own, which its threads share; the kernel's, init_cred, is the kernel's alone.",
-    otherwise: "Nothing that is known for init_cred; of two processes, a kernel that copies them otherwise.",
+    about: About {
+        name: "credentials.shared",
+        normal: "Every process has a struct cred of its own, which its threads share; the kernel's, init_cred, is the kernel's alone.",
+        otherwise: "Nothing that is known for init_cred; of two processes, a kernel that copies them otherwise.",
+    },
     look: shared,
 };
 

@@ -4,7 +4,7 @@ use osier_memory::VirtAddr;
 use osier_osi::Severity;
 use osier_profile::{Field, Resolver, UInt, layout};
 
-use super::context::{Context, Evidence, Found, Owner, Rule, Says};
+use super::context::{About, Context, Evidence, Found, Owner, Rule, Says};
 use crate::symbols;
 
 /// More system calls than any table has.
@@ -20,9 +20,11 @@ const TASK_GATE: u64 = 5;
 
 /// An entry of a system-call table that leaves the kernel's code.
 pub(super) static SYSTEM_CALLS: Rule = Rule {
-    name: "syscall.table",
-    normal: "Every entry leads into the kernel's own code, _text to _etext.",
-    otherwise: "Old security products and kernel live patches that replace entries; their module is named where it is on the list.",
+    about: About {
+        name: "syscall.table",
+        normal: "Every entry leads into the kernel's own code, _text to _etext.",
+        otherwise: "Old security products and kernel live patches that replace entries; their module is named where it is on the list.",
+    },
     look: system_calls,
 };
 
@@ -121,9 +123,11 @@ layout! {
 
 /// A gate of the interrupt table that leaves the kernel's code.
 pub(super) static INTERRUPTS: Rule = Rule {
-    name: "interrupt.table",
-    normal: "Every gate that is present leads into the kernel's own code, _text to _etext.",
-    otherwise: "A Xen paravirtual guest, whose table the hypervisor keeps.",
+    about: About {
+        name: "interrupt.table",
+        normal: "Every gate that is present leads into the kernel's own code, _text to _etext.",
+        otherwise: "A Xen paravirtual guest, whose table the hypervisor keeps.",
+    },
     look: interrupts,
 };
 

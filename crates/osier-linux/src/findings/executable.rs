@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use osier_osi::{Mapping, Process, ProcessExtra, SeenExt as _, Severity};
 
-use super::context::{Context, Evidence, Found, Rule, Says, hexadecimal, process};
+use super::context::{About, Context, Evidence, Found, Rule, Says, hexadecimal, process};
 use crate::{mappings, memory};
 
 /// `VM_WRITE` and `VM_EXEC`.
@@ -15,9 +15,11 @@ const SHOWN: usize = 32;
 
 /// Executable memory of a program that is no file's, or can be written.
 pub(super) static MEMORY: Rule = Rule {
-    name: "memory.executable",
-    normal: "Executable memory of a program is mapped from a file and cannot be written.",
-    otherwise: "Compilers at run time (JavaScript, Java, .NET, PCRE, libffi) and programs that want an executable stack.",
+    about: About {
+        name: "memory.executable",
+        normal: "Executable memory of a program is mapped from a file and cannot be written.",
+        otherwise: "Compilers at run time (JavaScript, Java, .NET, PCRE, libffi) and programs that want an executable stack.",
+    },
     look: executable,
 };
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use osier_osi::{ScanSource, Severity, WalkEnds};
 
-use super::context::{Context, Evidence, Found, Rule, Says, closed, subject};
+use super::context::{About, Context, Evidence, Found, Rule, Says, closed, subject};
 use crate::process;
 use crate::scan::Met;
 
@@ -16,9 +16,11 @@ const STATES: [&str; 4] = ["live", "coming", "going", "unformed"];
 
 /// A task that lives and that a list lacks.
 pub(super) static PROCESS: Rule = Rule {
-    name: "process.hidden",
-    normal: "A task that lives is on the list of processes or of its process's threads, and has a number in the pid table.",
-    otherwise: "A task that is being made or taken apart as the machine stops, or a snapshot taken while the machine ran.",
+    about: About {
+        name: "process.hidden",
+        normal: "A task that lives is on the list of processes or of its process's threads, and has a number in the pid table.",
+        otherwise: "A task that is being made or taken apart as the machine stops, or a snapshot taken while the machine ran.",
+    },
     look: processes,
 };
 
@@ -98,9 +100,11 @@ fn copy_of(met: &Met, copy: impl Fn() -> bool) -> bool {
 
 /// A module that works and that the list lacks.
 pub(super) static MODULE: Rule = Rule {
-    name: "module.hidden",
-    normal: "A module that works is on the list of modules, in the module tree and in /sys/module.",
-    otherwise: "A module that is being loaded or removed as the machine stops.",
+    about: About {
+        name: "module.hidden",
+        normal: "A module that works is on the list of modules, in the module tree and in /sys/module.",
+        otherwise: "A module that is being loaded or removed as the machine stops.",
+    },
     look: modules,
 };
 

@@ -4,7 +4,7 @@ use osier_memory::VirtAddr;
 use osier_osi::{Guard, Severity};
 use osier_profile::{Embed, Field, Ptr, Resolver, layout};
 
-use super::context::{Context, Evidence, Found, Owner, Rule, Says};
+use super::context::{About, Context, Evidence, Found, Owner, Rule, Says};
 use super::entries::leaves;
 use crate::list;
 use crate::symbols;
@@ -84,9 +84,11 @@ fn judge(context: &Context<'_>, found: &mut Found, hook: &str, at: VirtAddr, to:
 
 /// A function that ftrace calls.
 pub(super) static FTRACE: Rule = Rule {
-    name: "ftrace.hook",
-    normal: "What ftrace calls is the kernel's own code, or that of a module on the list.",
-    otherwise: "Live patches and security products, whose module is on the list: a note.",
+    about: About {
+        name: "ftrace.hook",
+        normal: "What ftrace calls is the kernel's own code, or that of a module on the list.",
+        otherwise: "Live patches and security products, whose module is on the list: a note.",
+    },
     look: ftrace,
 };
 
@@ -120,9 +122,11 @@ fn ftrace(context: &Context<'_>, found: &mut Found) {
 
 /// A function that is called at key strokes.
 pub(super) static KEYBOARD: Rule = Rule {
-    name: "keyboard.notifier",
-    normal: "No module listens to key strokes.",
-    otherwise: "Speech and Braille for consoles (speakup, brltty's module) listen: a module on the list is a note.",
+    about: About {
+        name: "keyboard.notifier",
+        normal: "No module listens to key strokes.",
+        otherwise: "Speech and Braille for consoles (speakup, brltty's module) listen: a module on the list is a note.",
+    },
     look: keyboard,
 };
 
@@ -163,9 +167,11 @@ fn keyboard(context: &Context<'_>, found: &mut Found) {
 
 /// A probe on an instruction of the kernel.
 pub(super) static KPROBE: Rule = Rule {
-    name: "kprobe",
-    normal: "There are no probes unless somebody traces, and what they call is the kernel's own code or that of a module on the list.",
-    otherwise: "Tracers, BPF programs and security products probe: each is a note as long as its code is known.",
+    about: About {
+        name: "kprobe",
+        normal: "There are no probes unless somebody traces, and what they call is the kernel's own code or that of a module on the list.",
+        otherwise: "Tracers, BPF programs and security products probe: each is a note as long as its code is known.",
+    },
     look: kprobes,
 };
 

@@ -3,7 +3,7 @@
 use osier_memory::VirtAddr;
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
-use super::context::{Context, Found, Owner, Rule};
+use super::context::{About, Context, Found, Owner, Rule};
 use super::entries::leaves;
 use super::hooks::UNKNOWN;
 use crate::list;
@@ -47,9 +47,11 @@ layout! {
 
 /// A function that packets pass through.
 pub(super) static HOOKS: Rule = Rule {
-    name: "netfilter.hook",
-    normal: "What packets pass through is the kernel's own code, or that of a module on the list.",
-    otherwise: "A module that is being removed as the machine stops.",
+    about: About {
+        name: "netfilter.hook",
+        normal: "What packets pass through is the kernel's own code, or that of a module on the list.",
+        otherwise: "A module that is being removed as the machine stops.",
+    },
     look: hooks,
 };
 

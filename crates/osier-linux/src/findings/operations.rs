@@ -3,7 +3,7 @@
 use osier_memory::VirtAddr;
 use osier_profile::{Kind, Profile, layout};
 
-use super::context::{Context, Found, Owner, Rule};
+use super::context::{About, Context, Found, Owner, Rule};
 use super::entries::leaves;
 use crate::symbols;
 
@@ -44,9 +44,11 @@ const TABLES: &[(&str, &str)] = &[
 
 /// A function of /proc, /sys or the network's lists that is not the kernel's own.
 pub(super) static OPERATIONS: Rule = Rule {
-    name: "operations.hook",
-    normal: "The functions of a table that is part of the kernel's image are the kernel's own code.",
-    otherwise: "Nothing that is known: such tables are constants.",
+    about: About {
+        name: "operations.hook",
+        normal: "The functions of a table that is part of the kernel's image are the kernel's own code.",
+        otherwise: "Nothing that is known: such tables are constants.",
+    },
     look: operations,
 };
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use osier_osi::{Process, ProcessExtra, Seen, SeenExt as _, Severity};
 
-use super::context::{Context, Evidence, Found, Rule, Says, process};
+use super::context::{About, Context, Evidence, Found, Rule, Says, process};
 use crate::{environment, sockets};
 
 /// What the kernel puts behind the path of a file that is unlinked.
@@ -54,9 +54,11 @@ fn of(row: &Process, severity: Severity, text: &str, evidence: Evidence) -> Says
 
 /// A process whose file is unlinked.
 pub(super) static DELETED: Rule = Rule {
-    name: "exe.deleted",
-    normal: "The file that a process runs is still in its folder.",
-    otherwise: "An upgrade of the program while it runs, programs that replace themselves, and layers of containers.",
+    about: About {
+        name: "exe.deleted",
+        normal: "The file that a process runs is still in its folder.",
+        otherwise: "An upgrade of the program while it runs, programs that replace themselves, and layers of containers.",
+    },
     look: deleted,
 };
 
@@ -77,9 +79,11 @@ fn deleted(context: &Context<'_>, found: &mut Found) {
 
 /// A process that runs from memory alone.
 pub(super) static MEMFD: Rule = Rule {
-    name: "exe.memfd",
-    normal: "What a process runs is a file.",
-    otherwise: "runc runs a copy of itself out of memory (memfd:runc_cloned), which is a note.",
+    about: About {
+        name: "exe.memfd",
+        normal: "What a process runs is a file.",
+        otherwise: "runc runs a copy of itself out of memory (memfd:runc_cloned), which is a note.",
+    },
     look: memfd,
 };
 
@@ -101,9 +105,11 @@ fn memfd(context: &Context<'_>, found: &mut Found) {
 
 /// A program that is called as a thread of the kernel.
 pub(super) static DISGUISED: Rule = Rule {
-    name: "process.disguised",
-    normal: "A process with memory of its own is not called as threads of the kernel are.",
-    otherwise: "A program may call itself anything; some show brackets as ps does.",
+    about: About {
+        name: "process.disguised",
+        normal: "A process with memory of its own is not called as threads of the kernel are.",
+        otherwise: "A program may call itself anything; some show brackets as ps does.",
+    },
     look: disguised,
 };
 
@@ -136,9 +142,11 @@ fn disguised(context: &Context<'_>, found: &mut Found) {
 
 /// A library that is loaded before all others.
 pub(super) static PRELOAD: Rule = Rule {
-    name: "preload",
-    normal: "LD_PRELOAD and LD_AUDIT are not in the environment.",
-    otherwise: "Allocators (jemalloc), games, sandboxes and tests preload libraries.",
+    about: About {
+        name: "preload",
+        normal: "LD_PRELOAD and LD_AUDIT are not in the environment.",
+        otherwise: "Allocators (jemalloc), games, sandboxes and tests preload libraries.",
+    },
     look: preload,
 };
 
@@ -172,9 +180,11 @@ fn preload(context: &Context<'_>, found: &mut Found) {
 
 /// A socket that sees frames as they come.
 pub(super) static PACKETS: Rule = Rule {
-    name: "socket.packet",
-    normal: "Few programs see frames as they come.",
-    otherwise: "DHCP clients, network managers, LLDP daemons and packet capture do.",
+    about: About {
+        name: "socket.packet",
+        normal: "Few programs see frames as they come.",
+        otherwise: "DHCP clients, network managers, LLDP daemons and packet capture do.",
+    },
     look: packets,
 };
 
@@ -218,9 +228,11 @@ fn packets(context: &Context<'_>, found: &mut Found) {
 
 /// A process that another traces.
 pub(super) static TRACED: Rule = Rule {
-    name: "process.traced",
-    normal: "Nobody traces processes on a machine in use.",
-    otherwise: "Debuggers, strace, crash handlers and sandboxes trace.",
+    about: About {
+        name: "process.traced",
+        normal: "Nobody traces processes on a machine in use.",
+        otherwise: "Debuggers, strace, crash handlers and sandboxes trace.",
+    },
     look: traced,
 };
 

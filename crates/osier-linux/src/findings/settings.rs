@@ -2,7 +2,7 @@
 
 use osier_osi::Severity;
 
-use super::context::{Context, Evidence, Found, Rule, Says};
+use super::context::{About, Context, Evidence, Found, Rule, Says};
 use super::programs::is_open;
 use crate::symbols;
 
@@ -13,9 +13,11 @@ const LETTERS: &[u8] = b"PFSRMBUDAWCIOELKXTN";
 
 /// A program that the kernel starts, in a folder that everybody may write to.
 pub(super) static HELPERS: Rule = Rule {
-    name: "kernel.helper",
-    normal: "What the kernel starts by itself (modprobe_path, core_pattern) lies in folders of the system.",
-    otherwise: "Somebody who debugs crashes may send core files to a program of their own.",
+    about: About {
+        name: "kernel.helper",
+        normal: "What the kernel starts by itself (modprobe_path, core_pattern) lies in folders of the system.",
+        otherwise: "Somebody who debugs crashes may send core files to a program of their own.",
+    },
     look: helpers,
 };
 
@@ -50,9 +52,11 @@ fn helpers(context: &Context<'_>, found: &mut Found) {
 
 /// What the kernel notes of itself.
 pub(super) static TAINT: Rule = Rule {
-    name: "kernel.taint",
-    normal: "The kernel has no taint.",
-    otherwise: "Modules of third parties, unsigned ones, and warnings of the kernel taint it.",
+    about: About {
+        name: "kernel.taint",
+        normal: "The kernel has no taint.",
+        otherwise: "Modules of third parties, unsigned ones, and warnings of the kernel taint it.",
+    },
     look: taint,
 };
 

@@ -3,7 +3,7 @@
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, SeenExt as _, Severity};
 
-use super::context::{Context, Evidence, Found, Owner, Rule, Says, subject};
+use super::context::{About, Context, Evidence, Found, Owner, Rule, Says, subject};
 use crate::symbols;
 use crate::windows::Windows;
 use crate::{current, drivers};
@@ -13,9 +13,11 @@ const MOST_CALLS: u64 = 0x1000;
 
 /// A system call that is not the kernel's own code.
 pub(super) static SYSTEM_CALLS: Rule = Rule {
-    name: "syscall.table",
-    normal: "Every entry of KiServiceTable leads into the kernel's image.",
-    otherwise: "Security software of 32-bit systems, whose driver is on the list of modules.",
+    about: About {
+        name: "syscall.table",
+        normal: "Every entry of KiServiceTable leads into the kernel's image.",
+        otherwise: "Security software of 32-bit systems, whose driver is on the list of modules.",
+    },
     look: system_calls,
 };
 
@@ -106,9 +108,11 @@ fn leaves(
 
 /// An exception that is not taken by the kernel's own code.
 pub(super) static INTERRUPTS: Rule = Rule {
-    name: "interrupt.table",
-    normal: "The gates of exceptions and software interrupts lead into the kernel's image or the HAL's.",
-    otherwise: "A debugger that runs in the kernel.",
+    about: About {
+        name: "interrupt.table",
+        normal: "The gates of exceptions and software interrupts lead into the kernel's image or the HAL's.",
+        otherwise: "A debugger that runs in the kernel.",
+    },
     look: interrupts,
 };
 
@@ -192,9 +196,11 @@ fn gate(windows: &Windows, place: VirtAddr) -> Result<Option<VirtAddr>, Fault> {
 
 /// A driver whose requests go to nobody's code.
 pub(super) static DRIVERS: Rule = Rule {
-    name: "driver.function",
-    normal: "A driver's functions lie in images of the list of modules.",
-    otherwise: "A driver that is being loaded or unloaded as the machine stops.",
+    about: About {
+        name: "driver.function",
+        normal: "A driver's functions lie in images of the list of modules.",
+        otherwise: "A driver that is being loaded or unloaded as the machine stops.",
+    },
     look: functions,
 };
 

@@ -1,31 +1,26 @@
 //! What several rules look at, read once, and what they find.
 
 use std::cell::OnceCell;
-use std::fmt::Write as _;
 use std::ops::{ControlFlow, Range};
 
-use osier_memory::{Fault, VirtAddr};
-use osier_osi::{
-    Absent, Finding, Module, Process, Seen, SeenExt as _, Severity, WalkEnd, WalkEnds, Why,
+use osier_memory::VirtAddr;
+use osier_osi::{Module, Process, SeenExt as _, WalkEnds};
+
+pub(super) use osier_osi::rules::{
+    About, Evidence, Found, Says, WALK, closed, hexadecimal, process, subject,
 };
 
 use crate::scan::{self, Met};
 use crate::windows::Windows;
 use crate::{modules, processes};
 
-/// The walk's name in endings.
-pub(super) const WALK: &str = "findings";
 /// Bytes of code that are shown of a place.
 const SHOWN: usize = 16;
 
 /// A rule.
 pub(super) struct Rule {
-    /// Its name.
-    pub(super) name: &'static str,
-    /// What would be normal.
-    pub(super) normal: &'static str,
-    /// What else could explain what it finds.
-    pub(super) otherwise: &'static str,
+    /// What it is called and says of all that it finds.
+    pub(super) about: About,
     /// Looks.
     pub(super) look: fn(&Context<'_>, &mut Found),
 }
@@ -59,12 +54,6 @@ pub(super) enum Owner {
     Nobody,
     /// That cannot be told: where some module lies could not be read.
     Unknown,
-}
-
-/// Whether the walk of that name closed, and nothing else is said of it.
-pub(super) fn closed(ends: &WalkEnds, walk: &str) -> bool {
-    let mut of = ends.0.iter().filter(|(name, _)| *name == walk).peekable();
-    of.peek().is_some() && of.all(|(_, end)| end.is_closed())
 }
 
 impl<'a> Context<'a> {
@@ -178,120 +167,5 @@ impl Owner {
             Self::Nobody => b"in no image of the list of modules".to_vec(),
             Self::Unknown => b"unknown".to_vec(),
         }
-    }
-}
-
-/// Bytes in hexadecimal.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// The subject of a finding about a process.
-pub(super) fn process(process: &Process) -> Vec<u8> {
-    subject("process", &process.pid, &process.name)
-}
-
-/// `WORD PID NAME`, with what could not be had left out.
-pub(super) fn subject(word: &str, id: &Seen<u32>, name: &Seen<Vec<u8>>) -> Vec<u8> {
-    let mut subject = word.to_owned().into_bytes();
-    if let Ok(id) = id {
-        subject.extend_from_slice(format!(" {id}").as_bytes());
-    }
-    if let Some(name) = name.get() {
-        subject.push(b' ');
-        subject.extend_from_slice(name);
-    }
-    subject
-}
-
-/// Parts of evidence, `WHAT at ADDRESS: VALUE`, with semicolons between.
-#[derive(Default)]
-pub(super) struct Evidence(Vec<u8>);
-
-impl Evidence {
-    /// Adds a part.
-    #[must_use]
-    pub(super) fn and(mut self, what: &str, at: VirtAddr, value: impl AsRef<[u8]>) -> Self {
-        if !self.0.is_empty() {
-            self.0.extend_from_slice(b"; ");
-        }
-        self.0
-            .extend_from_slice(format!("{what} at {at}: ").as_bytes());
-        self.0.extend_from_slice(value.as_ref());
-        self
-    }
-}
-
-/// What one rule finds.
-pub(super) struct Found {
-    rule: &'static Rule,
-    pub(super) rows: Vec<Finding>,
-    pub(super) ends: WalkEnds,
-}
-
-/// What a finding says.
-pub(super) struct Says {
-    pub(super) severity: Severity,
-    pub(super) subject: Vec<u8>,
-    pub(super) text: String,
-    pub(super) evidence: Evidence,
-    pub(super) address: VirtAddr,
-}
-
-impl Found {
-    pub(super) fn of(rule: &'static Rule) -> Self {
-        Self {
-            rule,
-            rows: Vec::new(),
-            ends: WalkEnds::one(WALK, WalkEnd::Closed),
-        }
-    }
-
-    /// A finding about the kernel.
-    pub(super) fn kernel(&mut self, says: Says) {
-        self.add(Err(Absent::not_applicable("it is the kernel's")), says);
-    }
-
-    /// A finding about the process of that id.
-    pub(super) fn process(&mut self, pid: &Seen<u32>, says: Says) {
-        self.add(pid.clone(), says);
-    }
-
-    fn add(&mut self, pid: Seen<u32>, says: Says) {
-        self.rows.push(Finding {
-            rule: self.rule.name,
-            severity: says.severity,
-            subject: says.subject,
-            text: says.text,
-            evidence: says.evidence.0,
-            pid,
-            address: says.address,
-            normal: self.rule.normal,
-            otherwise: self.rule.otherwise,
-        });
-    }
-
-    /// What the rule looks at is absent; that is an ending where it is a loss.
-    pub(super) fn absent(&mut self, missing: &str, absent: &Absent) {
-        if absent.is_loss() {
-            let fault = match absent.why {
-                Why::Unreadable(fault) => Some(fault),
-                _ => None,
-            };
-            self.lost(missing, fault);
-        }
-    }
-
-    /// What the rule looks at cannot be read; of many parts of it the first is named.
-    pub(super) fn lost(&mut self, missing: &str, fault: Option<Fault>) {
-        let missing = format!("{}: {missing}", self.rule.name);
-        let known = |(_, end): &(&str, WalkEnd)| matches!(end, WalkEnd::NoStart { missing: other, .. } if *other == missing);
-        if self.ends.0.iter().any(known) {
-            return;
-        }
-        self.ends.add(WALK, WalkEnd::NoStart { missing, fault });
     }
 }

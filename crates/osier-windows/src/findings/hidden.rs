@@ -2,14 +2,16 @@
 
 use osier_osi::{Absent, ScanSource, SeenExt as _, Severity};
 
-use super::context::{Context, Evidence, Found, Owner, Rule, Says, closed, subject};
+use super::context::{About, Context, Evidence, Found, Owner, Rule, Says, closed, subject};
 use crate::{drivers, image_name, modules, process, twins};
 
 /// A process that lives and that the list lacks.
 pub(super) static PROCESS: Rule = Rule {
-    name: "process.hidden",
-    normal: "A process that lives is on the list of processes and in the table of ids.",
-    otherwise: "A process that is being made or taken apart as the machine stops, or a snapshot taken while the machine ran.",
+    about: About {
+        name: "process.hidden",
+        normal: "A process that lives is on the list of processes and in the table of ids.",
+        otherwise: "A process that is being made or taken apart as the machine stops, or a snapshot taken while the machine ran.",
+    },
     look: processes,
 };
 
@@ -55,9 +57,11 @@ fn processes(context: &Context<'_>, found: &mut Found) {
 
 /// A driver that the list of modules lacks.
 pub(super) static MODULE: Rule = Rule {
-    name: "module.hidden",
-    normal: "The image of a driver is on the list of loaded modules.",
-    otherwise: "A driver that is being loaded or unloaded as the machine stops.",
+    about: About {
+        name: "module.hidden",
+        normal: "The image of a driver is on the list of loaded modules.",
+        otherwise: "A driver that is being loaded or unloaded as the machine stops.",
+    },
     look: images,
 };
 

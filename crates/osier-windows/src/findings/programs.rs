@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use osier_memory::VirtAddr;
 use osier_osi::{Mapping, MappingKind, Process, SeenExt as _, Severity};
 
-use super::context::{Context, Evidence, Found, Rule, Says, hexadecimal, process};
+use super::context::{About, Context, Evidence, Found, Rule, Says, hexadecimal, process};
 use crate::{mappings, peb, root, token, twins};
 
 /// Bytes that are shown.
@@ -14,9 +14,11 @@ const SHOWN: usize = 32;
 
 /// A process whose program was exchanged.
 pub(super) static REPLACED: Rule = Rule {
-    name: "image.replaced",
-    normal: "A process's PEB names the image that the kernel mapped when it made the process.",
-    otherwise: "Programs that unpack themselves to another place, and loaders of such programs.",
+    about: About {
+        name: "image.replaced",
+        normal: "A process's PEB names the image that the kernel mapped when it made the process.",
+        otherwise: "Programs that unpack themselves to another place, and loaders of such programs.",
+    },
     look: replaced,
 };
 
@@ -76,9 +78,11 @@ fn replaced(context: &Context<'_>, found: &mut Found) {
 
 /// Processes that share a token.
 pub(super) static TOKENS: Rule = Rule {
-    name: "token.shared",
-    normal: "Every process has a token of its own.",
-    otherwise: "None is known: what acts for somebody else is a copy.",
+    about: About {
+        name: "token.shared",
+        normal: "Every process has a token of its own.",
+        otherwise: "None is known: what acts for somebody else is a copy.",
+    },
     look: tokens,
 };
 
@@ -125,9 +129,11 @@ fn tokens(context: &Context<'_>, found: &mut Found) {
 
 /// Executable memory of a program that is no image's.
 pub(super) static MEMORY: Rule = Rule {
-    name: "memory.executable",
-    normal: "Executable memory of a program is of an image.",
-    otherwise: "Compilers at run time (JavaScript, .NET, Java), security software, and programs that unpack themselves.",
+    about: About {
+        name: "memory.executable",
+        normal: "Executable memory of a program is of an image.",
+        otherwise: "Compilers at run time (JavaScript, .NET, Java), security software, and programs that unpack themselves.",
+    },
     look: executable,
 };
 

@@ -1,0 +1,152 @@
+//! What rules say of what does not fit, whichever system it is: `docs/findings.md` describes the rules.
+
+use std::fmt::Write as _;
+
+use osier_memory::{Fault, VirtAddr};
+
+use crate::{Absent, Finding, Process, Seen, SeenExt as _, Severity, WalkEnd, WalkEnds, Why};
+
+/// The walk's name in endings.
+pub const WALK: &str = "findings";
+
+/// Whether the walk of that name closed, and nothing else is said of it.
+pub fn closed(ends: &WalkEnds, walk: &str) -> bool {
+    let mut of = ends.0.iter().filter(|(name, _)| *name == walk).peekable();
+    of.peek().is_some() && of.all(|(_, end)| end.is_closed())
+}
+
+/// Bytes in hexadecimal.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The subject of a finding about a process.
+pub fn process(process: &Process) -> Vec<u8> {
+    subject("process", &process.pid, &process.name)
+}
+
+/// `WORD PID NAME`, with what could not be had left out.
+pub fn subject(word: &str, id: &Seen<u32>, name: &Seen<Vec<u8>>) -> Vec<u8> {
+    let mut subject = word.to_owned().into_bytes();
+    if let Ok(id) = id {
+        subject.extend_from_slice(format!(" {id}").as_bytes());
+    }
+    if let Some(name) = name.get() {
+        subject.push(b' ');
+        subject.extend_from_slice(name);
+    }
+    subject
+}
+
+/// Parts of evidence, `WHAT at ADDRESS: VALUE`, with semicolons between.
+#[derive(Debug, Default)]
+pub struct Evidence(Vec<u8>);
+
+impl Evidence {
+    /// Adds a part.
+    #[must_use]
+    pub fn and(mut self, what: &str, at: VirtAddr, value: impl AsRef<[u8]>) -> Self {
+        if !self.0.is_empty() {
+            self.0.extend_from_slice(b"; ");
+        }
+        self.0
+            .extend_from_slice(format!("{what} at {at}: ").as_bytes());
+        self.0.extend_from_slice(value.as_ref());
+        self
+    }
+}
+
+/// What a rule is called, and what it says of all that it finds.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// Its name.
+    pub name: &'static str,
+    /// What would be normal.
+    pub normal: &'static str,
+    /// What else could explain what it finds.
+    pub otherwise: &'static str,
+}
+
+/// What one rule finds.
+#[derive(Debug)]
+pub struct Found {
+    about: About,
+    /// Its findings.
+    pub rows: Vec<Finding>,
+    /// How it ended: what it could not read is an ending.
+    pub ends: WalkEnds,
+}
+
+/// What a finding says; the fields are those of [`Finding`].
+#[derive(Debug)]
+pub struct Says {
+    /// How much.
+    pub severity: Severity,
+    /// Of what. Bytes.
+    pub subject: Vec<u8>,
+    /// In words.
+    pub text: String,
+    /// What was read, and where.
+    pub evidence: Evidence,
+    /// The object.
+    pub address: VirtAddr,
+}
+
+impl Found {
+    /// Nothing yet, by the rule that this is about.
+    pub fn of(about: About) -> Self {
+        Self {
+            about,
+            rows: Vec::new(),
+            ends: WalkEnds::one(WALK, WalkEnd::Closed),
+        }
+    }
+
+    /// A finding about the kernel.
+    pub fn kernel(&mut self, says: Says) {
+        self.add(Err(Absent::not_applicable("it is the kernel's")), says);
+    }
+
+    /// A finding about the process of that id.
+    pub fn process(&mut self, pid: &Seen<u32>, says: Says) {
+        self.add(pid.clone(), says);
+    }
+
+    fn add(&mut self, pid: Seen<u32>, says: Says) {
+        self.rows.push(Finding {
+            rule: self.about.name,
+            severity: says.severity,
+            subject: says.subject,
+            text: says.text,
+            evidence: says.evidence.0,
+            pid,
+            address: says.address,
+            normal: self.about.normal,
+            otherwise: self.about.otherwise,
+        });
+    }
+
+    /// What the rule looks at is absent; that is an ending where it is a loss.
+    pub fn absent(&mut self, missing: &str, absent: &Absent) {
+        if absent.is_loss() {
+            let fault = match absent.why {
+                Why::Unreadable(fault) => Some(fault),
+                _ => None,
+            };
+            self.lost(missing, fault);
+        }
+    }
+
+    /// What the rule looks at cannot be read; of many parts of it the first is named.
+    pub fn lost(&mut self, missing: &str, fault: Option<Fault>) {
+        let missing = format!("{}: {missing}", self.about.name);
+        let known = |(_, end): &(&str, WalkEnd)| matches!(end, WalkEnd::NoStart { missing: other, .. } if *other == missing);
+        if self.ends.0.iter().any(known) {
+            return;
+        }
+        self.ends.add(WALK, WalkEnd::NoStart { missing, fault });
+    }
+}
