@@ -57,13 +57,27 @@ pub(crate) struct Section<'a> {
 impl<'a> Section<'a> {
     /// Asks a question of the whole snapshot, unless the limit of time is over.
     pub(crate) fn ask(&mut self, question: Question, row: &mut dyn FnMut(&Cells<'_>)) -> WalkEnds {
+        self.counted(question, row, |osi, show| {
+            osier::ask::ask(osi, question, show)
+        })
+        .0
+    }
+
+    /// Counts the rows that `walk` shows and what is lost in them, and ends it at the limit of time; whether that was
+    /// over. A walk that would begin behind it is none.
+    fn counted(
+        &mut self,
+        question: Question,
+        row: &mut dyn FnMut(&Cells<'_>),
+        walk: impl FnOnce(&dyn Osi, &mut dyn FnMut(&Cells<'_>) -> ControlFlow<()>) -> WalkEnds,
+    ) -> (WalkEnds, bool) {
         if self.bounds.over().is_some() {
             self.tally.late(question);
-            return WalkEnds::default();
+            return (WalkEnds::default(), true);
         }
         let (mut rows, mut lost, mut late) = (0_usize, 0_usize, false);
         let bounds = self.bounds;
-        let ends = osier::ask::ask(&*self.osi, question, &mut |cells| {
+        let ends = walk(&*self.osi, &mut |cells| {
             row(cells);
             rows = rows.saturating_add(1);
             lost = lost.saturating_add(cells.losses());
@@ -79,7 +93,7 @@ impl<'a> Section<'a> {
         if late {
             self.tally.late(question);
         }
-        ends
+        (ends, late)
     }
 
     /// The answer to a question of the whole snapshot.
@@ -150,29 +164,9 @@ impl<'a> Section<'a> {
         taskd: VirtAddr,
         row: &mut dyn FnMut(&Cells<'_>),
     ) -> (WalkEnds, bool) {
-        if self.bounds.over().is_some() {
-            self.tally.late(question);
-            return (WalkEnds::default(), true);
-        }
-        let (mut rows, mut lost, mut late) = (0_usize, 0_usize, false);
-        let bounds = self.bounds;
-        let ends = ask_process(&*self.osi, question, taskd, &mut |cells| {
-            row(cells);
-            rows = rows.saturating_add(1);
-            lost = lost.saturating_add(cells.losses());
-            late = bounds.over().is_some();
-            if late {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
-        self.tally.add(question, rows, lost);
-        self.tally.end(question, &ends);
-        if late {
-            self.tally.late(question);
-        }
-        (ends, late)
+        self.counted(question, row, |osi, show| {
+            ask_process(osi, question, taskd, show)
+        })
     }
 
     /// All sockets, and those of each pid.
