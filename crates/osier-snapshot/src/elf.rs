@@ -8,6 +8,7 @@
 
 mod behind;
 mod layout;
+pub(crate) mod user_regs;
 pub(crate) mod write;
 
 use std::sync::Arc;

@@ -73,6 +73,7 @@ mod xpress;
 
 pub use anomaly::{Anomaly, Effect};
 pub use distant::{Distant, Reach};
+pub use elf::user_regs::UserRegs;
 pub use elf::write::{Core, write_core};
 pub use error::OpenError;
 pub use format::Format;

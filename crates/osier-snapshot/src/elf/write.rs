@@ -9,11 +9,12 @@
 use std::io::Write;
 
 use super::layout::{EM_386, EM_X86_64, ET_CORE, Header64, IDENT_64, Note, Program64, Section64};
+use super::user_regs::UserRegs;
 use crate::absent::{ABSENT, absent_registers};
 use crate::anomaly::Anomaly;
 use crate::source::{Lost, SOURCE, source_note};
 use crate::written::WriteError;
-use osier_memory::{CpuState, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory, Segment};
+use osier_memory::{CpuState, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory};
 use zerocopy::IntoBytes;
 
 const HEADER_BYTES: usize = size_of::<Header64>();
@@ -268,94 +269,37 @@ fn general(cpu: &CpuState) -> [u64; 16] {
 
 /// `elf_prstatus` of the guest's width: zeros but for the thread's number and the registers.
 fn prstatus(cpu: &CpuState, pointer_bytes: u8) -> Vec<u8> {
-    let [
-        ax,
-        bx,
-        cx,
-        dx,
-        si,
-        di,
-        sp,
-        bp,
-        r8,
-        r9,
-        r10,
-        r11,
-        r12,
-        r13,
-        r14,
-        r15,
-    ] = general(cpu);
     let segments = &cpu.segments;
-    let selector = |segment: Segment| u64::from(segment.selector.unwrap_or(0));
-    let rflags = cpu.rflags.unwrap_or(0);
-    let number = cpu.index.saturating_add(1);
-    let mut status = Vec::new();
-    if pointer_bytes == 4 {
-        status.resize(24, 0);
-        put32(&mut status, number);
-        status.resize(72, 0);
-        let registers = [
-            bx,
-            cx,
-            dx,
-            si,
-            di,
-            bp,
-            ax,
-            selector(segments.ds),
-            selector(segments.es),
-            selector(segments.fs),
-            selector(segments.gs),
-            ax,
-            cpu.rip,
-            selector(segments.cs),
-            rflags,
-            sp,
-            selector(segments.ss),
-        ];
-        for value in registers {
-            put32(&mut status, value as u32);
-        }
-        status.resize(144, 0);
+    let general = cpu.general.unwrap_or_default();
+    let [ax, ..] = general;
+    let selectors = [
+        segments.cs,
+        segments.ss,
+        segments.ds,
+        segments.es,
+        segments.fs,
+        segments.gs,
+    ];
+    let registers = UserRegs {
+        general,
+        orig_rax: ax,
+        rip: cpu.rip,
+        rflags: cpu.rflags.unwrap_or(0),
+        selectors: selectors.map(|segment| segment.selector.unwrap_or(0)),
+        fs_base: segments.fs.base.unwrap_or(0),
+        gs_base: segments.gs.base.unwrap_or(0),
+    };
+    // Where the number and the registers stand, and the size of the whole.
+    let (number, at, size, registers) = if pointer_bytes == 4 {
+        (24, 72, 144, registers.to_bytes_32())
     } else {
-        status.resize(32, 0);
-        put32(&mut status, number);
-        status.resize(112, 0);
-        let registers = [
-            r15,
-            r14,
-            r13,
-            r12,
-            bp,
-            bx,
-            r11,
-            r10,
-            r9,
-            r8,
-            ax,
-            cx,
-            dx,
-            si,
-            di,
-            ax,
-            cpu.rip,
-            selector(segments.cs),
-            rflags,
-            sp,
-            selector(segments.ss),
-            segments.fs.base.unwrap_or(0),
-            segments.gs.base.unwrap_or(0),
-            selector(segments.ds),
-            selector(segments.es),
-            selector(segments.fs),
-            selector(segments.gs),
-        ];
-        for value in registers {
-            put64(&mut status, value);
-        }
-        status.resize(336, 0);
-    }
+        (32, 112, 336, registers.to_bytes_64())
+    };
+    let mut status = vec![0; number];
+    put32(&mut status, cpu.index.saturating_add(1));
+    status.resize(at, 0);
+    status.extend(registers);
+    status.resize(size, 0);
     status
 }
 

@@ -1,9 +1,10 @@
 //! The notes of a process's core, as the kernel's `elf_core_dump` writes them.
 //!
-//! Source: `include/linux/elfcore.h` (`elf_prstatus`, `elf_prpsinfo`), `arch/x86/include/asm/user_64.h` and `user_32.h`
-//! (`user_regs_struct`), `fs/binfmt_elf.c` (`fill_files_note`), `include/uapi/linux/elf.h` (numbers).
+//! Source: `include/linux/elfcore.h` (`elf_prstatus`, `elf_prpsinfo`), `fs/binfmt_elf.c` (`fill_files_note`),
+//! `include/uapi/linux/elf.h` (numbers).
 
 use osier_osi::{FXSAVE_BYTES, UserRegisters};
+use osier_snapshot::UserRegs;
 
 use super::threads::{Threaded, Who};
 
@@ -137,11 +138,12 @@ fn status(wide: bool, who: &Who, thread: &Threaded) -> Vec<u8> {
     for _ in 0..8 {
         status.word(0); // times
     }
-    if wide {
-        registers_64(&mut status, &thread.registers);
+    let registers = user_regs(&thread.registers);
+    status.put(&if wide {
+        registers.to_bytes_64()
     } else {
-        registers_32(&mut status, &thread.registers);
-    }
+        registers.to_bytes_32()
+    });
     status.u32(u32::from(thread.floating_point.is_some()));
     if wide {
         status.u32(0);
@@ -149,59 +151,18 @@ fn status(wide: bool, who: &Who, thread: &Threaded) -> Vec<u8> {
     status.bytes
 }
 
-/// `struct user_regs_struct` of x86-64.
-fn registers_64(to: &mut Bytes, registers: &UserRegisters) {
-    let [
-        ax,
-        cx,
-        dx,
-        bx,
-        sp,
-        bp,
-        si,
-        di,
-        r8,
-        r9,
-        r10,
-        r11,
-        r12,
-        r13,
-        r14,
-        r15,
-    ] = registers.general;
-    for word in [
-        r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di,
-    ] {
-        to.word(word);
+/// The registers as the structure holds them; a base that is not known is 0.
+fn user_regs(registers: &UserRegisters) -> UserRegs {
+    let of = registers;
+    UserRegs {
+        general: of.general,
+        orig_rax: of.orig_rax,
+        rip: of.rip,
+        rflags: of.rflags,
+        selectors: [of.cs, of.ss, of.ds, of.es, of.fs, of.gs],
+        fs_base: *of.fs_base.as_ref().unwrap_or(&0),
+        gs_base: *of.gs_base.as_ref().unwrap_or(&0),
     }
-    to.word(registers.orig_rax);
-    to.word(registers.rip);
-    to.word(registers.cs.into());
-    to.word(registers.rflags);
-    to.word(sp);
-    to.word(registers.ss.into());
-    to.word(*registers.fs_base.as_ref().unwrap_or(&0));
-    to.word(*registers.gs_base.as_ref().unwrap_or(&0));
-    for selector in [registers.ds, registers.es, registers.fs, registers.gs] {
-        to.word(selector.into());
-    }
-}
-
-/// `struct user_regs_struct` of i386.
-fn registers_32(to: &mut Bytes, registers: &UserRegisters) {
-    let [ax, cx, dx, bx, sp, bp, si, di, ..] = registers.general;
-    for word in [bx, cx, dx, si, di, bp, ax] {
-        to.word(word);
-    }
-    for selector in [registers.ds, registers.es, registers.fs, registers.gs] {
-        to.word(selector.into());
-    }
-    to.word(registers.orig_rax);
-    to.word(registers.rip);
-    to.word(registers.cs.into());
-    to.word(registers.rflags);
-    to.word(sp);
-    to.word(registers.ss.into());
 }
 
 /// `struct elf_prpsinfo`.
