@@ -1,18 +1,24 @@
 //! The arguments. They go no deeper than this crate.
 
+mod known;
+mod profile;
+mod series;
 mod shape;
 mod values;
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use osier_fleet::Shard;
 
+pub(crate) use known::{InputArgs, KnownArgs, ListArgs, SnapshotArgs};
+pub(crate) use profile::{ExportFormat, ProfileCommand};
+pub(crate) use series::{
+    CheckArgs, MergeArgs, ReportArgs, RunArgs, SeriesArg, SqlArgs, TableFormatArg, TimelineArgs,
+};
 pub(crate) use shape::{PidArg, ShapeArgs};
-use values::{address, byte, gib, mib, pid, range, seconds, several, size};
+use values::{address, byte, pid, range, seconds, size};
 
 /// Reads a machine that has stopped: a memory dump or a PANDA replay snapshot goes in, processes,
 /// threads, modules and mappings come out.
@@ -87,88 +93,6 @@ pub(crate) enum Colour {
     Always,
     /// Never
     Never,
-}
-
-// The snapshot, and what is known of it.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct SnapshotArgs {
-    /// The snapshot: a memory dump, an ELF core, a QEMU stream, or a PANDA recording; or its address
-    #[arg(value_name = "SNAP")]
-    pub(crate) snapshot: PathBuf,
-    #[command(flatten)]
-    pub(crate) known: KnownArgs,
-}
-
-// A snapshot, and which rows of a list are wanted.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct ListArgs {
-    #[command(flatten)]
-    pub(crate) snapshot: SnapshotArgs,
-    #[command(flatten)]
-    pub(crate) shape: ShapeArgs,
-}
-
-// Which snapshots.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct InputArgs {
-    /// Snapshots, folders of them, patterns such as 'dumps/*.elf', and addresses
-    #[arg(value_name = "PATH", required_unless_present = "inputs_from")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Also the paths in this file, one a line; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) inputs_from: Option<PathBuf>,
-}
-
-// What is known of a snapshot, or of each of several.
-#[expect(clippy::struct_excessive_bools, reason = "each is one switch")]
-#[derive(Args, Clone, Debug, Default)]
-pub(crate) struct KnownArgs {
-    /// The kernel profile to use, or a symbol file to make it of
-    #[arg(long, value_name = "FILE")]
-    pub(crate) profile: Option<PathBuf>,
-    /// The group of a kernelinfo.conf that --profile names
-    #[arg(long, value_name = "NAME", requires = "profile")]
-    pub(crate) group: Option<String>,
-    /// A folder of kernel profiles; may be repeated [env: `OSIER_PROFILES`, a list of folders]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) profiles: Vec<PathBuf>,
-    /// The operating system: linux, windows, or a PANDA -os string
-    #[arg(long, value_name = "NAME")]
-    pub(crate) os: Option<String>,
-    /// A page table that maps the kernel, hexadecimal: a CR3, or a process's root
-    #[arg(long, value_name = "ADDR", value_parser = address)]
-    pub(crate) dtb: Option<u64>,
-    /// The processors' registers, as memsavep or `info registers -a` writes them
-    #[arg(long, value_name = "FILE")]
-    pub(crate) registers: Option<PathBuf>,
-    /// Where the RAM below 4 GiB ends, when the file is a bare pc.ram block
-    #[arg(long, value_name = "BYTES", value_parser = size)]
-    pub(crate) ram_split: Option<u64>,
-    /// The internal snapshot to read, by number or name, when the file is a qcow2 image with several
-    #[arg(long, value_name = "NAME")]
-    pub(crate) internal: Option<String>,
-    /// Another file of a split dump; may be repeated [default: those beside SNAP]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) part: Vec<PathBuf>,
-    /// The most decoded memory to keep of a compressed snapshot, in MiB, or as 512K, 1G [default: 64]
-    #[arg(long, value_name = "N", value_parser = mib)]
-    pub(crate) cache_mib: Option<u64>,
-    /// The most that a compressed snapshot may be unpacked to, in GiB, or as 512M [default: 64]
-    #[arg(long, value_name = "N", value_parser = gib)]
-    pub(crate) scratch_gib: Option<u64>,
-    /// Neither read nor write the cache of profiles and indexes
-    #[arg(long)]
-    pub(crate) no_cache: bool,
-    /// Infer the structures of a Linux kernel that has neither types nor a profile; what its memory does not
-    /// prove is absent
-    #[arg(long)]
-    pub(crate) infer: bool,
-    /// Leave out the profiles that ship with Osier
-    #[arg(long)]
-    pub(crate) no_shipped: bool,
-    /// Read on where a snapshot behind an address would be read whole, as a search does
-    #[arg(long)]
-    pub(crate) search: bool,
 }
 
 #[derive(Subcommand)]
@@ -500,222 +424,4 @@ pub(crate) struct DiffArgs {
     /// Exit with 1 when something happened, as git does
     #[arg(long)]
     pub(crate) exit_code: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct TimelineArgs {
-    #[command(flatten)]
-    pub(crate) inputs: InputArgs,
-    #[command(flatten)]
-    pub(crate) known: KnownArgs,
-    /// The order of the series
-    #[arg(long, value_enum, default_value = "clock")]
-    pub(crate) order: SeriesArg,
-    /// Also draw the lifetimes into this file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) svg: Option<PathBuf>,
-    /// Columns of the drawing in a table [default: the terminal's, or 100]
-    #[arg(long, value_name = "N")]
-    pub(crate) width: Option<usize>,
-    /// Draw with ASCII alone [default: when the locale is not of UTF-8]
-    #[arg(long)]
-    pub(crate) ascii: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SeriesArg {
-    /// By the guest's clock, or as given where one does not tell it
-    Clock,
-    /// As given
-    Given,
-}
-
-#[derive(Args)]
-pub(crate) struct ReportArgs {
-    #[command(flatten)]
-    pub(crate) inputs: InputArgs,
-    #[command(flatten)]
-    pub(crate) known: KnownArgs,
-    /// The page to write, in HTML
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// The most rows of one list on the page; all are counted
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = several)]
-    pub(crate) rows: NonZeroUsize,
-    /// The most seconds that the report may take; what is asked by then is on the page
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) time_limit: Option<Duration>,
-}
-
-#[derive(Args)]
-pub(crate) struct CheckArgs {
-    #[command(flatten)]
-    pub(crate) inputs: InputArgs,
-    #[command(flatten)]
-    pub(crate) known: KnownArgs,
-    /// The folder of golden rows: DIR/NAME/TABLE.jsonl for the snapshot NAME.elf
-    #[arg(long, value_name = "DIR")]
-    pub(crate) golden: PathBuf,
-    /// The questions [default: ps, handles, current, threads, modules, maps, and what has a file]
-    #[arg(long, value_name = "QUESTIONS", value_delimiter = ',')]
-    pub(crate) ask: Option<Vec<String>>,
-    /// Fields that may differ: TABLE.FIELD, as in maps.flags, or FIELD of every table
-    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
-    pub(crate) ignore: Vec<String>,
-    /// Write the golden rows again
-    #[arg(long)]
-    pub(crate) update: bool,
-    /// Also write the verdicts as `JUnit` XML
-    #[arg(long, value_name = "FILE")]
-    pub(crate) junit: Option<PathBuf>,
-    /// Also write annotations for GitHub Actions
-    #[arg(long)]
-    pub(crate) github: bool,
-    /// Exit with 0, not 3, when the rows are the golden ones although something could not be read
-    #[arg(long)]
-    pub(crate) partial_ok: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) inputs: InputArgs,
-    #[command(flatten)]
-    pub(crate) known: KnownArgs,
-    /// The tables: ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, scan, findings
-    #[arg(
-        long,
-        value_name = "TABLES",
-        value_delimiter = ',',
-        default_value = "ps,handles,current,threads,modules,maps"
-    )]
-    pub(crate) tables: Vec<String>,
-    /// The folder to write tables and manifest to
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-    /// How tables are written
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "jsonl")]
-    pub(crate) to: TableFormatArg,
-    /// Rows in a row group of Parquet, at least
-    #[arg(long, value_name = "ROWS", default_value = "131072", value_parser = several)]
-    pub(crate) row_group: NonZeroUsize,
-    /// Snapshots to read at the same time [default: one for each processor]
-    #[arg(short, long, value_name = "N", value_parser = several)]
-    pub(crate) jobs: Option<NonZeroUsize>,
-    /// The most seconds that one snapshot may take
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) time_limit: Option<Duration>,
-    /// The most that the rows of one snapshot may take in memory, in MiB, or as 512K, 1G
-    #[arg(long, value_name = "MIB", default_value = "256", value_parser = mib)]
-    pub(crate) memory_limit: u64,
-    /// Tell snapshots apart by all their bytes, not by size, time and a sample
-    #[arg(long)]
-    pub(crate) hash: bool,
-    /// Call snapshots by their paths below this folder, whatever else is read
-    #[arg(long, value_name = "DIR")]
-    pub(crate) root: Option<PathBuf>,
-    /// Read one part of the snapshots: 1/4 is the first of four; `osier merge` puts parts together
-    #[arg(long, value_name = "I/N")]
-    pub(crate) shard: Option<Shard>,
-    /// Throw away what an interrupted run left in DIR
-    #[arg(long)]
-    pub(crate) fresh: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct MergeArgs {
-    /// Folders that hold parts of one run
-    #[arg(value_name = "DIR", required = true)]
-    pub(crate) folders: Vec<PathBuf>,
-    /// The folder to write tables and manifest to
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-}
-
-#[derive(Args)]
-pub(crate) struct SqlArgs {
-    /// The query, over the tables ps, handles, current, threads, modules, maps, pages, files, env, log, `ps_wide`, mounts, sockets, net, scan, findings, manifest
-    #[arg(value_name = "QUERY")]
-    pub(crate) query: String,
-    /// Snapshots, folders of them, and patterns such as 'dumps/*.elf'
-    #[arg(value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Also the paths in this file, one a line; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) inputs_from: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) known: KnownArgs,
-    /// Snapshots to read at the same time [default: one for each processor]
-    #[arg(short, long, value_name = "N", value_parser = several)]
-    pub(crate) jobs: Option<NonZeroUsize>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TableFormatArg {
-    /// One JSON object a line
-    Jsonl,
-    /// Comma-separated values
-    Csv,
-    /// Apache Parquet
-    #[cfg(feature = "parquet")]
-    Parquet,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum ProfileCommand {
-    /// Make a profile of symbol files: vmlinux, BTF, PDB, System.map, ISF, kernelinfo.conf
-    Import {
-        /// The files; together they describe one kernel
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// The profile to write [default: into the cache, under the kernel's build id]
-        #[arg(short, long, value_name = "FILE")]
-        out: Option<PathBuf>,
-        /// The group of a kernelinfo.conf
-        #[arg(long, value_name = "NAME")]
-        group: Option<String>,
-    },
-    /// Download the PDB of a Windows kernel from a symbol server, and make a profile of it
-    ///
-    /// Beside addresses that are given as snapshots, the only use of a network.
-    Fetch {
-        /// The PDB's name, such as ntkrnlmp.pdb
-        name: String,
-        /// GUID and age, as the error about the missing PDB gives them
-        #[arg(value_name = "GUIDAGE")]
-        key: String,
-        /// The symbol server
-        #[arg(long, value_name = "URL", default_value = osier_fetch::MICROSOFT)]
-        server: String,
-        /// The folder that keeps the PDB, laid out as a symbol server [default: in the cache]
-        #[arg(short, long, value_name = "DIR")]
-        out: Option<PathBuf>,
-    },
-    /// Show what a profile holds
-    Show {
-        /// The profile
-        file: PathBuf,
-        /// Only this structure, its members and their places
-        #[arg(value_name = "STRUCT")]
-        structure: Option<String>,
-    },
-    /// Write the types and symbols of a snapshot's kernel, a profile or a symbol file in another tool's format
-    Export {
-        /// A snapshot, a profile, or a symbol file: vmlinux with DWARF, BTF, a PDB
-        file: PathBuf,
-        /// The format
-        #[arg(long, value_enum)]
-        to: ExportFormat,
-        /// The file to write [default: standard output]
-        #[arg(short, long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExportFormat {
-    /// PANDA's kernelinfo.conf
-    Kernelinfo,
-    /// Volatility 3's ISF
-    Isf,
 }

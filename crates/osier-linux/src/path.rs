@@ -10,6 +10,7 @@
 //! place and its hash ([`names`]), a `dentry` against the file system of the mount that it was
 //! reached by, a file's `dentry` against the file's inode.
 
+mod climb;
 pub(crate) mod names;
 
 use std::cell::{OnceCell, RefCell};
@@ -24,12 +25,10 @@ use crate::inode::Inodes;
 use crate::layouts::{File, PidNamespace, TaskFs};
 use crate::mount::Mounts;
 use crate::symbols;
+use climb::Climb;
+pub(crate) use climb::Place;
 use names::Names;
 
-/// Most steps from a `dentry` to the root that are believed.
-const STEP_LIMIT: usize = 4096;
-/// Longest path that is believed.
-const PATH_LIMIT: usize = 1 << 16;
 /// What the kernel adds to the path of an unlinked file.
 const DELETED: &[u8] = b" (deleted)";
 /// `FMODE_BACKING`. Linux commit 62d53c4a1dfe ("fs: use `backing_file` container for internal
@@ -94,15 +93,6 @@ layout! {
     }
 }
 
-/// A place in the tree of files: a `struct path`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    /// The `vfsmount`.
-    pub(crate) mnt: VirtAddr,
-    /// The `dentry`.
-    pub(crate) dentry: VirtAddr,
-}
-
 /// What a file is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Called {
@@ -112,38 +102,10 @@ pub(crate) struct Called {
     pub(crate) name: Vec<u8>,
 }
 
-/// How far a climb led.
-struct Climbed {
-    path: Vec<u8>,
-    /// Whether it ended at the root that was meant.
-    root: bool,
-}
-
-/// What the climb needs; there when the profile has all of it.
-#[derive(Clone, Copy, Debug)]
-struct Climb {
-    parent: Field<Ptr<()>>,
-    file_system: Option<Field<Ptr<()>>>,
-    mounts: Mounts,
-}
-
-impl Climb {
-    /// Whether the `dentry` is of the file system that `mnt` mounts; what cannot be told is believed.
-    fn is_mounted(&self, guest: &Guest, place: Place) -> Result<bool, Fault> {
-        let Some(field) = self.file_system else {
-            return Ok(true);
-        };
-        let mounted = self.mounts.file_system(&guest.space, place.mnt)?;
-        let own = field.read(&guest.space, place.dentry)?;
-        Ok(mounted.is_none_or(|mounted| mounted == own))
-    }
-}
-
 /// Reads paths. Remembers those it has read: many processes map the same files.
 #[derive(Clone)]
 pub(crate) struct Paths {
     climb: Option<Climb>,
-    names: Option<Names>,
     dentry: Dentry,
     /// `d_hash` is a plain `hlist_node`: [`DCACHE_UNHASHED`] tells.
     unhashed_by_flag: bool,
@@ -163,11 +125,13 @@ impl Paths {
     pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
         let dentry = Dentry::resolve(resolver);
         let mounts = Mounts::resolve(resolver);
+        let names = Names::resolve(resolver);
         let climb = || {
             Some(Climb {
                 parent: dentry.d_parent?,
                 file_system: dentry.d_sb,
                 mounts: mounts?,
+                names: names?,
             })
         };
         let profile = resolver.profile();
@@ -179,7 +143,6 @@ impl Paths {
         );
         Self {
             climb: climb(),
-            names: Names::resolve(resolver),
             dentry,
             unhashed_by_flag,
             operations: DentryOperations::resolve(resolver),
@@ -202,6 +165,11 @@ impl Paths {
 }
 
 impl Paths {
+    /// What the climb needs.
+    fn climb(&self) -> Seen<&Climb> {
+        self.climb.as_ref().ok_or_else(Absent::not_in_this_kernel)
+    }
+
     /// The path of the executable `exe_file`, as `/proc/PID/exe` shows it.
     pub(crate) fn exe(&self, guest: &Guest, exe_file: Result<VirtAddr, Fault>) -> Seen<Vec<u8>> {
         match exe_file {
@@ -288,7 +256,7 @@ impl Paths {
     /// Whether the `dentry` of the file is in no directory and no mount's root: the kernel made it for
     /// the file alone.
     pub(crate) fn is_nameless(&self, guest: &Guest, file: VirtAddr) -> Seen<bool> {
-        let climb = self.climb.as_ref().ok_or_else(Absent::not_in_this_kernel)?;
+        let climb = self.climb()?;
         let place = place_at(guest, file, self.file.mnt, self.file.dentry)?;
         let parent = climb.parent.read(&guest.space, place.dentry)?;
         let root = climb.mounts.root(&guest.space, place.mnt)?;
@@ -318,30 +286,26 @@ impl Paths {
     /// The path of `file` inside its own file system, mounts and ` (deleted)` left out: what PANDA
     /// calls the file of a mapping.
     pub(crate) fn inside_file_system(&self, guest: &Guest, file: VirtAddr) -> Seen<Vec<u8>> {
-        let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
-            return Err(Absent::not_in_this_kernel());
-        };
+        let climb = self.climb()?;
         self.own_place(guest, file)
-            .and_then(|place| inside(guest, &climb, names, place))
+            .and_then(|place| climb.inside(guest, place))
     }
 
     /// The path of the `dentry` of `place` inside its own file system, as the fourth field of
     /// `/proc/PID/mountinfo` shows the root of a mount: with `//deleted` behind what was unlinked, and a
     /// namespace's file by its name.
     pub(crate) fn of_mount(&self, guest: &Guest, place: Place) -> Seen<Vec<u8>> {
-        let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
-            return Err(Absent::not_in_this_kernel());
-        };
+        let climb = self.climb()?;
         if self.file_system_name(guest, place.dentry)?.as_deref() == Some(b"nsfs") {
             return self
                 .namespace_name(guest, place.dentry)
                 .map(|called| called.path);
         }
-        let mut path = inside(guest, &climb, names, place)?;
+        let mut path = climb.inside(guest, place)?;
         if path.is_empty() {
             path.push(b'/');
         }
-        if self.unlinked(guest, &climb, place.dentry)? {
+        if self.unlinked(guest, climb, place.dentry)? {
             path.extend_from_slice(b"//deleted");
         }
         Ok(path)
@@ -355,23 +319,22 @@ impl Paths {
         place: Place,
         root: Place,
     ) -> Seen<Option<Vec<u8>>> {
-        let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
-            return Err(Absent::not_in_this_kernel());
-        };
-        Self::climb_to(guest, &climb, names, place, Some(root))
+        let climb = self.climb()?;
+        climb
+            .to_root(guest, place, Some(root))
             .map(|climbed| climbed.root.then_some(climbed.path))
     }
 
     /// The root of the tree that the `vfsmount` at `mnt` mounts.
     pub(crate) fn mounted_root(&self, guest: &Guest, mnt: VirtAddr) -> Seen<Place> {
-        let climb = self.climb.as_ref().ok_or_else(Absent::not_in_this_kernel)?;
+        let climb = self.climb()?;
         let dentry = climb.mounts.root(&guest.space, mnt)?;
         Ok(Place { mnt, dentry })
     }
 
     /// The `super_block` that the `vfsmount` at `mnt` mounts; `None` when the profile does not say.
     pub(crate) fn mounted_system(&self, guest: &Guest, mnt: VirtAddr) -> Seen<Option<VirtAddr>> {
-        let climb = self.climb.as_ref().ok_or_else(Absent::not_in_this_kernel)?;
+        let climb = self.climb()?;
         Ok(climb.mounts.file_system(&guest.space, mnt)?)
     }
 
@@ -509,9 +472,7 @@ impl Paths {
     }
 
     fn d_path(&self, guest: &Guest, place: Place) -> Seen<Called> {
-        let Some((climb, names)) = self.climb.zip(self.names.as_ref()) else {
-            return Err(Absent::not_in_this_kernel());
-        };
+        let climb = self.climb()?;
         let parent = climb.parent.read(&guest.space, place.dentry);
         let parent = parent.map_err(Absent::unreadable)?;
         if !guest.can_be_object(parent) {
@@ -519,100 +480,19 @@ impl Paths {
             let at = Some(climb.parent.place(place.dentry));
             return Err(Absent::implausible(parent.0, rule, at));
         }
-        match self.made_name(guest, &climb, names, place) {
+        match self.made_name(guest, climb, place) {
             Ok(Some(made)) => return made,
             Ok(None) => {}
             Err(fault) => return Err(Absent::unreadable(fault)),
         }
-        let deleted = match self.unlinked(guest, &climb, place.dentry) {
+        let deleted = match self.unlinked(guest, climb, place.dentry) {
             Ok(deleted) => deleted,
             Err(fault) => return Err(Absent::unreadable(fault)),
         };
-        self.climb_to_root(guest, &climb, names, place)
-            .map(|path| with_suffix(path, deleted))
-    }
-
-    /// The kernel's `prepend_path`: names from `place` up to the reader's root or the mount tree's.
-    fn climb_to_root(
-        &self,
-        guest: &Guest,
-        climb: &Climb,
-        names: &Names,
-        place: Place,
-    ) -> Seen<Vec<u8>> {
-        let root = match self.reader_root(guest) {
-            Ok(root) => root,
-            Err(fault) => return Err(Absent::unreadable(fault)),
-        };
-        Self::climb_to(guest, climb, names, place, root).map(|climbed| climbed.path)
-    }
-
-    /// The same to another root; says whether that was reached.
-    fn climb_to(
-        guest: &Guest,
-        climb: &Climb,
-        names: &Names,
-        place: Place,
-        root: Option<Place>,
-    ) -> Seen<Climbed> {
-        let space = &guest.space;
-        let reached = |path, root| Ok(Climbed { path, root });
-        let mut text = Backwards::default();
-        let mut at = place;
-        for _ in 0..STEP_LIMIT {
-            if Some(at) == root {
-                return reached(text.finish_absolute(), true);
-            }
-            let step = || {
-                let mount_root = climb.mounts.root(space, at.mnt)?;
-                let mounted = climb.is_mounted(guest, at)?;
-                Ok((mount_root, climb.parent.read(space, at.dentry)?, mounted))
-            };
-            let outcome: Result<_, Fault> = step();
-            let (mount_root, parent, mounted) = match outcome {
-                Ok(step) => step,
-                Err(fault) => return Err(Absent::unreadable(fault)),
-            };
-            if !mounted {
-                let rule = "a dentry is of the file system that its mount mounts";
-                return Err(Absent::implausible(at.dentry.0, rule, Some(at.mnt)));
-            }
-            if at.dentry == mount_root {
-                match climb.mounts.below(space, at.mnt) {
-                    Ok(Some((mnt, dentry))) => at = Place { mnt, dentry },
-                    Ok(None) => return reached(text.finish_absolute(), false),
-                    Err(fault) => return Err(Absent::unreadable(fault)),
-                }
-            } else if parent == at.dentry {
-                // Escaped from its mount: the kernel shows nothing but the root.
-                return names.of(guest, at.dentry, parent).and_then(|name| {
-                    let mount = Place {
-                        mnt: at.mnt,
-                        dentry: mount_root,
-                    };
-                    let mounted = if guest.can_be_object(mount_root) {
-                        (climb.is_mounted(guest, mount)).map_err(Absent::unreadable)?
-                    } else {
-                        false
-                    };
-                    if name == b"/" && mounted {
-                        return reached(name, false);
-                    }
-                    let rule = "a path reaches the root of its mount, or a root called /";
-                    Err(Absent::implausible(mount_root.0, rule, Some(at.dentry)))
-                });
-            } else {
-                match names.of(guest, at.dentry, parent) {
-                    Ok(name) => text.prepend(&name),
-                    Err(absent) => return Err(absent),
-                }
-                if text.0.len() > PATH_LIMIT {
-                    break;
-                }
-                at.dentry = parent;
-            }
-        }
-        endless(place)
+        let root = self.reader_root(guest).map_err(Absent::unreadable)?;
+        climb
+            .to_root(guest, place, root)
+            .map(|climbed| with_suffix(climbed.path, deleted))
     }
 
     /// Whether the `dentry` was taken out of its directory: the kernel's `d_unlinked`.
@@ -644,7 +524,6 @@ impl Paths {
         &self,
         guest: &Guest,
         climb: &Climb,
-        names: &Names,
         place: Place,
     ) -> Result<Option<Seen<Called>>, Fault> {
         let space = &guest.space;
@@ -676,7 +555,8 @@ impl Paths {
         Ok(Some(match file_system.as_deref() {
             Some(b"pipefs") => numbered("pipe"),
             Some(b"sockfs") => numbered("socket"),
-            Some(b"anon_inodefs") => names
+            Some(b"anon_inodefs") => climb
+                .names
                 .of(guest, place.dentry, parent)
                 .map(|name| with_suffix([b"anon_inode:", name.as_slice()].concat(), false)),
             Some(b"nsfs") => self.namespace_name(guest, place.dentry),
@@ -689,7 +569,8 @@ impl Paths {
             )),
             // `simple_dname`: shared memory (`/memfd:NAME`, `/dev/zero`, `/SYSV…`), `/[aio]`,
             // `/anon_hugepage`. The kernel always calls these deleted.
-            _ => names
+            _ => climb
+                .names
                 .of(guest, place.dentry, parent)
                 .map(|name| with_suffix([b"/", name.as_slice()].concat(), true)),
         }))
@@ -728,35 +609,6 @@ impl Paths {
     }
 }
 
-/// Names from the `dentry` of `place` up to the root of its file system.
-fn inside(guest: &Guest, climb: &Climb, names: &Names, place: Place) -> Seen<Vec<u8>> {
-    let mut text = Backwards::default();
-    let mut at = place.dentry;
-    for _ in 0..STEP_LIMIT {
-        let parent = climb.parent.read(&guest.space, at)?;
-        let name = names.of(guest, at, parent)?;
-        if parent != at {
-            text.prepend(&name);
-            at = parent;
-            continue;
-        }
-        // A file in no directory is its own root, and has a name.
-        let mut path = if name == b"/" { Vec::new() } else { name };
-        path.append(&mut text.finish());
-        return Ok(path);
-    }
-    endless(place)
-}
-
-fn endless<T>(place: Place) -> Seen<T> {
-    let rule = "a path reaches a root in 4096 steps";
-    Err(Absent::implausible(
-        place.dentry.0,
-        rule,
-        Some(place.dentry),
-    ))
-}
-
 /// A path and its last component, and ` (deleted)` behind the path when asked for.
 fn with_suffix(mut path: Vec<u8>, deleted: bool) -> Called {
     let start = path.iter().rposition(|&byte| byte == b'/');
@@ -766,28 +618,6 @@ fn with_suffix(mut path: Vec<u8>, deleted: bool) -> Called {
         path.extend_from_slice(DELETED);
     }
     Called { path, name }
-}
-
-/// A path that grows from its end. Bytes are kept back to front.
-#[derive(Default)]
-struct Backwards(Vec<u8>);
-
-impl Backwards {
-    fn prepend(&mut self, name: &[u8]) {
-        self.0.extend(name.iter().rev());
-        self.0.push(b'/');
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.0.reverse();
-        self.0
-    }
-
-    /// As the kernel shows it: the root is `/`.
-    fn finish_absolute(self) -> Vec<u8> {
-        let path = self.finish();
-        if path.is_empty() { b"/".to_vec() } else { path }
-    }
 }
 
 fn place_at(
