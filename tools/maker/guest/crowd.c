@@ -205,7 +205,7 @@ static void huge_pages(void)
 
 static void manymaps(void)
 {
-    for (int i = 0; i < 700; i++) {
+    for (int i = 0; i < 2000; i++) {
         int protection = i % 2 ? PROT_READ : PROT_READ | PROT_WRITE;
         if (mmap(NULL, 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
             say("cannot map the %dth time", i);
@@ -790,6 +790,7 @@ static const struct {
     {"", NULL, 1},
     {"(paren) S 1", NULL, 1},
     {"back\\slash\"", NULL, 1},
+    {"\x1b[31m\x01\x7f\r\v", NULL, 1},
     {"threader", threader, 1},
     {"leaderless", leaderless, 1},
     {"zombie-parent", zombie_parent, 1},

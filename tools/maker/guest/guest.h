@@ -14,6 +14,9 @@ struct settings {
     int crowd;           /* start the crowd at all */
     int events;          /* two snapshots with changes between them */
     int apart;           /* seconds that lie between the two, at least */
+    int offline;         /* a processor that is taken offline; 0: none */
+    int symbols;         /* the truth holds the kernel's list of symbols */
+    int panic;           /* the kernel panics when the truth is written */
     char late_module[64]; /* loaded between the two snapshots; empty: none */
 };
 
@@ -31,8 +34,9 @@ void changing_start(struct changing *who);
 void changing_change(struct changing *who);
 
 /* Writes everything that /proc says as a tar archive to the serial port, and waits until it is
- * out. `events`, when not null, becomes the file of that name. Returns 0, or -1 with errno. */
-int truth_write(const char *port, const char *events);
+ * out. `events`, when not null, becomes the file of that name. `symbols`: with the kernel's own
+ * list of them. Returns 0, or -1 with errno. */
+int truth_write(const char *port, const char *events, int symbols);
 
 /* Opens a serial port without line discipline. Returns the descriptor, or -1 with errno. */
 int port_open(const char *port, int flags);

@@ -77,6 +77,17 @@ static void put_file(const char *path, const char *text)
     close(fd);
 }
 
+static void take_offline(int cpu)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/online", cpu);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "0", 1) != 1)
+        say("cannot take processor %d offline: %s", cpu, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
 static void mount_on(const char *what, const char *where, const char *type, unsigned long flags,
                      const char *data)
 {
@@ -118,6 +129,12 @@ static void read_settings(struct settings *settings)
             settings->events = atoi(value);
         else if (strcmp(key, "apart") == 0)
             settings->apart = atoi(value);
+        else if (strcmp(key, "offline") == 0)
+            settings->offline = atoi(value);
+        else if (strcmp(key, "symbols") == 0)
+            settings->symbols = atoi(value);
+        else if (strcmp(key, "panic") == 0)
+            settings->panic = atoi(value);
         else if (strcmp(key, "late-module") == 0)
             snprintf(settings->late_module, sizeof settings->late_module, "%s", value);
     }
@@ -276,7 +293,7 @@ static void on_alarm(int number) { (void)number; }
 
 int main(int count, char **arguments)
 {
-    struct settings settings = {.spinners = 1, .crowd = 1};
+    struct settings settings = {.spinners = 1, .crowd = 1, .symbols = 1};
     if (getpid() != 1) {
         if (strcmp(arguments[0], "/bin/workload") != 0) {
             stay();
@@ -300,6 +317,8 @@ int main(int count, char **arguments)
         address6((int)if_nametoindex("dummy0"), "2001:db8::5", 64);
     }
     speak_to_log();
+    if (settings.offline > 0)
+        take_offline(settings.offline);
     /* The witness must find its own pages as it leaves them. */
     if (mlockall(MCL_CURRENT) != 0)
         say("cannot lock memory: %s", strerror(errno));
@@ -316,9 +335,13 @@ int main(int count, char **arguments)
     }
     sleep(3);
     say("maker: the crowd has settled");
-    if (truth_write("/dev/ttyS1", NULL) != 0)
+    if (truth_write("/dev/ttyS1", NULL, settings.symbols) != 0)
         say("cannot write the truth: %s", strerror(errno));
     say("maker: ready 1");
+    if (settings.panic) {
+        put_file("/proc/sys/kernel/panic", "0");
+        put_file("/proc/sysrq-trigger", "c");
+    }
     if (settings.events) {
         char byte;
         if (go < 0 || read(go, &byte, 1) != 1)
@@ -333,7 +356,7 @@ int main(int count, char **arguments)
         snprintf(events, sizeof events,
                  "killed %d\nexecuted %d\nmapped %d\nstarted %d\nmodule %s\n", changing.doomed,
                  changing.execs, changing.maps, changing.born, settings.late_module);
-        if (truth_write("/dev/ttyS2", events) != 0)
+        if (truth_write("/dev/ttyS2", events, settings.symbols) != 0)
             say("cannot write the truth: %s", strerror(errno));
         say("maker: ready 2");
     }

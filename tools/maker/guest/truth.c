@@ -461,7 +461,7 @@ int port_open(const char *path, int flags)
     return fd;
 }
 
-int truth_write(const char *path, const char *events)
+int truth_write(const char *path, const char *events, int symbols)
 {
     static int pids[MOST_PIDS];
     static const char end[2 * BLOCK];
@@ -471,7 +471,8 @@ int truth_write(const char *path, const char *events)
     if (port < 0)
         return -1;
     /* What does not change comes first, the processes last. */
-    copy_large("kallsyms", "/proc/kallsyms");
+    if (symbols)
+        copy_large("kallsyms", "/proc/kallsyms");
     copy_file("version", "/proc/version");
     copy_file("cmdline", "/proc/cmdline");
     copy_file("cpuinfo", "/proc/cpuinfo");

@@ -15,13 +15,22 @@ use osier_maker::tool;
 const LIMIT: Duration = Duration::from_secs(600);
 const FOUR_GIB: u64 = 1 << 32;
 
-/// Writes `memory.raw`, `memory.elf`, `memory.savevm`, `registers.txt`, `mtree.txt`, and with
-/// `paging` also `memory-paging.elf`. The guest must be stopped. All containers hold one instant.
+/// What is written besides raw memory, an ELF core and the migration stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Containers {
+    /// `memory-paging.elf`, an ELF core by virtual addresses.
+    pub(crate) paging: bool,
+    /// `memory.kdump`.
+    pub(crate) kdump: bool,
+}
+
+/// Writes `memory.raw`, `memory.elf`, `memory.savevm`, `registers.txt`, `mtree.txt`, and the others
+/// that are wanted. The guest must be stopped. All containers hold one instant.
 ///
 /// # Errors
 ///
 /// When QEMU refuses, or the disk is full.
-pub(crate) fn save(qmp: &mut Qmp, folder: &Path, paging: bool) -> Result<()> {
+pub(crate) fn save(qmp: &mut Qmp, folder: &Path, also: Containers) -> Result<()> {
     fs::write(
         folder.join("registers.txt"),
         qmp.monitor("info registers -a")?,
@@ -29,9 +38,12 @@ pub(crate) fn save(qmp: &mut Qmp, folder: &Path, paging: bool) -> Result<()> {
     let tree = qmp.monitor("info mtree -f")?;
     fs::write(folder.join("mtree.txt"), &tree)?;
     raw(qmp, folder, &tree)?;
-    elf(qmp, &folder.join("memory.elf"), false)?;
-    if paging {
-        elf(qmp, &folder.join("memory-paging.elf"), true)?;
+    dump(qmp, &folder.join("memory.elf"), false, "elf")?;
+    if also.paging {
+        dump(qmp, &folder.join("memory-paging.elf"), true, "elf")?;
+    }
+    if also.kdump {
+        dump(qmp, &folder.join("memory.kdump"), false, "kdump-zlib")?;
     }
     qmp.execute(
         "migrate-set-parameters",
@@ -47,13 +59,16 @@ pub(crate) fn save(qmp: &mut Qmp, folder: &Path, paging: bool) -> Result<()> {
         .context("cannot save the migration stream")
 }
 
-fn elf(qmp: &mut Qmp, path: &Path, paging: bool) -> Result<()> {
+fn dump(qmp: &mut Qmp, path: &Path, paging: bool, format: &str) -> Result<()> {
     let protocol = format!("file:{}", absolute(path)?);
-    qmp.execute(
-        "dump-guest-memory",
-        &json!({ "paging": paging, "protocol": protocol }),
-    )
-    .with_context(|| format!("cannot write {}", path.display()))?;
+    // QEMU refuses a format beside paging, be it the one that it takes then.
+    let arguments = if paging {
+        json!({ "paging": true, "protocol": protocol })
+    } else {
+        json!({ "paging": false, "protocol": protocol, "format": format })
+    };
+    qmp.execute("dump-guest-memory", &arguments)
+        .with_context(|| format!("cannot write {}", path.display()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o644))?;
     Ok(())
 }

@@ -22,6 +22,10 @@ const SOURCES: &[(&str, &str)] = &[
 ];
 
 /// What the guest is told to do.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 #[derive(Debug)]
 pub(crate) struct Settings<'a> {
     /// Modules to load at the start, in order.
@@ -36,6 +40,12 @@ pub(crate) struct Settings<'a> {
     pub(crate) events: bool,
     /// Seconds that lie between the two, at least.
     pub(crate) apart: u32,
+    /// A processor to take offline.
+    pub(crate) offline: Option<u32>,
+    /// Whether the kernel panics in the end.
+    pub(crate) panic: bool,
+    /// Whether the truth holds `kallsyms`.
+    pub(crate) symbols: bool,
 }
 
 /// Compiles the guest's programs and returns its initial file system.
@@ -82,12 +92,17 @@ pub(crate) fn build(arch: &str, settings: &Settings<'_>, work: &Path) -> Result<
     }
     archive.device("dev/console", 5, 1);
     let mut conf = format!(
-        "spinners {}\ncrowd {}\nevents {}\napart {}\n",
+        "spinners {}\ncrowd {}\nevents {}\napart {}\npanic {}\nsymbols {}\n",
         settings.spinners,
         u8::from(settings.crowd),
         u8::from(settings.events),
-        settings.apart
+        settings.apart,
+        u8::from(settings.panic),
+        u8::from(settings.symbols)
     );
+    if let Some(cpu) = settings.offline {
+        writeln!(conf, "offline {cpu}")?;
+    }
     for module in settings.modules {
         writeln!(conf, "module {}", module.name)?;
     }

@@ -27,8 +27,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) append: &'a str,
     /// The kernel image.
     pub(crate) kernel: &'a Path,
-    /// The guest's file system.
-    pub(crate) initrd: &'a Path,
+    /// The guest's file system; without one the kernel waits for a root device that it has not.
+    pub(crate) initrd: Option<&'a Path>,
     /// Folder for consoles and sockets.
     pub(crate) folder: &'a Path,
     /// Two more serial ports, for a second truth and the word to go on.
@@ -51,7 +51,13 @@ impl Plan<'_> {
         ]
         .map(str::to_owned)
         .to_vec();
-        let append = format!("console=ttyS0 quiet {}", self.append);
+        // What the kernel waits for is no error, so that "quiet" would hide that it does.
+        let how = if self.initrd.is_some() {
+            "quiet"
+        } else {
+            "root=/dev/none rootwait"
+        };
+        let append = format!("console=ttyS0 {how} {}", self.append);
         words.extend([
             self.mem.to_string(),
             "-smp".to_owned(),
@@ -60,7 +66,9 @@ impl Plan<'_> {
         words.extend(["-display", "none", "-nodefaults", "-no-reboot"].map(str::to_owned));
         let mut pair = |option: &str, value: String| words.extend([option.to_owned(), value]);
         pair("-kernel", self.kernel.display().to_string());
-        pair("-initrd", self.initrd.display().to_string());
+        if let Some(initrd) = self.initrd {
+            pair("-initrd", initrd.display().to_string());
+        }
         pair("-append", append);
         pair("-serial", format!("file:{}", at("console.txt")));
         pair("-serial", format!("file:{}", at("truth.tar")));
@@ -146,7 +154,7 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// When it does not within the time for a boot besides, or QEMU ends.
+    /// When it does not within the time for a boot besides, its kernel panics, or QEMU ends.
     pub(crate) fn stop_at(&mut self, line: &str, asleep: Duration) -> Result<()> {
         let limit = self.patience.saturating_add(asleep);
         let console = self.folder.join("console.txt");
@@ -155,6 +163,9 @@ impl Guest {
             let text = tool::read_text(&console).unwrap_or_default();
             if text.contains(line) {
                 break;
+            }
+            if text.contains("end Kernel panic") {
+                bail!("the guest's kernel panicked; the console said:\n{text}");
             }
             if self.qemu.try_wait()?.is_some() {
                 bail!("QEMU ended; the console said:\n{text}");

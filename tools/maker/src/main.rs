@@ -28,6 +28,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use osier_maker::tool;
 use serde_json::{Value, json};
 
+use crate::capture::Containers;
 use crate::machine::{Guest, Plan};
 use crate::modules::Modules;
 use crate::package::Kernel;
@@ -69,6 +70,10 @@ enum Switch {
     Off,
 }
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 #[derive(clap::Args)]
 struct Make {
     /// Start from a recipe; the other options override it
@@ -122,6 +127,25 @@ struct Make {
     /// Process 1 alone, and what changes between two snapshots: for small distilled ones
     #[arg(long)]
     no_crowd: bool,
+    /// Width of the guest's programs, when not the kernel's: i386 on amd64
+    #[arg(long, value_parser = ["amd64", "i386"])]
+    user: Option<String>,
+    /// A processor that the guest takes offline before its crowd starts
+    #[arg(long, value_name = "CPU")]
+    offline: Option<u32>,
+    /// The guest's kernel panics when the truth is written, and is stopped after that
+    #[arg(long, conflicts_with = "events")]
+    panic: bool,
+    /// Stop process 1 before it executes anything, where it waits for a root that never comes; nobody
+    /// is there to tell a truth
+    #[arg(long, conflicts_with_all = ["events", "panic", "offline", "user", "no_crowd"])]
+    before_init: bool,
+    /// A truth without the kernel's list of symbols, which is most of it and of the time it takes
+    #[arg(long)]
+    no_symbols: bool,
+    /// Also QEMU's kdump of the same instant, memory.kdump
+    #[arg(long)]
+    kdump: bool,
 }
 
 fn main() -> Result<()> {
@@ -203,7 +227,13 @@ impl Make {
         };
 
         let spinners = self.spinners.unwrap_or(smp);
-        let (initrd, loaded) = self.initrd(&kernel, &arch, spinners, &work)?;
+        let user = self.user.as_deref().unwrap_or(&arch);
+        let (initrd, loaded) = if self.before_init {
+            (None, Vec::new())
+        } else {
+            let (initrd, loaded) = self.initrd(&kernel, user, spinners, &work)?;
+            (Some(initrd), loaded)
+        };
         let plan = Plan {
             arch: &arch,
             mem,
@@ -211,16 +241,31 @@ impl Make {
             cpu: &cpu,
             append: &append,
             kernel: &kernel.image,
-            initrd: &initrd,
+            initrd: initrd.as_deref(),
             folder: &out,
             events: self.events,
             patience: Duration::from_secs(self.patience),
         };
         let written = recipe_file(&plan, &kernel, &loaded, &work);
-        let paging = arch == "i386" && kernel.release.contains("pae");
+        let containers = Containers {
+            paging: arch == "i386" && kernel.release.contains("pae"),
+            kdump: self.kdump,
+        };
+        let phases = if self.before_init {
+            BEFORE_INIT
+        } else if self.panic {
+            AFTER_PANIC
+        } else if self.events {
+            EVENTS
+        } else {
+            ONE
+        };
         let apart = Duration::from_secs(self.apart.into());
-        boot(&plan, paging, apart, &written)?;
-        fs::remove_file(initrd)?;
+        let booted = boot(&plan, phases, containers, apart, &written);
+        if let Some(initrd) = &initrd {
+            fs::remove_file(initrd)?;
+        }
+        booted?;
         eprintln!("{} is in {}", kernel.release, out.display());
         Ok(())
     }
@@ -253,6 +298,9 @@ impl Make {
             crowd: !self.no_crowd,
             events: self.events,
             apart: self.apart,
+            offline: self.offline,
+            panic: self.panic,
+            symbols: !self.no_symbols,
         };
         let path = work.join(format!("initrd-{}.cpio", std::process::id()));
         fs::write(&path, guest::build(arch, &settings, work)?)?;
@@ -264,14 +312,16 @@ impl Make {
 fn recipe_file(plan: &Plan<'_>, kernel: &Kernel, modules: &[String], work: &Path) -> Value {
     let out = plan.folder.display().to_string();
     let work = work.display().to_string();
-    let initrd = plan.initrd.display().to_string();
+    let initrd = plan.initrd.map(|initrd| initrd.display().to_string());
     let words: Vec<String> = plan
         .command()
         .iter()
         .map(|word| {
-            word.replace(&initrd, "OUT/initrd.cpio")
-                .replace(&out, "OUT")
-                .replace(&work, "WORK")
+            let word = match &initrd {
+                Some(initrd) => word.replace(initrd, "OUT/initrd.cpio"),
+                None => word.clone(),
+            };
+            word.replace(&out, "OUT").replace(&work, "WORK")
         })
         .collect();
     json!({
@@ -282,31 +332,69 @@ fn recipe_file(plan: &Plan<'_>, kernel: &Kernel, modules: &[String], work: &Path
     })
 }
 
-fn boot(plan: &Plan<'_>, paging: bool, apart: Duration, recipe: &Value) -> Result<()> {
+/// One moment at which the guest is stopped and saved.
+struct Phase {
+    /// Folder below the snapshot's, of that moment.
+    folder: &'static str,
+    /// The file that the guest's word comes in; none when nobody is there to say anything.
+    truth: Option<&'static str>,
+    /// What the console says when it has come.
+    line: &'static str,
+}
+
+const ONE: &[Phase] = &[Phase {
+    folder: "",
+    truth: Some("truth.tar"),
+    line: "maker: ready 1",
+}];
+const EVENTS: &[Phase] = &[
+    Phase {
+        folder: "a",
+        truth: Some("truth.tar"),
+        line: "maker: ready 1",
+    },
+    Phase {
+        folder: "b",
+        truth: Some("truth-b.tar"),
+        line: "maker: ready 2",
+    },
+];
+const AFTER_PANIC: &[Phase] = &[Phase {
+    folder: "",
+    truth: Some("truth.tar"),
+    line: "end Kernel panic",
+}];
+const BEFORE_INIT: &[Phase] = &[Phase {
+    folder: "",
+    truth: None,
+    line: "Waiting for root device",
+}];
+
+fn boot(
+    plan: &Plan<'_>,
+    phases: &[Phase],
+    containers: Containers,
+    apart: Duration,
+    recipe: &Value,
+) -> Result<()> {
     let out = plan.folder;
     let mut guest = Guest::start(plan)?;
-    let phases: &[(&str, &str, &str)] = if plan.events {
-        &[
-            ("a", "truth.tar", "maker: ready 1"),
-            ("b", "truth-b.tar", "maker: ready 2"),
-        ]
-    } else {
-        &[("", "truth.tar", "maker: ready 1")]
-    };
-    for (index, (name, archive, line)) in phases.iter().enumerate() {
+    for (index, phase) in phases.iter().enumerate() {
         eprintln!("waiting for the guest");
         if index > 0 {
             guest.go_on()?;
         }
-        guest.stop_at(line, apart)?;
-        let folder = out.join(name);
+        guest.stop_at(phase.line, apart)?;
+        let folder = out.join(phase.folder);
         fs::create_dir_all(&folder)?;
         eprintln!("saving its memory");
-        capture::save(&mut guest.qmp, &folder, paging)?;
-        capture::truth(&out.join(archive), &folder)?;
+        capture::save(&mut guest.qmp, &folder, containers)?;
+        if let Some(archive) = phase.truth {
+            capture::truth(&out.join(archive), &folder)?;
+        }
         fs::write(folder.join("recipe.json"), format!("{recipe:#}\n"))?;
         let console = tool::read_text(&out.join("console.txt"))?;
-        if plan.events {
+        if !phase.folder.is_empty() {
             fs::write(folder.join("console.txt"), &console)?;
         }
         for word in console
@@ -315,7 +403,7 @@ fn boot(plan: &Plan<'_>, paging: bool, apart: Duration, recipe: &Value) -> Resul
         {
             eprintln!("the guest said: {word}");
         }
-        if console.contains("Kernel panic") {
+        if console.contains("Kernel panic") && !phase.line.contains("Kernel panic") {
             bail!("the guest's kernel panicked:\n{console}");
         }
     }
