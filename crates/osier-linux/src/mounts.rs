@@ -46,6 +46,10 @@ const T_UNBINDABLE: u64 = 2;
 /// `MNT_NOATIME` and `MNT_RELATIME`, which exclude each other.
 const MNT_NOATIME: u64 = 0x08;
 const MNT_RELATIME: u64 = 0x20;
+/// `MNT_INTERNAL`: the kernel's own, mounted by `kern_mount`, and what such a mount names for its
+/// namespace, the error -EINVAL (`MNT_NS_INTERNAL`; Linux commit f7a99c5b7c8b, v3.6).
+const MNT_INTERNAL: u64 = 0x4000;
+const EINVAL: u64 = 22;
 /// Every `MNT_…` that there is: `include/linux/mount.h`.
 const MNT_KNOWN: u64 = 0x1ffc_73ff;
 /// The marks of a mount that are shown, in the kernel's order.
@@ -255,7 +259,7 @@ impl<'a> Walk<'a> {
             .any(|mount| self.vfsmount(*mount) == self.root.mnt);
         ends.disagree(
             "the root directory's mount and those of the namespace",
-            usize::from(!holds_root),
+            usize::from(!holds_root && !self.root_is_internal()),
             0,
         );
         let standing = self.standing(&all);
@@ -299,6 +303,28 @@ impl<'a> Walk<'a> {
             ..row
         });
         (rows.collect(), ends)
+    }
+
+    /// Whether the root directory is on a mount of the kernel's own, which is in no namespace. Threads of
+    /// the kernel stand on an empty one since v7.3, and see no mount: `/proc/PID/mountinfo` shows none.
+    fn root_is_internal(&self) -> bool {
+        let vfsmount = self.root.mnt;
+        let mount = self
+            .mount
+            .mnt
+            .map_or(vfsmount, |mnt| mnt.container(vfsmount));
+        let Some(field) = self.mount.mnt_ns else {
+            return false;
+        };
+        let most = if self.linux.guest.pointer_bytes() == 4 {
+            u64::from(u32::MAX)
+        } else {
+            u64::MAX
+        };
+        let namespace = field.read(&self.linux.guest.space, mount);
+        let flags = self.value(self.inner.mnt_flags, vfsmount);
+        namespace.is_ok_and(|namespace| most.wrapping_sub(namespace.0) == EINVAL - 1)
+            && flags.is_ok_and(|flags| flags & MNT_INTERNAL != 0)
     }
 
     /// The namespace's mounts.

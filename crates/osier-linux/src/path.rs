@@ -35,7 +35,8 @@ const DELETED: &[u8] = b" (deleted)";
 /// files with \"fake\" `f_path`"), v6.5.
 const FMODE_BACKING: u64 = 1 << 25;
 /// The same since v6.14, where bit 25 became `FMODE_NONOTIFY`. Seen in a 7.2 kernel: files of an
-/// overlay's layers have bit 24, memfds have bit 25.
+/// overlay's layers have bit 24, memfds have bit 25. Before it moved nothing had bit 24. It moved in stable
+/// releases, too: Debian's 6.12.94 has bit 25, its 6.12.105 bit 24.
 const FMODE_BACKING_MOVED: u64 = 1 << 24;
 /// `DCACHE_OP_REAL`: a `dentry` of overlayfs, from v4.2 on.
 const DCACHE_OP_REAL: u64 = 1 << 26;
@@ -406,16 +407,23 @@ impl Paths {
             read.is_none_or(|read| read.is_ok_and(|found| found & marks != 0))
         };
         marks(self.dentry.d_flags, dentry, DCACHE_OP_REAL)
-            || (self.backing.dentry.is_some() && marks(self.file.f_mode, file, FMODE_BACKING))
+            || (self.backing.dentry.is_some()
+                && marks(self.file.f_mode, file, FMODE_BACKING | FMODE_BACKING_MOVED))
     }
 
     /// The path that the user opened: overlayfs maps a file of a lower layer in its stead.
     fn user_place(&self, guest: &Guest, file: VirtAddr) -> Seen<Place> {
-        let moved = self.file.f_ref.is_some();
-        let backing = if moved {
+        // `f_ref` came a release before it moved; where it moved in stable releases, `backing_file` has
+        // a member behind the path (`security`).
+        let has_more = self.backing.dentry.is_some_and(|dentry| {
+            let pointer = i64::from(guest.pointer_bytes());
+            let end = u64::try_from(dentry.offset.saturating_add(pointer));
+            end.is_ok_and(|end| self.backing.size > end)
+        });
+        let backing = if self.file.f_ref.is_some() || has_more {
             FMODE_BACKING_MOVED
         } else {
-            FMODE_BACKING
+            FMODE_BACKING | FMODE_BACKING_MOVED
         };
         if let (Some(f_mode), Some(_)) = (self.file.f_mode, self.backing.dentry) {
             match f_mode.read(&guest.space, file) {

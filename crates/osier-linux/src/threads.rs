@@ -9,7 +9,7 @@
 //! The list is held against the process's `nr_threads` and against the pid table, which names every
 //! thread but the idle tasks; a thread that only the table names is shown too.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
@@ -196,7 +196,9 @@ pub(crate) fn group(linux: &Linux, leader: VirtAddr) -> (Vec<VirtAddr>, WalkEnds
     (tasks, WalkEnds::one(WALK, end))
 }
 
-/// The idle task of each processor.
+/// The idle task of each processor, and of those that were taken offline or never started: the kernel has
+/// made one for each that it may start (Linux commit 3bb5d2ee396a, "smp, idle: Allocate idle
+/// thread for each possible cpu during boot", v3.5), and no register need tell that there is such a processor.
 pub(crate) fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
     let mut found = Vec::new();
     let Some((idle, queues)) = linux
@@ -211,10 +213,16 @@ pub(crate) fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
         }
         return found;
     };
-    for cpu in cpus::processors(linux, ends) {
+    let running: BTreeSet<u32> = cpus::processors(linux, ends).into_iter().collect();
+    let may_start = cpus::ids(linux).ok().flatten().unwrap_or_default();
+    let all: BTreeSet<u32> = running.iter().copied().chain(0..may_start).collect();
+    for cpu in all {
         let task = cpus::per_cpu(linux, cpu, queues)
             .and_then(|queue| idle.read(&linux.guest.space, queue));
+        let runs = running.contains(&cpu);
         match task {
+            // There may be no such processor, and then what is read is none of its.
+            Ok(task) if !runs && !idles_on(linux, task, cpu) => {}
             // Each processor has one of its own.
             Ok(task) if may_idle(linux, task) && !found.contains(&task) => {
                 ends.join(foreign(linux, task));
@@ -236,6 +244,13 @@ pub(crate) fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
 fn may_idle(linux: &Linux, task: VirtAddr) -> bool {
     let pid = linux.tasks.pid.read(&linux.guest.space, task);
     list::plausible(&linux.guest, task).is_ok() && pid.map_or(true, |pid| pid == 0)
+}
+
+/// Whether the task says that it is on this processor.
+fn idles_on(linux: &Linux, task: VirtAddr, cpu: u32) -> bool {
+    let on = linux.tasks.cpu;
+    let on = on.and_then(|field| field.read(&linux.guest.space, task).ok());
+    list::plausible(&linux.guest, task).is_ok() && on == Some(cpu.into())
 }
 
 /// The ending of an idle task that does not lead a group of its own, as each does.

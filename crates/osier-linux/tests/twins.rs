@@ -477,9 +477,9 @@ fn a_name_is_held_against_its_length_place_and_hash() {
     }
 }
 
-/// The rows and endings of a toy kernel with a word of the mask of online processors or of their
-/// number changed, and with these registers.
-fn processors_of(toy: &ToyKernel, words: &[(&str, u64)], cpus: Vec<CpuState>) -> (Vec<u32>, bool) {
+/// A toy kernel with a word of the mask of online processors or of their number changed, and with
+/// these registers.
+fn with_processors(toy: &ToyKernel, words: &[(&str, u64)], cpus: Vec<CpuState>) -> Linux {
     let linux = toys::attach(toy, toy.machine.memory.clone()).unwrap();
     let slide = toy.text.0 - toy.profile.symbol("_text").unwrap();
     let mut memory = Patched::new(toy.machine.memory.clone());
@@ -490,8 +490,11 @@ fn processors_of(toy: &ToyKernel, words: &[(&str, u64)], cpus: Vec<CpuState>) ->
     let mut machine = toy.machine.clone();
     machine.memory = Arc::new(memory);
     machine.cpus = cpus;
-    let linux = Linux::attach(&machine, &toys::located(toy), toy.profile.clone()).unwrap();
-    let (rows, ends) = current(&linux);
+    Linux::attach(&machine, &toys::located(toy), toy.profile.clone()).unwrap()
+}
+
+fn processors_of(toy: &ToyKernel, words: &[(&str, u64)], cpus: Vec<CpuState>) -> (Vec<u32>, bool) {
+    let (rows, ends) = current(&with_processors(toy, words, cpus));
     let whole = ends.is_complete() && rows.iter().all(|row| !is_lost(&row.thread));
     (rows.iter().map(|row| row.cpu).collect(), whole)
 }
@@ -523,6 +526,34 @@ fn the_masks_say_which_processors_run() {
             asked(&[("nr_cpu_ids", 0x7fff_ffff)], &own),
             (vec![0, 1], false)
         );
+    }
+}
+
+/// Nor is the idle task of such a processor hidden: its run queue names it, registers or not.
+#[test]
+fn a_processor_that_does_not_run_has_an_idle_task_all_the_same() {
+    for (mode, era) in osier_testkit::TOYS {
+        let toy = ToyKernel::build(mode, era);
+        let asked = |words: &[(&str, u64)], cpus: &[CpuState]| {
+            let linux = with_processors(&toy, words, cpus.to_vec());
+            let (mut first, mut names) = (None, Vec::new());
+            let _ = linux.processes(&mut |process| {
+                first = first.or(Some(process.taskd));
+                ControlFlow::Continue(())
+            });
+            let ends = linux.threads(first.unwrap(), &mut |thread| {
+                names.push(thread.name.clone().unwrap());
+                ControlFlow::Continue(())
+            });
+            (names, ends.is_complete())
+        };
+        let own = &toy.machine.cpus[..];
+        let running = asked(&[], own);
+        assert_eq!(running.0.len(), 2, "{mode:?} {era:?}");
+        for cpus in [own, &own[..1], &[]] {
+            let offline = asked(&[("__cpu_online_mask", 1)], cpus);
+            assert_eq!(offline, running, "{mode:?} {era:?}");
+        }
     }
 }
 

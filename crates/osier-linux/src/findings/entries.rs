@@ -15,6 +15,8 @@ const LEAST: u64 = 290;
 const GATES: u64 = 256;
 /// Exceptions that no kernel takes: their gates keep what the boot wrote, which leads into code that was given back.
 const RESERVED: std::ops::Range<u64> = 20..32;
+/// The machine check, which a kernel without `CONFIG_X86_MCE` (Debian's cloud kernels) does not take either.
+const MACHINE_CHECK: u64 = 18;
 /// A task gate, whose handler is the processor's business.
 const TASK_GATE: u64 = 5;
 
@@ -158,7 +160,8 @@ fn interrupts(context: &Context<'_>, found: &mut Found) {
                 let present = bits >> 15 & 1 == 1;
                 let kind = bits >> 8 & 0x1f;
                 let to = VirtAddr(to);
-                let of_boot = RESERVED.contains(&vector) && in_boot(context, to);
+                let untaken = RESERVED.contains(&vector) || vector == MACHINE_CHECK;
+                let of_boot = untaken && in_boot(context, to);
                 if present && kind != TASK_GATE && !guest.code.contains(&to) && !of_boot {
                     found.kernel(leaves(context, &format!("idt_table[{vector}]"), at, to));
                 }

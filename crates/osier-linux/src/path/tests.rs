@@ -31,6 +31,11 @@ struct Files {
 
 impl Files {
     fn new() -> Self {
+        Self::with_backing_file(80)
+    }
+
+    /// With a `backing_file` of this size, whose path ends at 80.
+    fn with_backing_file(size: u64) -> Self {
         let mut toy = Toy::new();
         toy.structure(
             "qstr",
@@ -83,7 +88,7 @@ impl Files {
         );
         toy.structure(
             "backing_file",
-            80,
+            size,
             &[("user_path", 64, Is::Struct("path", 16))],
         );
         toy.structure("fs_struct", 32, &[("root", 16, Is::Struct("path", 16))]);
@@ -280,15 +285,20 @@ fn files_in_no_directory_have_made_names() {
 
 #[test]
 fn a_file_of_a_lower_layer_shows_the_path_that_was_opened() {
-    let mut files = Files::new();
-    let (rootfs, root, inner, dentry) = files.two_mounts();
-    let opened = files.dentry(Some(root), b"merged");
-    let file = files.file(inner, dentry);
-    files.toy.put(file, 64, rootfs.0);
-    files.toy.put(file, 72, opened.0);
-    assert_eq!(files.text(file), "/mnt/dir/fi\nle");
-    files.toy.put_u32(file, 0, 1 << 25);
-    assert_eq!(files.text(file), "/merged");
+    // In a stable release that took the newer marks, `backing_file` has more, and bit 25 is `FMODE_NONOTIFY`.
+    let inside = "/mnt/dir/fi\nle";
+    for (size, other) in [(80, "/merged"), (88, inside)] {
+        let mut files = Files::with_backing_file(size);
+        let (rootfs, root, inner, dentry) = files.two_mounts();
+        let opened = files.dentry(Some(root), b"merged");
+        let file = files.file(inner, dentry);
+        files.toy.put(file, 64, rootfs.0);
+        files.toy.put(file, 72, opened.0);
+        for (marks, path) in [(0, inside), (1 << 24, "/merged"), (1 << 25, other)] {
+            files.toy.put_u32(file, 0, marks);
+            assert_eq!(files.text(file), path, "{size} {marks:#x}");
+        }
+    }
 }
 
 #[test]

@@ -121,11 +121,11 @@ pub(crate) fn a_system_call_that_leaves_the_kernel(real: &Real) {
     assert_eq!(alarm.address, entry);
 }
 
-pub(crate) fn an_interrupt_that_leaves_the_kernel(real: &Real) {
-    let mut machine = Machine::of(real);
-    let to = nobodys(&machine).0.to_le_bytes();
+/// Has a gate of the table of interrupts lead elsewhere.
+fn lead(machine: &mut Machine, vector: u64, to: VirtAddr) {
+    let to = to.0.to_le_bytes();
     let bytes = if machine.word() == 8 { 16 } else { 8 };
-    let gate = machine.symbol("idt_table").plus(3 * bytes);
+    let gate = machine.symbol("idt_table").plus(vector * bytes);
     machine.put(machine.place("gate_struct", gate, "offset_low"), &to[..2]);
     machine.put(
         machine.place("gate_struct", gate, "offset_middle"),
@@ -134,10 +134,63 @@ pub(crate) fn an_interrupt_that_leaves_the_kernel(real: &Real) {
     if machine.word() == 8 {
         machine.put(machine.place("gate_struct", gate, "offset_high"), &to[4..]);
     }
+}
+
+pub(crate) fn an_interrupt_that_leaves_the_kernel(real: &Real) {
+    let mut machine = Machine::of(real);
+    let to = nobodys(&machine);
+    lead(&mut machine, 3, to);
     assert_eq!(
         one(&machine, "interrupt.table", Severity::High).subject,
         b"idt_table[3]"
     );
+}
+
+/// A kernel without `CONFIG_X86_MCE` leaves the machine check's gate as the boot wrote it; no other gate stays so.
+pub(crate) fn a_machine_check_that_the_kernel_does_not_take(real: &Real) {
+    for (vector, alarming) in [(18, false), (17, true)] {
+        let mut machine = Machine::of(real);
+        let to = machine.symbol("_sinittext").plus(vector * 9);
+        lead(&mut machine, vector, to);
+        assert_eq!(!alarms(&machine).is_empty(), alarming, "gate {vector}");
+    }
+}
+
+/// Since v7.3 the kernel's threads stand on a mount of the kernel's own, which is in no namespace: they see no mount, and
+/// nothing is lost. A mount of another namespace is no such.
+pub(crate) fn threads_of_the_kernel_on_a_mount_of_its_own(real: &Real) {
+    let mut machine = Machine::of(real);
+    let kthreadd = process(&machine, "kthreadd").taskd;
+    let namespace = |taskd: VirtAddr| {
+        let nsproxy = machine.pointer(machine.place("task_struct", taskd, "nsproxy"));
+        let proxied = nsproxy.0 != 0;
+        proxied.then(|| machine.pointer(machine.place("nsproxy", nsproxy, "mnt_ns")))
+    };
+    let own = namespace(kthreadd);
+    let mut tasks = machine.guest().processes().map(|process| process.taskd);
+    let other = tasks
+        .find(|taskd| namespace(*taskd).is_some_and(|other| Some(other) != own))
+        .unwrap();
+    let fs = machine.pointer(machine.place("task_struct", other, "fs"));
+    machine.put_pointer(machine.place("task_struct", kthreadd, "fs"), fs);
+    machine.put(
+        machine.place("fs_struct", fs, "users"),
+        &9_u32.to_le_bytes(),
+    );
+    let asked = |machine: &Machine| {
+        let guest = machine.guest();
+        let mut answer = guest.mounts(kthreadd);
+        (answer.by_ref().count(), answer.ends().is_complete())
+    };
+    assert_eq!(asked(&machine), (0, false));
+    let vfsmount = machine.pointer(machine.place("fs_struct", fs, "root.mnt"));
+    let inside = machine.place("mount", VirtAddr(0), "mnt").0;
+    let flags = machine.place("vfsmount", vfsmount, "mnt_flags");
+    machine.put(flags, &0x4000_u32.to_le_bytes());
+    let mount = VirtAddr(vfsmount.0 - inside);
+    let none = VirtAddr((-22_i64).cast_unsigned());
+    machine.put_pointer(machine.place("mount", mount, "mnt_ns"), none);
+    assert_eq!(asked(&machine), (0, true));
 }
 
 pub(crate) fn a_list_of_sockets_that_another_shows(real: &Real) {

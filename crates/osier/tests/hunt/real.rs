@@ -15,11 +15,12 @@ use std::collections::BTreeSet;
 
 use findings::{
     a_function_that_ftrace_calls, a_function_that_hears_keys, a_function_that_packets_pass,
-    a_library_that_is_preloaded, a_list_of_sockets_that_another_shows, a_module_that_left_the_list,
-    a_probe, a_process_that_left_every_list, a_process_that_left_the_list,
-    a_program_in_anonymous_memory, a_program_that_is_called_as_the_kernels,
-    a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel,
-    borrowed_credentials, helpers_taint_and_tracing, nothing_on_untouched_guests,
+    a_library_that_is_preloaded, a_list_of_sockets_that_another_shows,
+    a_machine_check_that_the_kernel_does_not_take, a_module_that_left_the_list, a_probe,
+    a_process_that_left_every_list, a_process_that_left_the_list, a_program_in_anonymous_memory,
+    a_program_that_is_called_as_the_kernels, a_system_call_that_leaves_the_kernel,
+    an_interrupt_that_leaves_the_kernel, borrowed_credentials, helpers_taint_and_tracing,
+    nothing_on_untouched_guests, threads_of_the_kernel_on_a_mount_of_its_own,
     what_is_planted_is_found,
 };
 use machine::Machine;
@@ -30,7 +31,7 @@ osier_testkit::trials! {
     need::each(need::snapshot, &MACHINES) => the_scan_agrees_with_the_lists;
     need::each(need::snapshot, &MACHINES) => an_unlinked_process_is_scanned;
     need::each(need::snapshot, &MACHINES) => an_unlinked_module_is_scanned;
-    need::each(need::snapshot, &MACHINES) => nothing_on_untouched_guests, a_process_that_left_the_list, a_process_that_left_every_list, a_module_that_left_the_list, a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel, a_list_of_sockets_that_another_shows, a_function_that_ftrace_calls, a_probe, a_function_that_hears_keys, a_function_that_packets_pass, borrowed_credentials, a_program_that_is_called_as_the_kernels, a_library_that_is_preloaded, helpers_taint_and_tracing, a_program_in_anonymous_memory;
+    need::each(need::snapshot, &MACHINES) => nothing_on_untouched_guests, a_process_that_left_the_list, a_process_that_left_every_list, a_module_that_left_the_list, a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel, threads_of_the_kernel_on_a_mount_of_its_own, a_machine_check_that_the_kernel_does_not_take, a_list_of_sockets_that_another_shows, a_function_that_ftrace_calls, a_probe, a_function_that_hears_keys, a_function_that_packets_pass, borrowed_credentials, a_program_that_is_called_as_the_kernels, a_library_that_is_preloaded, helpers_taint_and_tracing, a_program_in_anonymous_memory;
     need::each(need::made, &PLANTED) => what_is_planted_is_found;
 }
 
