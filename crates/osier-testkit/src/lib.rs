@@ -26,6 +26,7 @@ mod random;
 mod tables;
 mod toy;
 pub mod trials;
+pub mod truth;
 pub mod windows;
 mod wrappers;
 

@@ -3,6 +3,7 @@
 mod bench;
 mod checks;
 mod fuzz;
+mod kernels;
 
 use std::process::{Command, ExitCode};
 
@@ -204,7 +205,13 @@ struct Args {
     /// Of `fuzz`: the same inputs each time, from the seeds alone.
     #[arg(long)]
     same: bool,
-    /// Of `bench`, after `--`: what to measure; `cargo xtask bench -- --help` lists it
+    /// Of `kernels`: only machines whose name holds this
+    #[arg(long, value_name = "PATTERN")]
+    only: Option<String>,
+    /// Of `kernels`: keep the memory of machines that were compared without a fault
+    #[arg(long)]
+    keep: bool,
+    /// Of `bench` and `kernels`, after `--`: what else they are told; `cargo xtask bench -- --help` lists it
     #[arg(last = true)]
     rest: Vec<String>,
 }
@@ -217,11 +224,15 @@ fn help() -> String {
         "  fuzz       Builds every fuzz target and runs each for --seconds (needs cargo-fuzz)\n";
     let bench =
         "  bench      Measures Osier beside its peers, which it installs into target/bench\n";
+    let kernels = "  kernels    Boots every kernel of its table, holds every answer against the guest's own, and writes docs/kernels.md\n";
     let checks = "  msrv       Checks the published crates with the least Rust that they promise\n  \
                     elsewhere  Checks them for a host that is not Unix\n  \
                     semver     Holds their interfaces against the last tag (needs cargo-semver-checks)\n  \
                     package    Packs them, builds them of their archives and runs their examples\n";
-    format!("Jobs:\n{}{checks}{fuzz}{bench}", lines.collect::<String>())
+    format!(
+        "Jobs:\n{}{checks}{fuzz}{bench}{kernels}",
+        lines.collect::<String>()
+    )
 }
 
 fn run(name: &str) -> Result<()> {
@@ -250,6 +261,7 @@ fn main() -> Result<ExitCode> {
         "ci" => CI.iter().try_for_each(|job| run(job))?,
         "fuzz" => fuzz::run(args.seconds, args.same)?,
         "bench" => bench::run(&args.rest)?,
+        "kernels" => kernels::run(args.only.as_deref(), args.keep, &args.rest)?,
         "msrv" => checks::msrv()?,
         "elsewhere" => checks::elsewhere()?,
         "semver" => checks::semver()?,

@@ -14,17 +14,13 @@
     reason = "a test fails by panicking"
 )]
 
-mod compare;
-mod guest;
-
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use compare::Tally;
-use guest::Truth;
 use osier_testkit::data;
 use osier_testkit::need::{self, Need};
+use osier_testkit::truth::{self, Tally, Truth};
 use serde_json::Value;
 
 osier_testkit::trials! {
@@ -51,14 +47,7 @@ const CONTAINERS: &[&str] = &[
     "memory.savevm",
 ];
 
-/// Compares a truth with the rows of one table.
-type Compare = fn(&Truth, &[Value]) -> Tally;
-const TABLES: &[(&str, Compare)] = &[
-    ("ps", compare::processes),
-    ("threads", compare::threads),
-    ("modules", compare::modules),
-    ("maps", compare::maps),
-];
+const TABLES: &[&str] = &["ps", "threads", "modules", "maps"];
 
 /// One line of the table in `docs/validation.md`.
 struct Outcome {
@@ -109,9 +98,9 @@ fn rows_agree_with_the_guests_own_truth() {
             let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
                 .join(format!("truth-cache-{snapshot}-{container}"));
             let _ = std::fs::remove_dir_all(&cache);
-            for (table, compare) in TABLES.iter().copied() {
+            for table in TABLES.iter().copied() {
                 let tally = match ask(table, &file, &cache) {
-                    Ok(rows) => compare(&truth, &rows),
+                    Ok(rows) => truth::of(table)(&truth, &rows),
                     Err(words) => Tally {
                         wrong: vec![words],
                         ..Tally::default()

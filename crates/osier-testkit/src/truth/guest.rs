@@ -2,48 +2,55 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A process, as its `/proc/PID` showed it.
-pub struct TruthProcess {
-    pub pid: u64,
-    pub ppid: u64,
-    pub comm: Vec<u8>,
-    pub state: char,
+#[derive(Debug)]
+pub(super) struct TruthProcess {
+    pub(super) pid: u64,
+    pub(super) ppid: u64,
+    pub(super) comm: Vec<u8>,
+    pub(super) state: char,
     /// `starttime` of `/proc/PID/stat`, in 1/100 s since boot.
-    pub start_ticks: u64,
-    pub uid: u64,
-    pub gid: u64,
-    pub threads: u64,
-    pub exe: Vec<u8>,
-    pub cmdline: Vec<u8>,
-    pub kernel_thread: bool,
+    pub(super) start_ticks: u64,
+    pub(super) uid: u64,
+    pub(super) gid: u64,
+    pub(super) threads: u64,
+    pub(super) exe: Vec<u8>,
+    pub(super) cmdline: Vec<u8>,
+    pub(super) kernel_thread: bool,
     /// Thread id to name and state.
-    pub tasks: BTreeMap<u64, (Vec<u8>, char)>,
-    pub maps: Vec<TruthMapping>,
+    pub(super) tasks: BTreeMap<u64, (Vec<u8>, char)>,
+    pub(super) maps: Vec<TruthMapping>,
 }
 
 /// A line of `/proc/PID/maps`.
 #[derive(Debug, PartialEq, Eq, Clone)]
-pub struct TruthMapping {
-    pub start: u64,
-    pub end: u64,
-    pub perms: Vec<u8>,
-    pub offset: u64,
-    pub path: Vec<u8>,
+pub(super) struct TruthMapping {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) perms: Vec<u8>,
+    pub(super) offset: u64,
+    pub(super) path: Vec<u8>,
 }
 
 /// A line of `/proc/modules`.
-pub struct TruthModule {
-    pub name: Vec<u8>,
-    pub size: u64,
-    pub base: u64,
+#[derive(Debug)]
+pub(super) struct TruthModule {
+    pub(super) name: Vec<u8>,
+    pub(super) size: u64,
+    pub(super) base: u64,
 }
 
 /// All that a guest said.
+#[derive(Debug)]
 pub struct Truth {
-    pub processes: BTreeMap<u64, TruthProcess>,
-    pub modules: Vec<TruthModule>,
+    /// Where its files lie.
+    pub(super) folder: PathBuf,
+    /// By pid.
+    pub(super) processes: BTreeMap<u64, TruthProcess>,
+    /// In the order of `/proc/modules`.
+    pub(super) modules: Vec<TruthModule>,
 }
 
 /// `PF_KTHREAD` in a task's flags.
@@ -188,6 +195,10 @@ impl Truth {
                 }
             })
             .collect();
-        Self { processes, modules }
+        Self {
+            folder: folder.to_owned(),
+            processes,
+            modules,
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// The bytes of a text field: its `_hex` sibling when it is not UTF-8; none when it is absent.
-pub fn bytes(row: &Value, field: &str) -> Vec<u8> {
+pub(super) fn bytes(row: &Value, field: &str) -> Vec<u8> {
     match row.get(format!("{field}_hex")).and_then(Value::as_str) {
         Some(hex) => (0..hex.len() / 2)
             .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
@@ -16,7 +16,7 @@ pub fn bytes(row: &Value, field: &str) -> Vec<u8> {
 }
 
 /// Bytes that `/proc` writes as `\012`.
-pub fn unescaped(text: &[u8]) -> Vec<u8> {
+pub(super) fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some((&first, tail)) = rest.split_first() {
@@ -38,20 +38,20 @@ pub fn unescaped(text: &[u8]) -> Vec<u8> {
 }
 
 /// The lines of a file; none where it could not be read in the guest.
-pub fn lines(path: &Path) -> Vec<Vec<u8>> {
+pub(super) fn lines(path: &Path) -> Vec<Vec<u8>> {
     let text = fs::read(path).unwrap_or_default();
     let lines = text.split(|&b| b == b'\n').filter(|line| !line.is_empty());
     lines.map(<[u8]>::to_vec).collect()
 }
 
 /// The words of a line.
-pub fn words(line: &[u8]) -> Vec<String> {
+pub(super) fn words(line: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(line).into_owned();
     text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The folders of processes, by pid.
-pub fn processes(truth: &Path) -> Vec<(u64, PathBuf)> {
+pub(super) fn processes(truth: &Path) -> Vec<(u64, PathBuf)> {
     let entries = fs::read_dir(truth.join("p")).unwrap();
     entries
         .map(|entry| {

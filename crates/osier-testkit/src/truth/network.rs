@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::text::{bytes, lines, processes, words};
+use super::text::{bytes, lines, processes, words};
 
 /// Namespace, family, then the fields that its file in `/proc/net` has, each by its name.
-pub type Socket = (u64, String, BTreeMap<&'static str, String>);
+pub(super) type Socket = (u64, String, BTreeMap<&'static str, String>);
 /// Pid, descriptor, inode.
-pub type Holder = (u64, u64, u64);
+pub(super) type Holder = (u64, u64, u64);
 /// Namespace, interface, and one of its addresses or what it is.
-pub type Address = (u64, Vec<u8>, String);
+pub(super) type Address = (u64, Vec<u8>, String);
 
 /// States by their numbers in `/proc/net/tcp`, from 1 on.
 const STATES: [&str; 11] = [
@@ -169,7 +169,7 @@ fn unix(line: &[u8]) -> BTreeMap<&'static str, String> {
     fields
 }
 
-pub fn sockets_of(truth: &Path) -> BTreeSet<Socket> {
+pub(super) fn sockets_of(truth: &Path) -> BTreeSet<Socket> {
     let mut all = BTreeSet::new();
     for (net, folder) in told(truth, "net", "net") {
         let of = |file: &str| lines(&folder.join(file)).into_iter().skip(1);
@@ -208,7 +208,7 @@ pub fn sockets_of(truth: &Path) -> BTreeSet<Socket> {
 }
 
 /// The sockets that rows tell, each once, with the fields that the guest tells.
-pub fn sockets(rows: &[Value]) -> BTreeSet<Socket> {
+pub(super) fn sockets(rows: &[Value]) -> BTreeSet<Socket> {
     let mut all = BTreeSet::new();
     for row in rows {
         let family = row["family"].as_str().unwrap();
@@ -247,18 +247,18 @@ pub fn sockets(rows: &[Value]) -> BTreeSet<Socket> {
     all
 }
 
-pub fn is_unbound(socket: &Socket) -> bool {
+pub(super) fn is_unbound(socket: &Socket) -> bool {
     matches!(socket.1.as_str(), "inet" | "inet6" | "netlink")
         && socket.2.get("local_port").is_some_and(|port| port == "0")
 }
 
-pub fn is_waiting(socket: &Socket) -> bool {
+pub(super) fn is_waiting(socket: &Socket) -> bool {
     let state = socket.2.get("state").map(String::as_str);
     let orphan = socket.2.get("inode").is_some_and(|inode| inode == "0");
     orphan && matches!(state, Some("time-wait" | "fin-wait-2"))
 }
 
-pub fn holders_of(truth: &Path) -> BTreeSet<Holder> {
+pub(super) fn holders_of(truth: &Path) -> BTreeSet<Holder> {
     let mut all = BTreeSet::new();
     for (pid, folder) in processes(truth) {
         for line in lines(&folder.join("fd")) {
@@ -273,7 +273,7 @@ pub fn holders_of(truth: &Path) -> BTreeSet<Holder> {
     all
 }
 
-pub fn holders(rows: &[Value]) -> BTreeSet<Holder> {
+pub(super) fn holders(rows: &[Value]) -> BTreeSet<Holder> {
     let held = rows.iter().filter(|row| !row["pid"].is_null());
     held.map(|row| {
         let number = |field: &str| row[field].as_u64().unwrap();
@@ -290,7 +290,7 @@ fn prefix(mask: IpAddr) -> u32 {
     }
 }
 
-pub fn addresses_of(truth: &Path) -> BTreeSet<Address> {
+pub(super) fn addresses_of(truth: &Path) -> BTreeSet<Address> {
     let mut all = BTreeSet::new();
     for (net, file) in told(truth, "addresses", "addresses") {
         for line in lines(&file) {
@@ -313,7 +313,7 @@ pub fn addresses_of(truth: &Path) -> BTreeSet<Address> {
     all
 }
 
-pub fn addresses(rows: &[Value]) -> BTreeSet<Address> {
+pub(super) fn addresses(rows: &[Value]) -> BTreeSet<Address> {
     let mut all = BTreeSet::new();
     for row in rows {
         let net = row["netns"].as_u64().unwrap();

@@ -6,21 +6,21 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::text::{bytes, lines, processes, unescaped};
+use super::text::{bytes, lines, processes, unescaped};
 
 /// Pid, place in the list, then every field of a line of mountinfo.
-pub type Mount = (u64, usize, Vec<Vec<u8>>);
+pub(super) type Mount = (u64, usize, Vec<Vec<u8>>);
 /// Pid, descriptor, path, then `pos`, `flags` (octal) and `ino` of fdinfo.
-pub type File = (u64, u64, Vec<u8>, String, String, Option<String>);
+pub(super) type File = (u64, u64, Vec<u8>, String, String, Option<String>);
 /// Pid, and a text with its NUL.
-pub type Variable = (u64, usize, Vec<u8>);
+pub(super) type Variable = (u64, usize, Vec<u8>);
 /// `seq`, time in microseconds, level and facility, text.
-pub type Line = (u64, u64, u64, Vec<u8>);
+pub(super) type Line = (u64, u64, u64, Vec<u8>);
 
 /// Options that every type of file system has; the rest are its own code's.
 const GENERAL: [&[u8]; 6] = [b"rw", b"ro", b"sync", b"dirsync", b"mand", b"lazytime"];
 
-pub fn mounts_of(truth: &Path) -> BTreeSet<Mount> {
+pub(super) fn mounts_of(truth: &Path) -> BTreeSet<Mount> {
     let mut all = BTreeSet::new();
     for (pid, folder) in processes(truth) {
         for (index, line) in lines(&folder.join("mountinfo")).iter().enumerate() {
@@ -47,7 +47,7 @@ pub fn mounts_of(truth: &Path) -> BTreeSet<Mount> {
 }
 
 /// The rows, but for those of the first task, which `/proc` does not list.
-pub fn mounts(rows: &[Value]) -> BTreeSet<Mount> {
+pub(super) fn mounts(rows: &[Value]) -> BTreeSet<Mount> {
     let mut all = BTreeSet::new();
     let (mut before, mut index) = (None, 0);
     for row in rows {
@@ -76,7 +76,7 @@ pub fn mounts(rows: &[Value]) -> BTreeSet<Mount> {
 }
 
 /// Descriptors as the links and fdinfo tell them. `ino` stands in fdinfo since v5.19.
-pub fn files_of(truth: &Path) -> BTreeSet<File> {
+pub(super) fn files_of(truth: &Path) -> BTreeSet<File> {
     let mut all = BTreeSet::new();
     for (pid, folder) in processes(truth) {
         let mut told: Vec<(u64, [Option<String>; 3])> = Vec::new();
@@ -113,7 +113,7 @@ fn link(links: &[u8], fd: u64) -> Vec<u8> {
 }
 
 /// The rows; their inodes where the guest tells them.
-pub fn files(rows: &[Value], inodes: bool) -> BTreeSet<File> {
+pub(super) fn files(rows: &[Value], inodes: bool) -> BTreeSet<File> {
     let inode = |row: &Value| row["inode"].as_u64().map(|inode| inode.to_string());
     let with_inode = |row: &Value| inode(row).filter(|_| inodes);
     rows.iter()
@@ -132,7 +132,7 @@ pub fn files(rows: &[Value], inodes: bool) -> BTreeSet<File> {
         .collect()
 }
 
-pub fn environment_of(truth: &Path) -> BTreeSet<Variable> {
+pub(super) fn environment_of(truth: &Path) -> BTreeSet<Variable> {
     let mut all = BTreeSet::new();
     for (pid, folder) in processes(truth) {
         let text = fs::read(folder.join("environ")).unwrap_or_default();
@@ -146,7 +146,7 @@ pub fn environment_of(truth: &Path) -> BTreeSet<Variable> {
     all
 }
 
-pub fn environment(rows: &[Value]) -> BTreeSet<Variable> {
+pub(super) fn environment(rows: &[Value]) -> BTreeSet<Variable> {
     let mut all = BTreeSet::new();
     let (mut before, mut index) = (None, 0);
     for row in rows {
@@ -164,7 +164,7 @@ pub fn environment(rows: &[Value]) -> BTreeSet<Variable> {
 }
 
 /// Records of `/dev/kmsg`: `PRIORITY,SEQ,MICROSECONDS,…;TEXT`, its lines behind the first with a blank before.
-pub fn log_of(truth: &Path) -> BTreeSet<Line> {
+pub(super) fn log_of(truth: &Path) -> BTreeSet<Line> {
     let text = fs::read(truth.join("kmsg")).unwrap();
     let lines = text.split(|&b| b == b'\n').filter(|line| !line.is_empty());
     let lines = lines.filter(|line| line[0] != b' ');
@@ -197,7 +197,7 @@ fn escaped(text: &[u8]) -> Vec<u8> {
     out
 }
 
-pub fn log(rows: &[Value]) -> BTreeSet<Line> {
+pub(super) fn log(rows: &[Value]) -> BTreeSet<Line> {
     let levels = [
         "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug",
     ];
