@@ -362,13 +362,15 @@ impl<M: PhysicalMemory + ?Sized> Tables<'_, M> {
 
 fn ignore(_: Step) {}
 
+/// The bit that forbids execution.
+const NX: u64 = 1 << 63;
+
 /// Translates `va` in `tables`, telling `step` every entry that is read.
 pub(crate) fn walk<M: PhysicalMemory + ?Sized>(
     tables: &Tables<'_, M>,
     va: VirtAddr,
-    mut step: impl FnMut(Step),
+    step: impl FnMut(Step),
 ) -> Result<Translation, Fault> {
-    const NX: u64 = 1 << 63;
     let &Tables {
         mode,
         root,
@@ -390,10 +392,32 @@ pub(crate) fn walk<M: PhysicalMemory + ?Sized>(
     if !mode.canonical(va) {
         return Err(Fault::new(Cause::NonCanonical).with_va(va));
     }
+    walk_from(tables, (mode.levels(), root), va, step)
+}
+
+/// Translates `va`, whose walk has come to the page table at `table`: it has one entry to read. The rights
+/// are those of that entry alone.
+pub(crate) fn walk_last<M: PhysicalMemory + ?Sized>(
+    tables: &Tables<'_, M>,
+    table: PhysAddr,
+    va: VirtAddr,
+) -> Result<Translation, Fault> {
+    let levels = tables.mode.levels();
+    let last = levels.get(levels.len().saturating_sub(1)..);
+    walk_from(tables, (last.unwrap_or_default(), table), va, ignore)
+}
+
+/// Translates `va` from the table on that the first of `levels` has.
+fn walk_from<M: PhysicalMemory + ?Sized>(
+    tables: &Tables<'_, M>,
+    (levels, mut table): (&[Level], PhysAddr),
+    va: VirtAddr,
+    mut step: impl FnMut(Step),
+) -> Result<Translation, Fault> {
+    let &Tables { mode, a20_mask, .. } = tables;
     let width = mode.entry_bytes();
-    let mut table = root;
     let mut rights = !NX;
-    for level in mode.levels() {
+    for level in levels {
         let index = (va.0 >> level.shift) & ((1_u64 << level.bits).wrapping_sub(1));
         let at = PhysAddr(table.plus(index.wrapping_mul(width as u64)).0 & a20_mask);
         let stored = tables

@@ -1,5 +1,6 @@
-//! A virtual address space: a page-table root, a policy, and a cache of its own: translations, and
-//! with each the page that it leads to, where the memory gives pages away.
+//! A virtual address space: a page-table root, a policy, and caches of its own: translations, and
+//! with each the page that it leads to, where the memory gives pages away; and how far walks came
+//! before the last table, as a processor keeps it.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use crate::{Cause, Chunk, Fault, Gap, PAGE_BYTES, PhysAddr, PhysicalMemory, Virt
 const CACHE_ENTRIES: usize = 256;
 /// Entries of the cache of another root, by which little is read: a process's arguments.
 const OTHER_ENTRIES: usize = 16;
+/// Pages for each of which there is an entry of the cache of walks.
+const PAGES_TO_A_WALK: usize = 4;
 /// Translations by another root that read its entries alone, not their pages: of most processes there are
 /// no more.
 const ALONE: u8 = 4;
@@ -29,6 +32,8 @@ pub struct AddressSpace {
     policy: NotPresentPolicy,
     words: PolicyWords,
     cache: RefCell<Box<[Cached]>>,
+    /// Unused until something is translated.
+    walks: RefCell<Box<[Walked]>>,
     /// How many translations more read entries alone.
     alone: Cell<u8>,
 }
@@ -52,11 +57,28 @@ fn empty_cache(entries: usize) -> RefCell<Box<[Cached]>> {
     RefCell::new(vec![EMPTY; entries].into_boxed_slice())
 }
 
+/// Where the walks of one stretch of addresses lead, as large as a page table maps; `stretch` is all ones
+/// when the slot is empty.
+#[derive(Clone, Copy)]
+struct Walked {
+    stretch: u64,
+    to: PhysAddr,
+    /// `to` is the page table of the stretch; else the stretch itself, in a large page.
+    table: bool,
+}
+
+const NOWHERE: Walked = Walked {
+    stretch: u64::MAX,
+    to: PhysAddr(0),
+    table: false,
+};
+
 impl Clone for AddressSpace {
     fn clone(&self) -> Self {
         Self {
             memory: self.memory.clone(),
             cache: empty_cache(CACHE_ENTRIES),
+            walks: RefCell::default(),
             alone: self.alone.clone(),
             ..*self
         }
@@ -81,6 +103,7 @@ impl AddressSpace {
             policy,
             words: PolicyWords::default(),
             cache: empty_cache(CACHE_ENTRIES),
+            walks: RefCell::default(),
             alone: Cell::new(0),
         }
     }
@@ -89,16 +112,14 @@ impl AddressSpace {
     #[must_use]
     pub fn with_policy_words(mut self, words: PolicyWords) -> Self {
         self.words = words;
-        self.cache = empty_cache(CACHE_ENTRIES);
-        self
+        self.forget()
     }
 
     /// The same space on a machine whose A20 line gives `mask`.
     #[must_use]
     pub fn with_a20_mask(mut self, mask: u64) -> Self {
         self.a20_mask = mask;
-        self.cache = empty_cache(CACHE_ENTRIES); // what was translated before went through another mask
-        self
+        self.forget() // what was translated before went through another mask
     }
 
     /// The same space on a machine whose entries, and CR3, mark encrypted memory by these bits: they
@@ -107,7 +128,13 @@ impl AddressSpace {
     pub fn with_encryption(mut self, bits: u64) -> Self {
         self.encryption = bits;
         self.root = PhysAddr(self.root.0 & !bits);
-        self.cache = empty_cache(CACHE_ENTRIES); // what was translated before went through other frames
+        self.forget() // what was translated before went through other frames
+    }
+
+    /// The same space with empty caches.
+    fn forget(mut self) -> Self {
+        self.cache = empty_cache(CACHE_ENTRIES);
+        self.walks = RefCell::default();
         self
     }
 
@@ -118,6 +145,7 @@ impl AddressSpace {
             memory: self.memory.clone(),
             root,
             cache: empty_cache(OTHER_ENTRIES),
+            walks: RefCell::default(),
             alone: Cell::new(ALONE),
             ..*self
         }
@@ -195,7 +223,7 @@ impl AddressSpace {
             }
             number
         };
-        let pa = self.lookup(va)?.pa;
+        let pa = self.by_tables(va)?;
         let bytes = self.memory.page(pa);
         let shown = found(pa, bytes.as_ref());
         if let Some(slot) = self.cache.borrow_mut().get_mut(number) {
@@ -208,7 +236,55 @@ impl AddressSpace {
         Ok(shown)
     }
 
-    /// The translation of `va` with page size and rights, past the cache.
+    /// The physical address behind `va`, by the tables: by the last alone where an earlier walk came to it.
+    fn by_tables(&self, va: VirtAddr) -> Result<PhysAddr, Fault> {
+        let Some(span) = self.mode.entry_span(2) else {
+            return Ok(self.lookup(va)?.pa);
+        };
+        let within = span.wrapping_sub(1);
+        let stretch = va.0 & !within;
+        let number = (stretch >> span.trailing_zeros()) as usize;
+        let tables = self.tables();
+        let known = {
+            let walks = self.walks.borrow();
+            let slot = walks.get(number & walks.len().wrapping_sub(1)).copied();
+            slot.filter(|walked| walked.stretch == stretch)
+        };
+        match known {
+            Some(Walked {
+                to, table: true, ..
+            }) => {
+                self.alone.set(self.alone.get().saturating_sub(1));
+                return Ok(paging::walk_last(&tables, to, va)?.pa);
+            }
+            Some(Walked { to, .. }) => {
+                return Ok(PhysAddr((to.0 | (va.0 & within)) & self.a20_mask));
+            }
+            None => {}
+        }
+        self.alone.set(self.alone.get().saturating_sub(1));
+        let mut table = None;
+        let found = paging::walk(&tables, va, |step| {
+            table = (step.level == 1).then_some(step.at.page());
+        })?;
+        let walked = Walked {
+            stretch,
+            to: table.unwrap_or(PhysAddr(found.pa.0 & !within)),
+            table: table.is_some(),
+        };
+        let mut walks = self.walks.borrow_mut();
+        if walks.is_empty() {
+            let entries = self.cache.borrow().len() / PAGES_TO_A_WALK;
+            *walks = vec![NOWHERE; entries].into_boxed_slice();
+        }
+        let slots = walks.len().wrapping_sub(1);
+        if let Some(slot) = walks.get_mut(number & slots) {
+            *slot = walked;
+        }
+        Ok(found.pa)
+    }
+
+    /// The translation of `va` with page size and rights, past the caches.
     ///
     /// # Errors
     ///

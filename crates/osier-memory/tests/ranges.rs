@@ -50,11 +50,13 @@ fn pages(ranges: &[MappedRange], start: u64, end: u64) -> BTreeMap<u64, (u64, u6
     pages
 }
 
-/// The same, by asking for each page.
+/// The same, by asking for each page; what is kept of earlier walks leads where a whole walk leads.
 fn asked(space: &AddressSpace, start: u64, end: u64) -> BTreeMap<u64, (u64, u64, bool, bool)> {
     let mut pages = BTreeMap::new();
     for va in (start..end).step_by(0x1000) {
-        if let Ok(found) = space.lookup(VirtAddr(va)) {
+        let found = space.lookup(VirtAddr(va));
+        assert_eq!(space.translate(VirtAddr(va)), found.map(|found| found.pa));
+        if let Ok(found) = found {
             let (write, user) = (found.rights & 2 != 0, found.rights & 4 != 0);
             pages.insert(va, (found.pa.0, found.page_bytes, write, user));
         }
