@@ -38,6 +38,8 @@ mod read;
 mod tests;
 mod write;
 
+use std::borrow::Cow;
+
 use crate::{BuildId, Identity, OsKind, Profile, ProfileBuilder};
 pub use error::ProfileError;
 use error::VERSION;
@@ -193,16 +195,27 @@ impl Profile {
     ///
     /// Not a profile, one of another version, or a damaged one.
     pub fn from_bytes(data: &[u8]) -> Result<(Self, u64), ProfileError> {
-        let header = Header::read(data)?;
-        let whole = data.get(..header.file_bytes);
-        let data = whole.ok_or_else(|| damaged(data.len(), "the file is cut short"))?;
+        Self::from_data(Cow::Owned(data.to_vec()))
+    }
+
+    /// As [`from_bytes`](Self::from_bytes), of bytes that stay with the profile.
+    pub(crate) fn from_data(mut whole: Cow<'static, [u8]>) -> Result<(Self, u64), ProfileError> {
+        let header = Header::read(&whole)?;
+        if header.file_bytes > whole.len() {
+            return Err(damaged(whole.len(), "the file is cut short"));
+        }
+        match &mut whole {
+            Cow::Owned(data) => data.truncate(header.file_bytes),
+            Cow::Borrowed(data) => *data = data.get(..header.file_bytes).unwrap_or(data),
+        }
+        let data: &[u8] = &whole;
         if crc32fast::hash(data.get(CHECKED_FROM..).unwrap_or(&[])) != header.crc {
             return Err(damaged(12, "a checksum that does not fit"));
         }
         let card = header.card(data)?;
         let mut builder = ProfileBuilder::new(card.identity);
         builder.set_text_head(card.text_head);
-        read_body(&mut Cursor::new(data, header.card_end), &mut builder)?;
+        read_body(whole, header.card_end, &mut builder)?;
         Ok((builder.build(), header.fingerprint))
     }
 }

@@ -1,5 +1,10 @@
 //! The profile: types, symbols and constants of one kernel build.
 
+use std::cmp::Ordering;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
 use crate::BuildId;
 
 /// The operating system of a kernel.
@@ -85,8 +90,79 @@ pub struct Member {
     pub kind: Kind,
 }
 
+/// Members that are not read yet, by number.
+pub(crate) trait Unread: Send + Sync {
+    /// The name of one of them; empty of a number that there is none of.
+    fn name(&self, number: usize) -> &[u8];
+
+    /// One of them.
+    fn member(&self, number: usize) -> Option<Member>;
+}
+
+/// The members of a type, by name.
+enum Members {
+    Here(Vec<Member>),
+    /// A profile's file has some thousand members, of which one answer takes a few dozen: each is read when it
+    /// is asked for.
+    There {
+        source: Arc<dyn Unread>,
+        numbers: Range<usize>,
+        /// What was asked for, by number from the first on.
+        asked: Box<[OnceLock<Box<Member>>]>,
+        all: OnceLock<Vec<Member>>,
+    },
+}
+
+impl Members {
+    fn find(&self, name: &str) -> Option<&Member> {
+        let (source, numbers, asked) = match self {
+            Self::Here(all) => {
+                let at = all.binary_search_by(|m| m.name.as_str().cmp(name)).ok()?;
+                return all.get(at);
+            }
+            Self::There {
+                source,
+                numbers,
+                asked,
+                ..
+            } => (source, numbers, asked),
+        };
+        let mut among = numbers.clone();
+        while !among.is_empty() {
+            let number = among.start.midpoint(among.end);
+            match source.name(number).cmp(name.as_bytes()) {
+                Ordering::Less => among.start = number.saturating_add(1),
+                Ordering::Greater => among.end = number,
+                Ordering::Equal => {
+                    let slot = asked.get(number.checked_sub(numbers.start)?)?;
+                    if slot.get().is_none() {
+                        // What another thread read meanwhile is the same.
+                        let _ = slot.set(Box::new(source.member(number)?));
+                    }
+                    return slot.get().map(|member| &**member);
+                }
+            }
+        }
+        None
+    }
+
+    fn all(&self) -> &[Member] {
+        match self {
+            Self::Here(all) => all,
+            Self::There {
+                source,
+                numbers,
+                all,
+                ..
+            } => all.get_or_init(|| {
+                let read = |number| source.member(number);
+                numbers.clone().filter_map(read).collect()
+            }),
+        }
+    }
+}
+
 /// A named structure or union.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Type {
     /// The name, without `struct`.
     pub name: String,
@@ -95,7 +171,7 @@ pub struct Type {
     /// Size in bytes; 0 when the source does not say.
     pub bytes: u64,
     /// The members, by name.
-    members: Vec<Member>,
+    members: Members,
 }
 
 impl Type {
@@ -106,22 +182,71 @@ impl Type {
             name,
             kind,
             bytes,
-            members,
+            members: Members::Here(members),
+        }
+    }
+
+    /// A type whose members are read when they are asked for: those of these numbers, which are in the order
+    /// of their names.
+    pub(crate) fn of_unread(
+        name: String,
+        kind: TypeKind,
+        bytes: u64,
+        (source, numbers): (Arc<dyn Unread>, Range<usize>),
+    ) -> Self {
+        let asked = numbers.clone().map(|_| OnceLock::new());
+        Self {
+            name,
+            kind,
+            bytes,
+            members: Members::There {
+                asked: asked.collect(),
+                source,
+                numbers,
+                all: OnceLock::new(),
+            },
         }
     }
 
     /// The member called `name`, anonymous structures and unions looked into.
     pub fn member(&self, name: &str) -> Option<&Member> {
-        let at = self
-            .members
-            .binary_search_by(|m| m.name.as_str().cmp(name))
-            .ok()?;
-        self.members.get(at)
+        self.members.find(name)
     }
 
     /// All members, by name.
     pub fn members(&self) -> &[Member] {
-        &self.members
+        self.members.all()
+    }
+}
+
+impl Clone for Type {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            kind: self.kind,
+            bytes: self.bytes,
+            members: Members::Here(self.members().to_vec()),
+        }
+    }
+}
+
+impl PartialEq for Type {
+    fn eq(&self, other: &Self) -> bool {
+        let head = |ty: &Self| (ty.kind, ty.bytes);
+        head(self) == head(other) && self.name == other.name && self.members() == other.members()
+    }
+}
+
+impl Eq for Type {}
+
+impl fmt::Debug for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Type")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("bytes", &self.bytes)
+            .field("members", &self.members())
+            .finish()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where profiles are kept: folders that the user names, a cache of one's own, and those built in.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
@@ -159,7 +160,9 @@ impl ProfileStore {
             Source::Folder(path) | Source::Cache(path) => Profile::read_file(path),
             Source::Embedded(number) => {
                 let embedded = self.embedded.get(*number);
-                Profile::from_bytes(embedded.map_or(&[], |embedded| embedded.file))
+                Profile::from_data(Cow::Borrowed(
+                    embedded.map_or(&[], |embedded| embedded.file),
+                ))
             }
         }
     }
@@ -207,7 +210,7 @@ impl Profile {
     /// The file cannot be read, or is no profile or a damaged one.
     pub fn read_file(path: &Path) -> Result<(Self, u64), ProfileError> {
         let data = read_beginning(path, MAX_FILE_BYTES)?;
-        Self::from_bytes(&data).map_err(|source| in_file(path, source))
+        Self::from_data(Cow::Owned(data)).map_err(|source| in_file(path, source))
     }
 
     /// Writes the profile to a file, so that nobody sees half of it.

@@ -1,6 +1,12 @@
-//! The bytes of a body back into a profile, allocating in proportion to what is there.
+//! The bytes of a body back into a profile, allocating in proportion to what is there. All of it is gone through
+//! and checked; what types hold is read when somebody asks for it.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::error::ProfileError;
+use crate::profile::Unread;
 use crate::{Kind, Member, ProfileBuilder, Type, TypeKind};
 
 /// Arrays of arrays: C code has three dimensions at most.
@@ -83,7 +89,7 @@ impl<'d> Cursor<'d> {
     }
 
     pub(super) fn bytes(&mut self) -> Result<&'d [u8], ProfileError> {
-        let count = self.count(1)?;
+        let count = usize::try_from(self.number()?).unwrap_or(usize::MAX);
         self.take(count, "bytes that are cut short")
     }
 
@@ -94,150 +100,292 @@ impl<'d> Cursor<'d> {
     }
 }
 
-/// The strings, with a bound on how much of them is copied.
-struct Strings<'d> {
-    items: Vec<&'d str>,
+/// A place in a file's bytes.
+fn place(offset: usize) -> Result<u32, ProfileError> {
+    u32::try_from(offset).map_err(|_| damaged(offset, "more data than a profile has"))
+}
+
+/// Where everything stands in a file whose body was gone through once, so that a member or a kind is read when
+/// somebody asks for it.
+struct Body {
+    data: Cow<'static, [u8]>,
+    /// Where each string starts and ends.
+    strings: Vec<(u32, u32)>,
+    /// Where each kind starts.
+    kinds: Vec<u32>,
+    /// Where each member of each type starts.
+    members: Vec<u32>,
+}
+
+impl Body {
+    fn cursor(&self, at: u32) -> Cursor<'_> {
+        Cursor::new(&self.data, at as usize)
+    }
+
+    fn string(&self, number: u64) -> Option<&[u8]> {
+        let (start, end) = *self.strings.get(usize::try_from(number).ok()?)?;
+        self.data.get(start as usize..end as usize)
+    }
+
+    fn text(&self, number: u64) -> Option<String> {
+        let text = std::str::from_utf8(self.string(number)?);
+        text.ok().map(str::to_owned)
+    }
+
+    fn kind(&self, number: usize, depth: usize) -> Option<Kind> {
+        let mut cursor = self.cursor(*self.kinds.get(number)?);
+        let mut next = || cursor.number().ok();
+        Some(match next()? {
+            0 => Kind::Int { signed: true },
+            1 => Kind::Int { signed: false },
+            2 => Kind::Pointer {
+                to: self.text(next()?)?,
+            },
+            3 => Kind::Embedded {
+                name: self.text(next()?)?,
+            },
+            4 => {
+                let of = usize::try_from(next()?).ok()?;
+                Kind::Array {
+                    of: Box::new(self.kind(of, depth.checked_sub(1)?)?),
+                    count: next()?,
+                }
+            }
+            _ => Kind::Unknown,
+        })
+    }
+}
+
+impl Unread for Body {
+    fn name(&self, number: usize) -> &[u8] {
+        let at = self.members.get(number).copied();
+        let name = at.and_then(|at| self.string(self.cursor(at).number().ok()?));
+        name.unwrap_or_default()
+    }
+
+    fn member(&self, number: usize) -> Option<Member> {
+        let mut cursor = self.cursor(*self.members.get(number)?);
+        let name = self.text(cursor.number().ok()?)?;
+        let tagged = cursor.number().ok()?;
+        Some(Member {
+            name,
+            kind: self.kind(usize::try_from(tagged >> 1).ok()?, MAX_KIND_DEPTH)?,
+            offset: cursor.signed().ok()?,
+            bytes: cursor.number().ok()?,
+            bits: match tagged & 1 {
+                0 => None,
+                _ => Some((cursor.byte().ok()?, cursor.byte().ok()?)),
+            },
+        })
+    }
+}
+
+/// What is known of a kind while the body is gone through: the bytes of the names in it, and how many arrays
+/// it is.
+#[derive(Clone, Copy)]
+struct Weight {
+    names: usize,
+    depth: usize,
+}
+
+/// Goes through a body, with a bound on how much of its names a profile of it can hold.
+struct Reader<'d> {
+    cursor: Cursor<'d>,
+    strings: Vec<(u32, u32)>,
+    kinds: Vec<u32>,
+    weights: Vec<Weight>,
+    members: Vec<u32>,
     budget: usize,
 }
 
-impl Strings<'_> {
-    fn next(&mut self, cursor: &mut Cursor<'_>) -> Result<String, ProfileError> {
-        let at = cursor.offset;
-        let number = cursor.number()?;
-        let item = usize::try_from(number).ok().and_then(|n| self.items.get(n));
-        let item = *item.ok_or_else(|| damaged(at, "a string that is not there"))?;
-        self.spend(item.len(), at)?;
-        Ok(item.to_owned())
-    }
+/// A type without its members.
+struct Head {
+    name: String,
+    kind: TypeKind,
+    bytes: u64,
+    members: Range<usize>,
+    /// The members are in the order of their names, each name once.
+    ordered: bool,
+}
 
+impl<'d> Reader<'d> {
     fn spend(&mut self, bytes: usize, at: usize) -> Result<(), ProfileError> {
         let left = self.budget.checked_sub(bytes);
         self.budget = left.ok_or_else(|| damaged(at, "names out of all proportion"))?;
         Ok(())
     }
-}
 
-fn name_bytes(kind: &Kind) -> usize {
-    match kind {
-        Kind::Pointer { to: name } | Kind::Embedded { name } => name.len(),
-        Kind::Array { of, .. } => name_bytes(of).saturating_add(size_of::<Kind>()),
-        Kind::Int { .. } | Kind::Unknown => 0,
+    /// The string whose number comes next.
+    fn name(&mut self) -> Result<&'d [u8], ProfileError> {
+        let at = self.cursor.offset;
+        let number = usize::try_from(self.cursor.number()?).unwrap_or(usize::MAX);
+        let missing = || damaged(at, "a string that is not there");
+        let (start, end) = *self.strings.get(number).ok_or_else(missing)?;
+        let name = self.cursor.data.get(start as usize..end as usize);
+        let name = name.ok_or_else(missing)?;
+        self.spend(name.len(), at)?;
+        Ok(name)
     }
-}
 
-fn read_kinds(
-    cursor: &mut Cursor<'_>,
-    strings: &mut Strings<'_>,
-) -> Result<Vec<Kind>, ProfileError> {
-    let count = cursor.count(1)?;
-    let mut kinds: Vec<Kind> = Vec::with_capacity(count);
-    let mut depths: Vec<usize> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let at = cursor.offset;
-        let mut depth = 0;
-        let kind = match cursor.number()? {
-            0 => Kind::Int { signed: true },
-            1 => Kind::Int { signed: false },
-            2 => Kind::Pointer {
-                to: strings.next(cursor)?,
-            },
-            3 => Kind::Embedded {
-                name: strings.next(cursor)?,
-            },
-            4 => {
-                let of = usize::try_from(cursor.number()?).unwrap_or(usize::MAX);
-                let inner = kinds.get(of).zip(depths.get(of));
-                let (inner, below) =
-                    inner.ok_or_else(|| damaged(at, "an array of a later kind"))?;
-                depth = below.saturating_add(1);
-                if depth > MAX_KIND_DEPTH {
-                    return Err(damaged(at, "an array of too many dimensions"));
-                }
-                strings.spend(name_bytes(inner), at)?;
-                Kind::Array {
-                    of: Box::new(inner.clone()),
-                    count: cursor.number()?,
-                }
+    fn text(&mut self) -> Result<String, ProfileError> {
+        let at = self.cursor.offset;
+        let text = std::str::from_utf8(self.name()?).map(str::to_owned);
+        text.map_err(|_| damaged(at, "text that is not UTF-8"))
+    }
+
+    fn read_strings(&mut self) -> Result<(), ProfileError> {
+        let count = self.cursor.count(1)?;
+        self.strings.reserve(count);
+        for _ in 0..count {
+            let at = self.cursor.offset;
+            let bytes = self.cursor.bytes()?;
+            if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
+                return Err(damaged(at, "text that is not UTF-8"));
             }
-            5 => Kind::Unknown,
-            _ => return Err(damaged(at, "an unknown kind")),
-        };
-        kinds.push(kind);
-        depths.push(depth);
-    }
-    Ok(kinds)
-}
-
-fn read_member(
-    cursor: &mut Cursor<'_>,
-    strings: &mut Strings<'_>,
-    kinds: &[Kind],
-) -> Result<Member, ProfileError> {
-    let name = strings.next(cursor)?;
-    let at = cursor.offset;
-    let tagged = cursor.number()?;
-    let kind = usize::try_from(tagged >> 1).ok().and_then(|k| kinds.get(k));
-    let kind = kind.ok_or_else(|| damaged(at, "a kind that is not there"))?;
-    strings.spend(name_bytes(kind), at)?;
-    Ok(Member {
-        name,
-        kind: kind.clone(),
-        offset: cursor.signed()?,
-        bytes: cursor.number()?,
-        bits: match tagged & 1 {
-            0 => None,
-            _ => Some((cursor.byte()?, cursor.byte()?)),
-        },
-    })
-}
-
-/// Reads the body that starts at `cursor` and ends with the data.
-pub(super) fn read_body(
-    cursor: &mut Cursor<'_>,
-    builder: &mut ProfileBuilder,
-) -> Result<(), ProfileError> {
-    let count = cursor.count(1)?;
-    let mut items = Vec::with_capacity(count);
-    for _ in 0..count {
-        items.push(cursor.text()?);
-    }
-    let budget = cursor.data.len().saturating_mul(MAX_NAME_GROWTH);
-    let mut strings = Strings { items, budget };
-
-    for _ in 0..cursor.count(1)? {
-        builder.provenance(strings.next(cursor)?);
+            let end = place(self.cursor.offset)?;
+            let start = self.cursor.offset.saturating_sub(bytes.len());
+            self.strings.push((place(start)?, end));
+        }
+        Ok(())
     }
 
-    let kinds = read_kinds(cursor, &mut strings)?;
-    let types = cursor.count(4)?;
-    builder.reserve_types(types);
-    for _ in 0..types {
-        let name = strings.next(cursor)?;
-        let at = cursor.offset;
-        let kind = match cursor.byte()? {
+    fn read_kinds(&mut self) -> Result<(), ProfileError> {
+        let count = self.cursor.count(1)?;
+        self.kinds.reserve(count);
+        self.weights.reserve(count);
+        for _ in 0..count {
+            let at = self.cursor.offset;
+            self.kinds.push(place(at)?);
+            let mut weight = Weight { names: 0, depth: 0 };
+            match self.cursor.number()? {
+                0 | 1 | 5 => {}
+                2 | 3 => weight.names = self.name()?.len(),
+                4 => {
+                    let of = usize::try_from(self.cursor.number()?).ok();
+                    let of = of.and_then(|of| self.weights.get(of));
+                    let of = *of.ok_or_else(|| damaged(at, "an array of a later kind"))?;
+                    weight.depth = of.depth.saturating_add(1);
+                    if weight.depth > MAX_KIND_DEPTH {
+                        return Err(damaged(at, "an array of too many dimensions"));
+                    }
+                    self.spend(of.names, at)?;
+                    weight.names = of.names.saturating_add(size_of::<Kind>());
+                    self.cursor.number()?;
+                }
+                _ => return Err(damaged(at, "an unknown kind")),
+            }
+            self.weights.push(weight);
+        }
+        Ok(())
+    }
+
+    /// Goes past a member, and gives its name.
+    fn read_member(&mut self) -> Result<&'d [u8], ProfileError> {
+        self.members.push(place(self.cursor.offset)?);
+        let name = self.name()?;
+        let at = self.cursor.offset;
+        let tagged = self.cursor.number()?;
+        let kind = usize::try_from(tagged >> 1).ok();
+        let kind = kind.and_then(|kind| self.weights.get(kind));
+        let kind = *kind.ok_or_else(|| damaged(at, "a kind that is not there"))?;
+        self.spend(kind.names, at)?;
+        self.cursor.signed()?;
+        self.cursor.number()?;
+        if tagged & 1 != 0 {
+            self.cursor
+                .fixed::<2>("the end of the data, where a byte belongs")?;
+        }
+        Ok(name)
+    }
+
+    fn read_type(&mut self) -> Result<Head, ProfileError> {
+        let name = self.text()?;
+        let at = self.cursor.offset;
+        let kind = match self.cursor.byte()? {
             0 => TypeKind::Struct,
             1 => TypeKind::Union,
             _ => return Err(damaged(at, "neither structure nor union")),
         };
-        let bytes = cursor.number()?;
-        let count = cursor.count(4)?;
-        let mut members = Vec::with_capacity(count);
-        for _ in 0..count {
-            members.push(read_member(cursor, &mut strings, &kinds)?);
+        let bytes = self.cursor.number()?;
+        let first = self.members.len();
+        let (mut before, mut ordered) = (None, true);
+        for _ in 0..self.cursor.count(4)? {
+            let name = Some(self.read_member()?);
+            ordered &= before < name;
+            before = name;
         }
-        builder.add_type(Type::new(name, kind, bytes, members));
+        Ok(Head {
+            name,
+            kind,
+            bytes,
+            members: first..self.members.len(),
+            ordered,
+        })
     }
+}
 
-    for _ in 0..cursor.count(2)? {
-        let name = strings.next(cursor)?;
-        builder.add_symbol(name, cursor.number()?);
+/// Reads the body that starts at `start` and ends with the data.
+pub(super) fn read_body(
+    data: Cow<'static, [u8]>,
+    start: usize,
+    builder: &mut ProfileBuilder,
+) -> Result<(), ProfileError> {
+    let mut reader = Reader {
+        cursor: Cursor::new(&data, start),
+        strings: Vec::new(),
+        kinds: Vec::new(),
+        weights: Vec::new(),
+        members: Vec::new(),
+        budget: data.len().saturating_mul(MAX_NAME_GROWTH),
+    };
+    reader.read_strings()?;
+    for _ in 0..reader.cursor.count(1)? {
+        builder.provenance(reader.text()?);
     }
-    for _ in 0..cursor.count(2)? {
-        let name = strings.next(cursor)?;
-        builder.add_constant(name, cursor.signed()?);
+    reader.read_kinds()?;
+    let count = reader.cursor.count(4)?;
+    let mut types = Vec::with_capacity(count);
+    for _ in 0..count {
+        types.push(reader.read_type()?);
     }
-    if cursor.offset != cursor.data.len() {
-        return Err(damaged(cursor.offset, "more data than there should be"));
+    for _ in 0..reader.cursor.count(2)? {
+        let name = reader.text()?;
+        builder.add_symbol(name, reader.cursor.number()?);
+    }
+    for _ in 0..reader.cursor.count(2)? {
+        let name = reader.text()?;
+        builder.add_constant(name, reader.cursor.signed()?);
+    }
+    if reader.cursor.offset != data.len() {
+        return Err(damaged(
+            reader.cursor.offset,
+            "more data than there should be",
+        ));
+    }
+    let Reader {
+        strings,
+        kinds,
+        members,
+        ..
+    } = reader;
+    let body = Arc::new(Body {
+        data,
+        strings,
+        kinds,
+        members,
+    });
+    builder.reserve_types(types.len());
+    for head in types {
+        let Head {
+            name, kind, bytes, ..
+        } = head;
+        builder.add_type(if head.ordered {
+            let members = (body.clone() as Arc<dyn Unread>, head.members);
+            Type::of_unread(name, kind, bytes, members)
+        } else {
+            let members = head.members.filter_map(|number| body.member(number));
+            Type::new(name, kind, bytes, members.collect())
+        });
     }
     Ok(())
 }

@@ -96,9 +96,53 @@ fn forged_files_do_not_panic() {
             bad[at] = value;
             let crc = crc32fast::hash(&bad[16..]);
             bad[12..16].copy_from_slice(&crc.to_le_bytes());
-            let _ = Profile::from_bytes(&bad);
+            let Ok((profile, _)) = Profile::from_bytes(&bad) else {
+                continue;
+            };
+            for ty in profile.types() {
+                let one = |member: &Member| ty.member(&member.name).cloned();
+                let alone: Vec<_> = ty.members().iter().filter_map(one).collect();
+                assert_eq!(alone, ty.members(), "byte {at} is {value}");
+            }
         }
     }
+}
+
+#[test]
+fn a_member_is_read_alone_as_among_all() {
+    let data = sample().to_bytes(0);
+    let read = || Profile::from_bytes(&data).unwrap().0;
+    let profile = sample();
+    let whole = profile.find_type("task_struct").unwrap();
+    for member in whole.members() {
+        let read = read();
+        let ty = read.find_type("task_struct").unwrap();
+        assert_eq!(ty.member(&member.name), Some(member));
+        assert_eq!(ty.member(&member.name), Some(member), "asked again");
+        assert_eq!(ty.members(), whole.members());
+        assert_eq!(ty.clone().member(&member.name), Some(member), "of a copy");
+    }
+    let read = read();
+    let ty = read.find_type("task_struct").unwrap();
+    for name in ["", "a", "parents", "zzz"] {
+        assert_eq!(ty.member(name), None, "{name}");
+    }
+    assert_eq!(read.find_type("u").unwrap().members(), []);
+}
+
+/// Files of others may have members in any order.
+#[test]
+fn members_out_of_order_are_put_in_order() {
+    let mut data = sample().to_bytes(0);
+    let at = data.windows(4).position(|four| four == b"grid").unwrap();
+    data[at..at + 4].copy_from_slice(b"zrid");
+    let crc = crc32fast::hash(&data[16..]);
+    data[12..16].copy_from_slice(&crc.to_le_bytes());
+    let (profile, _) = Profile::from_bytes(&data).unwrap();
+    let ty = profile.find_type("task_struct").unwrap();
+    let names: Vec<_> = ty.members().iter().map(|member| &*member.name).collect();
+    assert_eq!(names, ["flag", "odd", "parent", "pid", "zrid"]);
+    assert_eq!(ty.member("zrid").unwrap().offset, i64::MAX);
 }
 
 #[test]
