@@ -81,7 +81,7 @@ fn microseconds(nanoseconds: i64) -> i64 {
 pub(crate) struct Batch {
     schema: SchemaRef,
     columns: Vec<(&'static Column, Values)>,
-    absent: StringBuilder,
+    absent: Rare,
     /// Where the text of `absent` is made.
     line: String,
     rows: usize,
@@ -95,7 +95,37 @@ enum Values {
     Flag(BooleanBuilder),
     Instant(TimestampMicrosecondBuilder),
     Text(StringBuilder),
-    Bytes(StringBuilder, StringBuilder),
+    Bytes(StringBuilder, Rare),
+}
+
+/// Text that few rows have: the nulls before the next are only counted.
+struct Rare {
+    values: StringBuilder,
+    nulls: usize,
+}
+
+impl Rare {
+    fn new() -> Self {
+        Self {
+            values: StringBuilder::with_capacity(0, 0),
+            nulls: 0,
+        }
+    }
+
+    fn append(&mut self, value: Option<impl AsRef<str>>) {
+        match value {
+            Some(value) => {
+                self.values.append_nulls(std::mem::take(&mut self.nulls));
+                self.values.append_value(value);
+            }
+            None => self.nulls = self.nulls.saturating_add(1),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        self.values.append_nulls(std::mem::take(&mut self.nulls));
+        ArrayBuilder::finish(&mut self.values)
+    }
 }
 
 impl Values {
@@ -105,7 +135,7 @@ impl Values {
             Kind::Signed => Self::Signed(Int64Builder::new()),
             Kind::Flag => Self::Flag(BooleanBuilder::new()),
             Kind::Text => Self::Text(StringBuilder::new()),
-            Kind::Bytes => Self::Bytes(StringBuilder::new(), StringBuilder::new()),
+            Kind::Bytes => Self::Bytes(StringBuilder::new(), Rare::new()),
             Kind::Instant => Self::Instant(TimestampMicrosecondBuilder::new().with_timezone(UTC)),
         }
     }
@@ -142,12 +172,12 @@ impl Values {
                     && let Ok(text) = std::str::from_utf8(bytes)
                 {
                     values.append_value(text);
-                    hidden.append_null();
+                    hidden.append(None::<&str>);
                     return text.len().saturating_add(WIDTH);
                 }
                 let text = there.map(plain_text);
                 values.append_option(text.as_deref());
-                hidden.append_option(there.and_then(hidden_bytes));
+                hidden.append(there.and_then(hidden_bytes));
                 let bytes = text.map_or(0, |text| text.len());
                 return bytes.saturating_add(WIDTH);
             }
@@ -164,7 +194,7 @@ impl Values {
             Self::Text(values) => arrays.push(ArrayBuilder::finish(values)),
             Self::Bytes(values, hidden) => {
                 arrays.push(ArrayBuilder::finish(values));
-                arrays.push(ArrayBuilder::finish(hidden));
+                arrays.push(hidden.finish());
             }
         }
     }
@@ -182,7 +212,7 @@ impl Batch {
         Self {
             schema,
             columns,
-            absent: StringBuilder::new(),
+            absent: Rare::new(),
             line: String::new(),
             rows: 0,
             held: 0,
@@ -204,10 +234,10 @@ impl Batch {
             }
         }
         if absent.is_empty() {
-            self.absent.append_null();
+            self.absent.append(None::<&str>);
         } else {
             absent.push('}');
-            self.absent.append_value(&*absent);
+            self.absent.append(Some(&*absent));
         }
         self.held = self.held.saturating_add(absent.len());
         self.rows = self.rows.saturating_add(1);
@@ -226,16 +256,15 @@ impl Batch {
     pub(crate) fn finish(mut self, name: &str, id: &str) -> Result<RecordBatch, ArrowError> {
         let mut arrays: Vec<ArrayRef> = Vec::new();
         for label in [name, id] {
-            let mut values = StringBuilder::new();
-            for _ in 0..self.rows {
-                values.append_value(label);
-            }
+            let bytes = label.len().saturating_mul(self.rows);
+            let mut values = StringBuilder::with_capacity(self.rows, bytes);
+            values.append_value_n(label, self.rows);
             arrays.push(ArrayBuilder::finish(&mut values));
         }
         for (_, values) in self.columns {
             values.finish(&mut arrays);
         }
-        arrays.push(ArrayBuilder::finish(&mut self.absent));
+        arrays.push(self.absent.finish());
         RecordBatch::try_new(self.schema, arrays)
     }
 }

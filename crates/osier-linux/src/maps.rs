@@ -1,11 +1,16 @@
 //! How to read mappings, once a kernel: the tree that they are in, and where their names come from.
 
+use std::cell::OnceCell;
+
+use osier_memory::VirtAddr;
 use osier_profile::{Embed, Field, Ptr, Resolver, layout};
 
 use crate::file_tree::FileTrees;
+use crate::guest::Guest;
 use crate::layouts::Vma;
 use crate::maple::Maple;
 use crate::path::Paths;
+use crate::symbols;
 
 layout! {
     /// Fields read from `struct vm_operations_struct`.
@@ -72,6 +77,10 @@ pub(crate) struct Maps {
     pub(crate) trees: FileTrees,
     /// `Process::is_heap` leaves out mappings that only touch the heap.
     pub(crate) strict_heap: bool,
+    /// `special_mapping_vmops`; looked up once.
+    special_operations: OnceCell<Option<VirtAddr>>,
+    /// Whether the kernel forbids its own data to be executed; read once.
+    forbids_execution: OnceCell<Option<bool>>,
 }
 
 impl Maps {
@@ -87,6 +96,24 @@ impl Maps {
             strict_heap: paths.has_user_path(),
             paths,
             trees: FileTrees::resolve(resolver, &vma),
+            special_operations: OnceCell::new(),
+            forbids_execution: OnceCell::new(),
         }
+    }
+
+    /// The operations of `[vdso]` and its like.
+    pub(crate) fn special_operations(&self, guest: &Guest) -> Option<VirtAddr> {
+        let look = || guest.symbol(symbols::special_mapping_vmops);
+        *self.special_operations.get_or_init(look)
+    }
+
+    /// Whether pages can be forbidden to execute, as the kernel's own data tells; `None` where that
+    /// cannot be read.
+    pub(crate) fn forbids_execution(&self, guest: &Guest) -> Option<bool> {
+        const NX: u64 = 1 << 63;
+        *self.forbids_execution.get_or_init(|| {
+            let data = guest.symbol(symbols::init_task)?;
+            Some(guest.space.lookup(data).ok()?.rights & NX != 0)
+        })
     }
 }

@@ -5,7 +5,6 @@ use osier_osi::{Absent, Mapping, MappingKind, Seen, SeenExt as _};
 
 use crate::mm::{Process, Reader};
 use crate::path::Called;
-use crate::symbols;
 
 pub(crate) const VM_READ: u64 = 1;
 const VM_WRITE: u64 = 2;
@@ -158,7 +157,7 @@ fn file_rule(reader: &Reader<'_>, at: VirtAddr, file: VirtAddr) -> Option<&'stat
     }
     let operations = reader.maps.vma.vm_ops;
     let operations = operations.and_then(|field| field.read(&reader.guest.space, at).ok());
-    if operations.is_some() && operations == reader.guest.symbol(symbols::special_mapping_vmops) {
+    if operations.is_some() && operations == reader.maps.special_operations(reader.guest) {
         return Some("a special mapping has no file");
     }
     let trees = &reader.maps.trees;
@@ -205,12 +204,7 @@ fn flags_rule(reader: &Reader<'_>, at: VirtAddr, flags: u64) -> Option<&'static 
     }
     let execute = rights & VM_EXEC != 0;
     let forbidden = prot & NX != 0;
-    // Whether pages can be forbidden to execute at all, the kernel's own data tells.
-    let possible = || {
-        let data = reader.guest.symbol(symbols::init_task)?;
-        let data = reader.guest.space.lookup(data).ok()?;
-        Some(data.rights & NX != 0)
-    };
+    let possible = || reader.maps.forbids_execution(reader.guest);
     if (rights != 0) != (prot & PRESENT != 0)
         || (execute && forbidden)
         || (rights != 0 && !execute && !forbidden && width == 8 && possible() == Some(true))
@@ -332,7 +326,7 @@ fn name_by_operations(
             _ => Ok(None),
         };
     }
-    let special = reader.guest.symbol(symbols::special_mapping_vmops);
+    let special = reader.maps.special_operations(reader.guest);
     if !reader.guest.can_be_object(operations) {
         let rule = "vm_ops is an aligned address of the kernel";
         return Ok(Some(Err(Absent::implausible(

@@ -119,19 +119,22 @@ impl Columns {
     }
 
     /// The cells of `row` in the order of these columns; `None` where its kind has no such column.
-    pub fn cells<'a>(&self, row: &'a Cells<'_>) -> Vec<Option<&'a Cell<'a>>> {
+    pub fn cells<'a>(
+        &'a self,
+        row: &'a Cells<'a>,
+    ) -> impl Iterator<Item = Option<&'a Cell<'a>>> + 'a {
+        // Both have what they share in one order, so what is wanted is nearly always the next.
         let own = row.table.columns;
-        if own.len() == self.0.len() {
-            return row.cells.iter().map(Some).collect();
-        }
-        let mut of_ours = vec![None; self.0.len()];
-        for (column, cell) in own.iter().zip(&row.cells) {
-            let at = self.0.iter().position(|ours| ours.name == column.name);
-            if let Some(place) = at.and_then(|at| of_ours.get_mut(at)) {
-                *place = Some(cell);
-            }
-        }
-        of_ours
+        let mut next = 0_usize;
+        self.0.iter().map(move |ours| {
+            let is = |column: &Column| std::ptr::eq(column, *ours) || column.name == ours.name;
+            let at = match own.get(next) {
+                Some(column) if is(column) => next,
+                _ => own.iter().position(is)?,
+            };
+            next = at.saturating_add(1);
+            row.cells.get(at)
+        })
     }
 }
 

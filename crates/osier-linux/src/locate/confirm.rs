@@ -398,9 +398,16 @@ fn text32(space: &AddressSpace, kernel: &Known) -> Option<VirtAddr> {
 /// Where the banner of a known kernel stands whose `_text` runs at `text`, if it does.
 fn banner_at(space: &AddressSpace, text: VirtAddr, kernel: &Known) -> Option<VirtAddr> {
     let at = text.plus(kernel.linux_banner.wrapping_sub(kernel.text));
+    // Nearly every place is another's, by its first bytes.
+    let mut start = [0; BANNER.len()];
+    if kernel.banner.is_empty() || space.read(at, &mut start).is_err() {
+        return None;
+    }
+    if !start.starts_with(kernel.banner.get(..start.len()).unwrap_or_default()) {
+        return None;
+    }
     let mut found = vec![0; kernel.banner.len()];
-    let same = !found.is_empty() && space.read(at, &mut found).is_ok() && found == kernel.banner;
-    same.then_some(at)
+    (space.read(at, &mut found).is_ok() && found == kernel.banner).then_some(at)
 }
 
 /// The known kernel whose banner stands where it would.
