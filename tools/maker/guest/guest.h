@@ -17,6 +17,7 @@ struct settings {
     int offline;         /* a processor that is taken offline; 0: none */
     int symbols;         /* the truth holds the kernel's list of symbols */
     int panic;           /* the kernel panics when the truth is written */
+    int tampered;        /* programs and modules that rules find */
     char late_module[64]; /* loaded between the two snapshots; empty: none */
 };
 
@@ -33,10 +34,13 @@ struct changing {
 void changing_start(struct changing *who);
 void changing_change(struct changing *who);
 
+/* Starts programs and loads modules that rules find, and tells in lines what it did. */
+const char *tamper(void);
+
 /* Writes everything that /proc says as a tar archive to the serial port, and waits until it is
- * out. `events`, when not null, becomes the file of that name. `symbols`: with the kernel's own
- * list of them. Returns 0, or -1 with errno. */
-int truth_write(const char *port, const char *events, int symbols);
+ * out. `events` and `tampered`, when not null, become the files of these names. `symbols`: with the
+ * kernel's own list of them. Returns 0, or -1 with errno. */
+int truth_write(const char *port, const char *events, const char *tampered, int symbols);
 
 /* Opens a serial port without line discipline. Returns the descriptor, or -1 with errno. */
 int port_open(const char *port, int flags);

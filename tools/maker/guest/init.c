@@ -135,6 +135,8 @@ static void read_settings(struct settings *settings)
             settings->symbols = atoi(value);
         else if (strcmp(key, "panic") == 0)
             settings->panic = atoi(value);
+        else if (strcmp(key, "tampered") == 0)
+            settings->tampered = atoi(value);
         else if (strcmp(key, "late-module") == 0)
             snprintf(settings->late_module, sizeof settings->late_module, "%s", value);
     }
@@ -328,6 +330,7 @@ int main(int count, char **arguments)
         start_crowd(&settings);
     struct changing changing;
     int go = -1;
+    const char *tampered = settings.tampered ? tamper() : NULL;
     if (settings.events) {
         changing_start(&changing);
         /* Opened late, the port would drop a word that has come already. */
@@ -335,7 +338,7 @@ int main(int count, char **arguments)
     }
     sleep(3);
     say("maker: the crowd has settled");
-    if (truth_write("/dev/ttyS1", NULL, settings.symbols) != 0)
+    if (truth_write("/dev/ttyS1", NULL, tampered, settings.symbols) != 0)
         say("cannot write the truth: %s", strerror(errno));
     say("maker: ready 1");
     if (settings.panic) {
@@ -356,7 +359,7 @@ int main(int count, char **arguments)
         snprintf(events, sizeof events,
                  "killed %d\nexecuted %d\nmapped %d\nstarted %d\nmodule %s\n", changing.doomed,
                  changing.execs, changing.maps, changing.born, settings.late_module);
-        if (truth_write("/dev/ttyS2", events, settings.symbols) != 0)
+        if (truth_write("/dev/ttyS2", events, tampered, settings.symbols) != 0)
             say("cannot write the truth: %s", strerror(errno));
         say("maker: ready 2");
     }

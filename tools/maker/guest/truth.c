@@ -461,7 +461,7 @@ int port_open(const char *path, int flags)
     return fd;
 }
 
-int truth_write(const char *path, const char *events, int symbols)
+int truth_write(const char *path, const char *events, const char *tampered, int symbols)
 {
     static int pids[MOST_PIDS];
     static const char end[2 * BLOCK];
@@ -490,6 +490,8 @@ int truth_write(const char *path, const char *events, int symbols)
     send_file("init.pid", "1\n", 2);
     if (events != NULL)
         send_file("events", events, strlen(events));
+    if (tampered != NULL)
+        send_file("tampered", tampered, strlen(tampered));
     copy_file("modules", "/proc/modules");
     size_t count = numbers("/proc", pids, MOST_PIDS);
     for (size_t i = 0; i < count; i++)

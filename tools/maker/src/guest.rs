@@ -17,6 +17,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("init.c", include_str!("../guest/init.c")),
     ("crowd.c", include_str!("../guest/crowd.c")),
     ("truth.c", include_str!("../guest/truth.c")),
+    ("tampered.c", include_str!("../guest/tampered.c")),
     ("dynamic.c", include_str!("../guest/dynamic.c")),
     ("plugin.c", include_str!("../guest/plugin.c")),
 ];
@@ -46,6 +47,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) panic: bool,
     /// Whether the truth holds `kallsyms`.
     pub(crate) symbols: bool,
+    /// Modules that tamper with the guest, which loads them when its crowd is there; none where it is left alone.
+    pub(crate) tampering: &'a [Module],
 }
 
 /// Compiles the guest's programs and returns its initial file system.
@@ -65,7 +68,14 @@ pub(crate) fn build(arch: &str, settings: &Settings<'_>, work: &Path) -> Result<
     };
     let guest = compiler.compile(
         "guest",
-        &["-static", "-pthread", "init.c", "crowd.c", "truth.c"],
+        &[
+            "-static",
+            "-pthread",
+            "init.c",
+            "crowd.c",
+            "truth.c",
+            "tampered.c",
+        ],
     )?;
     let dynamic = compiler.compile("dynprog", &["dynamic.c", "-ldl"])?;
     let plugin = compiler.compile("libplugin.so", &["-shared", "-fPIC", "plugin.c"])?;
@@ -92,13 +102,14 @@ pub(crate) fn build(arch: &str, settings: &Settings<'_>, work: &Path) -> Result<
     }
     archive.device("dev/console", 5, 1);
     let mut conf = format!(
-        "spinners {}\ncrowd {}\nevents {}\napart {}\npanic {}\nsymbols {}\n",
+        "spinners {}\ncrowd {}\nevents {}\napart {}\npanic {}\nsymbols {}\ntampered {}\n",
         settings.spinners,
         u8::from(settings.crowd),
         u8::from(settings.events),
         settings.apart,
         u8::from(settings.panic),
-        u8::from(settings.symbols)
+        u8::from(settings.symbols),
+        u8::from(!settings.tampering.is_empty())
     );
     if let Some(cpu) = settings.offline {
         writeln!(conf, "offline {cpu}")?;
@@ -109,7 +120,8 @@ pub(crate) fn build(arch: &str, settings: &Settings<'_>, work: &Path) -> Result<
     if let Some(module) = settings.late_module {
         writeln!(conf, "late-module {}", module.name)?;
     }
-    for module in settings.modules.iter().chain(settings.late_module) {
+    let modules = settings.modules.iter().chain(settings.late_module);
+    for module in modules.chain(settings.tampering) {
         archive.file(
             format!("lib/modules/{}.ko", module.name).as_bytes(),
             &module.bytes,

@@ -18,6 +18,7 @@ mod modules;
 mod package;
 mod qmp;
 mod recipe;
+mod tamper;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ use serde_json::{Value, json};
 
 use crate::capture::Containers;
 use crate::machine::{Guest, Plan};
-use crate::modules::Modules;
+use crate::modules::{Module, Modules};
 use crate::package::Kernel;
 use crate::recipe::{RECIPES, Recipe};
 
@@ -146,6 +147,10 @@ struct Make {
     /// Also QEMU's kdump of the same instant, memory.kdump
     #[arg(long)]
     kdump: bool,
+    /// Programs and modules in the guest that "osier findings" must find; needs make and a kernel for amd64 whose
+    /// headers the suite carries
+    #[arg(long, conflicts_with = "before_init")]
+    tampered: bool,
 }
 
 fn main() -> Result<()> {
@@ -200,6 +205,9 @@ impl Make {
             );
         }
 
+        if self.tampered && arch != "amd64" {
+            bail!("--tampered is for amd64 alone");
+        }
         fs::create_dir_all(&self.work)
             .with_context(|| format!("cannot create {}", self.work.display()))?;
         fs::create_dir_all(&self.out)
@@ -228,10 +236,18 @@ impl Make {
 
         let spinners = self.spinners.unwrap_or(smp);
         let user = self.user.as_deref().unwrap_or(&arch);
+        let tampering = if self.tampered {
+            let suite = of(&self.suite, |recipe| recipe.suite)
+                .context("which suite has the kernel's headers? give --suite")?;
+            eprintln!("building the modules that tamper");
+            tamper::build(&kernel.release, &suite, &work)?
+        } else {
+            Vec::new()
+        };
         let (initrd, loaded) = if self.before_init {
             (None, Vec::new())
         } else {
-            let (initrd, loaded) = self.initrd(&kernel, user, spinners, &work)?;
+            let (initrd, loaded) = self.initrd(&kernel, user, spinners, &tampering, &work)?;
             (Some(initrd), loaded)
         };
         let plan = Plan {
@@ -276,6 +292,7 @@ impl Make {
         kernel: &Kernel,
         arch: &str,
         spinners: u32,
+        tampering: &[Module],
         work: &Path,
     ) -> Result<(PathBuf, Vec<String>)> {
         let mut list = Vec::new();
@@ -301,6 +318,7 @@ impl Make {
             offline: self.offline,
             panic: self.panic,
             symbols: !self.no_symbols,
+            tampering,
         };
         let path = work.join(format!("initrd-{}.cpio", std::process::id()));
         fs::write(&path, guest::build(arch, &settings, work)?)?;

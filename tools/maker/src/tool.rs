@@ -12,6 +12,7 @@ fn package_of(program: &str) -> &str {
         "qemu-system-x86_64" | "qemu-system-i386" => "qemu-system-x86",
         "gcc" => "gcc (and gcc-multilib for i386 guests)",
         "xz" => "xz-utils",
+        "strip" => "binutils",
         "apt-get" | "apt-cache" => "apt",
         other => other,
     }
