@@ -9,6 +9,7 @@ use osier_osi::{Kernel, Mount, Premise, WalkEnds};
 use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 
 use crate::Located;
+use crate::code_symbols::{CodeSymbols, ReadCodeSymbols};
 use crate::fds::Fds;
 use crate::guest::{self, Guest};
 use crate::layouts::{
@@ -84,6 +85,7 @@ pub struct Linux {
     pub(crate) mounted: RefCell<HashMap<(VirtAddr, Place), Arc<Mounted>>>,
     offsets: OnceCell<clock::Offsets>,
     pub(crate) kernel: Kernel,
+    read_code_symbols: Option<ReadCodeSymbols>,
 }
 
 impl Linux {
@@ -208,9 +210,28 @@ impl Linux {
             mounted: RefCell::new(HashMap::new()),
             offsets: OnceCell::new(),
             kernel,
+            read_code_symbols: None,
         };
         confirm(&linux, same_build)?;
         Ok(linux)
+    }
+
+    /// The same, with what reads the symbols of the kernel's code: a provider parses no debug format. Without it, what
+    /// goes by functions says that it does not know them.
+    #[must_use]
+    pub fn with_code_symbols(mut self, read: ReadCodeSymbols) -> Self {
+        self.read_code_symbols = Some(read);
+        self
+    }
+
+    /// The symbols of the kernel's code.
+    pub(crate) fn code_symbols(&self) -> Result<CodeSymbols, String> {
+        let Some(read) = self.read_code_symbols else {
+            return Err("nobody reads them".to_owned());
+        };
+        let code = &self.guest.code;
+        let end = self.guest.symbol(symbols::_end).unwrap_or(code.end);
+        read(&self.guest.space, code.start..end)
     }
 
     /// What turns the kernel's clocks into wall-clock time; read once.

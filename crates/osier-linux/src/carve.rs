@@ -116,7 +116,7 @@ fn auxiliary(linux: &Linux, taskd: VirtAddr) -> Seen<Vec<u8>> {
 
 /// A 64-bit kernel marks 32-bit programs by the end of their addresses; a program may change the width of
 /// its code, but hardly does.
-fn program_width(linux: &Linux, taskd: VirtAddr) -> Seen<u8> {
+pub(crate) fn program_width(linux: &Linux, taskd: VirtAddr) -> Seen<u8> {
     if linux.guest.pointer_bytes() == 4 {
         return Ok(4);
     }

@@ -3,6 +3,7 @@
 //! A rule has a name, says what would be normal and what else could explain what it finds, and looks at one thing.
 //! What it cannot read is an ending and no finding.
 
+pub(crate) mod code;
 mod context;
 mod credentials;
 pub(crate) mod entries;
@@ -14,6 +15,7 @@ pub(crate) mod operations;
 mod programs;
 mod settings;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use osier_osi::{Finding, WalkEnds};
@@ -27,6 +29,7 @@ static RULES: &[&Rule] = &[
     &hidden::MODULE,
     &entries::SYSTEM_CALLS,
     &entries::INTERRUPTS,
+    &code::CODE,
     &operations::OPERATIONS,
     &hooks::FTRACE,
     &hooks::KPROBE,
@@ -50,13 +53,27 @@ pub(crate) fn findings(linux: &Linux, row: &mut dyn FnMut(Finding) -> ControlFlo
     for rule in RULES {
         let mut found = Found::of(rule.about);
         (rule.look)(&context, &mut found);
-        ends.join(found.ends);
+        tell_once(&mut ends, found.ends);
         for finding in found.rows {
             if row(finding).is_break() {
                 return ends.stopped(WALK);
             }
         }
     }
-    ends.join(context.ends());
+    tell_once(&mut ends, context.ends());
     ends
+}
+
+/// Adds endings; what several rules met is told once.
+fn tell_once(ends: &mut WalkEnds, more: WalkEnds) {
+    let known: HashSet<_> = ends
+        .0
+        .iter()
+        .map(|(walk, end)| (*walk, end.to_string()))
+        .collect();
+    for (walk, end) in more.0 {
+        if !known.contains(&(walk, end.to_string())) {
+            ends.add(walk, end);
+        }
+    }
 }

@@ -12,6 +12,7 @@
 mod attach;
 mod carve;
 mod clock;
+mod code_symbols;
 mod constants;
 mod cpus;
 mod crash;
@@ -67,6 +68,7 @@ mod wanted;
 mod wide;
 
 pub use attach::{AttachError, Linux};
+pub use code_symbols::{CodeSymbols, ReadCodeSymbols};
 pub use infer::{NotInferred, infer};
 pub use locate::{Known, LocateError, Located, again, find_vmcoreinfo, glance, locate, locate_by};
 pub use policy::linux_policy;

@@ -10,13 +10,15 @@
 //! a row after the list's. What a module says of its memory is held against the page tables: each
 //! part is an allocation of its own, with a page that is not mapped on either side.
 
+pub(crate) mod code;
 pub(crate) mod extent;
 pub(crate) mod twins;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
-use osier_memory::VirtAddr;
+use osier_memory::{AddressSpace, VirtAddr};
 use osier_osi::{
     Absent, Module, ModulePart, ScanSource, ScanSources, Seen, SeenExt as _, WalkEnd, WalkEnds,
     Walked,
@@ -26,6 +28,7 @@ use osier_profile::{Embed, Field, Resolver, UInt, layout};
 use crate::guest::Guest;
 use crate::list;
 use crate::symbols;
+pub(crate) use code::ModuleCode;
 use extent::Extent;
 use twins::{Source, Twins};
 
@@ -52,6 +55,7 @@ pub(crate) struct Modules {
     members: Members,
     extent: Extent,
     twins: Twins,
+    symbols: code::Symbols,
 }
 
 impl Modules {
@@ -61,6 +65,7 @@ impl Modules {
         Self {
             members: Members::resolve(resolver),
             twins: Twins::resolve(resolver, &extent),
+            symbols: code::Symbols::resolve(resolver),
             extent,
         }
     }
@@ -68,6 +73,16 @@ impl Modules {
     /// The parts of memory of the module at `modd`.
     pub(crate) fn parts(&self, guest: &Guest, modd: VirtAddr) -> Seen<Vec<ModulePart>> {
         self.extent.ranges(guest, modd)
+    }
+
+    /// The code of the module at `modd`; names of its functions are read through `space`.
+    pub(crate) fn code(
+        &self,
+        guest: &Guest,
+        space: &Rc<AddressSpace>,
+        modd: VirtAddr,
+    ) -> Seen<ModuleCode> {
+        self.symbols.code(guest, &self.extent, space, modd)
     }
 
     /// The name of the module at `modd`: as in its own array, which a NUL ends, and, where both can

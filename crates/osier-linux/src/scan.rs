@@ -185,6 +185,17 @@ fn named(linux: &Linux, tasks: &mut Tasks) -> WalkEnds {
     }
     if let Some(table) = &linux.pids {
         let numbered = table.tasks(&linux.guest, &linux.tasks);
+        let named: HashSet<VirtAddr> = numbered.threads.iter().copied().collect();
+        if numbered.ends.is_complete() {
+            // A leader may be found as such by its number, while its number leads to no task.
+            let lists = [ScanSource::List, ScanSource::Threads];
+            let on_lists = |met: &&mut Met| lists.iter().any(|list| met.found_by.has(*list));
+            for met in tasks.all.iter_mut().filter(on_lists) {
+                let idle =
+                    met.found_by.has(ScanSource::RunQueue) || linux.init_task == Some(met.task);
+                met.lacks_number |= !idle && !named.contains(&met.task);
+            }
+        }
         for task in numbered.threads {
             tasks.meet(task, ScanSource::PidTable);
         }

@@ -10,6 +10,7 @@ osier_profile::kernel_names! {
     _sinittext
     _stext
     _text
+    bpf_kallsyms
     cgrp_dfl_visible
     const_current_task
     const_pcpu_hot

@@ -5,6 +5,7 @@
 //! sentinel. A walk returns how it ended: [`WalkEnd::Closed`] is the only good ending.
 
 mod carve;
+pub mod code;
 mod crash;
 mod findings;
 mod found_by;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use osier_memory::{Fault, VirtAddr};
 
+use crate::code::{Width, disassembly};
 use crate::{Absent, Finding, Process, Seen, SeenExt as _, Severity, WalkEnd, WalkEnds, Why};
 
 /// The walk's name in endings.
@@ -56,6 +57,32 @@ impl Evidence {
             .extend_from_slice(format!("{what} at {at}: ").as_bytes());
         self.0.extend_from_slice(value.as_ref());
         self
+    }
+}
+
+impl Evidence {
+    /// Adds the first bytes at `at`, `None` of memory that is not there, and the instructions that they are where the
+    /// `width` of the code is known: of neither zeros nor the head of a program, which is none.
+    #[must_use]
+    pub fn and_code(
+        self,
+        at: VirtAddr,
+        bytes: Option<&[u8]>,
+        is_head: bool,
+        width: Option<Width>,
+    ) -> Self {
+        let Some(bytes) = bytes else {
+            return self.and("bytes", at, "not in memory");
+        };
+        let with_bytes = self.and("bytes", at, hexadecimal(bytes));
+        let data = is_head || bytes.iter().all(|byte| *byte == 0);
+        match width.filter(|_| !data) {
+            Some(width) => match disassembly(width, at, bytes) {
+                text if text.is_empty() => with_bytes,
+                text => with_bytes.and("instructions", at, text),
+            },
+            None => with_bytes,
+        }
     }
 }
 
@@ -148,5 +175,29 @@ impl Found {
             return;
         }
         self.ends.add(WALK, WalkEnd::NoStart { missing, fault });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence(bytes: Option<&[u8]>, is_head: bool, width: Option<Width>) -> String {
+        let evidence = Evidence::default().and_code(VirtAddr(0x1000), bytes, is_head, width);
+        String::from_utf8(evidence.0).unwrap()
+    }
+
+    #[test]
+    fn code_is_shown_as_bytes_and_as_instructions() {
+        let code: &[u8] = &[0x48, 0x31, 0xff, 0x0f, 0x05];
+        let both = "bytes at 0x0000000000001000: 4831ff0f05; instructions at 0x0000000000001000: xor rdi,rdi / syscall";
+        assert_eq!(evidence(Some(code), false, Some(Width::Bits64)), both);
+        let bytes = "bytes at 0x0000000000001000: 4831ff0f05";
+        assert_eq!(evidence(Some(code), true, Some(Width::Bits64)), bytes);
+        assert_eq!(evidence(Some(code), false, None), bytes);
+        let zeros = "bytes at 0x0000000000001000: 0000";
+        assert_eq!(evidence(Some(&[0, 0]), false, Some(Width::Bits64)), zeros);
+        let none = "bytes at 0x0000000000001000: not in memory";
+        assert_eq!(evidence(None, false, Some(Width::Bits64)), none);
     }
 }

@@ -199,6 +199,35 @@ impl Kallsyms {
         self.each_where(|_, _| true, symbol);
     }
 
+    /// Shows the kind and the address of every symbol, in their order; no name is put together.
+    pub fn places(&self, mut symbol: impl FnMut(u8, u64)) {
+        let mut at = 0;
+        for index in 0..self.count {
+            let Some((bytes, next)) = packed(&self.names, at) else {
+                return;
+            };
+            at = next;
+            if let (Some(kind), Some(address)) = (self.tokens.kind(bytes), self.address(index)) {
+                symbol(kind, address);
+            }
+        }
+    }
+
+    /// The name of the first symbol at `address`; `None` where there is none.
+    pub fn name_at(&self, address: u64) -> Option<Vec<u8>> {
+        let mut at = 0;
+        for index in 0..self.count {
+            let (bytes, next) = packed(&self.names, at)?;
+            at = next;
+            if self.address(index) == Some(address) {
+                let mut name = Vec::new();
+                self.tokens.expand(bytes, &mut name);
+                return name.get(1..).map(<[u8]>::to_vec);
+            }
+        }
+        None
+    }
+
     /// As [`each`](Self::each), but only those names are put together whose first byte and length
     /// `may_be` wants.
     pub(crate) fn each_where(

@@ -231,6 +231,16 @@ fn every_layout_is_read_whatever_the_tables_lengths() {
                     read.push((String::from_utf8(name.to_vec()).unwrap(), address));
                 });
                 assert_eq!(read, symbols, "{version}, {count} symbols, filler {filler}");
+                let mut places = Vec::new();
+                found.places(|kind, address| places.push((kind, address)));
+                let told = symbols.iter().map(|(_, address)| (b'T', *address));
+                assert_eq!(places, told.collect::<Vec<_>>(), "{version}");
+                for (_, address) in symbols.iter().step_by(400) {
+                    let first = symbols.iter().find(|(_, at)| at == address).unwrap();
+                    let name = found.name_at(*address);
+                    assert_eq!(name.as_deref(), Some(first.0.as_bytes()), "{version}");
+                }
+                assert_eq!(found.name_at(1), None);
             }
         }
     }

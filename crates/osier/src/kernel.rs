@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use osier_linux::CodeSymbols;
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{Found, NoAttach, Osi, Premise};
 use osier_profile::{BuildId, OsKind, Profile};
+use osier_symbols::image::{Image, symbol_table};
 
 /// Where a kernel lies in a machine.
 #[derive(Clone, Debug)]
@@ -105,8 +107,32 @@ impl Located {
         machine: &Machine,
         profile: Arc<Profile>,
     ) -> Result<Box<dyn Osi>, NoAttach> {
-        self.found().attach(machine, profile)
+        match self {
+            Self::Linux(found) => {
+                let linux = osier_linux::Linux::attach(machine, found, profile)?;
+                Ok(Box::new(linux.with_code_symbols(code_symbols)))
+            }
+            _ => self.found().attach(machine, profile),
+        }
     }
+}
+
+/// The functions of the Linux kernel in `image`, out of its own memory.
+fn code_symbols(space: &AddressSpace, image: Range<VirtAddr>) -> Result<CodeSymbols, String> {
+    let place = Image {
+        text: image.start,
+        end: image.end,
+        slide: None,
+    };
+    let table = symbol_table(space, place)?;
+    let mut starts = Vec::new();
+    table.places(|kind, address| {
+        if matches!(kind, b't' | b'T' | b'w' | b'W') && image.contains(&VirtAddr(address)) {
+            starts.push(VirtAddr(address));
+        }
+    });
+    let name = move |start: VirtAddr| table.name_at(start.0);
+    Ok(CodeSymbols::new(starts, Box::new(name)))
 }
 
 /// A kernel that was found before, in this snapshot or one like it.

@@ -44,7 +44,14 @@ const LAYERS: &[(&str, Layers)] = &[
 const LINUX: Layers = &[
     (
         "layouts",
-        &["layouts", "constants", "policy", "state", "symbols"],
+        &[
+            "layouts",
+            "code_symbols",
+            "constants",
+            "policy",
+            "state",
+            "symbols",
+        ],
     ),
     ("guest", &["guest", "list"]),
     (

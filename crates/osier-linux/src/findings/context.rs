@@ -2,14 +2,16 @@
 
 use std::cell::OnceCell;
 use std::ops::{ControlFlow, Range};
+use std::rc::Rc;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Module, Process, ScanSources, WalkEnds};
+use osier_osi::{Process, ScanSource, ScanSources, Seen, WalkEnd, WalkEnds};
 
 pub(super) use osier_osi::rules::{
     About, Evidence, Found, Says, WALK, closed, hexadecimal, process, subject,
 };
 
+use crate::modules::ModuleCode;
 use crate::scan::{self, Met};
 use crate::{Linux, tasks};
 
@@ -24,11 +26,19 @@ pub(crate) struct Rule {
 /// Bytes of code that are shown of a place.
 const SHOWN: usize = 16;
 
+/// The name of a module, and its code.
+type Named = (Vec<u8>, ModuleCode);
+
 /// A walk of the guest that several rules need.
 type Walked<T> = OnceCell<(Vec<T>, WalkEnds)>;
 
-/// The name of a module, and where its parts lie.
-type Part = (Vec<u8>, Vec<Range<VirtAddr>>);
+/// A module, and where its parts lie.
+struct Part {
+    name: Vec<u8>,
+    ranges: Vec<Range<VirtAddr>>,
+    /// Whether the list of modules has it.
+    listed: bool,
+}
 
 /// What rules look at.
 pub(super) struct Context<'a> {
@@ -37,6 +47,7 @@ pub(super) struct Context<'a> {
     tasks: Walked<Met>,
     modules: Walked<(VirtAddr, ScanSources)>,
     code: OnceCell<(Vec<Part>, bool)>,
+    listed: OnceCell<Vec<Seen<Named>>>,
 }
 
 /// Whose code lies at an address.
@@ -46,10 +57,22 @@ pub(super) enum Owner {
     Kernel,
     /// That of a module on the list, by its name.
     Module(Vec<u8>),
+    /// That of a module that hides from the list, by its name: as good as nobody's.
+    Hidden(Vec<u8>),
     /// Neither the kernel's nor that of any module on the list.
     Nobody,
     /// That cannot be told: where some module lies could not be read.
     Unknown,
+}
+
+/// Whether the list of modules closed, although pages of their memory may not have been searched.
+pub(super) fn lists_modules(ends: &WalkEnds) -> bool {
+    let mut list = ends.0.iter().filter(|(walk, _)| *walk == "modules");
+    let mut closed = false;
+    list.all(|(_, end)| {
+        closed |= end.is_closed();
+        end.is_closed() || matches!(end, WalkEnd::Unread { .. })
+    }) && closed
 }
 
 impl<'a> Context<'a> {
@@ -60,6 +83,7 @@ impl<'a> Context<'a> {
             tasks: OnceCell::new(),
             modules: OnceCell::new(),
             code: OnceCell::new(),
+            listed: OnceCell::new(),
         }
     }
 
@@ -96,32 +120,54 @@ impl<'a> Context<'a> {
         }
         let (parts, whole) = self.code.get_or_init(|| self.code());
         let holds = |ranges: &[Range<VirtAddr>]| ranges.iter().any(|range| range.contains(&at));
-        match parts.iter().find(|(_, ranges)| holds(ranges)) {
-            Some((name, _)) => Owner::Module(name.clone()),
+        match parts.iter().find(|part| holds(&part.ranges)) {
+            Some(part) if part.listed => Owner::Module(part.name.clone()),
+            Some(part) => Owner::Hidden(part.name.clone()),
             None if *whole => Owner::Nobody,
             None => Owner::Unknown,
         }
     }
 
-    /// Where the modules of the list lie, by their names, and whether that is known of all.
+    /// Where the modules lie, and whether that is known of all of the list.
     fn code(&self) -> (Vec<Part>, bool) {
-        let mut code = Vec::new();
-        let mut whole = true;
         let (guest, modules) = (&self.linux.guest, &self.linux.modules);
-        let ends = modules.rows(guest, &mut |module: Module| {
-            let name = module.name.ok().unwrap_or_default();
-            match modules.parts(guest, module.modd) {
-                Ok(parts) => {
-                    let ranges = parts
+        let (all, ends) = self.modules();
+        let mut code = Vec::new();
+        let mut whole = lists_modules(ends);
+        for (modd, by) in all {
+            let listed = by.has(ScanSource::List);
+            match modules.parts(guest, *modd) {
+                Ok(parts) => code.push(Part {
+                    name: modules.named(guest, *modd).ok().unwrap_or_default(),
+                    ranges: parts
                         .iter()
-                        .map(|part| part.base..part.base.plus(part.size));
-                    code.push((name, ranges.collect()));
-                }
-                Err(_) => whole = false,
+                        .map(|part| part.base..part.base.plus(part.size))
+                        .collect(),
+                    listed,
+                }),
+                Err(_) if listed => whole = false,
+                Err(_) => {}
             }
-            ControlFlow::Continue(())
-        });
-        (code, whole && closed(&ends, "modules"))
+        }
+        (code, whole)
+    }
+
+    /// The code of each module of the list, with its name.
+    pub(super) fn listed_code(&self) -> &[Seen<Named>] {
+        self.listed.get_or_init(|| {
+            let (guest, modules) = (&self.linux.guest, &self.linux.modules);
+            let space = Rc::new(guest.space.clone());
+            let listed = |by: &ScanSources| by.has(ScanSource::List);
+            let all = self.modules().0.iter().filter(|(_, by)| listed(by));
+            // One that is being put together has no symbols yet.
+            let formed = all.filter(|(modd, _)| modules.state(guest, *modd) == Some(0));
+            formed
+                .map(|(modd, _)| {
+                    let name = modules.named(guest, *modd).ok().unwrap_or_default();
+                    Ok((name, modules.code(guest, &space, *modd)?))
+                })
+                .collect()
+        })
     }
 
     /// Whether it is known which addresses are code: without the end of the kernel's, everything would be nobody's.
@@ -145,6 +191,20 @@ impl<'a> Context<'a> {
             all.join(ends.clone());
         }
         all
+    }
+
+    /// What lies at `to`, where something leads: its first bytes, and whose code it is.
+    pub(super) fn target(&self, to: VirtAddr) -> Vec<u8> {
+        let whose = match self.owner(to) {
+            Owner::Module(name) => [b"code of module ", name.as_slice()].concat(),
+            Owner::Hidden(name) => {
+                let name = [b"code of module ", name.as_slice()].concat();
+                [&name, &b", which the list of modules lacks"[..]].concat()
+            }
+            Owner::Unknown => b"unknown code".to_vec(),
+            Owner::Kernel | Owner::Nobody => b"no module on the list".to_vec(),
+        };
+        [self.bytes(to).as_bytes(), b" in ", &whose].concat()
     }
 
     /// The first bytes at `at`, in hexadecimal; words where they cannot be read.

@@ -4,7 +4,7 @@ use osier_memory::VirtAddr;
 use osier_osi::Severity;
 use osier_profile::{Field, Resolver, UInt, layout};
 
-use super::context::{About, Context, Evidence, Found, Owner, Rule, Says};
+use super::context::{About, Context, Evidence, Found, Rule, Says};
 use crate::symbols;
 
 /// More system calls than any table has.
@@ -92,19 +92,15 @@ fn in_boot(context: &Context<'_>, at: VirtAddr) -> bool {
 
 /// An entry that leads out of the kernel's code.
 pub(super) fn leaves(context: &Context<'_>, entry: &str, at: VirtAddr, to: VirtAddr) -> Says {
-    let whose = match context.owner(to) {
-        Owner::Module(name) => [b"code of module ", name.as_slice()].concat(),
-        Owner::Unknown => b"unknown code".to_vec(),
-        Owner::Kernel | Owner::Nobody => b"no module on the list".to_vec(),
-    };
-    let target = [context.bytes(to).as_bytes(), b" in ", &whose].concat();
     Says {
         severity: Severity::High,
         subject: entry.to_owned().into_bytes(),
         text: format!("{entry} leads to {to}, which is not the kernel's own code."),
-        evidence: Evidence::default()
-            .and(entry, at, to.to_string())
-            .and("bytes", to, target),
+        evidence: Evidence::default().and(entry, at, to.to_string()).and(
+            "bytes",
+            to,
+            context.target(to),
+        ),
         address: at,
     }
 }

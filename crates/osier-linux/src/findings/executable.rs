@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use osier_osi::code::Width;
 use osier_osi::{Mapping, Process, ProcessExtra, SeenExt as _, Severity};
 
-use super::context::{About, Context, Evidence, Found, Rule, Says, hexadecimal, process};
-use crate::{mappings, memory};
+use super::context::{About, Context, Evidence, Found, Rule, Says, process};
+use crate::{carve, mappings, memory};
 
 /// `VM_WRITE` and `VM_EXEC`.
 const VM_WRITE: u64 = 0x2;
@@ -63,11 +64,7 @@ fn look(context: &Context<'_>, found: &mut Found, row: &Process, mapping: &Mappi
         (true, false) => "can be executed, and is no file's",
         _ => "of a file can be written and executed",
     };
-    let first = if held {
-        hexadecimal(&bytes)
-    } else {
-        "not in memory".to_owned()
-    };
+    let width = carve::program_width(context.linux, row.taskd).ok();
     let head = if program {
         ", and begins as a program does (ELF)"
     } else {
@@ -86,7 +83,12 @@ fn look(context: &Context<'_>, found: &mut Found, row: &Process, mapping: &Mappi
                     mapping.modd,
                     [format!("flags {flags:#x} ").as_bytes(), &name].concat(),
                 )
-                .and("bytes", *base, first),
+                .and_code(
+                    *base,
+                    held.then_some(&bytes[..]),
+                    program,
+                    width.map(Width::of),
+                ),
             address: *base,
         },
     );

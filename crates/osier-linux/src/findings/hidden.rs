@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use osier_osi::{ScanSource, Severity, WalkEnds};
+use osier_osi::{ScanSource, Severity};
 
-use super::context::{About, Context, Evidence, Found, Rule, Says, closed, subject};
+use super::context::{About, Context, Evidence, Found, Rule, Says, closed, lists_modules, subject};
 use crate::process;
 use crate::scan::Met;
 
@@ -112,7 +112,7 @@ fn modules(context: &Context<'_>, found: &mut Found) {
     let linux = context.linux;
     let guest = &linux.guest;
     let (all, ends) = context.modules();
-    if !closed(ends, "modules") && !closed_but_for_pages(ends) {
+    if !lists_modules(ends) {
         found.lost("the list of modules", None);
         return;
     }
@@ -137,19 +137,4 @@ fn modules(context: &Context<'_>, found: &mut Found) {
             address: *modd,
         });
     }
-}
-
-/// Whether nothing is said of the list of modules but that pages of their memory were not searched.
-fn closed_but_for_pages(ends: &WalkEnds) -> bool {
-    let of = |name: &str| name == "modules";
-    let mut list = ends
-        .0
-        .iter()
-        .filter(|(name, _)| of(name))
-        .map(|(_, end)| end);
-    let mut closed = false;
-    list.all(|end| {
-        closed |= end.is_closed();
-        end.is_closed() || end.word() == "unread"
-    }) && closed
 }

@@ -64,7 +64,7 @@ fn judge(context: &Context<'_>, found: &mut Found, hook: &str, at: VirtAddr, to:
         _ if to.is_null() => {}
         Owner::Kernel => {}
         Owner::Unknown => found.lost(UNKNOWN, None),
-        Owner::Nobody => found.kernel(leaves(context, hook, at, to)),
+        Owner::Nobody | Owner::Hidden(_) => found.kernel(leaves(context, hook, at, to)),
         Owner::Module(name) => {
             let whose = [b"module ", name.as_slice()].concat();
             found.kernel(Says {
@@ -228,6 +228,37 @@ fn kprobes(context: &Context<'_>, found: &mut Found) {
             },
         );
     }
+}
+
+/// The instructions that are probed, as far as they can be read.
+pub(super) fn probed(context: &Context<'_>) -> Vec<VirtAddr> {
+    let guest = &context.linux.guest;
+    let layout = Kprobe::resolve(&mut Resolver::new(&guest.profile));
+    let mut probed = Vec::new();
+    let (Some(table), Some((link, addr))) = (
+        guest.symbol(symbols::kprobe_table),
+        layout.hlist.zip(layout.addr),
+    ) else {
+        return probed;
+    };
+    let mut unsaid = Found::of(KPROBE.about);
+    let word = u64::from(guest.pointer_bytes());
+    for bucket in 0..BUCKETS {
+        let first = guest
+            .space
+            .read_pointer(table.plus(bucket.wrapping_mul(word)));
+        // What cannot be read, the rule of probes says.
+        chain(
+            context,
+            &mut unsaid,
+            symbols::kprobe_table,
+            first,
+            VirtAddr(0),
+            &|node| node,
+            &mut |_, _, node| probed.extend(addr.read(&guest.space, link.container(node))),
+        );
+    }
+    probed
 }
 
 /// Walks a chain to its `end`, which may be null.

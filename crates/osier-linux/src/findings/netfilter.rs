@@ -115,7 +115,7 @@ fn judge(
     to: VirtAddr,
 ) {
     match context.owner(to) {
-        Owner::Nobody => {
+        Owner::Nobody | Owner::Hidden(_) => {
             let hook = format!("netfilter {family} hook {number}");
             found.kernel(leaves(context, &hook, at, to));
         }

@@ -22,6 +22,8 @@ layout! {
         core_base: Option<Field<Ptr<()>>> = ["core_layout.base", "module_core"],
         /// Bytes of what stays.
         core_size: Option<Field<UInt>> = ["core_layout.size", "core_size"],
+        /// Bytes of the code of what stays, which comes first.
+        core_text: Option<Field<UInt>> = ["core_layout.text_size", "core_text_size"],
         /// Address of what goes after initialisation; null since.
         init_base: Option<Field<Ptr<()>>> = ["init_layout.base", "module_init"],
         /// Bytes of what goes after initialisation.
@@ -64,6 +66,7 @@ enum Shape {
     Core {
         base: Field<Ptr<()>>,
         size: Field<UInt>,
+        text: Option<Field<UInt>>,
         init_base: Option<Field<Ptr<()>>>,
         init_size: Field<UInt>,
     },
@@ -116,6 +119,7 @@ impl Extent {
             (_, Some(((base, size), init_size))) => Shape::Core {
                 base,
                 size,
+                text: members.core_text,
                 init_base: members.init_base,
                 init_size,
             },
@@ -201,6 +205,7 @@ impl Extent {
                 size,
                 init_base,
                 init_size,
+                ..
             } => {
                 add(
                     base.read(space, modd)?,
@@ -216,6 +221,39 @@ impl Extent {
         }
         parts.sort_by_key(|part| part.base);
         Ok(parts)
+    }
+
+    /// Where the code of the module at `modd` lies that stays.
+    pub(super) fn text(&self, guest: &Guest, modd: VirtAddr) -> Seen<std::ops::Range<VirtAddr>> {
+        let space = &guest.space;
+        let (base, size, at) = match self.shape {
+            Shape::Parts {
+                first,
+                part,
+                text,
+                base,
+                size,
+                ..
+            } => {
+                let at = first.place(modd).plus(text.wrapping_mul(part.size));
+                (base.read(space, at)?, size.read(space, at)?, at)
+            }
+            Shape::Core {
+                base,
+                text: Some(text),
+                ..
+            } => (
+                base.read(space, modd)?,
+                text.read(space, modd)?,
+                text.place(modd),
+            ),
+            _ => return Err(Absent::not_in_this_kernel()),
+        };
+        if size > LIMIT || (size > 0 && !guest.is_kernel_address(base)) {
+            let rule = "a module's code has at most 1 GiB, in the kernel's half";
+            return Err(Absent::implausible(size, rule, Some(at)));
+        }
+        Ok(base..base.plus(size))
     }
 
     /// The first part that is not the module's by its own word: the kernel writes that word of every
@@ -234,6 +272,7 @@ impl Extent {
             size: size_field,
             init_base,
             init_size,
+            ..
         } = self.shape
         else {
             return Ok((

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
+use osier_osi::code::Width;
 use osier_osi::{Mapping, MappingKind, Process, SeenExt as _, Severity};
 
-use super::context::{About, Context, Evidence, Found, Rule, Says, hexadecimal, process};
+use super::context::{About, Context, Evidence, Found, Rule, Says, process};
 use crate::{mappings, peb, root, token, twins};
 
 /// Bytes that are shown.
@@ -179,11 +180,7 @@ fn look(context: &Context<'_>, found: &mut Found, row: &Process, mapping: &Mappi
     } else {
         Severity::Note
     };
-    let first = if held {
-        hexadecimal(&bytes)
-    } else {
-        "not in memory".to_owned()
-    };
+    let width = width(context, row, *base);
     let head = if program {
         ", and begins as a program does (MZ)"
     } else {
@@ -199,10 +196,21 @@ fn look(context: &Context<'_>, found: &mut Found, row: &Process, mapping: &Mappi
             ),
             evidence: Evidence::default()
                 .and("descriptor", mapping.modd, perms)
-                .and("bytes", *base, first),
+                .and_code(*base, held.then_some(&bytes[..]), program, width),
             address: *base,
         },
     );
+}
+
+/// How wide code at `base` is carried out: what a 32-bit program has on a 64-bit system lies below 4 GiB.
+fn width(context: &Context<'_>, row: &Process, base: VirtAddr) -> Option<Width> {
+    let windows = context.windows;
+    let own = windows.guest.pointer_bytes();
+    if own == 4 || base.0 >= 1 << 32 {
+        return Some(Width::of(own));
+    }
+    let narrow = peb::wow64(windows, row.taskd).ok()?.is_some();
+    Some(if narrow { Width::Bits32 } else { Width::Bits64 })
 }
 
 /// The processes that run, as far as their rows can be read (`ps` says what cannot).

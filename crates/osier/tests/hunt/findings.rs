@@ -7,19 +7,19 @@ use osier_testkit::need::Real;
 use crate::machine::Machine;
 
 /// The findings above notes, which no untouched machine has.
-fn alarms(machine: &Machine) -> Vec<Finding> {
+pub(crate) fn alarms(machine: &Machine) -> Vec<Finding> {
     let all = machine.guest().findings();
     all.filter(|one| one.severity > Severity::Note).collect()
 }
 
-fn process(machine: &Machine, name: &str) -> Process {
+pub(crate) fn process(machine: &Machine, name: &str) -> Process {
     let mut processes = machine.guest().processes();
     let named = |process: &Process| matches!(&process.name, Ok(own) if own == name.as_bytes());
     processes.find(named).unwrap()
 }
 
 /// The one alarm of `rule` at `severity`, and no other.
-fn one(machine: &Machine, rule: &str, severity: Severity) -> Finding {
+pub(crate) fn one(machine: &Machine, rule: &str, severity: Severity) -> Finding {
     let alarms = alarms(machine);
     let [alarm] = alarms.as_slice() else {
         panic!("{alarms:#?}");
@@ -98,6 +98,42 @@ pub(crate) fn a_process_that_left_every_list(real: &Real) {
     assert_eq!(alarm.address, task);
     let evidence = alarm.evidence.escape_ascii().to_string();
     assert!(evidence.contains("found by slab;"), "{evidence}");
+}
+
+/// Its `struct pid` is in the table, and leads to no task: `/proc` does not show it.
+pub(crate) fn a_process_whose_number_leads_nowhere(real: &Real) {
+    let mut machine = Machine::of(real);
+    let task = process(&machine, "spinner-0").taskd;
+    let pid = machine.pointer(machine.place("task_struct", task, "thread_pid"));
+    machine.put_pointer(machine.place("pid", pid, "tasks"), VirtAddr(0));
+    let alarm = one(&machine, "process.hidden", Severity::High);
+    assert_eq!(alarm.address, task);
+    assert!(alarm.text.ends_with("the pid table lacks it."), "{alarm:?}");
+}
+
+/// The functions of a module that hides are as good as nobody's.
+pub(crate) fn a_hook_of_a_module_that_hides(real: &Real) {
+    let mut machine = Machine::of(real);
+    let modules = machine.guest().modules();
+    let mut dummies = modules.filter(|module| matches!(&module.name, Ok(name) if name == b"dummy"));
+    let dummy = dummies.next().unwrap();
+    let block = room(&machine);
+    let call = machine.place("notifier_block", block, "notifier_call");
+    machine.put_pointer(call, dummy.base.unwrap());
+    machine.put_pointer(machine.place("notifier_block", block, "next"), VirtAddr(0));
+    let list = machine.symbol("keyboard_notifier_list");
+    machine.put_pointer(machine.place("atomic_notifier_head", list, "head"), block);
+    assert!(alarms(&machine).is_empty());
+    machine.unlink(machine.place("module", dummy.modd, "list"));
+    machine.unlink(machine.place("module", dummy.modd, "mkobj.kobj.entry"));
+    let alarms = alarms(&machine);
+    let hook = alarms.iter().find(|one| one.rule == "keyboard.notifier");
+    let evidence = hook.unwrap().evidence.escape_ascii().to_string();
+    assert!(
+        evidence.ends_with("in code of module dummy, which the list of modules lacks"),
+        "{evidence}"
+    );
+    assert!(alarms.len() == 2 && hook.unwrap().severity == Severity::High);
 }
 
 pub(crate) fn a_module_that_left_the_list(real: &Real) {

@@ -92,6 +92,14 @@ impl Machine {
         VirtAddr(u64::from_le_bytes(whole))
     }
 
+    pub(crate) fn bytes<const N: usize>(&self, at: VirtAddr) -> [u8; N] {
+        let mut bytes = [0; N];
+        for (byte, at) in bytes.iter_mut().zip((0..).map(|offset| at.plus(offset))) {
+            *byte = self.bytes[self.space.translate(at).unwrap().0 as usize];
+        }
+        bytes
+    }
+
     pub(crate) fn put(&mut self, at: VirtAddr, bytes: &[u8]) {
         let pa = self.space.translate(at).unwrap().0 as usize;
         self.bytes[pa..pa + bytes.len()].copy_from_slice(bytes);

@@ -1,0 +1,50 @@
+//! Where functions begin in code, and what they are called.
+
+use std::fmt;
+use std::ops::Range;
+
+use osier_memory::{AddressSpace, VirtAddr};
+
+/// What a function is called, by where it begins. Bytes.
+type Name = dyn Fn(VirtAddr) -> Option<Vec<u8>>;
+
+/// Where functions begin, and what they are called.
+pub struct CodeSymbols {
+    starts: Vec<VirtAddr>,
+    name: Box<Name>,
+}
+
+/// Reads the symbols of a kernel's code, out of the image that lies in this range.
+///
+/// # Errors
+///
+/// Why there are none, in words.
+pub type ReadCodeSymbols = fn(&AddressSpace, Range<VirtAddr>) -> Result<CodeSymbols, String>;
+
+impl CodeSymbols {
+    /// Functions that begin at `starts`, in any order, each of which `name` calls by its name.
+    pub fn new(mut starts: Vec<VirtAddr>, name: Box<Name>) -> Self {
+        starts.sort_unstable();
+        starts.dedup();
+        Self { starts, name }
+    }
+
+    /// Where they begin, ascending.
+    pub(crate) fn starts(&self) -> &[VirtAddr] {
+        &self.starts
+    }
+
+    /// What the function that begins at `start` is called; `None` where that cannot be read.
+    pub(crate) fn name(&self, start: VirtAddr) -> Option<Vec<u8>> {
+        (self.name)(start)
+    }
+}
+
+impl fmt::Debug for CodeSymbols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let starts = self.starts.len();
+        f.debug_struct("CodeSymbols")
+            .field("starts", &starts)
+            .finish_non_exhaustive()
+    }
+}
