@@ -13,6 +13,9 @@ use crate::{Linux, kept, memory, registers, symbols};
 
 /// `VM_IO` and `VM_PFNMAP`: what stands there a driver gives.
 const OF_DRIVER: u64 = 0x4000 | 0x400;
+/// The bits of `i_mode` that say what a file is, and those of a regular file.
+const S_IFMT: u64 = 0o17_0000;
+const S_IFREG: u64 = 0o10_0000;
 /// A program of 32 bits has no higher address.
 const NARROW_END: u64 = 1 << 32;
 
@@ -79,13 +82,21 @@ fn file_at(linux: &Linux, file: VirtAddr, place: VirtAddr) -> Seen<CachedFile> {
     let field = linux.file.f_mapping;
     let field = field.ok_or_else(Absent::not_in_this_kernel)?;
     let mapping = field.read(&linux.guest.space, file)?;
+    let implausible = |rule| {
+        let place = Some(field.place(file));
+        Err(Absent::implausible(mapping.0, rule, place))
+    };
     if !linux.guest.can_be_object(mapping) {
-        let rule = "a file's pages are at an aligned address of the kernel (f_mapping)";
-        return Err(Absent::implausible(
-            mapping.0,
-            rule,
-            Some(field.place(file)),
-        ));
+        return implausible("a file's pages are at an aligned address of the kernel (f_mapping)");
+    }
+    // Those of a regular file are its inode's; a device's are another inode's.
+    if let Some(own) = linux.file.f_inode {
+        let inode = own.read(&linux.guest.space, file)?;
+        let owner = linux.page_cache.owner(&linux.guest, mapping)?;
+        let inodes = linux.maps.paths.inodes();
+        if owner != inode && inodes.mode(&linux.guest, inode)? & S_IFMT == S_IFREG {
+            return implausible("a regular file has the pages of its inode (f_mapping, f_inode)");
+        }
     }
     Ok(linux.page_cache.file(&linux.guest, mapping))
 }

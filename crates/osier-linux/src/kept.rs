@@ -13,7 +13,7 @@ use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::mounts::layouts::Outer;
 use crate::path::Place;
-use crate::{Linux, list, mounts, symbols, tasks};
+use crate::{Linux, list, mounts, page_cache, symbols, tasks};
 
 /// The names of the walks in their endings.
 const SYSTEMS: &str = "file systems";
@@ -106,6 +106,10 @@ pub(crate) fn files(linux: &Linux, row: &mut dyn FnMut(KeptFile) -> ControlFlow<
         let system = System {
             at,
             name: match name {
+                Ok(Some(name)) if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) => {
+                    let rule = "the type of a file system has letters (s_type->name)";
+                    Err(Absent::implausible(at.0, rule, Some(at)))
+                }
                 Ok(name) => name.ok_or_else(Absent::not_in_this_kernel),
                 Err(fault) => Err(Absent::unreadable(fault)),
             },
@@ -184,22 +188,39 @@ impl<'a> Walk<'a> {
         let profile = guest.profile.clone();
         let outer = Outer::resolve(&mut Resolver::new(&profile)).mnt;
         let mut all: HashMap<VirtAddr, Vec<Place>> = HashMap::new();
+        let mut odd: Option<(VirtAddr, usize)> = None;
         let leaders = tasks::leaders(self.linux);
         ends.join(leaders.ends);
         for (taskd, _) in leaders.rows {
             let walked = mounts::mounts(self.linux, taskd, &mut |mount| {
                 let mnt = outer.map_or(mount.address, |field| field.place(mount.address));
-                if let Ok(place) = paths.mounted_root(guest, mnt)
-                    && let Ok(Some(system)) = paths.mounted_system(guest, mnt)
-                {
-                    let places = all.entry(system).or_default();
-                    if !places.contains(&place) {
-                        places.push(place);
+                let met = paths.mounted_root(guest, mnt).and_then(|place| {
+                    let system = paths.mounted_system(guest, mnt)?;
+                    Ok((system, place))
+                });
+                match met {
+                    Ok((Some(system), place))
+                        if guest.can_be_object(system) && guest.can_be_object(place.dentry) =>
+                    {
+                        let places = all.entry(system).or_default();
+                        if !places.contains(&place) {
+                            places.push(place);
+                        }
+                    }
+                    Ok((None, _)) => {}
+                    Err(absent) if !absent.is_loss() => {}
+                    // Files of that system would seem to be mounted nowhere.
+                    Ok(_) | Err(_) => {
+                        let (at, count) = odd.unwrap_or((mnt, 0));
+                        odd = Some((at, count.saturating_add(1)));
                     }
                 }
                 ControlFlow::Continue(())
             });
             ends.join(walked);
+        }
+        if let Some((at, values)) = odd {
+            ends.add("mounts", WalkEnd::Implausible { at, values });
         }
         all
     }
@@ -237,7 +258,7 @@ impl<'a> Walk<'a> {
         } else {
             pages.map(|(pages, _)| pages.saturating_mul(PAGE_BYTES))
         };
-        let dentry = self.dentry(inode);
+        let dentry = self.dentry(system, inode);
         let path = dentry.clone().and_then(|dentry| self.path(system, dentry));
         let inside = dentry.clone().and_then(|dentry| {
             let mnt = VirtAddr(0);
@@ -277,7 +298,15 @@ impl<'a> Walk<'a> {
         }
         let own = self.i_mapping.read(&guest.space, inode).map_err(broken)?;
         if own == mapping {
-            return Ok(true);
+            // What is empty says so by zeros, which lost memory has, too.
+            return match self.linux.page_cache.owner(guest, mapping) {
+                Ok(owner) if owner == inode => Ok(true),
+                other => Err(WalkEnd::Inconsistent {
+                    at: mapping,
+                    back_link: other.unwrap_or(VirtAddr(0)),
+                    expected: inode,
+                }),
+            };
         }
         // A device's file: the device has an inode of its own, which is listed with its file system.
         let owner = self.linux.page_cache.owner(guest, own);
@@ -354,7 +383,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The first name of the inode.
-    fn dentry(&self, inode: VirtAddr) -> Seen<VirtAddr> {
+    fn dentry(&self, system: &System<'_>, inode: VirtAddr) -> Seen<VirtAddr> {
         let guest = &self.linux.guest;
         let (Some(names), Some(alias), Some(d_inode)) = (
             self.inode.i_dentry,
@@ -366,6 +395,10 @@ impl<'a> Walk<'a> {
         let place = names.place(inode);
         let first = guest.space.read_pointer(place)?;
         if first.is_null() || first == place {
+            if system.name.as_deref().is_ok_and(page_cache::is_memory) {
+                let rule = "a file that is nowhere but in memory has a name (i_dentry)";
+                return Err(Absent::implausible(0, rule, Some(place)));
+            }
             let why = "the kernel has forgotten its name and keeps its pages";
             return Err(Absent::not_applicable(why));
         }

@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use osier_memory::{AddressSpace, VirtAddr};
+use osier_memory::{AddressSpace, Fault, VirtAddr};
 use osier_osi::{
     Absent, Module, ModulePart, ScanSource, ScanSources, Seen, SeenExt as _, WalkEnd, WalkEnds,
     Walked,
@@ -172,9 +172,9 @@ impl Modules {
         (rows.collect(), found.ends)
     }
 
-    /// Its state, `MODULE_STATE_…`.
-    pub(crate) fn state(&self, guest: &Guest, modd: VirtAddr) -> Option<u64> {
-        self.members.state?.read(&guest.space, modd).ok()
+    /// Its state, `MODULE_STATE_…`; `None` where the profile does not say where it stands.
+    pub(crate) fn state(&self, guest: &Guest, modd: VirtAddr) -> Option<Result<u64, Fault>> {
+        Some(self.members.state?.read(&guest.space, modd))
     }
 
     /// The name of the module at `modd`, as its row has it.
@@ -185,7 +185,7 @@ impl Modules {
     /// Whether the module at `modd` works: others may have left some of the sources.
     fn is_live(&self, guest: &Guest, modd: VirtAddr) -> bool {
         const MODULE_STATE_LIVE: u64 = 0;
-        self.state(guest, modd) == Some(MODULE_STATE_LIVE)
+        self.state(guest, modd) == Some(Ok(MODULE_STATE_LIVE))
     }
 }
 
@@ -229,7 +229,10 @@ fn find(
     if search || !sources.iter().any(|source| source.whole) {
         sources.extend(layout.twins.area(guest, &|modd| {
             let row = layout.row(guest, modd);
-            row.name.get().is_some() && row.base.get().is_some() && row.size.get().is_some()
+            // What the list has is a module, whatever became of its values.
+            let whole =
+                row.name.get().is_some() && row.base.get().is_some() && row.size.get().is_some();
+            whole || in_list.contains(&modd)
         }));
     }
     for source in &sources {
@@ -241,6 +244,15 @@ fn find(
         if let Some((parts, fault)) = source.unread.filter(|_| search) {
             let what = "pages of the memory of modules";
             found.ends.add(WALK, WalkEnd::Unread { what, parts, fault });
+        }
+        // A row shows what found it: what could not be asked is told.
+        if let Some(fault) = source.fault.filter(|_| search && source.ends.is_empty()) {
+            let what = "names of modules there";
+            let parts = 1;
+            let between = source.between;
+            found
+                .ends
+                .add(between, WalkEnd::Unread { what, parts, fault });
         }
         let only_second = named.difference(&in_list).count();
         let missed = |modd: &&VirtAddr| {

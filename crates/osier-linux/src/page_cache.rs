@@ -131,9 +131,7 @@ impl PageCache {
             let super_block = self.inodes.super_block(guest, host).ok()?;
             self.inodes.system_name(guest, super_block).ok()?
         };
-        let name = name().unwrap_or_default();
-        let known: [&[u8]; 4] = [b"tmpfs", b"ramfs", b"rootfs", b"devtmpfs"];
-        known.contains(&name.as_slice())
+        is_memory(&name().unwrap_or_default())
     }
 
     /// How many pages the tree of `mapping` has, which it counts as well, and one past the index of the last.
@@ -203,7 +201,7 @@ impl PageCache {
     fn page(&self, guest: &Guest, file: &CachedFile, at: u64, bytes: &mut u64) -> Seen<Behind> {
         if let Ok(size) = file.size {
             if at >= size {
-                return Ok(Behind::Past);
+                return self.past(guest, file, at, size);
             }
             let left = size.wrapping_sub(at);
             *bytes = (*bytes).min(left.checked_next_multiple_of(PAGE_BYTES).unwrap_or(left));
@@ -231,6 +229,21 @@ impl PageCache {
                 self.frame_of(guest, file, page, index).map(Behind::Frame)
             }
         }
+    }
+
+    /// That nothing stands behind the end of `file`, unless the kernel keeps a page of it there. Of tmpfs such pages may
+    /// be promised (`FALLOC_FL_KEEP_SIZE`), but hardly of an empty file that somebody maps.
+    fn past(&self, guest: &Guest, file: &CachedFile, at: u64, size: u64) -> Seen<Behind> {
+        let (Some(node), Some(head)) = (self.node, self.space.head) else {
+            return Ok(Behind::Past);
+        };
+        let met = node.find(guest, head.place(file.mapping), at / PAGE_BYTES);
+        let kept = met.is_ok_and(|met| matches!(met.slot, Slot::Entry(_)));
+        if kept && (size == 0 || !self.is_memory(guest, file.mapping)) {
+            let rule = "no page of a file lies behind its end (i_size)";
+            return Err(Absent::implausible(size, rule, Some(file.mapping)));
+        }
+        Ok(Behind::Past)
     }
 
     /// The frame of the page `index` of `file`, which the tree says is in the page recorded at `page`.
@@ -301,12 +314,24 @@ impl PageCache {
         let (Some(data), Some(bytes)) = (self.vdso.data, self.vdso.image_bytes) else {
             return Err(Absent::not_in_this_kernel());
         };
-        if offset >= bytes.read(&guest.space, image)? {
-            return Ok(Behind::Past);
+        let bytes = bytes.read(&guest.space, image)?;
+        if offset >= bytes {
+            let rule = "a process maps the whole image of the vDSO (size) and no more";
+            return Err(Absent::implausible(bytes, rule, Some(image)));
         }
-        let at = data.read(&guest.space, image)?.plus(offset);
-        Ok(Behind::Frame(guest.space.translate(at)?))
+        let start = data.read(&guest.space, image)?;
+        if start.in_page() != 0 || !guest.is_kernel_address(start) {
+            let rule = "the image of the vDSO begins with a page of the kernel (data)";
+            return Err(Absent::implausible(start.0, rule, Some(data.place(image))));
+        }
+        Ok(Behind::Frame(guest.space.translate(start.plus(offset))?))
     }
+}
+
+/// Whether the files of systems of that type are nowhere but in memory.
+pub(crate) fn is_memory(system: &[u8]) -> bool {
+    let known: [&[u8]; 4] = [b"tmpfs", b"ramfs", b"rootfs", b"devtmpfs"];
+    known.contains(&system)
 }
 
 /// Why a page that exists is not in memory.

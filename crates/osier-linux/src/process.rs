@@ -49,9 +49,26 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
 
 /// Whether the task says that it has begun to exit.
 pub(crate) fn has_exited(linux: &Linux, task: VirtAddr) -> bool {
-    let read = |field: Option<Field<UInt>>| field?.read(&linux.guest.space, task).ok();
-    read(linux.tasks.flags).is_some_and(|flags| flags & memory::PF_EXITING != 0)
-        || read(linux.tasks.exit_state).is_some_and(|state| state != 0)
+    exited(linux, task).unwrap_or(false)
+}
+
+/// The same, where what says so can be read and does not contradict itself.
+pub(crate) fn exited(linux: &Linux, task: VirtAddr) -> Seen<bool> {
+    let read = |field: Option<Field<UInt>>| match field {
+        Some(field) => field.read(&linux.guest.space, task),
+        None => Ok(0),
+    };
+    let exiting = read(linux.tasks.flags)? & memory::PF_EXITING != 0;
+    let state = read(linux.tasks.exit_state)?;
+    if state != 0 && !exiting && linux.tasks.flags.is_some() {
+        let rule = "what has an exit state has begun to exit (exit_state, PF_EXITING)";
+        return Err(Absent::implausible(state, rule, Some(task)));
+    }
+    if exiting && linux.init_task == Some(task) {
+        let rule = "the first task does not exit (PF_EXITING)";
+        return Err(Absent::implausible(1, rule, Some(task)));
+    }
+    Ok(exiting || state != 0)
 }
 
 /// The row of the process whose leader is at `taskd`; implausible for anything but a leader.

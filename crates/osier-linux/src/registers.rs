@@ -14,7 +14,7 @@ use osier_osi::{Absent, FXSAVE_BYTES, RegistersFrom, Seen, UserRegisters};
 use osier_profile::{Field, UInt};
 
 use crate::thread_struct::Thread;
-use crate::{Linux, cpus, current, memory};
+use crate::{Linux, cpus, current, memory, process};
 
 /// The selector of 64-bit code on 64-bit kernels, and of 32-bit code.
 pub(crate) const USER_CS: u16 = 0x33;
@@ -133,7 +133,11 @@ fn places(linux: &Linux, task: VirtAddr, thread: VirtAddr) -> Seen<Vec<VirtAddr>
     let field = layout.task.stack.ok_or_else(Absent::not_in_this_kernel)?;
     let stack = field.read(space, task)?;
     if stack.is_null() {
-        return Err(Absent::not_applicable("the thread has exited"));
+        if process::exited(linux, task)? {
+            return Err(Absent::not_applicable("the thread has exited"));
+        }
+        let rule = "a thread that has not exited has a kernel stack (stack)";
+        return Err(Absent::implausible(0, rule, Some(field.place(task))));
     }
     if !linux.guest.can_be_object(stack) {
         let rule = "a thread has a kernel stack, an aligned address of the kernel (stack)";

@@ -222,10 +222,18 @@ fn is_task(linux: &Linux, task: VirtAddr) -> Result<bool, Fault> {
 
 pub(crate) fn scan(linux: &Linux, row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
     let (tasks, mut ends) = met(linux);
+    let mut doubtful: Option<(VirtAddr, usize)> = None;
     for met in tasks {
+        if !is_told_twice(linux, &met) {
+            let (first, count) = doubtful.unwrap_or((met.task, 0));
+            doubtful = Some((first, count.saturating_add(1)));
+        }
         if row(of_task(linux, &met)).is_break() {
             return ends.stopped(WALK);
         }
+    }
+    if let Some((at, values)) = doubtful {
+        ends.add(WALK, WalkEnd::Implausible { at, values });
     }
     let (modules, of_modules) = linux.modules.searched(&linux.guest);
     ends.join(of_modules);
@@ -236,6 +244,18 @@ pub(crate) fn scan(linux: &Linux, row: &mut dyn FnMut(Scanned) -> ControlFlow<()
         }
     }
     ends
+}
+
+/// Whether a linked task's ids say, as its leader does, whether it is a process or another thread of one. What can be
+/// read of neither is lost.
+fn is_told_twice(linux: &Linux, met: &Met) -> bool {
+    let (space, layout) = (&linux.guest.space, &linux.tasks);
+    let told = || {
+        let leads = layout.group_leader.read(space, met.task)? == met.task;
+        let first = layout.pid.read(space, met.task)? == layout.tgid.read(space, met.task)?;
+        Ok::<bool, Fault>(leads == first)
+    };
+    !met.is_linked() || told() == Ok(true)
 }
 
 fn of_task(linux: &Linux, met: &Met) -> Scanned {
@@ -285,7 +305,7 @@ fn of_task(linux: &Linux, met: &Met) -> Scanned {
         exited: if layout.flags.is_none() && layout.exit_state.is_none() {
             Err(Absent::not_in_this_kernel())
         } else {
-            Ok(process::has_exited(linux, task))
+            process::exited(linux, task)
         },
         found_by: met.found_by,
     }

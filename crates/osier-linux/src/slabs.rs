@@ -11,7 +11,7 @@
 
 use std::collections::HashSet;
 
-use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
+use osier_memory::{Cause, Fault, PAGE_BYTES, PhysAddr, VirtAddr};
 use osier_osi::{Absent, Guard, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Bits, Field, Ptr, Resolver, UInt, layout};
 
@@ -257,7 +257,13 @@ impl Slabs {
             );
             return Vec::new();
         };
-        let frames = frames(guest, ends);
+        let (frames, said) = frames(guest, ends);
+        let runs = guest.space.memory().runs();
+        let is_ram = |start: u64, end: u64| {
+            let end = PhysAddr(end.min(said).saturating_mul(PAGE_BYTES));
+            let start = PhysAddr(start.saturating_mul(PAGE_BYTES));
+            start < end && runs.iter().any(|run| run.start < end && start < run.end())
+        };
         let mut lost = Lost::default();
         let mut slabs = Vec::new();
         let mut buffer = vec![0_u8; self.page_bytes.saturating_mul(AT_ONCE) as usize];
@@ -272,7 +278,13 @@ impl Slabs {
             window.fill(0);
             for gap in guest.space.read_partial(at, window) {
                 // Of frames that there are not, no descriptors are mapped.
-                if !matches!(gap.fault.cause, Cause::NotPresent { .. }) {
+                let from = (gap.start as u64).checked_div(self.page_bytes).unwrap_or(0);
+                let to = gap.start.saturating_add(gap.len) as u64;
+                let (from, to) = (
+                    first.saturating_add(from),
+                    first.saturating_add(to.div_ceil(self.page_bytes.max(1))),
+                );
+                if !matches!(gap.fault.cause, Cause::NotPresent { .. }) || is_ram(from, to) {
                     let pages = (gap.len as u64).div_ceil(PAGE_BYTES);
                     lost.note(pages, gap.fault);
                 }
@@ -501,8 +513,9 @@ fn direct(guest: &Guest, object: VirtAddr) -> Option<VirtAddr> {
     (guest.is_kernel_address(start) && start.in_page() == 0).then_some(start)
 }
 
-/// One past the number of the last frame that there is: the kernel's own word, and what the snapshot holds.
-fn frames(guest: &Guest, ends: &mut WalkEnds) -> u64 {
+/// One past the number of the last frame that there is, by the kernel's own word and by what the snapshot holds, and by
+/// the kernel's word alone.
+fn frames(guest: &Guest, ends: &mut WalkEnds) -> (u64, u64) {
     let held = guest
         .space
         .memory()
@@ -535,7 +548,7 @@ fn frames(guest: &Guest, ends: &mut WalkEnds) -> u64 {
         let after = FRAMES as usize;
         ends.add(WALK, WalkEnd::Limit { after });
     }
-    all.min(FRAMES)
+    (all.min(FRAMES), said)
 }
 
 /// What is added to the address of a variable that each processor has of its own, for each.

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Process, ScanSource, ScanSources, Seen, WalkEnd, WalkEnds};
+use osier_osi::{Process, ProcessExtra, ScanSource, ScanSources, Seen, WalkEnd, WalkEnds};
 
 pub(super) use osier_osi::rules::{
     About, Evidence, Found, Says, WALK, closed, hexadecimal, process, subject,
@@ -100,6 +100,29 @@ impl<'a> Context<'a> {
         &walked.0
     }
 
+    /// The processes that are programs, with memory of their own. Of which that cannot be told is not looked at, and lost.
+    pub(super) fn programs(&self, found: &mut Found) -> Vec<&Process> {
+        let is_program = |row: &Process, found: &mut Found| {
+            let ProcessExtra::Linux(extra) = &row.extra else {
+                return false;
+            };
+            match (&extra.kernel_thread, &row.asid) {
+                (Ok(false), Ok(_)) => true,
+                (Ok(true), _) => false,
+                (Err(absent), _) => {
+                    found.absent("whether a process is a program's", absent);
+                    false
+                }
+                (Ok(false), Err(absent)) => {
+                    found.absent("the page table of a process", absent);
+                    false
+                }
+            }
+        };
+        let rows = self.processes().iter();
+        rows.filter(|row| is_program(row, found)).collect()
+    }
+
     /// Every task, linked or not, and how the walks to them ended.
     pub(super) fn tasks(&self) -> (&[Met], &WalkEnds) {
         let walked = self.tasks.get_or_init(|| scan::met(self.linux));
@@ -160,7 +183,8 @@ impl<'a> Context<'a> {
             let listed = |by: &ScanSources| by.has(ScanSource::List);
             let all = self.modules().0.iter().filter(|(_, by)| listed(by));
             // One that is being put together has no symbols yet.
-            let formed = all.filter(|(modd, _)| modules.state(guest, *modd) == Some(0));
+            let unformed = |modd| matches!(modules.state(guest, modd), Some(Ok(1..)));
+            let formed = all.filter(|(modd, _)| !unformed(*modd));
             formed
                 .map(|(modd, _)| {
                     let name = modules.named(guest, *modd).ok().unwrap_or_default();

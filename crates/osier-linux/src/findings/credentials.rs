@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Process, ProcessExtra, Severity};
+use osier_osi::{Absent, Process, Severity};
 
 use super::context::{About, Context, Evidence, Found, Rule, Says, process};
 use crate::symbols;
@@ -18,12 +18,6 @@ pub(super) static SHARED: Rule = Rule {
     look: shared,
 };
 
-/// Whether it is a program's process, with memory of its own.
-fn is_program(row: &Process) -> bool {
-    matches!(&row.extra, ProcessExtra::Linux(extra) if extra.kernel_thread == Ok(false))
-        && row.asid.is_ok()
-}
-
 fn shared(context: &Context<'_>, found: &mut Found) {
     let linux = context.linux;
     let guest = &linux.guest;
@@ -33,10 +27,16 @@ fn shared(context: &Context<'_>, found: &mut Found) {
     };
     let init = guest.symbol(symbols::init_cred);
     let mut owners: HashMap<VirtAddr, &Process> = HashMap::new();
-    for row in context.processes().iter().filter(|row| is_program(row)) {
+    for row in context.programs(found) {
         let at = field.place(row.taskd);
         let cred = match field.read(&guest.space, row.taskd) {
-            Ok(cred) => cred,
+            Ok(cred) if guest.can_be_object(cred) => cred,
+            Ok(cred) => {
+                let rule = "a task has credentials (real_cred)";
+                let absent = Absent::implausible(cred.0, rule, Some(at));
+                found.absent("task_struct.real_cred", &absent);
+                continue;
+            }
             Err(fault) => {
                 found.lost("task_struct.real_cred", Some(fault));
                 continue;

@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use osier_memory::Cause;
 use osier_osi::code::Width;
-use osier_osi::{Mapping, Process, ProcessExtra, SeenExt as _, Severity};
+use osier_osi::{Mapping, Process, SeenExt as _, Severity};
 
 use super::context::{About, Context, Evidence, Found, Rule, Says, process};
 use crate::{carve, mappings, memory};
@@ -25,34 +26,64 @@ pub(super) static MEMORY: Rule = Rule {
 };
 
 fn executable(context: &Context<'_>, found: &mut Found) {
-    for row in context.processes() {
-        if matches!(&row.extra, ProcessExtra::Linux(extra) if extra.kernel_thread == Ok(false))
-            && row.asid.is_ok()
-        {
-            let ends = mappings::mappings(context.linux, row.taskd, &mut |mapping| {
-                look(context, found, row, &mapping);
-                ControlFlow::Continue(())
-            });
-            found.ends.join(ends);
-        }
+    for row in context.programs(found) {
+        let ends = mappings::mappings(context.linux, row.taskd, &mut |mapping| {
+            look(context, found, row, &mapping);
+            ControlFlow::Continue(())
+        });
+        found.ends.join(ends);
     }
 }
 
 fn look(context: &Context<'_>, found: &mut Found, row: &Process, mapping: &Mapping) {
-    let (Ok(flags), Ok(base), Ok(size)) = (&mapping.flags, &mapping.base, &mapping.size) else {
-        return;
+    if let Err(absent) = &mapping.offset
+        && absent.is_loss()
+    {
+        // What else its structure says is no better: without a file it would be the program's own.
+        return found.absent("what a vm_area_struct says of its memory", absent);
+    }
+    let (flags, base, size) = match (&mapping.flags, &mapping.base, &mapping.size) {
+        (Ok(flags), Ok(base), Ok(size)) => (flags, base, size),
+        (Err(absent), ..) | (_, Err(absent), _) | (.., Err(absent)) => {
+            return found.absent("what a vm_area_struct says of its memory", absent);
+        }
     };
-    let anonymous = matches!(&mapping.file, Err(absent) if !absent.is_loss());
+    if flags & VM_EXEC == 0 {
+        return;
+    }
     let written = flags & VM_WRITE != 0;
+    let anonymous = match (&mapping.file, &mapping.name) {
+        (Ok(_), _) => false,
+        // Whether it is the kernel's own, its name says.
+        (Err(absent), _) | (_, Err(absent)) if absent.is_loss() => {
+            return found.absent("what executable memory is of", absent);
+        }
+        _ => true,
+    };
     let own = matches!(mapping.name.get(), Some(name) if [&b"[vdso]"[..], b"[vsyscall]", b"[uprobes]", b"[sigpage]"].contains(&name.as_slice()));
-    if flags & VM_EXEC == 0 || own || !(anonymous || written) {
+    if own || !(anonymous || written) {
         return;
     }
     let mut bytes = [0; SHOWN];
-    let read = memory::address_space(context.linux, row.taskd)
-        .ok()
-        .map(|space| space.read(*base, &mut bytes));
-    let held = matches!(read, Some(Ok(())));
+    let held = match memory::address_space(context.linux, row.taskd) {
+        Ok(space) => match space.read(*base, &mut bytes) {
+            Ok(()) => true,
+            Err(fault) => {
+                // What was never touched, or was swapped out, is not in memory.
+                if !matches!(
+                    fault.cause,
+                    Cause::NotPresent { .. } | Cause::Elsewhere { .. }
+                ) {
+                    found.lost("the first bytes of executable memory", Some(fault));
+                }
+                false
+            }
+        },
+        Err(absent) => {
+            found.absent("the page table of a process", &absent);
+            false
+        }
+    };
     let program = held && bytes.starts_with(b"\x7fELF");
     let severity = if program && anonymous {
         Severity::Medium

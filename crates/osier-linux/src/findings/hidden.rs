@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use osier_osi::{ScanSource, Severity};
+use osier_memory::Fault;
+use osier_osi::{ScanSource, Seen, Severity};
 
 use super::context::{About, Context, Evidence, Found, Rule, Says, closed, lists_modules, subject};
 use crate::process;
@@ -11,6 +12,8 @@ use crate::scan::Met;
 /// `TASK_NEW`: a task that is being made. Linux commit 7dc603c9028e ("sched/fair: Fix PELT integrity for new tasks"),
 /// v4.8.
 const TASK_NEW: u64 = 0x800;
+/// What cannot be told of a task without its number.
+const COPY: &str = "whether a task is a copy of another";
 /// The states of a module, `MODULE_STATE_…`.
 const STATES: [&str; 4] = ["live", "coming", "going", "unformed"];
 
@@ -31,21 +34,19 @@ fn processes(context: &Context<'_>, found: &mut Found) {
     let (all, ends) = context.tasks();
     let list_is_whole = closed(ends, "tasks");
     let threads_are_whole = closed(ends, "threads");
-    let numbers = |met: &Met| layout.pid.read(space, met.task).ok();
-    let linked: HashSet<i64> = all
-        .iter()
-        .filter(|met| met.is_linked())
-        .filter_map(numbers)
-        .collect();
+    let number = |met: &Met| layout.pid.read(space, met.task);
+    let linked = all.iter().filter(|met| met.is_linked()).map(number);
+    let linked: Result<HashSet<i64>, Fault> = linked.collect();
     for met in all {
         let task = met.task;
-        let new = layout.state.and_then(|field| field.read(space, task).ok()) == Some(TASK_NEW);
-        if met.free == Ok(true) || new || process::has_exited(linux, task) {
-            continue;
-        }
-        let leads = layout.group_leader.read(space, task) == Ok(task);
-        // A fork begins as a copy of its parent, number and all.
-        let copy = || numbers(met).is_some_and(|number| linked.contains(&number));
+        let leads = match layout.group_leader.read(space, task) {
+            Ok(leader) => leader == task,
+            Err(_) if met.found_by.has(ScanSource::List) && !met.lacks_number => continue,
+            Err(fault) => {
+                found.lost("which task leads its process", Some(fault));
+                continue;
+            }
+        };
         let off_list = if leads {
             list_is_whole
                 && !met.found_by.has(ScanSource::List)
@@ -53,8 +54,32 @@ fn processes(context: &Context<'_>, found: &mut Found) {
         } else {
             threads_are_whole && !met.is_linked()
         };
-        let off_list = off_list && !copy_of(met, copy);
         let no_number = met.lacks_number;
+        if !off_list && !no_number {
+            continue;
+        }
+        match lives(context, met) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(absent) => {
+                found.absent("whether a task lives", &absent);
+                continue;
+            }
+        }
+        // A fork begins as a copy of its parent, number and all.
+        let copy = match (number(met), &linked) {
+            _ if !is_unnamed(met) => false,
+            (Ok(number), Ok(linked)) => linked.contains(&number),
+            (Err(fault), _) => {
+                found.lost(COPY, Some(fault));
+                continue;
+            }
+            (_, Err(fault)) => {
+                found.lost(COPY, Some(*fault));
+                continue;
+            }
+        };
+        let off_list = off_list && !copy;
         if !off_list && !no_number {
             continue;
         }
@@ -93,9 +118,25 @@ fn processes(context: &Context<'_>, found: &mut Found) {
     }
 }
 
-/// Whether what no number leads to is a copy of another task.
-fn copy_of(met: &Met, copy: impl Fn() -> bool) -> bool {
-    !met.found_by.has(ScanSource::PidTable) && !met.found_by.has(ScanSource::Children) && copy()
+/// Whether the task lives: its slot is in use, it is not being made, and has not begun to exit.
+fn lives(context: &Context<'_>, met: &Met) -> Seen<bool> {
+    let linux = context.linux;
+    match &met.free {
+        Ok(true) => return Ok(false),
+        Err(absent) if absent.is_loss() => return Err(absent.clone()),
+        _ => {}
+    }
+    if let Some(field) = linux.tasks.state
+        && field.read(&linux.guest.space, met.task)? == TASK_NEW
+    {
+        return Ok(false);
+    }
+    Ok(!process::exited(linux, met.task)?)
+}
+
+/// Whether neither a number nor a parent leads to it.
+fn is_unnamed(met: &Met) -> bool {
+    !met.found_by.has(ScanSource::PidTable) && !met.found_by.has(ScanSource::Children)
 }
 
 /// A module that works and that the list lacks.
@@ -118,8 +159,20 @@ fn modules(context: &Context<'_>, found: &mut Found) {
     }
     for (modd, by) in all.iter().filter(|(_, by)| !by.has(ScanSource::List)) {
         let state = linux.modules.state(guest, *modd);
-        let live = state == Some(0);
-        let word = state.and_then(|state| STATES.get(usize::try_from(state).ok()?));
+        let word = match state {
+            Some(Ok(state)) => usize::try_from(state)
+                .ok()
+                .and_then(|state| STATES.get(state)),
+            Some(Err(_)) | None => None,
+        };
+        let live = state == Some(Ok(0));
+        match state {
+            Some(Err(fault)) => found.lost("the state of a module", Some(fault)),
+            Some(Ok(_)) if word.is_none() => {
+                found.lost("the state of a module, which is none", None);
+            }
+            _ => {}
+        }
         let name = linux.modules.named(guest, *modd);
         let evidence = Evidence::default()
             .and("struct module", *modd, format!("found by {by}"))

@@ -61,7 +61,6 @@ layout! {
 /// Judges a function that the kernel was asked to call: nobody's code is grave, a module's a note.
 fn judge(context: &Context<'_>, found: &mut Found, hook: &str, at: VirtAddr, to: VirtAddr) {
     match context.owner(to) {
-        _ if to.is_null() => {}
         Owner::Kernel => {}
         Owner::Unknown => found.lost(UNKNOWN, None),
         Owner::Nobody | Owner::Hidden(_) => found.kernel(leaves(context, hook, at, to)),
@@ -114,6 +113,7 @@ fn ftrace(context: &Context<'_>, found: &mut Found) {
         end,
         &|ops| next.place(ops),
         &mut |context, found, ops| match func.read(&guest.space, ops) {
+            Ok(to) if to.is_null() => found.lost("ftrace_ops.func, which is zero", None),
             Ok(to) => judge(context, found, "ftrace_ops.func", func.place(ops), to),
             Err(fault) => found.lost("ftrace_ops.func", Some(fault)),
         },
@@ -153,6 +153,9 @@ fn keyboard(context: &Context<'_>, found: &mut Found) {
         VirtAddr(0),
         &|block| next.place(block),
         &mut |context, found, block| match call.read(&guest.space, block) {
+            Ok(to) if to.is_null() => {
+                found.lost("notifier_block.notifier_call, which is zero", None);
+            }
             Ok(to) => judge(
                 context,
                 found,
@@ -200,7 +203,17 @@ fn kprobes(context: &Context<'_>, found: &mut Found) {
             &mut |context, found, node| {
                 let probe = link.container(node);
                 let space = &guest.space;
-                let probed = addr.read(space, probe).unwrap_or_default();
+                let probed = match addr.read(space, probe) {
+                    Ok(probed) if guest.is_kernel_address(probed) => Some(probed),
+                    Ok(_) => {
+                        found.lost("kprobe.addr, which is no kernel address", None);
+                        None
+                    }
+                    Err(fault) => {
+                        found.lost("kprobe.addr", Some(fault));
+                        None
+                    }
+                };
                 let before = found.rows.len();
                 for (name, handler) in [
                     ("kprobe.pre_handler", layout.pre_handler),
@@ -208,11 +221,12 @@ fn kprobes(context: &Context<'_>, found: &mut Found) {
                 ] {
                     let Some(handler) = handler else { continue };
                     match handler.read(space, probe) {
+                        Ok(to) if to.is_null() => {} // a probe need not have both
                         Ok(to) => judge(context, found, name, handler.place(probe), to),
                         Err(fault) => found.lost(name, Some(fault)),
                     }
                 }
-                if found.rows.len() == before {
+                if let Some(probed) = probed.filter(|_| found.rows.len() == before) {
                     found.kernel(Says {
                         severity: Severity::Note,
                         subject: format!("probe at {probed}").into_bytes(),
@@ -261,7 +275,7 @@ pub(super) fn probed(context: &Context<'_>) -> Vec<VirtAddr> {
     probed
 }
 
-/// Walks a chain to its `end`, which may be null.
+/// Walks a chain to its `end`, which may be null; that of ftrace is not.
 fn chain(
     context: &Context<'_>,
     found: &mut Found,
@@ -276,7 +290,11 @@ fn chain(
     let mut at = first;
     loop {
         match at {
-            Ok(node) if node == end || node.is_null() => return,
+            Ok(node) if node == end => return,
+            Ok(node) if node.is_null() => {
+                let missing = format!("{what}, which does not lead to its end");
+                return found.lost(&missing, None);
+            }
             Ok(node) => {
                 if let Err(fault) = list::plausible(guest, node) {
                     return found.lost(what, Some(fault));

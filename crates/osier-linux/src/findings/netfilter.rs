@@ -92,12 +92,20 @@ fn hooks(context: &Context<'_>, found: &mut Found) {
                 let count =
                     list::plausible(guest, chain).and_then(|()| count.read(&guest.space, chain));
                 let count = match count {
-                    Ok(count) => count.min(MOST),
+                    Ok(count @ 1..=MOST) => count,
+                    Ok(count) => {
+                        // One without functions is given back.
+                        let missing = format!("a chain of netfilter, which has {count} functions");
+                        return found.lost(&missing, None);
+                    }
                     Err(fault) => return found.lost("a chain of netfilter", Some(fault)),
                 };
                 for nth in 0..count {
                     let place = hook.place(first.place(chain).plus(nth.wrapping_mul(entry.size)));
                     match guest.space.read_pointer(place) {
+                        Ok(to) if to.is_null() => {
+                            found.lost("a function of netfilter, which is zero", None);
+                        }
                         Ok(to) => judge(context, found, (family, number), place, to),
                         Err(fault) => return found.lost("a chain of netfilter", Some(fault)),
                     }

@@ -63,16 +63,26 @@ fn operations(context: &Context<'_>, found: &mut Found) {
             continue;
         };
         // A table of the image alone is the kernel's: a module's is the module's own business.
+        let (mut empty, mut whole) = (0_usize, true);
+        let mut all = 0_usize;
         for (member, at) in functions(&guest.profile, structure, table) {
             known = true;
+            all = all.saturating_add(1);
             match guest.space.read_pointer(at) {
-                Ok(to) if to.is_null() || context.owner(to) == Owner::Kernel => {}
+                Ok(to) if to.is_null() => empty = empty.saturating_add(1),
+                Ok(to) if context.owner(to) == Owner::Kernel => {}
                 Ok(to) => found.kernel(leaves(context, &format!("{name}.{member}"), at, to)),
                 Err(fault) => {
                     found.lost(name, Some(fault));
+                    whole = false;
                     break;
                 }
             }
+        }
+        // A list that is read line by line has all of its functions, and files have some.
+        let lacks = *structure == SEQ_OPERATIONS && empty > 0 || empty == all;
+        if whole && all > 0 && lacks {
+            found.lost(&format!("{name}, of which a function is zero"), None);
         }
     }
     if !known {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use osier_osi::{Process, ProcessExtra, Seen, SeenExt as _, Severity};
+use osier_osi::{Process, ProcessExtra, Seen, SeenExt as _, Severity, Socket};
 
 use super::context::{About, Context, Evidence, Found, Rule, Says, process};
 use crate::{environment, sockets};
@@ -30,11 +30,22 @@ pub(super) fn is_open(path: &[u8]) -> bool {
     OPEN.iter().any(|folder| path.starts_with(folder))
 }
 
-/// The executable of a program's process.
-fn exe(row: &Process) -> Option<&[u8]> {
+/// The executable of a program's process; that it is lost is told.
+fn exe<'r>(row: &'r Process, found: &mut Found) -> Option<&'r [u8]> {
     match &row.extra {
-        ProcessExtra::Linux(extra) => extra.exe.get().map(Vec::as_slice),
+        ProcessExtra::Linux(extra) => read(&extra.exe, "the file that a process runs", found),
         _ => None,
+    }
+}
+
+/// A string that rules look at; that it is lost is told.
+fn read<'r>(value: &'r Seen<Vec<u8>>, what: &str, found: &mut Found) -> Option<&'r [u8]> {
+    match value {
+        Ok(value) => Some(value),
+        Err(absent) => {
+            found.absent(what, absent);
+            None
+        }
     }
 }
 
@@ -64,7 +75,8 @@ pub(super) static DELETED: Rule = Rule {
 
 fn deleted(context: &Context<'_>, found: &mut Found) {
     for row in context.processes() {
-        let path = exe(row).filter(|path| path.ends_with(DELETED_MARK) && !is_memfd(path));
+        let path = exe(row, found);
+        let path = path.filter(|path| path.ends_with(DELETED_MARK) && !is_memfd(path));
         if let Some(path) = path {
             let evidence = Evidence::default().and("exe of task_struct", row.taskd, path);
             let text = if is_open(path) {
@@ -89,7 +101,7 @@ pub(super) static MEMFD: Rule = Rule {
 
 fn memfd(context: &Context<'_>, found: &mut Found) {
     for row in context.processes() {
-        if let Some(path) = exe(row).filter(|path| is_memfd(path)) {
+        if let Some(path) = exe(row, found).filter(|path| is_memfd(path)) {
             let known = path.starts_with(b"/memfd:runc_cloned");
             let severity = if known {
                 Severity::Note
@@ -114,17 +126,12 @@ pub(super) static DISGUISED: Rule = Rule {
 };
 
 fn disguised(context: &Context<'_>, found: &mut Found) {
-    for row in context.processes() {
+    for row in context.programs(found) {
         let ProcessExtra::Linux(extra) = &row.extra else {
             continue;
         };
-        if extra.kernel_thread != Ok(false) || row.asid.is_err() {
-            continue;
-        }
-        let name = row.name.get().map_or(&[][..], Vec::as_slice);
-        let first = extra
-            .cmdline
-            .get()
+        let name = read(&row.name, "the name of a process", found).unwrap_or_default();
+        let first = read(&extra.cmdline, "the arguments of a process", found)
             .and_then(|line| line.split(|byte| *byte == 0).next());
         let first = first.unwrap_or_default();
         let as_kernel = KERNEL_NAMES.iter().any(|known| name.starts_with(known));
@@ -151,12 +158,16 @@ pub(super) static PRELOAD: Rule = Rule {
 };
 
 fn preload(context: &Context<'_>, found: &mut Found) {
-    for row in context.processes().iter().filter(|row| row.asid.is_ok()) {
+    for row in context.programs(found) {
         let ends = environment::environment(context.linux, row.taskd, &mut |variable| {
-            let (Ok(name), Ok(value)) = (&variable.name, &variable.value) else {
+            let what = "a variable of a process";
+            let (Some(name), Some(value)) = (
+                read(&variable.name, what, found),
+                read(&variable.value, what, found),
+            ) else {
                 return ControlFlow::Continue(());
             };
-            if [&b"LD_PRELOAD"[..], b"LD_AUDIT"].contains(&name.as_slice()) && !value.is_empty() {
+            if [&b"LD_PRELOAD"[..], b"LD_AUDIT"].contains(&name) && !value.is_empty() {
                 let mut parts = value.split(|byte| matches!(byte, b':' | b' '));
                 let open = parts.any(is_open);
                 let severity = if open {
@@ -167,7 +178,7 @@ fn preload(context: &Context<'_>, found: &mut Found) {
                 let evidence = Evidence::default().and(
                     "variable",
                     variable.address,
-                    [name.as_slice(), b"=", value].concat(),
+                    [name, b"=", value].concat(),
                 );
                 let text = "The environment has a library loaded before all others.";
                 found.process(&row.pid, of(row, severity, text, evidence));
@@ -190,40 +201,52 @@ pub(super) static PACKETS: Rule = Rule {
 
 fn packets(context: &Context<'_>, found: &mut Found) {
     let ends = sockets::sockets(context.linux, &mut |socket| {
-        if socket.family == Ok(AF_PACKET) {
-            let owner = context
-                .processes()
-                .iter()
-                .find(|row| row.pid.is_ok() && row.pid == socket.pid);
-            let odd = owner
-                .and_then(exe)
-                .is_some_and(|path| path.ends_with(DELETED_MARK));
-            let severity = if odd {
-                Severity::Medium
-            } else {
-                Severity::Note
-            };
-            let protocol = socket.protocol.value().unwrap_or(0);
-            let says = Says {
-                severity,
-                subject: owner.map_or_else(|| b"packet socket".to_vec(), process),
-                text: format!("A packet socket takes frames of type {protocol:#06x}."),
-                evidence: Evidence::default().and(
-                    "struct sock",
-                    socket.address,
-                    match socket.fd.value() {
-                        Some(fd) => format!("descriptor {fd}"),
-                        None => "no descriptor".to_owned(),
-                    },
-                ),
-                address: socket.address,
-            };
-            let pid: &Seen<u32> = &socket.pid;
-            found.process(pid, says);
+        match &socket.family {
+            Ok(AF_PACKET) => packet(context, found, &socket),
+            Ok(_) => {}
+            Err(absent) => found.absent("the family of a socket", absent),
         }
         ControlFlow::Continue(())
     });
     found.ends.join(ends);
+}
+
+/// Notes a packet socket.
+fn packet(context: &Context<'_>, found: &mut Found, socket: &Socket) {
+    let mut rows = context.processes().iter();
+    let owner = rows.find(|row| row.pid.is_ok() && row.pid == socket.pid);
+    for value in [&socket.pid, &socket.fd] {
+        if let Err(absent) = value {
+            found.absent("who has a packet socket", absent);
+        }
+    }
+    let program = owner.and_then(|row| exe(row, found));
+    let severity = match program {
+        Some(path) if path.ends_with(DELETED_MARK) => Severity::Medium,
+        _ => Severity::Note,
+    };
+    let what = match &socket.protocol {
+        Ok(protocol) => format!("frames of type {protocol:#06x}"),
+        Err(absent) => {
+            found.absent("which frames a packet socket takes", absent);
+            "frames".to_owned()
+        }
+    };
+    let says = Says {
+        severity,
+        subject: owner.map_or_else(|| b"packet socket".to_vec(), process),
+        text: format!("A packet socket takes {what}."),
+        evidence: Evidence::default().and(
+            "struct sock",
+            socket.address,
+            match socket.fd.value() {
+                Some(fd) => format!("descriptor {fd}"),
+                None => "no descriptor".to_owned(),
+            },
+        ),
+        address: socket.address,
+    };
+    found.process(&socket.pid, says);
 }
 
 /// A process that another traces.
@@ -247,11 +270,15 @@ fn traced(context: &Context<'_>, found: &mut Found) {
         match ptrace.read(space, row.taskd) {
             Ok(0) => {}
             Ok(flags) => {
-                let tracer = parent.read(space, row.taskd).unwrap_or_default();
-                let id = layout
-                    .tgid
-                    .read(space, tracer)
-                    .map_or("?".to_owned(), |id| id.to_string());
+                let tracer = parent.read(space, row.taskd);
+                let id = tracer.and_then(|tracer| layout.tgid.read(space, tracer));
+                let id = match id {
+                    Ok(id) => id.to_string(),
+                    Err(fault) => {
+                        found.lost("the id of a tracer", Some(fault));
+                        "?".to_owned()
+                    }
+                };
                 let evidence = Evidence::default()
                     .and("task_struct.ptrace", at, format!("{flags:#x}"))
                     .and(

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use osier_memory::{PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
-use osier_osi::{SeenExt as _, WalkEnd};
+use osier_osi::{SeenExt as _, WalkEnd, WalkEnds};
 
 use super::notes::{Bytes, MappedFile, notes};
 use super::sink::Sink;
@@ -153,7 +153,7 @@ pub fn process_core(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped
         dumped.ends.add("memory", no_start(what, absent));
     }
     let who = who(osi, taskd, &mut dumped.ends);
-    let files = files(&memory);
+    let files = files(&memory, &mut dumped.ends);
     let auxiliary = auxiliary.ok();
     let notes = notes(wide, &who, &threads, auxiliary.as_deref(), &files);
     dumped.ends.join(memory.ends.clone());
@@ -215,8 +215,21 @@ fn flags(perms: [u8; 4]) -> u32 {
     bit(read, b'r', 4) | bit(write, b'w', 2) | bit(execute, b'x', 1)
 }
 
-/// The mappings of files.
-fn files(memory: &ProcessMemory<'_>) -> Vec<MappedFile> {
+/// The mappings of files. A mapping of which the file, the place in it or the rights are lost is told.
+fn files(memory: &ProcessMemory<'_>, ends: &mut WalkEnds) -> Vec<MappedFile> {
+    for area in &memory.areas {
+        let mapping = &area.mapping;
+        let values = [
+            lost(&mapping.file),
+            lost(&mapping.name),
+            lost(&mapping.offset),
+            lost(&mapping.perms),
+        ];
+        if let Some(absent) = values.into_iter().flatten().next() {
+            let what = format!("what the mapping at {:#x} is of", area.range.start);
+            ends.add("memory", no_start(what, absent));
+        }
+    }
     let of_area = |area: &crate::process_memory::Area| {
         Some(MappedFile {
             start: area.range.start,

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{
-    Carve, FXSAVE_BYTES, Osi, Process, ProcessExtra, SeenExt as _, Thread, UserRegisters, WalkEnds,
+    Absent, Carve, FXSAVE_BYTES, Osi, Process, ProcessExtra, Seen, Thread, UserRegisters, WalkEnds,
 };
 
 use crate::process_memory::no_start;
@@ -101,22 +101,49 @@ pub(super) struct Who {
 /// What is known of the process at `taskd`.
 pub(super) fn who(osi: &dyn Osi, taskd: VirtAddr, ends: &mut WalkEnds) -> Who {
     let mut who = Who::default();
+    let mut lost = WalkEnds::default();
     let mut fill = |process: &Process| {
-        who.pid = process.pid.value().unwrap_or(0);
-        who.ppid = process.ppid.value().unwrap_or(0);
-        who.name = process.name.get().cloned().unwrap_or_default();
-        let ProcessExtra::Linux(linux) = &process.extra else {
-            return;
+        let mut lose = |what: &str, absent: &Absent| {
+            if absent.is_loss() {
+                let what = format!("{what} of the process, which stands as 0");
+                lost.add(REGISTERS, no_start(what, absent));
+            }
         };
-        who.uid = linux.uid.value().unwrap_or(0);
-        who.gid = linux.gid.value().unwrap_or(0);
-        who.state = linux.state.get().map_or(0, |state| state.0 as u8);
-        who.arguments = linux.cmdline.get().cloned().unwrap_or_default();
-        if let Some(wide) = &linux.wide {
-            who.pgid = wide.pgid.value().unwrap_or(0);
-            who.session = wide.session_id.value().unwrap_or(0);
-            who.nice = wide.nice.value().unwrap_or(0);
+        let mut told = |what: &str, value: &Seen<u32>| {
+            value.clone().unwrap_or_else(|absent| {
+                lose(what, &absent);
+                0
+            })
+        };
+        who.pid = told("the pid", &process.pid);
+        who.ppid = told("the parent's pid", &process.ppid);
+        if let ProcessExtra::Linux(linux) = &process.extra {
+            who.uid = told("the user", &linux.uid);
+            who.gid = told("the group", &linux.gid);
+            if let Some(wide) = &linux.wide {
+                who.pgid = told("the process group", &wide.pgid);
+                who.session = told("the session", &wide.session_id);
+                who.nice = wide.nice.clone().unwrap_or_else(|absent| {
+                    lose("the nice value", &absent);
+                    0
+                });
+            }
+            who.state = linux.state.as_ref().map_or_else(
+                |absent| {
+                    lose("the state", absent);
+                    0
+                },
+                |state| state.0 as u8,
+            );
+            who.arguments = linux.cmdline.clone().unwrap_or_else(|absent| {
+                lose("the arguments", &absent);
+                Vec::new()
+            });
         }
+        who.name = process.name.clone().unwrap_or_else(|absent| {
+            lose("the name", &absent);
+            Vec::new()
+        });
     };
     let mut met = false;
     // How the walk over all processes ended, whoever looked for this one knows.
@@ -134,5 +161,6 @@ pub(super) fn who(osi: &dyn Osi, taskd: VirtAddr, ends: &mut WalkEnds) -> Who {
             Err(absent) => ends.add(REGISTERS, no_start("the process".to_owned(), &absent)),
         }
     }
+    ends.join(lost);
     who
 }

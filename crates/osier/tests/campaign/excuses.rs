@@ -15,6 +15,8 @@ pub(crate) struct Excuse {
     ways: &'static [&'static str],
     /// The fields that may change.
     fields: &'static [&'static str],
+    /// Whether memory that was replaced needs it alone, and none that was zeroed.
+    replaced: bool,
     /// Whether another source is in the machine and a distilled snapshot does not hold it.
     distilled: bool,
     /// Why nothing else in the snapshot says otherwise.
@@ -27,6 +29,7 @@ const ANY: Excuse = Excuse {
     questions: &[],
     ways: &[],
     fields: &[],
+    replaced: false,
     distilled: false,
     why: "",
 };
@@ -41,7 +44,10 @@ pub(crate) const EXCUSES: &[Excuse] = &[
     },
     Excuse {
         places: &["dentry.d_hash"],
-        fields: &["file", "name", "path", "cwd", "root", "exe"],
+        fields: &[
+            "file", "name", "path", "cwd", "root", "exe", "inside", "mapping", "+row", "-row",
+            "text", "evidence", "severity",
+        ],
         why: "whether a file was deleted: its dentry alone says it",
         ..ANY
     },
@@ -49,7 +55,7 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         places: &["dentry."],
         fields: &[
             "file", "file_hex", "name", "name_hex", "exe", "exe_hex", "path", "path_hex", "kind",
-            "kind_hex", "cwd", "cwd_hex", "root", "root_hex",
+            "kind_hex", "cwd", "cwd_hex", "root", "root_hex", "inside", "mapping",
         ],
         distilled: true,
         why: "the letters of a file's name, and its folder: the name's hash has them too, where the snapshot holds what says how it is made",
@@ -104,7 +110,7 @@ pub(crate) const EXCUSES: &[Excuse] = &[
     Excuse {
         places: &["vm_area_struct.vm_file"],
         ways: &["another's"],
-        fields: &["file", "name"],
+        fields: &["file", "name", "mapping"],
         why: "which file a mapping shows, of one process alone: mappings of other processes have it too",
         ..ANY
     },
@@ -597,6 +603,13 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
+        places: &["_EPROCESS.Peb"],
+        ways: &["zero block"],
+        fields: &["-row", "cmdline", "exe", "path", "peb"],
+        why: "a Windows process that lost its Peb, its mappings and its threads together",
+        ..ANY
+    },
+    Excuse {
         places: &[
             "page table of the kernel",
             "page table of a process",
@@ -605,6 +618,85 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         questions: &["pages"],
         fields: &["+row", "-row", "flags", "phys", "len", "start", "backing"],
         why: "which pages a process has, and where: its page table alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &["page table of a process", "page of page table of a process"],
+        questions: &["search", "dump", "findings"],
+        fields: &[
+            "+row", "-row", "searched", "start", "file", "memory", "phys", "address", "match",
+            "mapping", "rule", "process", "text", "evidence", "severity",
+        ],
+        why: "which pages a process has, and where: its page table alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &[""],
+        questions: &["scan"],
+        fields: &["found_by", "freed", "linked"],
+        why: "what leads to a task, process or module: that a source names it no more is what `scan` shows",
+        ..ANY
+    },
+    Excuse {
+        places: &[""],
+        questions: &["findings"],
+        fields: &["+row", "text", "evidence", "severity"],
+        replaced: true,
+        why: "what a pointer, a list or a name was changed to: that it does not fit is what `findings` shows",
+        ..ANY
+    },
+    Excuse {
+        places: &["inode.i_size"],
+        questions: &["recover", "recover_file", "search", "dump"],
+        fields: &["size", "bytes", "sum", "searched", "file"],
+        replaced: true,
+        why: "how long a file is, from its last page in memory on: its inode alone has it",
+        ..ANY
+    },
+    Excuse {
+        places: &["file_system_type.name", "super_block.s_type"],
+        questions: &["recover"],
+        fields: &["system", "system_hex"],
+        replaced: true,
+        why: "what was mounted, and of which type: the text alone has its letters",
+        ..ANY
+    },
+    Excuse {
+        places: &["dentry.d_name, its text"],
+        questions: &["recover"],
+        fields: &["inside"],
+        why: "what the root of a file system is called: its dentry alone says it",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "symbol tainted_mask",
+            "symbol modprobe_path",
+            "symbol core_pattern",
+        ],
+        questions: &["findings"],
+        fields: &["-row", "text", "evidence"],
+        why: "whether the kernel is tainted, and which programs it starts by itself: one variable says it",
+        ..ANY
+    },
+    Excuse {
+        places: &[
+            "task_struct.thread.",
+            "task_struct.stack",
+            "task_struct.flags",
+            "task_struct.thread_info",
+        ],
+        questions: &["dump"],
+        fields: &["registers", "floating_point"],
+        why: "the registers of a thread: the kernel keeps them once",
+        ..ANY
+    },
+    Excuse {
+        places: &["address_space.i_pages", "address_space.nrpages"],
+        questions: &["recover", "recover_file", "search", "dump"],
+        ways: &["zero block"],
+        fields: &["-row", "searched", "start", "file", "memory"],
+        why: "whether a file has pages: its tree and its count of them lie side by side",
         ..ANY
     },
     Excuse {
@@ -637,7 +729,7 @@ pub(crate) const EXCUSES: &[Excuse] = &[
     },
     Excuse {
         places: &["super_block.s_dev", "(unnamed)"],
-        questions: &["mounts"],
+        questions: &["mounts", "recover"],
         fields: &["device"],
         why: "the number of a device: its file system alone has it",
         ..ANY
@@ -762,12 +854,17 @@ pub(crate) const EXCUSES: &[Excuse] = &[
 
 /// The excuse of `silent`, if there is one.
 pub(crate) fn of(silent: &Silent) -> Option<&'static Excuse> {
+    // What cannot be read is always known.
+    if silent.how == "missing page" {
+        return None;
+    }
     let named = |among: &[&str], name: &str| among.is_empty() || among.contains(&name);
     let fits = |excuse: &Excuse, places: &str| {
         let mut places = places.split(BESIDE);
         places.any(|named| excuse.places.iter().any(|place| named.starts_with(place)))
             && named(excuse.questions, silent.question)
             && (named(excuse.ways, &silent.how) || silent.how == "zero block")
+            && !(excuse.replaced && silent.how.starts_with("zero"))
             && (silent.distilled || !excuse.distilled)
     };
     // Of what lies side by side, each may have lost what it alone says.

@@ -181,10 +181,11 @@ fn said(file: &Path) -> Option<Said> {
     let guest = Guest::open(file, &Options::default()).ok()?;
     let answer = |question: Question| {
         let written = transcript(&*guest.provider(), question);
-        let complete = written.is_complete();
         let mut rows = written.lines;
+        let ends = rows.split_off(written.rows);
         rows.sort();
-        (question.word(), Answer { rows, complete })
+        let lost = written.lost as u64;
+        (question.word(), Answer { rows, lost, ends })
     };
     Some(Said {
         answers: Question::USUAL.into_iter().map(answer).collect(),
@@ -233,8 +234,9 @@ pub(crate) fn run(container: &Container, harms: Vec<Harm>) -> Outcome {
                 let mut any = told;
                 // A kdump without registers does not tell what runs.
                 for ((question, old), (_, new)) in before.answers.iter().zip(&after.answers) {
-                    any |= old.complete && !new.complete;
-                    if !told && old.complete && new.complete && old.rows != new.rows {
+                    any |= old.is_complete() && !new.is_complete();
+                    let both = old.is_complete() && new.is_complete();
+                    if !told && both && old.rows != new.rows {
                         silent.push(Silent::of(question, harm.word(), container.name, old, new));
                     }
                 }

@@ -104,6 +104,7 @@ pub(crate) fn damage(place: &str, how: &str, writes: Writes) -> Damage {
         how: how.to_owned(),
         place: place.to_owned(),
         writes,
+        missing: None,
     }
 }
 

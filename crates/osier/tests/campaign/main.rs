@@ -13,6 +13,7 @@
     reason = "a panic is how a test fails"
 )]
 
+mod carve;
 mod editor;
 mod excuses;
 mod files;
@@ -28,15 +29,16 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use osier::Options;
 use osier::ask::Question;
 use osier::osier_memory::{PAGE_BYTES, PhysAddr, PhysicalMemory};
-use osier_testkit::Patched;
+use osier_testkit::{Knockout, Patched};
 use rayon::prelude::*;
 
+use carve::Carved;
 use names::Names;
 use subject::{Answer, Part, Subject, WORD};
 use verdict::{Outcome, Silent, judge};
@@ -60,7 +62,13 @@ pub(crate) struct Damage {
     /// Where, such as `task_struct.tasks.next`.
     pub(crate) place: String,
     pub(crate) writes: Vec<(PhysAddr, Vec<u8>)>,
+    /// A page that cannot be read any more.
+    pub(crate) missing: Option<PhysAddr>,
 }
+
+/// Which of the damages asks for `scan`, `findings` and what is carved, too, when not everything is to be run: those go
+/// over all of memory.
+const WIDE: usize = 40;
 
 /// Whether everything is to be run.
 fn whole() -> bool {
@@ -88,24 +96,45 @@ fn snapshots() -> Vec<(String, PathBuf)> {
         .collect()
 }
 
-/// Every damage, or one of `every` when not everything is to be run; `OSIER_CAMPAIGN_EVERY` decides too.
-fn some<T>(all: Vec<T>, every: usize) -> Vec<T> {
-    let said = std::env::var("OSIER_CAMPAIGN_EVERY").ok();
-    let every = said.map_or(if whole() { 1 } else { every }, |said| {
-        said.parse().unwrap()
-    });
+/// Every damage, or one of `every` when not everything is to be run; `OSIER_CAMPAIGN_EVERY` decides too, or
+/// `OSIER_CAMPAIGN_EACH`: at most so many of each kind.
+fn some(all: Vec<Damage>, every: usize) -> Vec<Damage> {
+    let said = |name: &str| Some(std::env::var(name).ok()?.parse::<usize>().unwrap());
+    if let Some(most) = said("OSIER_CAMPAIGN_EACH") {
+        return of_each(all, most);
+    }
+    let every = said("OSIER_CAMPAIGN_EVERY").unwrap_or(if whole() { 1 } else { every });
     all.into_iter().step_by(every).collect()
+}
+
+/// At most so many of each kind of damage of each kind of place, from all over memory.
+fn of_each(all: Vec<Damage>, most: usize) -> Vec<Damage> {
+    let mut kinds: BTreeMap<(String, String), Vec<Damage>> = BTreeMap::new();
+    for damage in all {
+        let kind = (damage.place.clone(), damage.how.clone());
+        kinds.entry(kind).or_default().push(damage);
+    }
+    let thin = |of: Vec<Damage>| {
+        let step = of.len().div_ceil(most).max(1);
+        of.into_iter().step_by(step)
+    };
+    kinds.into_values().flat_map(thin).collect()
 }
 
 /// Runs all damages of a memory.
 fn run(subject: &Subject, damages: Vec<Damage>) -> Outcome {
+    let whole = whole();
     damages
         .into_par_iter()
-        .map(|damage| judge(&format!("{damage:x?}"), || ask(subject, &damage)))
+        .enumerate()
+        .map(|(number, damage)| {
+            let wide = whole || number % WIDE == 0;
+            judge(&format!("{damage:x?}"), || ask(subject, &damage, wide))
+        })
         .reduce(Outcome::default, Outcome::join)
 }
 
-fn ask(subject: &Subject, damage: &Damage) -> Option<(Vec<Silent>, bool)> {
+fn ask(subject: &Subject, damage: &Damage, wide: bool) -> Option<(Vec<Silent>, bool)> {
     let mut memory = Patched::new(subject.memory.clone());
     let mut words = BTreeSet::new();
     for (pa, bytes) in &damage.writes {
@@ -113,29 +142,53 @@ fn ask(subject: &Subject, damage: &Damage) -> Option<(Vec<Silent>, bool)> {
         let last = pa.0 + bytes.len() as u64;
         words.extend((pa.0 / WORD * WORD..last).step_by(WORD as usize));
     }
-    let memory: Arc<dyn PhysicalMemory> = Arc::new(memory);
+    let mut memory: Arc<dyn PhysicalMemory> = Arc::new(memory);
+    let mut content = None;
+    if let Some(page) = damage.missing {
+        memory = Arc::new(Knockout::new(memory, page));
+        words.extend((page.0..page.0 + PAGE_BYTES).step_by(WORD as usize));
+        content = subject.content_of.get(&page.0);
+    }
     let find = words.iter().any(|word| subject.found_by.contains(word));
-    let after = subject.ask(&memory, &subject.parts_of(words.into_iter()), find)?;
-    let told = after.values().any(|answer| !answer.complete);
+    let mut parts = subject.parts_of(words.into_iter());
+    parts.extend(content.into_iter().flatten());
+    parts.retain(|part| wide || !part.is_partial());
+    if parts.is_empty() && !find {
+        return Some((Vec::new(), false));
+    }
+    let after = subject.ask(&memory, &parts, find)?;
+    let tells = |(part, new): (&Part, &Answer)| match subject.answers.get(part) {
+        Some(old) => new.tells(old),
+        None => !new.is_complete(),
+    };
+    let told = after.iter().any(tells);
     Some((silent(subject, &after, damage), told))
 }
 
 /// The questions whose rows changed without a word.
 fn silent(subject: &Subject, after: &BTreeMap<Part, Answer>, damage: &Damage) -> Vec<Silent> {
     let mut told = BTreeSet::new();
-    for part in after.keys().filter(|part| !after[part].complete) {
-        told.insert(part.question().word());
-        if part.question().word() == "handles" {
+    for (part, new) in after {
+        let Some(old) = subject.answers.get(part) else {
+            continue;
+        };
+        if !new.tells(old) {
+            continue;
+        }
+        told.insert(part.word());
+        if part.word() == "handles" {
             // Questions about every process go through the handles.
             let of_processes = Question::ALL
                 .into_iter()
                 .filter(|one| one.is_of_a_process());
             told.extend(of_processes.map(Question::word));
+            // So does what is written or searched of one.
+            told.extend([Carved::Core, Carved::Search].map(Carved::word));
         }
     }
     let mut found: BTreeMap<&'static str, Silent> = BTreeMap::new();
     for (part, new) in after {
-        let question = part.question().word();
+        let question = part.word();
         let Some(old) = subject.answers.get(part) else {
             continue;
         };
@@ -159,6 +212,9 @@ fn silent(subject: &Subject, after: &BTreeMap<Part, Answer>, damage: &Damage) ->
 
 /// The first bytes of a damage, in words.
 fn example(subject: &Subject, damage: &Damage) -> String {
+    if let Some(page) = damage.missing {
+        return format!("pa {:#x} {}", page.0, damage.how);
+    }
     let Some((at, bytes)) = damage.writes.first() else {
         return String::new();
     };
@@ -172,18 +228,36 @@ fn example(subject: &Subject, damage: &Damage) -> String {
 fn pages(subject: &Subject, names: &Names) -> Vec<Damage> {
     let words = subject.read_by.keys().chain(&subject.found_by);
     let pages: BTreeSet<_> = words.map(|word| PhysAddr(*word).page()).collect();
-    let zero = |pa: PhysAddr| {
-        let within = subject.read_by.range(pa.0..pa.0 + PAGE_BYTES);
-        let named = within.map(|(word, _)| names.name(PhysAddr(*word)));
-        let named = named.map(|name| name.split('.').next().unwrap_or_default().to_owned());
-        let what: BTreeSet<_> = named.filter(|name| name != "(unnamed)").collect();
-        Damage {
-            how: "zero page".to_owned(),
-            place: format!("page of {}", Vec::from_iter(what).join(", ")),
-            writes: vec![(pa, vec![0; PAGE_BYTES as usize])],
-        }
+    let zero = |pa: PhysAddr| Damage {
+        how: "zero page".to_owned(),
+        place: page_of(subject, names, pa),
+        writes: vec![(pa, vec![0; PAGE_BYTES as usize])],
+        missing: None,
     };
     pages.into_iter().map(zero).collect()
+}
+
+/// Every page that answers rest on, and such as they read for their bytes, not there.
+fn missing(subject: &Subject, names: &Names) -> Vec<Damage> {
+    let words = subject.read_by.keys().map(|word| PhysAddr(*word).page());
+    let content = subject.content_of.keys().map(|page| PhysAddr(*page));
+    let pages: BTreeSet<_> = words.chain(content).collect();
+    let missing = |pa: PhysAddr| Damage {
+        how: "missing page".to_owned(),
+        place: page_of(subject, names, pa),
+        writes: Vec::new(),
+        missing: Some(pa),
+    };
+    pages.into_iter().map(missing).collect()
+}
+
+/// What the answers read in the page at `pa`.
+fn page_of(subject: &Subject, names: &Names, pa: PhysAddr) -> String {
+    let within = subject.read_by.range(pa.0..pa.0 + PAGE_BYTES);
+    let named = within.map(|(word, _)| names.name(PhysAddr(*word)));
+    let named = named.map(|name| name.split('.').next().unwrap_or_default().to_owned());
+    let what: BTreeSet<_> = named.filter(|name| name != "(unnamed)").collect();
+    format!("page of {}", Vec::from_iter(what).join(", "))
 }
 
 /// Blocks of some words that answers rest on, zeroed: members that lie side by side are lost together.
@@ -204,6 +278,7 @@ fn blocks(subject: &Subject, names: &Names) -> Vec<Damage> {
                 how: "zero block".to_owned(),
                 place: Vec::from_iter(named).join(BESIDE),
                 writes: vec![(PhysAddr(start), vec![0; bytes as usize])],
+                missing: None,
             });
         }
     }
@@ -268,32 +343,70 @@ fn excuses_are_written_down() {
     }
 }
 
+/// A snapshot to damage, by its name, and what stands in it.
+struct Target {
+    name: String,
+    subject: Subject,
+    names: Names,
+}
+
+/// Shows each snapshot. Not everything is to be run: then all tests share them.
+fn targets(visit: &mut dyn FnMut(&Target)) {
+    static SHARED: OnceLock<Vec<Target>> = OnceLock::new();
+    let folder = std::env::temp_dir().join(format!("osier-campaign-{}", std::process::id()));
+    let golden = snapshots().into_iter();
+    let golden = golden.map(|(name, file)| (name, file, Options::default()));
+    let files = || golden.chain(windows::snapshots(&folder));
+    let target = |(name, file, options): (String, PathBuf, Options)| {
+        let subject = Subject::of(&file, &options);
+        let names = Names::of(&subject, &*subject.open().provider());
+        Target {
+            name,
+            subject,
+            names,
+        }
+    };
+    if whole() {
+        files().for_each(|file| visit(&target(file)));
+    } else {
+        let all = SHARED.get_or_init(|| files().map(target).collect());
+        all.iter().for_each(visit);
+    }
+    let _ = std::fs::remove_dir_all(folder);
+}
+
 /// Runs what `damages` makes of each snapshot.
 fn campaign(title: &str, damages: impl Fn(&Subject, &Names) -> Vec<Damage>) {
     let mut outcomes = Vec::new();
-    let folder = std::env::temp_dir().join(format!("osier-{title}-{}", std::process::id()));
-    let golden = snapshots().into_iter();
-    let golden = golden.map(|(name, file)| (name, file, Options::default()));
-    for (name, file, options) in golden.chain(windows::snapshots(&folder)) {
+    targets(&mut |target| {
+        let Target {
+            name,
+            subject,
+            names,
+        } = target;
         let began = Instant::now();
-        let subject = Subject::of(&file, &options);
-        let names = Names::of(&subject, &*subject.open().provider());
-        let mut outcome = run(&subject, damages(&subject, &names));
-        outcome.wrong.extend(subject.lossy);
+        let mut outcome = run(subject, damages(subject, names));
+        outcome.wrong.extend(subject.lossy.iter().cloned());
         eprintln!(
             "{title} {name}: {}, {:.0?}",
             outcome.numbers(),
             began.elapsed()
         );
-        outcomes.push((name, outcome));
-    }
-    let _ = std::fs::remove_dir_all(folder);
+        outcomes.push((name.clone(), outcome));
+    });
     conclude(title, &outcomes);
 }
 
 #[test]
 fn pages_zeroed() {
     campaign("pages", |subject, names| some(pages(subject, names), 1));
+}
+
+#[test]
+fn pages_missing() {
+    campaign("missing", |subject, names| {
+        some(missing(subject, names), 12)
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use osier::WalkEnds;
 use osier::ask::{Question, ask, ask_process};
-use osier::format::json_row;
+use osier::format::{json_end, json_row};
 use osier::osier_memory::{
     AddressSpace, Chunk, Fault, Machine, PhysAddr, PhysRun, PhysicalMemory, VirtAddr,
 };
@@ -16,21 +16,41 @@ use osier::osier_snapshot::{Snapshot, SnapshotInfo};
 use osier::tables::Cells;
 use osier::{Guest, Located, Options, ProfileSource, Shared, open_snapshot};
 
+use crate::carve::{self, Carved};
+
 /// Bytes of the words that reads are recorded by.
 pub(crate) const WORD: u64 = 4;
 
 /// A part of an answer that is asked for on its own: what one process says of a question about every
-/// process, or a question whole.
+/// process, a question whole, or what is written and found that is no question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Part {
     Whole(usize),
     Of(usize, VirtAddr),
+    Carved(Carved, VirtAddr),
 }
 
 impl Part {
-    pub(crate) fn question(self) -> Question {
-        let (Self::Whole(at) | Self::Of(at, _)) = self;
-        Question::ALL[at]
+    pub(crate) fn question(self) -> Option<Question> {
+        match self {
+            Self::Whole(at) | Self::Of(at, _) => Some(Question::ALL[at]),
+            Self::Carved(..) => None,
+        }
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match (self, self.question()) {
+            (_, Some(question)) => question.word(),
+            (Self::Carved(carved, _), _) => carved.word(),
+            _ => "",
+        }
+    }
+
+    /// Whether the answer is of a kind that no small snapshot has whole: it is asked for all the same, and
+    /// what is lost besides is held against what was lost before.
+    pub(crate) fn is_partial(self) -> bool {
+        self.question()
+            .is_none_or(|question| matches!(question, Question::Scan | Question::Findings))
     }
 }
 
@@ -38,8 +58,22 @@ impl Part {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) rows: Vec<String>,
+    /// Values that were lost, or bytes.
+    pub(crate) lost: u64,
+    /// Endings that are not good.
+    pub(crate) ends: Vec<String>,
+}
+
+impl Answer {
     /// Whether it claims that every value was read and every walk closed.
-    pub(crate) complete: bool,
+    pub(crate) fn is_complete(&self) -> bool {
+        self.lost == 0 && self.ends.is_empty()
+    }
+
+    /// Whether it says of itself that it lacks more than `before` did.
+    pub(crate) fn tells(&self, before: &Self) -> bool {
+        self.lost > before.lost || self.ends.iter().any(|end| !before.ends.contains(end))
+    }
 }
 
 /// Which words were read, for each run of [`WORD`] bytes.
@@ -90,6 +124,8 @@ pub(crate) struct Subject {
     pub(crate) answers: BTreeMap<Part, Answer>,
     /// Words by the parts of answers that read them.
     pub(crate) read_by: BTreeMap<u64, Vec<Part>>,
+    /// Pages that parts of answers read for their bytes alone, which may be any.
+    pub(crate) content_of: BTreeMap<u64, Vec<Part>>,
     /// Words that finding the kernel read.
     pub(crate) found_by: BTreeSet<u64>,
     /// Whether it holds only the pages that were asked for when it was made: less than 16 MiB.
@@ -124,6 +160,7 @@ impl Subject {
             located,
             answers: BTreeMap::new(),
             read_by: BTreeMap::new(),
+            content_of: BTreeMap::new(),
             found_by,
             distilled: info.file_bytes < 16 << 20,
             lossy: Vec::new(),
@@ -132,7 +169,28 @@ impl Subject {
             shared,
         };
         subject.record();
+        if !crate::whole() {
+            subject.thin();
+        }
         subject
+    }
+
+    /// Leaves few of the words that only those parts read which go over all of memory.
+    fn thin(&mut self) {
+        const WORDS: usize = 200;
+        const PAGES: usize = 16;
+        let partial = |parts: &Vec<Part>| parts.iter().all(|part| part.is_partial());
+        let many = self.read_by.values().filter(|parts| partial(parts)).count();
+        let (mut number, step) = (0, many.div_ceil(WORDS).max(1));
+        self.read_by.retain(|_, parts| {
+            number += usize::from(partial(parts));
+            !partial(parts) || number % step == 0
+        });
+        let (mut number, step) = (0, self.content_of.len().div_ceil(PAGES).max(1));
+        self.content_of.retain(|_, _| {
+            number += 1;
+            number % step == 0
+        });
     }
 
     /// Asks each part of each answer of a guest of its own.
@@ -147,29 +205,26 @@ impl Subject {
             self.lossy.push(format!("handles: {ends:x?}"));
         }
         let only = std::env::var("OSIER_CAMPAIGN_ASK").ok();
-        let asked = |question: &Question| match &only {
-            Some(only) => only.split(',').any(|word| word == question.word()),
-            // They look at all memory, and mark what they find as lost, freed or out of place.
-            None => !matches!(question, Question::Scan | Question::Findings),
+        let asked = |part: &Part| match &only {
+            Some(only) => only.split(',').any(|word| word == part.word()),
+            None => true,
         };
-        let parts = Question::ALL
-            .iter()
-            .enumerate()
-            .filter(|(_, question)| asked(question))
-            .flat_map(|(at, question)| match question {
-                question if question.is_of_a_process() => taskds
-                    .iter()
-                    .map(|taskd| Part::Of(at, *taskd))
-                    .collect::<Vec<_>>(),
-                _ => vec![Part::Whole(at)],
-            });
-        for part in parts {
+        let questions = Question::ALL.iter().enumerate();
+        let parts = questions.flat_map(|(at, question)| match question {
+            question if question.is_of_a_process() => taskds
+                .iter()
+                .map(|taskd| Part::Of(at, *taskd))
+                .collect::<Vec<_>>(),
+            _ => vec![Part::Whole(at)],
+        });
+        let parts: Vec<_> = parts.chain(carve::parts(&guest, &taskds)).collect();
+        for part in parts.into_iter().filter(asked) {
             let recorder = WordRecorder::new(&self.memory);
             let guest = self.attach(recorder.clone(), &self.located).unwrap();
             let answer = answer(&guest, part);
-            if !answer.complete {
+            if !answer.is_complete() && !part.is_partial() {
                 // A distilled snapshot holds what the usual questions need, not the tables of processes.
-                if Question::USUAL.contains(&part.question()) {
+                if Question::USUAL.map(Some).contains(&part.question()) {
                     self.lossy.push(format!(
                         "lossy while whole: {part:?} {:.300}",
                         answer.rows.concat()
@@ -178,7 +233,16 @@ impl Subject {
                 continue;
             }
             self.answers.insert(part, answer);
+            let content = carve::content(&self.open(), part);
             for word in recorder.take() {
+                let page = PhysAddr(word).page().0;
+                if content.contains(&page) {
+                    let parts = self.content_of.entry(page).or_default();
+                    if parts.last() != Some(&part) {
+                        parts.push(part);
+                    }
+                    continue;
+                }
                 self.read_by.entry(word).or_default().push(part);
             }
         }
@@ -245,7 +309,9 @@ impl Subject {
                 && located.base() == self.located.base()
                 && located.mode() == self.located.mode();
             if !same {
-                all = Some(self.answers.keys().copied().collect());
+                let partial = parts.iter().any(|part| part.is_partial());
+                let asked = self.answers.keys().copied();
+                all = Some(asked.filter(|part| partial || !part.is_partial()).collect());
             }
             if located.build_id() != self.located.build_id() {
                 return None;
@@ -275,18 +341,30 @@ fn answer(guest: &Guest, part: Part) -> Answer {
         json_row(row, &mut line);
         // What was not held against the pid table is as right as it was.
         rows.push(line.replace("\"list-unchecked\"", "\"both\""));
-        lost += row.losses();
+        lost += row.losses() as u64;
         assert!(rows.len() < ROW_LIMIT, "{part:?} does not end");
         ControlFlow::Continue(())
     };
     let osi = &*guest.provider();
     let ends: WalkEnds = match part {
-        Part::Whole(_) => ask(osi, part.question(), &mut row),
-        Part::Of(_, taskd) => ask_process(osi, part.question(), taskd, &mut row),
+        Part::Whole(at) => ask(osi, Question::ALL[at], &mut row),
+        Part::Of(at, taskd) => ask_process(osi, Question::ALL[at], taskd, &mut row),
+        Part::Carved(carved, at) => return carve::answer(guest, carved, at),
     };
     rows.sort();
     Answer {
         rows,
-        complete: lost == 0 && ends.is_complete(),
+        lost,
+        ends: lines(&ends),
     }
+}
+
+/// Endings that are not good, in words.
+pub(crate) fn lines(ends: &WalkEnds) -> Vec<String> {
+    let line = |(walk, end): (&str, &osier::WalkEnd)| {
+        let mut line = String::new();
+        json_end(walk, end, &mut line);
+        line
+    };
+    ends.bad().map(|(walk, end)| line((walk, end))).collect()
 }

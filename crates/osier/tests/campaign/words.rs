@@ -86,6 +86,7 @@ pub(crate) fn damages(subject: &Subject, names: &Names) -> Vec<Damage> {
                         PhysAddr(*word),
                         new.to_le_bytes()[..*width as usize].to_vec(),
                     )],
+                    missing: None,
                 });
             }
         }

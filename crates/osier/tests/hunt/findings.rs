@@ -1,7 +1,7 @@
 //! What does not fit: nothing on real machines that nobody tampered with; on the same ones with words of their memory
 //! changed, what was changed and nothing else.
 
-use osier::{Finding, Process, Severity, VirtAddr};
+use osier::{Finding, Process, Severity, VirtAddr, WalkEnd};
 use osier_testkit::need::Real;
 
 use crate::machine::Machine;
@@ -26,6 +26,79 @@ pub(crate) fn one(machine: &Machine, rule: &str, severity: Severity) -> Finding 
     };
     assert_eq!((alarm.rule, alarm.severity), (rule, severity), "{alarm:?}");
     alarm.clone()
+}
+
+/// What `rule` looks at was lost: it says so, and nothing is called a finding.
+fn lost(machine: &Machine, rule: &str) {
+    let guest = machine.guest();
+    let mut answer = guest.findings();
+    let all: Vec<_> = answer.by_ref().collect();
+    let alarms: Vec<_> = all
+        .iter()
+        .filter(|one| one.severity > Severity::Note)
+        .collect();
+    assert!(alarms.is_empty(), "{rule}: {alarms:#?}");
+    let ends = answer.ends();
+    let named = |end: &WalkEnd| matches!(end, WalkEnd::NoStart { missing, .. } if missing.starts_with(&format!("{rule}: ")));
+    assert!(ends.bad().any(|(_, end)| named(end)), "{rule}: {ends}");
+}
+
+/// Memory that is lost holds zeros: that is neither a hook nor a table without one.
+pub(crate) fn zeros_are_lost_and_no_finding(real: &Real) {
+    let null = VirtAddr(0);
+    let word = |machine: &Machine| machine.word() as u64;
+
+    let mut machine = Machine::of(real);
+    let entry = machine.symbol("sys_call_table").plus(62 * word(&machine));
+    machine.put_pointer(entry, null);
+    lost(&machine, "syscall.table");
+
+    let mut machine = Machine::of(real);
+    let gate = machine.symbol("idt_table").plus(3 * 2 * word(&machine));
+    machine.put(gate, &[0; 8]);
+    lost(&machine, "interrupt.table");
+
+    let mut machine = Machine::of(real);
+    let table = machine.symbol("tcp4_seq_ops");
+    machine.put_pointer(machine.place("seq_operations", table, "show"), null);
+    lost(&machine, "operations.hook");
+
+    let mut machine = Machine::of(real);
+    let table = machine.symbol("proc_root_operations");
+    for byte in 0..32 * word(&machine) {
+        machine.put(table.plus(byte), &[0]);
+    }
+    lost(&machine, "operations.hook");
+
+    let mut machine = Machine::of(real);
+    machine.put_pointer(machine.symbol("ftrace_ops_list"), null);
+    lost(&machine, "ftrace.hook");
+
+    let mut machine = Machine::of(real);
+    let (ops, end) = (room(&machine), machine.symbol("ftrace_list_end"));
+    machine.put_pointer(machine.place("ftrace_ops", ops, "func"), null);
+    machine.put_pointer(machine.place("ftrace_ops", ops, "next"), end);
+    machine.put_pointer(machine.symbol("ftrace_ops_list"), ops);
+    lost(&machine, "ftrace.hook");
+
+    let mut machine = Machine::of(real);
+    let programs = machine.guest().processes();
+    let programs: Vec<_> = programs.filter(|row| row.asid.is_ok()).collect();
+    for task in programs.iter().map(|row| row.taskd).take(2) {
+        machine.put_pointer(machine.place("task_struct", task, "real_cred"), null);
+    }
+    lost(&machine, "credentials.shared");
+
+    // The name of the vDSO: without it, it is memory that is no file's and begins as a program does.
+    let mut machine = Machine::of(real);
+    let maps = machine.guest();
+    let vdso = maps
+        .mappings(None)
+        .find(|row| matches!(&row.name, Ok(name) if name == b"[vdso]"));
+    let private = machine.place("vm_area_struct", vdso.unwrap().modd, "vm_private_data");
+    let special = machine.pointer(private);
+    machine.put_pointer(machine.place("vm_special_mapping", special, "name"), null);
+    lost(&machine, "memory.executable");
 }
 
 /// A place in the kernel's memory that is nobody's code: a `task_struct`.

@@ -29,6 +29,7 @@ use findings::{
     a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel,
     borrowed_credentials, helpers_taint_and_tracing, nothing_on_untouched_guests,
     threads_of_the_kernel_on_a_mount_of_its_own, what_is_planted_is_found,
+    zeros_are_lost_and_no_finding,
 };
 use machine::Machine;
 use osier::{ScanSource, ScannedKind};
@@ -39,7 +40,7 @@ osier_testkit::trials! {
     need::each(need::snapshot, &MACHINES) => the_scan_agrees_with_the_lists;
     need::each(need::snapshot, &MACHINES) => an_unlinked_process_is_scanned;
     need::each(need::snapshot, &MACHINES) => an_unlinked_module_is_scanned;
-    need::each(need::snapshot, &MACHINES) => nothing_on_untouched_guests, a_process_that_left_the_list, a_process_that_left_every_list, a_module_that_left_the_list, a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel, threads_of_the_kernel_on_a_mount_of_its_own, a_machine_check_that_the_kernel_does_not_take, a_list_of_sockets_that_another_shows, a_function_that_ftrace_calls, a_probe, a_function_that_hears_keys, a_function_that_packets_pass, borrowed_credentials, a_program_that_is_called_as_the_kernels, a_library_that_is_preloaded, helpers_taint_and_tracing, a_program_in_anonymous_memory;
+    need::each(need::snapshot, &MACHINES) => nothing_on_untouched_guests, a_process_that_left_the_list, a_process_that_left_every_list, a_module_that_left_the_list, a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel, threads_of_the_kernel_on_a_mount_of_its_own, a_machine_check_that_the_kernel_does_not_take, a_list_of_sockets_that_another_shows, a_function_that_ftrace_calls, a_probe, a_function_that_hears_keys, a_function_that_packets_pass, borrowed_credentials, a_program_that_is_called_as_the_kernels, a_library_that_is_preloaded, helpers_taint_and_tracing, a_program_in_anonymous_memory, zeros_are_lost_and_no_finding;
     need::each(need::snapshot, &MACHINES) => a_hook_of_a_module_that_hides, a_process_whose_number_leads_nowhere;
     need::each(need::snapshot, &MACHINES) => a_jump_into_a_module_that_hides, bytes_that_only_look_like_a_jump, a_jump_out_of_a_module;
     need::each(need::snapshot, &WITH_A_SWITCH) => a_switch_that_leads_away;
