@@ -10,7 +10,7 @@
 //!   symbols ──► tasks ──► kin ──► marks       parents, PF_KTHREAD
 //!                 │  ├──► threads
 //!                 │  ├──► memory              mm, pgd
-//!                 │  └──► times
+//!                 │  └──► times               with parents
 //!                 └─────► processors          with a provider of all that
 //!   symbols ──► modules
 //! ```
@@ -98,7 +98,8 @@ pub fn infer(
         shapes.int(TASK, "flags", at, false);
     }
     shapes.threads(&ground, &tasks);
-    if let Some(starts) = shapes.take("start_time", times::find(&ground, &tasks)) {
+    let parent = kin.map(|kin| kin.real_parent);
+    if let Some(starts) = shapes.take("start_time", times::find(&ground, &tasks, parent)) {
         let bytes = starts.written.bytes(&ground);
         shapes.starts(starts.at, starts.written, bytes);
     }

@@ -4,13 +4,15 @@
 //! 2. The VMCOREINFO text of a note.
 //! 3. The table in low memory that other processors start by, of x86-64.
 //! 4. Kernels met before, at the aligned physical addresses that can hold a kernel image.
-//! 5. One pass over memory for VMCOREINFO pages and for the kernel's own page tables.
+//! 5. One pass over memory for VMCOREINFO pages, for tables that map an x86-64 kernel's image, and for those
+//!    that map low memory as an i386 kernel's do.
 //!
 //! Each gives a paging mode and a table root. A root is believed when it maps a kernel image whose
 //! banner can be read through it, and when VMCOREINFO, if there is one, names the same release.
 
 mod confirm;
 mod found;
+mod i386;
 mod search;
 mod vmcoreinfo;
 
@@ -24,6 +26,9 @@ pub(crate) use confirm::bits as bit_names;
 use found::Candidate;
 pub use found::{Known, LocateError, Located};
 use vmcoreinfo::Vmcoreinfo;
+
+/// Tables of an i386 kernel that are tried: the kernel's own come first, and all map the same image.
+const MOST_LINEAR: usize = 8;
 
 /// Finds the kernel in `machine`. `known` are kernels met before; they only make it faster.
 ///
@@ -194,7 +199,9 @@ impl<'a> Finder<'a> {
         let banners = sweep.banners.iter();
         let places = banners.flat_map(|(pa, line)| search::known_by_banner(self.known, *pa, line));
         let places: Vec<Candidate> = places.collect();
+        let narrow = sweep.linear.get(..MOST_LINEAR).unwrap_or(&sweep.linear);
         self.first_met(&places, None)
+            .or_else(|| self.first(narrow, None))
     }
 
     /// Passes over memory. VMCOREINFO, that of the note `noted` or of each page that is met, is tried
@@ -224,7 +231,7 @@ impl<'a> Finder<'a> {
             self.tried.push(format!(
                 "a pass over memory ({} VMCOREINFO pages, {} kernel page tables)",
                 sweep.vmcoreinfo,
-                sweep.roots.len()
+                sweep.roots.len().saturating_add(sweep.linear.len())
             ));
             self.seen.extend(seen);
             let banner = |(pa, line): &(PhysAddr, Vec<u8>)| {

@@ -492,7 +492,11 @@ pub(crate) fn descriptors(guest: &Guest) -> Result<VirtAddr, (&'static str, Opti
             .symbol(name)
             .map(|at| (name, guest.space.read_pointer(at)))
     };
-    let told = variable(symbols::vmemmap_base).or_else(|| variable(symbols::mem_map));
+    // Under SPARSEMEM `mem_map` is there too, until Linux commit 43b02ba93b25 ("mm: remove
+    // CONFIG_NEED_MULTIPLE_NODES"), v5.14, and never set; before Linux commit b5e4e9ca94b5 (v4.10),
+    // no variable says where the array lies.
+    let flat = variable(symbols::mem_map).filter(|(_, at)| *at != Ok(VirtAddr(0)));
+    let told = variable(symbols::vmemmap_base).or(flat);
     let start = match told {
         Some((name, start)) => start.map_err(|fault| (name, Some(fault)))?,
         None if guest.pointer_bytes() == 8 => VMEMMAP,
@@ -538,7 +542,11 @@ fn frames(guest: &Guest, ends: &mut WalkEnds) -> (u64, u64) {
         }
     };
     // Where descriptors are mapped for the frames that there are alone, more may be asked for.
-    let apart = guest.symbol(symbols::vmemmap_base).is_some();
+    let flat = guest
+        .symbol(symbols::mem_map)
+        .map(|at| guest.space.read_pointer(at));
+    let apart = guest.symbol(symbols::vmemmap_base).is_some()
+        || guest.pointer_bytes() == 8 && flat.is_none_or(|flat| flat == Ok(VirtAddr(0)));
     let all = if apart || said == 0 {
         said.max(held)
     } else {
@@ -569,5 +577,27 @@ fn processors(guest: &Guest) -> Vec<Result<u64, Fault>> {
             })
             .collect(),
         Err(fault) => vec![Err(fault)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use osier_memory::VirtAddr;
+
+    use super::{VMEMMAP, descriptors};
+    use crate::symbols;
+    use crate::toy::Toy;
+
+    /// 2.6.32 to v4.9 of x86-64 with SPARSEMEM (4.4.155): no `vmemmap_base`, and a `mem_map` that nothing sets.
+    #[test]
+    fn a_mem_map_that_was_never_set_is_none() {
+        let mut toy = Toy::new();
+        assert_eq!(descriptors(&toy.guest()), Ok(VMEMMAP));
+        let variable = toy.room(8, 8);
+        toy.symbol(symbols::mem_map, variable);
+        assert_eq!(descriptors(&toy.guest()), Ok(VMEMMAP));
+        let array: VirtAddr = toy.page();
+        toy.put(variable, 0, array.0);
+        assert_eq!(descriptors(&toy.guest()), Ok(array));
     }
 }

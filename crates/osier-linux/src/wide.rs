@@ -22,7 +22,7 @@ use crate::{Linux, memory, process, tasks};
 use cgroup::{Groups, container};
 use credentials::{GroupInfo, capabilities, groups, login};
 use namespaces::Spaces;
-use numbers::{Numbers, PGID, SID};
+use numbers::{Member, Numbers};
 use reader::Reader;
 use resident::Resident;
 use times::{most, times};
@@ -137,12 +137,14 @@ impl<'a> Wide<'a> {
             container,
             ns: self.spaces.of(reader, &self.numbers, task, &cred),
             ns_pid: self.numbers.own_pid(reader, task).map(|(number, _)| number),
-            session_id: signal
-                .clone()
-                .and_then(|signal| self.numbers.group_number(reader, task, signal, SID)),
-            pgid: signal
-                .clone()
-                .and_then(|signal| self.numbers.group_number(reader, task, signal, PGID)),
+            session_id: signal.clone().and_then(|signal| {
+                self.numbers
+                    .group_number(reader, task, signal, Member::Session)
+            }),
+            pgid: signal.clone().and_then(|signal| {
+                self.numbers
+                    .group_number(reader, task, signal, Member::Group)
+            }),
             tty: signal.and_then(|signal| self.tty(signal)),
             tracer: self.tracer(task),
             nice: scheduling::nice(reader, task),

@@ -177,6 +177,65 @@ fn a_process_counts_its_threads_by_an_older_name() {
     });
 }
 
+/// Until Linux commit 2c4704756cab ("pids: Move the pgrp and session pid pointers from `task_struct` to
+/// `signal_struct`"), v4.19, a task has a `pid_link` for each use of an id: its place in the list of those that have
+/// it, and the `struct pid`. Seen on 2.6.32, 3.10 and 4.4.
+#[test]
+fn a_process_has_its_ids_in_links_of_its_leader() {
+    each(|toy| {
+        let names = [
+            ("task_struct", "pid_links", Some("pids")),
+            ("task_struct", "thread_pid", None),
+        ];
+        let place = |ty: &str, member: &str| {
+            let ty = toy.profile.find_type(ty).unwrap();
+            ty.member(member).unwrap().offset.cast_unsigned()
+        };
+        let (links, own) = (
+            place("task_struct", "pid_links"),
+            place("task_struct", "thread_pid"),
+        );
+        let tasks = place("pid", "tasks");
+        let mut shape = Shape::of(toy, &names, &[]);
+        let word = usize::from(shape.toy.mode.pointer_bytes());
+        let by = |words: usize| (words * word) as u64;
+        let processes_made = shape.toy.tasks.clone();
+        let space = shape.as_made().kernel_space().clone();
+        for task in processes_made.iter().filter(|task| task.pid != 0) {
+            let pid = space.read_pointer(task.taskd.plus(own)).unwrap();
+            let link = task.taskd.plus(links);
+            shape.put(link.plus(by(2)), pid.0, word);
+            // It leads a group of its own.
+            let (node, head) = (link.plus(by(3)), pid.plus(tasks + by(1)));
+            for (at, value) in [
+                (node, 0),
+                (node.plus(by(1)), head.0),
+                (node.plus(by(2)), pid.0),
+                (head, node.0),
+            ] {
+                shape.put(at, value, word);
+            }
+        }
+        let (toy, linux) = shape.attach(true);
+        let mut seen = 0;
+        let _ = linux.wide(&mut |row| {
+            let ProcessExtra::Linux(extra) = &row.extra else {
+                panic!("Linux");
+            };
+            let wide = extra.wide.as_ref().unwrap();
+            if let Ok(pid) = row.pid
+                && pid != 0
+            {
+                assert_eq!(wide.ns_pid, Ok(pid), "{:?}", toy.mode);
+                assert_eq!(wide.pgid, Ok(pid), "{:?}", toy.mode);
+                seen += 1;
+            }
+            ControlFlow::Continue(())
+        });
+        assert_eq!(seen, processes_made.len() - 1);
+    });
+}
+
 /// Until Linux commit 0c740d0afc3b ("introduce `for_each_thread()` ..."), v3.14: a ring through the leader. In
 /// v2.6.32 the first task has none: both of its links are null.
 #[test]

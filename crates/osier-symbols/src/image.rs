@@ -287,9 +287,23 @@ fn add_symbols(
     image: Image,
     wanted: Option<&Wanted>,
 ) {
+    let mut text = false;
     each_symbol(kallsyms, space, image, wanted, &mut |name, address| {
+        text |= name == "_text";
         builder.add_symbol(name, address);
     });
+    // Kernels without `CONFIG_KALLSYMS_ALL` may list what lies from `_stext` on alone; all else is counted
+    // from `_text`, where the image starts.
+    if !text {
+        let slide = slide(space.mode().pointer_bytes(), image);
+        builder.add_symbol("_text", image.text.0.wrapping_sub(slide));
+    }
+}
+
+/// What is taken off the running kernel's addresses.
+fn slide(pointer: u8, image: Image) -> u64 {
+    let from_customary = image.text.since(customary_text(pointer));
+    image.slide.unwrap_or(from_customary)
 }
 
 /// Shows the wanted symbols with their addresses at link time.
@@ -301,8 +315,7 @@ fn each_symbol(
     symbol: &mut dyn FnMut(&str, u64),
 ) {
     let pointer = space.mode().pointer_bytes();
-    let slide = image.text.since(customary_text(pointer));
-    let slide = image.slide.unwrap_or(slide);
+    let slide = slide(pointer, image);
     let (image_half, mask) = if pointer == 4 {
         (0x4000_0000, 0xffff_ffff)
     } else {

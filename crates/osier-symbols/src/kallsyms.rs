@@ -159,7 +159,8 @@ fn align(value: u64, to: u8) -> u64 {
 
 impl Kallsyms {
     /// Reads the table whose token `0` stands at `digits`, of the kernel whose `_text` runs at
-    /// `text`: the encoding is the one by which `_text` or `_stext` comes out there.
+    /// `text`: the encoding is the one by which `_text` or `_stext` comes out there, or `_stext` a little
+    /// further on where the table has no `_text`.
     ///
     /// # Errors
     ///
@@ -280,11 +281,11 @@ impl Kallsyms {
         Some(address & mask)
     }
 
-    /// The indexes of `_text` and `_stext`. Each of the `markers` is held against where its name starts.
-    fn text_places(&mut self, markers: &[u32]) -> Vec<usize> {
+    /// Where `_text` and `_stext` stand. Each of the `markers` is held against where its name starts.
+    fn text_places(&mut self, markers: &[u32]) -> TextPlaces {
         /// `T_stext` has at most so many tokens.
         const TOKENS: usize = 7;
-        let mut places = Vec::new();
+        let mut places = TextPlaces::default();
         let mut at = 0;
         let mut name = Vec::with_capacity(256);
         let (mut lost, mut unkind) = (None, None);
@@ -306,8 +307,10 @@ impl Kallsyms {
             }
             if bytes.len() <= TOKENS {
                 self.tokens.expand(bytes, &mut name);
-                if matches!(name.get(1..), Some(b"_text" | b"_stext")) {
-                    places.push(index);
+                match name.get(1..) {
+                    Some(b"_text") => places.text.push(index),
+                    Some(b"_stext") => places.start.push(index),
+                    _ => {}
                 }
             }
         }
@@ -354,11 +357,36 @@ impl Kallsyms {
     }
 }
 
-/// Whether `kind` is what `nm` calls a symbol that the kernel lists.
+/// The indexes of `_text` and of `_stext`.
+#[derive(Debug, Default)]
+struct TextPlaces {
+    text: Vec<usize>,
+    start: Vec<usize>,
+}
+
+impl TextPlaces {
+    /// Whether the addresses are those of a kernel whose `_text` runs at `text`; with `near`, by `_stext` behind it, too.
+    ///
+    /// `_stext` is `_text`, or stands behind the code that processors start by. Kernels without
+    /// `CONFIG_KALLSYMS_ALL` list what lies from `_stext` on alone, and so no `_text`.
+    fn fit(&self, text: VirtAddr, near: bool, address: impl Fn(usize) -> Option<u64>) -> bool {
+        /// More than the code before `_stext` ever took: x86-64 had page tables there.
+        const HEAD: u64 = 2 << 20;
+        let runs_there = |index: &usize| address(*index) == Some(text.0);
+        let behind = |index: &usize| {
+            address(*index).is_some_and(|at| at.checked_sub(text.0).is_some_and(|far| far < HEAD))
+        };
+        self.text.iter().chain(&self.start).any(runs_there)
+            || near && self.text.is_empty() && self.start.iter().any(behind)
+    }
+}
+
+/// Whether `kind` is what `nm` calls a symbol that the kernel lists: `?` one of a section that is neither code nor
+/// data, such as `__nosave_begin`.
 const fn is_kind(kind: u8) -> bool {
     matches!(
         kind.to_ascii_lowercase(),
-        b'a' | b'b' | b'c' | b'd' | b'g' | b'i' | b'r' | b's' | b't' | b'v' | b'w'
+        b'?' | b'a' | b'b' | b'c' | b'd' | b'g' | b'i' | b'r' | b's' | b't' | b'v' | b'w'
     )
 }
 
@@ -540,8 +568,9 @@ impl Reader<'_> {
             symbols.base = self.space.read_pointer(base_at).map_or(0, |base| base.0);
             for encoding in encodings {
                 symbols.encoding = *encoding;
-                let fits = |index: &usize| symbols.address(*index) == Some(text.0);
-                if places.iter().any(fits) {
+                // Since tables are place-relative, `_stext` is `_text`.
+                let near = *encoding != Encoding::PlaceRelative;
+                if places.fit(text, near, |index| symbols.address(index)) {
                     symbols.hold_addresses();
                     return Ok(symbols);
                 }

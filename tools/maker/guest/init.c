@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,12 +89,14 @@ static void take_offline(int cpu)
         close(fd);
 }
 
-static void mount_on(const char *what, const char *where, const char *type, unsigned long flags,
-                     const char *data)
+static int mount_on(const char *what, const char *where, const char *type, unsigned long flags,
+                    const char *data)
 {
     mkdir(where, 0755);
-    if (mount(what, where, type, flags, data) != 0)
-        say("cannot mount %s on %s: %s", what, where, strerror(errno));
+    if (mount(what, where, type, flags, data) == 0)
+        return 1;
+    say("cannot mount %s on %s: %s", what, where, strerror(errno));
+    return 0;
 }
 
 static void load_module(const char *name)
@@ -101,10 +104,35 @@ static void load_module(const char *name)
     char path[128];
     snprintf(path, sizeof path, "/lib/modules/%s.ko", name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) != 0)
+    int loaded = fd >= 0 && syscall(SYS_finit_module, fd, "", 0) == 0;
+    /* Kernels before 3.8 take the bytes alone. */
+    if (fd >= 0 && !loaded && errno == ENOSYS) {
+        off_t size = lseek(fd, 0, SEEK_END);
+        void *bytes = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (bytes != MAP_FAILED) {
+            loaded = syscall(SYS_init_module, bytes, (size_t)size, "") == 0;
+            munmap(bytes, (size_t)size);
+        }
+    }
+    if (!loaded)
         say("cannot load module %s: %s", name, strerror(errno));
     if (fd >= 0)
         close(fd);
+}
+
+/* Where a kernel was built without devtmpfs, the few devices that are needed are made by hand. */
+static void make_devices(void)
+{
+    static const struct {
+        const char *path;
+        int major, minor;
+    } devices[] = {{"/dev/null", 1, 3},   {"/dev/zero", 1, 5},   {"/dev/kmsg", 1, 11},
+                   {"/dev/ptmx", 5, 2},   {"/dev/ttyS0", 4, 64}, {"/dev/ttyS1", 4, 65},
+                   {"/dev/ttyS2", 4, 66}, {"/dev/ttyS3", 4, 67}};
+    for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++)
+        if (mknod(devices[i].path, S_IFCHR | 0666,
+                  makedev((unsigned)devices[i].major, (unsigned)devices[i].minor)) != 0)
+            say("cannot make %s: %s", devices[i].path, strerror(errno));
 }
 
 static void read_settings(struct settings *settings)
@@ -208,7 +236,8 @@ static void prepare_files(void)
 {
     mount_on("proc", "/proc", "proc", 0, NULL);
     mount_on("sys", "/sys", "sysfs", 0, NULL);
-    mount_on("dev", "/dev", "devtmpfs", 0, NULL);
+    if (!mount_on("dev", "/dev", "devtmpfs", 0, NULL))
+        make_devices();
     mount_on("pts", "/dev/pts", "devpts", 0, "ptmxmode=0666");
     mount_on("cgroup", "/sys/fs/cgroup", "cgroup2", 0, NULL);
     mkdir("/sys/fs/cgroup/docker", 0755);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <termios.h>
@@ -317,10 +318,13 @@ static void copy_fdinfo(const char *name, const char *process)
     send_file(name, content, at);
 }
 
-/* The kernel's log, a record a line as /dev/kmsg gives it. */
+/* The kernel's log, a record a line as /dev/kmsg gives it, and its text as syslog(2) does: kernels
+ * before 3.5 have that alone. */
 static void copy_log(void)
 {
     size_t at = 0;
+    int text = klogctl(3, content, sizeof content);
+    send_file("dmesg", content, text > 0 ? (size_t)text : 0);
     int fd = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     while (fd >= 0 && at + 9000 < sizeof content) {
         ssize_t got = read(fd, content + at, 9000);

@@ -119,6 +119,15 @@ fn ram_ends(tree: &str) -> (u64, u64) {
     (low, high)
 }
 
+/// Where the archive starts in what came over the port: the drivers of old kernels (2.6.38) send a byte of their own
+/// when the port is opened.
+fn archive_start(bytes: &[u8]) -> usize {
+    /// Where a header of the archive has its mark.
+    const MARK_AT: usize = 257;
+    let mark = bytes.windows(5).position(|word| word == b"ustar");
+    mark.and_then(|mark| mark.checked_sub(MARK_AT)).unwrap_or(0)
+}
+
 /// Unpacks the guest's word into `truth/`.
 ///
 /// # Errors
@@ -130,6 +139,11 @@ pub(crate) fn truth(archive: &Path, folder: &Path) -> Result<()> {
         fs::remove_dir_all(&truth)?;
     }
     fs::create_dir_all(&truth)?;
+    let mut bytes = fs::read(archive)?;
+    let start = archive_start(&bytes);
+    if start > 0 {
+        fs::write(archive, bytes.split_off(start))?;
+    }
     let log = folder.join("tar.log");
     let mut command = std::process::Command::new("tar");
     command
@@ -151,7 +165,17 @@ pub(crate) fn truth(archive: &Path, folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::ram_ends;
+    use super::{archive_start, ram_ends};
+
+    #[test]
+    fn what_a_driver_sent_before_the_archive_is_left_out() {
+        let mut header = vec![b'n'; 512];
+        header[257..262].copy_from_slice(b"ustar");
+        assert_eq!(archive_start(&header), 0);
+        header.insert(0, 0xff);
+        assert_eq!(archive_start(&header), 1);
+        assert_eq!(archive_start(b"nothing"), 0);
+    }
 
     #[test]
     fn memory_above_the_hole_is_found() {

@@ -1,7 +1,10 @@
-//! When a task started: two clocks side by side, neither of which ever goes back along the list of tasks.
+//! When a task started: two clocks side by side, neither of which goes back along the list of tasks but for the time
+//! that a fork takes.
 //!
 //! A task is put at the end of the list when it is made, and reads the monotonic clock (`start_time`) and the
-//! one that goes on while the machine sleeps before.
+//! one that goes on while the machine sleeps before. Until Linux commit 7b5585136713 ("fork: record `start_time`
+//! late"), v5.0, it reads them before it copies its parent's memory: another processor may then put one on the
+//! list in between that has read them later. No task has started before its parent.
 
 use osier_memory::VirtAddr;
 
@@ -12,6 +15,10 @@ use super::tasks::Tasks;
 const SECOND: u64 = 1_000_000_000;
 /// More nanoseconds than any machine has run: 30 years.
 const LONGEST: u64 = 30 * 366 * 86_400 * SECOND;
+/// More than a fork takes.
+const FORK: u64 = 2 * SECOND;
+/// Of so many tasks one may have been overtaken.
+const OVERTAKEN: usize = 8;
 
 /// How the two starts are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +70,15 @@ impl Written {
 /// # Errors
 ///
 /// What could not be proved.
-pub(super) fn find(ground: &Ground<'_>, tasks: &Tasks) -> Result<Starts, Unproven> {
+pub(super) fn find(
+    ground: &Ground<'_>,
+    tasks: &Tasks,
+    real_parent: Option<u64>,
+) -> Result<Starts, Unproven> {
     let mut found = Vec::new();
     for written in [Written::Nanoseconds, Written::Timespec] {
         for at in ground.offsets(tasks.room.clone()) {
-            if holds(ground, tasks, at, written) {
+            if holds(ground, tasks, at, written, real_parent) {
                 found.push(Starts { at, written });
             }
         }
@@ -75,15 +86,24 @@ pub(super) fn find(ground: &Ground<'_>, tasks: &Tasks) -> Result<Starts, Unprove
     only(found)
 }
 
-/// Whether two clocks stand at `at` of every task: no start is before that of the task before in the list,
-/// the second is the first and the time that the machine slept till then, which does not become less.
-fn holds(ground: &Ground<'_>, tasks: &Tasks, at: u64, written: Written) -> bool {
+/// Whether two clocks stand at `at` of every task: a start is before that of the task before in the list seldom and
+/// by less than a fork takes, and never before that of its parent; the second is the first and the time that the
+/// machine slept till then, which does not become less.
+fn holds(
+    ground: &Ground<'_>,
+    tasks: &Tasks,
+    at: u64,
+    written: Written,
+    real_parent: Option<u64>,
+) -> bool {
     let mut last = (0, 0);
     let mut asleep = 0;
+    let mut overtaken = 0_usize;
     let mut values = std::collections::HashSet::new();
+    let first_of = |task: VirtAddr| written.read(ground, task.plus(at));
     for task in &tasks.leaders {
         let place = task.plus(at);
-        let first = written.read(ground, place);
+        let first = first_of(*task);
         let second = written.read(ground, place.plus(written.bytes(ground)));
         let (first, second) = match (first, second) {
             (Some(Ok(first)), Some(Ok(second))) => (first, second),
@@ -94,19 +114,31 @@ fn holds(ground: &Ground<'_>, tasks: &Tasks, at: u64, written: Written) -> bool 
         if is_init && (first, second) != (0, 0) {
             return false;
         }
+        // A parent that has exited leaves its children to its other threads, which may be younger.
+        let parent = real_parent.and_then(|member| ground.pointer(task.plus(member)));
+        let parent = parent.and_then(|parent| ground.pointer(parent.plus(tasks.leader)));
+        let before = parent.and_then(first_of);
+        if before.is_some_and(|of| of.is_ok_and(|parent| parent > first)) {
+            return false;
+        }
         // The clocks are read one after the other.
         let slept = second.wrapping_sub(first);
-        if first < last.0
-            || second < last.1
+        if first.saturating_add(FORK) < last.0
+            || second.saturating_add(FORK) < last.1
             || second < first
             || slept.saturating_add(SECOND) < asleep
         {
             return false;
         }
-        last = (first, second);
+        let before = first < last.0 || second < last.1;
+        overtaken = overtaken.saturating_add(usize::from(before));
+        last = (first.max(last.0), second.max(last.1));
         asleep = slept.max(asleep);
         values.insert(first);
     }
     // Nearly every task has a start of its own.
-    values.len() > 3 && values.len().saturating_mul(2) > tasks.leaders.len()
+    let all = tasks.leaders.len();
+    values.len() > 3
+        && values.len().saturating_mul(2) > all
+        && overtaken.saturating_mul(OVERTAKEN) <= all
 }

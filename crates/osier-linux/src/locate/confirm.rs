@@ -9,6 +9,7 @@ use osier_osi::Premise;
 use osier_profile::BuildId;
 
 use super::found::{Candidate, Known, Located};
+use super::i386;
 use super::vmcoreinfo::Vmcoreinfo;
 use crate::linux_policy;
 
@@ -150,7 +151,7 @@ pub(super) fn confirm(
     let encryption = space.encryption();
     let image = match candidate.mode.pointer_bytes() {
         8 => image64(&space)?,
-        _ => image32(&space, known, info)?,
+        _ => image32(&space, known, info, unknown)?,
     };
     let recognised = known_banner(&space, &image, known);
     let met = recognised.map(|(_, kernel)| kernel);
@@ -333,8 +334,18 @@ fn image64(space: &AddressSpace) -> Option<Image> {
 
 /// The image of an i386 kernel lies in the linear mapping of all low memory, so something must say
 /// where: VMCOREINFO, the banner of a kernel met before, or else the largest part that is
-/// write-protected, which is text and constants.
-fn image32(space: &AddressSpace, known: &[Known], info: Option<&Vmcoreinfo>) -> Option<Image> {
+/// write-protected, which is text and constants, or the code that it starts with.
+fn image32(
+    space: &AddressSpace,
+    known: &[Known],
+    info: Option<&Vmcoreinfo>,
+    unknown: Unknown,
+) -> Option<Image> {
+    let searched = || {
+        (unknown == Unknown::Searched)
+            .then(|| i386::started(space))
+            .flatten()
+    };
     let told = info
         .and_then(Vmcoreinfo::stext)
         .filter(|text| text >> 32 == 0);
@@ -344,7 +355,8 @@ fn image32(space: &AddressSpace, known: &[Known], info: Option<&Vmcoreinfo>) -> 
             .iter()
             .filter(|k| k.pointer_bytes == 4)
             .find_map(|k| text32(space, k))
-            .or_else(|| protected32(space))?,
+            .or_else(|| protected32(space))
+            .or_else(searched)?,
     };
     let text_pa = space.translate(text).ok()?;
     let end = text.plus(I386_IMAGE);

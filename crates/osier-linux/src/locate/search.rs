@@ -8,6 +8,7 @@ use osier_memory::{Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, ZERO_PAGE, en
 
 use super::confirm::{BANNER, BANNER_MAX, banner_line};
 use super::found::{Candidate, Known};
+use super::i386;
 use super::vmcoreinfo::{self, Vmcoreinfo};
 
 /// Kernel images start at multiples of this (`CONFIG_PHYSICAL_ALIGN`, at least 2 MiB on x86-64).
@@ -187,6 +188,8 @@ pub(super) struct Sweep {
     pub(super) vmcoreinfo: usize,
     /// Roots of tables that map an x86-64 kernel image.
     pub(super) roots: Vec<Candidate>,
+    /// Roots of tables that map low memory as an i386 kernel's do.
+    pub(super) linear: Vec<Candidate>,
     /// Banners, the first few, and where they stand.
     pub(super) banners: Vec<(PhysAddr, Vec<u8>)>,
 }
@@ -199,6 +202,7 @@ const MAX_BANNERS: usize = 8;
 struct Met {
     images: HashSet<u64>,
     tails: Vec<Tail>,
+    narrow: i386::Met,
     banners: Vec<(PhysAddr, Vec<u8>)>,
 }
 
@@ -244,6 +248,7 @@ pub(super) fn sweep(
     }
     let frame = FRAME & !encryption_bits(&*machine.memory);
     found.roots = roots(frame, &met.images, &met.tails);
+    found.linear = met.narrow.candidates();
     found.banners = met.banners;
     found
 }
@@ -266,6 +271,7 @@ fn sweep_run(machine: &Machine, run: PhysRun, met: &mut Met) -> ControlFlow<Phys
             if maps_image(page) {
                 met.images.insert(pa.0);
             }
+            met.narrow.look(pa.0, page);
             let entries = [entry(page, 510), entry(page, 511)];
             if entries.iter().any(|entry| entry & PRESENT != 0) {
                 met.tails.push(Tail {

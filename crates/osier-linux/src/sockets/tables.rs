@@ -65,7 +65,8 @@ layout! {
         /// Listeners. Linux commit 8dbd76e79a16 ("tcp/dccp: fix possible race `__inet_lookup_established()`"),
         /// v5.5.
         nulls_head: Option<Field<Embed<()>>>,
-        /// The same before, when the chain ended with a null pointer.
+        /// The same before: an `hlist_head`, and until Linux commit 3b24d854cb35 ("tcp/dccp: do not touch
+        /// listener `sk_refcnt` under synflood"), v4.7, an `hlist_nulls_head`.
         head: Option<Field<Embed<()>>>,
     }
 }
@@ -186,6 +187,7 @@ pub(super) struct Tables {
     /// How the chains of UDP and raw sockets end.
     udp_chains: Chains,
     raw_chains: Chains,
+    listening_chains: Chains,
 }
 
 /// One walk over all of them.
@@ -221,6 +223,7 @@ impl Tables {
             }
         };
         let (udp_chains, raw_chains) = (chains("udp_hslot", "head"), chains("raw_hashinfo", "ht"));
+        let listening_chains = chains("inet_listen_hashbucket", "head");
         Self {
             common: Common::resolve(resolver),
             tcp: TcpTable::resolve(resolver),
@@ -235,6 +238,7 @@ impl Tables {
             netlink_sock: NetlinkSock::resolve(resolver),
             udp_chains,
             raw_chains,
+            listening_chains,
         }
     }
 
@@ -340,7 +344,8 @@ impl Walk<'_> {
             &self.tables.listeners,
         );
         let listening = listeners.nulls_head.map(|head| (head, Chains::Nulls));
-        let listening = listening.or_else(|| Some((listeners.head?, Chains::Plain)));
+        let chains = self.tables.listening_chains;
+        let listening = listening.or_else(|| Some((listeners.head?, chains)));
         if let Some((head, chains)) = listening {
             let (first, count) = match (tcp.listening_hash, tcp.lhash2.zip(tcp.lhash2_mask)) {
                 (Some(field), _) => {
@@ -618,6 +623,28 @@ impl Walk<'_> {
             }
             self.note(&[at], node, protocol);
             from = at;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tables;
+    use crate::hashes::Chains;
+    use crate::toy::{Is, Toy};
+
+    /// Until v4.6 the chains of listeners end with the bucket's number, and their head is called `head` (4.4.155).
+    #[test]
+    fn how_chains_of_listeners_end_is_told_by_what_their_head_is() {
+        for (head, chains) in [
+            ("hlist_nulls_head", Chains::Nulls),
+            ("hlist_head", Chains::Plain),
+        ] {
+            let mut toy = Toy::new();
+            let members = [("lock", 0, Is::Int(4)), ("head", 8, Is::Struct(head, 8))];
+            toy.structure("inet_listen_hashbucket", 16, &members);
+            let tables = toy.resolve(Tables::resolve);
+            assert_eq!(tables.listening_chains, chains, "{head}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whose a process is: its groups besides its own, its capabilities, its login.
 
-use osier_memory::VirtAddr;
+use osier_memory::{PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, SInt, layout};
 
@@ -16,6 +16,8 @@ layout! {
         ngroups: Option<Field<SInt>>,
         /// The ids. Linux commit 81243eacfa40 ("cred: simpler, 1D supplementary groups"), v4.9.
         gid: Option<Field<Embed<()>>>,
+        /// Pointers to the ids before, a page of them each; the first may lead to a small one in here.
+        blocks: Option<Field<Embed<()>>>,
     }
 }
 
@@ -23,14 +25,13 @@ layout! {
 pub(super) fn groups(reader: &Reader<'_>, layout: &GroupInfo, cred: VirtAddr) -> Seen<Vec<u32>> {
     let info = reader.object(reader.cred.group_info, cred)?;
     let (count, at) = reader.signed(layout.ngroups, info)?;
-    let gid = layout.gid.ok_or_else(Absent::not_in_this_kernel)?;
     if !(0..=MOST_GROUPS).contains(&count) {
         let rule = "a process is in 0 to 65536 groups";
         return Err(Absent::implausible(count.cast_unsigned(), rule, Some(at)));
     }
     let mut groups: Vec<u32> = Vec::new();
     for index in 0..count.cast_unsigned() {
-        let at = gid.place(info).plus(index.wrapping_mul(4));
+        let at = place_of(reader, layout, info, index)?;
         let id = reader.linux.guest.space.read_uint(at, 4);
         let id = id.map_err(Absent::unreadable)?;
         let id = u32::try_from(id).unwrap_or(u32::MAX);
@@ -42,6 +43,27 @@ pub(super) fn groups(reader: &Reader<'_>, layout: &GroupInfo, cred: VirtAddr) ->
         groups.push(id);
     }
     Ok(groups)
+}
+
+/// Where the id number `index` stands.
+fn place_of(reader: &Reader<'_>, layout: &GroupInfo, info: VirtAddr, index: u64) -> Seen<VirtAddr> {
+    /// Ids in a block: `NGROUPS_PER_BLOCK`.
+    const PER_BLOCK: u64 = PAGE_BYTES / 4;
+    if let Some(gid) = layout.gid {
+        return Ok(gid.place(info).plus(index.wrapping_mul(4)));
+    }
+    let blocks = layout.blocks.ok_or_else(Absent::not_in_this_kernel)?;
+    let guest = &reader.linux.guest;
+    let word = u64::from(guest.pointer_bytes());
+    let at = blocks
+        .place(info)
+        .plus((index / PER_BLOCK).wrapping_mul(word));
+    let block = guest.space.read_pointer(at).map_err(Absent::unreadable)?;
+    if !guest.can_be_object(block) {
+        let rule = "groups are kept in blocks";
+        return Err(Absent::implausible(block.0, rule, Some(at)));
+    }
+    Ok(block.plus((index % PER_BLOCK).wrapping_mul(4)))
 }
 
 /// The effective capabilities of these credentials, which are permitted ones.

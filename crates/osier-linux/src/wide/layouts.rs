@@ -28,6 +28,8 @@ layout! {
         pid_links: Option<Field<Embed<()>>>,
         /// Its `struct pid`. Since v4.19.
         thread_pid: Option<Field<Ptr<()>>>,
+        /// `pid_link` for each use of an id: the place in the list, and the `struct pid`. Until v4.18.
+        pids: Option<Field<Embed<()>>>,
         /// 100 to 139 of what is not of real time.
         static_prio: Option<Field<SInt>>,
         /// The same without what it inherits for a while; of real time 0 to 98, of a deadline -1.

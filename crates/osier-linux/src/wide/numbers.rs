@@ -11,9 +11,29 @@ use super::reader::Reader;
 use crate::layouts::PidNamespace;
 use crate::{memory, process};
 
-/// `PIDTYPE_PGID` and `PIDTYPE_SID`, of the kernels that have `signal->pids` (v4.19 on).
-pub(super) const PGID: u64 = 2;
-pub(super) const SID: u64 = 3;
+/// `PIDTYPE_PID`.
+const PID: u64 = 0;
+
+/// What a process is a member of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Member {
+    /// Of a process group.
+    Group,
+    /// Of a session.
+    Session,
+}
+
+impl Member {
+    /// `PIDTYPE_PGID` and `PIDTYPE_SID`. Linux commit 6883f81aac6f ("pid: Implement `PIDTYPE_TGID`"), v4.19,
+    /// put a number before them.
+    const fn number(self, old: bool) -> u64 {
+        match (self, old) {
+            (Self::Group, true) => 1,
+            (Self::Group, false) | (Self::Session, true) => 2,
+            (Self::Session, false) => 3,
+        }
+    }
+}
 
 layout! {
     /// Fields read from `struct pid`.
@@ -64,7 +84,10 @@ impl Numbers {
         if reader.linux.init_task == Some(task) {
             return Err(Absent::not_applicable("the first task has no number"));
         }
-        let pid = reader.object(reader.task.thread_pid, task)?;
+        let pid = match (reader.task.thread_pid, reader.task.pids) {
+            (None, Some(_)) => self.linked(reader, task, PID)?,
+            (thread_pid, _) => reader.object(thread_pid, task)?,
+        };
         let level = reader.value(self.pid.level, pid)?;
         if level > 32 {
             let rule = "pid namespaces are at most 32 deep";
@@ -101,6 +124,28 @@ impl Numbers {
         }
     }
 
+    /// The `struct pid` of the task's `pid_link` for the use `which`, of kernels until v4.18.
+    fn linked(&self, reader: &Reader<'_>, task: VirtAddr, which: u64) -> Seen<VirtAddr> {
+        let guest = &reader.linux.guest;
+        let word = u64::from(guest.pointer_bytes());
+        let links = reader.task.pids.ok_or_else(Absent::not_in_this_kernel)?;
+        let link = links
+            .place(task)
+            .plus(which.wrapping_mul(word.wrapping_mul(3)));
+        let at = link.plus(word.wrapping_mul(2));
+        let pid = guest.space.read_pointer(at).map_err(Absent::unreadable)?;
+        if pid.is_null() {
+            return Err(Absent::not_applicable(
+                "it has exited, and has no number any more",
+            ));
+        }
+        if !guest.can_be_object(pid) {
+            let rule = "a task has a struct pid (pids)";
+            return Err(Absent::implausible(pid.0, rule, Some(at)));
+        }
+        Ok(pid)
+    }
+
     /// The `upid` of the `struct pid` at this depth.
     fn numbered(&self, pid: VirtAddr, level: u64) -> Seen<VirtAddr> {
         let numbers = self.pid.numbers.ok_or_else(Absent::not_in_this_kernel)?;
@@ -120,8 +165,15 @@ impl Numbers {
     ) -> Option<bool> {
         let guest = &reader.linux.guest;
         let word = u64::from(guest.pointer_bytes());
-        let links = reader.task.pid_links?.place(task);
-        let node = links.plus(which.wrapping_mul(word.wrapping_mul(2)));
+        // A link is an `hlist_node`, with the `struct pid` behind it until v4.18.
+        let node = match (reader.task.pid_links, reader.task.pids) {
+            (Some(links), _) => links
+                .place(task)
+                .plus(which.wrapping_mul(word.wrapping_mul(2))),
+            (None, links) => links?
+                .place(task)
+                .plus(which.wrapping_mul(word.wrapping_mul(3))),
+        };
         let head = self.pid.tasks?.place(pid).plus(which.wrapping_mul(word));
         let mut lists = self.lists.borrow_mut();
         let list = lists.entry(head).or_insert_with(|| {
@@ -142,13 +194,26 @@ impl Numbers {
         reader: &Reader<'_>,
         task: VirtAddr,
         signal: VirtAddr,
-        which: u64,
+        of: Member,
     ) -> Seen<u32> {
-        let pids = reader.group.pids.ok_or_else(Absent::not_in_this_kernel)?;
         let space = &reader.linux.guest.space;
         let word = u64::from(reader.linux.guest.pointer_bytes());
-        let at = pids.place(signal).plus(which.wrapping_mul(word));
-        let pid = space.read_pointer(at).map_err(Absent::unreadable)?;
+        // Until v4.18 the process's leader has them itself. Linux commit 2c4704756cab ("pids: Move the pgrp and
+        // session pid pointers from `task_struct` to `signal_struct`").
+        let old = reader.group.pids.is_none() && reader.task.pids.is_some();
+        let which = of.number(old);
+        let (task, pid, at) = if old {
+            let leader = reader.object(Some(reader.linux.tasks.group_leader), task)?;
+            (leader, self.linked(reader, leader, which)?, leader)
+        } else {
+            let pids = reader.group.pids.ok_or_else(Absent::not_in_this_kernel)?;
+            let at = pids.place(signal).plus(which.wrapping_mul(word));
+            (
+                task,
+                space.read_pointer(at).map_err(Absent::unreadable)?,
+                at,
+            )
+        };
         let implausible = |rule| Err(Absent::implausible(pid.0, rule, Some(at)));
         if !reader.linux.guest.can_be_object(pid) {
             return implausible("a process has a group and a session");

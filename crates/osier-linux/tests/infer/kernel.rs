@@ -62,8 +62,10 @@ pub(crate) enum Odd {
     BrokenList,
     /// Another member has the same numbers as the ids.
     SecondIds,
-    /// A task in the middle of the list started before those before it.
+    /// A task in the middle of the list started before those before it, and before its parent.
     StartsBack,
+    /// Another processor put a task on the list while one was made that had read its clock before (until v5.0).
+    Overtaken,
     /// No process has a second thread.
     NoThreads,
     /// The table of one process does not map the kernel.
@@ -460,6 +462,9 @@ fn crowd(shape: &Shape, odd: Odd) -> Vec<Truth> {
     }
     if odd == Odd::StartsBack {
         all[5].start = 901_000_000;
+    }
+    if odd == Odd::Overtaken {
+        all[5].start = 1_000_000_000;
     }
     all
 }

@@ -106,6 +106,16 @@ fn each_shape_is_inferred_in_both_widths() {
 }
 
 #[test]
+fn a_task_may_be_overtaken_while_it_is_made() {
+    for shape in SHAPES {
+        for mode in MODES {
+            let kernel = build(shape, mode, true, Odd::Overtaken);
+            is_true(&format!("{} {mode:?}", shape.kernels), &kernel);
+        }
+    }
+}
+
+#[test]
 fn what_is_not_proved_is_absent_and_nothing_is_wrong() {
     for shape in SHAPES {
         for mode in MODES {
