@@ -140,7 +140,7 @@ pub(crate) enum Command {
     OsiTest(OsiTestArgs),
     /// Find text, bytes, regular expressions and what YARA rules match in memory, with whose they are
     Search(SearchArgs),
-    /// Write a process as an ELF core that gdb opens, or its program, a kernel module, a stretch of memory
+    /// Write a process as an ELF core or a minidump, or its program, a kernel module, a stretch of memory
     Dump(DumpArgs),
     /// List the files of which the kernel keeps pages in memory, or write one of them
     Recover(RecoverArgs),
@@ -363,7 +363,7 @@ pub(crate) struct DumpArgs {
     /// These addresses byte for byte, of the process or of the kernel: hexadecimal, the end exclusive
     #[arg(long, value_name = "A-B", value_parser = range, conflicts_with = "exe")]
     pub(crate) range: Option<(u64, u64)>,
-    /// The memory of this kernel module
+    /// The memory of this kernel module; of Windows the image of this driver
     #[arg(long, value_name = "NAME", conflicts_with_all = ["pid", "exe", "range"])]
     pub(crate) module: Option<String>,
     /// The file to write

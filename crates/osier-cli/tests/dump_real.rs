@@ -320,7 +320,11 @@ fn damage_ends_no_dump(real: &Real) {
     let mut places = vec![taskd.0];
     for mapping in whole.mappings(taskd) {
         places.push(mapping.modd.0);
-        if let Some(Ok(file)) = osi.carve().map(|carve| carve.mapped_file(mapping.modd)) {
+        if let Some(Ok(file)) = osi
+            .carve()
+            .and_then(Carve::linux)
+            .map(|carve| carve.mapped_file(mapping.modd))
+        {
             places.push(file.mapping.0);
         }
     }

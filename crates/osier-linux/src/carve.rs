@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use osier_memory::{Cause, Fault, PAGE_BYTES, Store, VirtAddr};
 use osier_osi::{
-    Absent, Behind, CachedFile, Carve, FXSAVE_BYTES, KeptFile, ModulePart, Seen, Stretch,
-    UserRegisters, WalkEnds,
+    Absent, Behind, CachedFile, Carve, CarveLinux, FXSAVE_BYTES, KeptFile, ModulePart, Place, Seen,
+    Stretch, UserRegisters, WalkEnds,
 };
 
 use crate::{Linux, kept, memory, registers, symbols};
@@ -24,20 +24,35 @@ impl Carve for Linux {
         registers::user(self, task)
     }
 
+    fn program_width(&self, taskd: VirtAddr) -> Seen<u8> {
+        program_width(self, taskd)
+    }
+
+    fn behind(&self, place: Place, fault: Fault, most: u64) -> Stretch {
+        if fault.cause != (Cause::NotPresent { entry: 0 }) {
+            // The entry says where the page is.
+            let what = Err(Absent::unreadable(fault));
+            return Stretch { what, bytes: most };
+        }
+        behind(self, place.modd, place.va, most)
+    }
+
+    fn module_parts(&self, modd: VirtAddr) -> Seen<Vec<ModulePart>> {
+        self.modules.parts(&self.guest, modd)
+    }
+
+    fn linux(&self) -> Option<&dyn CarveLinux> {
+        Some(self)
+    }
+}
+
+impl CarveLinux for Linux {
     fn floating_point(&self, task: VirtAddr) -> Seen<Box<[u8; FXSAVE_BYTES]>> {
         registers::floating_point(self, task)
     }
 
     fn auxiliary(&self, taskd: VirtAddr) -> Seen<Vec<u8>> {
         auxiliary(self, taskd)
-    }
-
-    fn program_width(&self, taskd: VirtAddr) -> Seen<u8> {
-        program_width(self, taskd)
-    }
-
-    fn behind(&self, modd: VirtAddr, va: VirtAddr, most: u64) -> Stretch {
-        behind(self, modd, va, most)
     }
 
     fn executable(&self, taskd: VirtAddr) -> Seen<CachedFile> {
@@ -66,10 +81,6 @@ impl Carve for Linux {
 
     fn kept_files(&self, row: &mut dyn FnMut(KeptFile) -> ControlFlow<()>) -> WalkEnds {
         kept::files(self, row)
-    }
-
-    fn module_parts(&self, modd: VirtAddr) -> Seen<Vec<ModulePart>> {
-        self.modules.parts(&self.guest, modd)
     }
 }
 

@@ -349,6 +349,35 @@ impl<M: PhysicalMemory + ?Sized> Tables<'_, M> {
         }
     }
 
+    /// The physical address of the page of `va` that the entry at the virtual address `at` describes.
+    pub(crate) fn page_of(&self, at: VirtAddr, va: VirtAddr) -> Result<PhysAddr, Fault> {
+        let here = |cause| Fault {
+            cause,
+            va: Some(va),
+            pa: None,
+            level: Some(1),
+        };
+        let mut entry = self.look_at(at)?;
+        if entry & PRESENT == 0 {
+            let absent = AbsentEntry {
+                mode: self.mode,
+                level: 1,
+                entry,
+                indirect: true,
+                words: self.words,
+            };
+            entry = match (self.policy)(absent) {
+                NotPresent::InMemory(as_if) => as_if,
+                NotPresent::Fault(cause) => return Err(here(cause)),
+                NotPresent::LookAt(_) => {
+                    let store = Store::Prototype;
+                    return Err(here(Cause::Elsewhere { entry, store }));
+                }
+            };
+        }
+        Ok(PhysAddr(self.frame_of(entry, PAGE_BYTES)))
+    }
+
     /// The entry at the virtual address `at`.
     fn look_at(&self, at: VirtAddr) -> Result<u64, Fault> {
         let tables = Tables {

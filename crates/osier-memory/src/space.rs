@@ -311,6 +311,17 @@ impl AddressSpace {
         self.tables().entry(PhysAddr(at.0 & self.a20_mask))
     }
 
+    /// The page that belongs at `va`, by an entry that stands in no table of the processor's: at the virtual
+    /// address `at`, in the format of the lowest level, where an operating system describes pages that it shares.
+    ///
+    /// # Errors
+    ///
+    /// The fault of reading the entry, with its own address; or what the entry says of a page that is not in memory,
+    /// with `va`.
+    pub fn page_of_entry(&self, at: VirtAddr, va: VirtAddr) -> Result<PhysAddr, Fault> {
+        self.tables().page_of(at, va)
+    }
+
     /// The translation of `va` with every table entry on the way.
     pub fn walk(&self, va: VirtAddr) -> Walk {
         let mut steps = Vec::new();

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use osier_memory::{PhysAddr, VirtAddr};
+use osier_memory::{Fault, PhysAddr, VirtAddr};
 
 use crate::{Device, Seen, WalkEnds};
 
@@ -66,6 +66,17 @@ pub enum Behind {
     Driver,
 }
 
+/// An address of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The process, or a thread that has its memory.
+    pub taskd: VirtAddr,
+    /// The mapping, as [`crate::Mapping::modd`] names it.
+    pub modd: VirtAddr,
+    /// The address.
+    pub va: VirtAddr,
+}
+
 /// What stands behind a stretch of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stretch {
@@ -124,12 +135,42 @@ pub struct ModulePart {
 
 /// The questions of whoever writes a process or a module down as a file.
 pub trait Carve {
-    /// The registers that the thread at `task` has in user mode.
+    /// The registers that the thread at `task` has in user mode. Windows: in native code; what a program of the
+    /// other width had is [`CarveWindows::registers_32`].
     ///
     /// # Errors
-    /// Why they are absent; not applicable to a thread of the kernel.
+    /// Why they are absent; not applicable to a thread of the kernel, and to one that has exited.
     fn user_registers(&self, task: VirtAddr) -> Seen<UserRegisters>;
 
+    /// Bytes of a pointer of the program of the process at `taskd`: 4 or 8.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    fn program_width(&self, taskd: VirtAddr) -> Seen<u8>;
+
+    /// What stands behind the page at `place`, of which the process's page table says `fault`; and how much more of
+    /// the mapping, of at most `most` bytes, is the same.
+    fn behind(&self, place: Place, fault: Fault, most: u64) -> Stretch;
+
+    /// The parts of memory of the module at `modd`, as [`crate::Module`] names it. Windows: one, its image.
+    ///
+    /// # Errors
+    /// Why they are absent.
+    fn module_parts(&self, modd: VirtAddr) -> Seen<Vec<ModulePart>>;
+
+    /// What only Linux has.
+    fn linux(&self) -> Option<&dyn CarveLinux> {
+        None
+    }
+
+    /// What only Windows has.
+    fn windows(&self) -> Option<&dyn CarveWindows> {
+        None
+    }
+}
+
+/// What Linux adds: an ELF core's notes, and files in the page cache.
+pub trait CarveLinux: Carve {
     /// The floating-point registers of the thread at `task`, as `FXSAVE` writes them.
     ///
     /// # Errors
@@ -142,16 +183,6 @@ pub trait Carve {
     /// # Errors
     /// Why it is absent.
     fn auxiliary(&self, taskd: VirtAddr) -> Seen<Vec<u8>>;
-
-    /// Bytes of a pointer of the program of the process at `taskd`: 4 or 8.
-    ///
-    /// # Errors
-    /// Why that cannot be told.
-    fn program_width(&self, taskd: VirtAddr) -> Seen<u8>;
-
-    /// What stands behind the page at `va`, which lies in the mapping at `modd` and of which the process's
-    /// page table says nothing; and how much more of the mapping, of at most `most` bytes, is the same.
-    fn behind(&self, modd: VirtAddr, va: VirtAddr, most: u64) -> Stretch;
 
     /// The file of the program of the process at `taskd`: `mm->exe_file`.
     ///
@@ -171,10 +202,74 @@ pub trait Carve {
     /// Every file of which the kernel keeps pages: the inodes of every file system (`super_blocks`,
     /// `s_inodes`) that have some.
     fn kept_files(&self, row: &mut dyn FnMut(KeptFile) -> ControlFlow<()>) -> WalkEnds;
+}
 
-    /// The parts of memory of the module at `modd`, as [`crate::Module`] names it.
+/// What Windows adds: what a minidump says beside memory and registers.
+pub trait CarveWindows: Carve {
+    /// The registers that the thread at `task` of a WoW64 process has, or had when it left its 32-bit code last.
     ///
     /// # Errors
-    /// Why they are absent.
-    fn module_parts(&self, modd: VirtAddr) -> Seen<Vec<ModulePart>>;
+    /// Why they are absent; not applicable to a thread without 32-bit code.
+    fn registers_32(&self, task: VirtAddr) -> Seen<UserRegisters>;
+
+    /// What else is known of the thread at `task`.
+    fn thread_facts(&self, task: VirtAddr) -> ThreadFacts;
+
+    /// What is known of the system.
+    fn system_facts(&self) -> SystemFacts;
+
+    /// Where the program of the process at `taskd` is mapped: `_EPROCESS.SectionBaseAddress`.
+    ///
+    /// # Errors
+    /// Why that is absent; not applicable to a process without a program.
+    fn program_base(&self, taskd: VirtAddr) -> Seen<VirtAddr>;
+
+    /// What the descriptor that holds the address `va` of the process at `taskd` says.
+    ///
+    /// # Errors
+    /// Why that is absent; not applicable where there is none.
+    fn descriptor(&self, taskd: VirtAddr, va: VirtAddr) -> Seen<Descriptor>;
+}
+
+/// A thread of Windows, for a debugger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadFacts {
+    /// Its `_TEB`: `Tcb.Teb`; not applicable to a thread of the kernel.
+    pub teb: Seen<VirtAddr>,
+    /// Of a WoW64 thread its `_TEB32`; not applicable to others.
+    pub teb_32: Seen<VirtAddr>,
+    /// `Tcb.Priority`, 0 to 31.
+    pub priority: Seen<u32>,
+    /// How often it was suspended and not resumed: `Tcb.SuspendCount`.
+    pub suspended: Seen<u32>,
+    /// When it was made, in FILETIME: `CreateTime`.
+    pub create_time: Seen<u64>,
+    /// The function that it was made to run: `Win32StartAddress`.
+    pub start: Seen<VirtAddr>,
+}
+
+/// A system of Windows, for a debugger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemFacts {
+    /// Major and minor version: `_KUSER_SHARED_DATA.NtMajorVersion` and `NtMinorVersion`.
+    pub version: Seen<(u32, u32)>,
+    /// The build, without the bits above that say of which sort: `NtBuildNumber`.
+    pub build: Seen<u32>,
+    /// 1 of a workstation, 2 of a domain controller, 3 of a server: `_KUSER_SHARED_DATA.NtProductType`.
+    pub product: Seen<u32>,
+    /// Processors that were started: those in `KiProcessorBlock`.
+    pub processors: Seen<u32>,
+}
+
+/// A virtual address descriptor, in the words of the programming interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// First address.
+    pub start: VirtAddr,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// What memory was made with: `PAGE_READWRITE` and the like.
+    pub protection: Seen<u32>,
+    /// `MEM_PRIVATE`, `MEM_MAPPED` or `MEM_IMAGE`.
+    pub kind: Seen<u32>,
 }

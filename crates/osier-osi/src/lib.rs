@@ -27,8 +27,8 @@ mod walk;
 mod wide;
 
 pub use carve::{
-    Behind, CachedFile, Carve, FXSAVE_BYTES, KeptFile, ModulePart, RegistersFrom, Stretch,
-    UserRegisters,
+    Behind, CachedFile, Carve, CarveLinux, CarveWindows, Descriptor, FXSAVE_BYTES, KeptFile,
+    ModulePart, Place, RegistersFrom, Stretch, SystemFacts, ThreadFacts, UserRegisters,
 };
 pub use crash::Crash;
 pub use findings::{Finding, Severity};

@@ -50,6 +50,7 @@ fn process(number: u64) -> Process {
         .in_session(1)
         .runs(&path, &cmdline, 0x0100_0000, 0x2_0000);
     process.threads.clear();
+    process.headers = true;
     for thread in 1..=4 {
         process = process.thread(pid + 4 * thread);
     }

@@ -11,7 +11,7 @@ use osier_profile::{LayoutError, OsKind, Profile, Resolver};
 use crate::Located;
 use crate::guest::Guest;
 use crate::layouts::{
-    current, driver, handles, loader, object, peb, process, section, threads, token, vad,
+    current, driver, handles, loader, object, peb, process, section, threads, token, trap, vad,
 };
 use crate::locate::{decode, premise};
 use crate::symbols;
@@ -68,6 +68,7 @@ impl Windows {
         let object = object::Layout::resolve(&mut resolver);
         let token = token::Layout::resolve(&mut resolver);
         let driver = driver::Layout::resolve(&mut resolver);
+        let trap = trap::Layout::resolve(&mut resolver);
         let entries = entries::Layout::resolve(&mut resolver);
         resolver.finish()?;
 
@@ -135,6 +136,8 @@ impl Windows {
             object,
             token,
             driver,
+            trap,
+            spans: RefCell::new(None),
             kinds: RefCell::new(HashMap::new()),
             roots: OnceCell::new(),
             drivers: drivers.cloned().collect(),

@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use osier_memory::VirtAddr;
+use osier_memory::{CpuState, VirtAddr};
 use osier_osi::{Absent, Current, FoundBy, ProcessSource, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr};
 
@@ -125,6 +125,24 @@ pub(crate) fn blocks(windows: &Windows) -> Seen<Vec<VirtAddr>> {
     }
 }
 
+/// The processor that the thread at `task` runs on: its number, and its registers where the snapshot holds them.
+pub(crate) fn running(windows: &Windows, task: VirtAddr) -> Option<(u32, Option<&CpuState>)> {
+    let guest = &windows.guest;
+    let field = windows.current.prcb.current_thread?;
+    let table = guest.symbol(symbols::KiProcessorBlock)?;
+    let (blocks, _) = listed(windows, table);
+    let runs = |block: &VirtAddr| field.read(&guest.space, *block) == Ok(task);
+    let (number, block) = (0_u32..).zip(blocks).find(|(_, block)| runs(block))?;
+    // By the block that the registers name, or else by its number.
+    let own = guest
+        .cpus
+        .iter()
+        .find(|cpu| named(windows, cpu) == Some(block));
+    let nth = guest.cpus.iter().find(|cpu| cpu.index == number);
+    let nth = nth.filter(|cpu| named(windows, cpu).is_none());
+    Some((number, own.or(nth)))
+}
+
 fn thread(windows: &Windows, field: Field<Ptr<()>>, block: VirtAddr) -> Seen<VirtAddr> {
     match field.read(&windows.guest.space, block) {
         Ok(thread) if windows.guest.plausible(thread).is_ok() => Ok(thread),
@@ -138,29 +156,9 @@ fn thread(windows: &Windows, field: Field<Ptr<()>>, block: VirtAddr) -> Seen<Vir
 
 /// A processor whose registers name a `_KPCR` of which the table knows nothing.
 fn contradiction(windows: &Windows, blocks: &[VirtAddr]) -> Option<WalkEnd> {
-    let guest = &windows.guest;
-    let layout = &windows.current;
-    let own = layout.own?;
-    let block = |kpcr| match (layout.inside, layout.pointer) {
-        (Some(inside), _) => Some(inside.place(kpcr)),
-        (None, Some(pointer)) => pointer.read(&guest.space, kpcr).ok(),
-        (None, None) => None,
-    };
-    let wide = guest.pointer_bytes() == 8;
-    for cpu in &guest.cpus {
-        let claims = if wide {
-            [cpu.segments.gs.base, cpu.kernel_gs_base]
-        } else {
-            let kpcr = crate::locate::kpcr32(cpu, &guest.space);
-            [kpcr.map(|at| at.0), None]
-        };
-        let kpcr = claims
-            .into_iter()
-            .flatten()
-            .map(VirtAddr)
-            .find(|at| guest.is_kernel_address(*at) && own.read(&guest.space, *at) == Ok(*at));
-        if let Some(kpcr) = kpcr
-            && block(kpcr).is_some_and(|block| !blocks.contains(&block))
+    for cpu in &windows.guest.cpus {
+        if let Some(kpcr) = kpcr(windows, cpu)
+            && named(windows, cpu).is_some_and(|block| !blocks.contains(&block))
         {
             return Some(WalkEnd::NoStart {
                 missing: format!(
@@ -172,6 +170,31 @@ fn contradiction(windows: &Windows, blocks: &[VirtAddr]) -> Option<WalkEnd> {
         }
     }
     None
+}
+
+/// The `_KPCR` that the registers of a processor name.
+fn kpcr(windows: &Windows, cpu: &CpuState) -> Option<VirtAddr> {
+    let guest = &windows.guest;
+    let own = windows.current.own?;
+    let claims = if guest.pointer_bytes() == 8 {
+        [cpu.segments.gs.base, cpu.kernel_gs_base]
+    } else {
+        let kpcr = crate::locate::kpcr32(cpu, &guest.space);
+        [kpcr.map(|at| at.0), None]
+    };
+    let mut claims = claims.into_iter().flatten().map(VirtAddr);
+    claims.find(|at| guest.is_kernel_address(*at) && own.read(&guest.space, *at) == Ok(*at))
+}
+
+/// The `_KPRCB` that the registers of a processor name.
+fn named(windows: &Windows, cpu: &CpuState) -> Option<VirtAddr> {
+    let layout = &windows.current;
+    let kpcr = kpcr(windows, cpu)?;
+    match (layout.inside, layout.pointer) {
+        (Some(inside), _) => Some(inside.place(kpcr)),
+        (None, Some(pointer)) => pointer.read(&windows.guest.space, kpcr).ok(),
+        (None, None) => None,
+    }
 }
 
 /// Whether the block at `at` may be that of processor `cpu`: it has the number, and is part of a `_KPCR`

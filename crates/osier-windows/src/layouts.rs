@@ -10,4 +10,5 @@ pub(crate) mod process;
 pub(crate) mod section;
 pub(crate) mod threads;
 pub(crate) mod token;
+pub(crate) mod trap;
 pub(crate) mod vad;

@@ -10,6 +10,8 @@
 //! number.
 
 mod attach;
+mod behind;
+mod carve;
 mod cid;
 mod clock;
 mod crash;
@@ -36,6 +38,7 @@ mod pool;
 mod process;
 mod processes;
 mod provider;
+mod registers;
 mod root;
 mod scan;
 mod section;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Crash, Current, Finding, Found, Handle, Kernel, Mapping, Module, NoAttach, OpenFile,
-    Osi, PageRange, Panda, Premise, Process, Scanned, Seen, Thread, Variable, WalkEnds,
+    Absent, Carve, Crash, Current, Finding, Found, Handle, Kernel, Mapping, Module, NoAttach,
+    OpenFile, Osi, PageRange, Panda, Premise, Process, Scanned, Seen, Thread, Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
@@ -109,6 +109,10 @@ impl Osi for Windows {
 
     fn fork(&self) -> Box<dyn Osi> {
         Box::new(self.clone())
+    }
+
+    fn carve(&self) -> Option<&dyn Carve> {
+        Some(self)
     }
 
     fn panda(&self) -> Option<&dyn Panda> {

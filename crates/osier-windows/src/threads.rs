@@ -205,10 +205,10 @@ pub(crate) fn first_block(
 }
 
 /// `_TEB32.NtTib.Self`: the block's own address.
-const SELF32: u64 = 0x18;
+pub(crate) const SELF32: u64 = 0x18;
 
 /// Where the `_TEB32` of the WoW64 thread with the block at `teb` would be; null when it has none.
-fn teb32(layout: &Teb, space: &AddressSpace, teb: VirtAddr) -> Result<VirtAddr, Fault> {
+pub(crate) fn teb32(layout: &Teb, space: &AddressSpace, teb: VirtAddr) -> Result<VirtAddr, Fault> {
     let offset = match layout.wow_teb_offset {
         Some(field) => field.read(space, teb)?,
         None => 0,

@@ -12,9 +12,7 @@
 //! back to its parent, and a process with a PEB has a descriptor of it.
 
 use osier_memory::{Fault, VirtAddr};
-use osier_osi::Absent;
-use osier_osi::SeenExt as _;
-use osier_osi::{Guard, WalkEnd};
+use osier_osi::{Absent, Guard, Seen, SeenExt as _, WalkEnd};
 use osier_profile::{Bits, Field, Ptr, UInt};
 
 use crate::windows::Windows;
@@ -77,6 +75,34 @@ pub(crate) fn tree(windows: &Windows, process: VirtAddr) -> (Vec<Vad>, WalkEnd) 
         end => end,
     };
     (found, end)
+}
+
+/// The descriptor of the process at `process` that holds the address `va`; `None` where none was met.
+pub(crate) fn holding(windows: &Windows, process: VirtAddr, va: VirtAddr) -> Option<Vad> {
+    let mut known = windows.spans.borrow_mut();
+    if known.as_ref().is_none_or(|(owner, _)| *owner != process) {
+        let (vads, _) = tree(windows, process);
+        let span = |vad: &Vad| vad.span.ok().map(|span| (span.start, span.size, vad.at));
+        *known = Some((process, vads.iter().filter_map(span).collect()));
+    }
+    let (_, spans) = known.as_ref()?;
+    let after = spans.partition_point(|(start, ..)| *start <= va.0);
+    let &(start, size, at) = spans.get(after.checked_sub(1)?)?;
+    let span = Ok(Span { start, size });
+    (va.0.wrapping_sub(start) < size).then_some(Vad { at, span })
+}
+
+/// Whether all of the memory of the descriptor at `at` was committed at once.
+pub(crate) fn committed(windows: &Windows, at: VirtAddr) -> Seen<bool> {
+    let layout = &windows.vad;
+    let short = &layout.short;
+    let place = match (layout.flags.mem_commit, layout.flags1.mem_commit) {
+        (Some(field), _) => short.flags.map(|flags| (field, flags.place(at))),
+        (None, Some(field)) => short.flags1.map(|flags| (field, flags.place(at))),
+        (None, None) => None,
+    };
+    let (field, place) = place.ok_or_else(Absent::not_in_this_kernel)?;
+    Ok(field.read(&windows.guest.space, place)? != 0)
 }
 
 /// The ending of a tree without a descriptor: a process that runs has one of its PEB at least.
@@ -289,7 +315,7 @@ pub(crate) enum Sort {
 }
 
 /// The flags of the descriptor at `at`.
-pub(crate) fn flags(windows: &Windows, at: VirtAddr) -> osier_osi::Seen<Said> {
+pub(crate) fn flags(windows: &Windows, at: VirtAddr) -> Seen<Said> {
     /// `VadImageMap`.
     const IMAGE: u64 = 2;
     let layout = &windows.vad;

@@ -52,9 +52,12 @@ pub static WANTED: Wanted = Wanted {
         layouts::token::LuidAndAttributes::WANTED,
         layouts::token::SidAndAttributes::WANTED,
         layouts::token::Token::WANTED,
+        layouts::trap::Frame::WANTED,
+        layouts::trap::Stack::WANTED,
         layouts::vad::AvlTable::WANTED,
         layouts::vad::AvlTree::WANTED,
         layouts::vad::Flags::WANTED,
+        layouts::vad::Flags1::WANTED,
         layouts::vad::Long::WANTED,
         layouts::vad::Short::WANTED,
         UNREAD.types,
@@ -75,11 +78,12 @@ const UNREAD: More = More {
     types: names![
         _CURDIR _EX_FAST_REF _KDDEBUGGER_DATA64 _KGDTENTRY _KIDTENTRY
         _KIDTENTRY64 _KSPECIAL_REGISTERS _LIST_ENTRY _MMPTE _MMPTE_HARDWARE _MMPTE_PROTOTYPE
-        _MMPTE_SUBSECTION _MMPTE_TRANSITION _MMVAD_LONG _MSUBSECTION _OBJECT_NAME_INFORMATION _PEB32 _SEGMENT _TEB32 _UNICODE_STRING
+        _MMPTE_SUBSECTION _MMPTE_TRANSITION _MMVAD_LONG _MSUBSECTION _OBJECT_NAME_INFORMATION _PEB32 _SEGMENT _SEP_LOGON_SESSION_REFERENCES _TEB32 _UNICODE_STRING
     ],
     symbols: names![
-        CmNtCSDVersion KdVersionBlock KeActiveProcessors KeNumberProcessors KiDivideErrorFault
+        CmNtCSDVersion KdVersionBlock KeActiveProcessors KeNumberProcessors KeServiceDescriptorTable KeServiceDescriptorTableShadow KiDivideErrorFault
         KiDivideErrorFaultShadow KiInitialPCR KiSystemCall64 KiSystemCall64Shadow MmPteBase
-        MmSubsectionBase MmSystemRangeStart MmUserProbeAddress NtBuildLabEx  PsNtosImageBase
+        MmSubsectionBase MmSystemRangeStart MmUserProbeAddress NtBuildLabEx PsNtosImageBase
+        PspCreateProcessNotifyRoutine PspCreateThreadNotifyRoutine PspLoadImageNotifyRoutine
     ],
 };

@@ -2,13 +2,14 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use osier_memory::{Driver, VirtAddr};
 use osier_osi::Kernel;
 
 use crate::guest::Guest;
 use crate::layouts::{
-    current, driver, handles, loader, object, peb, process, section, threads, token, vad,
+    current, driver, handles, loader, object, peb, process, section, threads, token, trap, vad,
 };
 use crate::symbols;
 
@@ -41,6 +42,9 @@ pub struct Windows {
     pub(crate) object: object::Layout,
     pub(crate) token: token::Layout,
     pub(crate) driver: driver::Layout,
+    pub(crate) trap: trap::Layout,
+    /// The descriptors of the process that was asked for last: first address, bytes, and where each is.
+    pub(crate) spans: RefCell<Option<(VirtAddr, Arc<[(u64, u64, VirtAddr)]>)>>,
     /// Types of objects that were met, by their addresses.
     pub(crate) kinds: RefCell<HashMap<VirtAddr, Kind>>,
     /// How many processes that run have each table root, once asked for.

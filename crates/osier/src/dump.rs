@@ -1,5 +1,5 @@
-//! Parts of a snapshot as files that other tools open: a process as an ELF core, its program, a kernel module,
-//! a stretch of memory.
+//! Parts of a snapshot as files that other tools open: a process as an ELF core or a minidump, its program, a kernel
+//! module, a stretch of memory.
 //!
 //! What a process would see at its addresses is written, not only what its page table has: pages of files
 //! out of the page cache, zeros where memory was promised and never touched. What is not in memory is never
@@ -7,8 +7,12 @@
 //! stretch of it is told ([`Dumped::lost`]).
 
 mod core_file;
+mod image;
+mod minidump;
 mod notes;
 mod parts;
+mod plan;
+mod rebuilt;
 mod sink;
 mod threads;
 
@@ -21,6 +25,7 @@ use osier_osi::{Absent, WalkEnds};
 use crate::process_memory::alike;
 
 pub use core_file::process_core;
+pub use minidump::process_minidump;
 pub use osier_osi::KeptFile;
 pub use parts::{executable, kept, kept_files, module, range};
 
@@ -109,6 +114,21 @@ impl Dumped {
                 why: Box::new(why.clone()),
             });
         }
+    }
+}
+
+/// Writes the process at `taskd` to `out` in the form that its own system's debuggers open: of Linux an ELF core
+/// ([`process_core`]), of Windows a minidump ([`process_minidump`]).
+///
+/// # Errors
+/// [`DumpError`]. What could not be read is told in [`Dumped`].
+pub fn process(guest: &crate::Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped, DumpError> {
+    let osi = guest.provider();
+    let windows = osi.carve().is_some_and(|carve| carve.windows().is_some());
+    if windows {
+        process_minidump(guest, taskd, out)
+    } else {
+        process_core(guest, taskd, out)
     }
 }
 

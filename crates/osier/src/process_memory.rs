@@ -4,7 +4,9 @@
 use std::ops::{ControlFlow, Range};
 
 use osier_memory::{AddressSpace, Cause, Fault, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
-use osier_osi::{Absent, Behind, Mapping, Osi, Seen, SeenExt as _, Stretch, WalkEnd, WalkEnds};
+use osier_osi::{
+    Absent, Behind, Mapping, Osi, Place, Seen, SeenExt as _, Stretch, WalkEnd, WalkEnds,
+};
 
 /// The walk's name in endings.
 const WALK: &str = "memory";
@@ -59,6 +61,7 @@ pub struct Piece {
 /// The memory of a process.
 pub struct ProcessMemory<'a> {
     osi: &'a dyn Osi,
+    taskd: VirtAddr,
     space: AddressSpace,
     /// The mappings, by address.
     pub areas: Vec<Area>,
@@ -98,6 +101,7 @@ impl<'a> ProcessMemory<'a> {
         let ram: u64 = space.memory().runs().iter().map(|run| run.len).sum();
         Ok(Self {
             osi,
+            taskd,
             space,
             areas,
             ends,
@@ -134,6 +138,50 @@ impl<'a> ProcessMemory<'a> {
             }
             ControlFlow::Break(end) => end,
         }
+    }
+}
+
+impl ProcessMemory<'_> {
+    /// Fills `into` from `at` on with what the process sees there.
+    ///
+    /// # Errors
+    /// Why the first byte that is not in memory is not, or that no mapping is there.
+    pub fn read(&self, at: VirtAddr, into: &mut [u8]) -> Seen<()> {
+        let ram = &**self.space.memory();
+        let mut done = 0;
+        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let va = at.plus(done as u64);
+            let left = PAGE_BYTES.saturating_sub(va.in_page());
+            let some = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let (part, _) = rest.split_at_mut(some);
+            match self.at(va)? {
+                Some(pa) => ram.read(pa, part).map_err(|fault| fault.with_va(va))?,
+                None => part.fill(0),
+            }
+            done = done.saturating_add(some);
+        }
+        Ok(())
+    }
+
+    /// The byte of RAM that the process sees at `va`; `None` for a zero that nobody wrote.
+    fn at(&self, va: VirtAddr) -> Seen<Option<PhysAddr>> {
+        let after = self.areas.partition_point(|area| area.range.start <= va.0);
+        let before = self.areas.get(..after).and_then(<[Area]>::last);
+        let area = before.filter(|area| area.range.contains(&va.0));
+        let area = area.ok_or_else(|| Absent::not_applicable("no mapping is there"))?;
+        let page = va.page();
+        let mut found = Err(Absent::not_applicable("nothing is there"));
+        let end = self.pieces(area, page.0..page.0.saturating_add(1), &mut |piece| {
+            found = match piece.content {
+                Content::Frame(pa) => Ok(Some(pa.plus(va.in_page()))),
+                Content::Zeros => Ok(None),
+                Content::Nothing => return ControlFlow::Continue(()),
+                Content::Lost(absent) => Err(absent),
+            };
+            ControlFlow::Break(())
+        });
+        let _ = end; // a page is there, or why it is not
+        found
     }
 }
 
@@ -192,13 +240,15 @@ impl Walk<'_> {
         let span = fault.level.and_then(|level| mode.entry_span(level));
         let span = span.unwrap_or(PAGE_BYTES).max(PAGE_BYTES);
         let stretch = span.saturating_sub(va.0 & span.wrapping_sub(1)).min(left);
-        if fault.cause != (Cause::NotPresent { entry: 0 }) {
-            return (stretch, Content::Lost(Absent::unreadable(fault)));
-        }
         let Some(carve) = self.memory.osi.carve() else {
             return (stretch, Content::Lost(Absent::unreadable(fault)));
         };
-        let Stretch { what, bytes } = carve.behind(area.mapping.modd, va, stretch);
+        let place = Place {
+            taskd: self.memory.taskd,
+            modd: area.mapping.modd,
+            va,
+        };
+        let Stretch { what, bytes } = carve.behind(place, fault, stretch);
         let content = match what {
             Ok(Behind::Frame(pa)) => Content::Frame(pa),
             Ok(Behind::Zeros) => Content::Zeros,

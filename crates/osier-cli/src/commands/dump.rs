@@ -1,9 +1,9 @@
-//! `osier dump`: a process as an ELF core, its program, a kernel module, a stretch of memory.
+//! `osier dump`: a process as an ELF core or a minidump, its program, a kernel module, a stretch of memory.
 
 use std::path::Path;
 
 use anyhow::bail;
-use osier::dump::{Dumped, Lost, executable, module, process_core, range};
+use osier::dump::{Dumped, Lost, executable, module, process, range};
 use osier::osier_memory::VirtAddr;
 use osier::{Guest, WalkEnds};
 
@@ -53,7 +53,7 @@ pub(super) fn run(args: &DumpArgs, output: &OutputArgs) -> anyhow::Result<Outcom
         (_, Some(name), _) => module(&guest, name.as_bytes(), path)?,
         (taskd, _, Some((first, end))) => range(&guest, taskd, first..end, path)?,
         (Some(taskd), _, _) if args.exe => executable(&guest, taskd, path)?,
-        (Some(taskd), _, _) => process_core(&guest, taskd, path)?,
+        (Some(taskd), _, _) => process(&guest, taskd, path)?,
         _ => bail!("nothing says what to dump"),
     };
     ends.join(done.ends.clone());

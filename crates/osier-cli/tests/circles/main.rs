@@ -117,6 +117,8 @@ const WINDOWS: Layers = &[
     (
         "walkers",
         &[
+            "behind",
+            "carve",
             "cid",
             "clock",
             "crash",
@@ -137,6 +139,7 @@ const WINDOWS: Layers = &[
             "pool",
             "process",
             "processes",
+            "registers",
             "root",
             "scan",
             "section",

@@ -14,6 +14,8 @@ const CODE: u64 = 0x1000;
 const XP_PCR: VirtAddr = VirtAddr(0xffdf_f000);
 /// Selector of the `_KPCR`'s segment on x86.
 const PCR_SELECTOR: u64 = 0x30;
+/// `_KUSER_SHARED_DATA` on x86.
+pub(super) const SHARED_32: VirtAddr = VirtAddr(0xffdf_0000);
 /// Where the low stub stands.
 pub(super) const LOW_STUB: PhysAddr = PhysAddr(0x1_3000);
 
@@ -309,11 +311,13 @@ pub(super) fn shared_data(w: &mut Writer<'_>, build: u32, version: (u32, u32), t
         return;
     }
     let at = if w.is_wide() {
-        0xffff_f780_0000_0000
+        VirtAddr(0xffff_f780_0000_0000)
     } else {
-        0xffdf_0000
+        SHARED_32
     };
-    let shared = Object::system("_KUSER_SHARED_DATA", VirtAddr(at));
+    let shared = Object::system("_KUSER_SHARED_DATA", at);
+    // `NtProductType`: a workstation.
+    w.uint(Space::SYSTEM, at.plus(0x264), 1, 4);
     w.set_if(shared, "NtMajorVersion", u64::from(version.0));
     w.set_if(shared, "NtMinorVersion", u64::from(version.1));
     w.set_if(shared, "NtBuildNumber", u64::from(build));

@@ -2,7 +2,9 @@
 
 use osier_profile::Profile;
 
-use super::{Module, Plan, Process, ProcessKind, Protection, VadKind, Wow64};
+use super::{
+    Entered, Module, Plan, Process, ProcessKind, Protection, Proto, Shared, VadKind, Wow64,
+};
 
 /// A machine with processes of every sort that the layout knows.
 pub fn crowd(profile: &Profile) -> Plan {
@@ -37,6 +39,32 @@ pub fn crowd(profile: &Profile) -> Plan {
         Protection::EXECUTE_WRITE_COPY,
     );
     "worker".clone_into(&mut shell.threads[0].name);
+    shell.threads[1].entered = Entered::Nested;
+    shell = shell.thread(2004).thread(2008);
+    shell.threads[2].entered = Entered::Interrupt;
+    shell.threads[3].state = 4; // it has ended, and something holds it
+    shell.headers = true;
+    let full = VadKind::Private;
+    shell = shell.maps(0x24_0000, 0x4000, full, Protection::READ_WRITE);
+    if let Some(vad) = shell.vads.last_mut() {
+        vad.commit = true;
+    }
+    // Pages that the process has not touched, and other processes have.
+    shell.shared = [
+        (0x21_1000, Proto::DemandZero),
+        (0x21_2000, Proto::PageFile(0x99)),
+        (0x30_0000, Proto::Valid),
+        (0x30_1000, Proto::Transition),
+        (0x30_2000, Proto::MappedFile),
+        (0x0100_1000, Proto::Valid),
+        (0x0100_2000, Proto::MappedFile),
+    ]
+    .map(|(at, entry)| Shared {
+        at,
+        fill: (at >> 12) as u8 | 0x80,
+        entry,
+    })
+    .to_vec();
     plan.processes.push(shell);
     let mut gone = Process::new(1400, "gone.exe").child_of(1012);
     "C:\\Temp\\gone.exe".clone_into(&mut gone.path);
@@ -73,6 +101,9 @@ pub fn crowd(profile: &Profile) -> Plan {
             cmdline: "preccalc.exe /32".to_owned(),
             ..Wow64::default()
         });
+        old.headers = true;
+        old = old.thread(1764);
+        old.threads[1].entered = Entered::Interrupt;
         plan.processes.push(old);
     }
     plan.run(1016);

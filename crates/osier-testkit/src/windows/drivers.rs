@@ -66,6 +66,8 @@ fn image_of(w: &mut Writer<'_>, driver: &Driver, number: u32) {
     let mut guid = [0x5a; 16];
     guid[..4].copy_from_slice(&number.to_be_bytes());
     let image = Image {
+        space: Space::SYSTEM,
+        wide: w.is_wide(),
         base: VirtAddr(driver.base),
         bytes: driver.size,
         stamp: 0x4ce7_8000 + number,
@@ -76,6 +78,7 @@ fn image_of(w: &mut Writer<'_>, driver: &Driver, number: u32) {
         },
         debug: 0x400,
         exports: (0x800, &driver.name),
+        version: false,
     };
     image::write(w, &image);
 }

@@ -18,6 +18,8 @@ pub(super) fn write(w: &mut Writer<'_>, plan: &Plan) {
     // The last page of the image, behind every variable, and the one before.
     let debug = (bytes - 1) & !(PAGE - 1);
     let image = Image {
+        space: Space::SYSTEM,
+        wide: w.is_wide(),
         base: plan.kernel_base,
         bytes,
         stamp: 0x4ce7_951a,
@@ -28,6 +30,7 @@ pub(super) fn write(w: &mut Writer<'_>, plan: &Plan) {
         },
         debug,
         exports: (debug - PAGE, "ntoskrnl.exe"),
+        version: false,
     };
     image::write(w, &image);
     if plan.record == PdbRecord::NoDirectory {

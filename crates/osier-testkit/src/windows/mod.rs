@@ -50,6 +50,7 @@ mod rows;
 mod spaces;
 mod threads;
 mod tokens;
+mod trap;
 mod vad;
 mod wow64;
 mod writer;
@@ -64,6 +65,6 @@ pub use plan::{Bugcheck, PdbRecord, Plan};
 pub use ram::Ram;
 pub use rekall::Rekall;
 pub use rows::{
-    Driver, Handle, Module, Opened, Paged, Part, Process, ProcessKind, Protection, Proto, Thread,
-    Token, Told, Vad, VadKind, Wow64,
+    Driver, Entered, Handle, Module, Opened, Paged, Part, Process, ProcessKind, Protection, Proto,
+    Shared, Thread, Token, Told, Vad, VadKind, Wow64,
 };

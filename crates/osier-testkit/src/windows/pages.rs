@@ -50,15 +50,23 @@ fn entry(w: &mut Writer<'_>, paged: Paged, pa: PhysAddr) -> u64 {
     match paged {
         Paged::Transition => transition(w, pa),
         Paged::Prototype(proto) => {
-            let pointed = match proto {
-                Proto::Valid => pa.0 | VALID,
-                Proto::Transition => transition(w, pa),
-                Proto::PageFile(offset) => page_file(w, 0, offset),
-            };
+            let pointed = pointed(w, proto, pa);
             prototype(w, pointed)
         }
         Paged::DemandZero => software(w, &[("Protection", READ_WRITE)]),
         Paged::PageFile { number, offset } => page_file(w, number, offset),
+    }
+}
+
+/// The entry of a section for a page that is at `pa`, if it is in memory.
+pub(super) fn pointed(w: &mut Writer<'_>, proto: Proto, pa: PhysAddr) -> u64 {
+    match proto {
+        Proto::Valid => pa.0 | VALID,
+        Proto::Transition => transition(w, pa),
+        Proto::PageFile(offset) => page_file(w, 0, offset),
+        Proto::DemandZero => software(w, &[("Protection", READ_WRITE)]),
+        // `_MMPTE_SUBSECTION`, which has its bit where a prototype has it.
+        Proto::MappedFile => software(w, &[("Prototype", 1), ("Protection", 1)]),
     }
 }
 

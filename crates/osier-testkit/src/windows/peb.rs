@@ -4,8 +4,8 @@ use osier_memory::VirtAddr;
 
 use super::rows::{Module, Paged, Part, Process, Protection, Vad, VadKind};
 use super::spaces::Space;
-use super::wow64;
 use super::writer::{Object, Writer, utf16};
+use super::{image, wow64};
 
 const PAGE: u64 = 4096;
 const GRAIN: u64 = 0x1_0000;
@@ -116,6 +116,9 @@ pub(super) fn write(
     if process.wow64.is_some() {
         wow64::write(w, &mut arena, eprocess, process, heap);
     }
+    if process.headers {
+        headers(w, process, space);
+    }
     // A heap begins with its header; the page is there although nobody reads it.
     w.bytes(space, VirtAddr(heap), &[0]);
     process.heap = process.heap.filter(|_| !process.unstarted);
@@ -125,6 +128,19 @@ pub(super) fn write(
         away.extend(parts.map(|(_, first, end)| (*first, *end, *paged)));
     }
     away
+}
+
+/// The headers of images; one that both lists have is of 32 bits.
+fn headers(w: &mut Writer<'_>, process: &Process, space: Space) {
+    let halves = process.wow64.iter().flat_map(|wow64| &wow64.modules);
+    let halves: Vec<&Module> = halves.collect();
+    for module in &halves {
+        image::of_process(w, space, false, module);
+    }
+    let native = process.modules.iter();
+    for module in native.filter(|own| halves.iter().all(|other| other.base != own.base)) {
+        image::of_process(w, space, w.is_wide(), module);
+    }
 }
 
 fn arena_bytes(process: &Process) -> u64 {

@@ -41,6 +41,10 @@ pub struct Process {
     pub heap: Option<VirtAddr>,
     /// What of it is not in memory.
     pub paged: Vec<(Part, Paged)>,
+    /// Pages of its sections that its table does not have.
+    pub shared: Vec<Shared>,
+    /// Whether its images have headers in memory.
+    pub headers: bool,
     /// What it has open.
     pub handles: Vec<Handle>,
     /// Whom it acts for.
@@ -232,6 +236,20 @@ pub struct Thread {
     pub stack32: (u64, u64),
     /// `ThreadName`, where the layout has it.
     pub name: String,
+    /// How it came into the kernel last.
+    pub entered: Entered,
+}
+
+/// How a thread came into the kernel last, which tells what is kept of its registers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Entered {
+    /// By a system call.
+    #[default]
+    Call,
+    /// By a system call, in which the kernel called itself.
+    Nested,
+    /// By an interrupt, of a WoW64 thread in its 32-bit code.
+    Interrupt,
 }
 
 /// A virtual address descriptor.
@@ -328,6 +346,21 @@ pub enum Proto {
     Transition,
     /// In page file 0, at this page.
     PageFile(u32),
+    /// Nowhere yet: zeros.
+    DemandZero,
+    /// In the section's file.
+    MappedFile,
+}
+
+/// A page of a section that no table has: what the section's own entry says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// Its address in the process.
+    pub at: u64,
+    /// The byte that it is full of, where it is in memory.
+    pub fill: u8,
+    /// What the entry says.
+    pub entry: Proto,
 }
 
 impl Process {
@@ -503,6 +536,32 @@ impl Driver {
 }
 
 impl Thread {
+    /// What register `nth` of the encoding order holds in user mode; RSP lies in the thread's stack.
+    pub fn register(&self, nth: u64) -> u64 {
+        const SP: u64 = 4;
+        match nth {
+            SP => self.stack.0 + self.stack.1 - 0x180,
+            _ => 0x0010_0000 + self.tid * 0x100 + nth * 8,
+        }
+    }
+
+    /// The same of its 32-bit code.
+    pub fn register_32(&self, nth: u64) -> u64 {
+        const SP: u64 = 4;
+        match nth {
+            SP => self.stack32.0 + self.stack32.1 - 0x140,
+            _ => 0x0070_0000 + self.tid * 0x100 + nth * 8,
+        }
+    }
+
+    /// Its instruction pointer in user mode: where every system call comes back to, or somewhere in its stack.
+    pub fn ip(&self) -> u64 {
+        match self.entered {
+            Entered::Interrupt => self.stack.0 + self.stack.1 - 0x800,
+            Entered::Call | Entered::Nested => 0x7750_0070,
+        }
+    }
+
     /// A thread that waits.
     pub fn new(tid: u64) -> Self {
         Self {

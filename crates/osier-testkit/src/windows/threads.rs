@@ -5,12 +5,13 @@ use osier_memory::VirtAddr;
 use super::rows::{Process, Thread};
 use super::spaces::Space;
 use super::writer::{Object, Writer, utf16};
-use super::{objects, wow64};
+use super::{objects, trap, wow64};
 
 const ETHREAD: &str = "_ETHREAD";
 /// `_DISPATCHER_HEADER.Type` of a thread.
 const THREAD_OBJECT: u64 = 6;
-/// `_KTHREAD_STATE` of a thread that runs.
+/// `_KTHREAD_STATE` of a thread that has ended, and of one that runs.
+const ENDED: u8 = 4;
 const RUNNING: u64 = 2;
 
 /// Writes the threads of a process: both rings, and a TEB for each that has a user half.
@@ -23,6 +24,7 @@ pub(super) fn write(w: &mut Writer<'_>, owner: Object, process: &mut Process, sp
         one(w, object, owner.at, pid, thread);
         if let Some(peb) = peb {
             teb(w, object, space, thread, pid, peb);
+            trap::write(w, object, space, thread);
         }
         if !executive.is_empty() {
             executive.push(w.member(object, "ThreadListEntry"));
@@ -34,7 +36,11 @@ pub(super) fn write(w: &mut Writer<'_>, owner: Object, process: &mut Process, sp
     let word = w.word();
     w.ring(Space::SYSTEM, &executive, word);
     w.ring(Space::SYSTEM, &kernel, word);
-    let count = process.threads.len() as u64;
+    let alive = process
+        .threads
+        .iter()
+        .filter(|thread| thread.state != ENDED);
+    let count = alive.count() as u64;
     w.set_if(owner, "ActiveThreads", count);
 }
 

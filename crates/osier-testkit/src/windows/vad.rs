@@ -10,11 +10,11 @@ use std::collections::HashMap;
 
 use osier_memory::VirtAddr;
 
-use super::objects;
 use super::processes::EPROCESS;
-use super::rows::{Process, Protection, Vad, VadKind};
+use super::rows::{Process, Protection, Proto, Shared, Vad, VadKind};
 use super::spaces::Space;
 use super::writer::{Object, Writer, utf16};
+use super::{objects, pages};
 
 const PAGE_SHIFT: u32 = 12;
 /// `_MMVAD_FLAGS.VadType` of an image.
@@ -44,6 +44,9 @@ pub(super) fn write(
         let node = node(w, vad, sections);
         vad.node = Some(node.at);
         nodes.push(node);
+    }
+    for shared in &process.shared {
+        share(w, process, shared, sections);
     }
     let tree = Tree::of(w);
     let root = tree.join(w, eprocess, &nodes, None);
@@ -148,7 +151,11 @@ fn node(w: &mut Writer<'_>, vad: &Vad, sections: &mut Sections) -> Object {
         w.set(object, "Type", SECTION_VIEW);
         return object;
     }
-    let section = sections.section(w, file, image);
+    let pages = (vad.end + 1 - vad.start + vad.offset) >> PAGE_SHIFT;
+    let section = sections.section(w, file, image, pages);
+    if file.is_none() {
+        sections.of_paging_file.insert(object.at, section);
+    }
     if w.has("_MMVAD", "Subsection") {
         w.set(object, "Subsection", section.subsection.0);
     } else {
@@ -157,7 +164,40 @@ fn node(w: &mut Writer<'_>, vad: &Vad, sections: &mut Sections) -> Object {
     let before = (vad.offset >> PAGE_SHIFT) * w.size("_MMPTE_SOFTWARE");
     let first = section.prototypes.plus(before);
     w.set_if(object, "FirstPrototypePte", first.0);
+    let last = section
+        .prototypes
+        .plus((pages - 1) * w.size("_MMPTE_SOFTWARE"));
+    w.set_if(object, "LastContiguousPte", last.0);
     object
+}
+
+/// Writes a section's own entry for a page of it, and the page where it is in memory.
+fn share(w: &mut Writer<'_>, process: &Process, shared: &Shared, sections: &mut Sections) {
+    let holds = |vad: &&Vad| vad.start <= shared.at && shared.at <= vad.end;
+    let vad = process
+        .vads
+        .iter()
+        .find(holds)
+        .expect("a descriptor around it");
+    let (file, image) = match &vad.kind {
+        _ if w.has_type(AREA) => return,
+        VadKind::Private => panic!("private memory is nobody else's"),
+        VadKind::Mapped(file) => (file.as_deref(), false),
+        VadKind::Image(file) => (Some(file.as_str()), true),
+    };
+    let section = match (file, vad.node) {
+        (None, Some(node)) => sections.of_paging_file[&node],
+        _ => sections.section(w, file, image, 0),
+    };
+    let width = w.size("_MMPTE_SOFTWARE");
+    let number = (shared.at - vad.start + vad.offset) >> PAGE_SHIFT;
+    let page = w.spaces.memory.allocate();
+    let in_memory = matches!(shared.entry, Proto::Valid | Proto::Transition);
+    let fill = if in_memory { shared.fill } else { 0xcc };
+    w.spaces.memory.write_bytes(page, &[fill; 1 << PAGE_SHIFT]);
+    let entry = pages::pointed(w, shared.entry, page);
+    let at = section.prototypes.plus(number * width);
+    w.uint(Space::SYSTEM, at, entry, width);
 }
 
 /// The segment that a view of `file` leads to; each view has one of its own here.
@@ -302,6 +342,8 @@ fn depth(nodes: usize) -> u32 {
 pub(super) struct Sections {
     sections: HashMap<(String, bool), Section>,
     files: HashMap<String, VirtAddr>,
+    /// Those of the paging file, by the descriptor.
+    of_paging_file: HashMap<VirtAddr, Section>,
 }
 
 #[derive(Clone, Copy)]
@@ -312,26 +354,34 @@ struct Section {
 }
 
 impl Sections {
-    fn section(&mut self, w: &mut Writer<'_>, file: Option<&str>, image: bool) -> Section {
+    /// The section of a file, of so many pages when it is made.
+    fn section(
+        &mut self,
+        w: &mut Writer<'_>,
+        file: Option<&str>,
+        image: bool,
+        pages: u64,
+    ) -> Section {
         let Some(path) = file else {
-            return self.make(w, None, image);
+            return self.make(w, None, image, pages);
         };
         let key = (path.to_owned(), image);
         if let Some(section) = self.sections.get(&key) {
             return *section;
         }
-        let section = self.make(w, file, image);
+        let section = self.make(w, file, image, pages);
         self.sections.insert(key, section);
         section
     }
 
-    fn make(&mut self, w: &mut Writer<'_>, file: Option<&str>, image: bool) -> Section {
+    fn make(&mut self, w: &mut Writer<'_>, file: Option<&str>, image: bool, pages: u64) -> Section {
         let (head, tail) = (w.size("_CONTROL_AREA"), w.size("_SUBSECTION"));
         let control_area = w.nonpaged_room(*b"MmCa", head + tail);
         // The first subsection follows its control area.
         let area = Object::system("_CONTROL_AREA", control_area);
         let subsection = Object::system("_SUBSECTION", control_area.plus(head));
-        let prototypes = w.paged_room(8);
+        let prototypes = w.paged_room(pages * w.size("_MMPTE_SOFTWARE"));
+        w.set_if(subsection, "PtesInSubsection", pages);
         w.set(subsection, "ControlArea", control_area.0);
         w.set_if(subsection, "SubsectionBase", prototypes.0);
         if w.has_type("_SEGMENT") {

@@ -8,6 +8,10 @@ layout! {
         control_area: Option<Field<Ptr<()>>> = ["ControlArea"],
         /// The prototype entry of its first page.
         subsection_base: Option<Field<Ptr<()>>> = ["SubsectionBase"],
+        /// How many of them it has.
+        ptes: Option<Field<UInt>> = ["PtesInSubsection"],
+        /// The next part of the section.
+        next: Option<Field<Ptr<()>>> = ["NextSubsection"],
         /// Where it begins in the file, in pages for data.
         starting_sector: Option<Field<UInt>> = ["StartingSector"],
     }

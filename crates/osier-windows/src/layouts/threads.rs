@@ -1,10 +1,10 @@
 //! How to read threads.
 
-use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
+use osier_profile::{Bits, Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 layout! {
     /// Fields read from `_ETHREAD`, and from the `_KTHREAD` it begins with.
-    pub(crate) struct Fields: "_ETHREAD" through [_CLIENT_ID _KAPC_STATE _KTHREAD] {
+    pub(crate) struct Fields: "_ETHREAD" through [_CLIENT_ID _KAPC_STATE _KTHREAD _LARGE_INTEGER] {
         /// The link in the process's list.
         thread_list_entry: Option<Field<Embed<()>>> = ["ThreadListEntry", "Tcb.ThreadListEntry"],
         unique_process: Option<Field<Ptr<()>>> = ["Cid.UniqueProcess"],
@@ -20,6 +20,12 @@ layout! {
         owner: Option<Field<Ptr<()>>> = ["Tcb.Process", "ThreadsProcess"],
         state: Option<Field<UInt>> = ["Tcb.State"],
         teb: Option<Field<Ptr<()>>> = ["Tcb.Teb"],
+        /// FILETIME; XP counts it in eighths, from the fourth bit on.
+        create_time: Option<Field<UInt>> = ["CreateTime.QuadPart", "CreateTime"],
+        /// What XP has in the bits below.
+        nested_faults: Option<Field<Bits>> = ["NestedFaultCount"],
+        /// The function that it was made to run.
+        start: Option<Field<Ptr<()>>> = ["Win32StartAddress"],
         /// A `_UNICODE_STRING`; Windows 10 of August 2016 on.
         thread_name: Option<Field<Ptr<()>>> = ["ThreadName"],
     }
@@ -34,6 +40,8 @@ layout! {
         exception_list: Option<Field<Ptr<()>>> = ["NtTib.ExceptionList"],
         /// The process's block.
         peb: Option<Field<Ptr<()>>> = ["ProcessEnvironmentBlock"],
+        /// What the thread keeps for itself; the second of a WoW64 thread leads to its 32-bit registers.
+        tls_slots: Option<Field<Embed<()>>> = ["TlsSlots"],
         /// Bytes from here to the `_TEB32`; Windows 10 and later.
         wow_teb_offset: Option<Field<SInt>> = ["WowTebOffset"],
     }

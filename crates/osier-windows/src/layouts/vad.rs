@@ -24,6 +24,8 @@ layout! {
         ending_vpn_high: Option<Field<UInt>> = ["EndingVpnHigh"],
         /// The flags, as one word.
         flags: Option<Field<Embed<()>>> = ["u"],
+        /// More of them, since 8.1; the parent before.
+        flags1: Option<Field<Embed<()>>> = ["u1"],
     }
 }
 
@@ -40,6 +42,16 @@ layout! {
         spare: Option<Field<Bits>> = ["Spare"],
         /// XP and 2003.
         image_map: Option<Field<Bits>> = ["ImageMap"],
+        /// All of it was committed at once; until 8.
+        mem_commit: Option<Field<Bits>> = ["MemCommit"],
+    }
+}
+
+layout! {
+    /// Fields read from `_MMVAD_FLAGS1`, the descriptor's second word since 8.1.
+    pub(crate) struct Flags1: "_MMVAD_FLAGS1" {
+        /// All of it was committed at once.
+        mem_commit: Option<Field<Bits>> = ["MemCommit"],
     }
 }
 
@@ -52,6 +64,8 @@ layout! {
         control_area: Option<Field<Ptr<()>>> = ["ControlArea"],
         /// The prototype entry of the first page.
         first_prototype_pte: Option<Field<Ptr<()>>> = ["FirstPrototypePte"],
+        /// The last of those that follow each other there.
+        last_contiguous_pte: Option<Field<Ptr<()>>> = ["LastContiguousPte"],
     }
 }
 
@@ -76,6 +90,7 @@ layout! {
 pub(crate) struct Layout {
     pub(crate) short: Short,
     pub(crate) flags: Flags,
+    pub(crate) flags1: Flags1,
     pub(crate) long: Long,
     /// Bytes from `VadRoot` to the pointer that leads to the first node.
     pub(crate) root: Option<u64>,
@@ -96,6 +111,7 @@ impl Layout {
         Self {
             short: Short::resolve(resolver),
             flags: Flags::resolve(resolver),
+            flags1: Flags1::resolve(resolver),
             long: Long::resolve(resolver),
             root,
             count: resolver.optional(

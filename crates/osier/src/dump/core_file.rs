@@ -4,18 +4,18 @@
 //! which a debugger fills from the file on its own disk or refuses to show. Memory that was promised and never
 //! touched is zeros, which are holes of the file.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
-use osier_memory::{PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
-use osier_osi::{SeenExt as _, WalkEnd, WalkEnds};
+use osier_memory::{PAGE_BYTES, PhysicalMemory, VirtAddr};
+use osier_osi::{Carve, SeenExt as _, WalkEnds};
 
 use super::notes::{Bytes, MappedFile, notes};
+use super::plan::{Segment, plan};
 use super::sink::Sink;
 use super::threads::{threads, who};
 use super::{DumpError, Dumped, spare};
 use crate::Guest;
-use crate::process_memory::{Content, Piece, ProcessMemory, lost, no_start, readable};
+use crate::process_memory::{Area, ProcessMemory, lost, no_start};
 
 /// `e_machine` of x86's two widths.
 const EM_386: u16 = 3;
@@ -26,92 +26,6 @@ const PT_NOTE: u32 = 4;
 /// What `e_phnum` holds when the number stands in the first section header.
 const PN_XNUM: u16 = 0xffff;
 
-/// Bytes of a segment that stand side by side.
-struct Run {
-    len: u64,
-    /// `None`: zeros.
-    frame: Option<PhysAddr>,
-}
-
-/// What a core holds of a stretch of memory.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
-    /// RAM from here on.
-    Frame(PhysAddr),
-    /// Zeros.
-    Zeros,
-    /// No bytes.
-    Nothing,
-}
-
-/// A segment of memory.
-#[derive(Default)]
-pub(super) struct Segment {
-    pub(super) start: u64,
-    pub(super) len: u64,
-    /// `PF_X`, `PF_W`, `PF_R`.
-    pub(super) flags: u32,
-    /// Empty in a segment without bytes.
-    runs: Vec<Run>,
-}
-
-impl Segment {
-    fn file_bytes(&self) -> u64 {
-        if self.runs.is_empty() { 0 } else { self.len }
-    }
-
-    fn push(&mut self, len: u64, frame: Option<PhysAddr>) {
-        self.len = self.len.saturating_add(len);
-        match self.runs.last_mut() {
-            Some(Run {
-                len: before,
-                frame: None,
-            }) if frame.is_none() => {
-                *before = before.saturating_add(len);
-            }
-            Some(Run {
-                len: before,
-                frame: Some(last),
-            }) if frame == Some(last.plus(*before)) => {
-                *before = before.saturating_add(len);
-            }
-            _ => self.runs.push(Run { len, frame }),
-        }
-    }
-}
-
-/// Segments that grow from the front.
-#[derive(Default)]
-pub(super) struct Plan {
-    pub(super) segments: Vec<Segment>,
-}
-
-impl Plan {
-    /// Adds bytes, or a stretch without any.
-    pub(super) fn add(&mut self, start: u64, len: u64, flags: u32, content: Held) {
-        let last = self.segments.last();
-        let goes_on = last.is_some_and(|last| {
-            last.start.saturating_add(last.len) == start
-                && last.flags == flags
-                && last.runs.is_empty() == (content == Held::Nothing)
-        });
-        if !goes_on {
-            self.segments.push(Segment {
-                start,
-                flags,
-                ..Segment::default()
-            });
-        }
-        if let Some(last) = self.segments.last_mut() {
-            match content {
-                Held::Frame(pa) => last.push(len, Some(pa)),
-                Held::Zeros => last.push(len, None),
-                Held::Nothing => last.len = last.len.saturating_add(len),
-            }
-        }
-    }
-}
-
 /// Writes the process at `taskd` to `out`, as an ELF core of the program's width.
 ///
 /// The file appears under its name when it is whole, unless it is a device or a pipe ([`osier_file`]).
@@ -121,7 +35,7 @@ impl Plan {
 pub fn process_core(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped, DumpError> {
     spare(guest, out)?;
     let osi = &*guest.provider();
-    let carve = osi.carve();
+    let carve = osi.carve().and_then(Carve::linux);
     let carve =
         carve.ok_or_else(|| DumpError::NotOfThisSystem(guest.located().system().to_owned()))?;
     let mut dumped = Dumped::default();
@@ -138,7 +52,8 @@ pub fn process_core(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped
     let memory = memory.map_err(DumpError::NoMemory)?;
     let holder = threads.first().map_or(taskd, |thread| thread.row.task);
     dumped.threads = threads.len();
-    let plan = plan(&memory, &mut dumped);
+    let rights = |area: &Area| area.mapping.perms.value().map_or(4, flags);
+    let plan = plan(&memory, &rights, &mut (), &mut dumped);
     let wide = match carve.program_width(holder) {
         Ok(width) => width == 8,
         Err(absent) => {
@@ -164,50 +79,6 @@ pub fn process_core(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped
     Ok(dumped)
 }
 
-/// Which segments there will be. Every page is read once, to see whether it can be.
-fn plan(memory: &ProcessMemory<'_>, dumped: &mut Dumped) -> Plan {
-    let ram = &**memory.space().memory();
-    let mut plan = Plan::default();
-    for area in &memory.areas {
-        let flags = area.mapping.perms.value().map_or(4, flags);
-        let end = memory.pieces(area, area.range.clone(), &mut |piece| {
-            let Piece {
-                start,
-                len,
-                content,
-            } = piece;
-            match content {
-                Content::Frame(pa) => {
-                    readable(ram, pa, len, &mut |by, len, fault| {
-                        let at = start.plus(by);
-                        let content = match fault {
-                            None => Held::Frame(pa.plus(by)),
-                            Some(fault) => {
-                                let absent = osier_osi::Absent::unreadable(fault.with_va(at));
-                                dumped.lose(at, len, area.name(), &absent);
-                                Held::Nothing
-                            }
-                        };
-                        plan.add(at.0, len, flags, content);
-                    });
-                }
-                Content::Zeros => plan.add(start.0, len, flags, Held::Zeros),
-                Content::Nothing => plan.add(start.0, len, flags, Held::Nothing),
-                Content::Lost(absent) => {
-                    dumped.lose(start, len, area.name(), &absent);
-                    plan.add(start.0, len, flags, Held::Nothing);
-                }
-            }
-            ControlFlow::Continue(())
-        });
-        if !matches!(end, WalkEnd::Closed) {
-            dumped.ends.add("page-tables", end);
-        }
-    }
-    dumped.memory = plan.segments.iter().map(Segment::file_bytes).sum();
-    plan
-}
-
 /// The rights of a segment, from `rwxp`.
 fn flags(perms: [u8; 4]) -> u32 {
     let [read, write, execute, _] = perms;
@@ -230,7 +101,7 @@ fn files(memory: &ProcessMemory<'_>, ends: &mut WalkEnds) -> Vec<MappedFile> {
             ends.add("memory", no_start(what, absent));
         }
     }
-    let of_area = |area: &crate::process_memory::Area| {
+    let of_area = |area: &Area| {
         Some(MappedFile {
             start: area.range.start,
             end: area.range.end,
@@ -320,38 +191,10 @@ pub(super) fn write(
     }
     sink.write(&head.bytes)?;
     sink.write(notes)?;
-    for segment in segments.iter().filter(|segment| !segment.runs.is_empty()) {
+    for segment in segments.iter().filter(|segment| segment.has_bytes()) {
         let at = sink.at();
         sink.zeros(page_up(at).saturating_sub(at))?;
-        for run in &segment.runs {
-            match run.frame {
-                None => sink.zeros(run.len)?,
-                Some(pa) => copy(sink, ram, pa, run.len)?,
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Writes `len` bytes of RAM from `pa` on.
-pub(super) fn copy(
-    sink: &mut Sink<'_>,
-    ram: &dyn PhysicalMemory,
-    pa: PhysAddr,
-    len: u64,
-) -> Result<(), DumpError> {
-    let mut by = 0;
-    while by < len {
-        let chunk = ram.chunk(pa.plus(by)).map_err(DumpError::Changed)?;
-        let left = usize::try_from(len.saturating_sub(by)).unwrap_or(usize::MAX);
-        let some = chunk.get(..left).unwrap_or(&chunk);
-        if some.is_empty() {
-            let cause = osier_memory::Cause::NotCaptured;
-            let fault = osier_memory::Fault::at_phys(cause, pa.plus(by));
-            return Err(DumpError::Changed(fault));
-        }
-        sink.write(some)?;
-        by = by.saturating_add(some.len() as u64);
+        segment.write(sink, ram)?;
     }
     Ok(())
 }

@@ -5,10 +5,13 @@ use std::path::Path;
 
 use osier_memory::{AddressSpace, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
 use osier_osi::{
-    Absent, Behind, CachedFile, Carve, KeptFile, Osi, SeenExt as _, Stretch, WalkEnd, WalkEnds,
+    Absent, Behind, CachedFile, Carve, CarveLinux, CarveWindows, KeptFile, Osi, SeenExt as _,
+    Stretch, WalkEnd, WalkEnds,
 };
 
-use super::core_file::{Held, Plan, copy, write};
+use super::core_file::write;
+use super::plan::{Held, Plan, copy};
+use super::rebuilt;
 use super::sink::Sink;
 use super::{DumpError, Dumped, spare};
 use crate::Guest;
@@ -24,19 +27,31 @@ const WRITE: u32 = 2;
 const READ: u32 = 4;
 
 fn carve<'a>(guest: &Guest, osi: &'a dyn Osi) -> Result<&'a dyn Carve, DumpError> {
-    let name = || DumpError::NotOfThisSystem(guest.located().system().to_owned());
-    osi.carve().ok_or_else(name)
+    osi.carve().ok_or_else(|| not_of(guest))
+}
+
+fn page_cache<'a>(guest: &Guest, osi: &'a dyn Osi) -> Result<&'a dyn CarveLinux, DumpError> {
+    let carve = osi.carve().and_then(Carve::linux);
+    carve.ok_or_else(|| not_of(guest))
+}
+
+fn not_of(guest: &Guest) -> DumpError {
+    DumpError::NotOfThisSystem(guest.located().system().to_owned())
 }
 
 /// Writes the file of the program of the process at `taskd` as far as it is in memory: pages of the page cache,
-/// and pages that the process maps of it and may not write. What is in neither is a hole.
+/// and pages that the process maps of it and may not write. What is in neither is a hole. Of Windows the file is put
+/// together of the image that the process maps, as it is in memory.
 ///
 /// # Errors
 /// [`DumpError`]. What could not be read is told in [`Dumped`], by offset.
 pub fn executable(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped, DumpError> {
     spare(guest, out)?;
     let osi = &*guest.provider();
-    let carve = carve(guest, osi)?;
+    if let Some(windows) = osi.carve().and_then(Carve::windows) {
+        return program(osi, windows, taskd, out);
+    }
+    let carve = page_cache(guest, osi)?;
     let file = carve.executable(taskd).map_err(|absent| {
         DumpError::Absent(format!("the program's file cannot be found: {absent}"))
     })?;
@@ -66,6 +81,34 @@ pub fn executable(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped, 
     Ok(dumped)
 }
 
+/// As [`executable`], of Windows.
+fn program(
+    osi: &dyn Osi,
+    carve: &dyn CarveWindows,
+    taskd: VirtAddr,
+    out: &Path,
+) -> Result<Dumped, DumpError> {
+    let base = carve
+        .program_base(taskd)
+        .map_err(|absent| DumpError::Absent(format!("the program cannot be found: {absent}")))?;
+    let memory = ProcessMemory::of(osi, taskd).map_err(DumpError::NoMemory)?;
+    let area = memory
+        .areas
+        .iter()
+        .find(|area| area.range.contains(&base.0));
+    let name = area.map(|area| area.name().to_owned()).unwrap_or_default();
+    let read = |at: VirtAddr, into: &mut [u8]| memory.read(at, into);
+    let mut dumped = rebuilt::file(
+        &read,
+        &mut |range, sink, dumped| of_process(&memory, range, sink, dumped),
+        base,
+        &name,
+        out,
+    )?;
+    dumped.ends.join(memory.ends.clone());
+    Ok(dumped)
+}
+
 /// Writes the file whose pages the kernel keeps as far as they are in memory; what is not is a hole. `file` is one of
 /// [`kept_files`].
 ///
@@ -86,7 +129,7 @@ pub fn kept(guest: &Guest, file: &KeptFile, out: &Path) -> Result<Dumped, DumpEr
         .into_iter()
         .find_map(|name| name.as_ref().ok());
     let whole = Whole {
-        carve: carve(guest, osi)?,
+        carve: page_cache(guest, osi)?,
         ram: &**osi.kernel_space().memory(),
         file: &cached,
         name: name.map(Vec::as_slice).unwrap_or_default(),
@@ -110,7 +153,7 @@ pub fn kept_files(
     row: &mut dyn FnMut(KeptFile) -> ControlFlow<()>,
 ) -> Result<WalkEnds, DumpError> {
     let osi = &*guest.provider();
-    Ok(carve(guest, osi)?.kept_files(row))
+    Ok(page_cache(guest, osi)?.kept_files(row))
 }
 
 /// Where else the page at an offset of a file may be.
@@ -118,7 +161,7 @@ type Beside<'a> = dyn Fn(u64) -> Option<PhysAddr> + 'a;
 
 /// A file that is written from front to back out of the pages that the kernel keeps of it.
 struct Whole<'a> {
-    carve: &'a dyn Carve,
+    carve: &'a dyn CarveLinux,
     ram: &'a dyn PhysicalMemory,
     file: &'a CachedFile,
     name: &'a [u8],
@@ -173,7 +216,7 @@ impl Whole<'_> {
 /// Where the file is mapped so that the process cannot have written to it: the offset of the first byte, and the
 /// addresses.
 fn mapped(
-    carve: &dyn Carve,
+    carve: &dyn CarveLinux,
     memory: &ProcessMemory<'_>,
     file: &CachedFile,
 ) -> Vec<(u64, Range<u64>)> {
@@ -256,21 +299,7 @@ pub fn range(
     }
     let space = osi.kernel_space();
     let mut sink = Sink::create(out)?;
-    of_kernel(space, range, &mut |piece| match piece {
-        Kernel::Frame(at, pa, len) => out_of(
-            &**space.memory(),
-            pa,
-            at,
-            len,
-            b"kernel",
-            &mut sink,
-            &mut dumped,
-        ),
-        Kernel::Lost(at, len, absent) => {
-            dumped.lose(VirtAddr(at), len, b"kernel", &absent);
-            sink.zeros(len)
-        }
-    })?;
+    kernel_bytes(space, range, b"kernel", &mut sink, &mut dumped)?;
     dumped.bytes = sink.finish()?;
     Ok(dumped)
 }
@@ -374,7 +403,8 @@ fn of_kernel(
     Ok(())
 }
 
-/// Writes the memory of the kernel module `name` to `out`, as an ELF core whose segments are its parts.
+/// Writes the memory of the kernel module `name` to `out`: of Linux as an ELF core whose segments are its parts, of
+/// Windows as the file that its image came from, as it is in memory.
 ///
 /// # Errors
 /// [`DumpError`]. What could not be read is told in [`Dumped`].
@@ -413,11 +443,16 @@ pub fn module(guest: &Guest, name: &[u8], out: &Path) -> Result<Dumped, DumpErro
             "where the memory of {shown} lies is not known: {absent}"
         ))
     })?;
+    let space = osi.kernel_space();
+    if let (Some(_), [image]) = (carve.windows(), parts.as_slice()) {
+        let mut dumped = driver(space, image.base, name, out)?;
+        dumped.ends.join(ends);
+        return Ok(dumped);
+    }
     let mut dumped = Dumped {
         ends,
         ..Dumped::default()
     };
-    let space = osi.kernel_space();
     let ram = &**space.memory();
     let mut plan = Plan::default();
     for part in parts {
@@ -459,6 +494,37 @@ pub fn module(guest: &Guest, name: &[u8], out: &Path) -> Result<Dumped, DumpErro
     )?;
     dumped.bytes = sink.finish()?;
     Ok(dumped)
+}
+
+/// As [`module`], of the image of Windows at `base`.
+fn driver(
+    space: &AddressSpace,
+    base: VirtAddr,
+    name: &[u8],
+    out: &Path,
+) -> Result<Dumped, DumpError> {
+    let read = |at: VirtAddr, into: &mut [u8]| Ok(space.read(at, into)?);
+    let mut write = |range: Range<u64>, sink: &mut Sink<'_>, dumped: &mut Dumped| {
+        kernel_bytes(space, range, name, sink, dumped)
+    };
+    rebuilt::file(&read, &mut write, base, name, out)
+}
+
+/// Writes what stands in `range` of the kernel's addresses, which belongs to `name`.
+fn kernel_bytes(
+    space: &AddressSpace,
+    range: Range<u64>,
+    name: &[u8],
+    sink: &mut Sink<'_>,
+    dumped: &mut Dumped,
+) -> Result<(), DumpError> {
+    of_kernel(space, range, &mut |piece| match piece {
+        Kernel::Frame(at, pa, len) => out_of(&**space.memory(), pa, at, len, name, sink, dumped),
+        Kernel::Lost(at, len, absent) => {
+            dumped.lose(VirtAddr(at), len, name, &absent);
+            sink.zeros(len)
+        }
+    })
 }
 
 /// The rights of the page at `at`, as the tables say.

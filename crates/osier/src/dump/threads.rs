@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{
-    Absent, Carve, FXSAVE_BYTES, Osi, Process, ProcessExtra, Seen, Thread, UserRegisters, WalkEnds,
+    Absent, CarveLinux, FXSAVE_BYTES, Osi, Process, ProcessExtra, Seen, Thread, UserRegisters,
+    WalkEnds,
 };
 
 use crate::process_memory::no_start;
@@ -23,7 +24,7 @@ pub(super) struct Threaded {
 /// added to `ends`.
 pub(super) fn threads(
     osi: &dyn Osi,
-    carve: &dyn Carve,
+    carve: &dyn CarveLinux,
     taskd: VirtAddr,
     ends: &mut WalkEnds,
 ) -> Vec<Threaded> {

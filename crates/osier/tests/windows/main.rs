@@ -19,6 +19,7 @@ mod ids;
 #[allow(dead_code, reason = "other tests ask for more layouts")]
 mod layouts;
 mod machines;
+mod minidump;
 mod osi_test;
 mod reactos;
 mod rows;

@@ -193,7 +193,9 @@ pub(crate) fn planned(plan: &Plan) -> Rows {
 pub(crate) fn is_there(paged: Paged) -> bool {
     match paged {
         Paged::Transition | Paged::Prototype(Proto::Valid | Proto::Transition) => true,
-        Paged::Prototype(Proto::PageFile(_)) | Paged::DemandZero | Paged::PageFile { .. } => false,
+        Paged::Prototype(Proto::PageFile(_) | Proto::DemandZero | Proto::MappedFile)
+        | Paged::DemandZero
+        | Paged::PageFile { .. } => false,
     }
 }
 
@@ -242,6 +244,7 @@ type ThreadRow = (u32, u32, u64, char, Option<String>);
 fn planned_thread(plan: &Plan, process: &Process, thread: &Thread) -> ThreadRow {
     let state = match thread.state {
         2 => 'R',
+        4 => 'T',
         5 => 'w',
         other => panic!("what letter has state {other}?"),
     };
