@@ -126,8 +126,11 @@ impl Bench {
                 && VirtAddr(*at).to_string() == process
                 && ["peb", "wow64", "path"].into_iter().any(differs)
         });
+        // A process may write over its own environment: one that begins later is an environment, too.
+        let begins_later = table.starts_with("variable") && count(after) > 0;
         let ends = after.ends.get(table);
         moved
+            || begins_later
             || peb_gone
             || ends.is_some_and(|ends| !ends.is_complete())
             || after
