@@ -7,6 +7,7 @@
 //! stretch of it is told ([`Dumped::lost`]).
 
 mod core_file;
+mod either;
 mod image;
 mod minidump;
 mod notes;
@@ -25,6 +26,7 @@ use osier_osi::{Absent, WalkEnds};
 use crate::process_memory::alike;
 
 pub use core_file::process_core;
+pub use either::process;
 pub use minidump::process_minidump;
 pub use osier_osi::KeptFile;
 pub use parts::{executable, kept, kept_files, module, range};
@@ -114,21 +116,6 @@ impl Dumped {
                 why: Box::new(why.clone()),
             });
         }
-    }
-}
-
-/// Writes the process at `taskd` to `out` in the form that its own system's debuggers open: of Linux an ELF core
-/// ([`process_core`]), of Windows a minidump ([`process_minidump`]).
-///
-/// # Errors
-/// [`DumpError`]. What could not be read is told in [`Dumped`].
-pub fn process(guest: &crate::Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped, DumpError> {
-    let osi = guest.provider();
-    let windows = osi.carve().is_some_and(|carve| carve.windows().is_some());
-    if windows {
-        process_minidump(guest, taskd, out)
-    } else {
-        process_core(guest, taskd, out)
     }
 }
 

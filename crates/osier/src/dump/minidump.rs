@@ -7,11 +7,12 @@ mod context;
 mod heads;
 mod layout;
 mod lists;
+mod subject;
 
 use std::path::Path;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Carve, CarveWindows, Osi, Process, SeenExt as _};
+use osier_osi::{Carve, Process, SeenExt as _};
 use zerocopy::FromZeros as _;
 use zerocopy::IntoBytes as _;
 use zerocopy::little_endian::{U16, U32};
@@ -25,21 +26,10 @@ use heads::{Heads, utf16};
 use layout::{MEMORY_64_LIST, MISC_INFO, Memory64List, MemoryDescriptor64, MiscInfo};
 use layout::{SYSTEM_INFO, SystemInfo};
 use lists::{Regions, handles, modules, threads};
+use subject::Subject;
 
 /// The walk's name in endings.
 const WALK: &str = "minidump";
-
-/// What the lists of a minidump are made of.
-struct Subject<'a> {
-    osi: &'a dyn Osi,
-    carve: &'a dyn CarveWindows,
-    taskd: VirtAddr,
-    memory: &'a ProcessMemory<'a>,
-    /// Whether the program is of 64 bits.
-    wide: bool,
-    /// Whether it is of the kernel's width.
-    native: bool,
-}
 
 /// Writes the process of Windows at `taskd` to `out`, as a minidump of the program's width.
 ///

@@ -7,7 +7,7 @@ use std::path::Path;
 use osier::Guest;
 use osier::dump::{Dumped, executable, module, process, range};
 use osier::osier_memory::{Paging, VirtAddr};
-use osier_testkit::windows::{Entered, Process, Proto, Thread, WindowsMachine};
+use osier_testkit::windows::{Entered, Opened, Process, Proto, Thread, WindowsMachine};
 
 use crate::layouts::{self, Layout};
 use crate::machines::{Folder, crowd, modes, store};
@@ -223,6 +223,34 @@ fn check_modules(read: &Read, of: &Process, what: &str) {
     }
 }
 
+fn check_handles(read: &Read, what: &str) {
+    let (at, size) = read.streams[&12];
+    let head = [read.u32(at), read.u32(at + 4), read.u32(at + 8)];
+    assert_eq!((head, size), ([16, 32, 2], 16 + 64), "{what}");
+    let handle = |nth: usize| {
+        let at = at + 16 + 32 * nth;
+        let name = match read.u32(at + 12) {
+            0 => String::new(),
+            name => read.text(name),
+        };
+        (
+            read.u64(at),
+            read.text(read.u32(at + 8)),
+            name,
+            read.u32(at + 20),
+        )
+    };
+    let (number, kind, name, access) = handle(0);
+    assert_eq!(
+        (number, kind.as_str(), access),
+        (8, "File", 0x12_0089),
+        "{what}"
+    );
+    assert!(name.ends_with("\\Windows\\explorer.exe"), "{what}: {name}");
+    let event = (12, "Event".to_owned(), String::new(), 0x1f_0003);
+    assert_eq!(handle(1), event, "{what}");
+}
+
 fn check_memory(read: &Read, guest: &Guest, of: &Process, area: bool, what: &str) {
     let space = guest
         .provider()
@@ -307,7 +335,15 @@ fn a_process_as_a_minidump() {
     let folder = Folder::new("windows-minidump");
     for layout in layouts::all() {
         for mode in modes(layout) {
-            let machine = crowd(layout, mode).write(&layout.profile);
+            let mut plan = crowd(layout, mode);
+            let shell = plan.processes.iter_mut().find(|p| p.pid == 1012);
+            let shell = shell.unwrap();
+            let file = Opened::File("\\Windows\\explorer.exe".to_owned());
+            *shell = shell.clone().opens(8, file, 0x12_0089);
+            *shell = shell
+                .clone()
+                .opens(12, Opened::Nameless("Event"), 0x1f_0003);
+            let machine = plan.write(&layout.profile);
             let guest = open(layout, &machine, &folder.0);
             let wide = machine.plan.paging.pointer_bytes() == 8;
             let area = layout.profile.find_type("_MEMORY_AREA").is_some();
@@ -334,6 +370,9 @@ fn a_process_as_a_minidump() {
                     assert!(pid != 1012 || format!("{:?}", done.ends).contains("thread 1016"));
                 }
                 check_modules(&read, of, &what);
+                if pid == 1012 && layout.profile.find_type("_OBJECT_HEADER").is_some() {
+                    check_handles(&read, &what);
+                }
                 check_memory(&read, &guest, of, area, &what);
                 if !area {
                     check_regions(&read, of, &what);

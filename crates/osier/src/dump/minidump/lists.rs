@@ -11,7 +11,6 @@ use osier_osi::{
 use zerocopy::FromZeros as _;
 use zerocopy::little_endian::{U32, U64};
 
-use super::Subject;
 use super::context::context;
 use super::heads::{Heads, narrow};
 use super::layout::{
@@ -19,6 +18,7 @@ use super::layout::{
     MemoryDescriptor, MemoryInfo, Module, THREAD_INFO_LIST, THREAD_LIST, THREAD_NAMES, Thread,
     ThreadInfo, ThreadName,
 };
+use super::subject::Subject;
 use crate::dump::Dumped;
 use crate::dump::image::Image;
 use crate::dump::plan::Watch;
