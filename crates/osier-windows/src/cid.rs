@@ -14,7 +14,7 @@ use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr};
 
-use crate::handle_table::{Leaf, MOST, Names, Table};
+use crate::handle_table::{Leaf, MOST, Names, Table, counted};
 use crate::layouts::handles::Layout;
 use crate::symbols;
 use crate::windows::Windows;
@@ -43,14 +43,23 @@ pub(crate) fn processes(
     let place = windows.guest.symbol(symbols::PspCidTable)?;
     let at = windows.guest.space.read_pointer(place);
     let mut found = Vec::new();
+    let mut used = 0_usize;
     for leaf in table.leaves(at, symbols::PspCidTable) {
-        of_leaf(windows, layout, &mut table, &leaf, listed, &mut found);
+        let own = of_leaf(windows, layout, &mut table, &leaf, listed, &mut found);
+        used = used.saturating_add(own);
+    }
+    if let Ok(at) = at
+        && table.ends.is_complete()
+        && let Some(Ok(told)) = counted(windows, layout, at)
+    {
+        let told = usize::try_from(told).unwrap_or(usize::MAX);
+        table.ends.differ("ids in use and HandleCount", used, told);
     }
     table.ends.add(WALK, WalkEnd::Closed);
     Some((found, table.ends))
 }
 
-/// Takes the processes out of a page of entries.
+/// Takes the processes out of a page of entries; gives the number of those in use.
 fn of_leaf(
     windows: &Windows,
     layout: Layout,
@@ -58,15 +67,17 @@ fn of_leaf(
     leaf: &Leaf,
     listed: &HashSet<VirtAddr>,
     found: &mut Vec<VirtAddr>,
-) {
+) -> usize {
+    let mut used = 0_usize;
     let Some(raw) = table.page(leaf) else {
-        return;
+        return used;
     };
     let bytes = layout.entry_bytes;
     for (nth, entry) in (0_u64..).zip(raw.chunks_exact(bytes)).skip(1) {
         let Some(object) = table.object(entry) else {
             continue;
         };
+        used = used.saturating_add(1);
         if listed.contains(&object) {
             found.push(object);
             continue;
@@ -84,6 +95,7 @@ fn of_leaf(
             Err(fault) => table.broken(place, Some(object), fault),
         }
     }
+    used
 }
 
 /// Whether the object with this id is a process; `None` when it is neither a process with that

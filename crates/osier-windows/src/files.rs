@@ -7,13 +7,13 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use osier_memory::{Fault, VirtAddr};
+use osier_memory::VirtAddr;
 use osier_osi::{Absent, FileExtra, FileKind, OpenFile, Seen, WalkEnd, WalkEnds};
 
-use crate::handle_table::{Names, Table};
+use crate::handle_table::{Names, Table, counted};
 use crate::layouts::handles::Layout;
 use crate::windows::{Kind, Windows};
-use crate::{image_name, key, object, process, section, symbols, threads, twins};
+use crate::{image_name, key, object, process, section, threads, twins};
 
 /// The walk's name in endings.
 const WALK: &str = "handles";
@@ -175,31 +175,6 @@ fn owner(windows: &Windows, layout: Layout, at: VirtAddr, taskd: VirtAddr) -> Wa
         ends.differ("ids of the process and its table of handles", 1, 0);
     }
     ends
-}
-
-/// Handles in use, by the table's own counts; `None` where it has none.
-fn counted(windows: &Windows, layout: Layout, at: VirtAddr) -> Option<Result<u64, Fault>> {
-    /// More lists than Windows has processors.
-    const MOST_LISTS: u64 = 8192;
-    let space = &windows.guest.space;
-    if let Some(field) = layout.handle_count {
-        return Some(field.read(space, at).map(i64::cast_unsigned));
-    }
-    let field = layout.first_list_count?;
-    // One list, until the kernel got a variable for how many (Windows 10, after 1607).
-    let lists = match windows.guest.symbol(symbols::ExpFreeListCount) {
-        Some(place) => space.read_uint(place, 4).ok()?,
-        None => 1,
-    };
-    if !(1..=MOST_LISTS).contains(&lists) || lists > 1 && layout.list_bytes == 0 {
-        return None;
-    }
-    // A handle may go back to another list than it was taken from: only the sum tells.
-    let count = |nth: u64| field.read(space, at.plus(nth.saturating_mul(layout.list_bytes)));
-    let sum = (0..lists).try_fold(0_i64, |sum, nth| {
-        count(nth).map(|own| sum.wrapping_add(own))
-    });
-    Some(sum.map(i64::cast_unsigned))
 }
 
 fn describe(windows: &Windows, layout: Layout, pid: &Seen<u32>, fd: u32, slot: Slot) -> OpenFile {

@@ -6,6 +6,7 @@
 mod code;
 mod context;
 mod hidden;
+mod moved;
 mod programs;
 
 use std::ops::ControlFlow;
@@ -20,6 +21,7 @@ static RULES: &[&Rule] = &[
     &hidden::PROCESS,
     &hidden::MODULE,
     &code::SYSTEM_CALLS,
+    &moved::MOVED,
     &code::INTERRUPTS,
     &code::DRIVERS,
     &programs::REPLACED,

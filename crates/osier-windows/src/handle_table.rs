@@ -14,6 +14,7 @@ use osier_memory::{Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Guard, WalkEnd, WalkEnds};
 
 use crate::layouts::handles::{Layout, Object};
+use crate::symbols;
 use crate::windows::Windows;
 
 const PAGE: usize = PAGE_BYTES as usize;
@@ -205,4 +206,33 @@ pub(crate) fn number(bytes: &[u8]) -> u64 {
         .iter()
         .rev()
         .fold(0, |sum, byte| sum.wrapping_shl(8) | u64::from(*byte))
+}
+
+/// Entries in use, by the table's own counts; `None` where it has none.
+pub(crate) fn counted(
+    windows: &Windows,
+    layout: Layout,
+    at: VirtAddr,
+) -> Option<Result<u64, Fault>> {
+    /// More lists than Windows has processors.
+    const MOST_LISTS: u64 = 8192;
+    let space = &windows.guest.space;
+    if let Some(field) = layout.handle_count {
+        return Some(field.read(space, at).map(i64::cast_unsigned));
+    }
+    let field = layout.first_list_count?;
+    // One list, until the kernel got a variable for how many (Windows 10, after 1607).
+    let lists = match windows.guest.symbol(symbols::ExpFreeListCount) {
+        Some(place) => space.read_uint(place, 4).ok()?,
+        None => 1,
+    };
+    if !(1..=MOST_LISTS).contains(&lists) || lists > 1 && layout.list_bytes == 0 {
+        return None;
+    }
+    // A handle may go back to another list than it was taken from: only the sum tells.
+    let count = |nth: u64| field.read(space, at.plus(nth.saturating_mul(layout.list_bytes)));
+    let sum = (0..lists).try_fold(0_i64, |sum, nth| {
+        count(nth).map(|own| sum.wrapping_add(own))
+    });
+    Some(sum.map(i64::cast_unsigned))
 }

@@ -26,7 +26,8 @@ pub(crate) fn path(windows: &Windows, body: VirtAddr) -> Seen<Vec<u8>> {
     };
     let mut parts: Vec<Vec<u8>> = Vec::new();
     let mut met = Guard::new(MAX_LEVELS);
-    let mut at = pointer(windows, first, body)?;
+    let own = pointer(windows, first, body)?;
+    let mut at = own;
     loop {
         if met.meet(at).is_err() {
             let rule = "keys are in each other to a depth of 512 at most, and not in a circle";
@@ -45,6 +46,13 @@ pub(crate) fn path(windows: &Windows, body: VirtAddr) -> Seen<Vec<u8>> {
     {
         let rule = "the root of every key's path is called REGISTRY";
         return Err(Absent::implausible(at.0, rule, Some(name.place(at))));
+    }
+    if let Some(field) = layout.key.levels
+        && let Ok(levels) = field.read(&windows.guest.space, own)
+        && levels != parts.len() as u64
+    {
+        let rule = "a key counts those that it is in (TotalLevels)";
+        return Err(Absent::implausible(levels, rule, Some(field.place(own))));
     }
     let mut path = Vec::new();
     for part in parts.iter().rev() {

@@ -5,6 +5,8 @@ osier_profile::kernel_names! {
     ExpFreeListCount
     KdDebuggerDataBlock
     KdpDataBlockEncoded
+    KeServiceDescriptorTable
+    KeServiceDescriptorTableShadow
     KiBugCheckData
     KiKvaShadow
     KiProcessorBlock

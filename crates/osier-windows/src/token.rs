@@ -175,7 +175,24 @@ impl Token<'_> {
             let rule = "a token comes of a logon (AuthenticationId)";
             return Err(Absent::implausible(0, rule, None));
         }
-        Ok(logon)
+        match self.session() {
+            Some(session) if session != logon => {
+                let rule =
+                    "a token's logon is that of its session (AuthenticationId, LogonSession)";
+                let place = layout.logon.map(|field| field.place(self.at));
+                Err(Absent::implausible(logon, rule, place))
+            }
+            _ => Ok(logon),
+        }
+    }
+
+    /// The number of the logon that the token's session is of; `None` where it has none, or that cannot be read.
+    fn session(&self) -> Option<u64> {
+        let space = &self.windows.guest.space;
+        let session = self.layout.token.session?.read(space, self.at).ok()?;
+        self.windows.guest.plausible(session).ok()?;
+        let place = self.layout.session.logon?.place(session);
+        space.read_uint(place, 8).ok()
     }
 
     /// The privileges that it has, by number.

@@ -49,6 +49,7 @@ pub static WANTED: Wanted = Wanted {
         layouts::section::Subsection::WANTED,
         layouts::threads::Fields::WANTED,
         layouts::threads::Teb::WANTED,
+        layouts::token::LogonSession::WANTED,
         layouts::token::LuidAndAttributes::WANTED,
         layouts::token::SidAndAttributes::WANTED,
         layouts::token::Token::WANTED,
@@ -78,10 +79,10 @@ const UNREAD: More = More {
     types: names![
         _CURDIR _EX_FAST_REF _KDDEBUGGER_DATA64 _KGDTENTRY _KIDTENTRY
         _KIDTENTRY64 _KSPECIAL_REGISTERS _LIST_ENTRY _MMPTE _MMPTE_HARDWARE _MMPTE_PROTOTYPE
-        _MMPTE_SUBSECTION _MMPTE_TRANSITION _MMVAD_LONG _MSUBSECTION _OBJECT_NAME_INFORMATION _PEB32 _SEGMENT _SEP_LOGON_SESSION_REFERENCES _TEB32 _UNICODE_STRING
+        _MMPTE_SUBSECTION _MMPTE_TRANSITION _MMVAD_LONG _MSUBSECTION _OBJECT_NAME_INFORMATION _PEB32 _SEGMENT _TEB32 _UNICODE_STRING
     ],
     symbols: names![
-        CmNtCSDVersion KdVersionBlock KeActiveProcessors KeNumberProcessors KeServiceDescriptorTable KeServiceDescriptorTableShadow KiDivideErrorFault
+        CmNtCSDVersion KdVersionBlock KeActiveProcessors KeNumberProcessors KiDivideErrorFault
         KiDivideErrorFaultShadow KiInitialPCR KiSystemCall64 KiSystemCall64Shadow MmPteBase
         MmSubsectionBase MmSystemRangeStart MmUserProbeAddress NtBuildLabEx PsNtosImageBase
         PspCreateProcessNotifyRoutine PspCreateThreadNotifyRoutine PspLoadImageNotifyRoutine

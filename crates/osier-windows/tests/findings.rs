@@ -227,6 +227,31 @@ fn tables_that_leave_their_images_are_found() {
         let wanted = ("syscall.table", severity, "KiServiceTable[0x0]");
         found(name, profile, &machine, &words, wanted);
 
+        let word = if wide { 8 } else { 4 };
+        let (base, copy) = (
+            machine.plan.kernel_base,
+            machine.plan.drivers[3].base + 0x2000,
+        );
+        for described in ["KeServiceDescriptorTable", "KeServiceDescriptorTableShadow"] {
+            let Some(described_at) = profile.symbol(described) else {
+                continue;
+            };
+            let at = base.plus(described_at);
+            let wanted = ("syscall.moved", Severity::High, described);
+            found(name, profile, &machine, &[(at, copy, word)], wanted);
+            let limit = at.plus(2 * word as u64);
+            found(name, profile, &machine, &[(limit, 99, 4)], wanted);
+            let services = profile
+                .find_type("_KTHREAD")
+                .and_then(|ty| ty.member("ServiceTable"));
+            if let Some(services) = services.filter(|_| !wide) {
+                let thread = machine.process(1012).threads[0].ethread.unwrap();
+                let place = thread.plus(u64::try_from(services.offset).unwrap());
+                let wanted = ("syscall.moved", Severity::High, "1012 explorer.exe");
+                found(name, profile, &machine, &[(place, copy, word)], wanted);
+            }
+        }
+
         let idt = machine.cpus[0].segments.idt.base.expect("an IDT");
         let gate = VirtAddr(idt).plus(3 * if wide { 16 } else { 8 });
         let (low, high) = (away & 0xffff, away >> 16 & 0xffff);

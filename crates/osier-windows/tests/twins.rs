@@ -449,6 +449,16 @@ fn tokens() {
         }
         assert!(lie("UserAndGroups", 0, "groups"));
         assert!(lie("AuthenticationId.LowPart", 0, "logon"));
+        // Another logon than that of the token's session.
+        let session = bench.place("_TOKEN", "LogonSession", at);
+        let known = bench.profile.find_type("_SEP_LOGON_SESSION_REFERENCES");
+        if session.is_some() && known.is_some() {
+            assert!(
+                lie("AuthenticationId.LowPart", 0x3e5, "logon"),
+                "{}",
+                bench.name
+            );
+        }
         if bench.profile.find_type("_SEP_TOKEN_PRIVILEGES").is_some() {
             assert!(lie("UserAndGroupCount", 2, "user"));
             for index in [0, 1, 77] {
@@ -656,4 +666,54 @@ fn segments_and_the_image_that_they_are_of() {
         assert!(!after.ends[&table].is_complete());
     }
     assert_eq!(told, 1);
+}
+
+/// The table of ids counts its entries, and a key those that it is in.
+#[test]
+fn counts_of_ids_and_of_keys() {
+    let (mut ids, mut keys) = (0, 0);
+    for bench in benches() {
+        if let Some(symbol) = bench.profile.symbol("PspCidTable") {
+            let table = bench.pointer(bench.written.plan.kernel_base.plus(symbol));
+            let by = bench.profile.find_type("_HANDLE_TABLE_FREE_LIST");
+            let by = by.map_or(0, |list| list.member("HandleCount").unwrap().offset);
+            let counted = ["HandleCount", "FreeLists"];
+            let counted =
+                (counted.iter()).find_map(|path| bench.place("_HANDLE_TABLE", path, table));
+            if let Some((place, _)) = counted {
+                let place = place.plus(by.cast_unsigned());
+                let count = bench.number(place, 4);
+                assert!(count > 0, "{}", bench.name);
+                let ends = bench.after(&[(place, count - 1, 4)]).ends["process"].clone();
+                let said = ends.to_string();
+                assert!(
+                    said.contains("ids in use and HandleCount"),
+                    "{}: {said}",
+                    bench.name
+                );
+                ids += 1;
+            }
+        }
+        let shell = bench.written.process(1012);
+        let levels = bench.profile.find_type("_CM_KEY_CONTROL_BLOCK");
+        let levels = levels.and_then(|ty| ty.member("TotalLevels"));
+        let key = shell.handles.iter().find(|h| h.opened.kind() == "Key");
+        let (Some(levels), Some(key)) = (levels, key) else {
+            continue;
+        };
+        let (body, _) = (bench.place("_CM_KEY_BODY", "KeyControlBlock", key.object)).unwrap();
+        let place = bench.pointer(body).plus(levels.offset.cast_unsigned());
+        let (first, _) = levels.bits.unwrap_or((0, 0));
+        let lie = bench.number(place, 4) ^ 1 << first;
+        let after = bench.after(&[(place, lie, 4)]);
+        let table = format!("file of {}", shell.eprocess.unwrap());
+        let path = &after.rows[&(table, key.handle)]["path"];
+        assert!(
+            matches!(path, Err(Why::Implausible { .. })),
+            "{}: {path:?}",
+            bench.name
+        );
+        keys += 1;
+    }
+    assert!(ids > 5 && keys > 3, "{ids} {keys}");
 }

@@ -63,6 +63,13 @@ pub(super) fn table(w: &mut Writer<'_>, entries: &[(u64, VirtAddr, u64)]) -> Obj
     let table = w.pool(*b"Obtb", TABLE);
     w.set(table, "TableCode", root.0 | levels);
     w.set(table, "NextHandleNeedingPool", end);
+    let count = entries.len() as u64;
+    if w.has(TABLE, "HandleCount") {
+        w.set(table, "HandleCount", count);
+    } else if w.has(TABLE, "FreeLists") {
+        let list = w.inner(table, "FreeLists", "_HANDLE_TABLE_FREE_LIST");
+        w.set(list, "HandleCount", count);
+    }
     table
 }
 

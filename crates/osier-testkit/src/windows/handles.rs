@@ -47,17 +47,10 @@ pub(super) fn write(w: &mut Writer<'_>, processes: &mut [Process], sections: &mu
         }
         let table = cid::table(w, &entries);
         let eprocess = process.eprocess.expect("written");
-        let count = entries.len() as u64;
         if process.kind != ProcessKind::System {
             w.set_if(table, "QuotaProcess", eprocess.0);
         }
         w.set_if(table, "UniqueProcessId", process.pid);
-        if w.has(TABLE, "HandleCount") {
-            w.set(table, "HandleCount", count);
-        } else if w.has(TABLE, "FreeLists") {
-            let list = w.inner(table, "FreeLists", "_HANDLE_TABLE_FREE_LIST");
-            w.set(list, "HandleCount", count);
-        }
         let object = Object::system(EPROCESS, eprocess);
         w.set(object, "ObjectTable", table.at.0);
         process.handle_table = Some(table.at);
@@ -134,6 +127,8 @@ fn key(w: &mut Writer<'_>, path: &str, keys: &mut HashMap<String, VirtAddr>) -> 
     let object = Object::system(KEY, w.paged_room(bytes));
     w.set(object, "NameBlock", block.at.0);
     w.set(object, "ParentKcb", above.map_or(0, |at| at.0));
+    let levels = path.matches('\\').count() as u64;
+    w.set_if(object, "TotalLevels", levels);
     keys.insert(path.to_owned(), object.at);
     object.at
 }

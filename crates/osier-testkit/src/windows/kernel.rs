@@ -97,6 +97,13 @@ fn system_calls(w: &mut Writer<'_>) {
         return;
     };
     w.uint(Space::SYSTEM, limit, CALLS, 4);
+    for name in ["KeServiceDescriptorTable", "KeServiceDescriptorTableShadow"] {
+        if let Some(at) = w.symbol(name) {
+            w.pointer(Space::SYSTEM, at, table);
+            let word = w.word();
+            w.uint(Space::SYSTEM, at.plus(2 * word), CALLS, 4);
+        }
+    }
     for nth in 0..CALLS {
         let to = w.base.plus(PAGE + nth * 0x20);
         let entry = if w.is_wide() {

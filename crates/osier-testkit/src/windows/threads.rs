@@ -58,6 +58,13 @@ fn heads(w: &mut Writer<'_>, owner: Object) -> (Vec<VirtAddr>, Vec<VirtAddr>) {
 
 fn one(w: &mut Writer<'_>, object: Object, owner: VirtAddr, pid: u64, thread: &Thread) {
     w.set_if(object, "Tcb.Header.Type", THREAD_OBJECT);
+    // 32-bit kernels go by the thread's tables of system calls.
+    if let Some(tables) = w
+        .symbol("KeServiceDescriptorTable")
+        .filter(|_| !w.is_wide())
+    {
+        w.set_if(object, "Tcb.ServiceTable", tables.0);
+    }
     let cid = w.inner(object, "Cid", "_CLIENT_ID");
     w.set(cid, "UniqueProcess", pid);
     w.set(cid, "UniqueThread", thread.tid);

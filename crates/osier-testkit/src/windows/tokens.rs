@@ -31,6 +31,13 @@ pub(super) fn write(w: &mut Writer<'_>, eprocess: Object, process: &mut Process)
     w.set_if(object, "TokenInUse", 1);
     let luid = w.inner(object, "AuthenticationId", "_LUID");
     w.set(luid, "LowPart", token.logon);
+    const SESSION: &str = "_SEP_LOGON_SESSION_REFERENCES";
+    if w.has(TOKEN, "LogonSession") && w.has_type(SESSION) {
+        let session = w.pool(*b"SeLs", SESSION);
+        let own = w.inner(session, "LogonId", "_LUID");
+        w.set(own, "LowPart", token.logon);
+        w.set(object, "LogonSession", session.at.0);
+    }
     w.set_if(object, "SessionId", u64::from(process.session.unwrap_or(0)));
     sids(w, object, &token);
     privileges(w, object, &token);

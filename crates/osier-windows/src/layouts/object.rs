@@ -85,6 +85,8 @@ layout! {
     pub(crate) struct KeyControlBlock: "_CM_KEY_CONTROL_BLOCK" {
         /// That of the key that it is in; null of the registry's root.
         parent: Option<Field<Ptr<()>>> = ["ParentKcb"],
+        /// How many keys its path has, the registry's root among them.
+        levels: Option<Field<Bits>> = ["TotalLevels"],
         name_block: Option<Field<Ptr<()>>> = ["NameBlock"],
     }
 }

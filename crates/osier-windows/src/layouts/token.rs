@@ -24,6 +24,16 @@ layout! {
         /// The logon that it comes of.
         logon: Option<Field<UInt>> = ["AuthenticationId.LowPart"],
         logon_high: Option<Field<UInt>> = ["AuthenticationId.HighPart"],
+        /// What the kernel keeps of that logon. Vista and later.
+        session: Option<Field<Ptr<()>>> = ["LogonSession"],
+    }
+}
+
+layout! {
+    /// Fields read from `_SEP_LOGON_SESSION_REFERENCES`, of which every logon has one.
+    pub(crate) struct LogonSession: "_SEP_LOGON_SESSION_REFERENCES" {
+        /// The logon's number, a `_LUID`.
+        logon: Option<Field<Embed<()>>> = ["LogonId"],
     }
 }
 
@@ -48,6 +58,7 @@ layout! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) token: Token,
+    pub(crate) session: LogonSession,
     pub(crate) sid: SidAndAttributes,
     pub(crate) luid: LuidAndAttributes,
 }
@@ -56,6 +67,7 @@ impl Layout {
     pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
         Self {
             token: Token::resolve(resolver),
+            session: LogonSession::resolve(resolver),
             sid: SidAndAttributes::resolve(resolver),
             luid: LuidAndAttributes::resolve(resolver),
         }

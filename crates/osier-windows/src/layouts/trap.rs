@@ -44,6 +44,8 @@ layout! {
         frame: Option<Field<Ptr<()>>> = ["TrapFrame"],
         /// 0 to 31.
         priority: Option<Field<UInt>> = ["Priority"],
+        /// On 32-bit kernels: the tables of system calls that it goes by.
+        services: Option<Field<Ptr<()>>> = ["ServiceTable"],
         suspended: Option<Field<UInt>> = ["SuspendCount"],
     }
 }
