@@ -322,7 +322,7 @@ fn damage_ends_no_dump(real: &Real) {
         places.push(mapping.modd.0);
         if let Some(Ok(file)) = osi
             .carve()
-            .and_then(Carve::linux)
+            .and_then(|carve| carve.linux())
             .map(|carve| carve.mapped_file(mapping.modd))
         {
             places.push(file.mapping.0);

@@ -55,10 +55,8 @@ pub(crate) fn behind(windows: &Windows, place: Place, fault: Fault, most: u64) -
         },
         Sort::Area => lost(most),
         Sort::Usual if said.private && !said.image => Stretch {
-            what: vad::committed(windows, vad.at).map(|all| match all {
-                true => Behind::Zeros,
-                false => Behind::Past,
-            }),
+            what: vad::committed(windows, vad.at)
+                .map(|all| if all { Behind::Zeros } else { Behind::Past }),
             bytes: most,
         },
         Sort::Usual => of_section(windows, &vad, place.va, most),
@@ -196,7 +194,7 @@ fn prototype(windows: &Windows, vad: &Vad, va: VirtAddr, bytes: u64) -> Seen<Opt
     };
     let mut part = part.read(space, vad.at)?;
     let head = base.read(space, part)?;
-    let before = first.0.checked_sub(head.0).unwrap_or_default();
+    let before = first.0.saturating_sub(head.0);
     let mut number = number.saturating_add(before.checked_div(bytes).unwrap_or_default());
     for _ in 0..MOST_PARTS {
         windows.guest.plausible(part)?;

@@ -131,13 +131,11 @@ fn build(windows: &Windows) -> Seen<u32> {
     let at = windows.guest.symbol(symbols::NtBuildNumber);
     let at = at.ok_or_else(Absent::not_in_this_kernel)?;
     let raw = windows.guest.space.read_uint(at, 4)? & NUMBER;
-    match u32::try_from(raw) {
-        Ok(build @ 1..=0xfffff) => Ok(build),
-        _ => {
-            let rule = "a build has a number";
-            Err(Absent::implausible(raw, rule, Some(at)))
-        }
+    if let Ok(build @ 1..=0xfffff) = u32::try_from(raw) {
+        return Ok(build);
     }
+    let rule = "a build has a number";
+    Err(Absent::implausible(raw, rule, Some(at)))
 }
 
 fn program_base(windows: &Windows, taskd: VirtAddr) -> Seen<VirtAddr> {

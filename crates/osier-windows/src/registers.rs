@@ -61,11 +61,10 @@ pub(crate) fn user(windows: &Windows, task: VirtAddr) -> Seen<UserRegisters> {
     }
     match current::running(windows, task) {
         Some((_, Some(cpu))) if in_user_mode(windows, cpu) => of_processor(windows, cpu, teb),
-        Some((_, Some(_))) => on_stack(windows, task, teb),
         // It may have gone on since it was in the kernel last.
         Some((_, None)) => not_captured(),
         None if state == RUNNING => not_captured(),
-        None => on_stack(windows, task, teb),
+        Some((_, Some(_))) | None => on_stack(windows, task, teb),
     }
 }
 
@@ -202,10 +201,13 @@ fn frame(
                 *register = 0;
             }
         }
-        let of = |field, usual: u16| match wide {
-            // 64-bit kernels keep none of them: they are the same for all.
-            true => Ok(usual),
-            false => word(field).map(selector),
+        let of = |field, usual: u16| {
+            if wide {
+                // 64-bit kernels keep none of them: they are the same for all.
+                Ok(usual)
+            } else {
+                word(field).map(selector)
+            }
         };
         return Ok(UserRegisters {
             general,

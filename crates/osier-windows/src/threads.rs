@@ -16,6 +16,8 @@ const WALK: &str = "threads";
 /// terminated, waiting, transition, deferred ready, waiting at a gate, waiting for the process's
 /// swap-in.
 const STATES: &[u8; 10] = b"irRsTwxdgp";
+/// `Terminated`.
+const TERMINATED: u64 = 4;
 
 /// The threads of the process at `process`, and how the walk ended.
 pub(crate) fn listed(windows: &Windows, process: VirtAddr) -> (Vec<VirtAddr>, WalkEnd) {
@@ -29,11 +31,12 @@ pub(crate) fn listed(windows: &Windows, process: VirtAddr) -> (Vec<VirtAddr>, Wa
     let mut found: Vec<VirtAddr> = nodes.iter().map(|node| link.container(*node)).collect();
     let active = twins::active_threads(windows, process);
     let active = active.map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX));
-    if end.is_closed() && active <= found.len() {
+    // One that has ended stays on the list while it is held: the list may be longer than the count.
+    let ended = found.iter().filter(|at| has_ended(windows, **at)).count();
+    let listed = found.len().saturating_sub(ended);
+    if end.is_closed() && active <= listed {
         return (found, end);
     }
-    // One that has ended stays on the list while it is held: the list may be longer than the count.
-    let listed = found.len();
     let more = cid::threads(windows, process);
     found.extend(
         more.into_iter()
@@ -48,6 +51,12 @@ pub(crate) fn listed(windows: &Windows, process: VirtAddr) -> (Vec<VirtAddr>, Wa
         end => end,
     };
     (found, end)
+}
+
+/// Whether the thread at `at` says that it has ended; `false` where that cannot be read.
+fn has_ended(windows: &Windows, at: VirtAddr) -> bool {
+    let state = windows.threads.fields.state;
+    state.is_some_and(|field| field.read(&windows.guest.space, at) == Ok(TERMINATED))
 }
 
 pub(crate) fn threads(
@@ -81,6 +90,11 @@ fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
     cid::id(windows, field, at).and_then(|pid| {
         let owner = windows.threads.fields.owner;
         let owner = owner.and_then(|field| field.read(&windows.guest.space, at).ok());
+        if owner == Some(VirtAddr(0)) {
+            let rule = "a thread has a process";
+            let place = windows.threads.fields.owner.map(|field| field.place(at));
+            return Err(Absent::implausible(pid.into(), rule, place));
+        }
         let own = windows.process.fields.unique_process_id;
         let its = owner.and_then(|owner| own.read(&windows.guest.space, owner).ok());
         if its.is_some_and(|its| its.0 != u64::from(pid)) {
@@ -98,15 +112,16 @@ fn pid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
 /// `Cid.UniqueThread`, by which the table of ids has the thread until it has ended. Threads that idle
 /// are in no table.
 pub(crate) fn tid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
-    /// `Terminated`.
-    const TERMINATED: u64 = 4;
     let fields = &windows.threads.fields;
     let space = &windows.guest.space;
     cid::id(windows, fields.unique_thread, at).and_then(|tid| {
         let state = fields.state.and_then(|field| field.read(space, at).ok());
+        // A thread that idles has a process without an id.
         let of_idle = || {
             let pid = fields.unique_process.map(|field| field.read(space, at));
+            let owner = fields.owner.map(|field| field.read(space, at));
             pid.is_none_or(|pid| pid.is_ok_and(VirtAddr::is_null))
+                && owner.is_none_or(|owner| owner != Ok(VirtAddr(0)))
         };
         let named = cid::leads_to(windows, tid, at) != Some(false);
         let place = fields.unique_thread.map(|field| field.place(at));

@@ -22,6 +22,9 @@ pub(crate) struct Kind {
     pub(crate) valid_access: Option<u64>,
 }
 
+/// Descriptors of a process, by address.
+pub(crate) type Spans = Arc<[(u64, u64, VirtAddr)]>;
+
 /// The Windows provider.
 #[derive(Clone)]
 pub struct Windows {
@@ -44,7 +47,7 @@ pub struct Windows {
     pub(crate) driver: driver::Layout,
     pub(crate) trap: trap::Layout,
     /// The descriptors of the process that was asked for last: first address, bytes, and where each is.
-    pub(crate) spans: RefCell<Option<(VirtAddr, Arc<[(u64, u64, VirtAddr)]>)>>,
+    pub(crate) spans: RefCell<Option<(VirtAddr, Spans)>>,
     /// Types of objects that were met, by their addresses.
     pub(crate) kinds: RefCell<HashMap<VirtAddr, Kind>>,
     /// How many processes that run have each table root, once asked for.

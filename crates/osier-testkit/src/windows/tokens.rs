@@ -13,6 +13,7 @@ use super::writer::{Object, Writer};
 const TOKEN: &str = "_TOKEN";
 const ENTRY: &str = "_SID_AND_ATTRIBUTES";
 const LUID: &str = "_LUID_AND_ATTRIBUTES";
+const SESSION: &str = "_SEP_LOGON_SESSION_REFERENCES";
 /// `SE_GROUP_MANDATORY`, `SE_GROUP_ENABLED_BY_DEFAULT`, `SE_GROUP_ENABLED`.
 const GROUP: u64 = 7;
 /// `SE_GROUP_INTEGRITY` and `SE_GROUP_INTEGRITY_ENABLED`.
@@ -31,7 +32,6 @@ pub(super) fn write(w: &mut Writer<'_>, eprocess: Object, process: &mut Process)
     w.set_if(object, "TokenInUse", 1);
     let luid = w.inner(object, "AuthenticationId", "_LUID");
     w.set(luid, "LowPart", token.logon);
-    const SESSION: &str = "_SEP_LOGON_SESSION_REFERENCES";
     if w.has(TOKEN, "LogonSession") && w.has_type(SESSION) {
         let session = w.pool(*b"SeLs", SESSION);
         let own = w.inner(session, "LogonId", "_LUID");

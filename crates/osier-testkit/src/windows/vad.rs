@@ -340,7 +340,7 @@ fn depth(nodes: usize) -> u32 {
 /// shared here.
 #[derive(Default)]
 pub(super) struct Sections {
-    sections: HashMap<(String, bool), Section>,
+    of_files: HashMap<(String, bool), Section>,
     files: HashMap<String, VirtAddr>,
     /// Those of the paging file, by the descriptor.
     of_paging_file: HashMap<VirtAddr, Section>,
@@ -366,11 +366,11 @@ impl Sections {
             return self.make(w, None, image, pages);
         };
         let key = (path.to_owned(), image);
-        if let Some(section) = self.sections.get(&key) {
+        if let Some(section) = self.of_files.get(&key) {
             return *section;
         }
         let section = self.make(w, file, image, pages);
-        self.sections.insert(key, section);
+        self.of_files.insert(key, section);
         section
     }
 

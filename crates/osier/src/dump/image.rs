@@ -151,7 +151,7 @@ impl Image {
             let by = (size_of::<Section>() as u64).saturating_mul(nth.into());
             value::<Section>(read, first.plus(by))
         };
-        let number = value::<U32>(read, optional_at.plus(directories - 4))?.get();
+        let number = value::<U32>(read, optional_at.plus(directories).minus(4))?.get();
         let directory = |index: usize| {
             if number as usize <= index {
                 return Ok(DataDirectory::default());

@@ -5,6 +5,10 @@
 
 mod context;
 mod heads;
+#[expect(
+    clippy::struct_field_names,
+    reason = "members have the names that the format gives them"
+)]
 mod layout;
 mod lists;
 mod subject;

@@ -443,6 +443,13 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
+        places: &["text of _LDR_DATA_TABLE_ENTRY"],
+        questions: &["pages"],
+        fields: &["backing", "backing_hex"],
+        why: "what a Windows process says in its own memory: paths, arguments, heaps and stacks",
+        ..ANY
+    },
+    Excuse {
         places: &[
             "_PEB.",
             "_RTL_USER_PROCESS_PARAMETERS.",
@@ -613,6 +620,8 @@ pub(crate) const EXCUSES: &[Excuse] = &[
         places: &[
             "page table of the kernel",
             "page table of a process",
+            "page of page table of the kernel",
+            "page of page table of a process",
             "symbol MmHighestUserAddress",
         ],
         questions: &["pages"],

@@ -129,11 +129,12 @@ fn thread(
     /// RSP in the encoding order.
     const SP: usize = 4;
     let sp = registers.general.get(SP).copied().unwrap_or_default();
-    let own = |facts: &ThreadFacts| match subject.native {
-        true => facts.teb.clone(),
-        false => facts.teb_32.clone(),
+    let teb = if subject.native {
+        &facts.teb
+    } else {
+        &facts.teb_32
     };
-    let teb = own(facts).value().map_or(0, |teb| teb.0);
+    let teb = teb.value().map_or(0, |teb| teb.0);
     // The bytes are in the list of all memory; a reader looks for them there by the address.
     let stack = MemoryDescriptor {
         start_of_memory_range: sp.into(),
@@ -238,14 +239,12 @@ pub(super) fn handles(heads: &mut Heads, subject: &Subject<'_>, dumped: &mut Dum
         let mut handle = HandleDescriptor::new_zeroed();
         handle.handle = u64::from(file.fd).into();
         if let Ok(FileKind::Object(kind)) = &file.kind {
-            handle.type_name_rva = match kinds.get(kind) {
-                Some(known) => *known,
-                None => {
-                    let rva = heads.text(kind);
-                    kinds.insert(kind.clone(), rva);
-                    rva
-                }
-            };
+            let known = kinds.get(kind).copied();
+            let rva = known.unwrap_or_else(|| heads.text(kind));
+            if known.is_none() {
+                kinds.insert(kind.clone(), rva);
+            }
+            handle.type_name_rva = rva;
         }
         if let Ok(path) = &file.path {
             handle.object_name_rva = heads.text(path);
