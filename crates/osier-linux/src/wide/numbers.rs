@@ -85,7 +85,7 @@ impl Numbers {
             return Err(Absent::not_applicable("the first task has no number"));
         }
         let pid = match (reader.task.thread_pid, reader.task.pids) {
-            (None, Some(_)) => self.linked(reader, task, PID)?,
+            (None, Some(_)) => Self::linked(reader, task, PID)?,
             (thread_pid, _) => reader.object(thread_pid, task)?,
         };
         let level = reader.value(self.pid.level, pid)?;
@@ -125,7 +125,7 @@ impl Numbers {
     }
 
     /// The `struct pid` of the task's `pid_link` for the use `which`, of kernels until v4.18.
-    fn linked(&self, reader: &Reader<'_>, task: VirtAddr, which: u64) -> Seen<VirtAddr> {
+    fn linked(reader: &Reader<'_>, task: VirtAddr, which: u64) -> Seen<VirtAddr> {
         let guest = &reader.linux.guest;
         let word = u64::from(guest.pointer_bytes());
         let links = reader.task.pids.ok_or_else(Absent::not_in_this_kernel)?;
@@ -204,7 +204,7 @@ impl Numbers {
         let which = of.number(old);
         let (task, pid, at) = if old {
             let leader = reader.object(Some(reader.linux.tasks.group_leader), task)?;
-            (leader, self.linked(reader, leader, which)?, leader)
+            (leader, Self::linked(reader, leader, which)?, leader)
         } else {
             let pids = reader.group.pids.ok_or_else(Absent::not_in_this_kernel)?;
             let at = pids.place(signal).plus(which.wrapping_mul(word));
