@@ -59,7 +59,8 @@ fn place_of(reader: &Reader<'_>, layout: &GroupInfo, info: VirtAddr, index: u64)
         .place(info)
         .plus((index / PER_BLOCK).wrapping_mul(word));
     let block = guest.space.read_pointer(at).map_err(Absent::unreadable)?;
-    if !guest.can_be_object(block) {
+    // `small_block` in here is aligned to an id, not to a pointer.
+    if !guest.is_kernel_address(block) || !block.0.is_multiple_of(4) {
         let rule = "groups are kept in blocks";
         return Err(Absent::implausible(block.0, rule, Some(at)));
     }
