@@ -190,14 +190,14 @@ mod tests {
     #[test]
     fn code_is_shown_as_bytes_and_as_instructions() {
         let code: &[u8] = &[0x48, 0x31, 0xff, 0x0f, 0x05];
-        let both = "bytes at 0x0000000000001000: 4831ff0f05; instructions at 0x0000000000001000: xor rdi,rdi / syscall";
+        let both = "bytes at 0x1000: 4831ff0f05; instructions at 0x1000: xor rdi,rdi / syscall";
         assert_eq!(evidence(Some(code), false, Some(Width::Bits64)), both);
-        let bytes = "bytes at 0x0000000000001000: 4831ff0f05";
+        let bytes = "bytes at 0x1000: 4831ff0f05";
         assert_eq!(evidence(Some(code), true, Some(Width::Bits64)), bytes);
         assert_eq!(evidence(Some(code), false, None), bytes);
-        let zeros = "bytes at 0x0000000000001000: 0000";
+        let zeros = "bytes at 0x1000: 0000";
         assert_eq!(evidence(Some(&[0, 0]), false, Some(Width::Bits64)), zeros);
-        let none = "bytes at 0x0000000000001000: not in memory";
+        let none = "bytes at 0x1000: not in memory";
         assert_eq!(evidence(None, false, Some(Width::Bits64)), none);
     }
 }

@@ -243,16 +243,16 @@ fn every_layout_is_read_whatever_the_tables_lengths() {
                 });
                 assert_eq!(found.encoding(), layout.encoding, "{version}");
                 assert_eq!(found.damage(), [""; 0], "{version}");
-                let mut read = Vec::new();
+                let (mut read, mut told) = (Vec::new(), Vec::new());
                 found.each(|kind, name, address| {
                     assert!(matches!(kind, b'T' | b'?'));
+                    told.push((kind, address));
                     read.push((String::from_utf8(name.to_vec()).unwrap(), address));
                 });
                 assert_eq!(read, symbols, "{version}, {count} symbols, filler {filler}");
                 let mut places = Vec::new();
                 found.places(|kind, address| places.push((kind, address)));
-                let told = symbols.iter().map(|(_, address)| (b'T', *address));
-                assert_eq!(places, told.collect::<Vec<_>>(), "{version}");
+                assert!(places == told, "{version}");
                 for (_, address) in symbols.iter().step_by(400) {
                     let first = symbols.iter().find(|(_, at)| at == address).unwrap();
                     let name = found.name_at(*address);

@@ -171,8 +171,8 @@ fn created(windows: &Windows, at: VirtAddr) -> Seen<u64> {
     }
 }
 
-/// When the process exited.
-fn exited(windows: &Windows, at: VirtAddr) -> Seen<u64> {
+/// When the process exited; not applicable to one that runs.
+pub(crate) fn exited(windows: &Windows, at: VirtAddr) -> Seen<u64> {
     let fields = &windows.process.fields;
     let place = fields.exit_time.map(|field| field.place(at));
     match time(windows, fields.exit_time, at, "the process runs") {

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use osier_memory::VirtAddr;
 use osier_osi::{
     Absent, ProcessSource, ScanSource, ScanSources, Scanned, ScannedKind, Seen, SeenExt as _,
-    WalkEnds,
+    WalkEnds, Why,
 };
 
 use crate::windows::Windows;
@@ -215,12 +215,10 @@ fn scanned(windows: &Windows, met: &Met, kind: ScannedKind) -> Scanned {
     }
     let at = met.at;
     let is_process = kind == ScannedKind::Process;
-    let exited = || match windows.process.fields.exit_time {
-        Some(field) => field
-            .read(&windows.guest.space, at)
-            .map(|time| time != 0)
-            .map_err(Absent::unreadable),
-        None => Err(Absent::not_in_this_kernel()),
+    let exited = || match process::exited(windows, at) {
+        Ok(_) => Ok(true),
+        Err(absent) if matches!(absent.why, Why::NotApplicable(_)) => Ok(false),
+        Err(absent) => Err(absent),
     };
     Scanned {
         kind,
