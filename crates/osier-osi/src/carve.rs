@@ -120,7 +120,7 @@ pub struct KeptFile {
     /// Bytes of it in memory: pages that its tree has, which are held against their number (`nrpages`). Not
     /// applicable to hugetlbfs, which counts in pages of its own.
     pub cached: Seen<u64>,
-    /// What names it for [`Carve::cached`]: its `address_space`.
+    /// What names it for [`CarveLinux::cached`]: its `address_space`.
     pub mapping: VirtAddr,
 }
 

@@ -38,7 +38,7 @@ const MOST: usize = 1024;
 /// More than any kernel has of trampolines.
 const TRAMPOLINES: usize = 1 << 16;
 /// How the code begins that a static call is made through: its target is set as the kernel runs, to a module's function
-/// too. Linux commit 115284d89a43 ("static_call: Add basic static call infrastructure"), v5.10.
+/// too. Linux commit 115284d89a43 ("`static_call`: Add basic static call infrastructure"), v5.10.
 const STATIC_CALL: &[u8] = b"__SCT__";
 
 layout! {
