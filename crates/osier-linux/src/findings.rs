@@ -15,13 +15,12 @@ pub(crate) mod operations;
 mod programs;
 mod settings;
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use osier_osi::{Finding, WalkEnds};
+use osier_osi::{Finding, WalkEnds, rules};
 
 use crate::Linux;
-use context::{Context, Found, Rule, WALK};
+use context::{Context, Found, Rule};
 
 /// Every rule, what is worst first.
 static RULES: &[&Rule] = &[
@@ -49,31 +48,9 @@ static RULES: &[&Rule] = &[
 
 pub(crate) fn findings(linux: &Linux, row: &mut dyn FnMut(Finding) -> ControlFlow<()>) -> WalkEnds {
     let context = Context::new(linux);
-    let mut ends = WalkEnds::default();
-    for rule in RULES {
-        let mut found = Found::of(rule.about);
-        (rule.look)(&context, &mut found);
-        tell_once(&mut ends, found.ends);
-        for finding in found.rows {
-            if row(finding).is_break() {
-                return ends.stopped(WALK);
-            }
-        }
-    }
-    tell_once(&mut ends, context.ends());
-    ends
-}
-
-/// Adds endings; what several rules met is told once.
-fn tell_once(ends: &mut WalkEnds, more: WalkEnds) {
-    let known: HashSet<_> = ends
-        .0
-        .iter()
-        .map(|(walk, end)| (*walk, end.to_string()))
-        .collect();
-    for (walk, end) in more.0 {
-        if !known.contains(&(walk, end.to_string())) {
-            ends.add(walk, end);
-        }
-    }
+    let rules = RULES.iter().map(|rule| {
+        let look = |found: &mut Found| (rule.look)(&context, found);
+        (rule.about, look)
+    });
+    rules::apply(rules, || context.ends(), row)
 }

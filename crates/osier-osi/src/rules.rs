@@ -1,6 +1,8 @@
 //! What rules say of what does not fit, whichever system it is: `docs/findings.md` describes the rules.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 
 use osier_memory::{Fault, VirtAddr};
 
@@ -105,6 +107,42 @@ pub struct Found {
     pub rows: Vec<Finding>,
     /// How it ended: what it could not read is an ending.
     pub ends: WalkEnds,
+}
+
+/// Lets every rule look, and shows what each finds. A rule is what is said of it, and how it looks; `shared` is how the
+/// walks ended that several of them needed. What several say of how they ended is told once.
+pub fn apply<L: FnOnce(&mut Found)>(
+    rules: impl Iterator<Item = (About, L)>,
+    shared: impl FnOnce() -> WalkEnds,
+    row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
+) -> WalkEnds {
+    let mut ends = WalkEnds::default();
+    for (about, look) in rules {
+        let mut found = Found::of(about);
+        look(&mut found);
+        tell_once(&mut ends, found.ends);
+        for finding in found.rows {
+            if row(finding).is_break() {
+                return ends.stopped(WALK);
+            }
+        }
+    }
+    tell_once(&mut ends, shared());
+    ends
+}
+
+/// Adds endings that are not among them yet.
+fn tell_once(ends: &mut WalkEnds, more: WalkEnds) {
+    let known: HashSet<_> = ends
+        .0
+        .iter()
+        .map(|(walk, end)| (*walk, end.to_string()))
+        .collect();
+    for (walk, end) in more.0 {
+        if !known.contains(&(walk, end.to_string())) {
+            ends.add(walk, end);
+        }
+    }
 }
 
 /// What a finding says; the fields are those of [`Finding`].

@@ -11,10 +11,10 @@ mod programs;
 
 use std::ops::ControlFlow;
 
-use osier_osi::{Finding, WalkEnds};
+use osier_osi::{Finding, WalkEnds, rules};
 
 use crate::windows::Windows;
-use context::{Context, Found, Rule, WALK};
+use context::{Context, Found, Rule};
 
 /// Every rule, what is worst first.
 static RULES: &[&Rule] = &[
@@ -34,17 +34,9 @@ pub(crate) fn findings(
     row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
 ) -> WalkEnds {
     let context = Context::new(windows);
-    let mut ends = WalkEnds::default();
-    for rule in RULES {
-        let mut found = Found::of(rule.about);
-        (rule.look)(&context, &mut found);
-        ends.join(found.ends);
-        for finding in found.rows {
-            if row(finding).is_break() {
-                return ends.stopped(WALK);
-            }
-        }
-    }
-    ends.join(context.ends());
-    ends
+    let rules = RULES.iter().map(|rule| {
+        let look = |found: &mut Found| (rule.look)(&context, found);
+        (rule.about, look)
+    });
+    rules::apply(rules, || context.ends(), row)
 }

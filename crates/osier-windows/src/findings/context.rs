@@ -7,7 +7,7 @@ use osier_memory::VirtAddr;
 use osier_osi::{Module, Process, SeenExt as _, WalkEnds};
 
 pub(super) use osier_osi::rules::{
-    About, Evidence, Found, Says, WALK, closed, hexadecimal, process, subject,
+    About, Evidence, Found, Says, closed, hexadecimal, process, subject,
 };
 
 use crate::scan::{self, Met};
