@@ -189,59 +189,45 @@ fn kprobes(context: &Context<'_>, found: &mut Found) {
     if !context.knows_code(found) {
         return;
     }
-    let word = u64::from(guest.pointer_bytes());
-    for bucket in 0..BUCKETS {
-        let head = table.plus(bucket.wrapping_mul(word));
-        let first = guest.space.read_pointer(head);
-        chain(
-            context,
-            found,
-            symbols::kprobe_table,
-            first,
-            VirtAddr(0),
-            &|node| node,
-            &mut |context, found, node| {
-                let probe = link.container(node);
-                let space = &guest.space;
-                let probed = match addr.read(space, probe) {
-                    Ok(probed) if guest.is_kernel_address(probed) => Some(probed),
-                    Ok(_) => {
-                        found.lost("kprobe.addr, which is no kernel address", None);
-                        None
-                    }
-                    Err(fault) => {
-                        found.lost("kprobe.addr", Some(fault));
-                        None
-                    }
-                };
-                let before = found.rows.len();
-                for (name, handler) in [
-                    ("kprobe.pre_handler", layout.pre_handler),
-                    ("kprobe.post_handler", layout.post_handler),
-                ] {
-                    let Some(handler) = handler else { continue };
-                    match handler.read(space, probe) {
-                        Ok(to) if to.is_null() => {} // a probe need not have both
-                        Ok(to) => judge(context, found, name, handler.place(probe), to),
-                        Err(fault) => found.lost(name, Some(fault)),
-                    }
-                }
-                if let Some(probed) = probed.filter(|_| found.rows.len() == before) {
-                    found.kernel(Says {
-                        severity: Severity::Note,
-                        subject: format!("probe at {probed}").into_bytes(),
-                        text: format!("An instruction of the kernel, {probed}, is probed."),
-                        evidence: Evidence::default().and(
-                            "kprobe.addr",
-                            addr.place(probe),
-                            probed.to_string(),
-                        ),
-                        address: probe,
-                    });
-                }
-            },
-        );
-    }
+    each_probe(context, found, table, link, &mut |found, probe| {
+        let space = &guest.space;
+        let probed = match addr.read(space, probe) {
+            Ok(probed) if guest.is_kernel_address(probed) => Some(probed),
+            Ok(_) => {
+                found.lost("kprobe.addr, which is no kernel address", None);
+                None
+            }
+            Err(fault) => {
+                found.lost("kprobe.addr", Some(fault));
+                None
+            }
+        };
+        let before = found.rows.len();
+        for (name, handler) in [
+            ("kprobe.pre_handler", layout.pre_handler),
+            ("kprobe.post_handler", layout.post_handler),
+        ] {
+            let Some(handler) = handler else { continue };
+            match handler.read(space, probe) {
+                Ok(to) if to.is_null() => {} // a probe need not have both
+                Ok(to) => judge(context, found, name, handler.place(probe), to),
+                Err(fault) => found.lost(name, Some(fault)),
+            }
+        }
+        if let Some(probed) = probed.filter(|_| found.rows.len() == before) {
+            found.kernel(Says {
+                severity: Severity::Note,
+                subject: format!("probe at {probed}").into_bytes(),
+                text: format!("An instruction of the kernel, {probed}, is probed."),
+                evidence: Evidence::default().and(
+                    "kprobe.addr",
+                    addr.place(probe),
+                    probed.to_string(),
+                ),
+                address: probe,
+            });
+        }
+    });
 }
 
 /// The instructions that are probed, as far as they can be read.
@@ -255,24 +241,36 @@ pub(super) fn probed(context: &Context<'_>) -> Vec<VirtAddr> {
     ) else {
         return probed;
     };
+    // What cannot be read, the rule of probes says.
     let mut unsaid = Found::of(KPROBE.about);
+    each_probe(context, &mut unsaid, table, link, &mut |_, probe| {
+        probed.extend(addr.read(&guest.space, probe));
+    });
+    probed
+}
+
+/// Shows every `kprobe` of the `table`, which are linked by `link`.
+fn each_probe(
+    context: &Context<'_>,
+    found: &mut Found,
+    table: VirtAddr,
+    link: Field<Embed<()>>,
+    each: &mut dyn FnMut(&mut Found, VirtAddr),
+) {
+    let guest = &context.linux.guest;
     let word = u64::from(guest.pointer_bytes());
     for bucket in 0..BUCKETS {
-        let first = guest
-            .space
-            .read_pointer(table.plus(bucket.wrapping_mul(word)));
-        // What cannot be read, the rule of probes says.
+        let head = table.plus(bucket.wrapping_mul(word));
         chain(
             context,
-            &mut unsaid,
+            found,
             symbols::kprobe_table,
-            first,
+            guest.space.read_pointer(head),
             VirtAddr(0),
             &|node| node,
-            &mut |_, _, node| probed.extend(addr.read(&guest.space, link.container(node))),
+            &mut |_, found, node| each(found, link.container(node)),
         );
     }
-    probed
 }
 
 /// Walks a chain to its `end`, which may be null; that of ftrace is not.
