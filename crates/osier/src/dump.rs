@@ -21,9 +21,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use osier_memory::{Fault, VirtAddr};
-use osier_osi::{Absent, WalkEnds};
+use osier_osi::{Absent, Carve, WalkEnds};
 
-use crate::process_memory::alike;
+use crate::process_memory::{alike, no_start};
 
 pub use core_file::process_core;
 pub use either::process;
@@ -115,6 +115,25 @@ impl Dumped {
                 of: of.to_owned(),
                 why: Box::new(why.clone()),
             });
+        }
+    }
+}
+
+/// Whether the program of the process at `taskd` is of 64 bits; where that is lost, an ending of the `walk` says so, and
+/// the kernel's own width counts.
+fn is_wide(
+    guest: &crate::Guest,
+    carve: &dyn Carve,
+    taskd: VirtAddr,
+    walk: &'static str,
+    dumped: &mut Dumped,
+) -> bool {
+    match carve.program_width(taskd) {
+        Ok(width) => width == 8,
+        Err(absent) => {
+            let what = "whether the program is of 32 or 64 bits".to_owned();
+            dumped.ends.add(walk, no_start(what, &absent));
+            guest.pointer_bytes() == 8
         }
     }
 }

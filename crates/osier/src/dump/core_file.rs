@@ -13,7 +13,7 @@ use super::notes::{Bytes, MappedFile, notes};
 use super::plan::{Segment, plan};
 use super::sink::Sink;
 use super::threads::{threads, who};
-use super::{DumpError, Dumped, spare};
+use super::{DumpError, Dumped, is_wide, spare};
 use crate::Guest;
 use crate::process_memory::{Area, ProcessMemory, lost, no_start};
 
@@ -54,14 +54,7 @@ pub fn process_core(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped
     dumped.threads = threads.len();
     let rights = |area: &Area| area.mapping.perms.value().map_or(4, flags);
     let plan = plan(&memory, &rights, &mut (), &mut dumped);
-    let wide = match carve.program_width(holder) {
-        Ok(width) => width == 8,
-        Err(absent) => {
-            let what = "whether the program is of 32 or 64 bits".to_owned();
-            dumped.ends.add("memory", no_start(what, &absent));
-            guest.pointer_bytes() == 8
-        }
-    };
+    let wide = is_wide(guest, carve, holder, "memory", &mut dumped);
     let auxiliary = carve.auxiliary(holder);
     if let Some(absent) = lost(&auxiliary) {
         let what = "the auxiliary vector".to_owned();

@@ -23,7 +23,7 @@ use zerocopy::little_endian::{U16, U32};
 
 use super::plan::{Segment, plan};
 use super::sink::Sink;
-use super::{DumpError, Dumped, spare};
+use super::{DumpError, Dumped, is_wide, spare};
 use crate::Guest;
 use crate::process_memory::{ProcessMemory, no_start};
 use heads::{Heads, utf16};
@@ -49,14 +49,7 @@ pub fn process_minidump(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Du
         carve.ok_or_else(|| DumpError::NotOfThisSystem(guest.located().system().to_owned()))?;
     let mut dumped = Dumped::default();
     let memory = ProcessMemory::of(osi, taskd).map_err(DumpError::NoMemory)?;
-    let wide = match carve.program_width(taskd) {
-        Ok(width) => width == 8,
-        Err(absent) => {
-            let what = "whether the program is of 32 or 64 bits".to_owned();
-            dumped.ends.add(WALK, no_start(what, &absent));
-            guest.pointer_bytes() == 8
-        }
-    };
+    let wide = is_wide(guest, carve, taskd, WALK, &mut dumped);
     let subject = Subject {
         osi,
         carve,
