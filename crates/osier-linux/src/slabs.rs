@@ -485,18 +485,22 @@ fn number(page: &[u8], offset: i64, bytes: u64) -> Option<u64> {
     Some(u64::from_le_bytes(whole))
 }
 
+/// A pointer that the kernel has under this name.
+fn variable(guest: &Guest, name: &'static str) -> Option<(&'static str, Result<VirtAddr, Fault>)> {
+    let at = guest.symbol(name)?;
+    Some((name, guest.space.read_pointer(at)))
+}
+
+/// `mem_map`, where all descriptors lie in one array. Under SPARSEMEM it is there too, until Linux commit 43b02ba93b25
+/// ("mm: remove `CONFIG_NEED_MULTIPLE_NODES`"), v5.14, and never set.
+fn flat(guest: &Guest) -> Option<(&'static str, Result<VirtAddr, Fault>)> {
+    variable(guest, symbols::mem_map).filter(|(_, at)| *at != Ok(VirtAddr(0)))
+}
+
 /// Where the descriptor of frame 0 lies.
 pub(crate) fn descriptors(guest: &Guest) -> Result<VirtAddr, (&'static str, Option<Fault>)> {
-    let variable = |name: &'static str| {
-        guest
-            .symbol(name)
-            .map(|at| (name, guest.space.read_pointer(at)))
-    };
-    // Under SPARSEMEM `mem_map` is there too, until Linux commit 43b02ba93b25 ("mm: remove
-    // CONFIG_NEED_MULTIPLE_NODES"), v5.14, and never set; before Linux commit b5e4e9ca94b5 (v4.10),
-    // no variable says where the array lies.
-    let flat = variable(symbols::mem_map).filter(|(_, at)| *at != Ok(VirtAddr(0)));
-    let told = variable(symbols::vmemmap_base).or(flat);
+    // Before Linux commit b5e4e9ca94b5 (v4.10), no variable says where the array of SPARSEMEM lies.
+    let told = variable(guest, symbols::vmemmap_base).or_else(|| flat(guest));
     let start = match told {
         Some((name, start)) => start.map_err(|fault| (name, Some(fault)))?,
         None if guest.pointer_bytes() == 8 => VMEMMAP,
@@ -542,11 +546,8 @@ fn frames(guest: &Guest, ends: &mut WalkEnds) -> (u64, u64) {
         }
     };
     // Where descriptors are mapped for the frames that there are alone, more may be asked for.
-    let flat = guest
-        .symbol(symbols::mem_map)
-        .map(|at| guest.space.read_pointer(at));
     let apart = guest.symbol(symbols::vmemmap_base).is_some()
-        || guest.pointer_bytes() == 8 && flat.is_none_or(|flat| flat == Ok(VirtAddr(0)));
+        || guest.pointer_bytes() == 8 && flat(guest).is_none();
     let all = if apart || said == 0 {
         said.max(held)
     } else {
