@@ -69,17 +69,7 @@ impl Asked<'_> {
             .stderr(fs::File::create(&err)?)
             .spawn()
             .with_context(|| format!("cannot start {}", self.osier.display()))?;
-        let started = std::time::Instant::now();
-        let status = loop {
-            if let Some(status) = running.try_wait()? {
-                break status;
-            }
-            if started.elapsed() > LIMIT {
-                running.kill()?;
-                break running.wait()?;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        };
+        let (status, _) = tool::wait(&mut running, LIMIT)?;
         let rows = fs::read_to_string(&out)?;
         Ok(Answer {
             fine: status.success(),

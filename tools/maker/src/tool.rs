@@ -1,7 +1,7 @@
 //! Other people's programs: run to their end, with a time limit and a clear word when missing.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -46,15 +46,27 @@ pub fn run_to(command: &mut Command, output: &Path, limit: Duration) -> Result<b
         .stderr(errors)
         .spawn()
         .map_err(|error| not_started(error, &program))?;
+    let (status, late) = wait(&mut running, limit)?;
+    if late {
+        bail!("{program} took longer than {} s", limit.as_secs());
+    }
+    Ok(status.success())
+}
+
+/// Waits until a program has ended, or ends it after `limit`: how it ended, and whether it was too late.
+///
+/// # Errors
+///
+/// When it cannot be waited for or ended.
+pub fn wait(running: &mut Child, limit: Duration) -> Result<(ExitStatus, bool)> {
     let started = Instant::now();
     loop {
         if let Some(status) = running.try_wait()? {
-            return Ok(status.success());
+            return Ok((status, false));
         }
         if started.elapsed() > limit {
             running.kill()?;
-            running.wait()?;
-            bail!("{program} took longer than {} s", limit.as_secs());
+            return Ok((running.wait()?, true));
         }
         std::thread::sleep(Duration::from_millis(20));
     }

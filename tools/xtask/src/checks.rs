@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+
+use crate::command::{cargo, root, run};
 
 /// The host that is not Unix.
 const ELSEWHERE: &str = "x86_64-pc-windows-gnu";
@@ -24,11 +26,6 @@ const WITHOUT_C: [&str; 7] = [
 ];
 /// Crates that are of Unix alone, or need C code of more than one compiler.
 const UNIX_ALONE: [&str; 1] = ["osier-capi"];
-
-/// The workspace's folder.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 /// The crates that are published, by name.
 fn published() -> Result<Vec<String>> {
@@ -56,20 +53,6 @@ fn works(program: &str, arguments: &[&str]) -> bool {
     command.args(arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let status = command.status()?;
-    if !status.success() {
-        bail!("{command:?} failed ({status})");
-    }
-    Ok(())
-}
-
-fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new("cargo");
-    command.args(arguments).current_dir(root());
-    command
 }
 
 fn with_packages(command: &mut Command, names: &[String]) {

@@ -1,22 +1,11 @@
 //! Builds the matrix of kernels, and runs it.
 
-use std::path::Path;
-use std::process::Command;
+use anyhow::Result;
 
-use anyhow::{Result, bail};
+use crate::command;
 
 /// Runs the matrix with its own arguments.
 pub(crate) fn run(only: Option<&str>, keep: bool, rest: &[String]) -> Result<()> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let cargo = |words: &[&str], more: &[String]| -> Result<()> {
-        let mut command = Command::new("cargo");
-        command.args(words).args(more).current_dir(&workspace);
-        let status = command.status()?;
-        if !status.success() {
-            bail!("cargo {} failed ({status})", words.join(" "));
-        }
-        Ok(())
-    };
     let mut arguments = Vec::new();
     if let Some(only) = only {
         arguments.extend(["--only".to_owned(), only.to_owned()]);
@@ -29,7 +18,9 @@ pub(crate) fn run(only: Option<&str>, keep: bool, rest: &[String]) -> Result<()>
         .iter()
         .any(|word| ["--help", "-h", "--list", "--write"].contains(&word.as_str()));
     if asks {
-        cargo(&["build", "-p", "osier-cli", "-p", "osier-maker"], &[])?;
+        let words = ["build", "-p", "osier-cli", "-p", "osier-maker"];
+        command::run(&mut command::cargo(&words))?;
     }
-    cargo(&["run", "--quiet", "-p", "osier-kernels", "--"], &arguments)
+    let mut matrix = command::cargo(&["run", "--quiet", "-p", "osier-kernels", "--"]);
+    command::run(matrix.args(arguments))
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod checks;
+mod command;
 mod fuzz;
 mod kernels;
 
