@@ -44,16 +44,15 @@ const MOST_FRAMES: usize = 64;
 
 /// The registers of the thread at `task` in user mode, in native code.
 pub(crate) fn user(windows: &Windows, task: VirtAddr) -> Seen<UserRegisters> {
-    /// `_KTHREAD.State`: `Running` and `Terminated`.
+    /// `_KTHREAD.State`: `Running`.
     const RUNNING: u64 = 2;
-    const TERMINATED: u64 = 4;
     let space = &windows.guest.space;
     let fields = &windows.threads.fields;
     let teb = fields.teb.ok_or_else(Absent::not_in_this_kernel)?;
     let teb = teb.read(space, task)?;
     let state = fields.state.ok_or_else(Absent::not_in_this_kernel)?;
     let state = state.read(space, task)?;
-    if state == TERMINATED {
+    if state == threads::TERMINATED {
         return Err(Absent::not_applicable("the thread has exited"));
     }
     if teb.is_null() {

@@ -17,7 +17,7 @@ const WALK: &str = "threads";
 /// swap-in.
 const STATES: &[u8; 10] = b"irRsTwxdgp";
 /// `Terminated`.
-const TERMINATED: u64 = 4;
+pub(crate) const TERMINATED: u64 = 4;
 
 /// The threads of the process at `process`, and how the walk ended.
 pub(crate) fn listed(windows: &Windows, process: VirtAddr) -> (Vec<VirtAddr>, WalkEnd) {

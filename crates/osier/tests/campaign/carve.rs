@@ -114,12 +114,11 @@ fn of_file(guest: &Guest, mapping: VirtAddr) -> BTreeSet<u64> {
     let file = CachedFile { mapping, size };
     let bytes = file.size.clone().unwrap_or(0);
     let mut pages = BTreeSet::new();
+    let Some(carve) = osi.carve().and_then(|carve| carve.linux()) else {
+        return pages;
+    };
     let mut at = 0;
-    while let Some(carve) = osi
-        .carve()
-        .and_then(|carve| carve.linux())
-        .filter(|_| at < bytes)
-    {
+    while at < bytes {
         let stretch = carve.cached(&file, at, bytes - at);
         if let Ok(Behind::Frame(pa)) = stretch.what {
             pages.insert(pa.0);
