@@ -9,6 +9,7 @@ use osier_osi::{
     Stretch, UserRegisters, WalkEnds,
 };
 
+use crate::vma::may_lack_operations;
 use crate::{Linux, kept, memory, registers, symbols};
 
 /// `VM_IO` and `VM_PFNMAP`: what stands there a driver gives.
@@ -16,8 +17,6 @@ const OF_DRIVER: u64 = 0x4000 | 0x400;
 /// The bits of `i_mode` that say what a file is, and those of a regular file.
 const S_IFMT: u64 = 0o17_0000;
 const S_IFREG: u64 = 0o10_0000;
-/// A program of 32 bits has no higher address.
-const NARROW_END: u64 = 1 << 32;
 
 impl Carve for Linux {
     fn user_registers(&self, task: VirtAddr) -> Seen<UserRegisters> {
@@ -120,20 +119,34 @@ fn auxiliary(linux: &Linux, taskd: VirtAddr) -> Seen<Vec<u8>> {
     let width = usize::from(program_width(linux, taskd)?);
     let mut all = vec![0; field.bytes.min(LIMIT) as usize];
     linux.guest.space.read(field.place(mm), &mut all)?;
-    let mut vector = Vec::new();
-    for pair in all.chunks_exact(width.saturating_mul(2)) {
-        vector.extend_from_slice(pair);
-        if pair.iter().take(width).all(|byte| *byte == 0) {
-            // A program that is loaded was told something.
-            let told = vector.len() > pair.len();
-            if !told && crate::mm::is_loaded(&linux.guest, &linux.mm, mm) {
-                break;
-            }
-            return Ok(vector);
-        }
+    let is_loaded = crate::mm::is_loaded(&linux.guest, &linux.mm, mm);
+    vector(&all, width, is_loaded)
+        .map_err(|rule| Absent::implausible(0, rule, Some(field.place(mm))))
+}
+
+/// The vector at the start of `all`, what the kernel told a program, up to its end. The kernel tells every one at least
+/// where it begins and how it is called, and writes zeros behind the end (`create_elf_tables`).
+fn vector(all: &[u8], width: usize, is_loaded: bool) -> Result<Vec<u8>, &'static str> {
+    /// `AT_PHDR`, `AT_ENTRY`, `AT_UID` and `AT_EXECFN`: among the first, in the middle and among the last.
+    const ALWAYS: [u8; 4] = [3, 9, 11, 31];
+    let pair = width.saturating_mul(2);
+    let key = |pair: &[u8]| pair.get(..width).map(<[u8]>::to_vec).unwrap_or_default();
+    let is_end = |pair: &[u8]| key(pair).iter().all(|byte| *byte == 0);
+    let Some(last) = all.chunks_exact(pair).position(is_end) else {
+        return Err("what the kernel told a program has an end (saved_auxv)");
+    };
+    let (vector, behind) = all.split_at(last.saturating_add(1).saturating_mul(pair));
+    if behind.iter().any(|byte| *byte != 0) {
+        return Err("nothing stands behind the end of what the kernel told a program (saved_auxv)");
     }
-    let rule = "what the kernel told a program has an end, and something before it (saved_auxv)";
-    Err(Absent::implausible(0, rule, Some(field.place(mm))))
+    let has = |wanted: &u8| {
+        let mut keys = vector.chunks_exact(pair).map(key);
+        keys.any(|key| matches!(key.split_first(), Some((first, rest)) if first == wanted && rest.iter().all(|byte| *byte == 0)))
+    };
+    if is_loaded && !ALWAYS.iter().all(has) {
+        return Err("the kernel tells a program where it begins and how it is called (saved_auxv)");
+    }
+    Ok(vector.to_vec())
 }
 
 /// A 64-bit kernel marks 32-bit programs by the end of their addresses; a program may change the width of
@@ -151,10 +164,12 @@ pub(crate) fn program_width(linux: &Linux, taskd: VirtAddr) -> Seen<u8> {
     }
     let mm = memory::mm(linux, taskd)?;
     let field = linux.mm.task_size.ok_or_else(Absent::not_in_this_kernel)?;
-    match field.read(&linux.guest.space, mm)? {
-        size if size <= NARROW_END => Ok(4),
-        _ => Ok(8),
-    }
+    let size = field.read(&linux.guest.space, mm)?;
+    let wide = crate::mm::is_wide(size).ok_or_else(|| {
+        let rule = "programs of one width or the other end there (task_size)";
+        Absent::implausible(size, rule, Some(field.place(mm)))
+    })?;
+    Ok(if wide { 8 } else { 4 })
 }
 
 fn behind(linux: &Linux, modd: VirtAddr, va: VirtAddr, most: u64) -> Stretch {
@@ -175,7 +190,10 @@ fn behind(linux: &Linux, modd: VirtAddr, va: VirtAddr, most: u64) -> Stretch {
             None => return Err(Absent::not_in_this_kernel()),
         };
         if operations.is_null() && flags & OF_DRIVER == 0 {
-            // Anonymous memory: `vma_is_anonymous`.
+            // Anonymous memory: `vma_is_anonymous`. A private mapping of `/dev/zero` keeps its file.
+            if vma.vm_file.read(space, modd)?.is_null() {
+                may_lack_operations(&linux.guest, vma, vdso(linux, modd)?, modd)?;
+            }
             return Ok(all(Behind::Zeros));
         }
         if flags & OF_DRIVER != 0 {
@@ -205,20 +223,29 @@ fn behind(linux: &Linux, modd: VirtAddr, va: VirtAddr, most: u64) -> Stretch {
     })
 }
 
+/// The `mm_struct` of the mapping at `modd`.
+fn of_memory(linux: &Linux, modd: VirtAddr) -> Seen<VirtAddr> {
+    let mm = linux.maps.vma.vm_mm;
+    let mm = mm.ok_or_else(Absent::not_in_this_kernel)?;
+    Ok(mm.read(&linux.guest.space, modd)?)
+}
+
+/// Where the vDSO is of the process whose mapping is at `modd`; `None` where it has none.
+fn vdso(linux: &Linux, modd: VirtAddr) -> Seen<Option<u64>> {
+    let Some(field) = linux.mm.vdso else {
+        return Ok(None);
+    };
+    let at = field.read(&linux.guest.space, of_memory(linux, modd)?)?;
+    Ok(Some(at).filter(|at| *at != 0))
+}
+
 /// What stands behind a page of a mapping that the kernel made: of the vDSO the kernel's own image of it.
 fn special(linux: &Linux, modd: VirtAddr, start: u64, into: u64) -> Seen<Behind> {
     let space = &linux.guest.space;
-    let vma = &linux.maps.vma;
-    let mm = vma.vm_mm.ok_or_else(Absent::not_in_this_kernel)?;
-    let mm = mm.read(space, modd)?;
-    let vdso = linux
-        .mm
-        .vdso
-        .map(|field| field.read(space, mm))
-        .transpose()?;
-    if vdso == Some(start)
+    if vdso(linux, modd)? == Some(start)
         && let Some(image) = linux.mm.vdso_image
     {
+        let mm = of_memory(linux, modd)?;
         let image = image.read(space, mm)?;
         return linux.page_cache.of_vdso(&linux.guest, image, into);
     }
@@ -229,4 +256,37 @@ fn special(linux: &Linux, modd: VirtAddr, start: u64, into: u64) -> Seen<Behind>
         })
         .with_va(VirtAddr(start.wrapping_add(into))),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::vector;
+
+    /// What a kernel tells a 64-bit program, as far as it matters here, and the zeros behind.
+    fn told() -> Vec<u8> {
+        let keys = [
+            33_u64, 16, 6, 17, 3, 4, 5, 7, 8, 9, 11, 12, 13, 14, 23, 25, 26, 31, 15,
+        ];
+        let pairs = keys.iter().flat_map(|key| [*key, 0x1000]);
+        let words = pairs.chain([0; 10]);
+        words.flat_map(u64::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn what_a_program_was_told_has_its_end_and_what_every_one_is_told() {
+        let whole = told();
+        let read = vector(&whole, 8, true).unwrap();
+        assert_eq!(read.len(), 20 * 16);
+        // Each pair, and each half of the rest, zeroed in turn.
+        for pair in 0..18 {
+            let mut all = whole.clone();
+            all[pair * 16..pair * 16 + 16].fill(0);
+            assert!(vector(&all, 8, true).is_err(), "{pair}");
+            let mut all = whole.clone();
+            all[pair * 16..].fill(0);
+            assert!(vector(&all, 8, true).is_err(), "{pair}");
+        }
+        assert_eq!(vector(&[0; 64], 8, false), Ok(vec![0; 16]));
+        assert!(vector(&[0; 64], 8, true).is_err() && vector(&[1; 64], 8, false).is_err());
+    }
 }

@@ -10,7 +10,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use osier_memory::VirtAddr;
+use osier_memory::{Fault, VirtAddr};
 use osier_osi::{WalkEnd, WalkEnds};
 
 use crate::{Linux, list};
@@ -26,6 +26,8 @@ pub(crate) struct Family {
     pub(crate) whole: bool,
     /// The endings of the lists that are damaged; a list that the snapshot does not hold is none.
     pub(crate) ends: WalkEnds,
+    /// How many lists the snapshot does not hold, and why the first.
+    pub(crate) unread: Option<(usize, Fault)>,
 }
 
 /// Whether the lists of children name the `known` processes and no others; `None` when that takes
@@ -70,6 +72,7 @@ pub(crate) fn family(linux: &Linux, known: &[VirtAddr]) -> Option<Family> {
         children: Vec::new(),
         whole: true,
         ends: WalkEnds::default(),
+        unread: None,
     };
     let mut parents: Vec<VirtAddr> = known.to_vec();
     let mut asked: HashSet<VirtAddr> = known.iter().copied().collect();
@@ -83,7 +86,13 @@ pub(crate) fn family(linux: &Linux, known: &[VirtAddr]) -> Option<Family> {
         let walked = list::ring(&linux.guest, head.place(parent));
         match walked.end {
             WalkEnd::Closed => {}
-            WalkEnd::BrokenLink { to: None, .. } => family.whole = false,
+            WalkEnd::BrokenLink {
+                to: None, fault, ..
+            } => {
+                family.whole = false;
+                let (lists, first) = family.unread.unwrap_or((0, fault));
+                family.unread = Some((lists.saturating_add(1), first));
+            }
             end => {
                 family.whole = false;
                 family.ends.add(WALK, end);

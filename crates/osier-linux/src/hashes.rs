@@ -1,7 +1,7 @@
 //! Hash tables of objects: arrays of the heads of chains (`hlist_head`, `hlist_nulls_head`).
 //!
 //! Each link leads back to what led to it (`pprev`), and a chain with nulls ends with the number of its bucket: what
-//! tells a chain that was cut or led elsewhere from one that ends.
+//! tells a chain that was cut or led elsewhere from one that ends, and a table from its first part.
 
 use std::mem::Discriminant;
 
@@ -17,6 +17,8 @@ const MOST_BUCKETS: u64 = 1 << 24;
 pub(crate) const MOST_OBJECTS: usize = 1 << 22;
 /// Bytes of buckets that are read at a time.
 const WINDOW: u64 = 1 << 16;
+/// Most objects of a chain behind the last bucket that are followed.
+const MOST_BEHIND: usize = 1 << 10;
 /// `LISTENING_NULLS_BASE`: added to a bucket's number by the tables of listeners.
 const LISTENING: u64 = 1 << 29;
 
@@ -112,6 +114,15 @@ pub(crate) fn links(
             break;
         }
     }
+    let behind = buckets.first.plus(count.wrapping_mul(stride));
+    if count == buckets.count && table.goes_on(behind, count) {
+        table.sound = false;
+        let counted = usize::try_from(count).unwrap_or(usize::MAX);
+        let met = counted.saturating_add(1);
+        table
+            .ends
+            .differ("a table's buckets and their number", met, counted);
+    }
     if table.sound {
         table.ends.add(walk, WalkEnd::Closed);
     }
@@ -141,6 +152,25 @@ impl Table<'_> {
         }
     }
 
+    /// Whether what lies at `place` is a further bucket, called `index`: of a table whose chains end with nulls, for no
+    /// other says where it ends.
+    fn goes_on(&self, place: VirtAddr, index: u64) -> bool {
+        if self.chains != Chains::Nulls {
+            return false;
+        }
+        let mut at = place;
+        for _ in 0..MOST_BEHIND {
+            match self.guest.space.read_uint(at, self.word) {
+                Ok(next) if next & 1 == 1 => return is_end_of(next, index),
+                Ok(next) if list::plausible(self.guest, VirtAddr(next)).is_ok() => {
+                    at = VirtAddr(next);
+                }
+                Ok(_) | Err(_) => return false,
+            }
+        }
+        false
+    }
+
     /// Follows the chain whose head at `place` says `head`; whether it ended as a chain of bucket `index` does.
     fn chain(&mut self, place: VirtAddr, head: u64, index: u64) -> bool {
         let space = &self.guest.space;
@@ -148,12 +178,9 @@ impl Table<'_> {
         let mut doubts = 0_u32;
         loop {
             if next == 0 || next & 1 == 1 {
-                let said = next.wrapping_shr(1);
                 let right = match self.chains {
                     Chains::Plain => next == 0,
-                    Chains::Nulls => {
-                        next & 1 == 1 && (said == index || said == index.wrapping_add(LISTENING))
-                    }
+                    Chains::Nulls => is_end_of(next, index),
                 };
                 if !right {
                     let expected = match self.chains {
@@ -205,6 +232,12 @@ impl Table<'_> {
             (from, next) = (at, after);
         }
     }
+}
+
+/// Whether `link` is the end of the chain of bucket `index`, of a table whose chains end with nulls.
+fn is_end_of(link: u64, index: u64) -> bool {
+    let said = link.wrapping_shr(1);
+    link & 1 == 1 && (said == index || said == index.wrapping_add(LISTENING))
 }
 
 pub(crate) fn broken(from: VirtAddr, to: Option<VirtAddr>, fault: Fault) -> WalkEnd {

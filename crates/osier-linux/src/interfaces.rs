@@ -41,6 +41,9 @@ const IFF_DORMANT: u64 = 0x2_0000;
 const NOCARRIER: u64 = 1 << 2;
 const DORMANT: u64 = 1 << 4;
 const LINK_START: u64 = 1 << 0;
+/// `IPV4_MIN_MTU` and `IPV6_MIN_MTU`: with a shorter longest packet the protocol keeps nothing of an interface.
+const MTU4: u64 = 68;
+const MTU6: u64 = 1280;
 /// `IF_OPER_UNKNOWN` and `IF_OPER_UP`.
 const OPER_UNKNOWN: u64 = 0;
 const OPER_UP: u64 = 6;
@@ -177,9 +180,12 @@ pub(crate) fn interfaces(
         let unlisted: Vec<_> = numbered.iter().filter(|at| !devices.contains(at)).collect();
         ends.disagree("dev_base_head and dev_index_head", 0, unlisted.len());
         devices.extend(unlisted);
+        // Whether IPv6 is there at all: a module, and one that can be told to keep off.
+        let uses6 = devices.iter().any(|at| walk.is_kept6(*at));
         let mut numbers = HashSet::new();
         for at in devices {
-            let mut interface = walk.row(at, net, netns.clone(), &mut ends);
+            let addresses = walk.addresses(at, uses6, &mut ends);
+            let mut interface = walk.row(at, net, netns.clone(), addresses);
             if let Ok(index) = interface.index
                 && !numbers.insert(index)
             {
@@ -214,7 +220,13 @@ impl Walk<'_> {
         ends.is_complete().then(|| devices.collect())
     }
 
-    fn row(&self, at: VirtAddr, net: VirtAddr, netns: Seen<u32>, ends: &mut WalkEnds) -> Interface {
+    fn row(
+        &self,
+        at: VirtAddr,
+        net: VirtAddr,
+        netns: Seen<u32>,
+        addresses: Seen<Vec<(IpAddr, u8)>>,
+    ) -> Interface {
         let device = &self.device;
         let netns = match device.nd_net.map(|field| (field.place(at), net)) {
             Some((place, net)) if matches!(self.guest.space.read_pointer(place), Ok(own) if own != net) =>
@@ -230,7 +242,7 @@ impl Walk<'_> {
             name: self.name(at),
             flags: self.flags(at),
             mac: self.mac(at),
-            addresses: self.addresses(at, ends),
+            addresses,
             mtu: self.mtu(at),
             address: at,
         }
@@ -337,11 +349,42 @@ impl Walk<'_> {
     }
 
     /// Its addresses. One that cannot be read loses them all: a shorter list would pass for the whole.
-    fn addresses(&self, at: VirtAddr, ends: &mut WalkEnds) -> Seen<Vec<(IpAddr, u8)>> {
+    /// `uses6` is whether IPv6 keeps anything of any interface of the namespace.
+    fn addresses(&self, at: VirtAddr, uses6: bool, ends: &mut WalkEnds) -> Seen<Vec<(IpAddr, u8)>> {
         let mut all = Vec::new();
-        self.addresses4(at, &mut all, ends)?;
-        self.addresses6(at, &mut all, ends)?;
+        let device = &self.device;
+        match self.kept(device.ip_ptr, self.v4.dev, at)? {
+            Some(kept) => self.addresses4(kept, &mut all, ends)?,
+            None if self.v4.ifa_list.is_some() => self.is_too_short(device.ip_ptr, at, MTU4)?,
+            // Built without IPv4.
+            None => {}
+        }
+        // A kernel may be built without IPv6.
+        if device.ip6_ptr.is_some() {
+            match self.kept(device.ip6_ptr, self.v6.dev, at)? {
+                Some(kept) => self.addresses6(kept, &mut all, ends)?,
+                None if uses6 => self.is_too_short(device.ip6_ptr, at, MTU6)?,
+                None => {}
+            }
+        }
         Ok(all)
+    }
+
+    /// Whether IPv6 keeps something of the interface at `at`.
+    fn is_kept6(&self, at: VirtAddr) -> bool {
+        matches!(self.kept(self.device.ip6_ptr, self.v6.dev, at), Ok(Some(_)))
+    }
+
+    /// That the longest packet of an interface of which a protocol keeps nothing is shorter than the protocol's shortest:
+    /// for every other one something is made when it is registered, and when its longest packet is set (`inetdev_event`,
+    /// `addrconf_notify`).
+    fn is_too_short(&self, field: Option<Field<Ptr<()>>>, at: VirtAddr, least: u64) -> Seen<()> {
+        if self.mtu(at)? < least {
+            return Ok(());
+        }
+        let rule = "a protocol keeps something of an interface that can send its packets (ip_ptr, ip6_ptr, mtu)";
+        let place = field.map(|field| field.place(at));
+        Err(Absent::implausible(0, rule, place))
     }
 
     /// What a protocol keeps of the device, which leads back to it; `None` where it keeps nothing.
@@ -372,13 +415,10 @@ impl Walk<'_> {
 
     fn addresses4(
         &self,
-        device: VirtAddr,
+        kept: VirtAddr,
         all: &mut Vec<(IpAddr, u8)>,
         ends: &mut WalkEnds,
     ) -> Seen<()> {
-        let Some(kept) = self.kept(self.device.ip_ptr, self.v4.dev, device)? else {
-            return Ok(());
-        };
         let layout = &self.v4_address;
         let first = self.v4.ifa_list.ok_or_else(Absent::not_in_this_kernel)?;
         let next = layout.ifa_next.ok_or_else(Absent::not_in_this_kernel)?;
@@ -410,17 +450,10 @@ impl Walk<'_> {
 
     fn addresses6(
         &self,
-        device: VirtAddr,
+        kept: VirtAddr,
         all: &mut Vec<(IpAddr, u8)>,
         ends: &mut WalkEnds,
     ) -> Seen<()> {
-        if self.device.ip6_ptr.is_none() {
-            // Built without IPv6.
-            return Ok(());
-        }
-        let Some(kept) = self.kept(self.device.ip6_ptr, self.v6.dev, device)? else {
-            return Ok(());
-        };
         let layout = &self.v6_address;
         let head = self.v6.addr_list.ok_or_else(Absent::not_in_this_kernel)?;
         let place = layout.addr.ok_or_else(Absent::not_in_this_kernel)?;

@@ -16,7 +16,7 @@ use osier_profile::{Field, Ptr};
 
 use crate::maple::{self, Maple};
 use crate::memory::no_memory;
-use crate::mm::{Process, Reader};
+use crate::mm::{Process, Reader, is_wide};
 use crate::symbols;
 use crate::vma;
 use crate::{Linux, memory, process};
@@ -370,11 +370,10 @@ impl Walk<'_> {
             // Until Linux commit 31db58b3ab43 ("mm: arch: make get_gate_vma take an mm_struct instead of a
             // task_struct"), v2.6.39, the task alone was marked; its memory ends where it can reach.
             (None, None) => match reader.mm.task_size {
-                Some(size) => match size.read(space, mm).map_err(unread)? {
-                    0x4000_0000..=0x1_0000_0000 => Ok(false),
-                    size if size > 1 << 46 => Ok(true),
-                    _ => Err(("mm->task_size: programs of neither width end there", None)),
-                },
+                Some(size) => {
+                    let wide = is_wide(size.read(space, mm).map_err(unread)?);
+                    wide.ok_or(("mm->task_size: programs of neither width end there", None))
+                }
                 None => Ok(true),
             },
         }

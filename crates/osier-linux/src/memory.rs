@@ -198,7 +198,7 @@ fn is_owned_by_another(linux: &Linux, task: VirtAddr, mm: VirtAddr) -> bool {
 /// Whether a thread of the process of the task at `task` has begun to exit, by the kernel's counts;
 /// `None` where they cannot be read. One that exits is counted out (`live`) before it gives up its
 /// memory, and counts as a thread until somebody has waited for it.
-fn one_exits(linux: &Linux, task: VirtAddr) -> Option<bool> {
+pub(crate) fn one_exits(linux: &Linux, task: VirtAddr) -> Option<bool> {
     let space = &linux.guest.space;
     let (live, threads) = linux.signal.live.zip(linux.signal.nr_threads)?;
     let signal = linux.tasks.signal?.read(space, task).ok()?;

@@ -102,6 +102,16 @@ fn implausible<T>(raw: u64, rule: &'static str, place: Option<VirtAddr>) -> Resu
     Err(Absent::implausible(raw, rule, place))
 }
 
+/// Whether a program has 64 bits whose addresses end at `size` (`task_size`), of a 64-bit kernel; `None` where programs of
+/// neither width end.
+pub(crate) fn is_wide(size: u64) -> Option<bool> {
+    match size {
+        0x4000_0000..=0x1_0000_0000 => Some(false),
+        size if size > 1 << 46 => Some(true),
+        _ => None,
+    }
+}
+
 /// Whether the program of the process is loaded: until then, in the middle of `execve`, its heap, stack,
 /// arguments and environment have no places. Where its code starts says so, and what the kernel told it.
 pub(crate) fn is_loaded(guest: &Guest, layout: &Mm, mm: VirtAddr) -> bool {

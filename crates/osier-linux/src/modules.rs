@@ -255,8 +255,13 @@ fn find(
                 .add(between, WalkEnd::Unread { what, parts, fault });
         }
         let only_second = named.difference(&in_list).count();
+        // A search says nothing of what it could not read.
+        let asked =
+            |modd| source.whole || (source.searched && layout.twins.leads_elsewhere(guest, modd));
         let missed = |modd: &&VirtAddr| {
-            source.whole && !named.contains(modd) && (!source.live || layout.is_live(guest, **modd))
+            !named.contains(modd)
+                && asked(**modd)
+                && (!source.live || layout.is_live(guest, **modd))
         };
         let only_first = found.listed.iter().filter(missed).count();
         if only_first > 0 || only_second > 0 {

@@ -169,6 +169,9 @@ fn shared_uncounted(linux: &Linux, fs: VirtAddr) -> bool {
     threads::name_more_than(linux, counted, leaders, paths.task_fs(), fs)
 }
 
+/// Which mounts stand on each mount of a namespace by its own list; `None` where that does not close.
+type Standing = HashMap<VirtAddr, Option<HashSet<VirtAddr>>>;
+
 /// The walk of one namespace.
 struct Walk<'a> {
     linux: &'a Linux,
@@ -431,52 +434,39 @@ impl<'a> Walk<'a> {
         self.mount.mnt.map_or(mount, |field| field.place(mount))
     }
 
-    /// Which mounts stand on each of those in `all` by its own list; without those whose list does not close.
-    fn standing(&self, all: &[VirtAddr]) -> HashMap<VirtAddr, HashSet<VirtAddr>> {
+    /// Which mounts stand on each of those in `all` by its own list; `None` of one whose list does not close.
+    fn standing(&self, all: &[VirtAddr]) -> Standing {
         let (Some(head), Some(link)) = (self.mount.mnt_mounts, self.mount.mnt_child) else {
             return HashMap::new();
         };
-        let lists = all.iter().filter_map(|mount| {
+        let lists = all.iter().map(|mount| {
             let walked = list::ring(&self.linux.guest, head.place(*mount));
             let children = walked.nodes.iter().map(|node| link.container(*node));
             let closed = walked.end.is_closed();
-            closed.then(|| (*mount, children.collect()))
+            (*mount, closed.then(|| children.collect()))
         });
         lists.collect()
     }
 
-    /// What the mount stands on; itself at the top.
-    fn parent(
-        &self,
-        mount: VirtAddr,
-        standing: &HashMap<VirtAddr, HashSet<VirtAddr>>,
-    ) -> Seen<VirtAddr> {
+    /// What the mount stands on; itself at the top. It is a mount of the namespace, and has this one in its list.
+    fn parent(&self, mount: VirtAddr, standing: &Standing) -> Seen<VirtAddr> {
         let parent = self.object(self.mount.mnt_parent, mount)?;
-        let listed = standing.get(&parent);
-        if parent != mount && listed.is_none_or(|children| !children.contains(&mount)) {
-            // What a namespace's mounts stand on is among them, but for the top.
-            let known = !standing.is_empty() && (listed.is_some() || self.is_read(parent));
-            if known {
-                let rule = "a mount is in the list of the one that it stands on (mnt_mounts)";
-                let place = self.mount.mnt_parent.map(|field| field.place(mount));
-                return Err(Absent::implausible(parent.0, rule, place));
-            }
+        if parent == mount || standing.is_empty() {
+            return Ok(parent);
         }
-        Ok(parent)
-    }
-
-    /// Whether the list of what stands on the mount can be read.
-    fn is_read(&self, mount: VirtAddr) -> bool {
-        let head = self.mount.mnt_mounts.map(|head| head.place(mount));
-        head.is_some_and(|head| list::ring(&self.linux.guest, head).end.is_closed())
+        let rule = match standing.get(&parent) {
+            None => "a mount stands on one of its namespace (mnt_parent)",
+            Some(Some(children)) if !children.contains(&mount) => {
+                "a mount is in the list of the one that it stands on (mnt_mounts)"
+            }
+            Some(_) => return Ok(parent),
+        };
+        let place = self.mount.mnt_parent.map(|field| field.place(mount));
+        Err(Absent::implausible(parent.0, rule, place))
     }
 
     /// The row of a mount; `None` when the process's root directory does not lead to it.
-    fn row(
-        &self,
-        mount: VirtAddr,
-        standing: &HashMap<VirtAddr, HashSet<VirtAddr>>,
-    ) -> Option<Mount> {
+    fn row(&self, mount: VirtAddr, standing: &Standing) -> Option<Mount> {
         let guest = &self.linux.guest;
         let paths = &self.linux.maps.paths;
         let vfsmount = self.vfsmount(mount);

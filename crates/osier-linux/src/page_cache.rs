@@ -171,14 +171,27 @@ impl PageCache {
             index = next;
         }
         if found != counted {
-            let rule = "the tree of a file's pages has as many as it counts (nrpages)";
-            return Err(Absent::implausible(
-                counted,
-                rule,
-                Some(field.place(mapping)),
-            ));
+            return miscounted(counted, field.place(mapping));
         }
         Ok((found, end))
+    }
+
+    /// Holds a tree without nodes against its count: what is not there is none of a file that is nowhere but in memory.
+    fn counted_without_nodes(
+        &self,
+        guest: &Guest,
+        node: Node,
+        head: VirtAddr,
+        mapping: VirtAddr,
+    ) -> Seen<()> {
+        let Some((found, field)) = node.without_nodes(guest, head)?.zip(self.space.nrpages) else {
+            return Ok(());
+        };
+        let counted = field.read(&guest.space, mapping)?;
+        if counted != found {
+            return miscounted(counted, field.place(mapping));
+        }
+        Ok(())
     }
 
     /// The inode whose own pages those of `mapping` are.
@@ -210,6 +223,7 @@ impl PageCache {
             return Err(Absent::not_in_this_kernel());
         };
         let index = at / PAGE_BYTES;
+        self.counted_without_nodes(guest, node, head.place(file.mapping), file.mapping)?;
         // What cannot be read of a tree says nothing of the pages beside this one.
         let met = node.find(guest, head.place(file.mapping), index);
         let met = met.inspect_err(|_| *bytes = PAGE_BYTES)?;
@@ -332,6 +346,12 @@ impl PageCache {
 pub(crate) fn is_memory(system: &[u8]) -> bool {
     let known: [&[u8]; 4] = [b"tmpfs", b"ramfs", b"rootfs", b"devtmpfs"];
     known.contains(&system)
+}
+
+/// That the tree of a file's pages has another number of them than `counted`, which stands at `place`.
+fn miscounted<T>(counted: u64, place: VirtAddr) -> Seen<T> {
+    let rule = "the tree of a file's pages has as many as it counts (nrpages)";
+    Err(Absent::implausible(counted, rule, Some(place)))
 }
 
 /// Why a page that exists is not in memory.

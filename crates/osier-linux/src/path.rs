@@ -555,6 +555,17 @@ impl Paths {
         if parent == place.dentry && climb.mounts.root(space, place.mnt)? == place.dentry {
             return Ok(None);
         }
+        if parent != place.dentry
+            && let Some(d_hash) = self.dentry.d_hash
+            && !space
+                .read_pointer(d_hash.place(place.dentry).plus(self.pointer_bytes))?
+                .is_null()
+        {
+            let rule =
+                "what stands in a directory has no name that its file system makes (d_dname)";
+            let at = Some(d_dname.place(operations));
+            return Ok(Some(Err(Absent::implausible(maker.0, rule, at))));
+        }
         let file_system = self.file_system_name(guest, place.dentry)?;
         let numbered = |kind: &str| {
             let number = self.inode_number(guest, place.dentry);

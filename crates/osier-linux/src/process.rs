@@ -205,7 +205,11 @@ pub(crate) fn name(linux: &Linux, task: VirtAddr) -> Seen<Vec<u8>> {
         let rule = "comm ends with a NUL within its 16 bytes";
         return Err(Absent::implausible(COMM_BYTES as u64, rule, Some(at)));
     };
-    if name.is_empty() && memory::kernel_thread(linux, task).value() == Some(true) {
+    let may_be_nameless = || match memory::kernel_thread(linux, task) {
+        Ok(kernel_thread) => !kernel_thread,
+        Err(absent) => !absent.is_loss(),
+    };
+    if name.is_empty() && !may_be_nameless() {
         return Err(Absent::implausible(
             0,
             "a thread of the kernel has a name",

@@ -150,6 +150,16 @@ impl Node {
         }
     }
 
+    /// How many pages the tree has whose root entry stands at `head`; `None` where nodes hold them.
+    pub(crate) fn without_nodes(&self, guest: &Guest, head: VirtAddr) -> Seen<Option<u64>> {
+        let entry = guest.space.read_pointer(head)?;
+        if self.leads_to_node(entry) {
+            return Ok(None);
+        }
+        let leaf = self.leaf(guest, entry, head)?;
+        Ok(Some(u64::from(matches!(leaf, Slot::Entry(_)))))
+    }
+
     fn leads_to_node(&self, entry: VirtAddr) -> bool {
         entry.0 & 3 == self.tag && entry.0 > 4096
     }

@@ -16,7 +16,7 @@ use osier_profile::{Field, Resolver, SInt};
 use crate::layouts::COMM_BYTES;
 use crate::slabs::{Slabs, Slots};
 use crate::symbols;
-use crate::{Linux, family, process, tasks, threads};
+use crate::{Linux, family, memory, process, tasks, threads};
 
 /// The walk's name in endings.
 const WALK: &str = "scan";
@@ -170,10 +170,16 @@ fn named(linux: &Linux, tasks: &mut Tasks) -> WalkEnds {
         for task in family.children {
             tasks.meet(task, ScanSource::Children);
         }
+        // A row shows what found it: what could not be asked is told.
+        if let Some((parts, fault)) = family.unread {
+            let what = "lists of children";
+            ends.add(WALK, WalkEnd::Unread { what, parts, fault });
+        }
     }
     for leader in known {
-        let (members, of_group) = threads::group(linux, leader);
+        let (mut members, of_group) = threads::group(linux, leader);
         ends.join(of_group);
+        members.retain(|task| threads::is_member(linux, *task, leader, &mut ends));
         for task in members {
             tasks.meet(task, ScanSource::Threads);
         }
@@ -302,13 +308,29 @@ fn of_task(linux: &Linux, met: &Met) -> Scanned {
             Err(absent) if !absent.is_loss() && linked => Ok(false),
             other => other.clone(),
         },
-        exited: if layout.flags.is_none() && layout.exit_state.is_none() {
-            Err(Absent::not_in_this_kernel())
-        } else {
-            process::exited(linux, task)
-        },
+        exited: exited(linux, task, linked),
         found_by: met.found_by,
     }
+}
+
+/// Whether the task has begun to exit. One that a list leads to is held against the kernel's counts: it is counted out
+/// before it waits for anything (`do_exit`).
+fn exited(linux: &Linux, task: VirtAddr, linked: bool) -> Seen<bool> {
+    let layout = &linux.tasks;
+    if layout.flags.is_none() && layout.exit_state.is_none() {
+        return Err(Absent::not_in_this_kernel());
+    }
+    let exited = process::exited(linux, task)?;
+    let state = layout
+        .state
+        .map(|field| field.read(&linux.guest.space, task));
+    let waits = matches!(state, Some(Ok(state)) if state != 0);
+    if exited && linked && waits && memory::one_exits(linux, task) == Some(false) {
+        let rule = "a task that exits is counted out of those that live (signal->live)";
+        let at = layout.flags.map(|field| field.place(task));
+        return Err(Absent::implausible(1, rule, at));
+    }
+    Ok(exited)
 }
 
 fn of_module(linux: &Linux, modd: VirtAddr, found_by: ScanSources) -> Scanned {

@@ -62,7 +62,12 @@ pub(crate) fn threads(
 }
 
 /// Whether the task on the list of `leader` says that it is a thread of it, or cannot be asked.
-fn is_member(linux: &Linux, task: VirtAddr, leader: VirtAddr, ends: &mut WalkEnds) -> bool {
+pub(crate) fn is_member(
+    linux: &Linux,
+    task: VirtAddr,
+    leader: VirtAddr,
+    ends: &mut WalkEnds,
+) -> bool {
     match linux.tasks.group_leader.read(&linux.guest.space, task) {
         Ok(other) if other != leader => {
             let end = WalkEnd::Inconsistent {

@@ -3,6 +3,8 @@
 use osier_memory::{AddressSpace, Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, Mapping, MappingKind, Seen, SeenExt as _};
 
+use crate::guest::Guest;
+use crate::layouts::Vma;
 use crate::mm::{Process, Reader};
 use crate::path::Called;
 
@@ -313,18 +315,8 @@ fn name_by_operations(
     };
     let operations = vm_ops.read(space, at)?;
     if operations.is_null() {
-        let private = vma.vm_private_data.map(|field| field.read(space, at));
-        return match private.transpose()? {
-            Some(private) if !private.is_null() => {
-                let rule = "what has data of operations has operations";
-                Ok(Some(Err(Absent::implausible(
-                    0,
-                    rule,
-                    Some(vm_ops.place(at)),
-                ))))
-            }
-            _ => Ok(None),
-        };
+        let lost = may_lack_operations(reader.guest, vma, process.vdso, at);
+        return Ok(lost.err().map(Err));
     }
     let special = reader.maps.special_operations(reader.guest);
     if !reader.guest.can_be_object(operations) {
@@ -381,6 +373,32 @@ fn name_by_operations(
         return implausible(text.0, "the vDSO is where mm->context.vdso says");
     }
     Ok(Some(Ok(name)))
+}
+
+/// That the mapping at `at` may be memory of the process's own, for it has neither a file nor operations: no data of
+/// operations, nothing that a driver mapped, and not the vDSO, which is at `vdso`.
+pub(crate) fn may_lack_operations(
+    guest: &Guest,
+    vma: &Vma,
+    vdso: Option<u64>,
+    at: VirtAddr,
+) -> Seen<()> {
+    /// `VM_PFNMAP` and `VM_IO`.
+    const OF_DRIVER: u64 = 0x400 | 0x4000;
+    let space = &guest.space;
+    let private = vma.vm_private_data.map(|field| field.read(space, at));
+    let has_data = private.transpose()?.is_some_and(|data| !data.is_null());
+    let rule = if has_data {
+        "what has data of operations has operations"
+    } else if vma.vm_flags.read(space, at)? & OF_DRIVER != 0 {
+        "what a driver mapped has a file or operations (vm_flags, vm_ops)"
+    } else if vdso == Some(vma.vm_start.read(space, at)?) {
+        "the vDSO has the operations of special mappings (vm_ops)"
+    } else {
+        return Ok(());
+    };
+    let place = vma.vm_ops.map(|field| field.place(at));
+    Err(Absent::implausible(0, rule, place))
 }
 
 /// Bytes of a `struct kref`, which is a 32-bit count.

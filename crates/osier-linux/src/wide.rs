@@ -129,7 +129,7 @@ impl<'a> Wide<'a> {
             egid: id(reader.cred.egid),
             groups: cred
                 .clone()
-                .and_then(|cred| groups(reader, &self.group_info, cred)),
+                .and_then(|cred| groups(reader, &self.group_info, cred, of_kernel)),
             caps: cred.clone().and_then(|cred| capabilities(reader, cred)),
             loginuid: login(reader, task),
             seccomp: seccomp::mode(reader, task, of_kernel),

@@ -269,7 +269,7 @@ pub(crate) fn peb32(
 }
 
 /// Whether the process at `at` has user memory of a program's, whatever its PEB says: it is a WoW64
-/// process, has a section of an image, or a thread with a block in user memory.
+/// process, has a section of an image, or a thread with a block in user memory, on its list or in the table of ids.
 fn is_program(windows: &Windows, at: VirtAddr) -> bool {
     let space = &windows.guest.space;
     let some = |field: Option<Field<Ptr<()>>>, at: VirtAddr| {
@@ -278,10 +278,18 @@ fn is_program(windows: &Windows, at: VirtAddr) -> bool {
     if windows.system() == Some(at) {
         return false;
     }
+    let has_block = |thread| some(windows.threads.fields.teb, thread);
+    let is_own = |thread: &VirtAddr| {
+        cid::says_thread(windows, *thread) == Some(true)
+            && threads::owner(windows, *thread).value() == Some(at)
+    };
     some(windows.process.fields.wow64, at)
         || some(windows.process.fields.section, at)
-        || threads::first_thread(windows, at)
-            .is_some_and(|thread| some(windows.threads.fields.teb, thread))
+        || threads::first_thread(windows, at).is_some_and(has_block)
+        || cid::objects(windows)
+            .into_iter()
+            .filter(is_own)
+            .any(has_block)
 }
 
 /// The session that the native PEB at `peb`, in the memory of `own`, names; `None` where that cannot

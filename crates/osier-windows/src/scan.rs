@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use osier_memory::VirtAddr;
 use osier_osi::{
     Absent, ProcessSource, ScanSource, ScanSources, Scanned, ScannedKind, Seen, SeenExt as _,
-    WalkEnds, Why,
+    WalkEnd, WalkEnds, Why,
 };
 
 use crate::windows::Windows;
@@ -61,6 +61,23 @@ impl All {
     }
 }
 
+/// What does not say of itself what it should: the first, and how many.
+#[derive(Default)]
+struct Odd(Option<(VirtAddr, usize)>);
+
+impl Odd {
+    fn note(&mut self, at: VirtAddr) {
+        let (first, count) = self.0.unwrap_or((at, 0));
+        self.0 = Some((first, count.saturating_add(1)));
+    }
+
+    fn tell(self, ends: &mut WalkEnds) {
+        if let Some((at, values)) = self.0 {
+            ends.add(WALK, WalkEnd::Implausible { at, values });
+        }
+    }
+}
+
 /// Every process that the kernel leads to, by whichever way: lists, tables, threads and handles.
 pub(crate) fn named_processes(windows: &Windows) -> (Vec<Met>, WalkEnds) {
     let mut all = All::default();
@@ -90,6 +107,8 @@ pub(crate) fn named_processes(windows: &Windows) -> (Vec<Met>, WalkEnds) {
         });
         objects.extend(handled.map(|at| (at, ScanSource::Handles)));
     }
+    let mut ownerless = Odd::default();
+    let says_owner = windows.threads.fields.process.is_some();
     for (at, source) in objects {
         let owner = match cid::says_process(windows, at) {
             Some(true) => Some((at, source)),
@@ -98,10 +117,17 @@ pub(crate) fn named_processes(windows: &Windows) -> (Vec<Met>, WalkEnds) {
             _ => (threads::owner(windows, at).value()).map(|at| (at, ScanSource::Threads)),
         };
         let is_process = |at: VirtAddr| cid::says_process(windows, at) == Some(true);
-        if let Some((at, source)) = owner.filter(|(at, _)| idle != Some(*at) && is_process(*at)) {
-            all.meet(at, source);
+        match owner {
+            Some((owner, _)) if idle == Some(owner) => {}
+            Some((owner, source)) if is_process(owner) => {
+                all.meet(owner, source);
+            }
+            // Every thread has an owner, which is a process.
+            _ if says_owner && cid::says_thread(windows, at) == Some(true) => ownerless.note(at),
+            _ => {}
         }
     }
+    ownerless.tell(&mut ends);
     (all.all, ends)
 }
 
@@ -195,6 +221,22 @@ pub(crate) fn scan(windows: &Windows, row: &mut dyn FnMut(Scanned) -> ControlFlo
     let (mut modules, of_modules) = with(named_modules(windows));
     ends.join(of_modules);
     ends.join(searched(windows, &mut processes, &mut modules));
+    // What the pool shows is told by the same words.
+    let mut odd = Odd::default();
+    for met in &processes.all {
+        if cid::says_process(windows, met.at) == Some(false) {
+            odd.note(met.at);
+        }
+    }
+    let lost = |at| {
+        let row = modules::module(windows, at);
+        let is_lost = |value: Option<&Absent>| value.is_some_and(Absent::is_loss);
+        is_lost(row.base.absence()) || is_lost(row.size.absence())
+    };
+    for met in modules.all.iter().filter(|met| lost(met.at)) {
+        odd.note(met.at);
+    }
+    odd.tell(&mut ends);
     let kinds = [
         (processes.all, ScannedKind::Process),
         (modules.all, ScannedKind::Module),

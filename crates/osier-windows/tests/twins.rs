@@ -14,10 +14,11 @@ mod answers;
 #[allow(dead_code, reason = "other tests ask for more layouts")]
 mod layouts;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use osier_memory::{AddressSpace, PhysAddr, VirtAddr};
-use osier_osi::{Osi, Why};
+use osier_osi::{Osi, WalkEnd, Why};
 use osier_profile::{Kind, Profile};
 use osier_testkit::Patched;
 use osier_testkit::windows::WindowsMachine;
@@ -192,6 +193,59 @@ fn words_of_a_process() {
         let gone = bench.process(1400);
         let row = ("process", gone, "exit_time");
         assert!(bench.told(("_EPROCESS", "ExitTime", gone), 0, row));
+    }
+}
+
+/// A process that lost its PEB, its list of threads, its section and the note of its file: its threads are in the table of ids.
+#[test]
+fn a_process_that_lost_what_makes_it_a_program() {
+    for bench in benches() {
+        let shell = bench.process(1012);
+        let word = bench.word();
+        let members = [
+            "Peb",
+            "SectionObject",
+            "SeAuditProcessCreationInfo.ImageFileName",
+            "ThreadListHead",
+        ];
+        let places = members.map(|member| bench.place("_EPROCESS", member, shell));
+        let mut lies: Vec<_> = places.into_iter().flatten().collect();
+        if let Some((head, _)) = bench.place("_EPROCESS", "ThreadListHead", shell) {
+            lies.push((head.plus(word as u64), word));
+        }
+        let lies: Vec<_> = lies.into_iter().map(|(at, _)| (at, 0, word)).collect();
+        let row = &bench.after(&lies).rows[&("process".to_owned(), shell.0)];
+        let peb = &row["peb"];
+        assert!(
+            matches!(peb, Err(Why::Implausible { .. })),
+            "{}: {peb:?}",
+            bench.name
+        );
+    }
+}
+
+/// What is scanned says of itself what it is, and whose.
+#[test]
+fn what_is_scanned_says_what_it_is() {
+    for bench in benches() {
+        let odd = |words: &[(VirtAddr, u64, usize)]| {
+            let ends = bench
+                .windows(words)
+                .scan(&mut |_| ControlFlow::Continue(()));
+            let odd = ends.bad();
+            odd.filter(|(_, end)| matches!(end, WalkEnd::Implausible { .. }))
+                .count()
+        };
+        let (gone, thread) = (bench.process(1400), bench.thread(1012, 0));
+        let places = [
+            bench.place("_EPROCESS", "Pcb.Header.Type", gone),
+            bench.place("_ETHREAD", "Tcb.Process", thread),
+        ];
+        let before = odd(&[]);
+        for (place, bytes) in places.into_iter().flatten() {
+            let after = odd(&[(place, 0, bytes)]);
+            assert!(after > before, "{}: {place} made 0", bench.name);
+        }
     }
 }
 

@@ -145,6 +145,20 @@ fn what_links_and_counts_contradict_is_said() {
     }
 }
 
+/// Of a table that says to be smaller than it is, what stands in the rest would be missing.
+#[test]
+fn a_table_goes_on_where_a_further_bucket_follows() {
+    let table = table(Chains::Nulls);
+    for count in 1..BUCKETS {
+        let part = Buckets {
+            count,
+            ..table.buckets
+        };
+        let (_, ends) = walk(&table.toy.guest(), part);
+        assert!(!ends.is_complete(), "{count} buckets of {BUCKETS}");
+    }
+}
+
 #[test]
 fn a_table_that_claims_to_be_huge_is_given_up() {
     let table = table(Chains::Nulls);

@@ -131,6 +131,8 @@ pub(super) struct Source {
     pub(super) whole: bool,
     /// It has modules that are live, and others perhaps.
     pub(super) live: bool,
+    /// It is what a search found, of what could be read.
+    pub(super) searched: bool,
     /// What stood in the way.
     pub(super) fault: Option<Fault>,
     /// What contradicts itself.
@@ -147,6 +149,7 @@ impl Source {
             modules: Vec::new(),
             whole: true,
             live: false,
+            searched: false,
             fault: None,
             ends: Vec::new(),
             unread: None,
@@ -347,6 +350,15 @@ impl Twins {
         space.read_cstr(name, 256).ok()
     }
 
+    /// Whether the module at `modd`, which is live, does not lead to itself as each does (`mkobj.mod`).
+    pub(super) fn leads_elsewhere(&self, guest: &Guest, modd: VirtAddr) -> bool {
+        let own = self.set.as_ref().map(|layout| {
+            let entry = layout.mkobj.place(modd);
+            layout.module.read(&guest.space, entry)
+        });
+        matches!(own, Some(Ok(own)) if own != modd)
+    }
+
     /// The modules in the memory that they are loaded into, as far as the snapshot holds it: what
     /// leads to itself as a module does and is `one`.
     pub(super) fn area(&self, guest: &Guest, one: &dyn Fn(VirtAddr) -> bool) -> Option<Source> {
@@ -370,6 +382,8 @@ impl Twins {
         );
         // Which pages the snapshot holds says nothing of those that it does not.
         source.whole = false;
+        source.searched = true;
+        source.live = true;
         let _ = guest
             .space
             .sweep(start..VirtAddr(end), 0, &mut |at, bytes| {

@@ -21,10 +21,19 @@ layout! {
     }
 }
 
-/// The groups of these credentials.
-pub(super) fn groups(reader: &Reader<'_>, layout: &GroupInfo, cred: VirtAddr) -> Seen<Vec<u32>> {
+/// The groups of these credentials, which are those of a thread of the kernel with `of_kernel`.
+pub(super) fn groups(
+    reader: &Reader<'_>,
+    layout: &GroupInfo,
+    cred: VirtAddr,
+    of_kernel: bool,
+) -> Seen<Vec<u32>> {
     let info = reader.object(reader.cred.group_info, cred)?;
     let (count, at) = reader.signed(layout.ngroups, info)?;
+    if of_kernel && count != 0 {
+        let rule = "a thread of the kernel is in no further group (ngroups)";
+        return Err(Absent::implausible(count.cast_unsigned(), rule, Some(at)));
+    }
     if !(0..=MOST_GROUPS).contains(&count) {
         let rule = "a process is in 0 to 65536 groups";
         return Err(Absent::implausible(count.cast_unsigned(), rule, Some(at)));

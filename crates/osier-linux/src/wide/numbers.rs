@@ -225,6 +225,16 @@ impl Numbers {
         }
         let number = self.numbered(pid, 0)?;
         let id = reader.value(self.number.nr, number)?;
+        // The first tasks' has no number, and is in no table.
+        let table = reader.linux.pids.as_ref().filter(|_| id != 0);
+        let namespace = reader.object(self.number.ns, number).ok();
+        let has = table.zip(namespace);
+        let has = has.and_then(|(table, spaces)| table.has(&reader.linux.guest, spaces, id, pid));
+        if has == Some(false) {
+            return implausible(
+                "a group's or session's number leads to it in the table of ids (idr)",
+            );
+        }
         match u32::try_from(id) {
             Ok(id) if id <= process::PID_MAX_LIMIT => Ok(id),
             _ => implausible("a group's number is below PID_MAX_LIMIT"),

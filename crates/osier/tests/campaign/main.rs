@@ -41,7 +41,7 @@ use rayon::prelude::*;
 use carve::Carved;
 use names::Names;
 use subject::{Answer, Part, Subject, WORD};
-use verdict::{Outcome, Silent, judge};
+use verdict::{Outcome, Silent, grouped, judge};
 
 /// The golden snapshots, the smallest first.
 const GOLDEN: [&str; 7] = [
@@ -198,6 +198,7 @@ fn silent(subject: &Subject, after: &BTreeMap<Part, Answer>, damage: &Damage) ->
         let one = Silent::of(question, &damage.how, &damage.place, old, new);
         if let Some(first) = found.get_mut(question) {
             first.fields.extend(one.fields);
+            first.by.extend(one.by);
             continue;
         }
         let one = Silent {
@@ -303,9 +304,7 @@ fn conclude(title: &str, outcomes: &[(String, Outcome)]) {
         text.extend(silent);
     }
     if whole() && std::env::var_os("OSIER_CAMPAIGN_ONLY").is_none() {
-        let expected = excuses::EXCUSES
-            .iter()
-            .filter(|excuse| excuse.campaign == title);
+        let expected = excuses::all().filter(|excuse| excuse.campaign == title);
         for excuse in expected.filter(|excuse| !used.contains_key(excuse.why)) {
             bad += 1;
             text.push(format!(
@@ -314,10 +313,12 @@ fn conclude(title: &str, outcomes: &[(String, Outcome)]) {
             ));
         }
     }
-    let excused = used
-        .iter()
-        .map(|(why, times)| format!("EXCUSED {times}: {why}"));
-    text.extend(excused);
+    let excused = |(why, all): (&&str, &Vec<&Silent>)| {
+        let mut lines = vec![format!("EXCUSED {}: {why}", all.len())];
+        lines.extend(grouped(all));
+        lines.join("\n")
+    };
+    text.extend(used.iter().map(excused));
     if let Some(folder) = std::env::var_os("OSIER_CAMPAIGN_REPORT") {
         std::fs::write(
             PathBuf::from(folder).join(format!("{title}.txt")),
@@ -334,7 +335,7 @@ fn conclude(title: &str, outcomes: &[(String, Outcome)]) {
 fn excuses_are_written_down() {
     let file = osier_testkit::data::workspace().join("docs/validation.md");
     let text = std::fs::read_to_string(file).unwrap();
-    for excuse in excuses::EXCUSES {
+    for excuse in excuses::all() {
         assert!(
             text.contains(&format!("- {}", excuse.why)),
             "{}",

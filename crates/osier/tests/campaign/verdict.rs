@@ -18,6 +18,9 @@ pub(crate) struct Silent {
     pub(crate) question: &'static str,
     /// The fields that changed; `-row` for rows that went, `+row` for rows that came.
     pub(crate) fields: BTreeSet<String>,
+    /// By what the rows changed, where that is part of the answer: the rules of findings that came or went, the
+    /// sources that lead to something scanned, and how else it is said to be found.
+    pub(crate) by: BTreeSet<String>,
     /// What was done, such as `zero`.
     pub(crate) how: String,
     /// Where, such as `task_struct.tasks.next`.
@@ -66,6 +69,7 @@ impl Silent {
         Self {
             question,
             fields,
+            by: by(question, &gone, &came),
             how: how.to_owned(),
             place: place.to_owned(),
             distilled: true,
@@ -73,6 +77,28 @@ impl Silent {
             before: text(&gone),
             after: text(&came),
         }
+    }
+}
+
+/// The rules of the findings that came or went; of what was scanned, the sources that lead to it and no longer do, or do
+/// now.
+fn by(question: &str, gone: &[&String], came: &[&String]) -> BTreeSet<String> {
+    let of = |rows: &[&String], name: &str| -> BTreeSet<String> {
+        let words = rows.iter().filter_map(|row| cells(row).remove(name));
+        let words = words.flat_map(|word| {
+            let word = word.trim_matches('"').split(',').map(str::to_owned);
+            word.collect::<Vec<_>>()
+        });
+        words.collect()
+    };
+    match question {
+        "findings" => &of(gone, "rule") | &of(came, "rule"),
+        "scan" => gone
+            .iter()
+            .zip(came)
+            .flat_map(|(old, new)| &of(&[old], "found_by") ^ &of(&[new], "found_by"))
+            .collect(),
+        _ => BTreeSet::new(),
     }
 }
 
@@ -116,34 +142,19 @@ impl Outcome {
         self
     }
 
-    /// The silent ones that nothing excuses, grouped, in words; which excuses were used.
-    pub(crate) fn unexcused(&self, used: &mut BTreeMap<&'static str, usize>) -> Vec<String> {
-        let mut groups: BTreeMap<(&str, &str, &BTreeSet<String>), Vec<&Silent>> = BTreeMap::new();
+    /// The silent ones that nothing excuses, grouped, in words; and what each excuse that was used let pass.
+    pub(crate) fn unexcused<'a>(
+        &'a self,
+        used: &mut BTreeMap<&'static str, Vec<&'a Silent>>,
+    ) -> Vec<String> {
+        let mut unexcused = Vec::new();
         for silent in &self.silent {
-            if let Some(Excuse { why, .. }) = excuses::of(silent) {
-                *used.entry(why).or_default() += 1;
-                continue;
+            match excuses::of(silent) {
+                Some(Excuse { why, .. }) => used.entry(why).or_default().push(silent),
+                None => unexcused.push(silent),
             }
-            let key = (silent.question, silent.place.as_str(), &silent.fields);
-            groups.entry(key).or_default().push(silent);
         }
-        let group = |((question, place, fields), all): (_, Vec<&Silent>)| {
-            let mut hows: BTreeMap<&str, usize> = BTreeMap::new();
-            for one in &all {
-                *hows.entry(&one.how).or_default() += 1;
-            }
-            let one = all[0];
-            let fields: &BTreeSet<String> = fields;
-            let fields: Vec<_> = fields.iter().map(String::as_str).collect();
-            format!(
-                "- {question} [{}] <- {place}: {hows:?}; e.g. {}\n    - {}\n    + {}",
-                fields.join(" "),
-                one.example,
-                one.before,
-                one.after
-            )
-        };
-        groups.into_iter().map(group).collect()
+        grouped(&unexcused)
     }
 
     /// One line of numbers.
@@ -167,6 +178,42 @@ impl Outcome {
         );
         text
     }
+}
+
+/// What is alike in question, place and fields, in words, with one example of each.
+pub(crate) fn grouped(all: &[&Silent]) -> Vec<String> {
+    type Key<'a> = (&'a str, &'a str, &'a BTreeSet<String>, &'a BTreeSet<String>);
+    let mut groups: BTreeMap<Key<'_>, Vec<&Silent>> = BTreeMap::new();
+    for silent in all {
+        let key = (
+            silent.question,
+            silent.place.as_str(),
+            &silent.fields,
+            &silent.by,
+        );
+        groups.entry(key).or_default().push(silent);
+    }
+    let joined = |words: &BTreeSet<String>| words.iter().cloned().collect::<Vec<_>>().join(" ");
+    let group = |((question, place, fields, by), all): (Key<'_>, Vec<&Silent>)| {
+        let mut hows: BTreeMap<&str, usize> = BTreeMap::new();
+        for one in &all {
+            *hows.entry(&one.how).or_default() += 1;
+        }
+        let one = all[0];
+        let by = if by.is_empty() {
+            String::new()
+        } else {
+            format!(" by {}", joined(by))
+        };
+        format!(
+            "- {question} [{}]{by} <- {place}: {hows:?}; e.g. {}\n    - {}\n    + {}",
+            joined(fields),
+            one.example,
+            one.before,
+            one.after
+        )
+    };
+    groups.into_iter().map(group).collect()
 }
 
 /// How long this thread has kept a core busy: others may keep the machine busy too.
