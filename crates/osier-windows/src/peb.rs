@@ -10,7 +10,7 @@ use crate::guest::is_kernel_address;
 use crate::layouts::peb::{Shape, WOW64};
 use crate::threads::{self, Block};
 use crate::windows::Windows;
-use crate::{cid, root, unicode};
+use crate::{cid, root, twins, unicode};
 
 /// More heaps than any process has.
 const MAX_HEAPS: u64 = 4096;
@@ -242,6 +242,11 @@ pub(crate) fn peb32(
     let value = match field.read(&guest.space, at) {
         Ok(value) if value.is_null() && other.is_some() => return contradicted(0),
         Ok(value) if value.is_null() => return Ok(None),
+        Ok(value) if twins::is_bare(windows, at) => {
+            let rule = "a process that runs no program runs none of 32 bits (WoW64)";
+            let place = Some(field.place(at));
+            return Err(Absent::implausible(value.0, rule, place));
+        }
         Ok(value) => value,
         Err(fault) => return Err(Absent::unreadable(fault)),
     };
@@ -257,13 +262,13 @@ pub(crate) fn peb32(
         Ok(value)
     };
     match peb {
-        Ok(peb) if peb.0 >> 32 == 0 && other.is_none_or(|other| other == peb) => Ok(Some(peb)),
-        Ok(peb) if peb.0 >> 32 == 0 => contradicted(peb.0),
-        Ok(peb) => Err(Absent::implausible(
+        Ok(peb) if peb.0 >> 32 != 0 || !is_user_page(windows, peb) => Err(Absent::implausible(
             peb.0,
-            "a 32-bit PEB lies below 4 GiB",
+            "a 32-bit PEB is a page of user memory below 4 GiB",
             Some(field.place(at)),
         )),
+        Ok(peb) if other.is_none_or(|other| other == peb) => Ok(Some(peb)),
+        Ok(peb) => contradicted(peb.0),
         Err(fault) => Err(Absent::unreadable(fault)),
     }
 }

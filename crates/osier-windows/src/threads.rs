@@ -142,14 +142,28 @@ pub(crate) fn owner(windows: &Windows, at: VirtAddr) -> Seen<VirtAddr> {
     let Some(field) = windows.threads.fields.process else {
         return Err(Absent::not_in_this_kernel());
     };
-    match field.read(&windows.guest.space, at) {
-        Ok(process) if windows.guest.plausible(process).is_ok() => Ok(process),
-        Ok(other) => {
-            let rule = "a thread's process is a mapped address of the kernel";
-            Err(Absent::implausible(other.0, rule, Some(field.place(at))))
-        }
-        Err(fault) => Err(Absent::unreadable(fault)),
+    let space = &windows.guest.space;
+    let process = field.read(space, at)?;
+    let implausible = |rule| {
+        let place = Some(field.place(at));
+        Err(Absent::implausible(process.0, rule, place))
+    };
+    if windows.guest.plausible(process).is_err() {
+        return implausible("a thread's process is a mapped address of the kernel");
     }
+    // The process that it is attached to may be another's.
+    let said = windows.threads.fields.unique_process;
+    let said = said.filter(|_| windows.threads.fields.owner.is_some());
+    let said = said.and_then(|field| field.read(space, at).ok());
+    let own = windows
+        .process
+        .fields
+        .unique_process_id
+        .read(space, process);
+    if said.is_some_and(|said| own.is_ok_and(|own| own != said)) {
+        return implausible("a thread's Cid.UniqueProcess is the id of its process");
+    }
+    Ok(process)
 }
 
 fn name(windows: &Windows, at: VirtAddr) -> Seen<Vec<u8>> {

@@ -187,6 +187,15 @@ fn words_of_a_process() {
             let row = ("process", shell, field);
             assert!(bench.told(("_EPROCESS", path, shell), value, row), "{path}");
         }
+        // System runs no program of 32 bits, and a 32-bit PEB is a page.
+        if bench.word() == 8 {
+            let words = ["WoW64Process", "Wow64Process"];
+            for (at, value) in [(system, 0x7efd_f000), (bench.process(1756), 0x7efd_f008)] {
+                let row = ("process", at, "wow64");
+                let told = words.map(|word| bench.told(("_EPROCESS", word, at), value, row));
+                assert!(told.contains(&true), "{}", bench.name);
+            }
+        }
         // What was a lie of another is none of System's.
         let row = &bench.before.rows[&("process".to_owned(), system.0)];
         assert!(matches!(row["peb"], Err(Why::NotApplicable(_))), "{row:?}");
@@ -242,6 +251,11 @@ fn what_is_scanned_says_what_it_is() {
             bench.place("_ETHREAD", "Tcb.Process", thread),
         ];
         let before = odd(&[]);
+        // Another process's thread.
+        if let Some((owner, bytes)) = places[1] {
+            let after = odd(&[(owner, bench.process(4).0, bytes)]);
+            assert!(after > before, "{}: {owner} made System", bench.name);
+        }
         for (place, bytes) in places.into_iter().flatten() {
             let after = odd(&[(place, 0, bytes)]);
             assert!(after > before, "{}: {place} made 0", bench.name);

@@ -507,6 +507,15 @@ pub(super) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
+        places: &["address_space.i_pages."],
+        questions: &["dump", "search"],
+        ways: &["+8"],
+        fields: &["+row", "searched"],
+        distilled: true,
+        why: "where the first node of a file's tree of pages begins, by a word: its pages have their numbers too, where the snapshot holds them",
+        ..ANY
+    },
+    Excuse {
         places: &["inode.i_mode"],
         questions: &["files"],
         fields: &["kind"],

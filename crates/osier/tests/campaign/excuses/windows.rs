@@ -37,7 +37,7 @@ pub(super) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
-        places: &["text of _LDR_DATA_TABLE_ENTRY"],
+        places: &["_LDR_DATA_TABLE_ENTRY.", "text of _LDR_DATA_TABLE_ENTRY"],
         questions: &["pages"],
         fields: &["backing", "backing_hex"],
         why: "what a Windows process says in its own memory: paths, arguments, heaps and stacks",
@@ -165,7 +165,13 @@ pub(super) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
-        places: &["_ETHREAD.Tcb.State", "_KTHREAD.State"],
+        // A union of Windows 7 has it among the wait blocks.
+        places: &[
+            "_ETHREAD.Tcb.State",
+            "_ETHREAD.Tcb.WaitBlockFill",
+            "_KTHREAD.State",
+            "_KTHREAD.WaitBlockFill",
+        ],
         fields: &["state"],
         why: "which of its states a Windows thread is in",
         ..ANY
