@@ -48,7 +48,7 @@ pub(crate) fn answer(
         if let Some(probe) = &asking.probe {
             (probe.0)(&input.path);
         }
-        let opened = waiting.take(&input.path, shared.options(), deadline.clone());
+        let opened = waiting.take(&input.path, deadline.clone());
         if let Some(why) = deadline.gave_up("it was opened") {
             return Err(why);
         }

@@ -311,7 +311,7 @@ fn profile(
     for (input, last) in &kernel.sources {
         let deadline = Deadline::new(asking.time_limit);
         let tried = fence(|| {
-            let mut opened = waiting.take(&input.path, shared.options(), deadline)?;
+            let mut opened = waiting.take(&input.path, deadline)?;
             let found = opened.search(|snapshot| {
                 let located = shared.locate(snapshot, std::slice::from_ref(last))?;
                 let found = shared.profile(snapshot, &located)?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use osier::{Error, Options, Snapshot, open_snapshot};
+use osier::{Error, Options, Reading, Snapshot, open_snapshot};
 
 use crate::deadline::Deadline;
 
@@ -40,7 +40,11 @@ impl Opened {
 }
 
 /// Snapshots that wait for the next pass.
-pub(crate) struct Waiting(Mutex<Shelf>);
+pub(crate) struct Waiting {
+    /// How that one opens what does not wait.
+    options: Options,
+    shelf: Mutex<Shelf>,
+}
 
 struct Shelf {
     held: HashMap<PathBuf, Opened>,
@@ -49,19 +53,27 @@ struct Shelf {
 }
 
 impl Waiting {
-    /// None yet; `options` says where scratch files lie.
+    /// None yet; `options` says how snapshots are opened, and where scratch files lie. Nearly all of a small one
+    /// is looked at, so that it is read at once.
     pub(crate) fn new(options: &Options) -> Self {
         let system = std::env::temp_dir();
         let folder = options.cache.as_deref().filter(|folder| folder.is_dir());
         let free = fs4::available_space(folder.unwrap_or(&system)).unwrap_or(0);
-        Self(Mutex::new(Shelf {
-            held: HashMap::new(),
-            room: MOST.min(free / PART),
-        }))
+        let mut options = options.clone();
+        if options.reading == Reading::Copy {
+            options.reading = Reading::Whole;
+        }
+        Self {
+            options,
+            shelf: Mutex::new(Shelf {
+                held: HashMap::new(),
+                room: MOST.min(free / PART),
+            }),
+        }
     }
 
     fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps `opened` for the next pass when it was unpacked and there is room for what it was unpacked to.
@@ -79,16 +91,11 @@ impl Waiting {
     /// # Errors
     ///
     /// As [`Opened::open`].
-    pub(crate) fn take(
-        &self,
-        path: &Path,
-        options: &Options,
-        deadline: Deadline,
-    ) -> Result<Opened, Error> {
+    pub(crate) fn take(&self, path: &Path, deadline: Deadline) -> Result<Opened, Error> {
         let mut shelf = self.shelf();
         let Some(opened) = shelf.held.remove(path) else {
             drop(shelf);
-            return Opened::open(path, options, deadline);
+            return Opened::open(path, &self.options, deadline);
         };
         let bytes = opened.snapshot.info.scratch_bytes;
         shelf.room = shelf.room.saturating_add(bytes);

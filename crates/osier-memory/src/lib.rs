@@ -29,7 +29,7 @@ pub use paging::{
     AbsentEntry, NotPresent, NotPresentPolicy, Paging, PolicyWords, Step, Translation, Walk,
     hardware_policy,
 };
-pub use physical::{Chunk, PhysRun, PhysicalMemory, ZERO_PAGE};
+pub use physical::{Chunk, Page, PhysRun, PhysicalMemory, ZERO_PAGE};
 pub use ranges::{MappedRange, PageFlags, TablesMet};
 pub use record::Recorder;
 pub use space::AddressSpace;

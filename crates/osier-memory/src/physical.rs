@@ -96,6 +96,47 @@ impl Deref for Chunk<'_> {
     }
 }
 
+/// A page of 4 KiB that whoever asked for it may keep.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The page itself, or more that was read with it.
+    unit: Arc<[u8]>,
+    start: usize,
+}
+
+impl Page {
+    /// The page that starts at byte `start` of `unit`; `None` when that does not hold all of it.
+    pub fn of(unit: Arc<[u8]>, start: usize) -> Option<Self> {
+        let end = start.checked_add(PAGE_BYTES as usize)?;
+        (end <= unit.len()).then_some(Self { unit, start })
+    }
+
+    /// The bytes of the page from `start` on.
+    pub(crate) fn chunk<'a>(self, start: usize) -> Chunk<'a> {
+        let end = self.start.saturating_add(PAGE_BYTES as usize);
+        Chunk(Inner::Decoded {
+            range: self.start.saturating_add(start).min(end)..end,
+            page: self.unit,
+        })
+    }
+
+    /// The little-endian integer of `width` bytes (1 to 8) at byte `start`; `None` when the page does not have all
+    /// of it.
+    pub(crate) fn uint(&self, start: usize, width: usize) -> Option<u64> {
+        let end = self.start.wrapping_add(PAGE_BYTES as usize);
+        uint(self.unit.get(self.start.wrapping_add(start)..end)?, width)
+    }
+}
+
+impl Deref for Page {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let end = self.start.saturating_add(PAGE_BYTES as usize);
+        self.unit.get(self.start..end).unwrap_or_default()
+    }
+}
+
 /// What a snapshot format gives: the machine's RAM by guest-physical address.
 ///
 /// Implementations are immutable and shared between threads; a bounded cache of decoded pages
@@ -116,7 +157,7 @@ pub trait PhysicalMemory: Send + Sync {
     /// asked may keep: copied out of the file, or decoded. `None` where the page is no such unit, and
     /// of a memory that wants to see every read; [`chunk`](Self::chunk) then has the bytes, or says
     /// why there are none.
-    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
+    fn page(&self, pa: PhysAddr) -> Option<Page> {
         let _ = pa;
         None
     }
@@ -255,7 +296,7 @@ impl<M: PhysicalMemory + ?Sized> PhysicalMemory for Arc<M> {
         (**self).chunk(pa)
     }
 
-    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
+    fn page(&self, pa: PhysAddr) -> Option<Page> {
         (**self).page(pa)
     }
 

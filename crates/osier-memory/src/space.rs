@@ -6,8 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::paging::{self, NotPresentPolicy, Paging, PolicyWords, Tables, Translation, Walk};
-use crate::physical::uint;
-use crate::{Cause, Chunk, Fault, Gap, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
+use crate::{Cause, Chunk, Fault, Gap, PAGE_BYTES, Page, PhysAddr, PhysicalMemory, VirtAddr};
 
 /// Entries of the cache; a power of two.
 const CACHE_ENTRIES: usize = 256;
@@ -31,8 +30,10 @@ pub struct AddressSpace {
     encryption: u64,
     policy: NotPresentPolicy,
     words: PolicyWords,
+    /// Entries of the cache, a power of two.
+    entries: usize,
+    /// Empty until something is translated, as are the walks.
     cache: RefCell<Box<[Cached]>>,
-    /// Unused until something is translated.
     walks: RefCell<Box<[Walked]>>,
     /// How many translations more read entries alone.
     alone: Cell<u8>,
@@ -44,7 +45,12 @@ struct Cached {
     page: u64,
     frame: u64,
     /// What stands there, where the memory gives its pages away.
-    bytes: Option<Arc<[u8]>>,
+    bytes: Option<Page>,
+}
+
+/// Where a cache of so many entries, a power of two, keeps a page.
+fn slot(page: u64, entries: usize) -> usize {
+    (page >> 12) as usize & entries.wrapping_sub(1)
 }
 
 const EMPTY: Cached = Cached {
@@ -52,10 +58,6 @@ const EMPTY: Cached = Cached {
     frame: 0,
     bytes: None,
 };
-
-fn empty_cache(entries: usize) -> RefCell<Box<[Cached]>> {
-    RefCell::new(vec![EMPTY; entries].into_boxed_slice())
-}
 
 /// Where the walks of one stretch of addresses lead, as large as a page table maps; `stretch` is all ones
 /// when the slot is empty.
@@ -77,7 +79,8 @@ impl Clone for AddressSpace {
     fn clone(&self) -> Self {
         Self {
             memory: self.memory.clone(),
-            cache: empty_cache(CACHE_ENTRIES),
+            entries: CACHE_ENTRIES,
+            cache: RefCell::default(),
             walks: RefCell::default(),
             alone: self.alone.clone(),
             ..*self
@@ -102,7 +105,8 @@ impl AddressSpace {
             encryption: 0,
             policy,
             words: PolicyWords::default(),
-            cache: empty_cache(CACHE_ENTRIES),
+            entries: CACHE_ENTRIES,
+            cache: RefCell::default(),
             walks: RefCell::default(),
             alone: Cell::new(0),
         }
@@ -133,7 +137,7 @@ impl AddressSpace {
 
     /// The same space with empty caches.
     fn forget(mut self) -> Self {
-        self.cache = empty_cache(CACHE_ENTRIES);
+        self.cache = RefCell::default();
         self.walks = RefCell::default();
         self
     }
@@ -144,7 +148,8 @@ impl AddressSpace {
         Self {
             memory: self.memory.clone(),
             root,
-            cache: empty_cache(OTHER_ENTRIES),
+            entries: OTHER_ENTRIES,
+            cache: RefCell::default(),
             walks: RefCell::default(),
             alone: Cell::new(ALONE),
             ..*self
@@ -204,29 +209,34 @@ impl AddressSpace {
         self.with_page(va, |pa, _| pa)
     }
 
+    /// Shows `found` what the cache keeps of `va`.
+    fn kept<T>(&self, va: VirtAddr, found: impl FnOnce(&Cached) -> T) -> Option<T> {
+        let cache = self.cache.borrow();
+        let page = va.page().0;
+        let hit = cache.get(slot(page, cache.len()))?;
+        (hit.page == page).then(|| found(hit))
+    }
+
     /// Shows `found` the physical address behind `va`, and the page that holds it where the memory
     /// gives pages away.
     fn with_page<T>(
         &self,
         va: VirtAddr,
-        found: impl FnOnce(PhysAddr, Option<&Arc<[u8]>>) -> T,
+        mut found: impl FnMut(PhysAddr, Option<&Page>) -> T,
     ) -> Result<T, Fault> {
-        let page = va.page().0;
-        let number = {
-            let cache = self.cache.borrow();
-            let number = (page >> 12) as usize & cache.len().wrapping_sub(1);
-            if let Some(hit) = cache.get(number)
-                && hit.page == page
-            {
-                let pa = PhysAddr(hit.frame | va.in_page());
-                return Ok(found(pa, hit.bytes.as_ref()));
-            }
-            number
-        };
+        let place = |hit: &Cached| PhysAddr(hit.frame | va.in_page());
+        if let Some(shown) = self.kept(va, |hit| found(place(hit), hit.bytes.as_ref())) {
+            return Ok(shown);
+        }
         let pa = self.by_tables(va)?;
         let bytes = self.memory.page(pa);
         let shown = found(pa, bytes.as_ref());
-        if let Some(slot) = self.cache.borrow_mut().get_mut(number) {
+        let mut cache = self.cache.borrow_mut();
+        if cache.is_empty() {
+            *cache = vec![EMPTY; self.entries].into_boxed_slice();
+        }
+        let page = va.page().0;
+        if let Some(slot) = cache.get_mut(slot(page, self.entries)) {
             *slot = Cached {
                 page,
                 frame: pa.page().0,
@@ -274,8 +284,7 @@ impl AddressSpace {
         };
         let mut walks = self.walks.borrow_mut();
         if walks.is_empty() {
-            let entries = self.cache.borrow().len() / PAGES_TO_A_WALK;
-            *walks = vec![NOWHERE; entries].into_boxed_slice();
+            *walks = vec![NOWHERE; self.entries / PAGES_TO_A_WALK].into_boxed_slice();
         }
         let slots = walks.len().wrapping_sub(1);
         if let Some(slot) = walks.get_mut(number & slots) {
@@ -337,7 +346,7 @@ impl AddressSpace {
     pub fn chunk(&self, va: VirtAddr, max: usize) -> Result<Chunk<'_>, Fault> {
         let in_page = PAGE_BYTES.wrapping_sub(va.in_page()) as usize;
         let chunk = match self.with_page(va, |pa, page| (pa, page.cloned()))? {
-            (_, Some(page)) => Chunk::decoded(page, va.in_page() as usize),
+            (_, Some(page)) => page.chunk(va.in_page() as usize),
             (pa, None) => self.memory.chunk(pa).map_err(|fault| fault.with_va(va))?,
         };
         Ok(chunk.truncated(in_page.min(max)))
@@ -423,15 +432,27 @@ impl AddressSpace {
     /// As [`read`](Self::read).
     pub fn read_uint(&self, va: VirtAddr, width: usize) -> Result<u64, Fault> {
         let width = width.min(8);
+        // Most integers lie near one that was read before.
+        let kept = self.kept(va, |hit| {
+            hit.bytes.as_ref()?.uint(va.in_page() as usize, width)
+        });
+        match kept.flatten() {
+            Some(value) => Ok(value),
+            None => self.fetch_uint(va, width),
+        }
+    }
+
+    /// The integer at `va`, of which the cache keeps no page that holds it all.
+    #[inline(never)]
+    fn fetch_uint(&self, va: VirtAddr, width: usize) -> Result<u64, Fault> {
         if va.in_page().wrapping_add(width as u64) > PAGE_BYTES {
             let mut raw = [0_u8; 8];
             self.read(va, raw.get_mut(..width).unwrap_or_default())?;
             return Ok(u64::from_le_bytes(raw));
         }
         let (pa, held) = self.with_page(va, |pa, page| {
-            let from = va.in_page() as usize;
-            let held = page.and_then(|page| page.get(from..));
-            (pa, held.and_then(|held| uint(held, width)))
+            let held = page.and_then(|page| page.uint(va.in_page() as usize, width));
+            (pa, held)
         })?;
         if let Some(value) = held {
             return Ok(value);

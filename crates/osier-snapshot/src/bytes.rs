@@ -32,7 +32,7 @@ impl Bytes {
         let chunk = match self {
             Self::Packed(packed) => packed.chunk(offset),
             Self::File(data) => {
-                let bytes = data.mapped()?;
+                let bytes = data.here()?;
                 let rest = usize::try_from(offset).ok();
                 let rest = rest.and_then(|offset| bytes.get(offset..));
                 Ok(Chunk::borrowed(rest.unwrap_or_default()))

@@ -3,6 +3,7 @@
 //! | who asks | how |
 //! |---|---|
 //! | guest memory, a page at a time | [`Data::read`], [`Data::read_at`]: the failure goes to who asked |
+//! | guest memory of a small file that is read whole | [`Data::here`], [`Data::page`] |
 //! | what opens a file: headers, tables, lists | `Look`, through a window that moves along |
 //! | what goes through a file from front to back | [`Reader`] |
 //!
@@ -14,7 +15,7 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use osier_memory::Cause;
+use osier_memory::{Cause, PAGE_BYTES, Page};
 
 use crate::distant::Distant;
 use crate::error::OpenError;
@@ -22,6 +23,7 @@ use crate::map::{Map, Reading};
 use crate::progress::Progress;
 use crate::scratch::Scratch;
 use crate::snapshot::OpenOptions;
+use crate::whole::Whole;
 
 /// Bytes of the first window, and of the smallest and largest.
 const WINDOW: usize = 4 << 10;
@@ -48,10 +50,43 @@ enum Origin {
     Distant(Arc<dyn Distant>),
 }
 
+/// The bytes of a whole file.
+enum Here {
+    Map(Map),
+    Copy(Whole),
+}
+
+impl Origin {
+    /// Copies bytes from `at` on into `buf`, up to the end; returns how many there were. The error is that of the
+    /// first byte.
+    fn fill(&self, at: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0_usize;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = at.saturating_add(done as u64);
+            let read = match self {
+                Self::File(file) if rest.len() >= HOLE => match zeros(file, at, rest) {
+                    0 => from(file, at, rest),
+                    n => Ok(n),
+                },
+                Self::File(file) => from(file, at, rest),
+                Self::Distant(distant) => distant.read_at(at, rest),
+            };
+            match read {
+                Ok(0) => break,
+                Ok(n) => done = done.saturating_add(n),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break, // whoever asks for the rest is told
+            }
+        }
+        Ok(done)
+    }
+}
+
 struct Held {
     origin: Origin,
-    /// `None` where bytes are copied.
-    map: Option<Map>,
+    /// `None` where bytes are copied as they are asked for.
+    here: Option<Here>,
     window: Mutex<Window>,
     /// The first place that could not be read while the file was opened.
     lost: OnceLock<(u64, io::Error)>,
@@ -111,28 +146,27 @@ impl Data {
                 "larger than this machine's address space",
             )
         })?;
-        let map = match reading {
-            Reading::Map if room > 0 => Some(Map::of(&file, room)?),
+        let origin = Origin::File(file);
+        let here = match (reading, &origin) {
+            (Reading::Map, Origin::File(file)) if room > 0 => Some(Here::Map(Map::of(file, room)?)),
+            (Reading::Whole, origin) => {
+                Whole::of(room, |room| origin.fill(0, room)).map(Here::Copy)
+            }
             _ => None,
         };
-        Ok(Self::made(
-            Origin::File(file),
-            len,
-            (map, scratch),
-            progress,
-        ))
+        Ok(Self::made(origin, len, (here, scratch), progress))
     }
 
     fn made(
         origin: Origin,
         len: u64,
-        (map, scratch): (Option<Map>, Option<Scratch>),
+        (here, scratch): (Option<Here>, Option<Scratch>),
         progress: Progress,
     ) -> Self {
         Self {
             file: Arc::new(Held {
                 origin,
-                map,
+                here,
                 window: Mutex::default(),
                 lost: OnceLock::new(),
                 progress,
@@ -173,11 +207,24 @@ impl Data {
         }
     }
 
-    /// The bytes where they are mapped; `None` where they are copied.
-    pub(crate) fn mapped(&self) -> Option<&[u8]> {
+    /// The bytes where they are mapped, or were read whole; `None` where they are copied as they are asked for.
+    pub(crate) fn here(&self) -> Option<&[u8]> {
         let start = usize::try_from(self.start).ok()?;
         let end = start.checked_add(usize::try_from(self.len).ok()?)?;
-        self.file.map.as_ref()?.bytes().get(start..end)
+        let all = match self.file.here.as_ref()? {
+            Here::Map(map) => map.bytes(),
+            Here::Copy(whole) => whole.bytes(),
+        };
+        all.get(start..end)
+    }
+
+    /// The page of guest memory at `offset`, of a file that was read whole.
+    pub(crate) fn page(&self, offset: u64) -> Option<Page> {
+        let Some(Here::Copy(whole)) = &self.file.here else {
+            return None;
+        };
+        let inside = offset.checked_add(PAGE_BYTES)? <= self.len;
+        whole.page(self.start.checked_add(offset).filter(|_| inside)?)
     }
 
     /// Copies bytes from `offset` on into `buf`; all of them or none.
@@ -201,27 +248,22 @@ impl Data {
     pub(crate) fn read_some(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = left.min(buf.len());
-        let mut done = 0_usize;
-        while let Some(rest) = buf.get_mut(done..len).filter(|rest| !rest.is_empty()) {
-            let at = self.start.saturating_add(offset);
-            let at = at.saturating_add(done as u64);
-            let read = match &self.file.origin {
-                Origin::File(file) if rest.len() >= HOLE => match zeros(file, at, rest) {
-                    0 => from(file, at, rest),
-                    n => Ok(n),
-                },
-                Origin::File(file) => from(file, at, rest),
-                Origin::Distant(distant) => distant.read_at(at, rest),
-            };
-            match read {
-                Ok(0) => break,
-                Ok(n) => done = done.saturating_add(n),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break, // whoever asks for the rest is told
-            }
+        let buf = buf.get_mut(..len).unwrap_or_default();
+        if let Some(Here::Copy(_)) = &self.file.here
+            && let Some(bytes) = self.slice(offset, len)
+        {
+            buf.copy_from_slice(bytes);
+            return Ok(len);
         }
-        Ok(done)
+        self.file
+            .origin
+            .fill(self.start.saturating_add(offset), buf)
+    }
+
+    /// The `len` bytes at `offset`, where they are in memory.
+    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let start = usize::try_from(offset).ok()?;
+        self.here()?.get(start..start.checked_add(len)?)
     }
 
     /// The `len` bytes of guest memory, packed or not, at `offset`. The caller knows `len` to be no
@@ -249,6 +291,10 @@ impl Data {
             return None;
         }
         if buf.is_empty() {
+            return Some(());
+        }
+        if let Some(Here::Copy(_)) = &self.file.here {
+            buf.copy_from_slice(self.slice(offset, buf.len())?);
             return Some(());
         }
         let mut window = self.file.window.lock();
@@ -484,6 +530,7 @@ mod tests {
         clippy::unwrap_used,
         clippy::disallowed_methods,
         clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
         reason = "a test fails by panicking"
     )]
 
@@ -528,6 +575,48 @@ mod tests {
         reading();
         file.set_len(6 * MIB + 11).unwrap();
         reading();
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    /// Bytes of a file that is read whole are its own: none of the larger one that had the room before.
+    #[test]
+    fn a_file_that_is_read_whole_ends_where_it_does() {
+        let path = std::env::temp_dir().join(format!("osier-whole-{}", std::process::id()));
+        let options = OpenOptions {
+            reading: Reading::Whole,
+            ..OpenOptions::default()
+        };
+        let opened = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            Data::open_for(&path, &options).unwrap()
+        };
+        let large = opened(&vec![0xaa; 3 << 20]);
+        let room = large.page(0).unwrap().as_ptr();
+        drop(large);
+        let words: Vec<u8> = (0..PAGE_BYTES * 5 / 2).map(|at| (at % 251) as u8).collect();
+        let data = opened(&words);
+        assert_eq!(data.page(0).unwrap().as_ptr(), room);
+        assert_eq!(data.here().unwrap(), words);
+        assert_eq!(*data.page(4096).unwrap(), words[4096..8192]);
+        assert!(data.page(8192).is_none() && data.page(u64::MAX - 4095).is_none());
+        let part = data.part(100, 5000).unwrap();
+        assert_eq!(*part.page(100).unwrap(), words[200..4296]);
+        assert!(part.page(1000).is_none());
+        let mut buf = [0; 4096];
+        assert_eq!(data.read_some(8192, &mut buf).unwrap(), 2048);
+        assert_eq!(buf[..2048], words[8192..]);
+        assert!(data.peek(8192, &mut buf).is_none());
+        assert!(data.peek(4096, &mut buf).is_some() && buf == words[4096..8192]);
+        // Another that is open has room of its own, and nothing is read of a file once it is.
+        let other = opened(&[7; 10]);
+        assert_eq!(data.here().unwrap(), words);
+        assert_eq!(other.here().unwrap(), [7; 10]);
+        drop((data, part, other));
+        // One that is too large is read as it is asked for.
+        let file = File::create(&path).unwrap();
+        file.set_len((16 << 20) + 1).unwrap();
+        let data = Data::open_for(&path, &options).unwrap();
+        assert!(data.here().is_none() && data.page(0).is_none());
         std::fs::remove_file(&path).unwrap();
     }
 }

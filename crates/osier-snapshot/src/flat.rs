@@ -4,7 +4,9 @@ use std::ops::{ControlFlow, Range};
 
 use std::sync::Arc;
 
-use osier_memory::{Cause, Chunk, Fault, Filter, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory};
+use osier_memory::{
+    Cause, Chunk, Fault, Filter, PAGE_BYTES, Page, PhysAddr, PhysRun, PhysicalMemory,
+};
 
 use crate::bytes::Bytes;
 use crate::cache::{COPIED_BYTES, PageCache};
@@ -220,13 +222,17 @@ impl PhysicalMemory for FlatMemory {
         })
     }
 
-    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
+    fn page(&self, pa: PhysAddr) -> Option<Page> {
         let Bytes::File(data) = &self.bytes else {
             return None;
         };
-        let extent = self.extent(pa).filter(|_| data.mapped().is_none())?;
-        let (_, bytes) = self.copied(data, extent, pa).ok()?;
-        (bytes.len() as u64 == PAGE_BYTES).then_some(bytes)
+        let extent = self.extent(pa)?;
+        if data.here().is_some() {
+            let into = pa.page().0.checked_sub(extent.start)?;
+            let inside = extent.len.saturating_sub(into) >= PAGE_BYTES;
+            return data.page(extent.offset.checked_add(into).filter(|_| inside)?);
+        }
+        Page::of(self.copied(data, extent, pa).ok()?.1, 0)
     }
 
     fn read_uint_alone(&self, pa: PhysAddr, width: usize) -> Result<u64, Fault> {
@@ -234,7 +240,7 @@ impl PhysicalMemory for FlatMemory {
             let Bytes::File(data) = &self.bytes else {
                 return None;
             };
-            let extent = self.extent(pa).filter(|_| data.mapped().is_none())?;
+            let extent = self.extent(pa).filter(|_| data.here().is_none())?;
             let into = pa.0.wrapping_sub(extent.start);
             let mut raw = [0; 8];
             let bytes = raw.get_mut(..width)?;

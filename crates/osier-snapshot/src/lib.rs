@@ -66,6 +66,7 @@ mod stream;
 mod sweep;
 mod vbox;
 mod vmware;
+mod whole;
 mod wrapped;
 mod written;
 mod xen;

@@ -85,7 +85,15 @@ impl<'a> Look<'a> {
 
     /// The record at `at`; `None` when one of its bytes is not there.
     pub(crate) fn record<T: FromBytes>(self, at: usize) -> Option<T> {
-        T::read_from_bytes(&self.get(at, size_of::<T>())?).ok()
+        // Of a list of records each is small.
+        let mut room = [0; 64];
+        match (self, room.get_mut(..size_of::<T>())) {
+            (Self::File(data), Some(bytes)) => {
+                data.peek(at as u64, bytes)?;
+                T::read_from_bytes(bytes).ok()
+            }
+            _ => T::read_from_bytes(&self.get(at, size_of::<T>())?).ok(),
+        }
     }
 
     /// Whether the bytes at `at` are `those`.

@@ -17,6 +17,9 @@ pub enum Reading {
     /// snapshot is open is a [`Fault`](osier_memory::Fault) at the addresses that are gone.
     #[default]
     Copy,
+    /// A file of at most 16 MiB at once, copied when it is opened; a larger one as by `Copy`. For who asks much of
+    /// many small files: one read instead of one a page, into memory that the file before has left.
+    Whole,
     /// Through the file's map. For files that nobody writes and disks that do not fail: bytes that
     /// vanish end the process with SIGBUS.
     Map,

@@ -210,6 +210,7 @@ const SNAPSHOT: Layers = &[
             "source",
             "sweep",
             "vbox",
+            "whole",
             "written",
             "xpress",
         ],

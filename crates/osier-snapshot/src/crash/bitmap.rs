@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use osier_memory::{Cause, Chunk, Fault, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory};
+use osier_memory::{Cause, Chunk, Fault, PAGE_BYTES, Page, PhysAddr, PhysRun, PhysicalMemory};
 
 use crate::cache::{COPIED_BYTES, PageCache};
 use crate::data::Data;
@@ -192,9 +192,8 @@ impl PhysicalMemory for BitmapMemory {
         chunk.map_err(|cause| Fault::at_phys(cause, pa))
     }
 
-    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
-        let page = self.copied(pa).ok()?;
-        (page.len() as u64 == PAGE_BYTES).then_some(page)
+    fn page(&self, pa: PhysAddr) -> Option<Page> {
+        Page::of(self.copied(pa).ok()?, 0)
     }
 
     fn sweep(

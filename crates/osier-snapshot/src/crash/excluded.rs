@@ -1,9 +1,8 @@
 //! Memory of which the writer left pages out, and said so.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use osier_memory::{Cause, Chunk, Fault, Filter, PhysAddr, PhysRun, PhysicalMemory};
+use osier_memory::{Cause, Chunk, Fault, Filter, Page, PhysAddr, PhysRun, PhysicalMemory};
 
 /// A memory and the machine's RAM: what lies in the RAM and is not held was left out on purpose.
 pub(super) struct Excluding<M> {
@@ -37,7 +36,7 @@ impl<M: PhysicalMemory> PhysicalMemory for Excluding<M> {
         self.held.lost()
     }
 
-    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
+    fn page(&self, pa: PhysAddr) -> Option<Page> {
         self.held.page(pa)
     }
 

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use miniz_oxide::inflate::decompress_slice_iter_to_slice;
-use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory, ZERO_PAGE};
+use osier_memory::{
+    Cause, Chunk, Codec, Fault, Page, PhysAddr, PhysRun, PhysicalMemory, ZERO_PAGE,
+};
 
 use super::pages::{Block, Entry, PAGE};
 use super::xbzrle::{self, Delta};
@@ -385,10 +387,10 @@ impl PhysicalMemory for StreamMemory {
         chunk.map_err(|cause| Fault::at_phys(cause, pa))
     }
 
-    fn page(&self, pa: PhysAddr) -> Option<Arc<[u8]>> {
+    fn page(&self, pa: PhysAddr) -> Option<Page> {
         let (number, _) = self.number(pa)?;
         match self.pages.entries.get(number) {
-            Entry::Raw(offset) => self.pages.raw(offset).ok(),
+            Entry::Raw(offset) => Page::of(self.pages.raw(offset).ok()?, 0),
             _ => None,
         }
     }
