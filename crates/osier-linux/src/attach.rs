@@ -1,9 +1,9 @@
 //! Attaching: a located kernel and its profile become a provider.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::{Cause, Fault, Machine, VirtAddr};
 use osier_osi::{Kernel, Mount, Premise, WalkEnds};
 use osier_profile::{LayoutError, OsKind, Profile, Resolver};
@@ -67,6 +67,8 @@ pub struct Linux {
     pub(crate) pids: Option<pid::PidTable>,
     /// `None` when the profile does not describe it.
     pub(crate) number: Option<pid::Number>,
+    /// What the pid table names; read once.
+    tabled: OnceCell<pid::Tabled>,
     /// The threads of the pid table by their leaders; read once.
     pub(crate) numbered: OnceCell<Option<pid::Numbered>>,
     pub(crate) clock: clock::Clock,
@@ -196,6 +198,7 @@ impl Linux {
             pcpu_hot,
             pids,
             number,
+            tabled: OnceCell::new(),
             numbered: OnceCell::new(),
             clock,
             task_files,
@@ -232,6 +235,13 @@ impl Linux {
         let code = &self.guest.code;
         let end = self.guest.symbol(symbols::_end).unwrap_or(code.end);
         read(&self.guest.space, code.start..end)
+    }
+
+    /// What the pid table names; read once. `None` when the profile does not describe it.
+    pub(crate) fn tabled(&self) -> Option<&pid::Tabled> {
+        let table = self.pids.as_ref()?;
+        let read = || table.tasks(&self.guest, &self.tasks);
+        Some(self.tabled.get_or_init(read))
     }
 
     /// What turns the kernel's clocks into wall-clock time; read once.

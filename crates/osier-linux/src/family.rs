@@ -8,8 +8,7 @@
 //! the pid table. A parent is the thread that forked, so a list may hang on a task that leads no
 //! process.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{WalkEnd, WalkEnds};
 

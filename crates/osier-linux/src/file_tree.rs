@@ -5,8 +5,8 @@
 //! last page of all mappings from it downwards.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
+use foldhash::HashMap;
 use osier_memory::{Fault, PAGE_BYTES, VirtAddr};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt};
 

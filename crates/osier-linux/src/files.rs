@@ -1,8 +1,8 @@
 //! The open files of a process: what `/proc/PID/fd` and `/proc/PID/fdinfo` show.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, FileExtra, FileKind, LinuxFile, OpenFile, Seen, WalkEnd, WalkEnds};
 

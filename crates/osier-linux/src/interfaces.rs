@@ -1,9 +1,9 @@
 //! Network interfaces and their addresses, of every network namespace: what `ip address` shows.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use foldhash::{HashSet, HashSetExt as _};
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Guard, Interface, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};

@@ -4,9 +4,9 @@
 //! what its first `dentry` (`i_dentry`) is, and lies where a process sees that file system mounted. The
 //! kernel forgets names before pages: many a file has no `dentry` any more.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::{PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, KeptFile, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};

@@ -14,10 +14,10 @@ pub(crate) mod code;
 pub(crate) mod extent;
 pub(crate) mod twins;
 
-use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use osier_memory::{AddressSpace, Fault, VirtAddr};
 use osier_osi::{
     Absent, Module, ModulePart, ScanSource, ScanSources, Seen, SeenExt as _, WalkEnd, WalkEnds,

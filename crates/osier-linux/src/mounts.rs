@@ -7,10 +7,10 @@
 
 pub(crate) mod layouts;
 
-use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, Guard, Mount, Seen, SeenExt as _, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr, Resolver, SInt, UInt};

@@ -3,8 +3,7 @@
 //! An `mm_struct`, a `files_struct` and an `fs_struct` count the tasks that use them. More processes that name one than it
 //! counts are a lie of one of them: it names another's.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use osier_memory::VirtAddr;
 use osier_profile::{Field, Ptr};
 

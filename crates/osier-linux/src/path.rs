@@ -14,8 +14,8 @@ mod climb;
 pub(crate) mod names;
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
 
+use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, Seen};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, SInt, UInt, layout};

@@ -9,8 +9,7 @@
 //! Linux commit 6883f81aac6f ("pid: Implement `PIDTYPE_TGID`"), v4.19, before which a leader is
 //! known by `pid == tgid`.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet, HashSetExt as _};
 use osier_memory::{Cause, Fault, VirtAddr};
 use osier_osi::{Guard, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
@@ -113,7 +112,7 @@ struct Strays {
 }
 
 /// The tasks that have a number.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tabled {
     /// The thread-group leaders.
     pub(crate) leaders: Vec<VirtAddr>,

@@ -4,9 +4,9 @@
 //! used again. A `struct module` lies in the memory that modules are loaded into, which is searched for what leads to
 //! itself as a module does.
 
-use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
+use foldhash::{HashMap, HashSet, HashSetExt as _};
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{
     Absent, ProcessSource, ScanSource, ScanSources, Scanned, ScannedKind, Seen, WalkEnd, WalkEnds,
@@ -189,8 +189,7 @@ fn named(linux: &Linux, tasks: &mut Tasks) -> WalkEnds {
             }
         }
     }
-    if let Some(table) = &linux.pids {
-        let numbered = table.tasks(&linux.guest, &linux.tasks);
+    if let Some(numbered) = linux.tabled() {
         let named: HashSet<VirtAddr> = numbered.threads.iter().copied().collect();
         if numbered.ends.is_complete() {
             // A leader may be found as such by its number, while its number leads to no task.
@@ -202,8 +201,8 @@ fn named(linux: &Linux, tasks: &mut Tasks) -> WalkEnds {
                 met.lacks_number |= !idle && !named.contains(&met.task);
             }
         }
-        for task in numbered.threads {
-            tasks.meet(task, ScanSource::PidTable);
+        for task in &numbered.threads {
+            tasks.meet(*task, ScanSource::PidTable);
         }
     }
     ends

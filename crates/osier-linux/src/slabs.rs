@@ -9,8 +9,7 @@
 //! Slabs that are full are on no list, so the descriptors of all frames are looked at. They lie at `vmemmap_base`
 //! by the number of their frame (`SPARSEMEM_VMEMMAP`), or at `mem_map` (FLATMEM).
 
-use std::collections::HashSet;
-
+use foldhash::{HashSet, HashSetExt as _};
 use osier_memory::{Cause, Fault, PAGE_BYTES, PhysAddr, VirtAddr};
 use osier_osi::{Absent, Guard, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Bits, Field, Ptr, Resolver, UInt, layout};

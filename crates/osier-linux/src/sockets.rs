@@ -8,9 +8,9 @@ pub(crate) mod describe;
 pub(crate) mod layouts;
 pub(crate) mod tables;
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::VirtAddr;
 use osier_osi::{
     Absent, FileExtra, FileKind, Seen, SeenExt as _, Socket, SocketSource, WalkEnd, WalkEnds,

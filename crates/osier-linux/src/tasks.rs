@@ -4,9 +4,9 @@
 //! A leader that not all of them name is shown and marked, and the answer says that they disagree.
 //! `init_task` (pid 0) heads the list, has no number in the table and is nobody's child.
 
-use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
+use foldhash::{HashMap, HashSet};
 use osier_memory::{PhysAddr, VirtAddr};
 use osier_osi::{
     FoundBy, Handle, Process, ProcessExtra, ProcessSource, Seen, SeenExt as _, WalkEnd, WalkEnds,
@@ -64,16 +64,15 @@ fn named(linux: &Linux) -> Leaders {
     let listed = nodes.iter().map(|node| layout.tasks.container(*node));
     let mut ends = WalkEnds::one(WALK, end);
 
-    let Some(table) = &linux.pids else {
+    let Some(numbered) = linux.tabled() else {
         return Leaders {
             rows: merge(Some(init), listed, None, BETWEEN, &mut ends),
             threads: None,
             ends,
         };
     };
-    let numbered = table.tasks(&linux.guest, layout);
     let whole = numbered.ends.is_complete();
-    ends.join(numbered.ends);
+    ends.join(numbered.ends.clone());
     let leaders = Some((numbered.leaders.as_slice(), whole));
     let rows = merge(Some(init), listed, leaders, BETWEEN, &mut ends);
     ends.disagree(pid::STRAYS, numbered.strays, 0);

@@ -9,9 +9,10 @@
 //! The list is held against the process's `nr_threads` and against the pid table, which names every
 //! thread but the idle tasks; a thread that only the table names is shown too.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use osier_memory::VirtAddr;
 use osier_osi::{Thread, WalkEnd, WalkEnds, Walked};
 use osier_profile::{Field, Ptr};
@@ -116,14 +117,14 @@ fn compare(linux: &Linux, leader: VirtAddr, members: &mut Vec<VirtAddr>, ends: &
 /// The threads of the pid table; `None` when it is not known whole.
 fn numbered(linux: &Linux) -> Option<&Numbered> {
     let read = || {
-        let table = linux.pids.as_ref()?.tasks(&linux.guest, &linux.tasks);
+        let table = linux.tabled()?;
         if !table.ends.is_complete() {
             return None;
         }
         let mut by_leader: HashMap<_, Vec<_>> = HashMap::new();
-        for task in table.threads {
-            let leader = linux.tasks.group_leader.read(&linux.guest.space, task);
-            by_leader.entry(leader.ok()?).or_default().push(task);
+        for task in &table.threads {
+            let leader = linux.tasks.group_leader.read(&linux.guest.space, *task);
+            by_leader.entry(leader.ok()?).or_default().push(*task);
         }
         let strays = table.strays;
         Some(Numbered { by_leader, strays })

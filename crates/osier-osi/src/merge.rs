@@ -1,7 +1,6 @@
 //! A kernel's list of processes and its table of ids, merged into one.
 
-use std::collections::HashSet;
-
+use foldhash::HashSet;
 use osier_memory::VirtAddr;
 
 use crate::found_by::{FoundBy, ProcessSource};

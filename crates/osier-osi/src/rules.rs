@@ -1,9 +1,9 @@
 //! What rules say of what does not fit, whichever system it is: `docs/findings.md` describes the rules.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
+use foldhash::HashSet;
 use osier_memory::{Fault, VirtAddr};
 
 use crate::code::{Width, disassembly};

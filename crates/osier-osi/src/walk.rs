@@ -1,8 +1,8 @@
 //! How a traversal ended, and the guard that keeps it from going round for ever.
 
-use std::collections::HashSet;
 use std::fmt;
 
+use foldhash::HashSet;
 use osier_memory::{Fault, VirtAddr};
 
 /// How a traversal of a list or tree ended. [`Closed`](Self::Closed) is the only good ending.
@@ -277,7 +277,7 @@ impl Guard {
     /// A guard that gives up after `limit` nodes.
     pub fn new(limit: usize) -> Self {
         Self {
-            met: HashSet::new(),
+            met: HashSet::default(),
             limit,
         }
     }

@@ -1,7 +1,6 @@
 //! Who processes are: credentials that are another's.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Process, Severity};
 

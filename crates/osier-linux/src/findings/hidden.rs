@@ -1,7 +1,6 @@
 //! Processes, threads and modules that the kernel's lists do not lead to.
 
-use std::collections::HashSet;
-
+use foldhash::HashSet;
 use osier_memory::Fault;
 use osier_osi::{ScanSource, Seen, Severity};
 

@@ -8,8 +8,7 @@
 //! `real_parent` stands before `parent`, which is another only of a task that is traced. Who is on
 //! whose list of children tells the two apart.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use osier_memory::VirtAddr;
 
 use super::ground::{Ground, Unproven, all, only};
@@ -86,7 +85,7 @@ fn is_parent(ground: &Ground<'_>, tasks: &Tasks, known: &HashSet<VirtAddr>, offs
     }
     let leader = |task: VirtAddr| ground.pointer(task.plus(tasks.leader));
     // Who is reached from nobody twice reaches the top.
-    let mut ends: HashSet<VirtAddr> = HashSet::from([tasks.init]);
+    let mut ends: HashSet<VirtAddr> = HashSet::from_iter([tasks.init]);
     for task in &tasks.leaders {
         let mut way = HashSet::new();
         let mut at = *task;

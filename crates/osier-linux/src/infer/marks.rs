@@ -3,8 +3,7 @@
 //! The kernel's threads are `init_task`, process 2 and whoever descends from it; everybody who has memory of
 //! his own and descends from process 1 is a program.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use osier_memory::VirtAddr;
 
 use super::ground::{Ground, Unproven, all, only};
@@ -60,7 +59,7 @@ pub(super) fn find(
 
 /// Of which line each task is, as far as its parents tell.
 fn lines(ground: &Ground<'_>, tasks: &Tasks, real_parent: u64) -> HashMap<VirtAddr, Line> {
-    let mut lines = HashMap::from([(tasks.init, Line::Kernel)]);
+    let mut lines = HashMap::from_iter([(tasks.init, Line::Kernel)]);
     for task in &tasks.leaders {
         match tasks.tgid(ground, *task) {
             Some(1) => lines.insert(*task, Line::Program),

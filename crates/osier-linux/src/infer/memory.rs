@@ -3,8 +3,7 @@
 //! A table proves itself: it maps the kernel's image to the same bytes as the kernel's own table does, and
 //! no two memories have one.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use osier_memory::VirtAddr;
 
 use super::ground::{Ground, Unproven, all, only};

@@ -5,9 +5,9 @@
 //! through every task, each of which has its name as far behind its link. It is its own leader and its own
 //! parent.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
+use foldhash::{HashSet, HashSetExt as _};
 use memchr::memmem;
 use osier_memory::VirtAddr;
 

@@ -12,8 +12,7 @@
 //! number of its own, and when one process at least has several: of lists that are always empty there are
 //! many.
 
-use std::collections::HashSet;
-
+use foldhash::HashSet;
 use osier_memory::VirtAddr;
 
 use super::ground::{Ground, Unproven, all, only};

@@ -99,7 +99,7 @@ fn holds(
     let mut last = (0, 0);
     let mut asleep = 0;
     let mut overtaken = 0_usize;
-    let mut values = std::collections::HashSet::new();
+    let mut values = foldhash::HashSet::default();
     let first_of = |task: VirtAddr| written.read(ground, task.plus(at));
     for task in &tasks.leaders {
         let place = task.plus(at);

@@ -6,9 +6,9 @@
 //! `arch/x86/mm/init_32.c`). And `_text` is where the code stands that the processor is handed over to
 //! (`startup_32`, `arch/x86/kernel/head_32.S`), which is kept.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use foldhash::HashSet;
 use memchr::memmem;
 use osier_memory::{AddressSpace, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
 

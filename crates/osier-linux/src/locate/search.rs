@@ -1,8 +1,8 @@
 //! Searching memory: cheap probes for kernels met before, then one pass for everything else.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use foldhash::HashSet;
 use memchr::memmem;
 use osier_memory::{Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, ZERO_PAGE, encryption_bits};
 

@@ -3,10 +3,10 @@
 //! Linux commit 8244062ef1e5 ("modules: fix longstanding /proc/kallsyms vs module insertion race."), v4.5, made
 //! `mod_kallsyms` of three members of `struct module`.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::{AddressSpace, VirtAddr};
 use osier_osi::{Absent, Seen};
 use osier_profile::{Field, Ptr, Resolver, UInt, layout};

@@ -1,7 +1,7 @@
 //! One socket: from its `struct sock`, or what stands for it in a table, to a row.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen, SeenExt as _, Socket, SocketSource};

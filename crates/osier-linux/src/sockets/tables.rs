@@ -1,7 +1,8 @@
 //! The tables that the kernel finds sockets by, one for each protocol.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::VirtAddr;
 use osier_osi::{Guard, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};

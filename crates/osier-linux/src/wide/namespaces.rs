@@ -1,7 +1,6 @@
 //! The numbers of a process's namespaces.
 
-use std::collections::HashSet;
-
+use foldhash::{HashSet, HashSetExt as _};
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Namespaces, Seen};
 use osier_profile::{Field, Ptr, Resolver, UInt, layout};

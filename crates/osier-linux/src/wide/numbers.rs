@@ -1,8 +1,8 @@
 //! Ids as a process has them in its own namespace, and those of its group and session.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
 
+use foldhash::{HashMap, HashSet, HashSetExt as _};
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen, SeenExt as _};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
