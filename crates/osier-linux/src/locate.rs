@@ -16,10 +16,10 @@ mod i386;
 mod search;
 mod vmcoreinfo;
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use osier_memory::{Hint, Machine, PhysAddr};
+use foldhash::{HashSet, HashSetExt as _};
+use osier_memory::{CpuState, Hint, Machine, Paging, PhysAddr};
 
 use confirm::Unknown;
 pub(crate) use confirm::bits as bit_names;
@@ -122,19 +122,19 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// A kernel met before, by the table root of the last time.
+    /// A kernel met before, by a table root of the last time: in the mode of then, if the processors may be in it.
     fn last(&self) -> Option<Located> {
+        let cpus = self.machine.cpus.iter();
+        let paged = |mode: &Paging| !matches!(mode, Paging::Flat | Paging::Virtual);
+        let modes: Vec<Paging> = cpus.flat_map(CpuState::modes).filter(paged).collect();
         let roots = self.machine.hints.iter().filter_map(|hint| match hint {
             Hint::LastRoot(root, mode) => Some((*root, *mode)),
             _ => None,
         });
         let by = "the table root of the last time";
         roots
-            .map(|(root, mode)| {
-                let mut candidates = confirm::any_mode(self.machine, root, by);
-                candidates.sort_by_key(|candidate| candidate.mode != mode);
-                candidates
-            })
+            .filter(|(_, mode)| modes.is_empty() || modes.contains(mode))
+            .map(|(root, mode)| confirm::of_cr3(self.machine, &[mode], root.0, by))
             .find_map(|candidates| self.first_met(&candidates, self.noted.as_ref()))
     }
 

@@ -1,8 +1,8 @@
 //! Confirming a table root: it maps a kernel image, and the banner is read through it.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use foldhash::{HashSet, HashSetExt as _};
 use memchr::memmem;
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr, encryption_bits};
 use osier_osi::Premise;
@@ -46,7 +46,7 @@ pub(super) fn any_mode(machine: &Machine, root: PhysAddr, by: &str) -> Vec<Candi
 
 /// The roots that a CR3 may mean. One with bit 12 set may be the user half of a page-table pair (KPTI),
 /// so its kernel half is tried first, if it can be one.
-fn of_cr3(machine: &Machine, modes: &[Paging], cr3: u64, by: &str) -> Vec<Candidate> {
+pub(super) fn of_cr3(machine: &Machine, modes: &[Paging], cr3: u64, by: &str) -> Vec<Candidate> {
     const USER_HALF: u64 = 0x1000;
     let encrypted = encryption_bits(&*machine.memory);
     let mut all = Vec::new();
