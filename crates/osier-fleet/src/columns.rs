@@ -20,6 +20,7 @@ use arrow_array::builder::{
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use osier::Absent;
 use osier::format::{hidden_bytes, json_absence, plain_text};
 use osier::tables::{Cell, Cells, Column, Columns, Kind};
 
@@ -80,7 +81,7 @@ fn microseconds(nanoseconds: i64) -> i64 {
 /// The rows of one snapshot in one table.
 pub(crate) struct Batch {
     schema: SchemaRef,
-    columns: Vec<(&'static Column, Values)>,
+    columns: Vec<(&'static Column, Values, Said)>,
     absent: Rare,
     /// Where the text of `absent` is made.
     line: String,
@@ -128,15 +129,39 @@ impl Rare {
     }
 }
 
+/// Why a column's value is absent, as its part of `absent`: most of a column's are absent alike.
+#[derive(Default)]
+struct Said {
+    last: Option<Absent>,
+    text: String,
+}
+
+impl Said {
+    fn of(&mut self, column: &Column, why: &Absent) -> &str {
+        if self.last.as_ref() != Some(why) {
+            self.text.clear();
+            self.text.push('"');
+            self.text.push_str(called(column.name));
+            self.text.push_str("\":");
+            json_absence(why, &mut self.text);
+            self.last = Some(why.clone());
+        }
+        &self.text
+    }
+}
+
 impl Values {
     fn new(kind: Kind) -> Self {
         match kind {
-            Kind::Address | Kind::Number => Self::Number(UInt64Builder::new()),
-            Kind::Signed => Self::Signed(Int64Builder::new()),
-            Kind::Flag => Self::Flag(BooleanBuilder::new()),
-            Kind::Text => Self::Text(StringBuilder::new()),
-            Kind::Bytes => Self::Bytes(StringBuilder::new(), Rare::new()),
-            Kind::Instant => Self::Instant(TimestampMicrosecondBuilder::new().with_timezone(UTC)),
+            Kind::Address | Kind::Number => Self::Number(UInt64Builder::with_capacity(ROWS)),
+            Kind::Signed => Self::Signed(Int64Builder::with_capacity(ROWS)),
+            Kind::Flag => Self::Flag(BooleanBuilder::with_capacity(ROWS)),
+            Kind::Text => Self::Text(StringBuilder::with_capacity(ROWS, TEXT)),
+            Kind::Bytes => Self::Bytes(StringBuilder::with_capacity(ROWS, TEXT), Rare::new()),
+            Kind::Instant => {
+                let values = TimestampMicrosecondBuilder::with_capacity(ROWS);
+                Self::Instant(values.with_timezone(UTC))
+            }
         }
     }
 
@@ -203,11 +228,16 @@ impl Values {
 /// Bytes of a value besides its text.
 const WIDTH: usize = 9;
 
+/// Rows, and bytes of their text, that there is room for from the start: about what most lists of a snapshot have,
+/// whose columns all wait to be written.
+const ROWS: usize = 127;
+const TEXT: usize = 1024;
+
 impl Batch {
     pub(crate) fn new(schema: SchemaRef, columns: &Columns) -> Self {
         let columns = columns
             .iter()
-            .map(|column| (column, Values::new(column.kind)))
+            .map(|column| (column, Values::new(column.kind), Said::default()))
             .collect();
         Self {
             schema,
@@ -223,14 +253,12 @@ impl Batch {
     pub(crate) fn push(&mut self, columns: &Columns, row: &Cells<'_>) {
         let absent = &mut self.line;
         absent.clear();
-        for ((column, values), cell) in self.columns.iter_mut().zip(columns.cells(row)) {
+        for ((column, values, said), cell) in self.columns.iter_mut().zip(columns.cells(row)) {
             let bytes = values.push(cell);
             self.held = self.held.saturating_add(bytes);
             if let Some(Cell::Absent(why)) = cell {
-                absent.push_str(if absent.is_empty() { "{\"" } else { ",\"" });
-                absent.push_str(called(column.name));
-                absent.push_str("\":");
-                json_absence(why, absent);
+                absent.push(if absent.is_empty() { '{' } else { ',' });
+                absent.push_str(said.of(column, why));
             }
         }
         if absent.is_empty() {
@@ -261,7 +289,7 @@ impl Batch {
             values.append_value_n(label, self.rows);
             arrays.push(ArrayBuilder::finish(&mut values));
         }
-        for (_, values) in self.columns {
+        for (_, values, _) in self.columns {
             values.finish(&mut arrays);
         }
         arrays.push(self.absent.finish());

@@ -55,6 +55,11 @@ impl<'d> Cursor<'d> {
 
     pub(super) fn number(&mut self) -> Result<u64, ProfileError> {
         let at = self.offset;
+        // Most are of one byte.
+        if let Some(&byte) = self.data.get(at).filter(|byte| **byte < 0x80) {
+            self.offset = at.saturating_add(1);
+            return Ok(byte.into());
+        }
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let Some(&byte) = self.data.get(self.offset) else {

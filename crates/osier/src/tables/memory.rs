@@ -70,6 +70,14 @@ const fn kind_word(kind: MappingKind) -> &'static str {
     }
 }
 
+/// The letters of rights, which are text as they stand.
+fn text(letters: &[u8; 4]) -> String {
+    std::str::from_utf8(letters).map_or_else(
+        |_| letters.iter().map(|&letter| char::from(letter)).collect(),
+        str::to_owned,
+    )
+}
+
 impl Row for Mapping {
     fn table(&self) -> &'static Table {
         &MAPPING
@@ -84,9 +92,7 @@ impl Row for Mapping {
             bytes(&self.file),
             count(&self.offset),
             seen(&self.flags, |&flags| Cell::Address(flags)),
-            seen(&self.perms, |letters| {
-                Cell::Text(letters.iter().map(|&letter| char::from(letter)).collect())
-            }),
+            seen(&self.perms, |letters| Cell::Text(text(letters))),
             seen(&self.kind, |&kind| Cell::Word(kind_word(kind))),
             Cell::Address(self.modd.0),
         ]
