@@ -71,8 +71,8 @@ const fn kind_word(kind: MappingKind) -> &'static str {
 }
 
 /// The letters of rights, which are text as they stand.
-fn text(letters: &[u8; 4]) -> String {
-    std::str::from_utf8(letters).map_or_else(
+fn text(letters: [u8; 4]) -> String {
+    std::str::from_utf8(&letters).map_or_else(
         |_| letters.iter().map(|&letter| char::from(letter)).collect(),
         str::to_owned,
     )
@@ -92,7 +92,7 @@ impl Row for Mapping {
             bytes(&self.file),
             count(&self.offset),
             seen(&self.flags, |&flags| Cell::Address(flags)),
-            seen(&self.perms, |letters| Cell::Text(text(letters))),
+            seen(&self.perms, |letters| Cell::Text(text(*letters))),
             seen(&self.kind, |&kind| Cell::Word(kind_word(kind))),
             Cell::Address(self.modd.0),
         ]
