@@ -9,8 +9,9 @@ use osier::{VirtAddr, WalkEnds};
 
 use crate::arrow::Batches;
 use crate::error::{Error, text};
+use crate::filling::{Held, Shown};
 use crate::guest::Guest;
-use crate::row::{self, Held, Shown};
+use crate::row;
 
 /// The rows of a question.
 #[derive(Debug)]

@@ -132,7 +132,19 @@ fn header() -> String {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = cbindgen::Builder::new().with_config(config);
     for file in [
-        "question", "error", "row", "guest", "answer", "panda", "border",
+        "question",
+        "error",
+        "filling",
+        "row/process",
+        "row/kernel",
+        "row/memory",
+        "row/holdings",
+        "row/network",
+        "row/hunt",
+        "guest",
+        "answer",
+        "panda",
+        "border",
     ] {
         all = all.with_src(crate_folder.join(format!("src/{file}.rs")));
     }
@@ -161,6 +173,34 @@ fn header() -> String {
     let end = lines.iter().rposition(|line| line.starts_with("#endif"));
     lines.insert(end.unwrap(), fields.as_str());
     lines.join("\n") + "\n"
+}
+
+/// Each function of the header has a version in `osier.map`, and one.
+#[test]
+fn every_function_has_one_version() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let header = std::fs::read_to_string(folder.join("include/osier/osier.h")).unwrap();
+    let map = std::fs::read_to_string(folder.join("osier.map")).unwrap();
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split(|letter: char| letter != '_' && !letter.is_ascii_alphanumeric());
+        words.map(str::to_owned).collect()
+    };
+    // Comments and members are set in.
+    let mut declared: Vec<String> = header
+        .lines()
+        .filter(|line| !line.starts_with([' ', '/', '#']))
+        .filter_map(|line| words(line.split_once('(')?.0).pop())
+        .filter(|name| name.starts_with("osier_"))
+        .collect();
+    let names = map.lines().filter(|line| line.ends_with(';'));
+    let mut exported: Vec<String> = names
+        .flat_map(words)
+        .filter(|name| name.starts_with("osier_"))
+        .collect();
+    declared.sort();
+    exported.sort();
+    assert!(declared.len() > 40);
+    assert_eq!(exported, declared, "crates/osier-capi/osier.map");
 }
 
 const PAGE: &str = "\
