@@ -80,6 +80,7 @@ WORDS = [
     "pid", "physical", "profile", "group", "profiles", "symbols", "os", "dtb", "registers", "ram_split",
     "internal", "parts", "cache", "shipped", "cache_bytes", "scratch_limit", "search", "tables", "time_limit",
     "memory_limit", "hash", "ask", "order", "golden", "ignore", "update", "requested_schema", "fmt", "nonsense",
+    "text", "wide_text", "hex", "regex", "yara", "kernel", "rows", "wide", "to", "exe", "module", "range",
 ]  # fmt: skip
 """What is said by name. progress is not: what it is called with is no argument of a call."""
 
@@ -115,6 +116,8 @@ def subjects(path: Path) -> list[Any]:
     for word in ("ps", "maps", "files", "log", "pages", "ps_wide"):
         asked = guest.ask(word)
         whole += [asked, iter(asked), next(iter(asked)), *asked.ends[:1]]
+    found = guest.search(text="Linux version")
+    whole += [found, iter(found), next(iter(found))]
     row = next(iter(guest.processes()))
     whole += [*row.absent.values()][:1]
     place = guest.symbol("init_task")
@@ -124,6 +127,9 @@ def subjects(path: Path) -> list[Any]:
     whole += [translation, translation.steps[0], guest.tree(), pyosier.snapshot(path, cache=False)]
     part = next(iter(pyosier.run([str(path)], tables="ps", cache=False)))
     whole += [part, part.tables["ps"]]
+    # The folder is an empty one.
+    dumped = guest.dump("core", next(one for one in guest.processes() if one.name == "spinner-0"))
+    whole += [dumped, *dumped.lost[:1], pyosier.report(path, "page.html", cache=False)]
     difference = pyosier.diff(guest, guest, ask=["ps"])
     whole += [difference, pyosier.timeline([path], cache=False)]
     whole += [getattr(pyosier, name) for name in pyosier.__all__]

@@ -47,7 +47,7 @@ def started(code: str) -> float:
     times = []
     for _ in range(RUNS):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-I", "-c", code], check=True)
+        subprocess.run([sys.executable, "-s", "-c", code], check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         times.append(spent * 1000)

@@ -27,6 +27,7 @@ ORDER = ["open", "snapshot", "Guest", "Snapshot", "Answer", "Row"]
 
 ALIASES = {
     "_Paths": "str | PathLike | Sequence",
+    "_Texts": "str | Sequence[str]",
     "_Path": "str | PathLike",
     "_Pid": "int | Row",
     "_Progress": "Callable[[str, int, int], object] | Literal['tqdm']",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import crowd
 import pyosier
 from test_rows import QUESTIONS as WORDS
 
@@ -87,3 +88,21 @@ def test_duckdb(guest: pyosier.Guest) -> None:
     joined = "select count(*) from maps a join maps b on a.modd = b.modd and a.pid = b.pid"
     [(rows,)] = duckdb.sql(joined).fetchall()
     assert rows >= maps.count()
+
+
+def test_several_threads_give_what_one_gives(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    # So many processes that their mappings are walked by a thread for each processor.
+    crowd.make(tmp_path / "crowd.elf", 1100, 7)
+    guest = pyosier.open(tmp_path / "crowd.elf", cache=False)
+    by_rows, by_columns = guest.maps(), guest.maps()
+    rows = list(by_rows)
+    assert len(rows) > 7000
+    table = pa.table(by_columns)
+    for name in ("pid", "base", "name", "modd"):
+        assert table[name].to_pylist() == [getattr(row, name) for row in rows], name
+    assert by_columns.ends == by_rows.ends and by_columns.losses == by_rows.losses
+    assert by_columns.count() == len(rows) and not by_columns.complete
+    assert pa.table(guest.maps()) == table
+    [first] = {row.pid for row in rows[:1]}
+    assert pa.table(guest.maps(first)).num_rows == sum(row.pid == first for row in rows)

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
 use osier::ask::Question;
-use osier::tables::{Cells, Columns, of};
+use osier::tables::{Cells, Columns, Table, of};
 
 use crate::answer::Answer;
 use crate::columns::{Batch, schema};
@@ -23,7 +23,12 @@ pub use crate::manifest_columns::schema as manifest_schema;
 
 /// The columns of a question's table; `docs/tables.md` has the types.
 pub fn table_schema(question: Question) -> SchemaRef {
-    schema(&Columns::of(of(question)))
+    schema_of(of(question))
+}
+
+/// The columns of a table with these kinds of row, by the same rules.
+pub fn schema_of(tables: &[&'static Table]) -> SchemaRef {
+    schema(&Columns::of(tables))
 }
 
 /// Rows that are gathered into the columns of a question's table, as [`answers`] and Parquet have them.
@@ -37,7 +42,12 @@ pub struct Gathering {
 impl Gathering {
     /// No rows yet of this question's.
     pub fn new(question: Question) -> Self {
-        let columns = Columns::of(of(question));
+        Self::over(of(question))
+    }
+
+    /// No rows yet of these kinds.
+    pub fn over(tables: &[&'static Table]) -> Self {
+        let columns = Columns::of(tables);
         let schema = schema(&columns);
         let batch = Batch::new(schema.clone(), &columns);
         Self {
@@ -48,7 +58,7 @@ impl Gathering {
         }
     }
 
-    /// Adds a row that answers the question.
+    /// Adds a row that answers the question, or is of one of the kinds.
     pub fn push(&mut self, row: &Cells<'_>) {
         self.batch.push(&self.columns, row);
         self.rows = self.rows.saturating_add(1);

@@ -46,7 +46,7 @@ mod table;
 
 #[cfg(feature = "arrow")]
 pub use arrow::{
-    Answered, Gathering, answers, answers_of, is_address, manifest_schema, table_schema,
+    Answered, Gathering, answers, answers_of, is_address, manifest_schema, schema_of, table_schema,
 };
 pub use identify::id;
 pub use inputs::{Input, gather, gather_below, name_of};

@@ -5,24 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use osier::WalkEnds;
-use osier::ask::Question;
 use osier::format::json_ending;
-use osier_fleet::{Gathering, id, name_of, table_schema};
+use osier_fleet::{id, name_of, schema_of};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use crate::arrow;
 use crate::errors::plain;
+use crate::gather::gather;
 use crate::guest::Held;
 use crate::html;
 use crate::owned::OwnedRow;
 use crate::poll::Poll;
 use crate::row;
 use crate::table::{to_arrow, to_pandas, to_polars};
-use crate::walk::{Of, Walk};
-
-/// Rows of one batch of columns.
-const BATCH: usize = 1 << 16;
+use crate::walk::{Source, Walk};
 
 /// What is known of an answer once all of it was walked.
 #[derive(Clone, Debug, Default)]
@@ -85,14 +82,13 @@ impl End {
 
 /// The answer to one question: rows, Arrow columns, and how complete they are.
 ///
-/// An answer holds no rows. Each use walks the guest, which does not change, so that every use gives the
-/// same; ``list(answer)`` keeps rows. The columns are kept once somebody asked for them, and so is how the
-/// walks ended.
+/// An answer holds no rows, but for those of search and kept. Each use walks the guest, which does not change,
+/// so that every use gives the same; ``list(answer)`` keeps rows. The columns are kept once somebody asked for
+/// them, and so is how the walks ended.
 #[pyclass(frozen, generic, module = "pyosier")]
 pub(crate) struct Answer {
     held: Held,
-    question: Question,
-    of: Option<Of>,
+    source: Source,
     told: Arc<Mutex<Option<Told>>>,
     batches: Mutex<Option<Arc<[RecordBatch]>>>,
 }
@@ -102,11 +98,10 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Answer {
-    pub(crate) fn new(held: Held, question: Question, of: Option<Of>) -> Self {
+    pub(crate) fn new(held: Held, source: Source) -> Self {
         Self {
             held,
-            question,
-            of,
+            source,
             told: Arc::default(),
             batches: Mutex::default(),
         }
@@ -114,7 +109,7 @@ impl Answer {
 
     fn begin(&self, py: Python<'_>) -> PyResult<Walk> {
         let guest = self.held.guest(py)?;
-        Ok(Walk::new(&guest, self.question, self.of.clone()))
+        Ok(Walk::new(&guest, self.source.clone()))
     }
 
     /// Walks everything, and shows each row.
@@ -127,7 +122,7 @@ impl Answer {
         let mut told = Told::default();
         let mut poll = Poll::new();
         py.detach(|| {
-            walk.through(&mut poll, &mut |one| {
+            walk.through(&mut || poll.look(), &mut |one| {
                 told.rows = told.rows.saturating_add(1);
                 told.losses = told.losses.saturating_add(one.losses());
                 row(one)
@@ -135,6 +130,7 @@ impl Answer {
         });
         poll.raised()?;
         self.held.sound(py, Ok(()))?;
+        told.losses = told.losses.saturating_add(walk.lost());
         told.ends = walk.ends().clone();
         *locked(&self.told) = Some(told.clone());
         Ok(told)
@@ -161,33 +157,18 @@ impl Answer {
             let file = osier_text::path(file);
             plain(py, "ReadError", format!("{file}: {error}"))
         })?;
-        let mut gathering = Gathering::new(self.question);
-        let mut batches = Vec::new();
-        let mut failed = None;
-        self.walk(py, &mut |row| {
-            gathering.push(row);
-            if gathering.rows() < BATCH {
-                return ControlFlow::Continue(());
-            }
-            match gathering.take(&name, &id) {
-                Ok(batch) => {
-                    batches.push(batch);
-                    ControlFlow::Continue(())
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        if let Some(error) = failed {
-            return Err(arrow::failed(py, &error));
-        }
-        if gathering.rows() > 0 {
-            let last = gathering.take(&name, &id);
-            batches.push(last.map_err(|error| arrow::failed(py, &error))?);
-        }
-        let batches: Arc<[RecordBatch]> = batches.into();
+        let mut poll = Poll::new();
+        let labels = (name.as_str(), id.as_str());
+        let gathered = py.detach(|| gather(&guest, &self.source, labels, &mut poll));
+        poll.raised()?;
+        self.held.sound(py, Ok(()))?;
+        let gathered = gathered.map_err(|error| arrow::failed(py, &error))?;
+        *locked(&self.told) = Some(Told {
+            rows: gathered.rows,
+            losses: gathered.losses,
+            ends: gathered.ends,
+        });
+        let batches: Arc<[RecordBatch]> = gathered.batches.into();
         *locked(&self.batches) = Some(batches.clone());
         Ok(batches)
     }
@@ -237,8 +218,8 @@ impl Answer {
 
     /// The question, by the word of the command that asks it: ps, maps and so on.
     #[getter]
-    const fn question(&self) -> &'static str {
-        self.question.word()
+    fn question(&self) -> &'static str {
+        self.source.word()
     }
 
     /// How each walk ended.
@@ -260,6 +241,13 @@ impl Answer {
         Ok(self.told(py)?.losses)
     }
 
+    /// What else is to be said, in words: of search, which memory was not searched.
+    #[getter]
+    fn remarks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.held.guest(py)?;
+        Ok(self.source.remarks().to_vec())
+    }
+
     /// Number of rows.
     fn count(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.told(py)?.rows)
@@ -275,12 +263,12 @@ impl Answer {
         // The interface lets a producer give its own schema whatever was requested.
         let _ = requested_schema;
         let batches = self.batches(py)?;
-        arrow::stream(py, table_schema(self.question), &batches)
+        arrow::stream(py, schema_of(self.source.tables()), &batches)
     }
 
     /// The columns' types, by Arrow's PyCapsule interface. Nothing is walked.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        arrow::schema(py, &table_schema(self.question))
+        arrow::schema(py, &schema_of(self.source.tables()))
     }
 
     /// A pyarrow.Table. Needs pyarrow.
@@ -308,12 +296,13 @@ impl Answer {
             }
             ControlFlow::Continue(())
         })?;
-        let footer = footer(&told, first.len());
+        let mut footer = footer(&told, first.len());
+        footer.extend_from_slice(self.source.remarks());
         Ok(html::table(&first, pointer_bytes, &footer))
     }
 
     fn __repr__(&self) -> String {
-        format!("<Answer {} of {}>", self.question.word(), self.held.label())
+        format!("<Answer {} of {}>", self.source.word(), self.held.label())
     }
 }
 
@@ -373,6 +362,7 @@ impl Rows {
         poll.raised()?;
         self.held.sound(py, Ok(()))?;
         if state.over {
+            state.so_far.losses = state.so_far.losses.saturating_add(state.walk.lost());
             state.so_far.ends = state.walk.ends().clone();
             *locked(&self.told) = Some(state.so_far.clone());
         }

@@ -1,23 +1,29 @@
 //! Guests: snapshots whose kernel was found.
 
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use osier::SeenExt as _;
 use osier::ask::Question;
 use osier::format::escape_bytes;
 use osier::osier_snapshot::Reach;
+use osier::panda::{Sentinel, osi_test};
+use osier::sheet::Sheet;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::answer::Answer;
 use crate::errors::{closed, plain};
+use crate::fleet::limit;
 use crate::memory::{self, Translation};
-use crate::opening::taskds;
+use crate::opening::{Paths, taskds};
 use crate::reached::Reached;
 use crate::row::instant;
+use crate::search::{Texts, Wanted, hunt, kept};
 use crate::tree::Tree;
 use crate::types::{Object, Type};
-use crate::walk::Of;
+use crate::walk::{Of, Source};
+use crate::written::{Dumped, write_dump, write_kept};
 
 /// A guest that may be closed, shared by all that was made of it.
 #[derive(Clone)]
@@ -105,7 +111,7 @@ impl Guest {
                 })
             }
         };
-        Ok(Answer::new(self.0.clone(), question, of))
+        Ok(Answer::new(self.0.clone(), Source::Question(question, of)))
     }
 }
 
@@ -212,6 +218,94 @@ impl Guest {
         pid: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Answer> {
         self.answer(py, self::question(py, question)?, pid)
+    }
+
+    /// Places in memory where something stands: text, wide_text (UTF-16), hex, regex, yara (files of rules), each one or
+    /// several, as the command's options have them (docs/search.md).
+    ///
+    /// All memory of the machine is searched, with pid that of one process, with kernel the kernel's. At time_limit
+    /// seconds it ends. The answer keeps its rows; losses counts pages that are not there to be searched.
+    #[pyo3(signature = (*, text=None, wide_text=None, hex=None, regex=None, yara=None, pid=None, kernel=false, time_limit=None))]
+    #[expect(clippy::too_many_arguments, reason = "each has a name in Python")]
+    fn search(
+        &self,
+        py: Python<'_>,
+        text: Option<Texts>,
+        wide_text: Option<Texts>,
+        hex: Option<Texts>,
+        regex: Option<Texts>,
+        yara: Option<Paths>,
+        pid: Option<&Bound<'_, PyAny>>,
+        kernel: bool,
+        time_limit: Option<f64>,
+    ) -> PyResult<Answer> {
+        let wanted = Wanted {
+            text,
+            wide_text,
+            hex,
+            regex,
+            yara,
+        };
+        let limit = time_limit.map(limit).transpose()?;
+        let found = hunt(py, self.held(py)?, wanted, pid, kernel, limit);
+        let found = self.sound(py, found)?;
+        let source = Source::Found(Arc::new(found));
+        Ok(Answer::new(self.0.clone(), source))
+    }
+
+    /// The files of which the kernel keeps pages, as the command recover lists them. Linux only.
+    ///
+    /// The answer keeps its rows.
+    fn kept(&self, py: Python<'_>) -> PyResult<Answer> {
+        let found = kept(py, self.held(py)?);
+        let found = self.sound(py, found)?;
+        Ok(Answer::new(self.0.clone(), Source::Found(found)))
+    }
+
+    /// Write a file of which the kernel keeps pages to the file out: a row of kept, or its mapping. What is not in
+    /// memory is a hole, and is told.
+    fn recover(&self, py: Python<'_>, file: &Bound<'_, PyAny>, out: PathBuf) -> PyResult<Dumped> {
+        let written = write_kept(py, self.held(py)?, file, out);
+        self.sound(py, written)
+    }
+
+    /// Write a process to the file out: of Linux as an ELF core, of Windows as a minidump. With exe its program, with
+    /// module a kernel module, with range (from, to) that memory, of the process or of the kernel (docs/dump.md).
+    #[pyo3(signature = (out, pid=None, *, exe=false, module=None, range=None))]
+    fn dump(
+        &self,
+        py: Python<'_>,
+        out: PathBuf,
+        pid: Option<&Bound<'_, PyAny>>,
+        exe: bool,
+        module: Option<String>,
+        range: Option<(u64, u64)>,
+    ) -> PyResult<Dumped> {
+        let written = write_dump(py, self.held(py)?, out, pid, exe, module, range);
+        self.sound(py, written)
+    }
+
+    /// What PANDA's osi_test prints of this instant, byte for byte.
+    fn osi_test<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let guest = self.held(py)?;
+        let printed = py.detach(|| {
+            let mut text = Vec::new();
+            let (osi, width) = (guest.provider(), guest.pointer_bytes());
+            osi_test(&*osi, width, Sentinel::Shown, &mut text).map(|_| text)
+        });
+        let printed = printed.map_err(|error| plain(py, "UnsupportedError", error.to_string()));
+        Ok(PyBytes::new(py, &self.sound(py, printed)?))
+    }
+
+    /// What the command info shows of the file, the machine and the kernel: a name and a value for each line. A line that
+    /// goes on with the one above has no name.
+    fn info(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
+        let guest = self.held(py)?;
+        let mut sheet = Sheet::machine(guest.info(), guest.machine(), None);
+        sheet.join(Sheet::kernel(&guest));
+        let lines = sheet.lines();
+        let lines = lines.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.sound(py, Ok(lines.collect()))
     }
 
     /// Bytes of memory at a virtual address: the kernel's, or those of the process that is named.

@@ -27,6 +27,7 @@ mod command;
 mod compare;
 mod errors;
 mod fleet;
+mod gather;
 mod guest;
 mod html;
 mod memory;
@@ -37,11 +38,13 @@ mod planned;
 mod poll;
 mod reached;
 mod row;
+mod search;
 mod snapshot;
 mod table;
 mod tree;
 mod types;
 mod walk;
+mod written;
 
 use pyo3::prelude::*;
 
@@ -74,6 +77,12 @@ fn _pyosier(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(compare::timeline, module)?)?;
     module.add_function(wrap_pyfunction!(check::check, module)?)?;
     module.add_function(wrap_pyfunction!(check::distill, module)?)?;
+    module.add_class::<written::Lost>()?;
+    module.add_class::<written::Dumped>()?;
+    module.add_class::<written::Exported>()?;
+    module.add_class::<written::Report>()?;
+    module.add_function(wrap_pyfunction!(written::export, module)?)?;
+    module.add_function(wrap_pyfunction!(written::report, module)?)?;
     module.add_function(wrap_pyfunction!(opening::open, module)?)?;
     module.add_function(wrap_pyfunction!(opening::snapshot, module)?)?;
     module.add_function(wrap_pyfunction!(command::command, module)?)?;

@@ -34,10 +34,13 @@ struct Class {
 static CLASSES: PyOnceLock<Vec<Class>> = PyOnceLock::new();
 
 /// Tables that are no question's.
-fn others() -> [&'static Table; 2] {
+fn others() -> [&'static Table; 4] {
+    let ([hits], [kept]) = (osier::tables::hits(), osier::tables::kept());
     [
         osier_compare::event_table(),
         osier_compare::timeline::life_table(),
+        hits,
+        kept,
     ]
 }
 
@@ -59,11 +62,15 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// `process` as `Process`.
+/// `process` as `Process`, `kept file` as `KeptFile`.
 fn class_name(tables: &[&'static Table]) -> String {
-    let mut letters = tables.first().map_or("", |table| table.name).chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    first.into_iter().chain(letters).collect()
+    let words = tables.first().map_or("", |table| table.name).split(' ');
+    let named = words.flat_map(|word| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().chain(letters)
+    });
+    named.collect()
 }
 
 fn make(py: Python<'_>, tables: &[&'static Table]) -> PyResult<Py<PyType>> {
@@ -77,7 +84,7 @@ fn make(py: Python<'_>, tables: &[&'static Table]) -> PyResult<Py<PyType>> {
         "__doc__",
         format!(
             "A row about a {}. docs/rows.md has the fields: {}.",
-            name.to_lowercase(),
+            tables.first().map_or("", |table| table.name),
             names.join(", ")
         ),
     )?;

@@ -25,4 +25,4 @@ mod write;
 
 pub use bounds::Bounds;
 pub use tally::{Failed, Told};
-pub use write::{Error, Report, Subject, write};
+pub use write::{Error, Report, Subject, names, write};

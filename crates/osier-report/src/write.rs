@@ -25,6 +25,22 @@ pub struct Subject<'a> {
     pub open: &'a dyn Fn() -> Result<Option<Guest>, String>,
 }
 
+/// What each snapshot is called on a page: with nothing that cannot be seen, and no two alike.
+pub fn names<'a>(of: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in of {
+        let shown = osier_text::visible_again(name).into_owned();
+        let mut name = shown.clone();
+        let mut number = 1_usize;
+        while names.contains(&name) {
+            number = number.saturating_add(1);
+            name = format!("{shown}#{number}");
+        }
+        names.push(name);
+    }
+    names
+}
+
 /// What became of a report.
 #[derive(Clone, Debug, Default)]
 pub struct Report {

@@ -1,6 +1,6 @@
 //! What a caller may say of a snapshot and of its kernel.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use osier_memory::PhysAddr;
@@ -62,6 +62,18 @@ pub struct Options {
 }
 
 impl Options {
+    /// The files that the snapshot at `path` is read from by these options, as far as their names are known, itself the
+    /// first: what none of them may be written over.
+    pub fn files_of(&self, path: &Path) -> Vec<PathBuf> {
+        let mut files = vec![path.to_owned()];
+        // VMware's memory and state lie beside each other.
+        files.extend(["vmem", "vmss", "vmsn"].map(|other| path.with_extension(other)));
+        files.extend(self.parts.iter().cloned());
+        files.extend(self.registers.clone());
+        files.extend(self.profile.clone());
+        files
+    }
+
     /// The systems to look for besides Linux and Windows.
     pub(crate) fn systems(&self) -> impl Iterator<Item = &'static dyn System> {
         SYSTEMS.iter().chain(&self.systems).copied()

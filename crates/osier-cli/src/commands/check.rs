@@ -13,7 +13,7 @@ use osier_compare::golden::{Case, Golden, GoldenError, Ignore, Suite, Verdict, a
 use osier_fleet::{Input, RunError};
 use osier_text::is_hidden;
 
-use super::common::{options, questions, read_of, spare};
+use super::common::{options, questions, spare};
 use super::inputs::tell_others;
 use crate::args::{CheckArgs, OutputArgs};
 use crate::failure::{Usage, in_file};
@@ -42,7 +42,7 @@ pub(super) fn run(args: &CheckArgs, output: &OutputArgs) -> anyhow::Result<Outco
     check.tell_apart(&files)?;
     if let Some(junit) = &args.junit {
         for file in &files {
-            spare(junit, &read_of(&file.path, &check.options))?;
+            spare(junit, &check.options.files_of(&file.path))?;
         }
         spare_golden(junit, &args.golden)?;
     }

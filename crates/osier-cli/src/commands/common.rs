@@ -47,17 +47,6 @@ pub(super) fn options(args: &KnownArgs) -> Options {
     }
 }
 
-/// The files that a snapshot is read from, as far as their names are known.
-pub(super) fn read_of(snapshot: &Path, options: &Options) -> Vec<PathBuf> {
-    let mut read = vec![snapshot.to_owned()];
-    // VMware's memory and state lie beside each other.
-    read.extend(["vmem", "vmss", "vmsn"].map(|other| snapshot.with_extension(other)));
-    read.extend(options.parts.iter().cloned());
-    read.extend(options.registers.clone());
-    read.extend(options.profile.clone());
-    read
-}
-
 /// An error when `out` would be written over one of the files that are read.
 pub(super) fn spare<'a>(
     out: &Path,

@@ -2,7 +2,7 @@
 
 use osier::distill::distill;
 
-use super::common::{options, questions, read_of, spare};
+use super::common::{options, questions, spare};
 use crate::args::{DistillArgs, OutputArgs};
 use crate::outcome::Outcome;
 use crate::output::{MAY_SUFFER, plural, say};
@@ -14,7 +14,7 @@ pub(super) fn run(args: &DistillArgs, output: &OutputArgs) -> anyhow::Result<Out
     // The snapshot itself is the first, and refused by whoever writes.
     spare(
         &args.out,
-        read_of(&snapshot.snapshot, &options).iter().skip(1),
+        options.files_of(&snapshot.snapshot).iter().skip(1),
     )?;
     let done = distill(&snapshot.snapshot, &options, &questions, &args.out)?;
     let (file, lost) = (osier_text::path(&args.out), done.lost);

@@ -7,7 +7,7 @@ use osier::dump::{Dumped, Lost, executable, module, process, range};
 use osier::osier_memory::VirtAddr;
 use osier::{Guest, WalkEnds};
 
-use super::common::{open, options, processes, read_of, spare};
+use super::common::{open, options, processes, spare};
 use crate::args::{DumpArgs, Format, OutputArgs};
 use crate::failure::Usage;
 use crate::outcome::Outcome;
@@ -36,7 +36,7 @@ pub(super) fn run(args: &DumpArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     let options = options(&snapshot.known);
     spare(
         &args.out,
-        read_of(&snapshot.snapshot, &options).iter().skip(1),
+        options.files_of(&snapshot.snapshot).iter().skip(1),
     )?;
     let (guest, mut out) = open(snapshot, &said)?;
     let mut ends = WalkEnds::default();

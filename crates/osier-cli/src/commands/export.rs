@@ -2,7 +2,7 @@
 
 use osier::export::{Container, export};
 
-use super::common::{options, read_of, spare};
+use super::common::{options, spare};
 use crate::args::{ContainerArg, ExportArgs, OutputArgs};
 use crate::outcome::Outcome;
 use crate::output::say;
@@ -18,7 +18,7 @@ pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outc
     // The snapshot itself is the first, and refused by whoever writes.
     spare(
         &args.out,
-        read_of(&snapshot.snapshot, &options).iter().skip(1),
+        options.files_of(&snapshot.snapshot).iter().skip(1),
     )?;
     let done = export(&snapshot.snapshot, &options, to, &args.out)?;
     let file = osier_text::path(&args.out);

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use osier::{Options, WalkEnds};
 use osier_fleet::{Input, RunError};
-use osier_report::{Bounds, Error, Report, Subject, write};
+use osier_report::{Bounds, Error, Report, Subject, names, write};
 
-use super::common::{options, read_of, spare};
+use super::common::{options, spare};
 use super::inputs::tell_others;
 use crate::args::{Format, OutputArgs, ReportArgs};
 use crate::failure::{Usage, in_file};
@@ -22,7 +22,7 @@ pub(super) fn run(args: &ReportArgs, output: &OutputArgs) -> anyhow::Result<Outc
     let options = options(&args.known);
     let files = args.inputs.files(&options)?;
     for file in &files {
-        spare(&args.out, &read_of(&file.path, &options))?;
+        spare(&args.out, &options.files_of(&file.path))?;
     }
     let bounds = Bounds {
         rows: args.rows.get(),
@@ -37,7 +37,7 @@ pub(super) fn run(args: &ReportArgs, output: &OutputArgs) -> anyhow::Result<Outc
         .iter()
         .map(|file| opener(file, &options, &bounds))
         .collect();
-    let names = names(&files);
+    let names = names(files.iter().map(|file| file.name.as_str()));
     let subjects = names.iter().zip(&opens).map(|(name, open)| Subject {
         name: name.clone(),
         open,
@@ -54,22 +54,6 @@ pub(super) fn run(args: &ReportArgs, output: &OutputArgs) -> anyhow::Result<Outc
         scratch @ Error::Scratch { .. } => scratch.into(),
     })?;
     tell(&report, &files, &names, args, output)
-}
-
-/// What each file is called on the page: with nothing that cannot be seen, and no two alike.
-fn names(files: &[Input]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for file in files {
-        let shown = osier_text::visible_again(&file.name).into_owned();
-        let mut name = shown.clone();
-        let mut number = 1_usize;
-        while names.contains(&name) {
-            number = number.saturating_add(1);
-            name = format!("{shown}#{number}");
-        }
-        names.push(name);
-    }
-    names
 }
 
 /// What opens the file, in the time that is left.

@@ -6,7 +6,7 @@ use osier_compare::timeline::{Glyphs, Timeline, by_clock, drawing, svg};
 use osier_compare::{View, premises};
 use osier_fleet::RunError;
 
-use super::common::{options, read_of, spare};
+use super::common::{options, spare};
 use super::diff::view_of;
 use super::inputs::tell_others;
 use crate::args::{Format, OutputArgs, SeriesArg, TimelineArgs};
@@ -22,7 +22,7 @@ pub(super) fn run(args: &TimelineArgs, output: &OutputArgs) -> anyhow::Result<Ou
     let files = args.inputs.files(&options)?;
     if let Some(svg) = &args.svg {
         for file in &files {
-            spare(svg, &read_of(&file.path, &options))?;
+            spare(svg, &options.files_of(&file.path))?;
         }
     }
     let mut views = Vec::new();
