@@ -124,24 +124,47 @@ fn auxiliary(linux: &Linux, taskd: VirtAddr) -> Seen<Vec<u8>> {
         .map_err(|rule| Absent::implausible(0, rule, Some(field.place(mm))))
 }
 
+/// What every program is told: `AT_PHDR`, `AT_PHENT`, `AT_PHNUM`, `AT_PAGESZ`, `AT_ENTRY`, `AT_UID`, `AT_PLATFORM`,
+/// `AT_CLKTCK`, `AT_RANDOM` and `AT_EXECFN`; and whether that is never 0.
+const ALWAYS: [(u64, bool); 10] = [
+    (3, false),
+    (4, true),
+    (5, true),
+    (6, true),
+    (9, true),
+    (11, false),
+    (15, true),
+    (17, true),
+    (25, true),
+    (31, true),
+];
+
 /// The vector at the start of `all`, what the kernel told a program, up to its end. The kernel tells every one at least
 /// where it begins and how it is called, and writes zeros behind the end (`create_elf_tables`).
 fn vector(all: &[u8], width: usize, is_loaded: bool) -> Result<Vec<u8>, &'static str> {
-    /// `AT_PHDR`, `AT_ENTRY`, `AT_UID` and `AT_EXECFN`: among the first, in the middle and among the last.
-    const ALWAYS: [u8; 4] = [3, 9, 11, 31];
     let pair = width.saturating_mul(2);
-    let key = |pair: &[u8]| pair.get(..width).map(<[u8]>::to_vec).unwrap_or_default();
-    let is_end = |pair: &[u8]| key(pair).iter().all(|byte| *byte == 0);
-    let Some(last) = all.chunks_exact(pair).position(is_end) else {
+    let number = |bytes: &[u8]| {
+        let mut whole = [0; 8];
+        if let (Some(low), Some(bytes)) = (whole.get_mut(..width), bytes.get(..width)) {
+            low.copy_from_slice(bytes);
+        }
+        u64::from_le_bytes(whole)
+    };
+    let Some(last) = all.chunks_exact(pair).position(|pair| number(pair) == 0) else {
         return Err("what the kernel told a program has an end (saved_auxv)");
     };
     let (vector, behind) = all.split_at(last.saturating_add(1).saturating_mul(pair));
     if behind.iter().any(|byte| *byte != 0) {
         return Err("nothing stands behind the end of what the kernel told a program (saved_auxv)");
     }
-    let has = |wanted: &u8| {
-        let mut keys = vector.chunks_exact(pair).map(key);
-        keys.any(|key| matches!(key.split_first(), Some((first, rest)) if first == wanted && rest.iter().all(|byte| *byte == 0)))
+    let told = |wanted: u64| {
+        let mut pairs = vector.chunks_exact(pair);
+        let pair = pairs.find(|pair| number(pair) == wanted)?;
+        Some(number(pair.get(width..)?))
+    };
+    let has = |(key, never_null): &(u64, bool)| match told(*key) {
+        Some(value) => value != 0 || !never_null,
+        None => false,
     };
     if is_loaded && !ALWAYS.iter().all(has) {
         return Err("the kernel tells a program where it begins and how it is called (saved_auxv)");
@@ -278,12 +301,18 @@ mod tests {
         let read = vector(&whole, 8, true).unwrap();
         assert_eq!(read.len(), 20 * 16);
         // Each pair, and each half of the rest, zeroed in turn.
-        for pair in 0..18 {
+        for pair in 0..19 {
             let mut all = whole.clone();
             all[pair * 16..pair * 16 + 16].fill(0);
             assert!(vector(&all, 8, true).is_err(), "{pair}");
             let mut all = whole.clone();
             all[pair * 16..].fill(0);
+            assert!(vector(&all, 8, true).is_err(), "{pair}");
+        }
+        // Where the program begins, and its name.
+        for pair in [9, 17, 18] {
+            let mut all = whole.clone();
+            all[pair * 16 + 8..pair * 16 + 16].fill(0);
             assert!(vector(&all, 8, true).is_err(), "{pair}");
         }
         assert_eq!(vector(&[0; 64], 8, false), Ok(vec![0; 16]));

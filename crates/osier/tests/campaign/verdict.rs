@@ -59,10 +59,11 @@ impl Silent {
             fields.insert("+row".to_owned());
         }
         if gone.len() == came.len() {
-            for (old, new) in gone.iter().zip(&came) {
-                let (old, new) = (cells(old), cells(new));
-                let differs = |name: &&String| old.get(*name) != new.get(*name);
-                fields.extend(old.keys().chain(new.keys()).filter(differs).cloned());
+            for old in &gone {
+                let old = cells(old);
+                let differs = |new: &&String| differing(&old, &cells(new));
+                let nearest = came.iter().map(differs).min_by_key(BTreeSet::len);
+                fields.extend(nearest.unwrap_or_default());
             }
         }
         let text = |rows: &[&String]| rows.first().map_or_else(String::new, ToString::to_string);
@@ -78,6 +79,15 @@ impl Silent {
             after: text(&came),
         }
     }
+}
+
+/// The cells that are not the same in both.
+fn differing(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let names = old.keys().chain(new.keys());
+    names
+        .filter(|name| old.get(*name) != new.get(*name))
+        .cloned()
+        .collect()
 }
 
 /// The rules of the findings that came or went; of what was scanned, the sources that lead to it and no longer do, or do

@@ -96,6 +96,33 @@ pub(crate) fn a_file_without_the_root_of_its_pages(real: &Real) {
     assert!(lost, "{}: {what:?}", real.name);
 }
 
+/// What the kernel told a program is whole of every one, and lost where it was cut.
+pub(crate) fn what_a_program_was_told(real: &Real) {
+    let mut machine = Machine::of(real);
+    let auxiliary = |machine: &Machine, task| {
+        let guest = machine.guest();
+        let provider = guest.provider();
+        let carve = provider.carve().and_then(|carve| carve.linux()).unwrap();
+        carve.auxiliary(task)
+    };
+    let processes = machine.guest().processes();
+    let programs: Vec<_> = processes.filter(|row| row.asid.is_ok()).collect();
+    assert!(programs.len() > 5, "{}", real.name);
+    for row in &programs {
+        let told = auxiliary(&machine, row.taskd);
+        assert!(told.is_ok(), "{}: {row:?} {told:?}", real.name);
+    }
+    let task = process(&machine, "spinner-0").taskd;
+    let mm = machine.pointer(machine.place("task_struct", task, "mm"));
+    let vector = machine.place("mm_struct", mm, "saved_auxv");
+    for byte in 8..16 * machine.word() as u64 {
+        machine.put(vector.plus(byte), &[0]);
+    }
+    let told = auxiliary(&machine, task);
+    let lost = matches!(&told, Err(absent) if absent.is_loss());
+    assert!(lost, "{}: {told:?}", real.name);
+}
+
 /// A mount stands on another one, and not 8 bytes behind it.
 pub(crate) fn a_mount_that_stands_beside_another(real: &Real) {
     let mut machine = Machine::of(real);

@@ -516,6 +516,14 @@ pub(super) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
+        places: &["vm_area_struct.vm_flags", "vm_area_struct.__vm_flags"],
+        questions: &["dump", "search"],
+        fields: &["+row", "-row", "file", "memory", "searched", "start"],
+        replaced: true,
+        why: "those flags of a mapping that its page protection does not repeat",
+        ..ANY
+    },
+    Excuse {
         places: &["inode.i_mode"],
         questions: &["files"],
         fields: &["kind"],
@@ -579,6 +587,16 @@ pub(super) const EXCUSES: &[Excuse] = &[
         why: "what a mapping is of that lost its file, its operations and its place in the file's tree together",
         ..ANY
     },
+    finding(&["credentials.shared"], &["task_struct.real_cred"]),
+    finding(&["process.hidden"], &["pid.tasks"]),
+    finding(
+        &["memory.executable"],
+        &["vm_area_struct.vm_flags", "vm_area_struct.__vm_flags"],
+    ),
+    finding(
+        &["process.disguised"],
+        &["task_struct.comm", "argument vector"],
+    ),
     finding(&["process.traced"], &["task_struct.ptrace"]),
     finding(
         &["operations.hook"],
