@@ -168,7 +168,13 @@ fn interrupts(context: &Context<'_>, found: &mut Found) {
                 }
                 let untaken = RESERVED.contains(&vector) || vector == MACHINE_CHECK;
                 let of_boot = untaken && in_boot(context, to);
-                if present && kind != TASK_GATE && !guest.code.contains(&to) && !of_boot {
+                if !present || kind == TASK_GATE || guest.code.contains(&to) || of_boot {
+                    continue;
+                }
+                // No kernel of 64 bits is reached without the upper half of an address.
+                if layout.offset_high.is_some() && to.0 >> 32 == 0 {
+                    found.lost("idt_table, half an address", None);
+                } else {
                     found.kernel(leaves(context, &format!("idt_table[{vector}]"), at, to));
                 }
             }

@@ -58,6 +58,13 @@ pub(crate) fn zeros_are_lost_and_no_finding(real: &Real) {
     machine.put(gate, &[0; 8]);
     lost(&machine, "interrupt.table");
 
+    if word(&machine) == 8 {
+        let mut machine = Machine::of(real);
+        let gate = machine.symbol("idt_table").plus(42 * 16);
+        machine.put(machine.place("gate_struct", gate, "offset_high"), &[0; 4]);
+        lost(&machine, "interrupt.table");
+    }
+
     let mut machine = Machine::of(real);
     let table = machine.symbol("tcp4_seq_ops");
     machine.put_pointer(machine.place("seq_operations", table, "show"), null);
