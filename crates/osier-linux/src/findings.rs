@@ -12,6 +12,7 @@ mod hidden;
 pub(crate) mod hooks;
 pub(crate) mod netfilter;
 pub(crate) mod operations;
+mod preload;
 mod programs;
 mod settings;
 
@@ -39,7 +40,7 @@ static RULES: &[&Rule] = &[
     &programs::DISGUISED,
     &programs::MEMFD,
     &programs::DELETED,
-    &programs::PRELOAD,
+    &preload::PRELOAD,
     &programs::PACKETS,
     &programs::TRACED,
     &settings::HELPERS,

@@ -22,6 +22,8 @@ layout! {
         i_private: Option<Field<Ptr<()>>>,
         /// References to it.
         i_count: Option<Field<UInt>>,
+        /// The `address_space` of its pages.
+        i_mapping: Option<Field<Ptr<()>>>,
     }
 }
 
@@ -114,6 +116,21 @@ impl Inodes {
             rule,
             Some(field.place(inode)),
         ))
+    }
+
+    /// The `address_space` that its pages are read from; of a device's file that of the device.
+    pub(crate) fn mapping(&self, guest: &Guest, inode: VirtAddr) -> Seen<VirtAddr> {
+        let field = self
+            .inode
+            .i_mapping
+            .ok_or_else(Absent::not_in_this_kernel)?;
+        let mapping = field.read(&guest.space, inode)?;
+        if guest.can_be_object(mapping) {
+            return Ok(mapping);
+        }
+        let rule = "an inode has pages, an aligned address of the kernel (i_mapping)";
+        let at = Some(field.place(inode));
+        Err(Absent::implausible(mapping.0, rule, at))
     }
 
     /// The device of the file system at `super_block`.

@@ -10,14 +10,16 @@
 //! place and its hash ([`names`]), a `dentry` against the file system of the mount that it was
 //! reached by, a file's `dentry` against the file's inode.
 
+pub(crate) mod below;
 mod climb;
+pub(crate) mod made;
 pub(crate) mod names;
 
 use std::cell::{OnceCell, RefCell};
 
 use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::{Fault, VirtAddr};
-use osier_osi::{Absent, Seen};
+use osier_osi::{Absent, Seen, WalkEnds};
 use osier_profile::{Embed, Field, Kind, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::guest::Guest;
@@ -25,12 +27,14 @@ use crate::inode::Inodes;
 use crate::layouts::{File, PidNamespace, TaskFs};
 use crate::mount::Mounts;
 use crate::symbols;
+pub(crate) use below::Below;
+use below::Family;
 use climb::Climb;
 pub(crate) use climb::Place;
+pub(crate) use made::Called;
+use made::Makers;
 use names::Names;
 
-/// What the kernel adds to the path of an unlinked file.
-const DELETED: &[u8] = b" (deleted)";
 /// `FMODE_BACKING`. Linux commit 62d53c4a1dfe ("fs: use `backing_file` container for internal
 /// files with \"fake\" `f_path`"), v6.5.
 const FMODE_BACKING: u64 = 1 << 25;
@@ -52,20 +56,10 @@ layout! {
         d_hash: Option<Field<Embed<()>>>,
         /// Marks.
         d_flags: Option<Field<UInt>>,
-        /// Operations; `d_dname` among them.
-        d_op: Option<Field<Ptr<()>>>,
         /// The file system.
         d_sb: Option<Field<Ptr<()>>>,
         /// The inode.
         d_inode: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct dentry_operations`.
-    pub(crate) struct DentryOperations: "dentry_operations" {
-        /// Makes the name of a file that is in no directory.
-        d_dname: Option<Field<Ptr<()>>>,
     }
 }
 
@@ -94,24 +88,15 @@ layout! {
     }
 }
 
-/// What a file is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Called {
-    /// The whole path, with ` (deleted)` where the kernel says so.
-    pub(crate) path: Vec<u8>,
-    /// Its last component, without ` (deleted)`.
-    pub(crate) name: Vec<u8>,
-}
-
 /// Reads paths. Remembers those it has read: many processes map the same files.
 #[derive(Clone)]
 pub(crate) struct Paths {
     climb: Option<Climb>,
     dentry: Dentry,
+    family: Family,
     /// `d_hash` is a plain `hlist_node`: [`DCACHE_UNHASHED`] tells.
     unhashed_by_flag: bool,
-    operations: DentryOperations,
-    inodes: Inodes,
+    makers: Makers,
     file: File,
     backing: BackingFile,
     fs: FsStruct,
@@ -145,9 +130,9 @@ impl Paths {
         Self {
             climb: climb(),
             dentry,
+            family: Family::resolve(resolver),
             unhashed_by_flag,
-            operations: DentryOperations::resolve(resolver),
-            inodes: Inodes::resolve(resolver),
+            makers: Makers::resolve(resolver),
             file: File::resolve(resolver),
             backing: BackingFile::resolve(resolver),
             fs: FsStruct::resolve(resolver),
@@ -204,7 +189,7 @@ impl Paths {
 
     /// How inodes and their file systems are read.
     pub(crate) fn inodes(&self) -> &Inodes {
-        &self.inodes
+        &self.makers.inodes
     }
 
     /// The inode of the `struct file` at `file`.
@@ -242,7 +227,8 @@ impl Paths {
             let dentry = self.file.dentry?.read(space, file).ok()?;
             self.dentry.d_sb?.read(space, dentry).ok()
         };
-        let (Some(named), Ok(opened)) = (named(), self.inodes.super_block(guest, inode)) else {
+        let (Some(named), Ok(opened)) = (named(), self.makers.inodes.super_block(guest, inode))
+        else {
             return false;
         };
         if named == opened {
@@ -250,7 +236,7 @@ impl Paths {
         }
         let stacked =
             |name: &Vec<u8>| [&b"overlay"[..], b"overlayfs", b"aufs"].contains(&name.as_slice());
-        let system = self.inodes.system_name(guest, named);
+        let system = self.makers.inodes.system_name(guest, named);
         !matches!(system, Ok(Some(name)) if stacked(&name))
     }
 
@@ -297,10 +283,9 @@ impl Paths {
     /// namespace's file by its name.
     pub(crate) fn of_mount(&self, guest: &Guest, place: Place) -> Seen<Vec<u8>> {
         let climb = self.climb()?;
-        if self.file_system_name(guest, place.dentry)?.as_deref() == Some(b"nsfs") {
-            return self
-                .namespace_name(guest, place.dentry)
-                .map(|called| called.path);
+        if self.makers.system(guest, place.dentry)?.as_deref() == Some(b"nsfs") {
+            let namespace = self.makers.namespace(guest, place.dentry);
+            return namespace.map(|called| called.path);
         }
         let mut path = climb.inside(guest, place)?;
         if path.is_empty() {
@@ -337,6 +322,19 @@ impl Paths {
     pub(crate) fn mounted_system(&self, guest: &Guest, mnt: VirtAddr) -> Seen<Option<VirtAddr>> {
         let climb = self.climb()?;
         Ok(climb.mounts.file_system(&guest.space, mnt)?)
+    }
+
+    /// What the `dentry` at `folder` has under `name`, of what the kernel remembers. What is mounted over either is not
+    /// looked at.
+    pub(crate) fn below(
+        &self,
+        guest: &Guest,
+        folder: VirtAddr,
+        name: &[u8],
+        ends: &mut WalkEnds,
+    ) -> Seen<Below> {
+        let names = &self.climb()?.names;
+        self.family.below(guest, names, folder, name, ends)
     }
 
     /// The root directory in the `fs_struct` at `fs`.
@@ -399,7 +397,7 @@ impl Paths {
 
     /// Whether the file may be one of overlayfs or of its layers.
     fn is_of_layers(&self, guest: &Guest, file: VirtAddr, dentry: VirtAddr) -> bool {
-        if let Ok(Some(name)) = self.file_system_name(guest, dentry) {
+        if let Ok(Some(name)) = self.makers.system(guest, dentry) {
             return name == b"overlay";
         }
         let marks = |field: Option<Field<UInt>>, at, marks| {
@@ -488,7 +486,7 @@ impl Paths {
             let at = Some(climb.parent.place(place.dentry));
             return Err(Absent::implausible(parent.0, rule, at));
         }
-        match self.made_name(guest, climb, place) {
+        match self.makers.made(guest, climb, place) {
             Ok(Some(made)) => return made,
             Ok(None) => {}
             Err(fault) => return Err(Absent::unreadable(fault)),
@@ -500,7 +498,7 @@ impl Paths {
         let root = self.reader_root(guest).map_err(Absent::unreadable)?;
         climb
             .to_root(guest, place, root)
-            .map(|climbed| with_suffix(climbed.path, deleted))
+            .map(|climbed| Called::of(climbed.path, deleted))
     }
 
     /// Whether the `dentry` was taken out of its directory: the kernel's `d_unlinked`.
@@ -525,118 +523,6 @@ impl Paths {
             _ => Ok(false),
         }
     }
-
-    /// The name of a file that is in no directory, made by its file system's `d_dname`; `None` for
-    /// every other file. Which way it is made follows from the type of file system.
-    fn made_name(
-        &self,
-        guest: &Guest,
-        climb: &Climb,
-        place: Place,
-    ) -> Result<Option<Seen<Called>>, Fault> {
-        let space = &guest.space;
-        let (Some(d_op), Some(d_dname)) = (self.dentry.d_op, self.operations.d_dname) else {
-            return Ok(None);
-        };
-        let operations = d_op.read(space, place.dentry)?;
-        if operations.is_null() {
-            return Ok(None);
-        }
-        let maker = d_dname.read(space, operations)?;
-        if maker.is_null() {
-            return Ok(None);
-        }
-        if !guest.is_kernel_address(maker) {
-            let rule = "names are made by a function of the kernel (d_dname)";
-            let at = Some(d_dname.place(operations));
-            return Ok(Some(Err(Absent::implausible(maker.0, rule, at))));
-        }
-        let parent = climb.parent.read(space, place.dentry)?;
-        if parent == place.dentry && climb.mounts.root(space, place.mnt)? == place.dentry {
-            return Ok(None);
-        }
-        if parent != place.dentry
-            && let Some(d_hash) = self.dentry.d_hash
-            && !space
-                .read_pointer(d_hash.place(place.dentry).plus(self.pointer_bytes))?
-                .is_null()
-        {
-            let rule =
-                "what stands in a directory has no name that its file system makes (d_dname)";
-            let at = Some(d_dname.place(operations));
-            return Ok(Some(Err(Absent::implausible(maker.0, rule, at))));
-        }
-        let file_system = self.file_system_name(guest, place.dentry)?;
-        let numbered = |kind: &str| {
-            let number = self.inode_number(guest, place.dentry);
-            number.map(|number| with_suffix(format!("{kind}:[{number}]").into_bytes(), false))
-        };
-        Ok(Some(match file_system.as_deref() {
-            Some(b"pipefs") => numbered("pipe"),
-            Some(b"sockfs") => numbered("socket"),
-            Some(b"anon_inodefs") => climb
-                .names
-                .of(guest, place.dentry, parent)
-                .map(|name| with_suffix([b"anon_inode:", name.as_slice()].concat(), false)),
-            Some(b"nsfs") => self.namespace_name(guest, place.dentry),
-            // Linux commit cb12fd8e0dab ("pidfd: add pidfs"), v6.9.
-            Some(b"pidfs") => Ok(with_suffix(b"anon_inode:[pidfd]".to_vec(), false)),
-            Some(b"dmabuf") => Err(Absent::implausible(
-                operations.0,
-                "the file system makes the name in a way of its own",
-                Some(place.dentry),
-            )),
-            // `simple_dname`: shared memory (`/memfd:NAME`, `/dev/zero`, `/SYSV…`), `/[aio]`,
-            // `/anon_hugepage`. The kernel always calls these deleted.
-            _ => climb
-                .names
-                .of(guest, place.dentry, parent)
-                .map(|name| with_suffix([b"/", name.as_slice()].concat(), true)),
-        }))
-    }
-
-    /// The name of the type of the file system that the `dentry` belongs to.
-    fn file_system_name(&self, guest: &Guest, dentry: VirtAddr) -> Result<Option<Vec<u8>>, Fault> {
-        let Some(d_sb) = self.dentry.d_sb else {
-            return Ok(None);
-        };
-        let super_block = d_sb.read(&guest.space, dentry)?;
-        self.inodes.system_name(guest, super_block)
-    }
-
-    fn inode_number(&self, guest: &Guest, dentry: VirtAddr) -> Seen<u64> {
-        let Some(d_inode) = self.dentry.d_inode else {
-            return Err(Absent::not_in_this_kernel());
-        };
-        let inode = d_inode.read(&guest.space, dentry);
-        inode
-            .map_err(Absent::unreadable)
-            .and_then(|inode| self.inodes.number(guest, inode))
-    }
-
-    /// `TYPE:[NUMBER]` of a namespace's file.
-    fn namespace_name(&self, guest: &Guest, dentry: VirtAddr) -> Seen<Called> {
-        let Some(d_inode) = self.dentry.d_inode else {
-            return Err(Absent::not_in_this_kernel());
-        };
-        let inode = d_inode.read(&guest.space, dentry);
-        let inode = inode.map_err(Absent::unreadable)?;
-        let kind = self.inodes.namespace(guest, inode)?;
-        let number = self.inodes.number(guest, inode)?;
-        let name = [&kind, &b":["[..], number.to_string().as_bytes(), b"]"].concat();
-        Ok(with_suffix(name, false))
-    }
-}
-
-/// A path and its last component, and ` (deleted)` behind the path when asked for.
-fn with_suffix(mut path: Vec<u8>, deleted: bool) -> Called {
-    let start = path.iter().rposition(|&byte| byte == b'/');
-    let start = start.map_or(0, |slash| slash.wrapping_add(1));
-    let name = path.get(start..).unwrap_or_default().to_vec();
-    if deleted {
-        path.extend_from_slice(DELETED);
-    }
-    Called { path, name }
 }
 
 fn place_at(

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use osier_osi::{Process, ProcessExtra, Seen, SeenExt as _, Severity, Socket};
 
 use super::context::{About, Context, Evidence, Found, Rule, Says, process};
-use crate::{environment, sockets};
+use crate::sockets;
 
 /// What the kernel puts behind the path of a file that is unlinked.
 const DELETED_MARK: &[u8] = b" (deleted)";
@@ -39,7 +39,11 @@ fn exe<'r>(row: &'r Process, found: &mut Found) -> Option<&'r [u8]> {
 }
 
 /// A string that rules look at; that it is lost is told.
-fn read<'r>(value: &'r Seen<Vec<u8>>, what: &str, found: &mut Found) -> Option<&'r [u8]> {
+pub(super) fn read<'r>(
+    value: &'r Seen<Vec<u8>>,
+    what: &str,
+    found: &mut Found,
+) -> Option<&'r [u8]> {
     match value {
         Ok(value) => Some(value),
         Err(absent) => {
@@ -53,7 +57,7 @@ fn is_memfd(path: &[u8]) -> bool {
     path.starts_with(b"/memfd:")
 }
 
-fn of(row: &Process, severity: Severity, text: &str, evidence: Evidence) -> Says {
+pub(super) fn of(row: &Process, severity: Severity, text: &str, evidence: Evidence) -> Says {
     Says {
         severity,
         subject: process(row),
@@ -144,48 +148,6 @@ fn disguised(context: &Context<'_>, found: &mut Found) {
             .and("its first argument", row.taskd, first);
         let text = "A program is called as a thread of the kernel is.";
         found.process(&row.pid, of(row, Severity::Medium, text, evidence));
-    }
-}
-
-/// A library that is loaded before all others.
-pub(super) static PRELOAD: Rule = Rule {
-    about: About {
-        name: "preload",
-        normal: "LD_PRELOAD and LD_AUDIT are not in the environment.",
-        otherwise: "Allocators (jemalloc), games, sandboxes and tests preload libraries.",
-    },
-    look: preload,
-};
-
-fn preload(context: &Context<'_>, found: &mut Found) {
-    for row in context.programs(found) {
-        let ends = environment::environment(context.linux, row.taskd, &mut |variable| {
-            let what = "a variable of a process";
-            let (Some(name), Some(value)) = (
-                read(&variable.name, what, found),
-                read(&variable.value, what, found),
-            ) else {
-                return ControlFlow::Continue(());
-            };
-            if [&b"LD_PRELOAD"[..], b"LD_AUDIT"].contains(&name) && !value.is_empty() {
-                let mut parts = value.split(|byte| matches!(byte, b':' | b' '));
-                let open = parts.any(is_open);
-                let severity = if open {
-                    Severity::Medium
-                } else {
-                    Severity::Note
-                };
-                let evidence = Evidence::default().and(
-                    "variable",
-                    variable.address,
-                    [name, b"=", value].concat(),
-                );
-                let text = "The environment has a library loaded before all others.";
-                found.process(&row.pid, of(row, severity, text, evidence));
-            }
-            ControlFlow::Continue(())
-        });
-        found.ends.join(ends);
     }
 }
 

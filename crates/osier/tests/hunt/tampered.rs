@@ -104,6 +104,8 @@ pub(crate) fn what_somebody_left_is_found(real: &Real) {
     of_process("exe.deleted", note, "deleted");
     of_process("process.disguised", medium, "disguised");
     of_process("preload", medium, "preloaded");
+    subject("preload", medium, "/etc/ld.so.preload");
+    evidence("preload", medium, "/lib/libplugin.so");
     subject("kernel.taint", note, "kernel");
 
     // What is above a note was done: nobody else is accused.
