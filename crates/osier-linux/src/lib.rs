@@ -23,6 +23,7 @@ mod fds;
 mod file_tree;
 mod files;
 mod findings;
+mod frames;
 mod guest;
 mod hashes;
 mod infer;

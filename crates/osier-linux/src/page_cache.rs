@@ -7,10 +7,10 @@ use osier_osi::{Absent, Behind, CachedFile, Seen, Stretch};
 use osier_profile::{Field, Ptr, Resolver, UInt, layout};
 
 use crate::constants;
+use crate::frames;
 use crate::guest::Guest;
 use crate::inode::Inodes;
 use crate::radix::{Node, Slot};
-use crate::slabs;
 
 layout! {
     /// Fields read from `address_space`.
@@ -309,7 +309,7 @@ impl PageCache {
 
     /// The frame that the `struct page` at `page` is the record of.
     fn frame(&self, guest: &Guest, page: VirtAddr) -> Seen<PhysAddr> {
-        let base = slabs::descriptors(guest).map_err(|(what, fault)| match fault {
+        let base = frames::descriptors(guest).map_err(|(what, fault)| match fault {
             Some(fault) => Absent::unreadable(fault),
             None => Absent::implausible(page.0, what, None),
         })?;

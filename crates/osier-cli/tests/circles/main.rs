@@ -60,6 +60,7 @@ const LINUX: Layers = &[
             "clock",
             "fds",
             "file_tree",
+            "frames",
             "hashes",
             "inode",
             "maple",

@@ -1,76 +1,36 @@
 //! One socket: from its `struct sock`, or what stands for it in a table, to a row.
 
-use core::net::{Ipv4Addr, Ipv6Addr};
+mod inet;
+mod unix;
+
 use foldhash::{HashMap, HashMapExt as _, HashSet};
 
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen, SeenExt as _, Socket, SocketSource};
 use osier_profile::{Bits, Field, Resolver, SInt, UInt};
 
-use super::layouts::{
-    Common, InetSock, NetlinkSock, PacketSock, Sock, TcpSock, TimeWait, UdpSock, UnixAddress,
-    UnixSock,
+use super::layouts::{Common, NetlinkSock, PacketSock, Sock, TcpSock, TimeWait, UdpSock};
+use super::numbers::{
+    AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, CLOSE, IPPROTO_TCP, IPPROTO_UDP,
+    IPPROTO_UDPLITE, KINDS, LISTEN, MOST_FAMILIES, NEW_SYN_RECV, SOCK_DGRAM, SOCK_PACKET, SOCK_RAW,
+    SOCK_SEQPACKET, SOCK_STREAM, TIME_WAIT, swapped, word,
 };
 use super::tables::{Entry, Protocol};
 use crate::Linux;
 use crate::netns::Nets;
-
-/// `AF_…`.
-const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-const AF_NETLINK: u16 = 16;
-const AF_PACKET: u16 = 17;
-/// One more than the highest family that there is, with room for some to come.
-const MOST_FAMILIES: u64 = 64;
-/// `SOCK_…`.
-const SOCK_STREAM: u16 = 1;
-const SOCK_DGRAM: u16 = 2;
-const SOCK_RAW: u16 = 3;
-const SOCK_SEQPACKET: u16 = 5;
-const SOCK_PACKET: u16 = 10;
-/// All of them.
-const KINDS: [u16; 7] = [1, 2, 3, 4, 5, 6, 10];
-/// `IPPROTO_…`.
-const IPPROTO_TCP: u16 = 6;
-const IPPROTO_UDP: u16 = 17;
-const IPPROTO_UDPLITE: u16 = 136;
-/// States: `TCP_…`.
-const ESTABLISHED: u64 = 1;
-const TIME_WAIT: u64 = 6;
-const CLOSE: u64 = 7;
-const LISTEN: u64 = 10;
-const NEW_SYN_RECV: u64 = 12;
-/// Their words, from 1 on.
-const STATES: [&str; 12] = [
-    "established",
-    "syn-sent",
-    "syn-recv",
-    "fin-wait-1",
-    "fin-wait-2",
-    "time-wait",
-    "close",
-    "close-wait",
-    "last-ack",
-    "listen",
-    "closing",
-    "syn-recv",
-];
-/// Longest name of a UNIX socket: `sizeof(struct sockaddr_un)`, and where the path begins in it.
-const UNIX_NAME: u64 = 110;
-const UNIX_PATH: u64 = 2;
+use inet::Inet;
+use unix::Unix;
 
 /// Makes rows of sockets.
 pub(super) struct Describer<'a> {
     linux: &'a Linux,
     common: Common,
     sock: Sock,
-    inet: InetSock,
+    inet: Inet<'a>,
     time_wait: TimeWait,
     tcp: TcpSock,
     udp: UdpSock,
-    unix: UnixSock,
-    unix_address: UnixAddress,
+    unix: Unix<'a>,
     netlink: NetlinkSock,
     packet: PacketSock,
     nets: Nets,
@@ -90,12 +50,11 @@ impl<'a> Describer<'a> {
             linux,
             common: Common::resolve(resolver),
             sock: Sock::resolve(resolver),
-            inet: InetSock::resolve(resolver),
+            inet: Inet::resolve(resolver, linux),
             time_wait: TimeWait::resolve(resolver),
             tcp: TcpSock::resolve(resolver),
             udp: UdpSock::resolve(resolver),
-            unix: UnixSock::resolve(resolver),
-            unix_address: UnixAddress::resolve(resolver),
+            unix: Unix::resolve(resolver, linux),
             netlink: NetlinkSock::resolve(resolver),
             packet: PacketSock::resolve(resolver),
             nets,
@@ -141,10 +100,10 @@ impl<'a> Describer<'a> {
             fd: none(),
             kind: Ok(SOCK_STREAM),
             protocol: Ok(IPPROTO_TCP),
-            local: self.address(at, &family, false),
-            local_port: self.port(at, false),
-            remote: self.address(at, &family, true),
-            remote_port: self.port(at, true),
+            local: self.inet.address(at, &family, false),
+            local_port: self.inet.port(at, false),
+            remote: self.inet.address(at, &family, true),
+            remote_port: self.inet.port(at, true),
             family,
             state,
             inode: Ok(0),
@@ -194,22 +153,22 @@ impl<'a> Describer<'a> {
         match socket.family {
             _ if of_ip => {
                 socket.interface = self.bound(at);
-                socket.local = self.address(at, &socket.family, false);
-                socket.remote = self.address(at, &socket.family, true);
+                socket.local = self.inet.address(at, &socket.family, false);
+                socket.remote = self.inet.address(at, &socket.family, true);
                 if raw {
                     socket.local_port = none("a raw socket has no port");
                 } else {
-                    socket.local_port = self.own_port(at, entry);
-                    socket.remote_port = self.port(at, true);
+                    socket.local_port = self.inet.own_port(at, entry);
+                    socket.remote_port = self.inet.port(at, true);
                 }
                 self.queues(at, &mut socket, &state);
-                self.ends_fit(at, &mut socket, &state);
+                self.inet.ends_fit(at, &mut socket, &state);
             }
             Ok(AF_UNIX) => {
                 socket.protocol = none("a UNIX socket has no protocol");
                 socket.recv_queue = none("a UNIX socket's is not counted");
-                socket.path = self.unix_name(at);
-                socket.state = state.and_then(|state| self.unix_state(at, state));
+                socket.path = self.unix.name(at);
+                socket.state = state.and_then(|state| self.unix.state(at, state));
             }
             Ok(AF_NETLINK) => {
                 socket.local = self.groups(at);
@@ -378,104 +337,6 @@ impl<'a> Describer<'a> {
         self.nets.number(guest, net)
     }
 
-    /// An address of IPv4 or IPv6; of the other end not applicable where there is none.
-    fn address(&self, at: VirtAddr, family: &Seen<u16>, remote: bool) -> Seen<String> {
-        let common = &self.common;
-        let space = &self.linux.guest.space;
-        let unconnected = || Err(Absent::not_applicable("it is not connected"));
-        match family.clone()? {
-            AF_INET => {
-                let field = if remote {
-                    common.skc_daddr.or(self.inet.daddr)
-                } else {
-                    common.skc_rcv_saddr.or(self.inet.rcv_saddr)
-                };
-                let field = field.ok_or_else(Absent::not_in_this_kernel)?;
-                let mut bytes = [0; 4];
-                space.read(field.place(at), &mut bytes)?;
-                if remote && bytes == [0; 4] {
-                    return unconnected();
-                }
-                Ok(Ipv4Addr::from(bytes).to_string())
-            }
-            AF_INET6 => {
-                let field = if remote {
-                    common.skc_v6_daddr
-                } else {
-                    common.skc_v6_rcv_saddr
-                };
-                let field = field.ok_or_else(Absent::not_in_this_kernel)?;
-                let mut bytes = [0; 16];
-                space.read(field.place(at), &mut bytes)?;
-                if remote && bytes == [0; 16] {
-                    return unconnected();
-                }
-                Ok(Ipv6Addr::from(bytes).to_string())
-            }
-            _ => Err(Absent::not_applicable("its family has no addresses here")),
-        }
-    }
-
-    fn port(&self, at: VirtAddr, remote: bool) -> Seen<u32> {
-        if !remote {
-            return self.id(self.common.skc_num.or(self.inet.num), at);
-        }
-        match self.value(self.common.skc_dport.or(self.inet.dport), at)? {
-            0 => Err(Absent::not_applicable("it is not connected")),
-            port => Ok(u32::from(swapped(port))),
-        }
-    }
-
-    /// Its own port, of TCP and UDP. In a table it has one, which stands there twice.
-    fn own_port(&self, at: VirtAddr, entry: Option<Entry>) -> Seen<u32> {
-        let port = self.port(at, false)?;
-        let of_ports = matches!(
-            entry.map(|entry| entry.protocol),
-            Some(Protocol::Tcp | Protocol::Udp | Protocol::UdpLite)
-        );
-        let place = self
-            .common
-            .skc_num
-            .or(self.inet.num)
-            .map(|field| field.place(at));
-        let implausible = |rule| Err(Absent::implausible(port.into(), rule, place));
-        if of_ports && port == 0 {
-            return implausible("a socket in a table has a port (skc_num)");
-        }
-        let twin = self.inet.inet_sport.filter(|_| of_ports);
-        let twin = twin.map(|field| field.read(&self.linux.guest.space, at));
-        if matches!(twin, Some(Ok(twin)) if u32::from(swapped(twin)) != port) {
-            return implausible("a socket's port stands in it twice (skc_num, inet_sport)");
-        }
-        Ok(port)
-    }
-
-    /// Holds the other end of a socket of TCP or UDP against its state.
-    fn ends_fit(&self, at: VirtAddr, socket: &mut Socket, state: &Seen<u64>) {
-        let tcp = match (&socket.protocol, &socket.kind) {
-            (Ok(IPPROTO_TCP), Ok(SOCK_STREAM)) => true,
-            (Ok(IPPROTO_UDP | IPPROTO_UDPLITE), Ok(SOCK_DGRAM)) => false,
-            _ => return,
-        };
-        let place = self.common.skc_dport.or(self.inet.dport);
-        let place = place.map(|field| field.place(at));
-        // A connection of TCP that was reset has its ends still.
-        let alone = matches!((tcp, state), (true, Ok(LISTEN)) | (false, Ok(CLOSE)));
-        let connected = tcp && matches!(state, Ok(state) if ![LISTEN, CLOSE].contains(state));
-        if alone {
-            let rule = "what is not connected has no other end (skc_daddr, skc_dport)";
-            if let Ok(port) = socket.remote_port {
-                socket.remote_port = Err(Absent::implausible(port.into(), rule, place));
-            }
-            if socket.remote.is_ok() {
-                socket.remote = Err(Absent::implausible(0, rule, place));
-            }
-        } else if connected && matches!(&socket.remote_port, Err(absent) if !absent.is_loss()) {
-            let rule = "a connection has another end (skc_dport)";
-            socket.remote_port = Err(Absent::implausible(0, rule, place));
-        }
-    }
-
     /// The number of its inode; 0 when no file is of it.
     fn inode(&self, at: VirtAddr, entry: Option<Entry>) -> Seen<u64> {
         let field = self.sock.sk_socket.ok_or_else(Absent::not_in_this_kernel)?;
@@ -571,64 +432,6 @@ impl<'a> Describer<'a> {
         Ok(sent)
     }
 
-    fn unix_state(&self, at: VirtAddr, state: u64) -> Seen<&'static str> {
-        let socket = self.sock.sk_socket.ok_or_else(Absent::not_in_this_kernel)?;
-        let accepted = !socket.read(&self.linux.guest.space, at)?.is_null();
-        match state {
-            LISTEN => Ok("listen"),
-            ESTABLISHED if accepted => Ok("established"),
-            ESTABLISHED => Ok("connecting"),
-            CLOSE => Ok("unconnected"),
-            other => word(other, self.common.skc_state.map(|field| field.place(at))),
-        }
-    }
-
-    /// The name of a UNIX socket, as `/proc/net/unix` shows it.
-    fn unix_name(&self, at: VirtAddr) -> Seen<Vec<u8>> {
-        let field = self.unix.addr.ok_or_else(Absent::not_in_this_kernel)?;
-        let guest = &self.linux.guest;
-        let address = field.read(&guest.space, at)?;
-        if address.is_null() {
-            let bound = self.unix.dentry.map(|field| field.read(&guest.space, at));
-            if matches!(bound, Some(Ok(bound)) if !bound.is_null()) {
-                let rule = "a socket that is bound to a file has a name (addr, path)";
-                return Err(Absent::implausible(0, rule, Some(field.place(at))));
-            }
-            return Err(Absent::not_applicable("it has no name"));
-        }
-        let (Some(len), Some(name)) = (self.unix_address.len, self.unix_address.name) else {
-            return Err(Absent::not_in_this_kernel());
-        };
-        if !guest.can_be_object(address) {
-            let rule = "a socket's name is an aligned address of the kernel (addr)";
-            return Err(Absent::implausible(address.0, rule, Some(field.place(at))));
-        }
-        let bytes = len.read(&guest.space, address)?;
-        let family = guest.space.read_uint(name.place(address), 2)?;
-        if bytes <= UNIX_PATH || bytes > UNIX_NAME || family != u64::from(AF_UNIX) {
-            let rule = "a UNIX socket's name is of its family and has 3 to 110 bytes";
-            return Err(Absent::implausible(bytes, rule, Some(len.place(address))));
-        }
-        let mut path = vec![0; bytes.wrapping_sub(UNIX_PATH) as usize];
-        guest
-            .space
-            .read(name.place(address).plus(UNIX_PATH), &mut path)?;
-        if path.first() != Some(&0) {
-            // A path has a NUL behind it, which is counted.
-            let end = path.pop();
-            if end != Some(0) || path.contains(&0) {
-                let rule = "a path ends with its first NUL (name)";
-                return Err(Absent::implausible(bytes, rule, Some(name.place(address))));
-            }
-        }
-        for byte in &mut path {
-            if *byte == 0 {
-                *byte = b'@';
-            }
-        }
-        Ok(path)
-    }
-
     /// The groups that a netlink socket listens to, the first 32 of them.
     fn groups(&self, at: VirtAddr) -> Seen<String> {
         let field = self.netlink.groups.ok_or_else(Absent::not_in_this_kernel)?;
@@ -641,11 +444,6 @@ impl<'a> Describer<'a> {
     }
 }
 
-/// A number of 16 bits in the network's order of bytes.
-fn swapped(value: u64) -> u16 {
-    u16::try_from(value & 0xffff).unwrap_or(0).swap_bytes()
-}
-
 /// The families of a table's sockets.
 fn expected(protocol: Protocol) -> &'static [u16] {
     match protocol {
@@ -654,14 +452,4 @@ fn expected(protocol: Protocol) -> &'static [u16] {
         Protocol::Netlink(_) => &[AF_NETLINK],
         Protocol::Packet => &[AF_PACKET],
     }
-}
-
-fn word(state: u64, at: Option<VirtAddr>) -> Seen<&'static str> {
-    let index = usize::try_from(state)
-        .ok()
-        .and_then(|state| state.checked_sub(1));
-    let word = index.and_then(|index| STATES.get(index)).copied();
-    word.ok_or_else(|| {
-        Absent::implausible(state, "a state is a number from 1 to 12 (skc_state)", at)
-    })
 }
