@@ -19,7 +19,6 @@ pub static WANTED: Wanted = Wanted {
         fds::FdTable::WANTED,
         fds::FilesStruct::WANTED,
         findings::code::Ksym::WANTED,
-        findings::code::Trampoline::WANTED,
         findings::entries::Gate::WANTED,
         findings::hooks::FtraceOps::WANTED,
         findings::hooks::Kprobe::WANTED,

@@ -19,26 +19,22 @@
 //! ("kallsyms: Get rid of kallsyms relative base"), v7.0, made each offset relative to its own place
 //! and aligned all tables to 4.
 
+mod packed;
+
 use osier_memory::{AddressSpace, VirtAddr};
+
+use packed::{DIGIT_ZERO, INDEX, PER_MARKER, Tokens, count_names, index_of, packed, skip_names};
 
 /// The ten digit tokens in a row.
 pub(crate) const DIGITS: &[u8; 20] = b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00";
-/// The number of the token `0`.
-const DIGIT_ZERO: usize = 0x30;
 /// Bytes that the 256 tokens and their index may take.
 const MAX_TABLE: usize = 8192;
-/// Symbols between two markers.
-const PER_MARKER: usize = 256;
-/// Symbols of the largest kernel.
-const MAX_SYMBOLS: usize = 4 << 20;
 /// Bytes of the longest compressed name, its length included.
 const MAX_NAME: usize = 1026;
 /// Bytes between two markers: 256 names of 2 bytes and more.
 const MARKER_STEPS: std::ops::Range<u64> = 512..(PER_MARKER * MAX_NAME) as u64;
 /// Bytes of padding before a table: less than the most that tables were ever aligned to.
 const MAX_PADDING: usize = 16;
-/// Bytes of the token index.
-const INDEX: usize = 512;
 /// Bytes of names that are looked through before the markers.
 const MAX_NAMES: usize = 64 << 20;
 
@@ -80,70 +76,6 @@ pub struct Kallsyms {
     encoding: Encoding,
     count: usize,
     damage: Vec<String>,
-}
-
-/// The 256 tokens.
-#[derive(Debug)]
-struct Tokens {
-    table: Vec<u8>,
-    /// Start and length of each token.
-    places: Box<[(u16, u16); 256]>,
-}
-
-impl Tokens {
-    fn get(&self, number: u8) -> &[u8] {
-        let place = self.places.get(usize::from(number)).copied();
-        let (start, len) = place.unwrap_or_default();
-        let start = usize::from(start);
-        self.table
-            .get(start..start.saturating_add(usize::from(len)))
-            .unwrap_or_default()
-    }
-
-    /// The first byte of a compressed name and its length, without its kind.
-    fn outline(&self, packed: &[u8]) -> (u8, usize) {
-        // 16,383 tokens of 65,535 bytes are less than fills a number.
-        let len = packed.iter().fold(0_usize, |len, &number| {
-            let token = self.places.get(usize::from(number));
-            len.wrapping_add(token.map_or(0, |(_, len)| usize::from(*len)))
-        });
-        let mut start = packed.iter().take(2).flat_map(|&number| self.get(number));
-        let first = start.nth(1).copied().unwrap_or(0);
-        (first, len.saturating_sub(1))
-    }
-
-    /// A token with a byte that no name has, by its number. Names are printable ASCII without blanks.
-    fn odd(&self) -> Option<u8> {
-        (0..=u8::MAX).find(|&number| !self.get(number).iter().all(u8::is_ascii_graphic))
-    }
-
-    /// The first byte of the compressed name `packed`: the symbol's kind.
-    fn kind(&self, packed: &[u8]) -> Option<u8> {
-        self.get(*packed.first()?).first().copied()
-    }
-
-    /// The whole name of the compressed bytes `packed`, kind first.
-    fn expand(&self, packed: &[u8], into: &mut Vec<u8>) {
-        into.clear();
-        for &number in packed {
-            into.extend_from_slice(self.get(number));
-        }
-    }
-}
-
-/// The compressed name at `at`, and where the next starts. A length above 127 takes two bytes, low
-/// bits first.
-fn packed(names: &[u8], at: usize) -> Option<(&[u8], usize)> {
-    let first = *names.get(at)?;
-    let (len, start) = if first & 0x80 == 0 {
-        (usize::from(first), at.checked_add(1)?)
-    } else {
-        let second = *names.get(at.checked_add(1)?)?;
-        let len = usize::from(first & 0x7f) | (usize::from(second) << 7);
-        (len, at.checked_add(2)?)
-    };
-    let end = start.checked_add(len)?;
-    Some((names.get(start..end).filter(|n| !n.is_empty())?, end))
 }
 
 fn word(bytes: &[u8], index: usize) -> Option<u32> {
@@ -580,28 +512,6 @@ impl Reader<'_> {
     }
 }
 
-/// The token index at `at` of the bytes from the token `0` on, if the tokens from there on lie where it
-/// says.
-fn index_of(tokens: &[u8], at: usize) -> Option<Vec<u16>> {
-    let index = tokens.get(at..at.checked_add(INDEX)?)?;
-    let starts: Vec<u16> = index
-        .chunks_exact(2)
-        .filter_map(|pair| Some(u16::from_le_bytes(pair.try_into().ok()?)))
-        .collect();
-    let zero = *starts.get(DIGIT_ZERO)?;
-    let mut expected = usize::from(zero);
-    let mut from = 0_usize;
-    for start in starts.get(DIGIT_ZERO..)? {
-        if usize::from(*start) != expected {
-            return None;
-        }
-        let len = memchr::memchr(0, tokens.get(from..)?)?.checked_add(1)?;
-        from = from.checked_add(len)?;
-        expected = expected.checked_add(len)?;
-    }
-    Some(starts)
-}
-
 /// The markers, one word of `width` bytes for each 256 symbols, from 0 on: the last 0 in `before`, which
 /// ends where the markers do, that enough steps of a marker's size follow. Returned are the words and
 /// where they start.
@@ -623,27 +533,6 @@ fn find_markers(before: &[u8], width: usize) -> Option<(Vec<u32>, usize)> {
             let markers = tail.take(run.saturating_add(1)).map(u32::try_from);
             let markers = markers.collect::<Result<Vec<u32>, _>>().ok()?;
             return Some((markers, at.checked_mul(width)?.checked_add(first)?));
-        }
-    }
-    None
-}
-
-/// Where the name after the first `count` starts.
-fn skip_names(names: &[u8], count: usize) -> Option<usize> {
-    (0..count).try_fold(0, |at, _| packed(names, at).map(|(_, next)| next))
-}
-
-/// The number of names, when those after the last marker reach to less than `pointer` zero bytes
-/// before the end.
-fn count_names(names: &[u8], markers: usize, last: usize, pointer: usize) -> Option<usize> {
-    let mut at = last;
-    let mut count = markers.checked_sub(1)?.checked_mul(PER_MARKER)?;
-    for _ in 0..PER_MARKER {
-        at = packed(names, at)?.1;
-        count = count.checked_add(1)?;
-        let rest = names.get(at..)?;
-        if rest.len() < pointer && rest.iter().all(|byte| *byte == 0) {
-            return (count <= MAX_SYMBOLS).then_some(count);
         }
     }
     None

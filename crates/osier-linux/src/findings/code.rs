@@ -15,10 +15,10 @@ use memchr::{memchr, memchr2_iter};
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::code::{self, Lead, Width};
 use osier_osi::{Guard, Severity};
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Embed, Field, Resolver, UInt, layout};
 
 use super::context::{About, Context, Evidence, Found, Owner, Rule, Says, hexadecimal};
-use super::hooks::{self, UNKNOWN};
+use super::hooks::{self, FtraceOps, UNKNOWN};
 use crate::code_symbols::CodeSymbols;
 use crate::modules::ModuleCode;
 use crate::{list, symbols};
@@ -51,18 +51,6 @@ layout! {
         end: Option<Field<UInt>>,
         /// The link in the list.
         lnode: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `ftrace_ops`: code that ftrace made for one caller.
-    pub(crate) struct Trampoline: "ftrace_ops" {
-        /// Its address.
-        trampoline: Option<Field<UInt>>,
-        /// Its bytes.
-        trampoline_size: Option<Field<UInt>>,
-        /// The next on the list.
-        next: Option<Field<Ptr<()>>>,
     }
 }
 
@@ -372,7 +360,7 @@ impl<'a> Look<'a> {
             trampolines: Vec::new(),
             probed: hooks::probed(self.context),
         };
-        let ops = Trampoline::resolve(resolver);
+        let ops = FtraceOps::resolve(resolver);
         let list = guest
             .symbol(symbols::ftrace_ops_list)
             .zip(guest.symbol(symbols::ftrace_list_end));

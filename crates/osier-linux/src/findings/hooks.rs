@@ -2,7 +2,7 @@
 
 use osier_memory::VirtAddr;
 use osier_osi::{Guard, Severity};
-use osier_profile::{Embed, Field, Ptr, Resolver, layout};
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use super::context::{About, Context, Evidence, Found, Owner, Rule, Says};
 use super::entries::leaves;
@@ -23,6 +23,10 @@ layout! {
         func: Option<Field<Ptr<()>>>,
         /// The next on the list.
         next: Option<Field<Ptr<()>>>,
+        /// Code that ftrace made for this caller alone.
+        trampoline: Option<Field<UInt>>,
+        /// Its bytes.
+        trampoline_size: Option<Field<UInt>>,
     }
 }
 

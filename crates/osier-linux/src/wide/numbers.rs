@@ -128,10 +128,8 @@ impl Numbers {
     fn linked(reader: &Reader<'_>, task: VirtAddr, which: u64) -> Seen<VirtAddr> {
         let guest = &reader.linux.guest;
         let word = u64::from(guest.pointer_bytes());
-        let links = reader.task.pids.ok_or_else(Absent::not_in_this_kernel)?;
-        let link = links
-            .place(task)
-            .plus(which.wrapping_mul(word.wrapping_mul(3)));
+        let link = link(reader, task, which).ok_or_else(Absent::not_in_this_kernel)?;
+        // Behind the two pointers of the `hlist_node`.
         let at = link.plus(word.wrapping_mul(2));
         let pid = guest.space.read_pointer(at).map_err(Absent::unreadable)?;
         if pid.is_null() {
@@ -165,15 +163,7 @@ impl Numbers {
     ) -> Option<bool> {
         let guest = &reader.linux.guest;
         let word = u64::from(guest.pointer_bytes());
-        // A link is an `hlist_node`, with the `struct pid` behind it until v4.18.
-        let node = match (reader.task.pid_links, reader.task.pids) {
-            (Some(links), _) => links
-                .place(task)
-                .plus(which.wrapping_mul(word.wrapping_mul(2))),
-            (None, links) => links?
-                .place(task)
-                .plus(which.wrapping_mul(word.wrapping_mul(3))),
-        };
+        let node = link(reader, task, which)?;
         let head = self.pid.tasks?.place(pid).plus(which.wrapping_mul(word));
         let mut lists = self.lists.borrow_mut();
         let list = lists.entry(head).or_insert_with(|| {
@@ -240,4 +230,16 @@ impl Numbers {
             _ => implausible("a group's number is below PID_MAX_LIMIT"),
         }
     }
+}
+
+/// The task's link in the list of those that have an id as `which`: an `hlist_node`, with the `struct pid` behind it
+/// (`pid_link`) until Linux commit 2c4704756cab, v4.19.
+fn link(reader: &Reader<'_>, task: VirtAddr, which: u64) -> Option<VirtAddr> {
+    let word = u64::from(reader.linux.guest.pointer_bytes());
+    let (links, words) = match (reader.task.pid_links, reader.task.pids) {
+        (Some(links), _) => (links, 2_u64),
+        (None, links) => (links?, 3),
+    };
+    let bytes = words.wrapping_mul(word);
+    Some(links.place(task).plus(which.wrapping_mul(bytes)))
 }
