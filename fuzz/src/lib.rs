@@ -1,6 +1,8 @@
 //! What the fuzz targets share: a file for bytes that are to be opened, and the questions that are
 //! put to whatever opens.
 
+pub mod guests;
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
