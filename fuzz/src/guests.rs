@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 
 use osier_linux::Linux;
 use osier_memory::{
-    Chunk, Fault, Machine, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory, Recorder, VirtAddr,
+    Cause, Chunk, Fault, Machine, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory, Recorder, VirtAddr,
 };
-use osier_osi::{CachedFile, Osi};
+use osier_osi::{CachedFile, CarveLinux, Osi, Place};
 use osier_profile::Profile;
 use osier_snapshot::OpenOptions;
 use osier_testkit::windows::{crowd, win7_sp1_x86_pae};
@@ -195,28 +195,37 @@ fn one(osi: &dyn Osi, taskd: VirtAddr) {
     let Some(carve) = osi.carve() else {
         return;
     };
-    let _ = (carve.user_registers(taskd), carve.floating_point(taskd));
-    let _ = (carve.auxiliary(taskd), carve.program_width(taskd));
-    if let Ok(file) = carve.executable(taskd) {
-        pages(osi, &file);
+    let _ = (carve.user_registers(taskd), carve.program_width(taskd));
+    if let Some(linux) = carve.linux() {
+        let _ = (linux.floating_point(taskd), linux.auxiliary(taskd));
+        if let Ok(file) = linux.executable(taskd) {
+            pages(linux, &file);
+        }
+    }
+    if let Some(windows) = carve.windows() {
+        let _ = (windows.registers_32(taskd), windows.thread_facts(taskd));
+        let _ = (windows.program_base(taskd), windows.system_facts());
     }
     let mut mappings = Vec::new();
     let _ = osi.mappings(taskd, &mut |row| {
-        mappings.push((row.modd, row.base.unwrap_or_default()));
+        let va = row.base.unwrap_or_default();
+        let modd = row.modd;
+        mappings.push(Place { taskd, modd, va });
         if mappings.len() >= PARTS {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     });
-    for (modd, base) in mappings {
-        let stretch = carve.behind(modd, base, 1 << 20);
-        assert!(stretch.bytes >= PAGE_BYTES, "an empty stretch at {base}");
+    let fault = Fault::new(Cause::NotPresent { entry: 0 });
+    for place in mappings {
+        let stretch = carve.behind(place, fault, 1 << 20);
+        assert!(stretch.bytes >= PAGE_BYTES, "an empty stretch at {}", place.va);
     }
 }
 
 /// The files of the page cache, and the pages of some.
 fn kept(osi: &dyn Osi) {
-    let Some(carve) = osi.carve() else {
+    let Some(carve) = osi.carve().and_then(|carve| carve.linux()) else {
         return;
     };
     let mut files = Vec::new();
@@ -232,15 +241,12 @@ fn kept(osi: &dyn Osi) {
         });
     });
     for file in files {
-        pages(osi, &file);
+        pages(carve, &file);
     }
 }
 
 /// The first pages of a file: what is in memory lies where the machine has memory.
-fn pages(osi: &dyn Osi, file: &CachedFile) {
-    let Some(carve) = osi.carve() else {
-        return;
-    };
+fn pages(carve: &dyn CarveLinux, file: &CachedFile) {
     let mut at = 0_u64;
     for _ in 0..64 {
         let stretch = carve.cached(file, at, 1 << 24);

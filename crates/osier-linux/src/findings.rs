@@ -6,7 +6,7 @@
 pub(crate) mod code;
 mod context;
 mod credentials;
-pub(crate) mod entries;
+mod entries;
 mod executable;
 mod hidden;
 pub(crate) mod hooks;

@@ -19,7 +19,6 @@ pub static WANTED: Wanted = Wanted {
         fds::FdTable::WANTED,
         fds::FilesStruct::WANTED,
         findings::code::Ksym::WANTED,
-        findings::entries::Gate::WANTED,
         findings::hooks::FtraceOps::WANTED,
         findings::hooks::Kprobe::WANTED,
         findings::hooks::Notifier::WANTED,
@@ -192,7 +191,7 @@ const TO_COME: More = More {
 /// tools' formats, machines that are made for tests, and the next look at a kernel that is there already.
 const UNREAD: More = More {
     types: names![
-        dev_printk_info hlist_bl_node hlist_head hlist_node kernel_param latched_seq list_head
+        dev_printk_info gate_struct hlist_bl_node hlist_head hlist_node kernel_param latched_seq list_head
         lockref pidmap rb_root_cached sighand_struct task_cputime timezone tk_read_base
         tty_driver
     ],

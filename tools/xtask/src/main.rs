@@ -166,6 +166,12 @@ const JOBS: &[Job] = &[
         environment: &[],
     },
     Job {
+        name: "engines",
+        about: "Runs the recipes of docs/engines.md in Ray and in Daft, each alone, with the wheel of `python`",
+        commands: &[&["tests/python/engines"]],
+        environment: &[],
+    },
+    Job {
         name: "c",
         about: "Installs libosier into target/c as a stranger would, and runs the programs in C there (needs cargo-c)",
         commands: &[&["tests/c/run"]],

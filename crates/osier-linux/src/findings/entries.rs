@@ -2,7 +2,6 @@
 
 use osier_memory::VirtAddr;
 use osier_osi::Severity;
-use osier_profile::{Field, Resolver, UInt, layout};
 
 use super::context::{About, Context, Evidence, Found, Rule, Says};
 use crate::symbols;
@@ -20,7 +19,7 @@ const MACHINE_CHECK: u64 = 18;
 /// Exceptions that every kernel takes by a gate since v2.6.32; that of a double fault is a task's on 32 bits.
 const TAKEN: [std::ops::RangeInclusive<u64>; 3] = [0..=7, 10..=14, 16..=17];
 /// A task gate, whose handler is the processor's business.
-const TASK_GATE: u64 = 5;
+const TASK_GATE: u16 = 5;
 
 /// An entry of a system-call table that leaves the kernel's code.
 pub(super) static SYSTEM_CALLS: Rule = Rule {
@@ -112,17 +111,33 @@ pub(super) fn leaves(context: &Context<'_>, entry: &str, at: VirtAddr, to: VirtA
     }
 }
 
-layout! {
-    /// Fields read from `gate_struct`.
-    pub(crate) struct Gate: "gate_struct" {
-        /// Bits 0 to 15 of the handler's address.
-        offset_low: Option<Field<UInt>>,
-        /// Bits 16 to 31.
-        offset_middle: Option<Field<UInt>>,
-        /// Bits 32 to 63; not on 32 bits.
-        offset_high: Option<Field<UInt>>,
-        /// Type, and whether it is present.
-        bits: Option<Field<UInt>>,
+/// A gate as the processor reads it: Intel's manual, volume 3, "IDT Descriptors" and "64-Bit Mode IDT".
+struct Gate {
+    /// Where its handler is.
+    handler: VirtAddr,
+    /// Bits 32 to 47: whether it is present, and of which type.
+    marks: u16,
+}
+
+impl Gate {
+    /// The gate whose bytes these are, 8 of them on 32 bits and 16 on 64.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let (first, rest) = bytes.split_first_chunk::<8>()?;
+        let [l0, l1, _, _, m0, m1, h0, h1] = *first;
+        let upper = rest.first_chunk::<4>().copied().unwrap_or_default();
+        let lower = u32::from_le_bytes([l0, l1, h0, h1]);
+        Some(Self {
+            handler: VirtAddr(u64::from(u32::from_le_bytes(upper)) << 32 | u64::from(lower)),
+            marks: u16::from_le_bytes([m0, m1]),
+        })
+    }
+
+    fn is_present(&self) -> bool {
+        self.marks >> 15 == 1
+    }
+
+    fn kind(&self) -> u16 {
+        self.marks >> 8 & 0x1f
     }
 }
 
@@ -141,47 +156,56 @@ fn interrupts(context: &Context<'_>, found: &mut Found) {
         return;
     }
     let guest = &context.linux.guest;
-    let layout = Gate::resolve(&mut Resolver::new(&guest.profile));
-    let fields = layout.offset_low.zip(layout.offset_middle).zip(layout.bits);
-    let (Some(table), Some(((low, middle), bits))) = (guest.symbol(symbols::idt_table), fields)
-    else {
-        found.lost("idt_table and gate_struct in the profile", None);
+    let Some(table) = guest.symbol(symbols::idt_table) else {
+        found.lost("idt_table in the profile", None);
         return;
     };
+    let mut bytes = vec![0; if guest.pointer_bytes() == 8 { 16 } else { 8 }];
+    let gate_bytes = bytes.len() as u64;
     for vector in 0..GATES {
-        let at = table.plus(vector.wrapping_mul(layout.size));
-        let read = || {
-            let space = &guest.space;
-            let high = layout
-                .offset_high
-                .map_or(Ok(0), |field| field.read(space, at))?;
-            let low = low.read(space, at)? | middle.read(space, at)?.wrapping_shl(16);
-            Ok((low | high.wrapping_shl(32), bits.read(space, at)?))
-        };
-        match read() {
-            Ok((to, bits)) => {
-                let present = bits >> 15 & 1 == 1;
-                let kind = bits >> 8 & 0x1f;
-                let to = VirtAddr(to);
-                if !present && TAKEN.iter().any(|taken| taken.contains(&vector)) {
-                    found.lost("idt_table, which lacks an exception", None);
-                }
-                let untaken = RESERVED.contains(&vector) || vector == MACHINE_CHECK;
-                let of_boot = untaken && in_boot(context, to);
-                if !present || kind == TASK_GATE || guest.code.contains(&to) || of_boot {
-                    continue;
-                }
-                // No kernel of 64 bits is reached without the upper half of an address.
-                if layout.offset_high.is_some() && to.0 >> 32 == 0 {
-                    found.lost("idt_table, half an address", None);
-                } else {
-                    found.kernel(leaves(context, &format!("idt_table[{vector}]"), at, to));
-                }
-            }
-            Err(fault) => {
-                found.lost("idt_table", Some(fault));
-                return;
-            }
+        let at = table.plus(vector.wrapping_mul(gate_bytes));
+        if let Err(fault) = guest.space.read(at, &mut bytes) {
+            found.lost("idt_table", Some(fault));
+            return;
         }
+        let Some(gate) = Gate::of(&bytes) else {
+            return;
+        };
+        if !gate.is_present() && TAKEN.iter().any(|taken| taken.contains(&vector)) {
+            found.lost("idt_table, which lacks an exception", None);
+        }
+        let to = gate.handler;
+        let untaken = RESERVED.contains(&vector) || vector == MACHINE_CHECK;
+        let of_boot = untaken && in_boot(context, to);
+        let leads = gate.is_present() && gate.kind() != TASK_GATE;
+        if !leads || guest.code.contains(&to) || of_boot {
+            continue;
+        }
+        // No kernel of 64 bits is reached without the upper half of an address.
+        if guest.pointer_bytes() == 8 && to.0 >> 32 == 0 {
+            found.lost("idt_table, half an address", None);
+        } else {
+            found.kernel(leaves(context, &format!("idt_table[{vector}]"), at, to));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use osier_memory::VirtAddr;
+
+    use super::Gate;
+
+    #[test]
+    fn a_gate_has_its_handler_in_parts() {
+        let long = [
+            0x78, 0x56, 0x10, 0, 0, 0x8e, 0x34, 0x12, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,
+        ];
+        let gate = Gate::of(&long).unwrap();
+        assert_eq!(gate.handler, VirtAddr(0xffff_ffff_1234_5678));
+        assert!(gate.is_present() && gate.kind() == 0xe);
+        let task = Gate::of(&[0, 0, 0xf8, 0, 0, 0x85, 0, 0]).unwrap();
+        assert_eq!((task.handler, task.kind()), (VirtAddr(0), super::TASK_GATE));
+        assert!(Gate::of(&long[..7]).is_none());
     }
 }
