@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use osier::Question;
+use osier::ask::Question;
 use osier::tables;
 
 #[test]
