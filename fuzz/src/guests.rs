@@ -264,7 +264,7 @@ fn linux() -> Guest {
     let snapshot = osier_snapshot::open(&file, &OpenOptions::default()).expect("a snapshot");
     let machine: Machine = snapshot.machine;
     let profile = workspace().join("symbols/linux-6.1.0-50-amd64.osp");
-    let (profile, _) = Profile::read_file(profile).expect("a profile");
+    let (profile, _) = Profile::read_file(&profile).expect("a profile");
     let profile = Arc::new(profile);
     let located = osier_linux::locate(&machine, &[]).expect("a kernel");
     let memory = machine.memory.clone();
