@@ -1,8 +1,8 @@
 //! Libraries that programs load before all others: by their environment, or because `/etc/ld.so.preload` says so.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use foldhash::{HashSet, HashSetExt as _};
 use osier_memory::{PAGE_BYTES, VirtAddr};
 use osier_osi::{Behind, Process, Seen, Severity, Variable};
 

@@ -1,6 +1,6 @@
 //! What is said of one mount: a line of `/proc/PID/mountinfo`.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Mount, Seen};
