@@ -18,7 +18,7 @@ use crate::sockets::tables::{Entry, Protocol};
 pub(super) struct Inet<'a> {
     linux: &'a Linux,
     common: Common,
-    inet: InetSock,
+    own: InetSock,
 }
 
 impl<'a> Inet<'a> {
@@ -26,7 +26,7 @@ impl<'a> Inet<'a> {
         Self {
             linux,
             common: Common::resolve(resolver),
-            inet: InetSock::resolve(resolver),
+            own: InetSock::resolve(resolver),
         }
     }
 
@@ -37,7 +37,7 @@ impl<'a> Inet<'a> {
 
     /// Its own port.
     fn number(&self, at: VirtAddr) -> Seen<u32> {
-        let value = self.value(self.common.skc_num.or(self.inet.num), at)?;
+        let value = self.value(self.common.skc_num.or(self.own.num), at)?;
         u32::try_from(value).map_err(|_| Absent::implausible(value, "a number of 32 bits", None))
     }
 
@@ -49,9 +49,9 @@ impl<'a> Inet<'a> {
         match family.clone()? {
             AF_INET => {
                 let field = if remote {
-                    common.skc_daddr.or(self.inet.daddr)
+                    common.skc_daddr.or(self.own.daddr)
                 } else {
-                    common.skc_rcv_saddr.or(self.inet.rcv_saddr)
+                    common.skc_rcv_saddr.or(self.own.rcv_saddr)
                 };
                 let field = field.ok_or_else(Absent::not_in_this_kernel)?;
                 let mut bytes = [0; 4];
@@ -83,7 +83,7 @@ impl<'a> Inet<'a> {
         if !remote {
             return self.number(at);
         }
-        match self.value(self.common.skc_dport.or(self.inet.dport), at)? {
+        match self.value(self.common.skc_dport.or(self.own.dport), at)? {
             0 => Err(Absent::not_applicable("it is not connected")),
             port => Ok(u32::from(swapped(port))),
         }
@@ -99,13 +99,13 @@ impl<'a> Inet<'a> {
         let place = self
             .common
             .skc_num
-            .or(self.inet.num)
+            .or(self.own.num)
             .map(|field| field.place(at));
         let implausible = |rule| Err(Absent::implausible(port.into(), rule, place));
         if of_ports && port == 0 {
             return implausible("a socket in a table has a port (skc_num)");
         }
-        let twin = self.inet.inet_sport.filter(|_| of_ports);
+        let twin = self.own.inet_sport.filter(|_| of_ports);
         let twin = twin.map(|field| field.read(&self.linux.guest.space, at));
         if matches!(twin, Some(Ok(twin)) if u32::from(swapped(twin)) != port) {
             return implausible("a socket's port stands in it twice (skc_num, inet_sport)");
@@ -120,7 +120,7 @@ impl<'a> Inet<'a> {
             (Ok(IPPROTO_UDP | IPPROTO_UDPLITE), Ok(SOCK_DGRAM)) => false,
             _ => return,
         };
-        let place = self.common.skc_dport.or(self.inet.dport);
+        let place = self.common.skc_dport.or(self.own.dport);
         let place = place.map(|field| field.place(at));
         // A connection of TCP that was reset has its ends still.
         let alone = matches!((tcp, state), (true, Ok(LISTEN)) | (false, Ok(CLOSE)));

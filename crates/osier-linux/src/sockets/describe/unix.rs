@@ -17,7 +17,7 @@ pub(super) struct Unix<'a> {
     linux: &'a Linux,
     common: Common,
     sock: Sock,
-    unix: UnixSock,
+    own: UnixSock,
     address: UnixAddress,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Unix<'a> {
             linux,
             common: Common::resolve(resolver),
             sock: Sock::resolve(resolver),
-            unix: UnixSock::resolve(resolver),
+            own: UnixSock::resolve(resolver),
             address: UnixAddress::resolve(resolver),
         }
     }
@@ -47,11 +47,11 @@ impl<'a> Unix<'a> {
 
     /// The name of a UNIX socket, as `/proc/net/unix` shows it.
     pub(super) fn name(&self, at: VirtAddr) -> Seen<Vec<u8>> {
-        let field = self.unix.addr.ok_or_else(Absent::not_in_this_kernel)?;
+        let field = self.own.addr.ok_or_else(Absent::not_in_this_kernel)?;
         let guest = &self.linux.guest;
         let address = field.read(&guest.space, at)?;
         if address.is_null() {
-            let bound = self.unix.dentry.map(|field| field.read(&guest.space, at));
+            let bound = self.own.dentry.map(|field| field.read(&guest.space, at));
             if matches!(bound, Some(Ok(bound)) if !bound.is_null()) {
                 let rule = "a socket that is bound to a file has a name (addr, path)";
                 return Err(Absent::implausible(0, rule, Some(field.place(at))));
