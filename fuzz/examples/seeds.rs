@@ -32,6 +32,26 @@ fn main() {
     compressed();
     page_tables();
     profiles();
+    guests();
+}
+
+/// Words to write into guests, and pages that they lack: numbers of a fixed series.
+fn guests() {
+    let mut state = 1_u32;
+    let mut series = |bytes: usize| -> Vec<u8> {
+        let next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        std::iter::repeat_with(next).take(bytes).collect()
+    };
+    for target in ["linux_guest", "windows_guest"] {
+        for patches in [4_u8, 16, 31] {
+            let mut bytes = vec![patches];
+            bytes.extend(series(usize::from(patches) * 14 + 64));
+            put(target, &format!("patches-{patches}"), &bytes);
+        }
+    }
 }
 
 /// Writes a seed of `target`.
