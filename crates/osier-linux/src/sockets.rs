@@ -6,7 +6,7 @@
 
 pub(crate) mod describe;
 pub(crate) mod layouts;
-mod numbers;
+pub(crate) mod numbers;
 pub(crate) mod tables;
 
 use std::ops::ControlFlow;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use osier_osi::{Process, ProcessExtra, Seen, SeenExt as _, Severity, Socket};
 
 use super::context::{About, Context, Evidence, Found, Rule, Says, process};
-use crate::sockets;
+use crate::sockets::{self, numbers::AF_PACKET};
 
 /// What the kernel puts behind the path of a file that is unlinked.
 const DELETED_MARK: &[u8] = b" (deleted)";
@@ -22,8 +22,6 @@ const KERNEL_NAMES: [&[u8]; 8] = [
     b"kcompactd0",
     b"cpuhp/",
 ];
-/// `AF_PACKET`.
-const AF_PACKET: u16 = 17;
 
 /// Whether `path` lies in a folder that everybody may write to.
 pub(super) fn is_open(path: &[u8]) -> bool {

@@ -8,7 +8,7 @@ pub(super) const AF_UNIX: u16 = 1;
 pub(super) const AF_INET: u16 = 2;
 pub(super) const AF_INET6: u16 = 10;
 pub(super) const AF_NETLINK: u16 = 16;
-pub(super) const AF_PACKET: u16 = 17;
+pub(crate) const AF_PACKET: u16 = 17;
 /// One more than the highest family that there is, with room for some to come.
 pub(super) const MOST_FAMILIES: u64 = 64;
 /// `SOCK_…`.

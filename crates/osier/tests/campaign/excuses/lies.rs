@@ -2,6 +2,26 @@
 
 use super::{ANY, Excuse};
 
+/// What damage at random may change to another that could be, where no checksum tells.
+const BY_CHANCE: [&str; 16] = [
+    "name",
+    "name_hex",
+    "file",
+    "file_hex",
+    "exe",
+    "exe_hex",
+    "cmdline",
+    "cmdline_hex",
+    "uid",
+    "gid",
+    "state",
+    "flags",
+    "perms",
+    "offset",
+    "create_time",
+    "start",
+];
+
 pub(super) const EXCUSES: &[Excuse] = &[
     Excuse {
         campaign: "links",
@@ -33,48 +53,14 @@ pub(super) const EXCUSES: &[Excuse] = &[
     Excuse {
         campaign: "files",
         places: &["elf"],
-        fields: &[
-            "name",
-            "name_hex",
-            "file",
-            "file_hex",
-            "exe",
-            "exe_hex",
-            "cmdline",
-            "cmdline_hex",
-            "uid",
-            "gid",
-            "state",
-            "flags",
-            "perms",
-            "offset",
-            "create_time",
-            "start",
-        ],
+        fields: &BY_CHANCE,
         why: "the same, of a file without checksums that was damaged at random",
         ..ANY
     },
     Excuse {
         campaign: "compressions",
         places: &["kdump of "],
-        fields: &[
-            "name",
-            "name_hex",
-            "file",
-            "file_hex",
-            "exe",
-            "exe_hex",
-            "cmdline",
-            "cmdline_hex",
-            "uid",
-            "gid",
-            "state",
-            "flags",
-            "perms",
-            "offset",
-            "create_time",
-            "start",
-        ],
+        fields: &BY_CHANCE,
         why: "the same, of a page of a kdump that is stored as it is, or compressed by LZO, Snappy or Zstandard, which have no checksum there",
         ..ANY
     },
