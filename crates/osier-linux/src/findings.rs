@@ -18,7 +18,7 @@ mod settings;
 
 use std::ops::ControlFlow;
 
-use osier_osi::{Finding, WalkEnds, rules};
+use osier_osi::{Finding, WalkEnd, WalkEnds, rules};
 
 use crate::Linux;
 use context::{Context, Found, Rule};
@@ -47,9 +47,36 @@ static RULES: &[&Rule] = &[
     &settings::TAINT,
 ];
 
+/// What each rule is called, in their order.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|rule| rule.about.name)
+}
+
 pub(crate) fn findings(linux: &Linux, row: &mut dyn FnMut(Finding) -> ControlFlow<()>) -> WalkEnds {
+    apply(linux, RULES, row)
+}
+
+/// What the rules of these names find.
+pub(crate) fn of(
+    linux: &Linux,
+    wanted: &[&str],
+    row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
+) -> WalkEnds {
+    let wanted = |rule: &&&Rule| wanted.contains(&rule.about.name);
+    let wanted: Vec<&Rule> = RULES.iter().filter(wanted).copied().collect();
+    if wanted.is_empty() {
+        return WalkEnds::one(rules::WALK, WalkEnd::NotAnswered);
+    }
+    apply(linux, &wanted, row)
+}
+
+fn apply(
+    linux: &Linux,
+    rules: &[&Rule],
+    row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
+) -> WalkEnds {
     let context = Context::new(linux);
-    let rules = RULES.iter().map(|rule| {
+    let rules = rules.iter().map(|rule| {
         let look = |found: &mut Found| (rule.look)(&context, found);
         (rule.about, look)
     });

@@ -109,6 +109,18 @@ impl Osi for Linux {
         findings::findings(self, row)
     }
 
+    fn rules(&self) -> Vec<&'static str> {
+        findings::names().collect()
+    }
+
+    fn findings_of(
+        &self,
+        rules: &[&str],
+        row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        findings::of(self, rules, row)
+    }
+
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
         memory::heap_bounds(self, taskd)
     }

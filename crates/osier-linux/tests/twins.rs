@@ -715,3 +715,29 @@ fn a_given_name_without_a_character_is_told() {
     let lied = rows.iter().find(|other| other.modd == row.modd).unwrap();
     assert!(is_lost(&lied.name), "{lied:?}");
 }
+
+/// Rules that look one by one find, in their order, what all find that look together.
+#[test]
+fn a_rule_finds_alone_what_it_finds_among_others() {
+    let bench = Bench::new("deb12-6.1-amd64");
+    let traced = processes(&bench.linux).into_values().next().unwrap().taskd;
+    let (place, width) = bench.member(traced, "task_struct", &["ptrace"]);
+    let linux = bench.with(&[(place, width, 1)]);
+    let mut together = Vec::new();
+    let _ = linux.findings(&mut |found| {
+        together.push(found);
+        ControlFlow::Continue(())
+    });
+    assert!(together.iter().any(|found| found.rule == "process.traced"));
+    let mut alone = Vec::new();
+    for rule in linux.rules() {
+        let _ = linux.findings_of(&[rule], &mut |found| {
+            assert_eq!(found.rule, rule);
+            alone.push(found);
+            ControlFlow::Continue(())
+        });
+    }
+    assert_eq!(alone, together);
+    let ends = linux.findings_of(&["process.trace"], &mut |found| panic!("{found:?}"));
+    assert_eq!(ends.0, [("findings", WalkEnd::NotAnswered)]);
+}

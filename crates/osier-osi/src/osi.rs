@@ -148,6 +148,21 @@ pub trait Osi: Send {
         WalkEnds::one("findings", WalkEnd::NotAnswered)
     }
 
+    /// The rules of [`findings`](Self::findings), by name and in their order; none of a system whose provider has none.
+    fn rules(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// What the rules of these names find, as [`findings`](Self::findings) shows it; what the others alone need is not read.
+    /// [`WalkEnd::NotAnswered`] when no rule is called so.
+    fn findings_of(
+        &self,
+        _rules: &[&str],
+        _row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        WalkEnds::one("findings", WalkEnd::NotAnswered)
+    }
+
     /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.
     ///
     /// # Errors

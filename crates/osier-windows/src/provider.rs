@@ -90,6 +90,18 @@ impl Osi for Windows {
         findings::findings(self, row)
     }
 
+    fn rules(&self) -> Vec<&'static str> {
+        findings::names().collect()
+    }
+
+    fn findings_of(
+        &self,
+        rules: &[&str],
+        row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        findings::of(self, rules, row)
+    }
+
     fn wide(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
         wide::processes(self, row)
     }

@@ -364,6 +364,15 @@ impl Osi for Untold {
         self.0.findings(&mut |found| each(row(found, self.1)))
     }
 
+    fn rules(&self) -> Vec<&'static str> {
+        self.0.rules()
+    }
+
+    fn findings_of(&self, rules: &[&str], each: Rows<'_, Finding>) -> WalkEnds {
+        self.0
+            .findings_of(rules, &mut |found| each(row(found, self.1)))
+    }
+
     fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
         plain(self.0.heap_bounds(taskd), self.1)
     }

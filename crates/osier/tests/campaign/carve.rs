@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use osier::Guest;
 use osier::dump::{kept_files, process_core};
-use osier::format::json_row;
 use osier::osier_memory::{PAGE_BYTES, VirtAddr};
 use osier::process_memory::{Content, ProcessMemory};
 use osier::search::{Pattern, Scope, search};
@@ -155,17 +154,10 @@ fn refused(why: &dyn ToString) -> Answer {
     }
 }
 
-fn add(answer: &mut Answer, row: &Cells<'_>) {
-    let mut line = String::new();
-    json_row(row, &mut line);
-    answer.rows.push(line);
-    answer.lost += row.losses() as u64;
-}
-
 fn kept(guest: &Guest) -> Answer {
     let mut answer = Answer::default();
     let ends = kept_files(guest, &mut |file| {
-        add(&mut answer, &Cells::of(&file));
+        answer.add(&Cells::of(&file));
         ControlFlow::Continue(())
     });
     match ends {
@@ -320,20 +312,13 @@ fn headers(core: &[u8]) -> Vec<String> {
 fn found(guest: &Guest, taskd: VirtAddr) -> Answer {
     let mut answer = Answer::default();
     let patterns = ["\x7fELF", "PATH=", "/bin"].map(|text| Pattern::text(text).unwrap());
-    let mut rows = Vec::new();
-    let mut lost = 0;
     let scope = Scope::Processes(vec![taskd]);
     let done = search(&*guest.provider(), &scope, &patterns, None, &mut |hit| {
-        let cells = Cells::of(&hit);
-        let mut line = String::new();
-        json_row(&cells, &mut line);
-        rows.push(line);
-        lost += cells.losses() as u64;
+        answer.add(&Cells::of(&hit));
         ControlFlow::Continue(())
     });
-    answer.rows = rows;
     answer.rows.push(format!("{{\"searched\":{}}}", done.bytes));
-    answer.lost = lost + done.lost_bytes();
+    answer.lost += done.lost_bytes();
     answer.ends = lines(&done.ends);
     answer
 }

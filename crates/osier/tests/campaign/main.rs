@@ -17,6 +17,7 @@ mod carve;
 mod editor;
 mod excuses;
 mod files;
+mod held;
 #[path = "../../../osier-testkit/tests/windows/layouts.rs"]
 #[allow(dead_code, reason = "other tests ask for more layouts")]
 mod layouts;
@@ -29,13 +30,12 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use osier::Options;
 use osier::ask::Question;
 use osier::osier_memory::{PAGE_BYTES, PhysAddr, PhysicalMemory};
-use osier_testkit::{Knockout, Patched};
 use rayon::prelude::*;
 
 use carve::Carved;
@@ -135,17 +135,13 @@ fn run(subject: &Subject, damages: Vec<Damage>) -> Outcome {
 }
 
 fn ask(subject: &Subject, damage: &Damage, wide: bool) -> Option<(Vec<Silent>, bool)> {
-    let mut memory = Patched::new(subject.memory.clone());
     let mut words = BTreeSet::new();
     for (pa, bytes) in &damage.writes {
-        memory.write_bytes(*pa, bytes);
         let last = pa.0 + bytes.len() as u64;
         words.extend((pa.0 / WORD * WORD..last).step_by(WORD as usize));
     }
-    let mut memory: Arc<dyn PhysicalMemory> = Arc::new(memory);
     let mut content = None;
     if let Some(page) = damage.missing {
-        memory = Arc::new(Knockout::new(memory, page));
         words.extend((page.0..page.0 + PAGE_BYTES).step_by(WORD as usize));
         content = subject.content_of.get(&page.0);
     }
@@ -156,7 +152,7 @@ fn ask(subject: &Subject, damage: &Damage, wide: bool) -> Option<(Vec<Silent>, b
     if parts.is_empty() && !find {
         return Some((Vec::new(), false));
     }
-    let after = subject.ask(&memory, &parts, find)?;
+    let after = subject.ask(damage, &parts, find)?;
     let tells = |(part, new): (&Part, &Answer)| match subject.answers.get(part) {
         Some(old) => new.tells(old),
         None => !new.is_complete(),

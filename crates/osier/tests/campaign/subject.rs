@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use osier::WalkEnds;
-use osier::ask::{Question, ask, ask_process};
+use osier::ask::{Asker, Question, ask_process};
 use osier::format::{json_end, json_row};
 use osier::osier_memory::{
     AddressSpace, Chunk, Fault, Machine, PhysAddr, PhysRun, PhysicalMemory, VirtAddr,
@@ -14,19 +14,22 @@ use osier::osier_memory::{
 use osier::osier_profile::Profile;
 use osier::osier_snapshot::{Snapshot, SnapshotInfo};
 use osier::tables::Cells;
-use osier::{Guest, Located, Options, ProfileSource, Shared, open_snapshot};
+use osier::{Guest, Located, Options, Osi, ProfileSource, Shared, open_snapshot};
 
+use crate::Damage;
 use crate::carve::{self, Carved};
+use crate::held::{Damaged, Held};
 
 /// Bytes of the words that reads are recorded by.
 pub(crate) const WORD: u64 = 4;
 
 /// A part of an answer that is asked for on its own: what one process says of a question about every
-/// process, a question whole, or what is written and found that is no question.
+/// process, what one rule finds, a question whole, or what is written and found that is no question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Part {
     Whole(usize),
     Of(usize, VirtAddr),
+    Rule(&'static str),
     Carved(Carved, VirtAddr),
 }
 
@@ -34,6 +37,7 @@ impl Part {
     pub(crate) fn question(self) -> Option<Question> {
         match self {
             Self::Whole(at) | Self::Of(at, _) => Some(Question::ALL[at]),
+            Self::Rule(_) => Some(Question::Findings),
             Self::Carved(..) => None,
         }
     }
@@ -65,6 +69,15 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    pub(crate) fn add(&mut self, row: &Cells<'_>) {
+        let mut line = String::new();
+        json_row(row, &mut line);
+        // What was not held against the pid table is as right as it was.
+        self.rows
+            .push(line.replace("\"list-unchecked\"", "\"both\""));
+        self.lost += row.losses() as u64;
+    }
+
     /// Whether it claims that every value was read and every walk closed.
     pub(crate) fn is_complete(&self) -> bool {
         self.lost == 0 && self.ends.is_empty()
@@ -78,12 +91,12 @@ impl Answer {
 
 /// Which words were read, for each run of [`WORD`] bytes.
 struct WordRecorder {
-    inner: Arc<dyn PhysicalMemory>,
+    inner: Arc<Held>,
     words: Mutex<BTreeSet<u64>>,
 }
 
 impl WordRecorder {
-    fn new(inner: &Arc<dyn PhysicalMemory>) -> Arc<Self> {
+    fn new(inner: &Arc<Held>) -> Arc<Self> {
         Arc::new(Self {
             inner: inner.clone(),
             words: Mutex::default(),
@@ -118,7 +131,7 @@ impl PhysicalMemory for WordRecorder {
 }
 
 pub(crate) struct Subject {
-    pub(crate) memory: Arc<dyn PhysicalMemory>,
+    pub(crate) memory: Arc<Held>,
     pub(crate) profile: Arc<Profile>,
     pub(crate) located: Located,
     pub(crate) answers: BTreeMap<Part, Answer>,
@@ -142,7 +155,7 @@ impl Subject {
     pub(crate) fn of(file: &Path, options: &Options) -> Self {
         let Snapshot { machine, info } = open_snapshot(file, options).unwrap();
         let shared = Shared::new(options).unwrap();
-        let memory = machine.memory.clone();
+        let memory = Arc::new(Held::of(machine.memory.clone()));
         let recorder = WordRecorder::new(&memory);
         let seen = Snapshot {
             machine: Machine {
@@ -209,19 +222,24 @@ impl Subject {
             Some(only) => only.split(',').any(|word| word == part.word()),
             None => true,
         };
+        let rules = guest.provider().rules();
         let questions = Question::ALL.iter().enumerate();
         let parts = questions.flat_map(|(at, question)| match question {
             question if question.is_of_a_process() => taskds
                 .iter()
                 .map(|taskd| Part::Of(at, *taskd))
                 .collect::<Vec<_>>(),
+            Question::Findings => rules.iter().copied().map(Part::Rule).collect(),
             _ => vec![Part::Whole(at)],
         });
         let parts: Vec<_> = parts.chain(carve::parts(&guest, &taskds)).collect();
         for part in parts.into_iter().filter(asked) {
             let recorder = WordRecorder::new(&self.memory);
             let guest = self.attach(recorder.clone(), &self.located).unwrap();
-            let answer = answer(&guest, part);
+            let answer = {
+                let provider = guest.provider();
+                answer(&guest, &*provider, &Asker::new(&*provider), part)
+            };
             if !answer.is_complete() && !part.is_partial() {
                 // A distilled snapshot holds what the usual questions need, not the tables of processes.
                 if Question::USUAL.map(Some).contains(&part.question()) {
@@ -290,14 +308,15 @@ impl Subject {
             .collect()
     }
 
-    /// Asks `parts` of the snapshot with `memory`; `find` also looks for the kernel again. `None` is a
+    /// Asks `parts` of the snapshot with `damage`; `find` also looks for the kernel again. `None` is a
     /// refusal in words, which is an answer too.
     pub(crate) fn ask(
         &self,
-        memory: &Arc<dyn PhysicalMemory>,
+        damage: &Damage,
         parts: &BTreeSet<Part>,
         find: bool,
     ) -> Option<BTreeMap<Part, Answer>> {
+        let memory: Arc<dyn PhysicalMemory> = Arc::new(Damaged::of(&self.memory, damage));
         let mut all: Option<BTreeSet<Part>> = None;
         let mut located = self.located.clone();
         if find {
@@ -318,13 +337,49 @@ impl Subject {
             }
         }
         let parts = all.as_ref().unwrap_or(parts);
-        let guest = self.attach(memory.clone(), &located).ok()?;
-        Some(
-            parts
-                .iter()
-                .map(|part| (*part, answer(&guest, *part)))
-                .collect(),
-        )
+        let guest = self.attach(memory, &located).ok()?;
+        let provider = guest.provider();
+        let asker = Asker::new(&*provider);
+        let is_rule = |part: &&Part| matches!(part, Part::Rule(_));
+        let (rules, others): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(is_rule);
+        let answered = |part: &Part| (*part, answer(&guest, &*provider, &asker, *part));
+        let mut all: BTreeMap<Part, Answer> = others.into_iter().map(answered).collect();
+        all.extend(self.findings(&*provider, &rules));
+        Some(all)
+    }
+}
+
+impl Subject {
+    /// What several rules find, which look together as those of the question do. What they say of how they ended is
+    /// the first one's, as far as none of them said it before.
+    fn findings(&self, osi: &dyn Osi, parts: &[&Part]) -> BTreeMap<Part, Answer> {
+        let names = parts.iter().filter_map(|part| match part {
+            Part::Rule(name) => Some(*name),
+            _ => None,
+        });
+        let names: Vec<&str> = names.collect();
+        let mut all: BTreeMap<Part, Answer> = parts
+            .iter()
+            .map(|part| (**part, Answer::default()))
+            .collect();
+        if names.is_empty() {
+            return all;
+        }
+        let ends = osi.findings_of(&names, &mut |found| {
+            let answer = all.get_mut(&Part::Rule(found.rule)).unwrap();
+            answer.add(&Cells::of(&found));
+            ControlFlow::Continue(())
+        });
+        let known = |end: &String| {
+            let mut old = parts.iter().filter_map(|part| self.answers.get(part));
+            old.any(|old| old.ends.contains(end))
+        };
+        let new = lines(&ends).into_iter().filter(|end| !known(end));
+        all.first_entry().unwrap().get_mut().ends.extend(new);
+        for answer in all.values_mut() {
+            answer.rows.sort();
+        }
+        all
     }
 }
 
@@ -333,30 +388,23 @@ impl Subject {
 /// the walkers' own limits, four million rows and more, would be a long wait.
 const ROW_LIMIT: usize = 1 << 21;
 
-fn answer(guest: &Guest, part: Part) -> Answer {
-    let mut rows = Vec::new();
-    let mut lost = 0;
+/// What is read more than once, such as the list of processes, is read once by one asker.
+fn answer(guest: &Guest, osi: &dyn Osi, asker: &Asker<'_>, part: Part) -> Answer {
+    let mut answer = Answer::default();
     let mut row = |row: &Cells<'_>| {
-        let mut line = String::new();
-        json_row(row, &mut line);
-        // What was not held against the pid table is as right as it was.
-        rows.push(line.replace("\"list-unchecked\"", "\"both\""));
-        lost += row.losses() as u64;
-        assert!(rows.len() < ROW_LIMIT, "{part:?} does not end");
+        answer.add(row);
+        assert!(answer.rows.len() < ROW_LIMIT, "{part:?} does not end");
         ControlFlow::Continue(())
     };
-    let osi = &*guest.provider();
     let ends: WalkEnds = match part {
-        Part::Whole(at) => ask(osi, Question::ALL[at], &mut row),
+        Part::Whole(at) => asker.ask(Question::ALL[at], &mut row),
         Part::Of(at, taskd) => ask_process(osi, Question::ALL[at], taskd, &mut row),
+        Part::Rule(rule) => osi.findings_of(&[rule], &mut |one| row(&Cells::of(&one))),
         Part::Carved(carved, at) => return carve::answer(guest, carved, at),
     };
-    rows.sort();
-    Answer {
-        rows,
-        lost,
-        ends: lines(&ends),
-    }
+    answer.rows.sort();
+    answer.ends = lines(&ends);
+    answer
 }
 
 /// Endings that are not good, in words.
