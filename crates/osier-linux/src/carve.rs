@@ -139,6 +139,13 @@ const ALWAYS: [(u64, bool); 10] = [
     (31, true),
 ];
 
+/// What is never 0 where a program is told it: `AT_HWCAP`, `AT_RSEQ_FEATURE_SIZE`, `AT_RSEQ_ALIGN`, `AT_SYSINFO`,
+/// `AT_SYSINFO_EHDR` and `AT_MINSIGSTKSZ`.
+const NEVER_NULL: [u64; 6] = [16, RSEQ[0], RSEQ[1], 32, 33, 51];
+/// Those of restartable sequences, which a program is told together. Linux commit 317c8194e6ae ("rseq: Introduce feature
+/// size and alignment ELF auxiliary vector entries"), v6.3.
+const RSEQ: [u64; 2] = [27, 28];
+
 /// The vector at the start of `all`, what the kernel told a program, up to its end. The kernel tells every one at least
 /// where it begins and how it is called, and writes zeros behind the end (`create_elf_tables`).
 fn vector(all: &[u8], width: usize, is_loaded: bool) -> Result<Vec<u8>, &'static str> {
@@ -168,6 +175,13 @@ fn vector(all: &[u8], width: usize, is_loaded: bool) -> Result<Vec<u8>, &'static
     };
     if is_loaded && !ALWAYS.iter().all(has) {
         return Err("the kernel tells a program where it begins and how it is called (saved_auxv)");
+    }
+    if NEVER_NULL.iter().any(|key| told(*key) == Some(0)) {
+        return Err("what the kernel tells a program of itself is not 0 (saved_auxv)");
+    }
+    let [size, align] = RSEQ.map(|key| told(key).is_some());
+    if size != align {
+        return Err("the kernel tells a program both of restartable sequences (saved_auxv)");
     }
     Ok(vector.to_vec())
 }
@@ -309,12 +323,22 @@ mod tests {
             all[pair * 16..].fill(0);
             assert!(vector(&all, 8, true).is_err(), "{pair}");
         }
-        // Where the program begins, and its name.
-        for pair in [9, 17, 18] {
+        // The vDSO and what the processor can; where the program begins, and its name.
+        for pair in [0, 1, 9, 17, 18] {
             let mut all = whole.clone();
             all[pair * 16 + 8..pair * 16 + 16].fill(0);
             assert!(vector(&all, 8, true).is_err(), "{pair}");
         }
+        // Of restartable sequences, since v6.3.
+        let with = |keys: &[u64]| {
+            let mut all = whole.clone();
+            for (at, key) in keys.iter().enumerate() {
+                let words = [*key, 0x1000].map(u64::to_le_bytes).concat();
+                all[(19 + at) * 16..(20 + at) * 16].copy_from_slice(&words);
+            }
+            vector(&all, 8, true)
+        };
+        assert!(with(&[27, 28]).is_ok() && with(&[27]).is_err() && with(&[28]).is_err());
         assert_eq!(vector(&[0; 64], 8, false), Ok(vec![0; 16]));
         assert!(vector(&[0; 64], 8, true).is_err() && vector(&[1; 64], 8, false).is_err());
     }

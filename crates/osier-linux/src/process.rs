@@ -64,8 +64,8 @@ pub(crate) fn exited(linux: &Linux, task: VirtAddr) -> Seen<bool> {
         let rule = "what has an exit state has begun to exit (exit_state, PF_EXITING)";
         return Err(Absent::implausible(state, rule, Some(task)));
     }
-    if exiting && linux.init_task == Some(task) {
-        let rule = "the first task does not exit (PF_EXITING)";
+    if exiting && (linux.init_task == Some(task) || memory::is_idle(linux, task)) {
+        let rule = "an idle task does not exit (PF_EXITING)";
         return Err(Absent::implausible(1, rule, Some(task)));
     }
     Ok(exiting || state != 0)

@@ -180,6 +180,12 @@ fn named(linux: &Linux, tasks: &mut Tasks) -> WalkEnds {
         let (mut members, of_group) = threads::group(linux, leader);
         ends.join(of_group);
         members.retain(|task| threads::is_member(linux, *task, leader, &mut ends));
+        // A row shows what found it: that a list lacks one is told.
+        let without_leader = usize::from(!members.contains(&leader));
+        ends.disagree("processes and their thread lists", without_leader, 0);
+        if linux.init_task != Some(leader) {
+            threads::compare(linux, leader, &members, &mut ends);
+        }
         for task in members {
             tasks.meet(task, ScanSource::Threads);
         }
@@ -320,6 +326,10 @@ fn exited(linux: &Linux, task: VirtAddr, linked: bool) -> Seen<bool> {
         return Err(Absent::not_in_this_kernel());
     }
     let exited = process::exited(linux, task)?;
+    if exited && linked && layout.flags.is_some() {
+        // The same word says whether it is a thread of the kernel, which more than it tells.
+        memory::kernel_thread(linux, task)?;
+    }
     let state = layout
         .state
         .map(|field| field.read(&linux.guest.space, task));

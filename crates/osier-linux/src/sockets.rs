@@ -118,6 +118,8 @@ fn holders(linux: &Linux, ends: &mut WalkEnds) -> (Vec<Holder>, bool) {
             let FileExtra::Linux(linux) = file.extra else {
                 return ControlFlow::Continue(());
             };
+            let why = [file.path.as_ref().err(), linux.inode.as_ref().err()];
+            let in_doubt = why.into_iter().flatten().any(|absent| absent.is_loss());
             match (file.kind, linux.socket) {
                 (Ok(FileKind::Socket), Ok(socket)) => holders.push(Holder {
                     pid: file.pid,
@@ -127,6 +129,11 @@ fn holders(linux: &Linux, ends: &mut WalkEnds) -> (Vec<Holder>, bool) {
                 // Reserved for a file that is being opened: none of a socket yet.
                 (Err(absent), _) if !absent.is_loss() => {}
                 (Ok(FileKind::Socket), Err(_)) | (Err(_), _) => {
+                    lost = lost.saturating_add(1);
+                    first_lost.get_or_insert(file.filed.value().unwrap_or(taskd));
+                }
+                // What is called otherwise, or has the inode of another, may be of another kind.
+                _ if in_doubt => {
                     lost = lost.saturating_add(1);
                     first_lost.get_or_insert(file.filed.value().unwrap_or(taskd));
                 }

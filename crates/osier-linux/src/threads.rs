@@ -51,7 +51,11 @@ pub(crate) fn threads(
     if linux.init_task == Some(taskd) {
         members.extend(idle_tasks(linux, &mut ends));
     } else {
-        compare(linux, taskd, &mut members, &mut ends);
+        if let Some(numbered) = numbered(linux) {
+            ends.disagree(pid::STRAYS, numbered.strays, 0);
+        }
+        let unlisted = compare(linux, taskd, &members, &mut ends);
+        members.extend(unlisted);
     }
     let mut once = HashSet::new();
     for task in members {
@@ -83,9 +87,14 @@ pub(crate) fn is_member(
     }
 }
 
-/// Holds the threads on the list of `leader` against its `nr_threads` and the pid table, and adds
+/// Holds the threads on the list of `leader` against its `nr_threads` and the pid table, and gives
 /// those that the table names alone.
-fn compare(linux: &Linux, leader: VirtAddr, members: &mut Vec<VirtAddr>, ends: &mut WalkEnds) {
+pub(crate) fn compare(
+    linux: &Linux,
+    leader: VirtAddr,
+    members: &[VirtAddr],
+    ends: &mut WalkEnds,
+) -> Vec<VirtAddr> {
     let signal = linux.tasks.signal.zip(linux.signal.nr_threads);
     let counted = signal.and_then(|(signal, count)| {
         let signal = signal.read(&linux.guest.space, leader).ok()?;
@@ -96,22 +105,21 @@ fn compare(linux: &Linux, leader: VirtAddr, members: &mut Vec<VirtAddr>, ends: &
         ends.differ("thread list and nr_threads", members.len(), counted);
     }
     let Some(numbered) = numbered(linux) else {
-        return;
+        return Vec::new();
     };
-    let empty = Vec::new();
-    ends.disagree(pid::STRAYS, numbered.strays, 0);
-    let numbered = numbered.by_leader.get(&leader).unwrap_or(&empty);
+    let numbered = numbered.by_leader.get(&leader).into_iter().flatten();
     let listed: HashSet<_> = members.iter().copied().collect();
-    let (mut only_list, mut only_table) = (listed.len(), 0_usize);
+    let mut only_list = listed.len();
+    let mut unlisted = Vec::new();
     for task in numbered {
         if listed.contains(task) {
             only_list = only_list.saturating_sub(1);
         } else {
-            only_table = only_table.saturating_add(1);
-            members.push(*task);
+            unlisted.push(*task);
         }
     }
-    ends.disagree("thread list and pid table", only_list, only_table);
+    ends.disagree("thread list and pid table", only_list, unlisted.len());
+    unlisted
 }
 
 /// The threads of the pid table; `None` when it is not known whole.

@@ -1,5 +1,6 @@
 //! What the network says twice: with one word of it changed, the answer says that it is lost.
 
+use osier::FileKind;
 use osier_testkit::need::Real;
 
 use crate::machine::Machine;
@@ -41,4 +42,22 @@ pub(crate) fn a_table_of_connections_that_says_to_be_smaller(real: &Real) {
         let _ = answer.by_ref().count();
         assert!(!answer.is_complete(), "{}: {fewer:#x}", real.name);
     }
+}
+
+/// A descriptor of a socket whose file has the inode of another, and so may be of another kind, may still hold it.
+pub(crate) fn a_socket_whose_file_has_another_inode(real: &Real) {
+    let mut machine = Machine::of(real);
+    let files: Vec<_> = machine.guest().files(None).collect();
+    let of = |wanted: &FileKind| {
+        let mut all = files.iter().filter(|row| row.kind.as_ref() == Ok(wanted));
+        all.find_map(|row| row.filed.clone().ok()).unwrap()
+    };
+    let (socket, regular) = (of(&FileKind::Socket), of(&FileKind::Regular));
+    let place = |file| machine.place("file", file, "f_inode");
+    let (place, inode) = (place(socket), machine.pointer(place(regular)));
+    assert!(machine.guest().sockets().all(|_| true));
+    machine.put_pointer(place, inode);
+    let mut answer = machine.guest().sockets();
+    let _ = answer.by_ref().count();
+    assert!(!answer.is_complete(), "{}", real.name);
 }

@@ -35,17 +35,18 @@ use findings::{
 };
 use machine::Machine;
 use network::{
-    a_table_of_connections_that_says_to_be_smaller, an_interface_that_no_protocol_keeps,
+    a_socket_whose_file_has_another_inode, a_table_of_connections_that_says_to_be_smaller,
+    an_interface_that_no_protocol_keeps,
 };
 use osier::{ScanSource, ScannedKind};
 use osier_testkit::need::{self, Real};
 use tampered::{what_hides_is_a_row, what_somebody_left_is_found};
 use twice::{
     a_file_without_the_root_of_its_pages, a_module_that_does_not_lead_to_itself,
-    a_mount_that_stands_beside_another, a_process_with_the_threads_of_another,
-    a_program_whose_name_its_file_system_makes, a_session_with_another_number,
-    a_task_that_is_said_to_exit, a_thread_of_the_kernel_in_a_group, a_vdso_without_operations,
-    what_a_program_was_told,
+    a_mount_that_stands_beside_another, a_process_that_its_own_list_has_lost,
+    a_process_with_the_threads_of_another, a_program_whose_name_its_file_system_makes,
+    a_session_with_another_number, a_task_that_is_said_to_exit, a_thread_of_the_kernel_in_a_group,
+    a_vdso_without_operations, what_a_program_was_told,
 };
 
 osier_testkit::trials! {
@@ -54,8 +55,8 @@ osier_testkit::trials! {
     need::each(need::snapshot, &MACHINES) => an_unlinked_module_is_scanned;
     need::each(need::snapshot, &MACHINES) => nothing_on_untouched_guests, a_process_that_left_the_list, a_process_that_left_every_list, a_module_that_left_the_list, a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel, threads_of_the_kernel_on_a_mount_of_its_own, a_machine_check_that_the_kernel_does_not_take, a_list_of_sockets_that_another_shows, a_function_that_ftrace_calls, a_probe, a_function_that_hears_keys, a_function_that_packets_pass, borrowed_credentials, a_program_that_is_called_as_the_kernels, a_library_that_is_preloaded, helpers_taint_and_tracing, a_program_in_anonymous_memory, zeros_are_lost_and_no_finding;
     need::each(need::snapshot, &MACHINES) => a_hook_of_a_module_that_hides, a_process_whose_number_leads_nowhere;
-    need::each(need::snapshot, &MACHINES) => an_interface_that_no_protocol_keeps, a_table_of_connections_that_says_to_be_smaller;
-    need::each(need::snapshot, &MACHINES) => a_file_without_the_root_of_its_pages, a_module_that_does_not_lead_to_itself, a_mount_that_stands_beside_another, a_process_with_the_threads_of_another, a_program_whose_name_its_file_system_makes, a_session_with_another_number, a_task_that_is_said_to_exit, a_thread_of_the_kernel_in_a_group, a_vdso_without_operations, what_a_program_was_told;
+    need::each(need::snapshot, &MACHINES) => a_socket_whose_file_has_another_inode, an_interface_that_no_protocol_keeps, a_table_of_connections_that_says_to_be_smaller;
+    need::each(need::snapshot, &MACHINES) => a_file_without_the_root_of_its_pages, a_module_that_does_not_lead_to_itself, a_mount_that_stands_beside_another, a_process_that_its_own_list_has_lost, a_process_with_the_threads_of_another, a_program_whose_name_its_file_system_makes, a_session_with_another_number, a_task_that_is_said_to_exit, a_thread_of_the_kernel_in_a_group, a_vdso_without_operations, what_a_program_was_told;
     need::each(need::snapshot, &MACHINES) => a_jump_into_a_module_that_hides, bytes_that_only_look_like_a_jump, a_jump_out_of_a_module;
     need::each(need::snapshot, &WITH_A_SWITCH) => a_switch_that_leads_away;
     need::each(need::made, &PLANTED) => what_is_planted_is_found, nothing_on_untouched_guests;

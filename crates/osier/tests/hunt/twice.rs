@@ -41,17 +41,60 @@ pub(crate) fn a_process_with_the_threads_of_another(real: &Real) {
     assert!(!complete, "{}: {row:?}", real.name);
 }
 
-/// A thread of the kernel that sleeps, and of which the kernel's count says that it lives.
-pub(crate) fn a_task_that_is_said_to_exit(real: &Real) {
+/// A process whose list of threads has lost its only one: the row lacks what found it, with the count lessened or not.
+pub(crate) fn a_process_that_its_own_list_has_lost(real: &Real) {
     let mut machine = Machine::of(real);
     let task = process(&machine, "kswapd0").taskd;
-    let place = machine.place("task_struct", task, "flags");
-    let flags = u32::from_le_bytes(machine.bytes(place));
-    machine.put(place, &(flags | 4).to_le_bytes());
+    let signal = machine.pointer(machine.place("task_struct", task, "signal"));
+    let count = machine.place("signal_struct", signal, "nr_threads");
+    let found = |machine: &Machine| {
+        let (rows, complete) = scanned(machine);
+        let row = rows.into_iter().find(|row| row.address == task).unwrap();
+        (row.found_by.has(ScanSource::Threads), complete)
+    };
+    assert_eq!(found(&machine), (true, true), "{}", real.name);
+    machine.unlink(machine.place("task_struct", task, "thread_node"));
+    assert_eq!(found(&machine), (false, false), "{}", real.name);
+    machine.put(count, &0_u32.to_le_bytes());
+    assert_eq!(found(&machine), (false, false), "{}: counted", real.name);
+    // The first task's, which has no number and whose list nothing else is held against.
+    let mut machine = Machine::of(real);
+    let first = machine.symbol("init_task");
+    machine.unlink(machine.place("task_struct", first, "thread_node"));
+    assert!(!scanned(&machine).1, "{}: the first task", real.name);
+}
+
+/// A thread of the kernel that sleeps, and of which the kernel's count says that it lives; and an idle task.
+pub(crate) fn a_task_that_is_said_to_exit(real: &Real) {
+    let mut machine = Machine::of(real);
+    let sleeping = process(&machine, "kswapd0").taskd;
+    // The second processor's, where there is one.
     let (rows, _) = scanned(&machine);
-    let row = rows.iter().find(|row| row.address == task).unwrap();
-    let lost = matches!(&row.exited, Err(absent) if absent.is_loss());
-    assert!(lost, "{}: {row:?}", real.name);
+    let by_its_queue = |row: &&Scanned| row.found_by.has(ScanSource::RunQueue);
+    let idle = rows.iter().filter(by_its_queue).map(|row| row.address);
+    let first = machine.symbol("init_task");
+    let idle: Vec<_> = idle
+        .filter(|task| *task != first)
+        .map(|task| (task, 4))
+        .collect();
+    assert_eq!(
+        idle.is_empty(),
+        real.name.starts_with("deb11"),
+        "{}",
+        real.name
+    );
+    let program = process(&machine, "spinner-0").taskd;
+    // A program that exits is no thread of the kernel.
+    let tasks = [(sleeping, 4), (program, u32::MAX)].into_iter().chain(idle);
+    for (task, marks) in tasks {
+        let place = machine.place("task_struct", task, "flags");
+        let flags = u32::from_le_bytes(machine.bytes(place));
+        machine.put(place, &(flags | marks).to_le_bytes());
+        let (rows, _) = scanned(&machine);
+        let row = rows.iter().find(|row| row.address == task).unwrap();
+        let lost = matches!(&row.exited, Err(absent) if absent.is_loss());
+        assert!(lost, "{}: {row:?}", real.name);
+    }
 }
 
 /// Where the vDSO is, memory without operations is none that the process took for itself.

@@ -152,7 +152,7 @@ pub(super) const EXCUSES: &[Excuse] = &[
     Excuse {
         places: &["array of files"],
         questions: &["sockets"],
-        ways: &["another's"],
+        ways: &["another's", "zero"],
         fields: &["fd", "found_by", "pid", "+row", "-row"],
         why: "which of the files in use a descriptor leads to, and whether its number is only reserved for one: the array of files alone says it",
         ..ANY
@@ -198,7 +198,7 @@ pub(super) const EXCUSES: &[Excuse] = &[
     },
     Excuse {
         places: &["inode.i_ino"],
-        questions: &["files"],
+        questions: &["files", "sockets"],
         fields: &["inode", "path"],
         why: "the number of a file: its inode alone has it",
         ..ANY
