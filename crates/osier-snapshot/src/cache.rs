@@ -1,7 +1,8 @@
 //! The bounded cache that every format reads through: pages copied out of the file, and decoded ones.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash};
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -17,6 +18,10 @@ const OVERHEAD: usize = 96;
 /// is not faster.
 pub(crate) const COPIED_BYTES: u64 = 1 << 19;
 
+/// Parts of a cache of pages. Threads ask one snapshot for thousands of pages in a millisecond, and each waits for those
+/// that ask the same part alone.
+const PARTS: usize = 8;
+
 /// Units of bytes (pages, frames, blocks) by key, within a budget of bytes.
 ///
 /// A unit that is kept is never decoded again, not even when threads ask for it at once: the second
@@ -24,9 +29,18 @@ pub(crate) const COPIED_BYTES: u64 = 1 << 19;
 /// goes, unless it was asked for since it came or was last passed over. The unit that came last
 /// stays even when it alone exceeds the budget, so that reads inside it cost one decode.
 pub(crate) struct PageCache<K = u64> {
+    /// Of each part.
     budget: usize,
-    kept: Mutex<Kept<K>>,
+    /// Which part has a unit.
+    number: RandomState,
+    parts: Box<[Part<K>]>,
+    /// The last part, which a cache of one has alone.
+    last: Part<K>,
 }
+
+/// A part of a cache, on lines of the processors' caches of its own.
+#[repr(align(128))]
+struct Part<K>(Mutex<Kept<K>>);
 
 struct Kept<K> {
     units: HashMap<K, Unit, RandomState>,
@@ -48,15 +62,33 @@ struct Unit {
 impl<K: Copy + Eq + Hash> PageCache<K> {
     /// A cache that keeps at most `budget` bytes.
     pub(crate) fn new(budget: u64) -> Self {
-        Self {
-            budget: usize::try_from(budget).unwrap_or(usize::MAX),
-            kept: Mutex::new(Kept {
+        Self::parted(budget, 1)
+    }
+
+    /// A cache that keeps at most `budget` bytes of pages, in several parts. Where units may be larger than pages, a part
+    /// would have room for few.
+    pub(crate) fn of_pages(budget: u64) -> Self {
+        Self::parted(budget, PARTS)
+    }
+
+    fn parted(budget: u64, parts: usize) -> Self {
+        let part = || {
+            Part(Mutex::new(Kept {
                 units: HashMap::default(),
                 queue: VecDeque::new(),
                 bytes: 0,
                 spare: None,
                 turns: HashMap::new(),
-            }),
+            }))
+        };
+        let budget = usize::try_from(budget).unwrap_or(usize::MAX);
+        Self {
+            budget: budget.checked_div(parts).unwrap_or(budget),
+            number: RandomState::default(),
+            parts: iter::repeat_with(part)
+                .take(parts.saturating_sub(1))
+                .collect(),
+            last: part(),
         }
     }
 
@@ -73,18 +105,18 @@ impl<K: Copy + Eq + Hash> PageCache<K> {
         decode: impl FnOnce() -> Result<Arc<[u8]>, E>,
     ) -> Result<Arc<[u8]>, E> {
         let turn = {
-            let mut kept = self.lock();
+            let mut kept = self.lock(key);
             if let Some(bytes) = kept.get(key) {
                 return Ok(bytes);
             }
             kept.turns.entry(key).or_default().clone()
         };
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bytes) = self.lock().get(key) {
+        if let Some(bytes) = self.lock(key).get(key) {
             return Ok(bytes);
         }
         let decoded = decode();
-        let mut kept = self.lock();
+        let mut kept = self.lock(key);
         kept.turns.remove(&key);
         if let Ok(bytes) = &decoded {
             kept.put(key, bytes.clone(), self.budget);
@@ -94,7 +126,8 @@ impl<K: Copy + Eq + Hash> PageCache<K> {
 
     /// The unit `key`, which is the `len` bytes at `offset` of `data` as they lie there: at most a
     /// page. A file that is shorter by now gives fewer. It costs so little that two threads which ask
-    /// for it at once may both read it.
+    /// for it at once may both read it, and that nobody waits for another who uses the cache: a process that was
+    /// forked meanwhile would wait for good.
     ///
     /// # Errors
     ///
@@ -106,12 +139,14 @@ impl<K: Copy + Eq + Hash> PageCache<K> {
         offset: u64,
         len: u64,
     ) -> Result<Arc<[u8]>, Cause> {
-        let spare = {
-            let mut kept = self.lock();
-            if let Some(bytes) = kept.get(key) {
-                return Ok(bytes);
+        let spare = match self.part(key).try_lock() {
+            Ok(mut kept) => {
+                if let Some(bytes) = kept.get(key) {
+                    return Ok(bytes);
+                }
+                kept.spare.take()
             }
-            kept.spare.take()
+            Err(_) => None,
         };
         let mut page = spare.unwrap_or_else(|| Arc::new([0; PAGE_BYTES as usize]));
         let room =
@@ -123,17 +158,35 @@ impl<K: Copy + Eq + Hash> PageCache<K> {
             Ok(n) => Arc::from(room.get(..n).unwrap_or_default()),
             Err(error) => return Err(data::cause(&error, offset)),
         };
-        self.lock().put(key, Arc::clone(&bytes), self.budget);
+        if let Ok(mut kept) = self.part(key).try_lock() {
+            kept.put(key, Arc::clone(&bytes), self.budget);
+        }
         Ok(bytes)
     }
 
-    /// Whether the unit `key` is kept.
+    /// Whether the unit `key` is kept, and nobody else uses the cache just now.
     pub(crate) fn holds(&self, key: K) -> bool {
-        self.lock().units.contains_key(&key)
+        let kept = self.part(key).try_lock();
+        kept.is_ok_and(|kept| kept.units.contains_key(&key))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept<K>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The part that has the unit `key`, if any.
+    fn part(&self, key: K) -> &Mutex<Kept<K>> {
+        let part = match self.parts.len() {
+            0 => &self.last,
+            more => {
+                let number = self.number.hash_one(key) as usize;
+                let number = number.checked_rem(more.saturating_add(1)).unwrap_or(0);
+                self.parts.get(number).unwrap_or(&self.last)
+            }
+        };
+        &part.0
+    }
+
+    fn lock(&self, key: K) -> MutexGuard<'_, Kept<K>> {
+        self.part(key)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -202,7 +255,7 @@ mod tests {
             }
         });
         assert_eq!(decoded.into_inner(), 500);
-        assert!(cache.lock().turns.is_empty());
+        assert!(cache.lock(0).turns.is_empty());
     }
 
     #[test]
@@ -212,11 +265,26 @@ mod tests {
         for key in 1..1000 {
             ask(&cache, 0, 4096, &decoded);
             ask(&cache, key, 4096, &decoded);
-            let kept = cache.lock();
+            let kept = cache.lock(0);
             assert!(kept.bytes <= cache.budget);
             assert_eq!(kept.units.len(), kept.queue.len());
         }
         assert_eq!(decoded.into_inner(), 1000); // the page in use never left
+    }
+
+    #[test]
+    fn parts_keep_the_budget_together() {
+        let decoded = AtomicUsize::new(0);
+        let cache = PageCache::of_pages(COPIED_BYTES);
+        for key in 0..1000 {
+            ask(&cache, key, 4096, &decoded);
+            ask(&cache, key, 4096, &decoded);
+        }
+        assert_eq!(decoded.into_inner(), 1000);
+        let parts = cache.parts.iter().chain([&cache.last]);
+        let bytes: usize = parts.map(|part| part.0.lock().unwrap().bytes).sum();
+        let budget = COPIED_BYTES as usize;
+        assert!(budget / 2 < bytes && bytes <= budget, "{bytes}");
     }
 
     #[test]
@@ -225,7 +293,7 @@ mod tests {
         let cache = PageCache::new(0);
         for key in [1, 1, 1, 2, 2, 1] {
             ask(&cache, key, 1 << 20, &decoded);
-            assert_eq!(cache.lock().units.len(), 1);
+            assert_eq!(cache.lock(0).units.len(), 1);
         }
         assert_eq!(decoded.into_inner(), 3);
     }
@@ -235,6 +303,6 @@ mod tests {
         let cache = PageCache::new(1 << 20);
         assert_eq!(cache.get_or_decode(7, || Err(3)), Err(3));
         ask(&cache, 7, 10, &AtomicUsize::new(0));
-        assert!(cache.lock().turns.is_empty());
+        assert!(cache.lock(0).turns.is_empty());
     }
 }

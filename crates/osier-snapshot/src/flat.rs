@@ -100,7 +100,7 @@ impl FlatMemory {
             places: Places::of(&extents),
             extents,
             runs,
-            pages: PageCache::new(COPIED_BYTES),
+            pages: PageCache::of_pages(COPIED_BYTES),
             outside,
             left_out: Vec::new(),
             lost: Vec::new(),

@@ -44,6 +44,9 @@ struct Inner {
     kernel: Kernel,
     /// Never asked anything: every answer forks it.
     provider: Mutex<Box<dyn Osi>>,
+    /// Forks of it that are forked in its place, one where nobody is forking it just now: threads do not wait for
+    /// one another, nor does a process for a thread that it was forked without.
+    spares: [Mutex<Box<dyn Osi>>; 3],
 }
 
 impl fmt::Debug for Guest {
@@ -192,6 +195,7 @@ impl Guest {
             profile,
             source,
             kernel,
+            spares: [(); 3].map(|()| Mutex::new(provider.fork())),
             provider: Mutex::new(provider),
         }))
     }
@@ -225,6 +229,10 @@ impl Guest {
     /// A provider of this guest, for one thread: what [`Osi`] asks, row by row, without the iterators
     /// of the questions here. Its caches are its own.
     pub fn provider(&self) -> Box<dyn Osi> {
+        let mut spares = self.0.spares.iter();
+        if let Some(spare) = spares.find_map(|spare| spare.try_lock().ok()) {
+            return spare.fork();
+        }
         let provider = &self.0.provider;
         let provider = provider.lock().unwrap_or_else(PoisonError::into_inner);
         provider.fork()

@@ -46,7 +46,7 @@ impl BitmapMemory {
             before: Vec::new(),
             set: 0,
             runs: Vec::new(),
-            pages: PageCache::new(COPIED_BYTES),
+            pages: PageCache::of_pages(COPIED_BYTES),
         };
         for index in 0..bits.div_ceil(WORD) {
             if index.is_multiple_of(STRIDE) {

@@ -81,7 +81,7 @@ impl KdumpMemory {
             block,
             runs: Vec::new(),
             decoded,
-            descriptors: PageCache::new(COPIED_BYTES),
+            descriptors: PageCache::of_pages(COPIED_BYTES),
         };
         memory.runs = memory.held();
         memory

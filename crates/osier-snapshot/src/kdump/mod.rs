@@ -120,7 +120,7 @@ pub(crate) fn of_view(
         }
         facts.push(("files of the split dump", all.len().to_string()));
     }
-    let cache = PageCache::new(options.cache_bytes());
+    let cache = PageCache::of_pages(options.cache_bytes());
     let memory = KdumpMemory::new(all, present, dumped, header.block, cache);
     if let Some((first, end)) = memory.first_missing() {
         return Err(OpenError::NotASnapshot {

@@ -72,8 +72,8 @@ impl Pages {
             data,
             entries,
             deltas,
-            copied: PageCache::new(COPIED_BYTES),
-            kept: PageCache::new(cache_bytes),
+            copied: PageCache::of_pages(COPIED_BYTES),
+            kept: PageCache::of_pages(cache_bytes),
         }
     }
 
