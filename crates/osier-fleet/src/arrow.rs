@@ -10,9 +10,10 @@ use osier::ask::Question;
 use osier::tables::{Cells, Columns, Table, of};
 
 use crate::answer::Answer;
-use crate::columns::{Batch, schema};
+use crate::columns::{Batch, Room, schema};
 use crate::fleet::Fleet;
 use crate::inputs::Input;
+use crate::labels::Labels;
 use crate::manifest_columns::batch;
 use crate::rows::Piece;
 use crate::table::Shape;
@@ -35,8 +36,11 @@ pub fn schema_of(tables: &[&'static Table]) -> SchemaRef {
 pub struct Gathering {
     columns: Columns,
     schema: SchemaRef,
-    batch: Batch,
-    rows: usize,
+    labels: Labels,
+    /// What the batches before took, so that the next need not grow to it.
+    room: Room,
+    /// Made with its first row.
+    batch: Option<Batch>,
 }
 
 impl Gathering {
@@ -48,29 +52,48 @@ impl Gathering {
     /// No rows yet of these kinds.
     pub fn over(tables: &[&'static Table]) -> Self {
         let columns = Columns::of(tables);
-        let schema = schema(&columns);
-        let batch = Batch::new(schema.clone(), &columns);
         Self {
+            schema: schema(&columns),
             columns,
-            schema,
-            batch,
-            rows: 0,
+            labels: Labels::default(),
+            room: Room::default(),
+            batch: None,
+        }
+    }
+
+    /// No rows yet of the same kinds: for another thread that gathers rows of the same snapshot. The batches of both
+    /// share what all of the snapshot's rows say alike, its name and its id.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            columns: self.columns.clone(),
+            schema: self.schema.clone(),
+            labels: self.labels.clone(),
+            room: Room::default(),
+            batch: None,
         }
     }
 
     /// Adds a row that answers the question, or is of one of the kinds.
     pub fn push(&mut self, row: &Cells<'_>) {
-        self.batch.push(&self.columns, row);
-        self.rows = self.rows.saturating_add(1);
+        let Self {
+            columns,
+            schema,
+            room,
+            batch,
+            ..
+        } = self;
+        let new = || Batch::with_room(schema.clone(), columns, room);
+        batch.get_or_insert_with(new).push(columns, row);
     }
 
     /// Rows gathered since the last batch.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.batch.as_ref().map_or(0, Batch::rows)
     }
 
     /// The rows gathered so far, of the snapshot that is called `name` and has this id (see [`id`]).
-    /// Gathering begins again.
+    /// Gathering begins again. What batches of one snapshot have in common stands in memory once.
     ///
     /// # Errors
     ///
@@ -78,9 +101,11 @@ impl Gathering {
     ///
     /// [`id`]: crate::id
     pub fn take(&mut self, name: &str, id: &str) -> Result<RecordBatch, ArrowError> {
-        let next = Batch::new(self.schema.clone(), &self.columns);
-        self.rows = 0;
-        std::mem::replace(&mut self.batch, next).finish(name, id)
+        let new = || Batch::new(self.schema.clone(), &self.columns);
+        let batch = self.batch.take().unwrap_or_else(new);
+        self.room.join(&batch);
+        let labels = self.labels.of(name, id, batch.rows());
+        batch.labelled(labels)
     }
 }
 

@@ -18,13 +18,14 @@ use arrow_array::builder::{
     ArrayBuilder, BooleanBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
     UInt64Builder,
 };
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use osier::Absent;
 use osier::format::{hidden_bytes, json_absence, plain_text};
 use osier::tables::{Cell, Cells, Column, Columns, Kind};
 
 use crate::called::called;
+use crate::labels::labels;
 
 const UTC: &str = "UTC";
 
@@ -106,11 +107,17 @@ struct Rare {
 }
 
 impl Rare {
-    fn new() -> Self {
+    /// None yet, with room for so many bytes of text in so many rows; of no text there is room for no rows either.
+    fn new(rows: usize, text: usize) -> Self {
+        let rows = if text == 0 { 0 } else { rows };
         Self {
-            values: StringBuilder::with_capacity(0, 0),
+            values: StringBuilder::with_capacity(rows, text),
             nulls: 0,
         }
+    }
+
+    fn text(&self) -> usize {
+        self.values.values_slice().len()
     }
 
     fn append(&mut self, value: Option<impl AsRef<str>>) {
@@ -151,17 +158,30 @@ impl Said {
 }
 
 impl Values {
-    fn new(kind: Kind) -> Self {
+    /// None yet, with room for so many rows, and bytes of text, hidden ones among them.
+    fn new(kind: Kind, rows: usize, (text, hidden): (usize, usize)) -> Self {
         match kind {
-            Kind::Address | Kind::Number => Self::Number(UInt64Builder::with_capacity(ROWS)),
-            Kind::Signed => Self::Signed(Int64Builder::with_capacity(ROWS)),
-            Kind::Flag => Self::Flag(BooleanBuilder::with_capacity(ROWS)),
-            Kind::Text => Self::Text(StringBuilder::with_capacity(ROWS, TEXT)),
-            Kind::Bytes => Self::Bytes(StringBuilder::with_capacity(ROWS, TEXT), Rare::new()),
+            Kind::Address | Kind::Number => Self::Number(UInt64Builder::with_capacity(rows)),
+            Kind::Signed => Self::Signed(Int64Builder::with_capacity(rows)),
+            Kind::Flag => Self::Flag(BooleanBuilder::with_capacity(rows)),
+            Kind::Text => Self::Text(StringBuilder::with_capacity(rows, text)),
+            Kind::Bytes => {
+                let values = StringBuilder::with_capacity(rows, text);
+                Self::Bytes(values, Rare::new(rows, hidden))
+            }
             Kind::Instant => {
-                let values = TimestampMicrosecondBuilder::with_capacity(ROWS);
+                let values = TimestampMicrosecondBuilder::with_capacity(rows);
                 Self::Instant(values.with_timezone(UTC))
             }
+        }
+    }
+
+    /// The bytes of text so far, and of what text does not give back.
+    fn text(&self) -> (usize, usize) {
+        match self {
+            Self::Number(_) | Self::Signed(_) | Self::Flag(_) | Self::Instant(_) => (0, 0),
+            Self::Text(values) => (values.values_slice().len(), 0),
+            Self::Bytes(values, hidden) => (values.values_slice().len(), hidden.text()),
         }
     }
 
@@ -233,16 +253,50 @@ const WIDTH: usize = 9;
 const ROWS: usize = 127;
 const TEXT: usize = 1024;
 
+/// Room that rows like those of the batches before take.
+#[derive(Default)]
+pub(crate) struct Room {
+    rows: usize,
+    /// Of each column, as [`Values::text`] tells it.
+    text: Vec<(usize, usize)>,
+    absent: usize,
+}
+
+impl Room {
+    /// Room for what is in `batch` as well.
+    pub(crate) fn join(&mut self, batch: &Batch) {
+        self.rows = self.rows.max(batch.rows);
+        self.absent = self.absent.max(batch.absent.text());
+        self.text.resize(batch.columns.len(), (0, 0));
+        for (room, (_, values, _)) in self.text.iter_mut().zip(&batch.columns) {
+            let (text, hidden) = values.text();
+            *room = (room.0.max(text), room.1.max(hidden));
+        }
+    }
+
+    fn of(&self, number: usize) -> (usize, usize) {
+        let known = self.text.get(number);
+        known.copied().unwrap_or((TEXT, 0))
+    }
+}
+
 impl Batch {
+    /// No rows yet, and room for a few.
     pub(crate) fn new(schema: SchemaRef, columns: &Columns) -> Self {
-        let columns = columns
-            .iter()
-            .map(|column| (column, Values::new(column.kind), Said::default()))
-            .collect();
+        Self::with_room(schema, columns, &Room::default())
+    }
+
+    /// No rows yet, and `room` for some.
+    pub(crate) fn with_room(schema: SchemaRef, columns: &Columns, room: &Room) -> Self {
+        let rows = room.rows.max(ROWS);
+        let new = |(number, column): (usize, &'static Column)| {
+            let values = Values::new(column.kind, rows, room.of(number));
+            (column, values, Said::default())
+        };
         Self {
             schema,
-            columns,
-            absent: Rare::new(),
+            columns: columns.iter().enumerate().map(new).collect(),
+            absent: Rare::new(rows, room.absent),
             line: String::new(),
             rows: 0,
             held: 0,
@@ -271,6 +325,11 @@ impl Batch {
         self.rows = self.rows.saturating_add(1);
     }
 
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Bytes that the rows take, or so.
     pub(crate) fn held(&self) -> usize {
         self.held
@@ -281,18 +340,27 @@ impl Batch {
     /// # Errors
     ///
     /// A cell was not of its column's kind.
-    pub(crate) fn finish(mut self, name: &str, id: &str) -> Result<RecordBatch, ArrowError> {
-        let mut arrays: Vec<ArrayRef> = Vec::new();
-        for label in [name, id] {
-            let bytes = label.len().saturating_mul(self.rows);
-            let mut values = StringBuilder::with_capacity(self.rows, bytes);
-            values.append_value_n(label, self.rows);
-            arrays.push(ArrayBuilder::finish(&mut values));
-        }
+    pub(crate) fn finish(self, name: &str, id: &str) -> Result<RecordBatch, ArrowError> {
+        let labels = labels(name, id, self.rows);
+        self.labelled(labels)
+    }
+
+    /// The rows, after the columns `snapshot` and `id` of as many.
+    ///
+    /// # Errors
+    ///
+    /// A cell was not of its column's kind.
+    pub(crate) fn labelled(mut self, labels: [ArrayRef; 2]) -> Result<RecordBatch, ArrowError> {
+        let mut arrays = Vec::new();
         for (_, values, _) in self.columns {
             values.finish(&mut arrays);
         }
         arrays.push(self.absent.finish());
+        if self.rows > ROWS {
+            // Columns grow by doubling: half of what they take may be empty.
+            arrays.iter_mut().for_each(Array::shrink_to_fit);
+        }
+        let arrays = labels.into_iter().chain(arrays).collect();
         RecordBatch::try_new(self.schema, arrays)
     }
 }

@@ -25,6 +25,8 @@ mod held;
 mod identify;
 mod inputs;
 mod journal;
+#[cfg(feature = "arrow")]
+mod labels;
 mod manifest;
 #[cfg(feature = "arrow")]
 mod manifest_columns;

@@ -36,7 +36,7 @@ impl Gathered {
     /// Walks everything, and looks with each row whether to go on.
     fn of(
         mut walk: Walk,
-        mut gathering: Gathering,
+        gathering: &mut Gathering,
         labels: (&str, &str),
         poll: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Self, ArrowError> {
@@ -99,8 +99,8 @@ pub(crate) fn gather(
         }
         walk = Walk::new(guest, source.of(taskds.into(), ends));
     }
-    let gathering = Gathering::over(source.tables());
-    Gathered::of(walk, gathering, labels, &mut || poll.look())
+    let mut gathering = Gathering::over(source.tables());
+    Gathered::of(walk, &mut gathering, labels, &mut || poll.look())
 }
 
 /// The same by several threads, each of which takes neighbours out of the list.
@@ -118,7 +118,8 @@ fn by_threads(
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut done: Vec<Option<Gathered>> = parts.iter().map(|_| None).collect();
     let mut failed = None;
-    let work = |send: Sender<(usize, Result<Gathered, ArrowError>)>| {
+    let first = Gathering::over(source.tables());
+    let work = |send: Sender<(usize, Result<Gathered, ArrowError>)>, mut gathering: Gathering| {
         let go_on = || {
             if stop.load(Ordering::Relaxed) {
                 ControlFlow::Break(())
@@ -135,8 +136,7 @@ fn by_threads(
                 return;
             }
             let walk = Walk::new(guest, source.of((*part).into(), WalkEnds::default()));
-            let gathering = Gathering::over(source.tables());
-            let gathered = Gathered::of(walk, gathering, labels, &mut || go_on());
+            let gathered = Gathered::of(walk, &mut gathering, labels, &mut || go_on());
             if send.send((number, gathered)).is_err() {
                 return;
             }
@@ -146,10 +146,10 @@ fn by_threads(
         let (send, receive) = channel();
         let mut begun: Vec<ScopedJoinHandle<'_, ()>> = Vec::new();
         for _ in 0..threads {
-            let (work, send) = (&work, send.clone());
+            let (work, send, gathering) = (&work, send.clone(), first.beside());
             let thread = Builder::new().stack_size(STACK);
             // Fewer threads do the same.
-            begun.extend(thread.spawn_scoped(scope, move || work(send)));
+            begun.extend(thread.spawn_scoped(scope, move || work(send, gathering)));
         }
         if begun.is_empty() {
             return false;
@@ -176,8 +176,7 @@ fn by_threads(
     });
     if !begun {
         let walk = Walk::new(guest, source.of(taskds.into(), ends));
-        let gathering = Gathering::over(source.tables());
-        return Gathered::of(walk, gathering, labels, &mut || poll.look());
+        return Gathered::of(walk, &mut first.beside(), labels, &mut || poll.look());
     }
     if let Some(error) = failed {
         return Err(error);
