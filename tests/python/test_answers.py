@@ -100,6 +100,8 @@ def test_closing(path: Path) -> None:
         lambda: next(rows),
         lambda: answer.ends,
         lambda: answer.__arrow_c_stream__(),
+        lambda: answer.__arrow_c_schema__(),
+        guest.__enter__,
         lambda: answer._repr_html_(),
         lambda: guest.read(0, 1),
         lambda: guest.symbol("init_task"),
@@ -111,8 +113,9 @@ def test_closing(path: Path) -> None:
     guest.close()
     snapshot = pyosier.snapshot(path)
     snapshot.close()
-    with pytest.raises(pyosier.ClosedError):
-        snapshot.attach()
+    for use in (snapshot.attach, snapshot.__enter__):
+        with pytest.raises(pyosier.ClosedError):
+            use()
 
 
 def test_memory(guest: pyosier.Guest) -> None:
@@ -178,6 +181,39 @@ def test_threads_share_a_guest(guest: pyosier.Guest) -> None:
     assert len(taken) == guest.maps().count()
 
 
+FORKING = """
+import os, signal, sys, threading
+import pyosier
+guest = pyosier.open(sys.argv[1], cache=False)
+count = guest.maps().count()
+over = threading.Event()
+def walk():
+    while not over.is_set():
+        guest.maps().count()
+threads = [threading.Thread(target=walk) for _ in range(3)]
+for thread in threads:
+    thread.start()
+ended = []
+for _ in range(60):
+    child = os.fork()
+    if child == 0:
+        # It was forked from among threads that walk, and has none of them.
+        signal.alarm(20)
+        os._exit(0 if guest.maps().count() == count else 1)
+    ended.append(os.waitpid(child, 0)[1])
+over.set()
+for thread in threads:
+    thread.join()
+print(ended.count(0))
+"""
+
+
+def test_a_process_that_is_forked_while_threads_walk_walks(path: Path) -> None:
+    forking = [sys.executable, "-W", "ignore", "-c", FORKING, str(path)]
+    done = subprocess.run(forking, capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout == "60\n"
+
+
 ENDLESS = """
 import signal, sys, time
 import pyosier
@@ -201,14 +237,18 @@ except KeyboardInterrupt:
         # An expression that is looked for everywhere takes long and finds nothing.
         "guest.search(regex='(?:[a-z][0-9]){40}Q')",
         "pyosier.report(sys.argv[1], '/dev/null', cache=False)",
+        "pyosier.distill(sys.argv[1], sys.argv[3] + '/small.elf', cache=False)",
+        "pyosier.check(sys.argv[1], sys.argv[3], update=True, cache=False)",
     ],
 )
-def test_an_interrupt_stops_a_walk(path: Path, work: str) -> None:
+def test_an_interrupt_stops_a_walk(path: Path, tmp_path: Path, work: str) -> None:
     least = 9.0
     # A busy machine may let one wait for other reasons, but not each time.
     for _ in range(6):
         running = subprocess.Popen(
-            [sys.executable, "-c", ENDLESS, str(path), work], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", ENDLESS, str(path), work, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"

@@ -56,6 +56,10 @@ def test_a_run_over_no_snapshot_raises(tmp_path: Path) -> None:
     for paths in ([text], [tmp_path], []):
         with pytest.raises(pyosier.NotASnapshotError):
             pyosier.run(paths, tables="ps", cache=False).collect()
+    with pytest.raises(pyosier.NotASnapshotError, match="gone.elf: cannot be opened"):
+        pyosier.run(tmp_path / "gone.elf", tables="ps", cache=False).collect()
+    with pytest.raises(pyosier.UsageError):
+        pyosier.run([A], tables="ps", time_limit=float("inf"))
     # What is none among others has its line.
     parts = list(pyosier.run([text, A], tables="ps", cache=False))
     assert [part.manifest["status"] for part in parts] == ["skipped", "complete"]

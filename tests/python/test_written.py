@@ -178,6 +178,17 @@ def test_report(path: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "none.html").exists()
 
 
+def test_what_cannot_be_written_says_where(guest: pyosier.Guest, path: Path, tmp_path: Path) -> None:
+    nowhere = tmp_path / "none" / "page.html"
+    with pytest.raises(pyosier.ReadError, match="page.html"):
+        pyosier.report(path, nowhere, cache=False)
+    for wrong in ((10, 5), (5, 5), (0, 1 << 50)):
+        with pytest.raises(pyosier.UsageError):
+            guest.dump(tmp_path / "range", range=wrong)
+    with pytest.raises(pyosier.UsageError):
+        guest.search(text="x", time_limit=-1)
+
+
 def test_info_and_osi_test(golden: str) -> None:
     path = SNAPSHOTS / f"{golden}.elf"
     guest = pyosier.open(path, cache=False)

@@ -107,31 +107,29 @@ impl Answer {
         }
     }
 
-    fn begin(&self, py: Python<'_>) -> PyResult<Walk> {
-        let guest = self.held.guest(py)?;
-        Ok(Walk::new(&guest, self.source.clone()))
-    }
-
-    /// Walks everything, and shows each row.
+    /// Walks everything, and shows each row. The provider of the walk is made and let go of without the interpreter's
+    /// lock, for each has caches of its own.
     fn walk(
         &self,
         py: Python<'_>,
         row: &mut (dyn FnMut(&osier::tables::Cells<'_>) -> ControlFlow<()> + Send),
     ) -> PyResult<Told> {
-        let mut walk = self.begin(py)?;
-        let mut told = Told::default();
+        let guest = self.held.guest(py)?;
         let mut poll = Poll::new();
-        py.detach(|| {
+        let told = py.detach(|| {
+            let mut told = Told::default();
+            let mut walk = Walk::new(&guest, self.source.clone());
             walk.through(&mut || poll.look(), &mut |one| {
                 told.rows = told.rows.saturating_add(1);
                 told.losses = told.losses.saturating_add(one.losses());
                 row(one)
             });
+            told.losses = told.losses.saturating_add(walk.lost());
+            told.ends = walk.ends().clone();
+            told
         });
         poll.raised()?;
         self.held.sound(py, Ok(()))?;
-        told.losses = told.losses.saturating_add(walk.lost());
-        told.ends = walk.ends().clone();
         *locked(&self.told) = Some(told.clone());
         Ok(told)
     }
@@ -152,16 +150,21 @@ impl Answer {
             return Ok(batches);
         }
         let file = &guest.info().file;
-        let name = name_of(file);
-        let id = id(file, Some(&*self.held.reach()), false).map_err(|error| {
-            let file = osier_text::path(file);
-            plain(py, "ReadError", format!("{file}: {error}"))
-        })?;
+        let reach = self.held.reach();
         let mut poll = Poll::new();
-        let labels = (name.as_str(), id.as_str());
-        let gathered = py.detach(|| gather(&guest, &self.source, labels, &mut poll));
+        let gathered = py.detach(|| {
+            // It is told by bytes of the file.
+            let id = id(file, Some(&*reach), false).map_err(|error| {
+                let file = osier_text::path(file);
+                format!("{file}: {error}")
+            })?;
+            let name = name_of(file);
+            let labels = (name.as_str(), id.as_str());
+            Ok(gather(&guest, &self.source, labels, &mut poll))
+        });
         poll.raised()?;
         self.held.sound(py, Ok(()))?;
+        let gathered = gathered.map_err(|error: String| plain(py, "ReadError", error))?;
         let gathered = gathered.map_err(|error| arrow::failed(py, &error))?;
         *locked(&self.told) = Some(Told {
             rows: gathered.rows,
@@ -204,11 +207,12 @@ fn footer(told: &Told, shown: usize) -> Vec<String> {
 #[pymethods]
 impl Answer {
     fn __iter__(&self, py: Python<'_>) -> PyResult<Rows> {
+        let guest = self.held.guest(py)?;
         Ok(Rows {
             held: self.held.clone(),
             told: self.told.clone(),
             state: Mutex::new(State {
-                walk: self.begin(py)?,
+                walk: py.detach(|| Walk::new(&guest, self.source.clone())),
                 ready: Vec::new().into_iter(),
                 so_far: Told::default(),
                 over: false,
@@ -263,11 +267,12 @@ impl Answer {
         // The interface lets a producer give its own schema whatever was requested.
         let _ = requested_schema;
         let batches = self.batches(py)?;
-        arrow::stream(py, schema_of(self.source.tables()), &batches)
+        arrow::stream(py, &schema_of(self.source.tables()), &batches)
     }
 
     /// The columns' types, by Arrow's PyCapsule interface. Nothing is walked.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        self.held.guest(py)?;
         arrow::schema(py, &schema_of(self.source.tables()))
     }
 

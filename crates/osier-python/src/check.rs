@@ -11,7 +11,7 @@ use pyo3::types::PyDict;
 use crate::errors::{engine, plain};
 use crate::fleet::{failed, questions, several};
 use crate::opening::{Paths, options};
-use crate::poll::Poll;
+use crate::poll::abandonable;
 
 /// What came of one question of one snapshot.
 #[pyclass(frozen, get_all, module = "pyosier")]
@@ -123,23 +123,23 @@ pub(crate) fn check(
     let named = named.map_err(|error| usage(error.to_string()))?;
     let stems: Vec<_> = files.iter().map(|file| file.path.file_stem()).collect();
     let mut all = Vec::new();
-    let mut poll = Poll::new();
-    for (nth, (file, golden)) in files.iter().zip(&named).enumerate() {
+    for (nth, (file, golden)) in files.iter().zip(named).enumerate() {
         let twin = stems
             .iter()
             .take(nth)
             .any(|stem| *stem == file.path.file_stem());
-        let held = py.detach(|| {
-            let _ = poll.look();
-            cases(
-                file,
-                golden,
+        let (of, asked, options) = (file.clone(), asked.clone(), options.clone());
+        let (held, met) = abandonable(py, move || {
+            let held = cases(
+                &of,
+                &golden,
                 asked.as_deref(),
                 &options,
                 (&mut ignore, update),
-            )
-        });
-        py.check_signals()?;
+            );
+            (held, ignore)
+        })?;
+        ignore = met;
         reached.sound(py)?;
         let Some(held) = held else { continue };
         if twin {
@@ -196,7 +196,8 @@ pub(crate) fn distill(
 ) -> PyResult<Distilled> {
     let questions = questions(py, ask)?;
     let (options, reached) = options(said)?;
-    let done = py.detach(|| osier::distill::distill(&path, &options, &questions, &out));
+    let work = move || osier::distill::distill(&path, &options, &questions, &out);
+    let done = abandonable(py, work)?;
     reached.sound(py)?;
     let done = done.map_err(|error| match &error {
         DistillError::Guest(error) => engine(py, error),

@@ -9,13 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
+use arrow_array::Array as _;
 use osier::Options;
 use osier::ask::Question;
 use osier_fleet::{
     Answered, Asking, Event, Input, RunError, Status, Summary, answers, answers_of,
     manifest_schema, table_schema,
 };
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -97,6 +98,12 @@ enum Next {
     Gone,
 }
 
+/// Whether there is a file whose format is known. One that is not there, or cannot be read, has none.
+fn is_snapshot(part: &Answered) -> bool {
+    let format = part.manifest.column_by_name("format");
+    format.is_some_and(|format| format.is_valid(0))
+}
+
 impl State {
     fn next(&mut self) -> Next {
         if self.met
@@ -109,7 +116,7 @@ impl State {
         };
         match news.recv_timeout(PATIENCE) {
             Ok(News::Answered(part)) => {
-                self.met |= part.status != Status::Skipped;
+                self.met |= part.status != Status::Skipped && is_snapshot(&part);
                 self.others.push_back(part);
                 Next::Wait
             }
@@ -175,7 +182,15 @@ impl Run {
                 Next::Nothing(lines) => {
                     let looked = lines.len();
                     let nothing = RunError::Nothing { looked };
-                    return Err(failed(py, &nothing));
+                    let Some(first) = lines.first() else {
+                        return Err(failed(py, &nothing));
+                    };
+                    let first = py
+                        .import("json")?
+                        .call_method1("loads", (first.as_str(),))?;
+                    let why: Vec<String> = first.get_item("why")?.extract()?;
+                    let text = format!("{nothing}; {}", why.join("; "));
+                    return Err(plain(py, "NotASnapshotError", text));
                 }
             }
         }
@@ -271,7 +286,7 @@ pub(crate) fn run(
     let one_each = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let asking = Asking {
         questions: questions(py, tables)?,
-        time_limit: time_limit.map(limit).transpose()?,
+        time_limit: time_limit.map(|seconds| limit(py, seconds)).transpose()?,
         memory_limit: memory_limit.unwrap_or(Asking::MEMORY_LIMIT),
         hash,
         root,
@@ -281,9 +296,11 @@ pub(crate) fn run(
 }
 
 /// A number of seconds as a time limit.
-pub(crate) fn limit(seconds: f64) -> PyResult<Duration> {
-    let wrong = |error| PyTypeError::new_err(format!("time_limit: {error}"));
-    Duration::try_from_secs_f64(seconds).map_err(wrong)
+pub(crate) fn limit(py: Python<'_>, seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        let wrong = format!("time_limit is a number of seconds from 0 on, and not {seconds}");
+        plain(py, "UsageError", wrong)
+    })
 }
 
 /// What a run asks.

@@ -246,7 +246,7 @@ impl Guest {
             regex,
             yara,
         };
-        let limit = time_limit.map(limit).transpose()?;
+        let limit = time_limit.map(|seconds| limit(py, seconds)).transpose()?;
         let found = hunt(py, self.held(py)?, wanted, pid, kernel, limit);
         let found = self.sound(py, found)?;
         let source = Source::Found(Arc::new(found));
@@ -474,8 +474,9 @@ impl Guest {
         held.is_none()
     }
 
-    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
+    fn __enter__(slf: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
+        slf.held(slf.py())?;
+        Ok(slf)
     }
 
     #[pyo3(signature = (*_exception))]

@@ -34,6 +34,7 @@ mod memory;
 mod opening;
 mod owned;
 mod panda;
+mod pandas;
 mod planned;
 mod poll;
 mod reached;

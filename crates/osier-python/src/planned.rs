@@ -68,7 +68,7 @@ pub(crate) fn planned_run(
         });
     let asking = Asking {
         questions: questions(py, Some(tables))?,
-        time_limit: time_limit.map(limit).transpose()?,
+        time_limit: time_limit.map(|seconds| limit(py, seconds)).transpose()?,
         memory_limit: memory_limit.unwrap_or(Asking::MEMORY_LIMIT),
         ..Asking::new(options(said)?.0, 1)
     };

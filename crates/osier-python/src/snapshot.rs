@@ -117,8 +117,9 @@ impl Snapshot {
         *opened = None;
     }
 
-    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
+    fn __enter__(slf: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
+        slf.opened(slf.py())?;
+        Ok(slf)
     }
 
     #[pyo3(signature = (*_exception))]

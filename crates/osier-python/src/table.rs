@@ -73,7 +73,7 @@ impl Table {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         // The interface lets a producer give its own schema whatever was requested.
         let _ = requested_schema;
-        arrow::stream(py, self.schema.clone(), &self.batches)
+        arrow::stream(py, &self.schema, &self.batches)
     }
 
     /// The columns' types, by Arrow's PyCapsule interface.

@@ -132,6 +132,9 @@ enum Part {
     Range(Option<VirtAddr>, u64, u64),
 }
 
+/// The longest range that is written.
+const LONGEST: u64 = 1 << 40;
+
 /// What the arguments of `Guest.dump` mean, and how the list of processes ended.
 fn part(
     guest: &Guest,
@@ -158,6 +161,12 @@ fn part(
     };
     let part = match (taskd, module, range) {
         (None, Some(name), None) if !exe => Part::Module(name.into_bytes()),
+        (_, None, Some((first, end)))
+            if !exe && (end <= first || end.saturating_sub(first) > LONGEST) =>
+        {
+            let wrong = "a range ends behind its start, and has at most 1 TiB";
+            return Err(usage(wrong.to_owned()));
+        }
         (taskd, None, Some((first, end))) if !exe => Part::Range(taskd, first, end),
         (Some(taskd), None, None) if exe => Part::Executable(taskd),
         (Some(taskd), None, None) => Part::Process(taskd),
@@ -390,7 +399,7 @@ pub(crate) fn report(
     time_limit: Option<f64>,
     said: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Report> {
-    let limit = time_limit.map(limit).transpose()?;
+    let limit = time_limit.map(|seconds| limit(py, seconds)).transpose()?;
     let (files, options, reached) = several(py, paths, said)?;
     spare(
         py,
@@ -399,6 +408,7 @@ pub(crate) fn report(
         &options,
     )?;
     let looked = files.len();
+    let page = osier_text::path(&out).to_string();
     let written = abandonable(py, move || {
         let until = |limit: Duration| Some((Instant::now().checked_add(limit)?, limit));
         let usual = Bounds::default();
@@ -427,7 +437,8 @@ pub(crate) fn report(
     let written = written.map_err(|error| match &error {
         Error::Nothing(_) if looked != 1 => failed(py, &RunError::Nothing { looked }),
         Error::Nothing(why) => plain(py, "NotASnapshotError", why.as_str()),
-        _ => plain(py, "ReadError", error.to_string()),
+        Error::Io(why) => plain(py, "ReadError", format!("{page}: {why}")),
+        Error::Scratch { .. } => plain(py, "ReadError", error.to_string()),
     })?;
     Ok(Report::of(written))
 }
