@@ -4,7 +4,9 @@
 //! A task is put at the end of the list when it is made, and reads the monotonic clock (`start_time`) and the
 //! one that goes on while the machine sleeps before. Until Linux commit 7b5585136713 ("fork: record `start_time`
 //! late"), v5.0, it reads them before it copies its parent's memory: another processor may then put one on the
-//! list in between that has read them later. No task has started before its parent.
+//! list in between that has read them later. No task has started before its parent. Nearly every task has a start of its
+//! own, unless the kernel has no finer clock than its tick (`refined-jiffies`, until a better one is found): then starts
+//! lie ticks apart.
 
 use osier_memory::VirtAddr;
 
@@ -19,6 +21,10 @@ const LONGEST: u64 = 30 * 366 * 86_400 * SECOND;
 const FORK: u64 = 2 * SECOND;
 /// Of so many tasks one may have been overtaken.
 const OVERTAKEN: usize = 8;
+/// Less than a tick of any kernel (`HZ` is at most 1000), which is corrected by some millionths.
+const TICK: u64 = SECOND / 1_100;
+/// Of so many tasks one at least starts a tick after the one before.
+const AT_ONCE: usize = 8;
 
 /// How the two starts are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,9 +142,14 @@ fn holds(
         asleep = slept.max(asleep);
         values.insert(first);
     }
-    // Nearly every task has a start of its own.
     let all = tasks.leaders.len();
+    let mut values: Vec<u64> = values.into_iter().collect();
+    values.sort_unstable();
+    let apart = values
+        .windows(2)
+        .all(|pair| matches!(pair, [a, b] if b.wrapping_sub(*a) >= TICK));
+    let own = if apart { AT_ONCE } else { 2 };
     values.len() > 3
-        && values.len().saturating_mul(2) > all
+        && values.len().saturating_mul(own) > all
         && overtaken.saturating_mul(OVERTAKEN) <= all
 }

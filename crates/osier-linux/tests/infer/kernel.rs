@@ -66,6 +66,8 @@ pub(crate) enum Odd {
     StartsBack,
     /// Another processor put a task on the list while one was made that had read its clock before (until v5.0).
     Overtaken,
+    /// The kernel has no finer clock than its tick, and makes several tasks in one.
+    Ticks,
     /// No process has a second thread.
     NoThreads,
     /// The table of one process does not map the kernel.
@@ -462,6 +464,12 @@ fn crowd(shape: &Shape, odd: Odd) -> Vec<Truth> {
     }
     if odd == Odd::StartsBack {
         all[5].start = 901_000_000;
+    }
+    if odd == Odd::Ticks {
+        let ticks = [0, 180, 190, 190, 190, 190, 600, 600, 750, 750, 750];
+        for (truth, ticks) in all.iter_mut().zip(ticks) {
+            truth.start = ticks * 4_000_250;
+        }
     }
     if odd == Odd::Overtaken {
         all[5].start = 1_000_000_000;

@@ -115,6 +115,17 @@ fn a_task_may_be_overtaken_while_it_is_made() {
     }
 }
 
+/// A machine whose time stamp counter the kernel does not trust (3.10.105, 4.19.304): many tasks start in one tick.
+#[test]
+fn a_clock_may_go_by_ticks() {
+    for shape in SHAPES {
+        for mode in MODES {
+            let kernel = build(shape, mode, true, Odd::Ticks);
+            is_true(&format!("{} {mode:?}", shape.kernels), &kernel);
+        }
+    }
+}
+
 #[test]
 fn what_is_not_proved_is_absent_and_nothing_is_wrong() {
     for shape in SHAPES {
