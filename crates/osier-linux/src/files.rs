@@ -301,6 +301,13 @@ fn kind(
     }
     let (kind, entry) = match mode & S_IFMT {
         0o10_0000 if system == Some(b"nsfs") => (FileKind::Namespace, 4),
+        // What has no path in proc is a namespace's file.
+        0o10_0000
+            if system == Some(b"proc")
+                && !path.as_ref().map_err(Clone::clone)?.starts_with(b"/") =>
+        {
+            (FileKind::Namespace, 4)
+        }
         0o10_0000 => {
             let memfd = paths.is_nameless(&linux.guest, file)?
                 && path.as_ref().map_err(Clone::clone)?.starts_with(b"/memfd:");

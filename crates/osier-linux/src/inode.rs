@@ -2,7 +2,7 @@
 
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, Device, Seen};
-use osier_profile::{Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::guest::Guest;
 
@@ -56,6 +56,17 @@ layout! {
     }
 }
 
+layout! {
+    /// Fields read from `struct proc_inode`, which holds an inode of `proc`. Until v3.18 a namespace's file was one, that
+    /// followed no name: Linux commit bf056bfa80596 ("proc: Fix the namespace inode permission checks."), v3.9.
+    pub(crate) struct ProcInode: "proc_inode" through [proc_ns] {
+        /// Operations of the namespace, the first member of which is the type's name.
+        ns_ops: Option<Field<Ptr<()>>> = ["ns.ns_ops", "ns_ops"],
+        /// The inode.
+        vfs_inode: Option<Field<Embed<()>>>,
+    }
+}
+
 /// How to read inodes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inodes {
@@ -63,6 +74,7 @@ pub(crate) struct Inodes {
     super_block: SuperBlock,
     file_system: FileSystemType,
     namespace: Namespace,
+    of_proc: ProcInode,
 }
 
 impl Inodes {
@@ -72,6 +84,7 @@ impl Inodes {
             super_block: SuperBlock::resolve(resolver),
             file_system: FileSystemType::resolve(resolver),
             namespace: Namespace::resolve(resolver),
+            of_proc: ProcInode::resolve(resolver),
         }
     }
 
@@ -195,6 +208,22 @@ impl Inodes {
             ));
         }
         Ok(name)
+    }
+
+    /// The same of a file of `proc` that follows no name, which is a namespace's.
+    pub(crate) fn namespace_of_proc(&self, guest: &Guest, inode: VirtAddr) -> Seen<Vec<u8>> {
+        let fields = self.of_proc.vfs_inode.zip(self.of_proc.ns_ops);
+        let (vfs_inode, ns_ops) = fields.ok_or_else(Absent::not_in_this_kernel)?;
+        let space = &guest.space;
+        let of_proc = vfs_inode.container(inode);
+        let operations = ns_ops.read(space, of_proc)?;
+        if !guest.is_kernel_address(operations) {
+            let rule = "what follows no name in proc is a namespace's file (ns_ops)";
+            let at = Some(ns_ops.place(of_proc));
+            return Err(Absent::implausible(operations.0, rule, at));
+        }
+        let name = space.read_pointer(operations)?;
+        Ok(space.read_cstr(name, NAME_LIMIT)?)
     }
 }
 

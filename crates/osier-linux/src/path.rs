@@ -284,7 +284,7 @@ impl Paths {
     pub(crate) fn of_mount(&self, guest: &Guest, place: Place) -> Seen<Vec<u8>> {
         let climb = self.climb()?;
         if self.makers.system(guest, place.dentry)?.as_deref() == Some(b"nsfs") {
-            let namespace = self.makers.namespace(guest, place.dentry);
+            let namespace = self.makers.of_nsfs(guest, place.dentry);
             return namespace.map(|called| called.path);
         }
         let mut path = climb.inside(guest, place)?;

@@ -7,6 +7,8 @@
 pub(crate) mod describe;
 pub(crate) mod layouts;
 pub(crate) mod numbers;
+pub(crate) mod requests;
+pub(crate) mod rhashtable;
 pub(crate) mod tables;
 
 use std::ops::ControlFlow;

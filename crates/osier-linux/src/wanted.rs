@@ -31,6 +31,7 @@ pub static WANTED: Wanted = Wanted {
         inode::FileSystemType::WANTED,
         inode::Inode::WANTED,
         inode::Namespace::WANTED,
+        inode::ProcInode::WANTED,
         inode::SuperBlock::WANTED,
         interfaces::Device::WANTED,
         interfaces::InAddress::WANTED,
@@ -111,25 +112,35 @@ pub static WANTED: Wanted = Wanted {
         slabs::Slab::WANTED,
         sockets::layouts::Common::WANTED,
         sockets::layouts::InetSock::WANTED,
+        sockets::layouts::Ipv6::WANTED,
         sockets::layouts::NetlinkSock::WANTED,
         sockets::layouts::PacketSock::WANTED,
         sockets::layouts::Sock::WANTED,
         sockets::layouts::TcpSock::WANTED,
         sockets::layouts::TimeWait::WANTED,
+        sockets::layouts::TimeWait6::WANTED,
         sockets::layouts::UdpSock::WANTED,
         sockets::layouts::UnixAddress::WANTED,
         sockets::layouts::UnixSock::WANTED,
-        sockets::tables::layouts::BucketTable::WANTED,
+        sockets::requests::layouts::Connection::WANTED,
+        sockets::requests::layouts::Inet6Request::WANTED,
+        sockets::requests::layouts::InetRequest::WANTED,
+        sockets::requests::layouts::ListenSock::WANTED,
+        sockets::requests::layouts::Request::WANTED,
+        sockets::requests::layouts::RequestOps::WANTED,
+        sockets::rhashtable::BucketTable::WANTED,
+        sockets::rhashtable::Rhashtable::WANTED,
         sockets::tables::layouts::Common::WANTED,
         sockets::tables::layouts::Listeners::WANTED,
         sockets::tables::layouts::NetlinkSock::WANTED,
         sockets::tables::layouts::NetlinkTable::WANTED,
+        sockets::tables::layouts::PortTable::WANTED,
         sockets::tables::layouts::RawTable::WANTED,
-        sockets::tables::layouts::Rhashtable::WANTED,
         sockets::tables::layouts::TcpBucket::WANTED,
         sockets::tables::layouts::TcpTable::WANTED,
         sockets::tables::layouts::UdpSlot::WANTED,
         sockets::tables::layouts::UdpTable::WANTED,
+        sockets::tables::layouts::UnixSock::WANTED,
         thread_struct::FpState::WANTED,
         thread_struct::Fpu::WANTED,
         thread_struct::TaskThread::WANTED,
@@ -176,8 +187,7 @@ struct More {
 const TO_COME: More = More {
     types: names![
         cg_cgroup_link cgroup_root cgroup_subsys cgroupfs_root cgrp_cset_link
-        hlist_nulls_head hlist_nulls_node in6_addr inet_connection_sock ipv6_pinfo
-        kernfs_root proto raw_sock request_sock
+        hlist_nulls_head hlist_nulls_node in6_addr kernfs_root proto raw_sock
         proc_dir_entry proc_ops
         vm_struct vmap_area inode_operations nf_hook_ops packet_type
     ],

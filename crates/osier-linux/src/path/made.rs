@@ -128,7 +128,9 @@ impl Makers {
                 .names
                 .of(guest, place.dentry, parent)
                 .map(|name| Called::of([b"anon_inode:", name.as_slice()].concat(), false)),
-            Some(b"nsfs") => self.namespace(guest, place.dentry),
+            Some(b"nsfs") => self.namespace(guest, place.dentry, Inodes::namespace),
+            // Until Linux commit e149ed2b805f ("take the targets of /proc/*/ns/* symlinks to separate fs"), v3.19.
+            Some(b"proc") => self.namespace(guest, place.dentry, Inodes::namespace_of_proc),
             // Linux commit cb12fd8e0dab ("pidfd: add pidfs"), v6.9.
             Some(b"pidfs") => Ok(Called::of(b"anon_inode:[pidfd]".to_vec(), false)),
             Some(b"dmabuf") => Err(Absent::implausible(
@@ -164,16 +166,26 @@ impl Makers {
             .and_then(|inode| self.inodes.number(guest, inode))
     }
 
-    /// `TYPE:[NUMBER]` of a namespace's file.
-    pub(super) fn namespace(&self, guest: &Guest, dentry: VirtAddr) -> Seen<Called> {
+    /// `TYPE:[NUMBER]` of a namespace's file, whose type `kind` reads.
+    fn namespace(
+        &self,
+        guest: &Guest,
+        dentry: VirtAddr,
+        kind: impl Fn(&Inodes, &Guest, VirtAddr) -> Seen<Vec<u8>>,
+    ) -> Seen<Called> {
         let Some(d_inode) = self.dentry.d_inode else {
             return Err(Absent::not_in_this_kernel());
         };
         let inode = d_inode.read(&guest.space, dentry);
         let inode = inode.map_err(Absent::unreadable)?;
-        let kind = self.inodes.namespace(guest, inode)?;
+        let kind = kind(&self.inodes, guest, inode)?;
         let number = self.inodes.number(guest, inode)?;
         let name = [&kind, &b":["[..], number.to_string().as_bytes(), b"]"].concat();
         Ok(Called::of(name, false))
+    }
+
+    /// The name of a namespace's file at `dentry`, of the file system `nsfs`.
+    pub(super) fn of_nsfs(&self, guest: &Guest, dentry: VirtAddr) -> Seen<Called> {
+        self.namespace(guest, dentry, Inodes::namespace)
     }
 }

@@ -63,6 +63,12 @@ impl Files {
         toy.structure("super_block", 64, &[("s_type", 40, Is::Pointer)]);
         toy.structure("file_system_type", 16, &[("name", 0, Is::Pointer)]);
         toy.structure("inode", 64, &[("i_ino", 56, Is::Int(8))]);
+        let members = [
+            ("ns", 16, Is::Struct("proc_ns", 16)),
+            ("vfs_inode", 32, Is::Struct("inode", 64)),
+        ];
+        toy.structure("proc_inode", 96, &members);
+        toy.structure("proc_ns", 16, &[("ns_ops", 8, Is::Pointer)]);
         toy.structure("vfsmount", 32, &[("mnt_root", 0, Is::Pointer)]);
         toy.structure(
             "mount",
@@ -281,6 +287,30 @@ fn files_in_no_directory_have_made_names() {
     assert_eq!(named(b"", b"sockfs"), "socket:[77]");
     assert_eq!(named(b"", b"pipefs"), "pipe:[77]");
     assert!(named(b"dmabuf", b"dmabuf").contains("Implausible"));
+}
+
+/// 3.9 to 3.18: the links of `/proc/PID/ns` lead to files of `proc` that are in no directory of it (3.10.105).
+#[test]
+fn a_namespace_of_proc_has_a_made_name() {
+    let mut files = Files::new();
+    let proc_root = files.dentry(None, b"/");
+    let proc = files.mount(proc_root, None);
+    let dentry = files.dentry(None, b"");
+    files.makes_names(dentry, b"proc");
+    let inode = files.toy.room(96, 16);
+    files.toy.put(inode, 32 + 56, 0xf000_001a);
+    files.toy.put(dentry, D_INODE, inode.0 + 32);
+    let file = files.file(proc, dentry);
+    // Whose operations it has, nothing says.
+    assert!(files.text(file).contains("Implausible"));
+    let (name, operations) = (files.toy.text(b"net"), files.toy.room(48, 16));
+    files.toy.put(operations, 0, name.0);
+    files.toy.put(inode, 16 + 8, operations.0);
+    assert_eq!(files.text(file), "net:[4026531866]");
+    // A file in a directory of proc is called by it.
+    let status = files.dentry(Some(proc_root), b"status");
+    let status = files.file(proc, status);
+    assert_eq!(files.text(status), "/status");
 }
 
 #[test]

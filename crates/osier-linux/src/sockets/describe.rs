@@ -13,12 +13,13 @@ use super::layouts::{Common, NetlinkSock, PacketSock, Sock, TcpSock, TimeWait, U
 use super::numbers::{
     AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, CLOSE, IPPROTO_TCP, IPPROTO_UDP,
     IPPROTO_UDPLITE, KINDS, LISTEN, MOST_FAMILIES, NEW_SYN_RECV, SOCK_DGRAM, SOCK_PACKET, SOCK_RAW,
-    SOCK_SEQPACKET, SOCK_STREAM, TIME_WAIT, swapped, word,
+    SOCK_SEQPACKET, SOCK_STREAM, SYN_RECV, TIME_WAIT, swapped, word,
 };
+use super::requests::layouts::{Request, RequestOps};
 use super::tables::{Entry, Protocol};
 use crate::Linux;
 use crate::netns::Nets;
-use inet::Inet;
+use inet::{Inet, Of};
 use unix::Unix;
 
 /// Makes rows of sockets.
@@ -33,6 +34,8 @@ pub(super) struct Describer<'a> {
     unix: Unix<'a>,
     netlink: NetlinkSock,
     packet: PacketSock,
+    request: Request,
+    request_ops: RequestOps,
     nets: Nets,
     namespaces: HashSet<VirtAddr>,
     /// Sockets of namespaces that are not in the list.
@@ -50,13 +53,15 @@ impl<'a> Describer<'a> {
             linux,
             common: Common::resolve(resolver),
             sock: Sock::resolve(resolver),
-            inet: Inet::resolve(resolver, linux),
+            inet: Inet::resolve(resolver, &linux.guest),
             time_wait: TimeWait::resolve(resolver),
             tcp: TcpSock::resolve(resolver),
             udp: UdpSock::resolve(resolver),
             unix: Unix::resolve(resolver, linux),
             netlink: NetlinkSock::resolve(resolver),
             packet: PacketSock::resolve(resolver),
+            request: Request::resolve(resolver),
+            request_ops: RequestOps::resolve(resolver),
             nets,
             namespaces: namespaces.into_iter().collect(),
             strange: HashMap::new(),
@@ -70,6 +75,9 @@ impl<'a> Describer<'a> {
 
     /// The row of what stands in a table: a socket, or what stands for one.
     pub(super) fn entry(&mut self, at: VirtAddr, entry: Entry) -> Socket {
+        if let Protocol::Request(listener) = entry.protocol {
+            return self.request(at, listener);
+        }
         let state = self.value(self.common.skc_state, at);
         match (entry.protocol, state.value()) {
             (Protocol::Tcp, Some(TIME_WAIT | NEW_SYN_RECV)) => self.part(at, state),
@@ -85,9 +93,10 @@ impl<'a> Describer<'a> {
 
     /// The row of an `inet_timewait_sock` or `request_sock`, which begins as a socket does and is none.
     fn part(&mut self, at: VirtAddr, state: Seen<u64>) -> Socket {
-        fn none<T>() -> Seen<T> {
-            Err(Absent::not_applicable("it is no whole socket"))
-        }
+        let of = match state {
+            Ok(TIME_WAIT) => Of::TimeWait,
+            _ => Of::Sock,
+        };
         let state = match state {
             Ok(TIME_WAIT) => self
                 .value(self.time_wait.tw_substate, at)
@@ -95,25 +104,75 @@ impl<'a> Describer<'a> {
             other => other.and_then(|state| word(state, None)),
         };
         let family = self.family(at);
+        self.of_tcp(at, of, at, family, state)
+    }
+
+    /// The row of the `request_sock` at `at`, which stands in the table of `listener`.
+    fn request(&mut self, at: VirtAddr, listener: VirtAddr) -> Socket {
+        let (family, state) = (self.family_of_request(at), word(SYN_RECV, None));
+        self.of_tcp(at, Of::Request, listener, family, state)
+    }
+
+    /// The row of what stands for a socket of TCP at `at`, and is bound as `bound` is.
+    fn of_tcp(
+        &mut self,
+        at: VirtAddr,
+        of: Of,
+        bound: VirtAddr,
+        family: Seen<u16>,
+        state: Seen<&'static str>,
+    ) -> Socket {
+        fn none<T>() -> Seen<T> {
+            Err(Absent::not_applicable("it is no whole socket"))
+        }
+        let own = if of == Of::Request { Of::Sock } else { of };
         Socket {
             pid: none(),
             fd: none(),
             kind: Ok(SOCK_STREAM),
             protocol: Ok(IPPROTO_TCP),
-            local: self.inet.address(at, &family, false),
-            local_port: self.inet.port(at, false),
-            remote: self.inet.address(at, &family, true),
-            remote_port: self.inet.port(at, true),
+            local: self.inet.address(at, of, &family, false),
+            local_port: self.inet.port(bound, own, false),
+            remote: self.inet.address(at, of, &family, true),
+            remote_port: self.inet.port(at, of, true),
             family,
             state,
             inode: Ok(0),
             path: none(),
-            netns: self.netns(at),
+            netns: self.netns(bound),
             address: at,
             recv_queue: none(),
             send_queue: none(),
-            interface: self.bound(at),
+            interface: self.bound(bound),
             found_by: SocketSource::Table,
+        }
+    }
+
+    /// The family of a `request_sock`, which its operations say.
+    fn family_of_request(&self, at: VirtAddr) -> Seen<u16> {
+        let fields = self.request.rsk_ops.zip(self.request_ops.family);
+        let (rsk_ops, family) = fields.ok_or_else(Absent::not_in_this_kernel)?;
+        let guest = &self.linux.guest;
+        let operations = rsk_ops.read(&guest.space, at)?;
+        if !guest.is_kernel_address(operations) {
+            let rule = "a request's operations are the kernel's (rsk_ops)";
+            return Err(Absent::implausible(
+                operations.0,
+                rule,
+                Some(rsk_ops.place(at)),
+            ));
+        }
+        match family.read(&guest.space, operations)? {
+            2 => Ok(AF_INET),
+            10 => Ok(AF_INET6),
+            other => {
+                let rule = "a connection of TCP is of IPv4 or IPv6 (request_sock_ops.family)";
+                Err(Absent::implausible(
+                    other,
+                    rule,
+                    Some(family.place(operations)),
+                ))
+            }
         }
     }
 
@@ -153,13 +212,13 @@ impl<'a> Describer<'a> {
         match socket.family {
             _ if of_ip => {
                 socket.interface = self.bound(at);
-                socket.local = self.inet.address(at, &socket.family, false);
-                socket.remote = self.inet.address(at, &socket.family, true);
+                socket.local = self.inet.address(at, Of::Sock, &socket.family, false);
+                socket.remote = self.inet.address(at, Of::Sock, &socket.family, true);
                 if raw {
                     socket.local_port = none("a raw socket has no port");
                 } else {
                     socket.local_port = self.inet.own_port(at, entry);
-                    socket.remote_port = self.inet.port(at, true);
+                    socket.remote_port = self.inet.port(at, Of::Sock, true);
                 }
                 self.queues(at, &mut socket, &state);
                 self.inet.ends_fit(at, &mut socket, &state);
@@ -252,7 +311,7 @@ impl<'a> Describer<'a> {
         let kind = self.small(self.sock.sk_type, at)?;
         let place = self.sock.sk_type.map(|field| field.place(at));
         let known: &[u16] = entry.map_or(&KINDS, |entry| match entry.protocol {
-            Protocol::Tcp => &[SOCK_STREAM],
+            Protocol::Tcp | Protocol::Request(_) => &[SOCK_STREAM],
             Protocol::Udp | Protocol::UdpLite => &[SOCK_DGRAM],
             Protocol::Raw => &[SOCK_RAW],
             Protocol::Unix => &[SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET],
@@ -281,7 +340,7 @@ impl<'a> Describer<'a> {
     fn protocol(&self, at: VirtAddr, entry: Option<Entry>) -> Seen<u16> {
         let protocol = self.small(self.sock.sk_protocol, at)?;
         let expected = entry.and_then(|entry| match entry.protocol {
-            Protocol::Tcp => Some(IPPROTO_TCP),
+            Protocol::Tcp | Protocol::Request(_) => Some(IPPROTO_TCP),
             Protocol::Udp => Some(IPPROTO_UDP),
             Protocol::UdpLite => Some(IPPROTO_UDPLITE),
             Protocol::Netlink(number) => Some(number),
@@ -447,7 +506,11 @@ impl<'a> Describer<'a> {
 /// The families of a table's sockets.
 fn expected(protocol: Protocol) -> &'static [u16] {
     match protocol {
-        Protocol::Tcp | Protocol::Udp | Protocol::UdpLite | Protocol::Raw => &[AF_INET, AF_INET6],
+        Protocol::Tcp
+        | Protocol::Request(_)
+        | Protocol::Udp
+        | Protocol::UdpLite
+        | Protocol::Raw => &[AF_INET, AF_INET6],
         Protocol::Unix => &[AF_UNIX],
         Protocol::Netlink(_) => &[AF_NETLINK],
         Protocol::Packet => &[AF_PACKET],

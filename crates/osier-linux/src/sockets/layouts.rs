@@ -51,26 +51,62 @@ layout! {
 }
 
 layout! {
-    /// Fields read from `inet_sock`. All but the first are of kernels before v2.6.33.
+    /// Fields read from `inet_sock`. Ports and addresses stood here until they moved into `sock_common`: addresses by Linux
+    /// commit 4dc6dc716200 ("net: sock_common: move daddr and rcv_saddr"), v2.6.38, ports by ce43b03e8889 ("net: move
+    /// `inet_dport`/`inet_num` in `sock_common`"), v3.8; the shorter names are those before c720c7e8383a ("inet: rename some
+    /// `inet_sock` fields"), v2.6.33.
     pub(crate) struct InetSock: "inet_sock" {
         /// Own port once more, in the network's order.
         inet_sport: Option<Field<UInt>> = ["inet_sport", "sport"],
         /// The other's address.
-        daddr: Option<Field<UInt>>,
+        daddr: Option<Field<UInt>> = ["inet_daddr", "daddr"],
         /// Own address.
-        rcv_saddr: Option<Field<UInt>>,
+        rcv_saddr: Option<Field<UInt>> = ["inet_rcv_saddr", "rcv_saddr"],
         /// Own port.
-        num: Option<Field<UInt>>,
+        num: Option<Field<UInt>> = ["inet_num", "num"],
         /// The other's port.
-        dport: Option<Field<UInt>>,
+        dport: Option<Field<UInt>> = ["inet_dport", "dport"],
+        /// What IPv6 keeps of it.
+        pinet6: Option<Field<Ptr<()>>>,
     }
 }
 
 layout! {
-    /// Fields read from `inet_timewait_sock`.
+    /// Fields read from `ipv6_pinfo`. Linux commit efe4208f47f9 ("ipv6: make lookups simpler and faster"), v3.13, moved both into
+    /// `sock_common`.
+    pub(crate) struct Ipv6: "ipv6_pinfo" {
+        /// The other's address.
+        daddr: Option<Field<Embed<()>>>,
+        /// Own address.
+        rcv_saddr: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `inet_timewait_sock`. Addresses and ports stood here as long as in `inet_sock`.
     pub(crate) struct TimeWait: "inet_timewait_sock" {
         /// Which state it waits in.
         tw_substate: Option<Field<UInt>>,
+        /// The other's address.
+        daddr: Option<Field<UInt>> = ["tw_daddr"],
+        /// Own address.
+        rcv_saddr: Option<Field<UInt>> = ["tw_rcv_saddr"],
+        /// Own port.
+        num: Option<Field<UInt>> = ["tw_num"],
+        /// The other's port.
+        dport: Option<Field<UInt>> = ["tw_dport"],
+        /// How far behind its start its `inet6_timewait_sock` lies. Until v3.12.
+        tw_ipv6_offset: Option<Field<Bits>>,
+    }
+}
+
+layout! {
+    /// Fields read from `inet6_timewait_sock`. Until v3.12.
+    pub(crate) struct TimeWait6: "inet6_timewait_sock" {
+        /// The other's address.
+        daddr: Option<Field<Embed<()>>> = ["tw_v6_daddr"],
+        /// Own address.
+        rcv_saddr: Option<Field<Embed<()>>> = ["tw_v6_rcv_saddr"],
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) const IPPROTO_UDP: u16 = 17;
 pub(super) const IPPROTO_UDPLITE: u16 = 136;
 /// States: `TCP_…`.
 pub(super) const ESTABLISHED: u64 = 1;
+pub(super) const SYN_RECV: u64 = 3;
 pub(super) const TIME_WAIT: u64 = 6;
 pub(super) const CLOSE: u64 = 7;
 pub(super) const LISTEN: u64 = 10;

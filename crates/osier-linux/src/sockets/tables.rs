@@ -7,15 +7,18 @@ use std::collections::BTreeSet;
 use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::VirtAddr;
 use osier_osi::{Guard, WalkEnd, WalkEnds};
-use osier_profile::{Embed, Field, Kind, Resolver};
+use osier_profile::{Embed, Field, Kind, Ptr, Resolver};
 
+use super::numbers::LISTEN;
+use super::requests::Requests;
+use super::rhashtable::Rhashtables;
 use crate::guest::Guest;
 use crate::hashes::{self, Buckets, Chains, MOST_OBJECTS, broken};
 use crate::netns::Nets;
 use crate::symbols;
 use layouts::{
-    BucketTable, Common, Listeners, NetlinkSock, NetlinkTable, RawTable, Rhashtable, TcpBucket,
-    TcpTable, UdpSlot, UdpTable,
+    Common, Listeners, NetlinkSock, NetlinkTable, PortTable, RawTable, TcpBucket, TcpTable,
+    UdpSlot, UdpTable, UnixSock,
 };
 
 /// Buckets of a table of UNIX sockets: Linux commit 7123aaa3a141 ("`af_unix`: speedup /proc/net/unix"), v3.4; before,
@@ -31,6 +34,8 @@ const NETLINK_BUCKETS: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     Tcp,
+    /// Of TCP, in the table of the listener at that address.
+    Request(VirtAddr),
     Udp,
     UdpLite,
     Raw,
@@ -55,9 +60,6 @@ pub(super) struct Found {
     pub(super) whole: bool,
 }
 
-/// The link by which objects are in a `rhashtable`, and what they are.
-type Objects = (Field<Embed<()>>, Protocol);
-
 /// How to read the tables.
 pub(super) struct Tables {
     common: Common,
@@ -68,8 +70,10 @@ pub(super) struct Tables {
     udp_slot: UdpSlot,
     raw: RawTable,
     netlink: NetlinkTable,
-    rhashtable: Rhashtable,
-    bucket_table: BucketTable,
+    port_table: PortTable,
+    unix: UnixSock,
+    requests: Requests,
+    rhashtables: Rhashtables,
     netlink_sock: NetlinkSock,
     /// How the chains of UDP and raw sockets end.
     udp_chains: Chains,
@@ -120,8 +124,10 @@ impl Tables {
             udp_slot: UdpSlot::resolve(resolver),
             raw: RawTable::resolve(resolver),
             netlink: NetlinkTable::resolve(resolver),
-            rhashtable: Rhashtable::resolve(resolver),
-            bucket_table: BucketTable::resolve(resolver),
+            port_table: PortTable::resolve(resolver),
+            unix: UnixSock::resolve(resolver),
+            requests: Requests::resolve(resolver),
+            rhashtables: Rhashtables::resolve(resolver),
             netlink_sock: NetlinkSock::resolve(resolver),
             udp_chains,
             raw_chains,
@@ -172,6 +178,7 @@ impl Tables {
         for table in tcp {
             walk.tcp(table);
         }
+        walk.requests();
         for table in udp {
             walk.udp("UDP sockets", table, Protocol::Udp);
         }
@@ -291,20 +298,58 @@ impl Walk<'_> {
         }
     }
 
+    /// What the listeners among the sockets found so far were asked for.
+    fn requests(&mut self) {
+        let (space, state) = (&self.guest.space, self.tables.common.skc_state);
+        let listens = |at: VirtAddr| {
+            let state = state.map(|field| field.read(space, at));
+            matches!(state, Some(Ok(LISTEN)))
+        };
+        let mut listeners: Vec<_> = self.entries.iter().collect();
+        listeners.sort_by_key(|(_, entry)| entry.order);
+        let listeners = listeners.into_iter().map(|(at, _)| *at);
+        let listeners: Vec<_> = listeners.filter(|at| listens(*at)).collect();
+        let mut found = Vec::new();
+        let mut looked = false;
+        for listener in listeners {
+            let requests = &self.tables.requests;
+            looked |= requests.of(self.guest, listener, &mut self.met, self.ends, &mut found);
+        }
+        if looked {
+            Requests::closed(self.ends);
+        }
+        for (at, listener) in found {
+            let protocol = Protocol::Request(listener);
+            let order = self.entries.len();
+            self.entries.entry(at).or_insert(Entry { protocol, order });
+        }
+    }
+
     fn udp(&mut self, walk: &'static str, table: VirtAddr, protocol: Protocol) {
         let (udp, slot) = (&self.tables.udp, &self.tables.udp_slot);
         let space = &self.guest.space;
-        let (Some(hash), Some(mask), Some(head)) = (udp.hash, udp.mask, slot.head) else {
-            return self.missing(walk, "members of udp_table in the profile");
+        let found = match (udp.hash.zip(udp.mask), udp.buckets) {
+            (Some((hash, mask)), _) => {
+                let count = mask.read(space, table).map(|mask| mask.wrapping_add(1));
+                (hash.read(space, table), count)
+            }
+            (None, Some(buckets)) => {
+                let count = buckets.bytes.checked_div(slot.size).unwrap_or(0);
+                (Ok(buckets.place(table)), Ok(count))
+            }
+            (None, None) => return self.missing(walk, "members of udp_table in the profile"),
         };
-        match (hash.read(space, table), mask.read(space, table)) {
-            (Ok(first), Ok(mask)) => {
+        let Some(head) = slot.head else {
+            return self.missing(walk, "members of udp_hslot in the profile");
+        };
+        match found {
+            (Ok(first), Ok(count)) => {
                 let counted = slot
                     .count
                     .map(|count| count.offset.wrapping_sub(head.offset));
                 let buckets = Buckets {
                     first: head.place(first),
-                    count: mask.wrapping_add(1),
+                    count,
                     stride: slot.size,
                     counted: counted.and_then(|offset| u64::try_from(offset).ok()),
                     chains: self.tables.udp_chains,
@@ -351,7 +396,9 @@ impl Walk<'_> {
                 }
             }
         } else if let Some(first) = self.guest.symbol(symbols::unix_socket_table) {
-            let count = if self.tables.common.skc_portpair.is_some() {
+            let tables = self.tables;
+            let large = tables.common.skc_portpair.is_some() || tables.unix.path.is_some();
+            let count = if large {
                 UNIX_BUCKETS
             } else {
                 UNIX_BUCKETS_BEFORE
@@ -383,37 +430,63 @@ impl Walk<'_> {
     fn netlink(&mut self) {
         const WALK: &str = "netlink sockets";
         let tables = self.tables;
-        let (Some(symbol), Some(hash), Some(tbl), Some(node)) = (
-            self.guest.symbol(symbols::nl_table),
-            tables.netlink.hash,
-            tables.rhashtable.tbl,
-            tables.netlink_sock.node,
-        ) else {
+        let (Some(symbol), Some(hash)) =
+            (self.guest.symbol(symbols::nl_table), tables.netlink.hash)
+        else {
             return self.missing(WALK, "nl_table and its members in the profile");
         };
-        let space = &self.guest.space;
-        let first = match space.read_pointer(symbol) {
+        let first = match self.guest.space.read_pointer(symbol) {
             Ok(first) => first,
             Err(fault) => return self.unreadable(WALK, "nl_table", fault),
         };
-        for protocol in 0..NETLINK_PROTOCOLS {
-            let at = hash.place(first.plus(protocol.wrapping_mul(tables.netlink.size)));
-            let table = match tbl.read(space, at) {
-                Ok(table) => table,
-                Err(fault) => {
-                    self.unreadable(WALK, "the table of a protocol", fault);
+        let by_ports = tables.port_table.table.zip(tables.port_table.mask);
+        let by_objects = tables.rhashtables.table.tbl.zip(tables.netlink_sock.node);
+        for number in 0..NETLINK_PROTOCOLS {
+            let at = hash.place(first.plus(number.wrapping_mul(tables.netlink.size)));
+            let protocol = Protocol::Netlink(u16::try_from(number).unwrap_or(u16::MAX));
+            let before = self.entries.len();
+            // A node of its own, and the kernel hashes objects; a socket's own link before.
+            let (sound, counted) = if let Some((tbl, node)) = by_objects {
+                let Some(table) = self.netlink_table(tbl, at, number) else {
+                    continue;
+                };
+                let bad = self.ends.bad().count();
+                let (guest, met) = (self.guest, &mut self.met);
+                let links = tables.rhashtables.links(guest, WALK, table, met, self.ends);
+                self.note(&links, node, protocol);
+                (
+                    self.ends.bad().count() == bad,
+                    tables.rhashtables.table.nelems,
+                )
+            } else if let Some((table, mask)) = by_ports {
+                let Some(first) = self.netlink_table(table, at, number) else {
+                    continue;
+                };
+                let count = match mask.read(&self.guest.space, at) {
+                    Ok(mask) => mask.wrapping_add(1),
+                    Err(fault) => {
+                        self.unreadable(WALK, "the table of a protocol", fault);
+                        continue;
+                    }
+                };
+                if !count.is_power_of_two() || count > NETLINK_BUCKETS {
+                    self.missing(WALK, &format!("a table of {count} buckets"));
                     continue;
                 }
+                let buckets = Buckets {
+                    first,
+                    count,
+                    stride: u64::from(self.guest.pointer_bytes()),
+                    counted: None,
+                    chains: Chains::Plain,
+                };
+                let bad = self.ends.bad().count();
+                self.table(WALK, buckets, protocol);
+                (self.ends.bad().count() == bad, tables.port_table.entries)
+            } else {
+                return self.missing(WALK, "nl_table and its members in the profile");
             };
-            if table.is_null() {
-                // Made for each, whether anybody has a socket of it or not (`netlink_proto_init`).
-                self.missing(WALK, &format!("the table of protocol {protocol}"));
-                continue;
-            }
-            let protocol = Protocol::Netlink(u16::try_from(protocol).unwrap_or(u16::MAX));
-            let before = self.entries.len();
-            let sound = self.rhashtable(WALK, table, (node, protocol));
-            let counted = tables.rhashtable.nelems.map(|field| field.read(space, at));
+            let counted = counted.map(|field| field.read(&self.guest.space, at));
             if let (true, Some(Ok(counted))) = (sound, counted) {
                 let met = self.entries.len().wrapping_sub(before);
                 let counted = usize::try_from(counted).unwrap_or(usize::MAX);
@@ -423,115 +496,28 @@ impl Walk<'_> {
         }
     }
 
-    /// The objects of the `bucket_table` at `table` and of those that it is moved to; whether all are known.
-    fn rhashtable(&mut self, walk: &'static str, table: VirtAddr, what: Objects) -> bool {
-        let layout = &self.tables.bucket_table;
-        let (Some(size), Some(buckets)) = (layout.count, layout.buckets) else {
-            self.missing(walk, "members of bucket_table in the profile");
-            return false;
-        };
-        let space = &self.guest.space;
-        let word = u64::from(self.guest.pointer_bytes());
-        let mut table = table;
-        let mut sound = true;
-        // A table is moved to one other at a time.
-        for _ in 0..8 {
-            let nest = layout.nest.map_or(Ok(0), |field| field.read(space, table));
-            let count = match (size.read(space, table), nest) {
-                (Ok(count), Ok(0)) if count.is_power_of_two() && count <= NETLINK_BUCKETS => count,
-                (Ok(count), Ok(nest)) => {
-                    let what = format!("a table of {count} buckets, nested {nest} bits deep");
-                    self.missing(walk, &what);
-                    return false;
-                }
-                (Err(fault), _) | (_, Err(fault)) => {
-                    self.unreadable(walk, "the table of a protocol", fault);
-                    return false;
-                }
-            };
-            let first = buckets.place(table);
-            for index in 0..count {
-                sound &= self.rhash_chain(walk, first.plus(index.wrapping_mul(word)), what);
-            }
-            let Some(future) = layout.future_tbl else {
-                break;
-            };
-            match future.read(space, table) {
-                Ok(next) if next.is_null() => break,
-                Ok(next) => table = next,
-                Err(fault) => {
-                    self.ends.add(walk, broken(table, None, fault));
-                    return false;
-                }
-            }
-        }
-        if sound {
-            self.ends.add(walk, WalkEnd::Closed);
-        }
-        sound
-    }
-
-    /// One chain, whose head has a lock in its lowest bit (v5.4) and whose last link has that bit, too.
-    fn rhash_chain(
+    /// What the `hash` at `at` of a netlink protocol leads to. There is one for each, whether anybody has a socket of it or not
+    /// (`netlink_proto_init`).
+    fn netlink_table(
         &mut self,
-        walk: &'static str,
-        head: VirtAddr,
-        (node, protocol): Objects,
-    ) -> bool {
-        let space = &self.guest.space;
-        let mut from = head;
-        loop {
-            let next = match space.read_pointer(from) {
-                Ok(next) => next,
-                Err(fault) => {
-                    self.ends.add(walk, broken(from, None, fault));
-                    return false;
-                }
-            };
-            let at = if from == head {
-                VirtAddr(next.0 & !1)
-            } else {
-                next
-            };
-            if at.is_null() || at.0 & 1 == 1 || (from == head && at == head) {
-                return true;
+        field: Field<Ptr<()>>,
+        at: VirtAddr,
+        number: u64,
+    ) -> Option<VirtAddr> {
+        const WALK: &str = "netlink sockets";
+        match field.read(&self.guest.space, at) {
+            Ok(table) if table.is_null() => {
+                self.missing(WALK, &format!("the table of protocol {number}"));
+                None
             }
-            if let Err(fault) = crate::list::plausible(self.guest, at) {
-                // A head's end of the chain, of kernels without the lock.
-                if from == head && next.0 & 1 == 1 {
-                    return true;
-                }
-                self.ends.add(walk, broken(from, Some(at), fault));
-                return false;
+            Ok(table) => Some(table),
+            Err(fault) => {
+                self.unreadable(WALK, "the table of a protocol", fault);
+                None
             }
-            if let Err(end) = self.met.meet(at) {
-                self.ends.add(walk, end);
-                return false;
-            }
-            self.note(&[at], node, protocol);
-            from = at;
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Tables;
-    use crate::hashes::Chains;
-    use crate::toy::{Is, Toy};
-
-    /// Until v4.6 the chains of listeners end with the bucket's number, and their head is called `head` (4.4.155).
-    #[test]
-    fn how_chains_of_listeners_end_is_told_by_what_their_head_is() {
-        for (head, chains) in [
-            ("hlist_nulls_head", Chains::Nulls),
-            ("hlist_head", Chains::Plain),
-        ] {
-            let mut toy = Toy::new();
-            let members = [("lock", 0, Is::Int(4)), ("head", 8, Is::Struct(head, 8))];
-            toy.structure("inet_listen_hashbucket", 16, &members);
-            let tables = toy.resolve(Tables::resolve);
-            assert_eq!(tables.listening_chains, chains, "{head}");
-        }
-    }
-}
+mod tests;

@@ -7,6 +7,8 @@ layout! {
     pub(crate) struct Common: "sock_common" {
         /// The link in most tables.
         skc_node: Option<Field<Embed<()>>> = ["skc_node", "skc_nulls_node"],
+        /// State.
+        skc_state: Option<Field<UInt>>,
         /// Of kernels whose table of UNIX sockets is the larger one.
         skc_portpair: Option<Field<UInt>>,
     }
@@ -58,8 +60,10 @@ layout! {
     pub(crate) struct UdpTable: "udp_table" {
         /// Sockets by port.
         hash: Option<Field<Ptr<()>>>,
-        /// One less than how many buckets.
+        /// One less than how many buckets. Linux commit f86dcc5aa8c7 ("udp: dynamically size hash tables at boot time"), v2.6.33.
         mask: Option<Field<UInt>>,
+        /// The buckets themselves, before.
+        buckets: Option<Field<Embed<()>>> = ["hash"],
     }
 }
 
@@ -91,26 +95,15 @@ layout! {
 }
 
 layout! {
-    /// Fields read from `struct rhashtable`.
-    pub(crate) struct Rhashtable: "rhashtable" through [atomic_t] {
-        /// The table.
-        tbl: Option<Field<Ptr<()>>>,
-        /// How many objects.
-        nelems: Option<Field<UInt>> = ["nelems.counter", "nelems"],
-    }
-}
-
-layout! {
-    /// Fields read from `bucket_table`.
-    pub(crate) struct BucketTable: "bucket_table" {
-        /// How many buckets.
-        count: Option<Field<UInt>> = ["size"],
-        /// Not 0 where the buckets lie in several pages.
-        nest: Option<Field<UInt>>,
-        /// The table that objects are moved to.
-        future_tbl: Option<Field<Ptr<()>>>,
-        /// The buckets.
-        buckets: Option<Field<Embed<()>>>,
+    /// Fields read from what netlink's `hash` was before: buckets of sockets by port id. Linux commit 15e473046cb6
+    /// ("netlink: Rename pid to portid to avoid confusion"), v3.7, gave it its later name.
+    pub(crate) struct PortTable: "nl_portid_hash" or "nl_pid_hash" {
+        /// The buckets, made for each protocol that a part of the kernel serves.
+        table: Option<Field<Ptr<()>>>,
+        /// One less than how many.
+        mask: Option<Field<UInt>>,
+        /// How many sockets.
+        entries: Option<Field<UInt>>,
     }
 }
 
@@ -119,5 +112,13 @@ layout! {
     pub(crate) struct NetlinkSock: "netlink_sock" {
         /// The link in the table.
         node: Option<Field<Embed<()>>>,
+    }
+}
+
+layout! {
+    /// Fields read from `unix_sock`.
+    pub(crate) struct UnixSock: "unix_sock" {
+        /// Of kernels whose table is the larger one: Linux commit 40ffe67d2e89 ("switch `unix_sock` to `struct path`"), v3.4.
+        path: Option<Field<Embed<()>>>,
     }
 }
