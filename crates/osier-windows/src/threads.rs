@@ -129,6 +129,10 @@ pub(crate) fn tid(windows: &Windows, at: VirtAddr) -> Seen<u32> {
             let rule = "a thread that idles has no id";
             return Err(Absent::implausible(tid.into(), rule, place));
         }
+        if tid == 0 && !of_idle() {
+            let rule = "only a thread that idles has no id";
+            return Err(Absent::implausible(0, rule, place));
+        }
         if named || state == Some(TERMINATED) || of_idle() {
             return Ok(tid);
         }

@@ -603,6 +603,19 @@ fn threads_and_their_list() {
             let row = (table.as_str(), thread, field);
             assert!(bench.told(("_ETHREAD", path, thread), value, row));
         }
+        // One that has ended, which no table need name any more, had an id.
+        let state = ["Tcb.State", "State"];
+        let state = state
+            .iter()
+            .find_map(|path| bench.place("_ETHREAD", path, thread));
+        let (state, (id, bytes)) = (
+            state.unwrap().0,
+            bench.place("_ETHREAD", "Cid.UniqueThread", thread).unwrap(),
+        );
+        let after = bench.after(&[(state, 4, 1), (id, 0, bytes)]);
+        let tid = &after.rows[&(table.clone(), thread.0)]["tid"];
+        let told = matches!(tid, Err(Why::Implausible { .. }));
+        assert!(told, "{}: {tid:?}", bench.name);
         // The list's head leads to itself: its threads are found in the table of ids.
         let parts = ["ThreadListHead", "Pcb.ThreadListHead"];
         let head = parts

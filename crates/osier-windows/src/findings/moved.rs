@@ -52,6 +52,11 @@ fn moved(context: &Context<'_>, found: &mut Found) {
             found.lost(&format!("{name}, which is zero"), None);
             continue;
         }
+        // A half of it is lost: nobody puts a table where programs are.
+        if !guest.is_kernel_address(base) {
+            found.lost(&format!("{name}, which is no address of the kernel"), None);
+            continue;
+        }
         if base == table && limit.is_none_or(|limit| limit == own) {
             continue;
         }

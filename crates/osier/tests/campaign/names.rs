@@ -13,6 +13,9 @@ use crate::editor::Editor;
 use crate::subject::{Subject, WORD};
 use crate::windows;
 
+/// Bytes of a string that are named at most.
+const STRING: u64 = 512;
+
 /// Every word that has a name, and the objects.
 #[derive(Default)]
 pub(crate) struct Names {
@@ -153,7 +156,12 @@ impl Names {
                         self.text(subject, space, value);
                     }
                     if ty.starts_with('_') && name.ends_with("Buffer") {
-                        self.string(subject, space, &format!("text of {ty}.{name}"), value);
+                        // `Length` and `MaximumLength` stand before it, with what aligns it.
+                        let width = u64::from(subject.located.mode().pointer_bytes());
+                        let length = at.plus(member).minus(width);
+                        let bytes = space.read_uint(length, 2).unwrap_or_default();
+                        let text = format!("text of {ty}.{name}");
+                        self.string(subject, space, &text, value, bytes);
                     }
                     if ty == "maple_tree" || name.ends_with("ma_root") {
                         self.maple(subject, space, value);
@@ -274,7 +282,13 @@ impl Names {
         for dentry in names {
             let name = editor.place("dentry", dentry, "d_name.name");
             if let Some(name) = name.and_then(|at| editor.pointer(at)) {
-                self.string(subject, &editor.space, "dentry.d_name, its text", name);
+                self.string(
+                    subject,
+                    &editor.space,
+                    "dentry.d_name, its text",
+                    name,
+                    STRING,
+                );
             }
         }
     }
@@ -319,9 +333,17 @@ impl Names {
         }
     }
 
-    /// Names the words of a string of at most 512 bytes.
-    fn string(&mut self, subject: &Subject, space: &AddressSpace, name: &str, at: VirtAddr) {
-        for byte in (at.0 / WORD * WORD..).step_by(WORD as usize).take(128) {
+    /// Names the words of a string of so many bytes, or of [`STRING`].
+    fn string(
+        &mut self,
+        subject: &Subject,
+        space: &AddressSpace,
+        name: &str,
+        at: VirtAddr,
+        bytes: u64,
+    ) {
+        let end = at.0.saturating_add(bytes.min(STRING));
+        for byte in (at.0 / WORD * WORD..end).step_by(WORD as usize) {
             match space.translate(VirtAddr(byte)) {
                 Ok(pa) if subject.read_by.contains_key(&pa.0) => {
                     self.put(pa.0, name.to_owned(), byte.saturating_sub(at.0));

@@ -370,6 +370,14 @@ pub(super) const EXCUSES: &[Excuse] = &[
         ..ANY
     },
     Excuse {
+        places: &["files_struct.next_fd"],
+        questions: &["sockets"],
+        ways: &["zero block"],
+        fields: &["fd", "found_by", "pid"],
+        why: "a table of descriptors that is lost whole",
+        ..ANY
+    },
+    Excuse {
         places: &["mount.mnt_mountpoint"],
         ways: &["another's"],
         fields: &["file", "name", "exe", "path", "cwd", "root"],
