@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::Args;
+use crate::args::Args;
 use crate::measure::{Costs, run_silent};
 use crate::table::Table;
 use crate::workshop::Workshop;

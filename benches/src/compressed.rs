@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::Args;
+use crate::args::Args;
 use crate::guest::{Guest, RECIPES};
 use crate::measure::{Costs, run_silent, seconds};
 use crate::table::Table;

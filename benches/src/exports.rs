@@ -4,8 +4,8 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use crate::Args;
 use crate::answer::Verdict;
+use crate::args::Args;
 use crate::guest::{Guest, RECIPES};
 use crate::measure::{printed, run_to};
 use crate::peers::PEERS;

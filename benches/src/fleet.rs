@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::Args;
+use crate::args::Args;
 use crate::guest::{Guest, RECIPES};
 use crate::measure::{Costs, run_silent, seconds};
 use crate::table::Table;

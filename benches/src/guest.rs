@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::answer::Row;
 use crate::workshop::{Workshop, say};
 
-/// A machine to be had.
+/// A machine that can be measured.
 pub(crate) struct Recipe {
     /// What it is called in the tables.
     pub(crate) title: &'static str,

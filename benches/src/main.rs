@@ -1,8 +1,8 @@
 //! Osier beside its peers, in one run: what each costs, and whether they say the same.
 //!
-//! `cargo xtask bench` builds what is measured and runs this. It installs the peers that can be had
+//! `cargo xtask bench` builds what is measured and runs this. It installs the peers that can be installed
 //! into `target/bench`, makes the machines whose memory is read, and prints Markdown. A peer that
-//! cannot be had is named with the reason.
+//! cannot be installed is named with the reason.
 
 #![allow(
     clippy::print_stdout,
@@ -12,6 +12,7 @@
 )]
 
 mod answer;
+mod args;
 mod commands;
 mod compressed;
 mod exports;
@@ -22,87 +23,29 @@ mod peers;
 mod side_by_side;
 mod symbols;
 mod table;
+mod triage;
 mod workshop;
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::{Parser as _, ValueEnum as _};
 
+use crate::args::{Args, Part};
 use crate::workshop::Workshop;
 
-/// Measures Osier beside its peers.
-#[derive(Parser)]
-pub(crate) struct Args {
-    /// Only these parts [default: all]
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Part>,
-    /// Of the side-by-side part, only peers whose name has one of these words
-    #[arg(long, value_delimiter = ',')]
-    peers: Vec<String>,
-    /// Of the side-by-side part, only guests whose title has one of these words
-    #[arg(long, value_delimiter = ',')]
-    guests: Vec<String>,
-    /// Counted runs of each line, after one that is not counted
-    #[arg(long, default_value_t = 3)]
-    runs: usize,
-    /// Where peers, snapshots and debug symbols are kept
-    #[arg(long, default_value = "target/bench", value_name = "DIR")]
-    work: PathBuf,
-    /// The command to measure
-    #[arg(long, default_value = "target/release/osier", value_name = "FILE")]
-    osier: PathBuf,
-    /// Snapshots of your own for the parts `commands` and `floor`
-    snapshots: Vec<PathBuf>,
-}
-
-/// A part of the measurements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// The process list, beside Volatility 3, drgn, crash, mquire, vmi and memflow
-    Peers,
-    /// What `osier export` writes, opened by others
-    Exports,
-    /// Types out of DWARF, beside drgn, isr, pahole and dwarf2json
-    Symbols,
-    /// Many snapshots in one call, against the number of jobs
-    Fleet,
-    /// Osier's commands as whole processes, on the snapshots that are named
-    Commands,
-    /// A process list in process, against its touch floor
-    Floor,
-    /// What opening a large dump reads, and what a page of a compressed one costs
-    Opening,
-    /// Memory and time on 5 GiB inside gzip, xz and Zstandard
-    Compressed,
-}
-
-impl Part {
-    fn title(self) -> &'static str {
-        match self {
-            Self::Peers => "The process list, side by side",
-            Self::Exports => "Exports, opened by others",
-            Self::Symbols => "Types out of DWARF",
-            Self::Fleet => "Many snapshots",
-            Self::Commands => "Commands",
-            Self::Floor => "The touch floor",
-            Self::Opening => "Opening",
-            Self::Compressed => "Compressed dumps",
-        }
-    }
-
-    fn run(self, args: &Args, workshop: &Workshop) -> Result<String> {
-        match self {
-            Self::Peers => side_by_side::run(args, workshop),
-            Self::Exports => exports::run(args, workshop),
-            Self::Symbols => symbols::run(args, workshop),
-            Self::Fleet => fleet::run(args, workshop),
-            Self::Commands => commands::run(args, workshop),
-            Self::Floor => beside(&args.osier, "floor", &args.snapshots),
-            Self::Opening => beside(&args.osier, "opening", &[]),
-            Self::Compressed => compressed::run(args, workshop),
-        }
+fn measured(part: Part, args: &Args, workshop: &Workshop) -> Result<String> {
+    match part {
+        Part::Peers => side_by_side::run(args, workshop),
+        Part::Triage => triage::run(args, workshop),
+        Part::Exports => exports::run(args, workshop),
+        Part::Symbols => symbols::run(args, workshop),
+        Part::Fleet => fleet::run(args, workshop),
+        Part::Commands => commands::run(args, workshop),
+        Part::Floor => beside(&args.osier, "floor", &args.snapshots),
+        Part::Opening => beside(&args.osier, "opening", &[]),
+        Part::Compressed => compressed::run(args, workshop),
     }
 }
 
@@ -130,7 +73,7 @@ fn main() -> Result<()> {
     };
     for part in parts {
         println!("## {}\n", part.title());
-        let text = match part.run(&args, &workshop) {
+        let text = match measured(*part, &args, &workshop) {
             Ok(text) => text,
             Err(error) => format!("Not measured: {error:#}\n"),
         };

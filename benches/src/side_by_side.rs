@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use crate::Args;
 use crate::answer::Verdict;
+use crate::args::Args;
 use crate::guest::{Guest, RECIPES};
 use crate::measure::{Cost, Costs, errors_of, printed, run_to, seconds};
 use crate::peers::{PEERS, Peer, Program};
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args, workshop: &Workshop) -> Result<String> {
         println!("### {}\n", recipe.title);
         match Guest::get(recipe, workshop) {
             Ok(guest) => println!("{}", one(args, workshop, &guest, &installed)?),
-            Err(error) => println!("Not to be had here: {error:#}\n"),
+            Err(error) => println!("Not available here: {error:#}\n"),
         }
     }
     Ok(String::new())

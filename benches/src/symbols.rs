@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::Args;
+use crate::args::Args;
 use crate::guest::{Guest, RECIPES};
 use crate::measure::{Costs, run_silent, seconds};
 use crate::table::Table;

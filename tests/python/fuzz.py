@@ -105,7 +105,7 @@ def parts(value: Any) -> list[tuple[str, Any]]:
 
 
 def subjects(path: Path) -> list[Any]:
-    """Modules, classes, and an object of every class that can be had."""
+    """Modules, classes, and an object of every class that can be made."""
     guest = pyosier.open(path, cache=False)
     closed = pyosier.open(path, cache=False)
     answer = closed.processes()

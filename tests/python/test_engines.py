@@ -1,4 +1,4 @@
-"""The recipes for Ray and Daft: what they give is what a run gives, a broken snapshot and a file that is none among the inputs."""
+"""The recipes for Ray and Daft: what they give is what a run gives, a broken snapshot and a file that is no snapshot among the inputs."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_a_run_over_no_snapshot_raises(tmp_path: Path) -> None:
         pyosier.run(tmp_path / "gone.elf", tables="ps", cache=False).collect()
     with pytest.raises(pyosier.UsageError):
         pyosier.run([A], tables="ps", time_limit=float("inf"))
-    # What is none among others has its line.
+    # What is no snapshot among others has its line.
     parts = list(pyosier.run([text, A], tables="ps", cache=False))
     assert [part.manifest["status"] for part in parts] == ["skipped", "complete"]
     assert parts[0].tables == {} and parts[0].manifest["why"]

@@ -1,4 +1,4 @@
-"""A snapshot behind an address is the one in the file, and what cannot be had of it is an error."""
+"""A snapshot behind an address is the one in the file, and what cannot be read of it is an error."""
 
 from __future__ import annotations
 

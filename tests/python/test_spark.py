@@ -36,7 +36,7 @@ BROKEN = "n217.elf"
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """Five hundred snapshots of three kernels, one of which is broken, and what is none."""
+    """Five hundred snapshots of three kernels, one of which is broken, and files that are not snapshots."""
     place = ROOT / "target/spark" / str(os.getpid())
     place.mkdir(parents=True)
     sources = [SNAPSHOTS / f"{name}.elf" for name in ("deb11-5.10-amd64", "deb12-6.1-amd64", "deb11-5.10-686")]

@@ -202,7 +202,7 @@ def test_what_does_not_pass_is_an_error(
         list(pyosier.open(address, cache=False).processes())
 
 
-def test_an_object_that_is_replaced_is_read_anew(store: Store, tmp_path: Path) -> None:
+def test_an_object_that_is_replaced_is_read_again(store: Store, tmp_path: Path) -> None:
     [one, two] = [(SNAPSHOTS / f"{name}.elf").read_bytes() for name in NAMES]
     store.put("moving.elf", one)
     assert osier("ps", "s3://dumps/moving.elf", cache=tmp_path).stdout == rows(NAMES[0])

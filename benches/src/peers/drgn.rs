@@ -1,6 +1,7 @@
 //! drgn, the programmable debugger.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -13,10 +14,15 @@ pub(super) const PEER: Peer = Peer {
     name: "drgn 0.3.0",
     given: "the ELF core, vmlinux with DWARF",
     target: |_| Some(100.0),
-    install: |workshop| Ok(vec![workshop.python("drgn==0.3.0")?]),
+    install: |workshop| Ok(vec![python(workshop)?]),
     list,
     rows: |text| Ok(lines(text)),
 };
+
+/// The interpreter that has it.
+pub(crate) fn python(workshop: &Workshop) -> Result<PathBuf> {
+    workshop.python("drgn==0.3.0")
+}
 
 const SCRIPT: &str = "\
 import sys

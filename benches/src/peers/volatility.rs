@@ -21,12 +21,19 @@ pub(super) const PEER: Peer = Peer {
     rows,
 };
 
-fn install(workshop: &Workshop) -> Result<Program> {
+pub(crate) fn install(workshop: &Workshop) -> Result<Program> {
     let python = workshop.python("volatility3==2.28.2")?;
     Ok(vec![python.with_file_name("vol")])
 }
 
 fn list(program: &Program, guest: &Guest, workshop: &Workshop) -> Result<Command> {
+    let mut command = given(program, guest, workshop)?;
+    command.arg("linux.pslist");
+    Ok(command)
+}
+
+/// The program with all that it is given but the plugin.
+pub(crate) fn given(program: &Program, guest: &Guest, workshop: &Workshop) -> Result<Command> {
     let symbols = workshop.folder.join("isf").join(guest.name);
     let isf = symbols
         .join("linux")
@@ -48,8 +55,7 @@ fn list(program: &Program, guest: &Guest, workshop: &Workshop) -> Result<Command
         .arg("-s")
         .arg(symbols)
         .arg("-f")
-        .arg(&guest.elf)
-        .arg("linux.pslist");
+        .arg(&guest.elf);
     Ok(command)
 }
 

@@ -1,4 +1,4 @@
-//! Snapshots behind addresses, and what could not be had of them.
+//! Snapshots behind addresses, and what could not be read of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Reached {
         Some(self.web.clone())
     }
 
-    /// What could not be had of the address. To whoever walks memory it was a fault among others, so that
+    /// What could not be read of the address. To whoever walks memory it was a fault among others, so that
     /// whatever was told since may be short of it.
     pub(crate) fn trouble(&self) -> Option<&str> {
         self.web.trouble()
@@ -58,7 +58,7 @@ impl Reached {
 }
 
 impl Reached {
-    /// An error where something could not be had of the address.
+    /// An error where something could not be read of the address.
     pub(crate) fn sound(&self) -> Result<(), Error> {
         self.trouble().map_or(Ok(()), |trouble| {
             Err(Error::new(ErrorKind::Io, trouble.to_owned()))

@@ -104,7 +104,7 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// List processes
     Ps(PsArgs),
-    /// List process handles
+    /// List process handles, PANDA's word: the address of each process's structure, and its page table
     Handles(ListArgs),
     /// Show the current process and thread of each processor
     Current(ListArgs),
@@ -116,7 +116,7 @@ pub(crate) enum Command {
     Maps(MapsArgs),
     /// List the present pages of a process
     Pages(ListArgs),
-    /// List open files, of Windows handles
+    /// List open files; on Windows, handles
     Files(ListArgs),
     /// List environment variables
     Env(ListArgs),
@@ -138,7 +138,7 @@ pub(crate) enum Command {
     Translate(TranslateArgs),
     /// Print what PANDA's plugin `osi_test` prints
     OsiTest(OsiTestArgs),
-    /// Find text, bytes, regular expressions and what YARA rules match in memory, with whose they are
+    /// Find text, bytes, regular expressions and matches of YARA rules in memory, and whose memory it is
     Search(SearchArgs),
     /// Write a process as an ELF core or a minidump, or its program, a kernel module, a stretch of memory
     Dump(DumpArgs),
@@ -146,11 +146,11 @@ pub(crate) enum Command {
     Recover(RecoverArgs),
     /// Keep only the pages that some questions need, as an ELF core
     Distill(DistillArgs),
-    /// Tell what happened between two snapshots of one guest
+    /// Show what happened between two snapshots of one guest
     Diff(DiffArgs),
     /// Follow the processes through a series of snapshots of one guest
     Timeline(TimelineArgs),
-    /// Write one page to look at: everything that a snapshot, or a series of them, says
+    /// Write one HTML page with everything that a snapshot, or a series of them, says
     Report(ReportArgs),
     /// Hold snapshots against their golden rows, for CI
     Check(CheckArgs),

@@ -28,7 +28,7 @@ pub(crate) fn reach(cache: Option<&Path>, search: bool) -> Option<Arc<dyn Reach>
     Some(web.clone())
 }
 
-/// How the command ended, with what could not be had of an address: to whoever walks memory it was a fault
+/// How the command ended, with what could not be read of an address: to whoever walks memory it was a fault
 /// among others. A run over many snapshots has told in its manifest already.
 pub(crate) fn conclude(ran: anyhow::Result<Outcome>, cli: &Cli) -> anyhow::Result<Outcome> {
     let taken = WEB.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -66,7 +66,7 @@ impl Copied {
 }
 
 #[test]
-fn one_changed_byte_of_a_name_fails_until_the_rows_are_written_anew() {
+fn one_changed_byte_of_a_name_fails_until_the_rows_are_written_again() {
     let copied = Copied::new("byte");
     let before = fs::read(copied.rows("ps")).unwrap();
     copied.change("ps", r#""name":"spinner-0""#, r#""name":"spinnex-0""#);

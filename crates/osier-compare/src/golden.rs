@@ -85,7 +85,7 @@ impl Golden {
     ///
     /// # Errors
     ///
-    /// [`GoldenError::Name`]: the snapshot's name is none for a folder, as of `...elf`, which would
+    /// [`GoldenError::Name`]: the snapshot's name cannot name a folder, as of `...elf`, which would
     /// be the one above.
     pub fn of(golden: &Path, path: &Path) -> Result<Self, GoldenError> {
         let name = path.file_stem().unwrap_or_default();
@@ -201,7 +201,7 @@ pub fn answer(osi: &dyn Osi, question: Question) -> Result<Transcript, GoldenErr
     Ok(answer)
 }
 
-/// The text of a golden file. A pipe, which may never give any, is none.
+/// The text of a golden file. A pipe, which may never give any, is refused.
 fn read(file: &Path) -> io::Result<String> {
     if fs::metadata(file)?.is_file() {
         return fs::read_to_string(file);

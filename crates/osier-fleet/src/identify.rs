@@ -194,7 +194,7 @@ fn look(
 ///
 /// # Errors
 ///
-/// The file cannot be read, or is none and `hash` was asked for.
+/// The file cannot be read, or is not a regular file and `hash` was asked for.
 pub fn id(file: &Path, reach: Option<&dyn Reach>, hash: bool) -> io::Result<String> {
     if hash {
         let mut digest = Sha256::new();

@@ -352,7 +352,7 @@ impl<'a> Merged<'a> {
         };
         let mut lines = BufReader::new(Summed::of(there, MANIFEST)?);
         let mut line = Vec::new();
-        let broken = || there.damaged(MANIFEST, &"a line of it is none of a manifest");
+        let broken = || there.damaged(MANIFEST, &"a line of it is not a manifest's");
         loop {
             line.clear();
             let count = lines.read_until(b'\n', &mut line);

@@ -12,7 +12,7 @@ use crate::manifest::Status;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The profile or the operating system that was named is none.
+    /// What was named as a profile or an operating system is not one.
     #[error(transparent)]
     Session(#[from] Error),
     /// No snapshot was found.
@@ -21,7 +21,7 @@ pub enum RunError {
         /// Files that were looked at.
         looked: usize,
     },
-    /// The folder that names are to begin below is none.
+    /// What was named as the folder that names begin below is not a folder.
     #[error("{path}: {source}: snapshots cannot be called by their places below it", path = osier_text::path(path))]
     Root {
         /// The folder as it was named.

@@ -398,7 +398,7 @@ fn a_file_that_no_run_wrote_is_not_replaced() {
     assert_eq!(file, out.join("ps.jsonl"));
     assert_eq!(fs::read(&file).unwrap(), b"mine\n");
     assert!(!out.join(".osier-run").exists());
-    // Nor by a file that is called as a manifest and is none.
+    // Nor by a file that has a manifest's name and is not one.
     fs::write(out.join("manifest.jsonl"), "{\"mine\":1}\n").unwrap();
     let refused = run(&golden()[..1], &mine, &mut |_| {});
     assert!(matches!(refused, Err(RunError::Foreign(_))), "{refused:?}");

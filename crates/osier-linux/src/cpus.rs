@@ -122,7 +122,7 @@ impl Mask {
 /// masks, those that the registers or the areas themselves tell of.
 ///
 /// A mask that is contradicted, by `nr_cpu_ids` or by the run queues, is an ending, and so is that
-/// nothing tells, or that registers name an area that is none of theirs.
+/// nothing tells, or that registers name an area that is not theirs.
 pub(crate) fn processors(linux: &Linux, ends: &mut WalkEnds) -> Vec<u32> {
     let cpus = told(linux, ends);
     for state in &linux.guest.cpus {

@@ -23,7 +23,7 @@ pub(crate) struct Family {
     pub(crate) children: Vec<VirtAddr>,
     /// Whether each parent's list was read to its end.
     pub(crate) whole: bool,
-    /// The endings of the lists that are damaged; a list that the snapshot does not hold is none.
+    /// The endings of the lists that are damaged; a list that the snapshot does not hold is not damaged.
     pub(crate) ends: WalkEnds,
     /// How many lists the snapshot does not hold, and why the first.
     pub(crate) unread: Option<(usize, Fault)>,

@@ -79,7 +79,7 @@ fn no_start(missing: &str, absent: &Absent) -> WalkEnd {
     }
 }
 
-/// What could not be had, and why.
+/// What could not be read, and why.
 type Missing = (&'static str, Box<Absent>);
 
 /// The mount namespace of the task and its root directory; `None` of one that has exited.

@@ -176,7 +176,7 @@ impl PageCache {
         Ok((found, end))
     }
 
-    /// Holds a tree without nodes against its count: what is not there is none of a file that is nowhere but in memory.
+    /// Holds a tree without nodes against its count: what is not there is no page of a file that is nowhere but in memory.
     fn counted_without_nodes(
         &self,
         guest: &Guest,

@@ -12,6 +12,7 @@
 
 pub(crate) mod below;
 mod climb;
+pub(crate) mod hashed;
 pub(crate) mod made;
 pub(crate) mod names;
 
@@ -20,7 +21,7 @@ use std::cell::{OnceCell, RefCell};
 use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, Seen, WalkEnds};
-use osier_profile::{Embed, Field, Kind, Ptr, Resolver, SInt, UInt, layout};
+use osier_profile::{Field, Ptr, Resolver, SInt, UInt, layout};
 
 use crate::guest::Guest;
 use crate::inode::Inodes;
@@ -44,16 +45,12 @@ const FMODE_BACKING: u64 = 1 << 25;
 const FMODE_BACKING_MOVED: u64 = 1 << 24;
 /// `DCACHE_OP_REAL`: a `dentry` of overlayfs, from v4.2 on.
 const DCACHE_OP_REAL: u64 = 1 << 26;
-/// `DCACHE_UNHASHED`, of kernels whose `d_hash` is a plain `hlist_node` (before v2.6.38).
-const DCACHE_UNHASHED: u64 = 1 << 4;
 
 layout! {
     /// Fields read from `struct dentry`.
     pub(crate) struct Dentry: "dentry" {
         /// Its parent; itself at a root.
         d_parent: Option<Field<Ptr<()>>>,
-        /// The link in the hash table; its second pointer is null when unhashed.
-        d_hash: Option<Field<Embed<()>>>,
         /// Marks.
         d_flags: Option<Field<UInt>>,
         /// The file system.
@@ -94,15 +91,12 @@ pub(crate) struct Paths {
     climb: Option<Climb>,
     dentry: Dentry,
     family: Family,
-    /// `d_hash` is a plain `hlist_node`: [`DCACHE_UNHASHED`] tells.
-    unhashed_by_flag: bool,
     makers: Makers,
     file: File,
     backing: BackingFile,
     fs: FsStruct,
     task: TaskFs,
     pid_namespace: PidNamespace,
-    pointer_bytes: u64,
     reader_root: OnceCell<Result<Option<Place>, Fault>>,
     known: RefCell<HashMap<Place, Seen<Called>>>,
 }
@@ -120,25 +114,16 @@ impl Paths {
                 names: names?,
             })
         };
-        let profile = resolver.profile();
-        let d_hash = profile
-            .find_type(Dentry::STRUCTURE)
-            .and_then(|ty| ty.member("d_hash"));
-        let unhashed_by_flag = d_hash.is_none_or(
-            |member| matches!(&member.kind, Kind::Embedded { name } if name == "hlist_node"),
-        );
         Self {
             climb: climb(),
             dentry,
             family: Family::resolve(resolver),
-            unhashed_by_flag,
             makers: Makers::resolve(resolver),
             file: File::resolve(resolver),
             backing: BackingFile::resolve(resolver),
             fs: FsStruct::resolve(resolver),
             task: TaskFs::resolve(resolver),
             pid_namespace: PidNamespace::resolve(resolver),
-            pointer_bytes: u64::from(profile.identity().pointer_bytes),
             reader_root: OnceCell::new(),
             known: RefCell::new(HashMap::new()),
         }
@@ -502,26 +487,9 @@ impl Paths {
     }
 
     /// Whether the `dentry` was taken out of its directory: the kernel's `d_unlinked`.
-    ///
-    /// Linux commit ceb5bdc2d246 ("fs: dcache per-bucket dcache hash locking"), v2.6.38, made `d_hash`
-    /// an `hlist_bl_node`, whose back pointer is null when unhashed; before, a flag told.
     fn unlinked(&self, guest: &Guest, climb: &Climb, dentry: VirtAddr) -> Result<bool, Fault> {
-        let space = &guest.space;
-        if climb.parent.read(space, dentry)? == dentry {
-            return Ok(false);
-        }
-        match (
-            self.unhashed_by_flag,
-            self.dentry.d_hash,
-            self.dentry.d_flags,
-        ) {
-            (false, Some(d_hash), _) => {
-                let back = d_hash.place(dentry).plus(self.pointer_bytes);
-                Ok(space.read_pointer(back)?.is_null())
-            }
-            (true, _, Some(d_flags)) => Ok(d_flags.read(space, dentry)? & DCACHE_UNHASHED != 0),
-            _ => Ok(false),
-        }
+        let is_root = climb.parent.read(&guest.space, dentry)? == dentry;
+        Ok(!is_root && self.makers.hashed.is(guest, dentry)? == Some(false))
     }
 }
 

@@ -235,7 +235,7 @@ pub(crate) fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
             .and_then(|queue| idle.read(&linux.guest.space, queue));
         let runs = running.contains(&cpu);
         match task {
-            // There may be no such processor, and then what is read is none of its.
+            // There may be no such processor, and then what is read is not its own.
             Ok(task) if !runs && !idles_on(linux, task, cpu) => {}
             // Each processor has one of its own.
             Ok(task) if may_idle(linux, task) && !found.contains(&task) => {

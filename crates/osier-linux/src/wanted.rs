@@ -95,6 +95,7 @@ pub static WANTED: Wanted = Wanted {
         page_cache::VdsoImage::WANTED,
         path::BackingFile::WANTED,
         path::Dentry::WANTED,
+        path::hashed::Dentry::WANTED,
         path::below::Family::WANTED,
         path::made::Dentry::WANTED,
         path::made::DentryOperations::WANTED,

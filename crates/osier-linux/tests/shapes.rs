@@ -274,7 +274,7 @@ fn the_ring_of_threads_that_the_first_task_never_made() {
 }
 
 /// Until Linux commit 4b804c85dc37 ("cpumask: Export `cpu_xxx_mask` and friends"), v4.5: bits, or a pointer to
-/// them. A processor that was never started is none that runs anything.
+/// them. A processor that was never started runs nothing.
 #[test]
 fn a_processor_that_was_never_started_by_the_older_masks() {
     each(|toy| {

@@ -163,7 +163,7 @@ fn reads_at_the_ends_of_the_space() {
         assert_eq!(low.read_cstr(beyond, 2), Err(nothing));
         assert_eq!(low.read(beyond, &mut [0; 2]), Err(nothing));
     }
-    // 64 bits: the byte after the lower half is none.
+    // 64 bits: the byte after the lower half is no address.
     let mut memory = MemoryBuilder::new(PhysAddr(0x10_0000));
     let tables = TableBuilder::new(Paging::Long4, &mut memory);
     let pa = memory.allocate();

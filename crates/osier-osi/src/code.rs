@@ -51,7 +51,7 @@ fn decoder(width: Width, at: VirtAddr, bytes: &[u8]) -> Decoder<'_> {
 }
 
 /// The instructions in `bytes`, which lie at `at`, in Intel's notation with ` / ` between them: at most twelve, and
-/// none after the first that is none. Empty of bytes that begin with none.
+/// none after the first that cannot be decoded. Empty of bytes that begin with no instruction.
 ///
 /// ```
 /// use osier_osi::code::{Width, disassembly};

@@ -68,7 +68,7 @@ pub trait Osi: Send {
     /// The process whose handle names `taskd`.
     ///
     /// # Errors
-    /// Why there is no such process: nothing can be read there, or what is there is none.
+    /// Why there is no such process: nothing can be read there, or what is there is not a process.
     fn process(&self, taskd: VirtAddr) -> Seen<Process>;
 
     /// What runs on each processor.

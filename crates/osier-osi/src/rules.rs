@@ -31,7 +31,7 @@ pub fn process(process: &Process) -> Vec<u8> {
     subject("process", &process.pid, &process.name)
 }
 
-/// `WORD PID NAME`, with what could not be had left out.
+/// `WORD PID NAME`, without what could not be read.
 pub fn subject(word: &str, id: &Seen<u32>, name: &Seen<Vec<u8>>) -> Vec<u8> {
     let mut subject = word.to_owned().into_bytes();
     if let Ok(id) = id {
@@ -64,7 +64,7 @@ impl Evidence {
 
 impl Evidence {
     /// Adds the first bytes at `at`, `None` of memory that is not there, and the instructions that they are where the
-    /// `width` of the code is known: of neither zeros nor the head of a program, which is none.
+    /// `width` of the code is known: neither of zeros nor of the head of a program, which is not code.
     #[must_use]
     pub fn and_code(
         self,

@@ -92,7 +92,7 @@ pub struct Member {
 
 /// Members that are not read yet, by number.
 pub(crate) trait Unread: Send + Sync {
-    /// The name of one of them; empty of a number that there is none of.
+    /// The name of one of them; empty for a number past the last.
     fn name(&self, number: usize) -> &[u8];
 
     /// One of them.

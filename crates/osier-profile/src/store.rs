@@ -234,7 +234,7 @@ fn in_file(path: &Path, source: ProfileError) -> ProfileError {
     }
 }
 
-/// The first `limit` bytes of a profile file, and of any other no more than it takes to see that it is none.
+/// The first `limit` bytes of a profile file, and of any other no more than it takes to see that it is not a profile.
 fn read_beginning(path: &Path, limit: u64) -> Result<Vec<u8>, ProfileError> {
     let mut data = Vec::new();
     File::open(path)

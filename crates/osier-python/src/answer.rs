@@ -13,7 +13,7 @@ use pyo3::types::PyCapsule;
 use crate::arrow;
 use crate::errors::plain;
 use crate::gather::gather;
-use crate::guest::Held;
+use crate::held::Held;
 use crate::html;
 use crate::owned::OwnedRow;
 use crate::poll::Poll;

@@ -9,9 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::errors::{engine, plain};
-use crate::fleet::{failed, questions, several};
-use crate::opening::{Paths, options};
+use crate::fleet::{failed, several};
 use crate::poll::abandonable;
+use crate::said::{Paths, options, questions};
 
 /// What came of one question of one snapshot.
 #[pyclass(frozen, get_all, module = "pyosier")]
@@ -59,7 +59,7 @@ impl Case {
     }
 }
 
-/// Asks one snapshot, and holds it against its golden rows. Nothing when it is none.
+/// Asks one snapshot, and holds it against its golden rows. Nothing when it is not a snapshot.
 fn cases(
     file: &Input,
     golden: &Golden,

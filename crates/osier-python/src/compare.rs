@@ -13,13 +13,13 @@ use pyo3::types::PyDict;
 
 use crate::answer::End;
 use crate::errors::plain;
-use crate::fleet::{failed, questions, several};
+use crate::fleet::{failed, several};
 use crate::guest::Guest;
-use crate::opening::{Paths, options};
 use crate::owned::OwnedRow;
 use crate::poll::abandonable;
 use crate::reached::Reached;
 use crate::row::{instant, object};
+use crate::said::{Paths, options, questions};
 
 /// A guest, or the path of one.
 #[derive(FromPyObject)]

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
-use std::time::Duration;
 
 use arrow_array::Array as _;
 use osier::Options;
@@ -18,13 +17,12 @@ use osier_fleet::{
 };
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 
 use crate::errors::{engine, plain};
-use crate::guest::question;
-use crate::opening::{Paths, options};
 use crate::poll::{PATIENCE, STACK};
 use crate::reached::Reached;
+use crate::said::{Paths, limit, options, questions};
 use crate::table::Table;
 
 /// Snapshots that may wait to be taken.
@@ -246,21 +244,6 @@ impl Run {
     }
 }
 
-/// The questions that are asked, by their words.
-pub(crate) fn questions(
-    py: Python<'_>,
-    words: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Vec<Question>> {
-    let Some(words) = words else {
-        return Ok(Question::USUAL.to_vec());
-    };
-    if words.is_instance_of::<PyString>() {
-        return Ok(vec![question(py, &words.extract::<String>()?)?]);
-    }
-    let words: Vec<String> = words.extract()?;
-    words.iter().map(|word| question(py, word)).collect()
-}
-
 /// Ask every snapshot of paths: files, folders and patterns.
 ///
 /// tables are the questions by their words, jobs the snapshots that are read at the same time, time_limit
@@ -293,14 +276,6 @@ pub(crate) fn run(
         ..Asking::new(options(said)?.0, jobs.unwrap_or_else(one_each).max(1))
     };
     begin(Asked::Paths(paths.list()), asking, progress)
-}
-
-/// A number of seconds as a time limit.
-pub(crate) fn limit(py: Python<'_>, seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds).map_err(|_| {
-        let wrong = format!("time_limit is a number of seconds from 0 on, and not {seconds}");
-        plain(py, "UsageError", wrong)
-    })
 }
 
 /// What a run asks.

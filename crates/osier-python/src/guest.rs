@@ -1,63 +1,28 @@
 //! Guests: snapshots whose kernel was found.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use osier::SeenExt as _;
 use osier::ask::Question;
 use osier::format::escape_bytes;
-use osier::osier_snapshot::Reach;
 use osier::panda::{Sentinel, osi_test};
 use osier::sheet::Sheet;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::answer::Answer;
-use crate::errors::{closed, plain};
-use crate::fleet::limit;
+use crate::errors::plain;
+use crate::held::Held;
 use crate::memory::{self, Translation};
-use crate::opening::{Paths, taskds};
 use crate::reached::Reached;
 use crate::row::instant;
+use crate::said::{self, Paths, limit, taskds};
 use crate::search::{Texts, Wanted, hunt, kept};
 use crate::tree::Tree;
 use crate::types::{Object, Type};
 use crate::walk::{Of, Source};
 use crate::written::{Dumped, write_dump, write_kept};
-
-/// A guest that may be closed, shared by all that was made of it.
-#[derive(Clone)]
-pub(crate) struct Held {
-    guest: Arc<RwLock<Option<osier::Guest>>>,
-    label: Arc<str>,
-    reached: Reached,
-}
-
-impl Held {
-    /// The guest, unless it was closed, or something could not be had of the address that it is read by.
-    pub(crate) fn guest(&self, py: Python<'_>) -> PyResult<osier::Guest> {
-        let held = self.guest.read().unwrap_or_else(PoisonError::into_inner);
-        let guest = held.clone().ok_or_else(|| closed(py))?;
-        self.reached.sound(py)?;
-        Ok(guest)
-    }
-
-    /// What was made of the guest, unless something could not be had of its address meanwhile.
-    pub(crate) fn sound<T>(&self, py: Python<'_>, made: PyResult<T>) -> PyResult<T> {
-        self.reached.sound(py)?;
-        made
-    }
-
-    /// How the file or address is reached.
-    pub(crate) fn reach(&self) -> Arc<dyn Reach> {
-        self.reached.reach()
-    }
-
-    /// What it is called.
-    pub(crate) fn label(&self) -> &str {
-        &self.label
-    }
-}
 
 /// A snapshot whose kernel was found, ready to answer questions.
 ///
@@ -68,20 +33,15 @@ pub(crate) struct Guest(Held);
 
 impl Guest {
     pub(crate) fn new(guest: osier::Guest, reached: Reached) -> Self {
-        let label = osier_text::path(&guest.info().file).to_string();
-        Self(Held {
-            guest: Arc::new(RwLock::new(Some(guest))),
-            label: label.into(),
-            reached,
-        })
+        Self(Held::new(guest, reached))
     }
 
     /// What its address is reached by.
     pub(crate) const fn reached(&self) -> &Reached {
-        &self.0.reached
+        self.0.reached()
     }
 
-    /// What was made of the guest, unless something could not be had of its address meanwhile.
+    /// What was made of the guest, unless something could not be read of its address meanwhile.
     pub(crate) fn sound<T>(&self, py: Python<'_>, made: PyResult<T>) -> PyResult<T> {
         self.0.sound(py, made)
     }
@@ -217,7 +177,7 @@ impl Guest {
         question: &str,
         pid: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Answer> {
-        self.answer(py, self::question(py, question)?, pid)
+        self.answer(py, said::question(py, question)?, pid)
     }
 
     /// Places in memory where something stands: text, wide_text (UTF-16), hex, regex, yara (files of rules), each one or
@@ -463,15 +423,13 @@ impl Guest {
 
     /// Let go of the file. What was made of the guest raises ClosedError from now on.
     fn close(&self) {
-        let mut held = self.0.guest.write().unwrap_or_else(PoisonError::into_inner);
-        *held = None;
+        self.0.close();
     }
 
     /// Whether the guest was closed.
     #[getter]
     fn closed(&self) -> bool {
-        let held = self.0.guest.read().unwrap_or_else(PoisonError::into_inner);
-        held.is_none()
+        self.0.is_closed()
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
@@ -488,14 +446,4 @@ impl Guest {
         let closed = if self.closed() { " (closed)" } else { "" };
         format!("<Guest {}{closed}>", self.0.label())
     }
-}
-
-/// The question that a word asks.
-pub(crate) fn question(py: Python<'_>, word: &str) -> PyResult<Question> {
-    Question::of_word(word).ok_or_else(|| {
-        let known = Question::ALL.map(Question::word).join(", ");
-        let word = osier_text::visible(word);
-        let wrong = format!("no question is called `{word}`; there are {known}");
-        plain(py, "UsageError", wrong)
-    })
 }

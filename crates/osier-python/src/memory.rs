@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::{fault, plain};
-use crate::opening::taskds;
 use crate::poll::Poll;
+use crate::said::taskds;
 
 /// Bytes that are read at a time: no more is set aside than could be read so far.
 pub(crate) const WINDOW: u64 = 1 << 20;

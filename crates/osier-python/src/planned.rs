@@ -9,9 +9,8 @@ use osier_fleet::{Asking, Input, gather, gather_below, manifest_schema, table_sc
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::fleet::{Asked, Part, Run, begin, failed, limit, questions};
-use crate::guest::question;
-use crate::opening::{Paths, options};
+use crate::fleet::{Asked, Part, Run, begin, failed};
+use crate::said::{Paths, limit, options, question, questions};
 use crate::table::Table;
 
 /// An input as Python has it: its path, its name, whether it was named itself, and why it cannot be opened.

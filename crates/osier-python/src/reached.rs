@@ -1,4 +1,4 @@
-//! Snapshots behind addresses, and what could not be had of them.
+//! Snapshots behind addresses, and what could not be read of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Reached {
         self.0.clone()
     }
 
-    /// Raises what could not be had of an address. To whoever walks memory it was a fault among others, so
+    /// Raises what could not be read of an address. To whoever walks memory it was a fault among others, so
     /// that whatever was told since may be short of it.
     pub(crate) fn sound(&self, py: Python<'_>) -> PyResult<()> {
         self.0.trouble().map_or(Ok(()), |trouble| {

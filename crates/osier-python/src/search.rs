@@ -12,9 +12,9 @@ use osier::{Guest, VirtAddr, WalkEnds};
 use pyo3::prelude::*;
 
 use crate::errors::plain;
-use crate::opening::{Paths, taskds};
 use crate::owned::OwnedRow;
 use crate::poll::abandonable;
+use crate::said::{Paths, taskds};
 use crate::walk::Found;
 use crate::written::undumped;
 

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::errors::{fault, plain};
-use crate::guest::Held;
+use crate::held::Held;
 use crate::memory::WINDOW;
 
 /// Elements of an array that are read.

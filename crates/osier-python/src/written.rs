@@ -15,10 +15,10 @@ use pyo3::types::{PyDict, PyString};
 use crate::absent::Absent;
 use crate::answer::End;
 use crate::errors::{engine, plain};
-use crate::fleet::{failed, limit, several};
-use crate::opening::{Paths, options, taskds};
+use crate::fleet::{failed, several};
 use crate::poll::abandonable;
 use crate::row::text;
+use crate::said::{Paths, limit, options, taskds};
 
 /// A stretch of memory that is not in a file that was written.
 #[pyclass(frozen, module = "pyosier")]

@@ -39,7 +39,7 @@ impl Ranges for Http {
         osier_text::address(&self.url)
     }
 
-    /// Without what is signed anew each time.
+    /// Without what is signed again each time.
     fn lasting(&self) -> String {
         self.shown()
     }

@@ -138,7 +138,7 @@ impl Object {
         self.note(io::ErrorKind::InvalidData, CHANGED)
     }
 
-    /// Asks for a range until it is there, or is not to be had.
+    /// Asks for a range until it comes, or will not come.
     fn ask(&self, range: Range<u64>) -> io::Result<Got> {
         if let Some((kind, why)) = self.lost.get() {
             return Err(io::Error::new(*kind, why.clone()));
@@ -161,7 +161,7 @@ impl Object {
                     continue;
                 }
                 Err(Problem::Passing(why)) => {
-                    let text = format!("bytes {range:?} could not be had in {tries} tries: {why}");
+                    let text = format!("bytes {range:?} could not be read in {tries} tries: {why}");
                     (io::ErrorKind::TimedOut, text)
                 }
             };

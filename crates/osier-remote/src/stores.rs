@@ -315,7 +315,7 @@ impl Ranges for StoredObject {
         let got = block_on(self.bucket.store.get_opts(&self.key, options));
         let got = match got {
             Ok(got) => got,
-            // No range of an object without bytes can be had.
+            // An object without bytes has no range to ask for.
             Err(error) if range.start == 0 && tag.is_none() && is_past_the_end(&error) => {
                 return Ok(Got {
                     bytes: Vec::new(),

@@ -98,7 +98,7 @@ impl Web {
         self.shared.asked()
     }
 
-    /// The first thing that could not be had, in words, with the address. Whatever was told since then may be short of it.
+    /// The first thing that could not be read, in words, with the address. Whatever was told since then may be short of it.
     pub fn trouble(&self) -> Option<&str> {
         self.shared.trouble()
     }

@@ -64,7 +64,7 @@ impl<'a> Section<'a> {
     }
 
     /// Counts the rows that `walk` shows and what is lost in them, and ends it at the limit of time; whether that was
-    /// over. A walk that would begin behind it is none.
+    /// over. A walk that would begin behind it does not begin.
     fn counted(
         &mut self,
         question: Question,

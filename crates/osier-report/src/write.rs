@@ -85,7 +85,7 @@ pub enum Error {
 ///
 /// # Errors
 ///
-/// Nothing could be read, or the page could not be written. What is missing of an answer is none: the page says it, and so
+/// Nothing could be read, or the page could not be written. What is missing of an answer is not an error: the page says it, and so
 /// does what is returned.
 pub fn write(subjects: &[Subject<'_>], bounds: &Bounds, path: &Path) -> Result<Report, Error> {
     let mut output = Output::create(path)?;

@@ -94,7 +94,7 @@ impl<K: Copy + Eq + Hash> PageCache<K> {
 
     /// The unit `key`: kept, or decoded now. A key is all that decides what `decode` gives: in a
     /// damaged file two units of different lengths or codecs may start at one file offset, so that
-    /// an offset alone is none. `decode` may ask the same cache for other units, not for `key`.
+    /// an offset alone is not a key. `decode` may ask the same cache for other units, not for `key`.
     ///
     /// # Errors
     ///

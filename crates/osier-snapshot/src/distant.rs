@@ -15,7 +15,7 @@ pub trait Distant: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// They could not be had, or are another version's by now.
+    /// They could not be read, or are another version's by now.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 
     /// A number that tells this version of this snapshot from every other.

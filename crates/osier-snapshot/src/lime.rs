@@ -125,7 +125,7 @@ struct Header {
 ///
 /// # Errors
 ///
-/// The first header is none that is known.
+/// The first header is not one that is known.
 pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
     let Input {
         path,

@@ -38,7 +38,7 @@ pub struct OpenOptions {
     /// the one that is opened.
     pub parts: Vec<PathBuf>,
     /// The most bytes of decoded pages that a compressed format keeps in memory; 1 MiB when less is said,
-    /// for with none every read would decode its page anew.
+    /// for with none every read would decode its page again.
     pub cache_bytes: u64,
     /// How guest memory comes out of a file that holds it as it lay in the machine.
     pub reading: Reading,

@@ -189,7 +189,7 @@ fn parts_of_a_split_dump_are_found() {
     let error = |options: &OpenOptions| open(&first, options).err().unwrap().to_string();
     let missing = error(&OpenOptions::default());
     assert!(missing.contains("0x73 to 0x1387"), "{missing}");
-    // Another dump's part, and a file that is none, are left alone.
+    // Another dump's part, and a file that is not one, are left alone.
     let third = part("c", 115..5000);
     let flat = flattened(&std::fs::read(&third).unwrap(), 5000);
     std::fs::write(&third, flat).unwrap();

@@ -106,7 +106,7 @@ fn stale_bytes_after_the_end_do_not_count() {
 }
 
 #[test]
-fn a_kept_index_gives_the_same_and_a_changed_stream_makes_it_anew() {
+fn a_kept_index_gives_the_same_and_a_changed_stream_makes_it_again() {
     let folder = made::folder("index");
     let file = folder.join("a-rr-snp");
     let options = OpenOptions {

@@ -125,7 +125,7 @@ fn number(values: &ArrayRef, row: usize) -> Option<Cell<'static>> {
             .as_primitive_opt::<Float32Type>()
             .map(|reals| f64::from(reals.value(row))),
     };
-    // JSON has no infinity, and no number that is none.
+    // JSON has no infinity, and no NaN.
     real.map(|real| {
         if real.is_finite() {
             Cell::Numeral(real.to_string())

@@ -14,7 +14,7 @@ pub enum SymbolError {
         /// What is wrong.
         problem: String,
     },
-    /// The file is none that is known, or lacks what a profile needs.
+    /// The file's format is not known, or it lacks what a profile needs.
     #[error("{0}")]
     Unusable(String),
 }

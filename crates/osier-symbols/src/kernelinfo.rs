@@ -50,7 +50,7 @@ impl KernelinfoGroup {
 ///
 /// # Errors
 ///
-/// A line that is none of a comment, a group and a key with its value; a key outside a group.
+/// A line that is neither a comment, a group, nor a key with its value; a key outside a group.
 pub fn parse_kernelinfo(data: &[u8]) -> Result<Vec<KernelinfoGroup>, SymbolError> {
     let mut groups: Vec<KernelinfoGroup> = Vec::new();
     let mut offset = 0_u64;
@@ -87,7 +87,7 @@ pub fn parse_kernelinfo(data: &[u8]) -> Result<Vec<KernelinfoGroup>, SymbolError
 ///
 /// # Errors
 ///
-/// A number that is none, or a group that tells in no way how wide its pointers are.
+/// What should be a number and is not, or a group that does not say how wide its pointers are.
 pub fn import_kernelinfo(group: &KernelinfoGroup) -> Result<ProfileBuilder, SymbolError> {
     let pointer_bytes = pointer_bytes(group)?;
     let mut builder = ProfileBuilder::new(Identity {

@@ -242,7 +242,7 @@ pub fn join(mut parts: Vec<Profile>) -> Result<Option<ProfileBuilder>, SymbolErr
 fn import_btf(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, SymbolError> {
     let unusable = |error: BtfError| SymbolError::Unusable(error.to_string());
     let btf = Btf::of(data).map_err(unusable)?;
-    // A file can be had again, a machine cannot.
+    // A file can be fetched again, a machine cannot.
     if let Some(damage) = btf_damage::of(&btf, wanted).into_iter().next() {
         return Err(SymbolError::Unusable(damage));
     }

@@ -13,8 +13,6 @@ use std::process::{Command, Stdio, id};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::need;
-
 /// Inside one program this keeps the others waiting; between programs the lock file does.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -25,7 +23,7 @@ pub fn missing(name: &str) -> Option<String> {
     }
     match archive(name) {
         Err(reason) => Some(reason),
-        Ok(_) if need::on_path("zstd").is_none() => Some("no zstd is installed".to_owned()),
+        Ok(_) if on_path("zstd").is_none() => Some("no zstd is installed".to_owned()),
         Ok(_) => None,
     }
 }
@@ -63,6 +61,13 @@ pub fn folder(name: &str) -> Result<PathBuf, String> {
 fn unpacked(name: &str) -> Option<PathBuf> {
     let told = std::env::var_os("OSIER_UNPACKED").map(|folder| Path::new(&folder).join(name));
     told.filter(|folder| folder.is_dir())
+}
+
+/// Where the shell would find the program.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let files = std::env::split_paths(&path).map(|folder| folder.join(program));
+    files.into_iter().find(|file| file.is_file())
 }
 
 /// The workspace's folder.

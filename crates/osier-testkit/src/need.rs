@@ -81,7 +81,7 @@ pub fn file(name: &str) -> Need {
 
 /// A program that is installed.
 pub fn program(name: &str) -> Need {
-    let found = on_path(name);
+    let found = data::on_path(name);
     let missing = found.is_none().then(|| format!("no {name} is installed"));
     Need {
         name: name.to_owned(),
@@ -114,13 +114,6 @@ pub fn variable(name: &str, how: &str) -> Need {
 /// Each of them, for a test that runs once with each.
 pub fn each(need: fn(&str) -> Need, names: &[&str]) -> Vec<Need> {
     names.iter().map(|name| need(name)).collect()
-}
-
-/// Where the shell would find the program.
-pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let files = std::env::split_paths(&path).map(|folder| folder.join(program));
-    files.into_iter().find(|file| file.is_file())
 }
 
 impl Need {

@@ -122,7 +122,7 @@ fn is_of_image(windows: &Windows, at: VirtAddr) -> Result<Option<bool>, Fault> {
     }
     let space = &windows.guest.space;
     let other = flags.read(space, segment)? & OTHER != 0;
-    // A segment without a file is none of an image, whatever its flags are.
+    // A segment without a file is not an image's, whatever its flags are.
     let file = (layout.file.map(|file| file.read(space, segment))).transpose()?;
     Ok(Some(!other && file.is_none_or(|file| !file.is_null())))
 }

@@ -196,7 +196,7 @@ fn words_of_a_process() {
                 assert!(told.contains(&true), "{}", bench.name);
             }
         }
-        // What was a lie of another is none of System's.
+        // What was a lie of another is not one of System's.
         let row = &bench.before.rows[&("process".to_owned(), system.0)];
         assert!(matches!(row["peb"], Err(Why::NotApplicable(_))), "{row:?}");
         let gone = bench.process(1400);
@@ -448,7 +448,7 @@ fn handles_and_their_objects() {
         let value = bench.number(place, bytes) ^ mixed;
         let row = (table.as_str(), VirtAddr(file.handle), "kind");
         assert!(bench.told(("_OBJECT_HEADER", path, to), value, row));
-        // A device that is none, and a file's that is not.
+        // A device that is not one, and a file's that is not there.
         let (device, _) = bench
             .place("_FILE_OBJECT", "DeviceObject", file.object)
             .unwrap();
@@ -538,7 +538,7 @@ fn tokens() {
         } else {
             assert!(lie("PrivilegeCount", 0x100, "privileges"));
         }
-        // A SID that is none.
+        // A SID that is not one.
         let array = bench.pointer(bench.place("_TOKEN", "UserAndGroups", at).unwrap().0);
         let sid = bench.place("_SID_AND_ATTRIBUTES", "Sid", array).unwrap().0;
         let sid = bench.pointer(sid);

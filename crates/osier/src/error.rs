@@ -34,7 +34,7 @@ pub enum Error {
         /// What is missing, and the way out.
         why: String,
     },
-    /// The operating system's name is none.
+    /// The operating system's name is not known.
     #[error(transparent)]
     OsName(#[from] OsNameError),
     /// The operating system that was named is not the one that the snapshot holds.

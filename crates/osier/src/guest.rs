@@ -109,7 +109,7 @@ impl Guest {
         };
         let of_cache = matches!(sourced.1, ProfileSource::Stored(Source::Cache(_)));
         let (profile, source, provider) = attach(sourced).or_else(|error: Error| {
-            let again = || attach(shared.profile_anew(&snapshot, &located).ok()?).ok();
+            let again = || attach(shared.fresh_profile(&snapshot, &located).ok()?).ok();
             of_cache.then(again).flatten().ok_or(error)
         })?;
         Ok(Self::of(snapshot, located, profile, source, provider))

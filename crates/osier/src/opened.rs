@@ -12,7 +12,7 @@ use crate::os_name::OsName;
 ///
 /// # Errors
 ///
-/// The file cannot be opened, or the operating system's name is none.
+/// The file cannot be opened, or the operating system's name is not known.
 pub fn open_snapshot(path: &Path, options: &Options) -> Result<Snapshot, Error> {
     if let Some(name) = &options.os {
         OsName::parse(name)?;

@@ -1,4 +1,4 @@
-//! What a caller may say of a snapshot and of its kernel.
+//! Options for opening a snapshot and finding its kernel.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

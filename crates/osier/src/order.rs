@@ -176,7 +176,7 @@ mod tests {
         arrange(&mut list, Order::Panda, Some(VirtAddr(0x1000)));
         let pids: Vec<_> = list.iter().map(|p| p.pid.value().unwrap()).collect();
         assert_eq!(pids, [2, 3, 0, 1]);
-        // One that is on no list is none of PANDA's.
+        // PANDA does not show one that is on no list.
         let mut list = vec![process(0, 0), process(1, 0), process(2, 0), process(3, 1)];
         list[3].found_by = FoundBy::source(ProcessSource::PidTable).missing(ProcessSource::List);
         arrange(&mut list, Order::Panda, Some(VirtAddr(0)));

@@ -225,7 +225,9 @@ fn in_cpio(data: &mut dyn Read) -> io::Result<Option<Vec<u8>>> {
             let text = header.get(start..start.saturating_add(8));
             let text = text.and_then(|text| std::str::from_utf8(text).ok());
             let number = text.and_then(|text| u64::from_str_radix(text, 16).ok());
-            number.ok_or_else(|| damaged("a number in the package's archive is none"))
+            number.ok_or_else(|| {
+                damaged("a field of the package's archive should be a number and is not")
+            })
         };
         let (mode, bytes, name) = (field(1)?, field(6)?, field(11)?);
         let room = usize::try_from(name).unwrap_or(usize::MAX);

@@ -142,7 +142,7 @@ impl Profiles {
     }
 
     /// As [`of`](Self::of), without what the cache has.
-    pub(crate) fn anew(&self, machine: &Machine, located: &Located) -> Result<Sourced, Error> {
+    pub(crate) fn fresh(&self, machine: &Machine, located: &Located) -> Result<Sourced, Error> {
         let store = ProfileStore {
             cache: None,
             ..self.store.clone()

@@ -98,7 +98,7 @@ impl Shared {
         let first = self.first_profile(snapshot, located)?;
         let of_cache = matches!(first.1, ProfileSource::Stored(Source::Cache(_)));
         if of_cache && !Self::fits(snapshot, located, &first.0) {
-            return Ok(self.profile_anew(snapshot, located).unwrap_or(first));
+            return Ok(self.fresh_profile(snapshot, located).unwrap_or(first));
         }
         Ok(first)
     }
@@ -118,11 +118,11 @@ impl Shared {
     }
 
     /// The profile of this kernel without what the cache has of it.
-    pub(crate) fn profile_anew(
+    pub(crate) fn fresh_profile(
         &self,
         snapshot: &Snapshot,
         located: &Located,
     ) -> Result<Sourced, Error> {
-        self.profiles.anew(&snapshot.machine, located)
+        self.profiles.fresh(&snapshot.machine, located)
     }
 }

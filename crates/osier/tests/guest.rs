@@ -80,7 +80,7 @@ fn answers_are_the_providers_and_know_how_they_ended() {
     assert!(sum > 100);
     assert_eq!(guest.mappings(None).count(), sum);
 
-    // A process that is none has no rows, and the answer says so.
+    // What is no process has no rows, and the answer says so.
     let mut none = guest.mappings(VirtAddr(0x1000));
     assert_eq!(none.by_ref().count(), 0);
     assert!(!none.is_complete());

@@ -242,7 +242,7 @@ fn shell_word(path: &Path) -> String {
         if plain && !matches!(byte, b'\'' | b'\\') {
             word.push(char::from(byte));
         } else {
-            // Three digits, so that what follows is none of it.
+            // Three digits, so that what follows is no part of it.
             let _ = write!(word, "\\{byte:03o}");
         }
     }

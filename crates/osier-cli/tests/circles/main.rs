@@ -1,4 +1,4 @@
-//! The files of a crate need each other in one direction: no circle of files in any published crate,
+//! The files of a crate need each other in one direction: no circle of files in any crate,
 //! none of its folders, and where a crate has layers, a file needs nothing above its own.
 //!
 //! What a file needs is read from its `use` lines and from the paths in its code. A name that another
@@ -239,16 +239,17 @@ const SNAPSHOT: Layers = &[
     ("open", &["open"]),
 ];
 
-/// The crates that are published.
+/// Every crate, and the tools and measurements that are no part of what is published.
 fn crates() -> Vec<Crate> {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folders = fs::read_dir(crates).unwrap();
-    let mut folders: Vec<_> = folders.map(|entry| entry.unwrap().path()).collect();
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let below = |folder: &str| {
+        let folders = fs::read_dir(workspace.join(folder)).unwrap();
+        folders.map(|entry| entry.unwrap().path())
+    };
+    let mut folders: Vec<_> = below("crates").chain(below("tools")).collect();
+    folders.push(workspace.join("benches"));
+    folders.retain(|folder| folder.join("src").is_dir());
     folders.sort();
-    folders.retain(|folder| {
-        let manifest = fs::read_to_string(folder.join("Cargo.toml"));
-        manifest.is_ok_and(|text| !text.contains("publish = false"))
-    });
     folders.iter().map(|folder| Crate::read(folder)).collect()
 }
 
@@ -377,7 +378,7 @@ fn show(
             let file = |at: usize| &of.modules[at].file;
             for line in lines {
                 let (own, other) = (file(at), file(*other));
-                writeln!(out, "    crates/{}/src/{own}:{line} needs {other}", of.name).unwrap();
+                writeln!(out, "    {}/src/{own}:{line} needs {other}", of.name).unwrap();
             }
         }
     }

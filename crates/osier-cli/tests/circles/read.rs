@@ -172,7 +172,7 @@ impl Crate {
             if !anchored {
                 return None;
             }
-            // What a glob brings is a guess; the file that stands in the path is none.
+            // What a glob brings is a guess; the file that stands in the path is not.
             let globbed = module.globs.iter().find_map(|glob| {
                 let of = self.follow(at, glob, depth + 1)?;
                 self.modules[of].defines(first).then_some(of)

@@ -39,7 +39,7 @@ pub(super) fn lost(before: &dyn Row, after: &dyn Row, fields: &[&'static str]) -
     reasons
 }
 
-/// Whether a value, or that there is none, is known: not when it was lost or is not kept.
+/// Whether a value, or its absence, is known: not when it was lost or is not kept.
 fn is_known(cell: &Cell<'_>) -> bool {
     match cell {
         Cell::Absent(absent) => matches!(absent.why, Why::NotApplicable(_)),

@@ -13,7 +13,7 @@ struct Rule {
     met: bool,
 }
 
-/// A field to leave out that is none.
+/// A field to leave out that no row has.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`{}` names no field to leave out; write TABLE.FIELD or FIELD, as in maps.flags",

@@ -54,7 +54,7 @@ impl Written {
         }
     }
 
-    /// The clock at `at`; `Err` when it can be read and is none.
+    /// The clock at `at`; `Err` when it can be read and is not a clock.
     fn read(self, ground: &Ground<'_>, at: VirtAddr) -> Option<Result<u64, ()>> {
         let value = match self {
             Self::Nanoseconds => ground.long(at)?,

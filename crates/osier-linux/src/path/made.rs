@@ -2,9 +2,10 @@
 
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, Seen};
-use osier_profile::{Embed, Field, Ptr, Resolver, layout};
+use osier_profile::{Field, Ptr, Resolver, layout};
 
 use super::climb::{Climb, Place};
+use super::hashed::Hashed;
 use crate::guest::Guest;
 use crate::inode::Inodes;
 
@@ -20,8 +21,6 @@ layout! {
         d_sb: Option<Field<Ptr<()>>>,
         /// The inode.
         d_inode: Option<Field<Ptr<()>>>,
-        /// The link in the hash table; its second pointer is null when unhashed.
-        d_hash: Option<Field<Embed<()>>>,
     }
 }
 
@@ -61,6 +60,7 @@ pub(super) struct Makers {
     dentry: Dentry,
     operations: DentryOperations,
     pub(super) inodes: Inodes,
+    pub(super) hashed: Hashed,
 }
 
 impl Makers {
@@ -69,6 +69,7 @@ impl Makers {
             dentry: Dentry::resolve(resolver),
             operations: DentryOperations::resolve(resolver),
             inodes: Inodes::resolve(resolver),
+            hashed: Hashed::resolve(resolver),
         }
     }
 
@@ -101,16 +102,7 @@ impl Makers {
         if parent == place.dentry && climb.mounts.root(space, place.mnt)? == place.dentry {
             return Ok(None);
         }
-        if parent != place.dentry
-            && let Some(d_hash) = self.dentry.d_hash
-            && !space
-                .read_pointer(
-                    d_hash
-                        .place(place.dentry)
-                        .plus(guest.pointer_bytes().into()),
-                )?
-                .is_null()
-        {
+        if parent != place.dentry && self.hashed.is(guest, place.dentry)? == Some(true) {
             let rule =
                 "what stands in a directory has no name that its file system makes (d_dname)";
             let at = Some(d_dname.place(operations));

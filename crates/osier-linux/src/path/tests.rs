@@ -10,6 +10,7 @@ use osier_osi::{Seen, SeenExt as _, Why};
 use osier_testkit::Knockout;
 
 use super::Paths;
+use super::hashed::Hashed;
 use crate::toy::{Is, Toy};
 
 // Offsets of the toy's structures.
@@ -259,7 +260,7 @@ fn unlinked_files_are_called_deleted() {
     let file = old.file(rootfs, gone);
     assert_eq!(old.text(file), "/gone.bin");
     let mut paths = old.toy.resolve(Paths::resolve);
-    paths.unhashed_by_flag = true;
+    paths.makers.hashed = Hashed::Flag(paths.dentry.d_flags.unwrap());
     let called = paths.of_file(&old.toy.guest(), file);
     assert_eq!(called.get().unwrap().path, b"/gone.bin (deleted)");
 }

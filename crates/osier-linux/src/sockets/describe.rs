@@ -91,7 +91,7 @@ impl<'a> Describer<'a> {
         }
     }
 
-    /// The row of an `inet_timewait_sock` or `request_sock`, which begins as a socket does and is none.
+    /// The row of an `inet_timewait_sock` or `request_sock`, which begins as a socket does and is not one.
     fn part(&mut self, at: VirtAddr, state: Seen<u64>) -> Socket {
         let of = match state {
             Ok(TIME_WAIT) => Of::TimeWait,

@@ -19,7 +19,7 @@ use crate::data::{Data, Reader};
 ///
 /// # Errors
 ///
-/// Its header is none.
+/// Its header is not a member's.
 pub(super) fn start(wrapping: Wrapping, data: &Data, at: u64) -> io::Result<Box<dyn Member>> {
     let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
     Ok(match wrapping {

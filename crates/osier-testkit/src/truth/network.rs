@@ -125,7 +125,7 @@ fn connection(file: &str, line: &[u8]) -> (String, BTreeMap<&'static str, String
         ("state", state.to_owned()),
         ("inode", words[9].clone()),
     ]);
-    // What stands for a socket in these states is none that has queues.
+    // What stands for a socket in these states has no queues.
     if !matches!(state, "time-wait" | "syn-recv")
         && (state, words[9].as_str()) != ("fin-wait-2", "0")
     {

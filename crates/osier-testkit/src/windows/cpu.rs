@@ -4,8 +4,7 @@
 use osier_memory::{CpuState, Paging, PhysAddr, Segment, VirtAddr};
 
 use super::Bugcheck;
-use super::processes::Idle;
-use super::spaces::{Space, Spaces};
+use super::spaces::{SHARED_32, Space, Spaces};
 use super::writer::{Object, Writer};
 
 const KPCR: &str = "_KPCR";
@@ -14,19 +13,8 @@ const CODE: u64 = 0x1000;
 const XP_PCR: VirtAddr = VirtAddr(0xffdf_f000);
 /// Selector of the `_KPCR`'s segment on x86.
 const PCR_SELECTOR: u64 = 0x30;
-/// `_KUSER_SHARED_DATA` on x86.
-pub(super) const SHARED_32: VirtAddr = VirtAddr(0xffdf_0000);
 /// Where the low stub stands.
 pub(super) const LOW_STUB: PhysAddr = PhysAddr(0x1_3000);
-
-/// What a processor was doing when the machine stopped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Processor {
-    /// The current thread; `None` for the idle thread.
-    pub tid: Option<u64>,
-    /// Whether it was in user mode.
-    pub user: bool,
-}
 
 /// A processor's structures.
 pub(super) struct Pcr {
@@ -35,6 +23,13 @@ pub(super) struct Pcr {
     idt: VirtAddr,
     /// Pages that user mode maps under KVA shadow.
     pub(super) shadowed: Vec<VirtAddr>,
+}
+
+/// The idle process's addresses.
+pub(super) struct Idle {
+    pub(super) process: VirtAddr,
+    /// The idle thread of each processor.
+    pub(super) threads: Vec<VirtAddr>,
 }
 
 /// What a processor runs.

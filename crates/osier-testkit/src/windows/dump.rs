@@ -7,11 +7,9 @@ use std::fs::File;
 use std::io::{Result, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use osier_memory::{CpuState, Paging, PhysAddr, PhysicalMemory, Segment, VirtAddr};
+use osier_memory::{CpuState, Paging, PhysAddr, PhysicalMemory, Segment};
 
 use super::WindowsMachine;
-use super::spaces::Space;
-use super::writer::Writer;
 use crate::MemoryBuilder;
 use crate::containers::hiber::{HiberFile, HiberForm};
 
@@ -20,26 +18,6 @@ const PAGE: u64 = 4096;
 const FULL: u32 = 1;
 /// `MANUALLY_INITIATED_CRASH`.
 const BUG_CHECK: u32 = 0xe2;
-
-/// Addresses in a crash dump's header.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Heads {
-    root: PhysAddr,
-    modules: VirtAddr,
-    processes: VirtAddr,
-    debugger: VirtAddr,
-}
-
-impl Heads {
-    pub(super) fn of(w: &Writer<'_>) -> Self {
-        Self {
-            root: w.spaces.root(Space::SYSTEM),
-            modules: w.must("PsLoadedModuleList"),
-            processes: w.must("PsActiveProcessHead"),
-            debugger: w.symbol("KdDebuggerDataBlock").unwrap_or(VirtAddr(0)),
-        }
-    }
-}
 
 impl WindowsMachine {
     /// Writes all of memory from address 0 on, as a raw dump.

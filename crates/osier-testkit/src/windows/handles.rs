@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use osier_memory::VirtAddr;
 
-use super::processes::EPROCESS;
+use super::objects::EPROCESS;
 use super::rows::{Opened, Process, ProcessKind};
 use super::spaces::Space;
 use super::vad::Sections;

@@ -8,7 +8,7 @@ use osier_profile::Profile;
 use super::spaces::{self, Space, Spaces};
 use super::writer::{Object, Writer};
 use super::{Plan, Process, Processor, Ram};
-use super::{cpu, debugger, drivers, dump, kernel, objects, processes};
+use super::{cpu, debugger, drivers, kernel, objects, processes};
 
 const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;
@@ -23,7 +23,27 @@ pub struct WindowsMachine {
     /// The registers of its processors.
     pub cpus: Vec<CpuState>,
     /// Addresses that a crash dump's header holds.
-    pub(super) heads: dump::Heads,
+    pub(super) heads: Heads,
+}
+
+/// Addresses in a crash dump's header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heads {
+    pub(super) root: PhysAddr,
+    pub(super) modules: VirtAddr,
+    pub(super) processes: VirtAddr,
+    pub(super) debugger: VirtAddr,
+}
+
+impl Heads {
+    fn of(w: &Writer<'_>) -> Self {
+        Self {
+            root: w.spaces.root(Space::SYSTEM),
+            modules: w.must("PsLoadedModuleList"),
+            processes: w.must("PsActiveProcessHead"),
+            debugger: w.symbol("KdDebuggerDataBlock").unwrap_or(VirtAddr(0)),
+        }
+    }
 }
 
 impl Plan {
@@ -72,7 +92,7 @@ impl Plan {
             cpu::state(&w, number, pcr, running)
         });
         let cpus = cpus.collect();
-        let heads = dump::Heads::of(&w);
+        let heads = Heads::of(&w);
         let memory = Ram::new(w.spaces.memory, self.ram);
         self.ram = memory.bytes();
         WindowsMachine {
@@ -117,7 +137,7 @@ impl Plan {
         let shared = cpu::shadowed(pcrs, &w.spaces);
         for (process, space) in self.processes.iter_mut().zip(spaces) {
             let at = process.eprocess.expect("written");
-            let object = Object::system(processes::EPROCESS, at);
+            let object = Object::system(objects::EPROCESS, at);
             // 1 says that the process runs on the kernel's view.
             let mut value = 1;
             if process.has_peb() {

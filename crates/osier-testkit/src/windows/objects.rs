@@ -4,13 +4,13 @@
 //! order, which types there are, and that the root's name is a backslash, as Windows Internals and the
 //! debugger's `!object` tell; how Windows 10 mixes the index of a type, as Volatility's source has it.
 
-use std::collections::HashMap;
-
 use osier_memory::VirtAddr;
 
 use super::spaces::Space;
-use super::writer::{Object, Writer, utf16};
+use super::writer::{Manager, Object, Writer, utf16};
 
+/// The structure of a process.
+pub(super) const EPROCESS: &str = "_EPROCESS";
 const HEADER: &str = "_OBJECT_HEADER";
 const NAME_INFO: &str = "_OBJECT_HEADER_NAME_INFO";
 const CREATOR_INFO: &str = "_OBJECT_HEADER_CREATOR_INFO";
@@ -35,16 +35,6 @@ const KINDS: [(&str, u64, [u8; 4]); 13] = [
     ("Device", 0x1f_01ff, *b"Devi"),
     ("Driver", 0x1f_01ff, *b"Driv"),
 ];
-
-/// What there is of the object manager.
-#[derive(Default)]
-pub(super) struct Manager {
-    /// Types, by name: index and address.
-    kinds: HashMap<&'static str, (u64, VirtAddr)>,
-    /// Directories by path, that of the root being `\`.
-    directories: HashMap<String, VirtAddr>,
-    devices: HashMap<String, VirtAddr>,
-}
 
 /// A name, and the directory that it is in.
 type Named<'a> = Option<(&'a str, Option<VirtAddr>)>;

@@ -2,7 +2,8 @@
 
 use osier_memory::VirtAddr;
 
-use super::rows::{Module, Paged, Part, Process, Protection, Vad, VadKind};
+use super::arena::{Arena, Away, environment};
+use super::rows::{Module, Part, Process, Protection, Vad, VadKind};
 use super::spaces::Space;
 use super::writer::{Object, Writer, utf16};
 use super::{image, wow64};
@@ -12,60 +13,6 @@ const GRAIN: u64 = 0x1_0000;
 /// Bytes of a thread's stack.
 const STACK: u64 = 0x4_0000;
 const ENTRY: &str = "_LDR_DATA_TABLE_ENTRY";
-
-/// Where user data goes on; each part of it starts on a page of its own.
-pub(super) struct Arena {
-    pub(super) space: Space,
-    next: VirtAddr,
-    end: u64,
-    /// The pages of each part.
-    parts: Vec<(Part, VirtAddr, VirtAddr)>,
-    away: Away,
-}
-
-impl Arena {
-    /// So many bytes, among those of the part that was begun last.
-    pub(super) fn take(&mut self, bytes: u64) -> VirtAddr {
-        let at = VirtAddr(self.next.0.next_multiple_of(16));
-        self.next = at.plus(bytes);
-        assert!(self.next.0 <= self.end, "the heap at {at} is too small");
-        at
-    }
-
-    fn fresh_page(&mut self) {
-        self.next = VirtAddr(self.next.0.next_multiple_of(PAGE));
-    }
-
-    /// Runs `write`; on pages of its own, when these are to be taken away.
-    pub(super) fn apart(&mut self, paged: Option<Paged>, write: impl FnOnce(&mut Self)) {
-        let Some(paged) = paged else {
-            return write(self);
-        };
-        self.fresh_page();
-        let first = self.next;
-        write(self);
-        self.fresh_page();
-        self.away.push((first, self.next, paged));
-    }
-
-    /// Names pages that were not taken from here.
-    pub(super) fn elsewhere(&mut self, part: Part, page: VirtAddr) {
-        self.parts.push((part, page, page.plus(PAGE)));
-    }
-
-    /// Runs `write` on pages that nothing else is on.
-    pub(super) fn part<T>(&mut self, part: Part, write: impl FnOnce(&mut Self) -> T) -> T {
-        self.fresh_page();
-        let first = self.next;
-        let made = write(self);
-        self.fresh_page();
-        self.parts.push((part, first, self.next));
-        made
-    }
-}
-
-/// Pages that shall not be in memory once all is written: from, to, and where they are.
-pub(super) type Away = Vec<(VirtAddr, VirtAddr, Paged)>;
 
 /// Writes the user half, and adds the VADs that it lies in. Returns which of its pages to take
 /// away.
@@ -83,13 +30,8 @@ pub(super) fn write(
         None => used.take(process, 0x20_0000, arena_bytes, VadKind::Private),
     };
     process.heap = Some(VirtAddr(heap));
-    let mut arena = Arena {
-        space,
-        next: VirtAddr(heap).plus(PAGE),
-        end: heap + arena_bytes,
-        parts: vec![(Part::Peb, peb, peb.plus(PAGE))],
-        away: Away::new(),
-    };
+    let mut arena = Arena::new(space, VirtAddr(heap).plus(PAGE), heap + arena_bytes);
+    arena.elsewhere(Part::Peb, peb);
     let object = Object {
         ty: "_PEB",
         at: peb,
@@ -122,12 +64,7 @@ pub(super) fn write(
     // A heap begins with its header; the page is there although nobody reads it.
     w.bytes(space, VirtAddr(heap), &[0]);
     process.heap = process.heap.filter(|_| !process.unstarted);
-    let mut away = arena.away;
-    for (part, paged) in &process.paged {
-        let parts = arena.parts.iter().filter(|(of, ..)| of == part);
-        away.extend(parts.map(|(_, first, end)| (*first, *end, *paged)));
-    }
-    away
+    arena.away(&process.paged)
 }
 
 /// The headers of images; one that both lists have is of 32 bits.
@@ -335,21 +272,4 @@ fn parameters(w: &mut Writer<'_>, arena: &mut Arena, process: &mut Process) -> V
     w.set_if(object, "MaximumLength", bytes);
     w.set_if(object, "Length", bytes);
     object.at
-}
-
-/// Writes an environment; returns where it is, and its bytes.
-pub(super) fn environment(
-    w: &mut Writer<'_>,
-    arena: &mut Arena,
-    variables: &[String],
-) -> (VirtAddr, u64) {
-    let mut units: Vec<u8> = Vec::new();
-    for variable in variables {
-        units.extend(utf16(variable));
-        units.extend([0, 0]);
-    }
-    units.extend([0, 0]);
-    let at = arena.take(units.len() as u64);
-    w.bytes(arena.space, at, &units);
-    (at, units.len() as u64)
 }

@@ -3,7 +3,7 @@
 use osier_memory::{Paging, PhysAddr, VirtAddr};
 use osier_profile::Profile;
 
-use super::{DebuggerData, Driver, Process, Processor, Thread};
+use super::{DebuggerData, Driver, Process, Thread};
 
 const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;
@@ -21,6 +21,15 @@ pub struct Bugcheck {
     pub ip: u64,
     /// Its stack pointer.
     pub sp: u64,
+}
+
+/// What a processor was doing when the machine stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Processor {
+    /// The current thread; `None` for the idle thread.
+    pub tid: Option<u64>,
+    /// Whether it was in user mode.
+    pub user: bool,
 }
 
 /// The record by which an image names its PDB.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use osier_memory::{PhysAddr, VirtAddr};
 
+use super::arena::Away;
+use super::cpu::Idle;
+use super::objects::EPROCESS;
 use super::rows::{Process, ProcessKind, Told};
 use super::spaces::Space;
 use super::writer::{Object, Writer, utf16};
 use super::{cid, handles, objects, pages, peb, threads, tokens, vad};
 
-pub(super) const EPROCESS: &str = "_EPROCESS";
 /// `_DISPATCHER_HEADER.Type` of a process.
 const PROCESS_OBJECT: u64 = 3;
 /// What CR3 and `DirectoryTableBase` carry in their low bits under KVA shadow: the PCID of the
@@ -51,7 +53,7 @@ pub(super) fn write(w: &mut Writer<'_>, processes: &mut [Process]) -> Vec<Space>
         session(w, object, process, &mut shared);
         image_name(w, object, process, &mut shared);
         process.peb = process.peb.filter(|_| process.has_peb());
-        let mut away = peb::Away::new();
+        let mut away = Away::new();
         if process.exit_time.is_none() {
             tokens::write(w, object, process);
         }
@@ -181,11 +183,4 @@ pub(super) fn idle(w: &mut Writer<'_>, cpus: usize, root: PhysAddr) -> Idle {
         process: object.at,
         threads,
     }
-}
-
-/// The idle process's addresses.
-pub(super) struct Idle {
-    pub(super) process: VirtAddr,
-    /// The idle thread of each processor.
-    pub(super) threads: Vec<VirtAddr>,
 }

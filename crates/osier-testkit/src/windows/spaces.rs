@@ -10,6 +10,8 @@ use osier_memory::{Paging, PhysAddr, PhysicalMemory, VirtAddr};
 
 use crate::{MemoryBuilder, Rights, TableBuilder};
 
+/// `_KUSER_SHARED_DATA` on x86.
+pub(super) const SHARED_32: VirtAddr = VirtAddr(0xffdf_0000);
 const PAGE: u64 = 4096;
 /// Bits of an entry that points to a table: present, writable, accessed, dirty.
 const TABLE: u64 = 0x63;

@@ -4,8 +4,7 @@
 
 use osier_memory::VirtAddr;
 
-use super::objects;
-use super::processes::EPROCESS;
+use super::objects::{self, EPROCESS};
 use super::rows::{Process, Token};
 use super::spaces::Space;
 use super::writer::{Object, Writer};

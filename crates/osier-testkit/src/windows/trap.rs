@@ -6,7 +6,7 @@
 use osier_memory::VirtAddr;
 
 use super::rows::{Entered, Thread};
-use super::spaces::Space;
+use super::spaces::{SHARED_32, Space};
 use super::writer::{Object, Writer};
 
 const FRAME: &str = "_KTRAP_FRAME";
@@ -104,7 +104,7 @@ fn user(w: &mut Writer<'_>, frame: Object, of: &Thread) {
         w.set(frame, name, selector);
     }
     if by_call {
-        let back = super::cpu::SHARED_32.plus(0x304);
+        let back = SHARED_32.plus(0x304);
         w.uint(Space::SYSTEM, back, of.ip(), 4);
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use osier_memory::VirtAddr;
 
-use super::processes::EPROCESS;
+use super::objects::EPROCESS;
 use super::rows::{Process, Protection, Proto, Shared, Vad, VadKind};
 use super::spaces::Space;
 use super::writer::{Object, Writer, utf16};

@@ -6,8 +6,8 @@
 
 use osier_memory::VirtAddr;
 
-use super::peb::{self, Arena};
-use super::processes::EPROCESS;
+use super::arena::{Arena, environment};
+use super::objects::EPROCESS;
 use super::rows::{Module, Part, Process, Thread};
 use super::spaces::Space;
 use super::writer::{Object, Writer, utf16};
@@ -80,14 +80,14 @@ pub(super) fn write(
     let list = arena.take(16 * 4);
     put(w, space, list, heap);
     let parameters = parameters(w, arena, &[&cwd, &wow64.path, &wow64.cmdline]);
-    let (environment, _) = peb::environment(w, arena, &process.environment);
+    let (variables, _) = environment(w, arena, &process.environment);
     put(
         w,
         space,
         parameters.plus(at::PARAMETERS_ENVIRONMENT),
-        environment.0,
+        variables.0,
     );
-    process.environment_at = Some((environment, parameters));
+    process.environment_at = Some((variables, parameters));
     for (offset, value) in [
         (at::PEB_IMAGE_BASE, base),
         (at::PEB_LDR, ldr.0),

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use osier_memory::{Paging, VirtAddr};
 use osier_profile::{Kind, Profile};
 
-use super::objects::Manager;
 use super::spaces::{Space, Spaces};
 
 const PAGE: u64 = 4096;
@@ -35,6 +34,16 @@ struct Place {
     offset: u64,
     bytes: u64,
     bits: Option<(u8, u8)>,
+}
+
+/// What there is of the object manager.
+#[derive(Default)]
+pub(super) struct Manager {
+    /// Types, by name: index and address.
+    pub(super) kinds: HashMap<&'static str, (u64, VirtAddr)>,
+    /// Directories by path, that of the root being `\`.
+    pub(super) directories: HashMap<String, VirtAddr>,
+    pub(super) devices: HashMap<String, VirtAddr>,
 }
 
 pub(super) struct Writer<'p> {

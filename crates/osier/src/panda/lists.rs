@@ -147,7 +147,7 @@ pub fn modules(osi: &dyn Osi, sentinel: Sentinel, noted: &mut Printed) -> Vec<Mo
     if sentinel == Sentinel::Shown
         && let Ok(mut last) = panda.panda_last_module()
     {
-        // Memory after the head is read for strings, too; what is none is an empty one.
+        // Memory after the head is read for strings, too; what is not one is an empty one.
         for text in [&mut last.name, &mut last.file] {
             if text.get().is_none() {
                 *text = Ok(Vec::new());

@@ -10,7 +10,7 @@ pub const LONGEST_MATCH: usize = 16 << 10;
 /// Memory that one expression may take.
 const EXPRESSION_BYTES: usize = 16 << 20;
 
-/// Why a pattern is none.
+/// Why a pattern cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PatternError(pub(super) String);

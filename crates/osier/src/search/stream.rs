@@ -47,7 +47,7 @@ impl<'a, From> Stream<'a, From> {
         }
     }
 
-    /// Adds `bytes`, which stand at `at` and came from `from`. What does not follow what was there begins anew.
+    /// Adds `bytes`, which stand at `at` and came from `from`. What does not follow what was there begins again.
     pub(super) fn feed(
         &mut self,
         at: u64,

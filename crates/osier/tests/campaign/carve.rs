@@ -146,7 +146,7 @@ fn sum(bytes: &[u8]) -> u32 {
     sum.sum()
 }
 
-/// An answer that could not be had.
+/// An answer that could not be given.
 fn refused(why: &dyn ToString) -> Answer {
     Answer {
         ends: vec![why.to_string()],

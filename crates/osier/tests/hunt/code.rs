@@ -90,7 +90,7 @@ pub(crate) fn a_jump_into_a_module_that_hides(real: &Real) {
     });
 }
 
-/// The number of an instruction is none, whatever its bytes would say.
+/// The number of an instruction is not code, whatever its bytes would say.
 pub(crate) fn bytes_that_only_look_like_a_jump(real: &Real) {
     let (mut machine, to) = hiding(real);
     let at = function(real, VICTIM);

@@ -97,7 +97,7 @@ pub(crate) fn a_task_that_is_said_to_exit(real: &Real) {
     }
 }
 
-/// Where the vDSO is, memory without operations is none that the process took for itself.
+/// Where the vDSO is, memory without operations is not what the process took for itself.
 pub(crate) fn a_vdso_without_operations(real: &Real) {
     let mut machine = Machine::of(real);
     let guest = machine.guest();

@@ -27,6 +27,7 @@
 //! readers'; what no profile has (PE headers, the debugger's block, 32-bit loader lists, dump
 //! headers) stands here by its own source. Each kernel object has a file.
 
+mod arena;
 mod cid;
 mod cpu;
 mod crowd;
@@ -55,13 +56,12 @@ mod vad;
 mod wow64;
 mod writer;
 
-pub use cpu::Processor;
 pub use crowd::crowd;
 pub use debugger::DebuggerData;
 pub use layout::{reactos_x86, win7_sp1_x86, win7_sp1_x86_pae, win2000_sp4_x86};
 pub use libosi::Libosi;
 pub use machine::WindowsMachine;
-pub use plan::{Bugcheck, PdbRecord, Plan};
+pub use plan::{Bugcheck, PdbRecord, Plan, Processor};
 pub use ram::Ram;
 pub use rekall::Rekall;
 pub use rows::{

@@ -1,0 +1,64 @@
+//! Whether a `dentry` is in the hash table of names. What stands in a directory is; once unlinked, it is not.
+
+use osier_memory::{Fault, VirtAddr};
+use osier_profile::{Embed, Field, Kind, Resolver, UInt, layout};
+
+use crate::guest::Guest;
+
+/// `DCACHE_UNHASHED`, of kernels whose `d_hash` is a plain `hlist_node` (before v2.6.38).
+const DCACHE_UNHASHED: u64 = 1 << 4;
+
+layout! {
+    /// Fields read from `struct dentry`.
+    pub(crate) struct Dentry: "dentry" {
+        /// The link in the hash table.
+        d_hash: Option<Field<Embed<()>>>,
+        /// Marks.
+        d_flags: Option<Field<UInt>>,
+    }
+}
+
+/// What tells whether a `dentry` is hashed.
+///
+/// Linux commit ceb5bdc2d246 ("fs: dcache per-bucket dcache hash locking"), v2.6.38, made `d_hash` an `hlist_bl_node`,
+/// whose back pointer is null when unhashed; before, a flag told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hashed {
+    /// The second pointer of the link, which is null when unhashed.
+    Link(Field<Embed<()>>),
+    /// The flag `DCACHE_UNHASHED`.
+    Flag(Field<UInt>),
+    /// Nothing that the profile has.
+    Untold,
+}
+
+impl Hashed {
+    pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+        let dentry = Dentry::resolve(resolver);
+        let link = resolver
+            .profile()
+            .find_type(Dentry::STRUCTURE)
+            .and_then(|ty| ty.member("d_hash"));
+        let is_plain = link.is_none_or(
+            |member| matches!(&member.kind, Kind::Embedded { name } if name == "hlist_node"),
+        );
+        match (is_plain, dentry.d_hash, dentry.d_flags) {
+            (false, Some(link), _) => Self::Link(link),
+            (true, _, Some(flags)) => Self::Flag(flags),
+            _ => Self::Untold,
+        }
+    }
+
+    /// Whether the `dentry` is hashed; `None` when nothing tells.
+    pub(super) fn is(self, guest: &Guest, dentry: VirtAddr) -> Result<Option<bool>, Fault> {
+        let space = &guest.space;
+        match self {
+            Self::Link(link) => {
+                let back = link.place(dentry).plus(guest.pointer_bytes().into());
+                Ok(Some(!space.read_pointer(back)?.is_null()))
+            }
+            Self::Flag(flags) => Ok(Some(flags.read(space, dentry)? & DCACHE_UNHASHED == 0)),
+            Self::Untold => Ok(None),
+        }
+    }
+}
