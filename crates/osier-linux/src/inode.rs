@@ -34,6 +34,9 @@ layout! {
         s_type: Option<Field<Ptr<()>>>,
         /// Its device number.
         s_dev: Option<Field<UInt>>,
+        /// What its dentries can do. Linux commit c8aebb0c9f8c ("per-superblock default ->d_op"),
+        /// v2.6.38; nothing is read there, older kernels are known by its absence.
+        s_d_op: Option<Field<Ptr<()>>>,
     }
 }
 
@@ -150,9 +153,13 @@ impl Inodes {
     pub(crate) fn device(&self, guest: &Guest, super_block: VirtAddr) -> Seen<Device> {
         let field = self.super_block.s_dev;
         let number = value(guest, field, super_block)?;
+        // Of an old kernel the first file system without a device of its own, which is the boot's sysfs, has 0.
+        let may_be_zero = number == 0
+            && self.super_block.s_d_op.is_none()
+            && self.system_name(guest, super_block)?.as_deref() == Some(b"sysfs");
         match u32::try_from(number) {
-            // The kernel mounts nothing whose device has no number.
-            Ok(number) if number != 0 => Ok(Device {
+            // No other that is mounted has no number.
+            Ok(number) if number != 0 || may_be_zero => Ok(Device {
                 major: number.wrapping_shr(20),
                 minor: number & 0xf_ffff,
             }),

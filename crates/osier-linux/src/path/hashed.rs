@@ -49,6 +49,11 @@ impl Hashed {
         }
     }
 
+    /// Whether a flag tells: the kernel is older than v2.6.38.
+    pub(super) const fn is_told_by_flag(self) -> bool {
+        matches!(self, Self::Flag(_))
+    }
+
     /// Whether the `dentry` is hashed; `None` when nothing tells.
     pub(super) fn is(self, guest: &Guest, dentry: VirtAddr) -> Result<Option<bool>, Fault> {
         let space = &guest.space;

@@ -87,11 +87,11 @@ impl Makers {
         };
         let operations = d_op.read(space, place.dentry)?;
         if operations.is_null() {
-            return Ok(None);
+            return self.of_root(guest, climb, place);
         }
         let maker = d_dname.read(space, operations)?;
         if maker.is_null() {
-            return Ok(None);
+            return self.of_root(guest, climb, place);
         }
         if !guest.is_kernel_address(maker) {
             let rule = "names are made by a function of the kernel (d_dname)";
@@ -137,6 +137,37 @@ impl Makers {
                 .of(guest, place.dentry, parent)
                 .map(|name| Called::of([b"/", name.as_slice()].concat(), true)),
         }))
+    }
+
+    /// The same of a kernel older than v2.6.38, where few file systems make names: a file without a directory is below
+    /// the root of a file system that is mounted nowhere. The root's own name stands before that of an anonymous
+    /// inode, and the name of shared memory may have a slash (`dev/zero`).
+    fn of_root(
+        &self,
+        guest: &Guest,
+        climb: &Climb,
+        place: Place,
+    ) -> Result<Option<Seen<Called>>, Fault> {
+        if !self.hashed.is_told_by_flag() {
+            return Ok(None);
+        }
+        let space = &guest.space;
+        let root = climb.mounts.root(space, place.mnt)?;
+        let is_below = climb.parent.read(space, place.dentry)? == root && root != place.dentry;
+        if !is_below || climb.mounts.below(space, place.mnt)?.is_some() {
+            return Ok(None);
+        }
+        // As of a root, whose name may be anything.
+        let name = || climb.names.of(guest, place.dentry, place.dentry);
+        Ok(match self.system(guest, place.dentry)?.as_deref() {
+            Some(b"anon_inodefs") => Some(
+                name().map(|name| Called::of([b"anon_inode:", name.as_slice()].concat(), false)),
+            ),
+            Some(b"tmpfs") if self.hashed.is(guest, place.dentry)? == Some(false) => {
+                Some(name().map(|name| Called::of([b"/", name.as_slice()].concat(), true)))
+            }
+            _ => None,
+        })
     }
 
     /// The name of the type of the file system that the `dentry` belongs to.

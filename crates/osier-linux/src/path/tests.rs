@@ -314,6 +314,32 @@ fn a_namespace_of_proc_has_a_made_name() {
     assert_eq!(files.text(status), "/status");
 }
 
+/// Before v2.6.38, when a flag told of unhashed names, file systems that are mounted nowhere were called by their roots.
+#[test]
+fn an_old_kernel_names_what_is_in_no_directory_by_its_root() {
+    let mut files = Files::new();
+    let mut called = |root: &[u8], name: &[u8], system: &[u8], marks: u32| {
+        let root = files.dentry(None, root);
+        let mnt = files.mount(root, None);
+        let dentry = files.dentry(Some(root), name);
+        files.makes_names(dentry, system);
+        files.toy.put(dentry, D_OP, 0);
+        files.toy.put_u32(dentry, D_FLAGS, marks);
+        let file = files.file(mnt, dentry);
+        let mut paths = files.toy.resolve(Paths::resolve);
+        paths.makers.hashed = Hashed::Flag(paths.dentry.d_flags.unwrap());
+        let called = paths.of_file(&files.toy.guest(), file);
+        called.map(|called| String::from_utf8(called.path).unwrap())
+    };
+    let anonymous = called(b"anon_inode:", b"[eventfd]", b"anon_inodefs", 0);
+    assert_eq!(anonymous.unwrap(), "anon_inode:[eventfd]");
+    let shared = called(b"/", b"dev/zero", b"tmpfs", 0x10);
+    assert_eq!(shared.unwrap(), "/dev/zero (deleted)");
+    // What stands in a directory has no slash in its name.
+    assert!(called(b"/", b"dev/zero", b"tmpfs", 0).is_err());
+    assert_eq!(called(b"/", b"init", b"rootfs", 0).unwrap(), "/init");
+}
+
 #[test]
 fn a_file_of_a_lower_layer_shows_the_path_that_was_opened() {
     // In a stable release that took the newer marks, `backing_file` has more, and bit 25 is `FMODE_NONOTIFY`.
