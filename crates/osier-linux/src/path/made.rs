@@ -102,7 +102,9 @@ impl Makers {
         if parent == place.dentry && climb.mounts.root(space, place.mnt)? == place.dentry {
             return Ok(None);
         }
-        if parent != place.dentry && self.hashed.is(guest, place.dentry)? == Some(true) {
+        // Where a flag tells, the kernel takes it off pipes and sockets, so that they are not called deleted.
+        let told = !self.hashed.is_told_by_flag();
+        if parent != place.dentry && told && self.hashed.is(guest, place.dentry)? == Some(true) {
             let rule =
                 "what stands in a directory has no name that its file system makes (d_dname)";
             let at = Some(d_dname.place(operations));

@@ -257,6 +257,8 @@ fn unlinked_files_are_called_deleted() {
     let (rootfs, root, ..) = old.two_mounts();
     let gone = old.dentry(Some(root), b"gone.bin");
     old.toy.put_u32(gone, D_FLAGS, 0x10);
+    old.makes_names(gone, b"rootfs");
+    old.toy.put(gone, D_OP, 0);
     let file = old.file(rootfs, gone);
     assert_eq!(old.text(file), "/gone.bin");
     let mut paths = old.toy.resolve(Paths::resolve);
@@ -338,6 +340,19 @@ fn an_old_kernel_names_what_is_in_no_directory_by_its_root() {
     // What stands in a directory has no slash in its name.
     assert!(called(b"/", b"dev/zero", b"tmpfs", 0).is_err());
     assert_eq!(called(b"/", b"init", b"rootfs", 0).unwrap(), "/init");
+    // The kernel pretends that a pipe is hashed.
+    let root = files.dentry(None, b"pipe:");
+    let mnt = files.mount(root, None);
+    let pipe = files.dentry(Some(root), b"");
+    files.makes_names(pipe, b"pipefs");
+    let inode = files.toy.room(64, 16);
+    files.toy.put(inode, 56, 77);
+    files.toy.put(pipe, D_INODE, inode.0);
+    let file = files.file(mnt, pipe);
+    let mut paths = files.toy.resolve(Paths::resolve);
+    paths.makers.hashed = Hashed::Flag(paths.dentry.d_flags.unwrap());
+    let called = paths.of_file(&files.toy.guest(), file).unwrap();
+    assert_eq!(called.path, b"pipe:[77]");
 }
 
 #[test]
