@@ -163,11 +163,14 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
+/// Reads keys out of what a program printed.
+type Read<'q> = Box<dyn Fn(&str) -> Result<BTreeSet<String>> + 'q>;
+
 /// A program that answers one question.
 struct Line<'q> {
     name: &'static str,
     command: Command,
-    read: Box<dyn Fn(&str) -> Result<BTreeSet<String>> + 'q>,
+    read: Read<'q>,
     costs: Costs,
     /// What it found, or why nothing.
     found: Result<BTreeSet<String>, String>,

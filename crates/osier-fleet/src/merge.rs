@@ -34,7 +34,7 @@ pub enum MergeError {
     #[error("{folder}: no part of a run is here, as `osier run --shard` leaves one when it is finished", folder = osier_text::path(.0))]
     None(PathBuf),
     /// The file that tells of a part does not, or of one whose tables are not known.
-    #[error("{file}: this tells of no part of a run that this Osier knows", file = osier_text::path(.0))]
+    #[error("{file}: this is not the record of a part that this version of Osier wrote; run the part again with `osier run --shard`", file = osier_text::path(.0))]
     Unknown(PathBuf),
     /// Two parts are of different runs.
     #[error("{one} and {other}: parts of different runs: they have other {what}", one = osier_text::path(one), other = osier_text::path(other))]

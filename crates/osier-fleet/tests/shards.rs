@@ -196,7 +196,7 @@ fn parts_that_do_not_belong_together_are_refused() {
     fs::write(&said, other).unwrap();
     scratch.refused(&["a", "b", "c"], "other types and symbols of one kernel");
     fs::write(&said, "{}").unwrap();
-    scratch.refused(&["a", "b", "c"], "tells of no part");
+    scratch.refused(&["a", "b", "c"], "not the record of a part");
     fs::write(&said, text).unwrap();
     let table = scratch.0.join("b/ps/2-of-3.jsonl");
     let mut rows = fs::read(&table).unwrap();

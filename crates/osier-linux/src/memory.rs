@@ -19,7 +19,7 @@ pub(crate) const PF_EXITING: u64 = 0x4;
 /// `PF_FORKNOEXEC`.
 const PF_FORKNOEXEC: u64 = 0x40;
 /// `PF_KTHREAD`. Linux commit 7b34e4283c68 ("introduce `PF_KTHREAD` flag"), v2.6.27.
-const PF_KTHREAD: u64 = 0x0020_0000;
+pub(crate) const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// The rule of the tasks that the first one made.
 const BORROWED: &str = "the first tasks of the kernel do not work in another's memory";

@@ -117,7 +117,7 @@ fn place(linux: &Linux, taskd: VirtAddr) -> Result<Option<(VirtAddr, Place)>, Mi
     });
     let namespace = namespace.map_err(|why| ("its mount namespace", why))?;
     let root = paths.root_of(&linux.guest, fs).and_then(|root| {
-        if shared_uncounted(linux, fs) {
+        if shared_uncounted(linux, fs)? {
             let rule = "places count the tasks that name them (users)";
             return Err(Absent::implausible(fs.0, rule, Some(taskd)));
         }
@@ -128,11 +128,18 @@ fn place(linux: &Linux, taskd: VirtAddr) -> Result<Option<(VirtAddr, Place)>, Mi
 }
 
 /// Whether more tasks name the `fs_struct` than it counts.
-fn shared_uncounted(linux: &Linux, fs: VirtAddr) -> bool {
+fn shared_uncounted(linux: &Linux, fs: VirtAddr) -> Seen<bool> {
     let paths = &linux.maps.paths;
-    let counted = paths.users(&linux.guest, fs);
+    let counted = match paths.users(&linux.guest, fs) {
+        Ok(users) => Some(users),
+        Err(absent) if absent.is_loss() => return Err(absent),
+        Err(_) => None,
+    };
     let leaders = memory::named(linux).fs(fs);
-    threads::name_more_than(linux, counted, leaders, paths.task_fs(), fs)
+    let task_fs = paths.task_fs();
+    Ok(threads::name_more_than(
+        linux, counted, leaders, task_fs, fs,
+    ))
 }
 
 /// Which mounts stand on each mount of a namespace by its own list; `None` where that does not close.

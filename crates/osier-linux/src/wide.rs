@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, LinuxWide, Process, ProcessExtra, Seen, WalkEnds};
-use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::path::Place;
 use crate::{Linux, memory, process, tasks};
@@ -46,8 +46,6 @@ layout! {
         pwd: Option<Field<Ptr<()>>> = ["pwd.dentry"],
         /// Of the working directory.
         pwd_mnt: Option<Field<Ptr<()>>> = ["pwd.mnt"],
-        /// Tasks that use it.
-        users: Option<Field<SInt>>,
     }
 }
 
@@ -207,19 +205,12 @@ impl<'a> Wide<'a> {
         let fs = self
             .reader
             .kept(self.reader.linux.maps.paths.task_fs(), task)?;
-        let (users, at) = self.reader.signed(self.places.users, fs)?;
-        if users <= 0 {
-            let rule = "places that are in use are counted (users)";
-            return Err(Absent::implausible(users.cast_unsigned(), rule, Some(at)));
-        }
+        let linux = self.reader.linux;
+        linux.maps.paths.users(&linux.guest, fs)?;
         let place = Place {
             mnt: self.reader.object(mnt, fs)?,
             dentry: self.reader.object(dentry, fs)?,
         };
-        self.reader
-            .linux
-            .maps
-            .paths
-            .at(&self.reader.linux.guest, place)
+        linux.maps.paths.at(&linux.guest, place)
     }
 }

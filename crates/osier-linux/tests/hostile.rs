@@ -11,6 +11,7 @@
 
 mod toys;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,11 +26,16 @@ use toys::Answers;
 /// The longest that all answers about a toy may take; they take some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Why a damaged kernel may be refused: its idle task is not where the profile has it.
+const REFUSALS: [&str; 1] = ["the profile does not fit this kernel"];
+
 struct Bench {
     toy: ToyKernel,
     handles: Vec<VirtAddr>,
     before: Answers,
     touched: Vec<PhysAddr>,
+    /// How often a damaged machine was refused, by the reason.
+    refused: RefCell<BTreeMap<String, usize>>,
 }
 
 impl Bench {
@@ -42,6 +48,7 @@ impl Bench {
         Self {
             before,
             touched: recorder.touched(),
+            refused: RefCell::default(),
             handles,
             toy,
         }
@@ -59,14 +66,17 @@ impl Bench {
         let began = Instant::now();
         let memory = Arc::new(memory);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let linux = toys::attach(&self.toy, memory).ok()?;
-            Some(Answers::ask(&linux, &self.handles, 2))
+            let linux = toys::attach(&self.toy, memory).map_err(|error| error.to_string())?;
+            Ok::<_, String>(Answers::ask(&linux, &self.handles, 2))
         }));
         let mut wrong = Vec::new();
         match outcome {
             Err(_) => wrong.push("panic".to_owned()),
-            Ok(None) => {}
-            Ok(Some(after)) => {
+            Ok(Err(reason)) => {
+                let reason = reason.split(':').next().unwrap_or_default().to_owned();
+                *self.refused.borrow_mut().entry(reason).or_default() += 1;
+            }
+            Ok(Ok(after)) => {
                 let mut short: BTreeMap<&str, usize> = BTreeMap::new();
                 for key in self.before.rows.keys() {
                     let lost = !after.rows.contains_key(key) && !key.0.starts_with("page");
@@ -88,6 +98,15 @@ impl Bench {
             wrong.push(format!("took {:?}", began.elapsed()));
         }
         wrong
+    }
+
+    /// That few of the machines that were `tried` were refused, and each as one that the profile does not fit.
+    fn few_refused(&self, tried: usize) {
+        let refused = self.refused.borrow();
+        let count: usize = refused.values().sum();
+        assert!(count * 10 <= tried, "{refused:?} of {tried}");
+        let known = |reason: &String| REFUSALS.contains(&reason.as_str());
+        assert!(refused.keys().all(known), "{refused:?}");
     }
 
     /// Whether an answer about `table` says that it is not whole: by an ending, or by a row that
@@ -170,6 +189,7 @@ fn flipped_bits() {
             let place = format!("{kind:?} {at} bit {bit}");
             wrong.extend(trouble.into_iter().map(|what| format!("{place}: {what}")));
         }
+        bench.few_refused(FLIPS);
     }
     report("flipped bits", &wrong, FLIPS * TOYS.len());
 }
@@ -195,6 +215,7 @@ fn pointers_at_themselves_at_nothing_and_at_each_other() {
             let trouble = bench.trouble(memory);
             wrong.extend(trouble.into_iter().map(|what| format!("{place}: {what}")));
         }
+        bench.few_refused(CHANGES);
     }
     report("pointers", &wrong, CHANGES * TOYS.len());
 }

@@ -29,7 +29,7 @@ pub struct Process {
     pub asid: Seen<PhysAddr>,
     /// `mm->pgd`, virtual; Linux only.
     pub pgd: Seen<VirtAddr>,
-    /// Linux: nanoseconds since boot. Windows: FILETIME.
+    /// Linux: nanoseconds of the monotonic clock, which starts at boot. Windows: FILETIME.
     pub create_time: Seen<u64>,
     /// The same on the wall clock: nanoseconds since 1970-01-01 UTC.
     pub start: Seen<i64>,

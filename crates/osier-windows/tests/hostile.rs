@@ -15,6 +15,7 @@ mod answers;
 #[allow(dead_code, reason = "other tests ask for more layouts")]
 mod layouts;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,6 +34,9 @@ use answers::{Answers, attach, machine};
 /// The longest that all answers about a machine may take; they take some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Why a damaged kernel may be refused.
+const REFUSALS: [&str; 1] = ["the profile does not fit this kernel"];
+
 struct Bench {
     name: String,
     machine: Machine,
@@ -41,6 +45,8 @@ struct Bench {
     handles: Vec<VirtAddr>,
     before: Answers,
     touched: Vec<PhysAddr>,
+    /// How often a damaged machine was refused, by the reason.
+    refused: RefCell<BTreeMap<String, usize>>,
 }
 
 impl Bench {
@@ -57,6 +63,7 @@ impl Bench {
         Self {
             name: name.to_owned(),
             touched: recorder.touched(),
+            refused: RefCell::default(),
             machine,
             profile,
             located,
@@ -79,14 +86,18 @@ impl Bench {
             let mut machine = self.machine.clone();
             machine.memory = memory.clone();
             drop(glance(&machine, &[]));
-            let windows = attach(&machine, &self.located, &self.profile, memory.clone()).ok()?;
-            Some(Answers::ask(&windows, &self.handles, 1))
+            let windows = attach(&machine, &self.located, &self.profile, memory.clone())
+                .map_err(|error| error.to_string())?;
+            Ok::<_, String>(Answers::ask(&windows, &self.handles, 1))
         }));
         let mut wrong = Vec::new();
         match outcome {
             Err(_) => wrong.push("panic".to_owned()),
-            Ok(None) => {}
-            Ok(Some(after)) => {
+            Ok(Err(reason)) => {
+                let reason = reason.split(':').next().unwrap_or_default().to_owned();
+                *self.refused.borrow_mut().entry(reason).or_default() += 1;
+            }
+            Ok(Ok(after)) => {
                 let mut short: BTreeMap<&str, usize> = BTreeMap::new();
                 for key in self.before.rows.keys() {
                     let lost = !after.rows.contains_key(key) && !key.0.starts_with("page");
@@ -103,6 +114,15 @@ impl Bench {
             wrong.push(format!("took {:?}", began.elapsed()));
         }
         wrong
+    }
+
+    /// That few of the machines that were `tried` were refused, and each as one that the profile does not fit.
+    fn few_refused(&self, tried: usize) {
+        let refused = self.refused.borrow();
+        let count: usize = refused.values().sum();
+        assert!(count * 10 <= tried, "{refused:?} of {tried}");
+        let known = |reason: &String| REFUSALS.contains(&reason.as_str());
+        assert!(refused.keys().all(known), "{refused:?}");
     }
 
     /// Whether an answer about `table` says that it is not whole: by an ending, or by a row that
@@ -207,6 +227,7 @@ fn flipped_bits() {
             let place = format!("{} {at} bit {bit}", bench.name);
             wrong.extend(trouble.into_iter().map(|what| format!("{place}: {what}")));
         }
+        bench.few_refused(FLIPS);
     }
     report("flipped bits", &wrong);
 }
@@ -229,6 +250,7 @@ fn pointers_at_themselves_at_nothing_and_at_each_other() {
             let trouble = bench.trouble(&(Arc::new(memory) as Arc<dyn PhysicalMemory>));
             wrong.extend(trouble.into_iter().map(|what| format!("{place}: {what}")));
         }
+        bench.few_refused(CHANGES);
     }
     report("pointers", &wrong);
 }
@@ -267,6 +289,7 @@ fn cut_short() {
             let place = format!("{} cut at {page}", bench.name);
             wrong.extend(trouble.into_iter().map(|what| format!("{place}: {what}")));
         }
+        bench.few_refused(bench.touched.len());
     }
     report("cut short", &wrong);
 }

@@ -36,7 +36,7 @@ pub use parts::{executable, kept, kept_files, module, range};
 #[non_exhaustive]
 pub enum DumpError {
     /// The system that was found is one of which this cannot be done.
-    #[error("what is needed of {0} to write this is not read yet; there is `osier read`")]
+    #[error("of {0} this cannot be written; `osier read` gives bytes of its memory")]
     NotOfThisSystem(String),
     /// The process has no memory.
     #[error("the process has no memory to write: {0}")]

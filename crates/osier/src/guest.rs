@@ -25,9 +25,11 @@ use crate::untold::Untold;
 /// A clone shares everything: a guest may be held as long as one likes, and several threads may ask it
 /// at once. What one answer reads is cached for that answer alone.
 ///
-/// The questions are [`processes`](Self::processes), [`handles`](Self::handles),
-/// [`current`](Self::current), [`threads`](Self::threads), [`modules`](Self::modules),
-/// [`mappings`](Self::mappings) and [`pages`](Self::pages).
+/// The questions are [`processes`](Self::processes), [`wide`](Self::wide) with more of each,
+/// [`handles`](Self::handles), [`current`](Self::current), [`threads`](Self::threads),
+/// [`modules`](Self::modules), [`mappings`](Self::mappings), [`pages`](Self::pages), [`files`](Self::files),
+/// [`environment`](Self::environment), [`log`](Self::log), [`mounts`](Self::mounts), [`sockets`](Self::sockets),
+/// [`interfaces`](Self::interfaces), [`scan`](Self::scan) and [`findings`](Self::findings).
 #[derive(Clone)]
 pub struct Guest(Arc<Inner>);
 

@@ -7,10 +7,12 @@
     reason = "a test fails by panicking"
 )]
 
+use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use osier::ask::Question;
 use osier::{Attach, ErrorKind, Guest, Mapping, Open, Osi, Process, VirtAddr};
 
 fn snapshot(name: &str) -> PathBuf {
@@ -25,14 +27,28 @@ fn opened() -> Guest {
 
 /// Everything that one guest says, in words.
 fn everything(guest: &Guest) -> String {
-    let processes: Vec<Process> = guest.processes().collect();
-    let mappings: Vec<Mapping> = guest.mappings(None).collect();
-    let threads: Vec<_> = guest.threads(None).collect();
-    let pages: Vec<_> = guest.pages(None).collect();
-    let modules: Vec<_> = guest.modules().collect();
-    let current: Vec<_> = guest.current().collect();
-    let handles: Vec<_> = guest.handles().collect();
-    format!("{processes:?} {mappings:?} {threads:?} {pages:?} {modules:?} {current:?} {handles:?}")
+    fn all<T: Debug>(rows: impl Iterator<Item = T>) -> String {
+        format!("{:?}\n", rows.collect::<Vec<T>>())
+    }
+    let answers: [String; Question::ALL.len()] = [
+        all(guest.processes()),
+        all(guest.wide()),
+        all(guest.handles()),
+        all(guest.current()),
+        all(guest.threads(None)),
+        all(guest.modules()),
+        all(guest.mappings(None)),
+        all(guest.pages(None)),
+        all(guest.files(None)),
+        all(guest.environment(None)),
+        all(guest.log()),
+        all(guest.mounts(None)),
+        all(guest.sockets()),
+        all(guest.interfaces()),
+        all(guest.scan()),
+        all(guest.findings()),
+    ];
+    answers.concat()
 }
 
 #[test]

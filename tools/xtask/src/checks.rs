@@ -118,7 +118,7 @@ pub(crate) fn elsewhere() -> Result<()> {
 /// Holds the public interfaces against those of the last tag.
 pub(crate) fn semver() -> Result<()> {
     let tag = Command::new("git")
-        .args(["describe", "--tags", "--abbrev=0"])
+        .args(["describe", "--tags", "--abbrev=0", "--match", "v*"])
         .current_dir(root())
         .stderr(Stdio::null())
         .output()?;

@@ -8,9 +8,7 @@ use osier_memory::VirtAddr;
 
 use super::ground::{Ground, Unproven, all, only};
 use super::tasks::Tasks;
-
-/// `PF_KTHREAD`.
-const PF_KTHREAD: u64 = 0x0020_0000;
+use crate::memory::PF_KTHREAD;
 
 /// Whose child a task is, in the end.
 #[derive(Clone, Copy, PartialEq, Eq)]
