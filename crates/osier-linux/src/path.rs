@@ -340,14 +340,12 @@ impl Paths {
     pub(crate) fn users(&self, guest: &Guest, fs: VirtAddr) -> Seen<u64> {
         let field = self.fs.users.ok_or_else(Absent::not_in_this_kernel)?;
         let users = field.read(&guest.space, fs)?;
-        match u64::try_from(users) {
-            Ok(users @ 1..) => Ok(users),
-            _ => {
-                let rule = "places that are in use are counted (users)";
-                let at = Some(field.place(fs));
-                Err(Absent::implausible(users.cast_unsigned(), rule, at))
-            }
+        if let Ok(users @ 1..) = u64::try_from(users) {
+            return Ok(users);
         }
+        let rule = "places that are in use are counted (users)";
+        let at = Some(field.place(fs));
+        Err(Absent::implausible(users.cast_unsigned(), rule, at))
     }
 
     /// That the `dentry` of a place is of the file system that its mount mounts.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use osier::ask::Question;
-use osier::{Attach, ErrorKind, Guest, Mapping, Open, Osi, Process, VirtAddr};
+use osier::{Attach, ErrorKind, Guest, Open, Osi, Process, VirtAddr};
 
 fn snapshot(name: &str) -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
