@@ -76,7 +76,10 @@ impl Shape {
         }
         if let Some(text) = &args.name {
             let pattern = glob(text).map_err(|error| wrong("--name", error))?;
-            match all.iter().find(|column| column.name == "name") {
+            // Names of other things than processes are a list's own only where every system's rows have them.
+            let has = |table: &&Table| table.columns.iter().any(|column| column.name == "name");
+            let own = all.iter().find(|column| column.name == "name");
+            match own.filter(|_| kinds.iter().all(has)) {
                 Some(name) => conditions.push(Condition::like(name, pattern)),
                 None => shape.process_name = Some(pattern),
             }

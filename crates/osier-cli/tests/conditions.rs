@@ -109,6 +109,18 @@ fn what_cannot_be_meant_is_refused() {
     assert!(said.contains("start is a time"), "{said}");
     let said = refused(&["ps", "--name", "["]);
     assert!(said.contains("`[` is not closed"), "{said}");
+    let said = refused(&["ps", "--name", "[^k]*"]);
+    assert!(said.contains("`[!…]`"), "{said}");
+}
+
+#[test]
+fn a_list_of_no_names_is_limited_to_processes_of_a_name() {
+    let of = |list: &str, name: &str| rows(&[list, "--name", name]);
+    // `name` is an object's of Windows' handles; of Linux' files there is none.
+    let all = rows(&["files"]);
+    assert!(all > 0);
+    assert_eq!(of("files", "*"), all);
+    assert_eq!(of("files", "no such process"), 0);
 }
 
 #[test]

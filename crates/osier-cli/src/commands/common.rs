@@ -83,7 +83,8 @@ pub(super) fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(
     out.doubt(None, guest.info().doubts());
     if let Some(split) = args.known.ram_split {
         out.suspect(format!(
-            "--ram-split {split:#x} was given: where that is not the machine's, memory behind it is looked for at              wrong addresses"
+            "--ram-split {split:#x} was given: where that is not the machine's, memory behind it is looked for at \
+             wrong addresses"
         ));
     }
     Ok((guest, out))

@@ -376,6 +376,10 @@ fn shown(token: &Token) -> String {
 /// The pattern that `text` writes.
 pub(crate) fn glob(text: &str) -> Result<Pattern, String> {
     let shown = osier_text::visible(text);
+    if text.contains("[^") {
+        let why = "what is not meant is written `[!…]`; write `[[]^` for the characters themselves";
+        return Err(format!("`{shown}` is no pattern: {why}"));
+    }
     Pattern::new(text).map_err(|_| {
         let why = if text.contains("**") {
             "`*` stands for any text by itself: write one of them"

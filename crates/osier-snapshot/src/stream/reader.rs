@@ -207,7 +207,8 @@ fn broken(bad: &Malformed, file: Look<'_>, ram: &Ram, anomalies: &mut Vec<Anomal
         )
     } else {
         format!(
-            "the stream is damaged: at file offset {:#x}: expected {}; nothing of its RAM is read behind              that, and {left} pages are missing",
+            "the stream is damaged: at file offset {:#x}: expected {}; nothing of its RAM is read behind \
+             that, and {left} pages are missing",
             bad.offset, bad.expected
         )
     }));
