@@ -19,6 +19,7 @@ mod record;
 
 use osier_profile::{Kind, Member, ProfileBuilder, Type, TypeKind, Wanted};
 
+use crate::budget::{Budget, Exhausted};
 use crate::names::Names;
 pub(crate) use record::{Marks, Place, Record, kind};
 
@@ -30,8 +31,6 @@ pub(crate) const HEADER_BYTES: usize = 24;
 const MAX_CHAIN: usize = 64;
 /// Anonymous structures, or arrays, inside one another.
 const MAX_NESTING: usize = 24;
-/// Members of one flattened structure.
-const MAX_MEMBERS: usize = 1 << 16;
 
 /// Why bytes are not BTF that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +48,15 @@ pub enum BtfError {
         /// What is wrong.
         problem: &'static str,
     },
+    /// Types hold themselves, or are more than any kernel has.
+    #[error("BTF without measure: {0}")]
+    Measure(String),
+}
+
+impl From<Exhausted> for BtfError {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::Measure(exhausted.to_string())
+    }
 }
 
 /// The types and enumerators of a BTF blob.
@@ -84,9 +92,10 @@ pub(crate) fn blob_bytes(header: &[u8]) -> Option<usize> {
 ///
 /// # Errors
 ///
-/// A bad header, or a type record that runs out of its section or is of an unknown kind.
+/// A bad header, a type record that runs out of its section or is of an unknown kind, or structures that
+/// hold themselves.
 pub fn parse(data: &[u8], wanted: Option<&Wanted>) -> Result<Types, BtfError> {
-    Ok(Btf::of(data)?.collect(wanted))
+    Btf::of(data)?.collect(wanted)
 }
 
 impl<'a> Btf<'a> {
@@ -153,6 +162,8 @@ pub(crate) struct Btf<'a> {
     /// Start of type `id` at `id - 1`.
     starts: Vec<u32>,
     pub(crate) pointer_bytes: u64,
+    /// What was made of it.
+    pub(crate) budget: Budget,
 }
 
 impl<'a> Btf<'a> {
@@ -162,6 +173,7 @@ impl<'a> Btf<'a> {
             strings,
             starts: Vec::with_capacity(types.len() / 20),
             pointer_bytes: 8,
+            budget: Budget::default(),
         };
         let mut at = 0_usize;
         while at < types.len() {
@@ -228,7 +240,12 @@ impl<'a> Btf<'a> {
         rest.get(..end).unwrap_or_default()
     }
 
+    /// The name at `at`; empty once too much was made of the blob, which its budget then says.
     pub(crate) fn text(&self, at: u32) -> String {
+        if self.budget.check().is_err() {
+            return String::new();
+        }
+        self.budget.text(self.string(at).len());
         // The kernel's names are ASCII; anything else is shown escaped.
         match str::from_utf8(self.string(at)) {
             Ok(text) => text.to_owned(),
@@ -285,7 +302,11 @@ impl<'a> Btf<'a> {
     }
 
     /// The types and enumerators that are wanted.
-    pub(crate) fn collect(&self, wanted: Option<&Wanted>) -> Types {
+    ///
+    /// # Errors
+    ///
+    /// Structures hold themselves.
+    pub(crate) fn collect(&self, wanted: Option<&Wanted>) -> Result<Types, BtfError> {
         let marks = wanted.map(|w| self.mark(&Names::new(w.types), &Names::new(w.constants)));
         let keep_type =
             |name: u32| name != 0 && marks.as_ref().is_none_or(|(types, _)| types.get(name));
@@ -300,24 +321,25 @@ impl<'a> Btf<'a> {
             };
             match record.kind() {
                 kind::STRUCT | kind::UNION if keep_type(record.name) => {
-                    found.types.push(self.structure(record.name, record));
+                    found.types.push(self.structure(record.name, record)?);
                 }
                 kind::TYPEDEF if keep_type(record.name) => {
                     if let Some(of) = self.record(record.size_or_type)
                         && of.is_compound()
                         && of.name == 0
                     {
-                        found.types.push(self.structure(record.name, of));
+                        found.types.push(self.structure(record.name, of)?);
                     }
                 }
-                kind::ENUM => self.enumerators(record, 8, &keep_constant, &mut found.constants),
+                kind::ENUM => self.enumerators(record, 8, &keep_constant, &mut found.constants)?,
                 kind::ENUM64 => {
-                    self.enumerators(record, 12, &keep_constant, &mut found.constants);
+                    self.enumerators(record, 12, &keep_constant, &mut found.constants)?;
                 }
                 _ => {}
             }
         }
-        found
+        self.budget.check()?;
+        Ok(found)
     }
 
     fn enumerators(
@@ -326,7 +348,7 @@ impl<'a> Btf<'a> {
         stride: usize,
         keep: &impl Fn(u32) -> bool,
         found: &mut Vec<(String, i64)>,
-    ) {
+    ) -> Result<(), Exhausted> {
         let body = self.types.get(record.body..).unwrap_or_default();
         for item in body.chunks_exact(stride).take(record.vlen()) {
             let Some(name) = word_at(item, 0).filter(|name| keep(*name)) else {
@@ -338,29 +360,35 @@ impl<'a> Btf<'a> {
                 None if record.kflag() => i64::from(low.cast_signed()),
                 None => i64::from(low),
             };
+            self.budget.member()?;
             found.push((self.text(name), value));
         }
+        Ok(())
     }
 
-    fn structure(&self, name: u32, record: Record) -> Type {
+    fn structure(&self, name: u32, record: Record) -> Result<Type, Exhausted> {
         let mut members = Vec::with_capacity(record.vlen());
-        self.members(record, 0, 0, &mut members);
+        self.members(record, 0, 0, &mut members)?;
         let kind = if record.kind() == kind::UNION {
             TypeKind::Union
         } else {
             TypeKind::Struct
         };
         let bytes = u64::from(record.size_or_type);
-        Type::new(self.text(name), kind, bytes, members)
+        Ok(Type::new(self.text(name), kind, bytes, members))
     }
 
     /// Adds the members of `record`, which starts `base` bits into the outermost type.
-    fn members(&self, record: Record, base: u64, nesting: usize, into: &mut Vec<Member>) {
+    fn members(
+        &self,
+        record: Record,
+        base: u64,
+        nesting: usize,
+        into: &mut Vec<Member>,
+    ) -> Result<(), Exhausted> {
         let body = self.types.get(record.body..).unwrap_or_default();
         for item in body.chunks_exact(12).take(record.vlen()) {
-            if into.len() >= MAX_MEMBERS {
-                return;
-            }
+            self.budget.member()?;
             let words = (word_at(item, 0), word_at(item, 4), word_at(item, 8));
             let (Some(name), Some(id), Some(place)) = words else {
                 continue;
@@ -375,11 +403,15 @@ impl<'a> Btf<'a> {
                 into.push(self.member(name, id, bit, width));
             } else if let Some(inner) = self.bare(id)
                 && inner.is_compound()
-                && nesting < MAX_NESTING
             {
-                self.members(inner, bit, nesting.saturating_add(1), into);
+                // Deeper than any compiler nests, a structure holds itself.
+                let deeper = nesting
+                    .checked_add(1)
+                    .filter(|deeper| *deeper <= MAX_NESTING);
+                self.members(inner, bit, deeper.ok_or(Exhausted)?, into)?;
             }
         }
+        Ok(())
     }
 
     fn member(&self, name: u32, id: u32, bit: u64, width: u32) -> Member {
@@ -427,6 +459,7 @@ impl<'a> Btf<'a> {
     pub(crate) fn bare_numbered(&self, id: u32) -> Option<(u32, Record)> {
         let mut id = id;
         for _ in 0..MAX_CHAIN {
+            self.budget.step();
             let record = self.record(id)?;
             if !record.is_transparent() {
                 return Some((id, record));
@@ -437,11 +470,15 @@ impl<'a> Btf<'a> {
     }
 
     /// The names and values of an enumeration.
-    pub(crate) fn enumerators_of(&self, record: Record) -> Vec<(String, i64)> {
+    ///
+    /// # Errors
+    ///
+    /// Too much was made of the blob.
+    pub(crate) fn enumerators_of(&self, record: Record) -> Result<Vec<(String, i64)>, Exhausted> {
         let stride = if record.kind() == kind::ENUM64 { 12 } else { 8 };
         let mut found = Vec::new();
-        self.enumerators(record, stride, &|_| true, &mut found);
-        found
+        self.enumerators(record, stride, &|_| true, &mut found)?;
+        Ok(found)
     }
 
     /// The type `id` without typedefs and modifiers, and the name that the last typedef before it,
@@ -450,6 +487,7 @@ impl<'a> Btf<'a> {
         let mut record = self.record(id)?;
         let mut typedef = 0;
         for _ in 0..MAX_CHAIN {
+            self.budget.step();
             if !record.is_transparent() {
                 let name = if record.name == 0 {
                     typedef

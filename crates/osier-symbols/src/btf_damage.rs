@@ -212,6 +212,10 @@ impl Check<'_> {
         let whole = u64::from(record.size_or_type).saturating_mul(8);
         let mut before = 0_u64;
         for nth in 0..record.vlen() {
+            if self.btf.budget.member().is_err() {
+                self.broken("structures that hold themselves", || of_type(id));
+                return;
+            }
             let Some(place) = self.btf.place(record, nth) else {
                 continue;
             };

@@ -12,12 +12,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use osier_profile::Identity;
 
 use crate::btf::{Btf, BtfError, Record, kind};
+use crate::budget::Exhausted;
 use crate::variables::VARIABLES;
 
 /// Types within one another that are written.
 const MAX_NESTING: usize = 24;
-/// Fields of all types; a kernel has some hundred thousand.
-const MAX_FIELDS: usize = 1 << 22;
 
 /// Shows every symbol: its name, and its address at link time.
 type Symbols<'a> = dyn FnMut(&mut dyn FnMut(&str, u64)) + 'a;
@@ -34,14 +33,13 @@ impl Typed {
     ///
     /// # Errors
     ///
-    /// The BTF cannot be read.
+    /// The BTF cannot be read, or its types hold themselves.
     pub(crate) fn of(blob: &[u8]) -> Result<Self, BtfError> {
         let btf = Btf::of(blob)?;
         let mut isf = Isf {
             typedefs: typedefs(&btf),
             btf,
             out: String::with_capacity(blob.len().saturating_mul(3)),
-            fields: 0,
         };
         isf.out.push_str(
             "{\"metadata\":{\"format\":\"6.2.0\",\"producer\":{\"name\":\"osier\",\"version\":",
@@ -51,13 +49,14 @@ impl Typed {
             .push_str("},\"linux\":{\"symbols\":[],\"types\":[]}},\"base_types\":{");
         isf.base_types();
         isf.out.push_str("},\"user_types\":{");
-        let named = isf.user_types();
+        let named = isf.user_types()?;
         isf.out.push_str("},\"enums\":{");
-        isf.enums();
+        isf.enums()?;
         isf.out.push_str("},\"symbols\":{");
         let out = std::mem::take(&mut isf.out);
         let mut variables = isf.per_cpu();
         variables.extend(isf.variables(&named));
+        isf.btf.budget.check()?;
         Ok(Self { out, variables })
     }
 
@@ -131,8 +130,6 @@ struct Isf<'a> {
     /// What structures and unions without a name of their own are called, by their numbers.
     typedefs: HashMap<u32, String>,
     out: String,
-    /// Fields written.
-    fields: usize,
 }
 
 impl Isf<'_> {
@@ -189,7 +186,7 @@ impl Isf<'_> {
     }
 
     /// Writes structures and unions; gives the names of those that have one.
-    fn user_types(&mut self) -> HashSet<String> {
+    fn user_types(&mut self) -> Result<HashSet<String>, Exhausted> {
         let compounds: Vec<(u32, Record)> = self
             .records()
             .filter(|(_, record)| record.is_compound())
@@ -210,7 +207,7 @@ impl Isf<'_> {
                 word(record),
                 record.size_or_type
             );
-            self.members(record);
+            self.members(record)?;
             self.out.push_str("}}");
         }
         // What is only pointed to is known by name, and empty.
@@ -231,31 +228,31 @@ impl Isf<'_> {
                 );
             }
         }
-        named
+        Ok(named)
     }
 
     /// The name of a structure, union or enumeration.
     fn name(&self, id: u32, record: Record) -> String {
         match record.name {
             0 => match self.typedefs.get(&id) {
-                Some(name) => name.clone(),
+                Some(name) => {
+                    self.btf.budget.text(name.len());
+                    name.clone()
+                }
                 None => format!("unnamed_{id}"),
             },
             name => self.btf.text(name),
         }
     }
 
-    fn members(&mut self, record: Record) {
+    fn members(&mut self, record: Record) -> Result<(), Exhausted> {
         let mut known = HashSet::new();
         for number in 0..record.vlen() {
-            self.fields = self.fields.saturating_add(1);
-            if self.fields > MAX_FIELDS {
-                return;
-            }
+            self.btf.budget.member()?;
             let at = number.saturating_mul(3);
             let word = |more: usize| self.btf.word(record, at.saturating_add(more));
             let (Some(name), Some(id), Some(place)) = (word(0), word(1), word(2)) else {
-                return;
+                return Ok(());
             };
             let (bit, width) = if record.kflag() {
                 (place & 0x00ff_ffff, place >> 24)
@@ -295,6 +292,7 @@ impl Isf<'_> {
                 "}"
             });
         }
+        Ok(())
     }
 
     /// The bits that a bit field of this type is stored in.
@@ -305,6 +303,7 @@ impl Isf<'_> {
 
     /// Writes what the type `id` is.
     fn descriptor(&mut self, id: u32, nesting: usize) {
+        self.btf.budget.step();
         let void = "{\"kind\":\"base\",\"name\":\"void\"}";
         let Some((id, record)) = self.btf.bare_numbered(id).filter(|_| nesting < MAX_NESTING)
         else {
@@ -350,7 +349,7 @@ impl Isf<'_> {
         self.out.push('}');
     }
 
-    fn enums(&mut self) {
+    fn enums(&mut self) -> Result<(), Exhausted> {
         let all: Vec<(u32, Record)> = self
             .records()
             .filter(|(_, record)| matches!(record.kind(), kind::ENUM | kind::ENUM64))
@@ -377,7 +376,7 @@ impl Isf<'_> {
                 ":{{\"size\":{bytes},\"base\":\"{base}\",\"constants\":{{"
             );
             let mut names = HashSet::new();
-            for (name, value) in self.btf.enumerators_of(record) {
+            for (name, value) in self.btf.enumerators_of(record)? {
                 if names.insert(name.clone()) {
                     self.comma(names.len() == 1);
                     self.string(&name);
@@ -386,6 +385,7 @@ impl Isf<'_> {
             }
             self.out.push_str("}}");
         }
+        Ok(())
     }
 
     /// The per-CPU variables and their types, as JSON; of static ones of one name the first counts.

@@ -13,6 +13,7 @@ use gimli::{
 };
 
 use crate::SymbolError;
+use crate::budget::Budget;
 
 pub(crate) type Bytes<'d> = EndianSlice<'d, RunTimeEndian>;
 pub(crate) type Value<'d> = AttributeValue<Bytes<'d>>;
@@ -153,6 +154,8 @@ pub(crate) struct Dwarf<'d> {
     /// Where each unit of `.debug_info` starts.
     starts: OnceCell<Vec<usize>>,
     signatures: OnceCell<HashMap<DebugTypeSignature, (UnitHeader<Bytes<'d>>, UnitOffset)>>,
+    /// What was made of it.
+    pub(crate) budget: Budget,
 }
 
 /// A broken structure, at an offset that is known or not.
@@ -178,6 +181,7 @@ impl<'d> Dwarf<'d> {
             )),
             starts: OnceCell::new(),
             signatures: OnceCell::new(),
+            budget: Budget::default(),
         }
     }
 
@@ -336,6 +340,7 @@ impl<'d> Dwarf<'d> {
             let Some(at) = next else {
                 return Ok(None);
             };
+            self.budget.step();
             let (entry, _) = at.unit.open(at.offset)?;
             let through = match entry.tag {
                 dw::DW_TAG_typedef => {

@@ -189,6 +189,7 @@ impl<'s, 'd> Scan<'s, 'd> {
         };
         for (member, part) in self.dwarf.unnamed_parts(at)? {
             let own = format!("{parent}.{member}");
+            self.dwarf.budget.text(own.len());
             let mut within = self.dwarf.members(&part.at)?;
             self.add_parts(&own, &part.at, &mut within, deeper, builder)?;
             let bytes = part.entry.bytes.unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use gimli::{AttributeValue, Operation, constants as dw};
+use gimli::{AttributeValue, Operation, UnitOffset, constants as dw};
 use osier_profile::{Kind, Member};
 
 use crate::SymbolError;
@@ -10,8 +10,6 @@ use crate::dwarf::{At, Bare, Dwarf, Entry, Unit, Value};
 
 /// Structures inside structures; C code stays far below.
 const MAX_NESTING: usize = 32;
-/// Members of one structure, those of anonymous parts included.
-const MAX_MEMBERS: usize = 1 << 16;
 /// Dimensions of an array.
 const MAX_DIMENSIONS: usize = 8;
 
@@ -36,13 +34,13 @@ impl<'d> Dwarf<'d> {
             return Ok(parts);
         }
         while let Some(entry) = unit.next(&mut raw)? {
+            self.count(unit, at.offset)?;
             let name = entry.name.and_then(|name| self.text(unit, &name));
             if entry.tag == dw::DW_TAG_member
                 && let Some(Ok(name)) = name.map(std::str::from_utf8)
                 && let Some(part) = self.bare(unit, entry.ty)?
                 && part.entry.is_compound()
                 && self.type_name(&part).is_empty()
-                && parts.len() < MAX_MEMBERS
             {
                 parts.push((name, part));
             }
@@ -59,7 +57,7 @@ impl<'d> Dwarf<'d> {
         members: &mut Vec<Member>,
     ) -> Result<(), SymbolError> {
         let unit = &at.unit;
-        if nesting > MAX_NESTING || members.len() > MAX_MEMBERS {
+        if nesting > MAX_NESTING {
             return Err(unit.broken(at.offset, "a structure without measure"));
         }
         let (parent, mut raw) = unit.open(at.offset)?;
@@ -67,12 +65,19 @@ impl<'d> Dwarf<'d> {
             return Ok(());
         }
         while let Some(entry) = unit.next(&mut raw)? {
+            self.count(unit, at.offset)?;
             if entry.tag == dw::DW_TAG_member {
                 self.member(unit, &entry, base, nesting, members)?;
             }
             unit.skip(&mut raw, entry.has_children, entry.sibling)?;
         }
         Ok(())
+    }
+
+    /// Takes an entry in the type at `offset` from the budget.
+    fn count(&self, unit: &Unit<'d>, offset: UnitOffset) -> Result<(), SymbolError> {
+        let taken = self.budget.member();
+        taken.map_err(|exhausted| unit.broken(offset, exhausted))
     }
 
     fn member(
@@ -102,6 +107,7 @@ impl<'d> Dwarf<'d> {
         let Ok(name) = std::str::from_utf8(name) else {
             return Ok(());
         };
+        self.budget.text(name.len());
         let (kind, type_bytes) = self.kind(held.as_ref(), unit, nesting)?;
         let bytes = entry.bytes.unwrap_or(type_bytes);
         let mut member = Member {
@@ -170,6 +176,7 @@ impl<'d> Dwarf<'d> {
         let own = bare.entry.name;
         let own = own.and_then(|name| self.text(&bare.at.unit, &name));
         let name = own.or(bare.typedef).unwrap_or_default();
+        self.budget.text(name.len());
         std::str::from_utf8(name).unwrap_or_default().to_owned()
     }
 
@@ -191,6 +198,7 @@ impl<'d> Dwarf<'d> {
         if bare.entry.has_children {
             let (_, mut raw) = unit.open(bare.at.offset)?;
             while let Some(range) = unit.next(&mut raw)? {
+                self.budget.step();
                 if range.tag == dw::DW_TAG_subrange_type && counts.len() < MAX_DIMENSIONS {
                     // A last index of -1, of four or eight bytes, is that of no elements.
                     let last = range
@@ -269,4 +277,63 @@ fn place_bits(member: &mut Member, first_bit: i64, width: u8) {
     member.offset = offset;
     member.bytes = bytes;
     member.bits = Some((u8::try_from(first).unwrap_or(0), width));
+}
+
+#[cfg(test)]
+mod tests {
+    use osier_profile::{Identity, OsKind, ProfileBuilder};
+
+    use crate::dwarf::{Dwarf, Sections};
+    use crate::dwarf_scan::Scan;
+
+    /// Structures of a unit of DWARF 5, each with four anonymous members of the next.
+    fn nested(count: u32) -> Vec<u8> {
+        // Bytes of the unit's header and its first entry, of the first structure, and of each other.
+        let (start, first, each) = (13, 24, 22);
+        let mut unit: Vec<u8> = vec![5, 0, 1, 8, 0, 0, 0, 0, 1];
+        for number in 1..=count {
+            match number {
+                1 => unit.extend(b"\x02s\0"),
+                _ => unit.push(3),
+            }
+            let next = start + first + each * (number - 1);
+            for _ in 0..4 {
+                unit.push(4);
+                unit.extend(next.to_le_bytes());
+            }
+            unit.push(0);
+        }
+        unit.extend([3, 0, 0]);
+        let len = u32::try_from(unit.len()).unwrap_or_default();
+        [len.to_le_bytes().as_slice(), &unit].concat()
+    }
+
+    #[test]
+    fn structures_without_measure_are_an_error() {
+        // A unit; a structure with a name; one without; a member of a type of this unit.
+        let abbrev =
+            b"\x01\x11\x01\0\0\x02\x13\x01\x03\x08\0\0\x03\x13\x01\0\0\x04\x0d\0\x49\x13\0\0\0";
+        for (levels, fits) in [(4, true), (20, false), (40, false)] {
+            let info = nested(levels);
+            let sections = Sections {
+                info: &info,
+                types: &[],
+                abbrev,
+                strings: &[],
+                line_strings: &[],
+                string_offsets: &[],
+            };
+            let dwarf = Dwarf::new(&sections, gimli::RunTimeEndian::Little);
+            let mut builder = ProfileBuilder::new(Identity {
+                os: OsKind::Linux,
+                pointer_bytes: 8,
+                build_id: None,
+                banner: Vec::new(),
+                release: String::new(),
+            });
+            let outcome = Scan::new(&dwarf, 0, None).run(&mut builder);
+            assert_eq!(outcome.is_ok(), fits, "{levels}: {outcome:?}");
+            assert_eq!(builder.build().find_type("s").is_some(), fits);
+        }
+    }
 }

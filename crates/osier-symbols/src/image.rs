@@ -173,7 +173,7 @@ pub fn import(
 ) -> Result<ProfileBuilder, ImageError> {
     let parse = |blob: Vec<u8>| {
         let btf = Btf::of(&blob)?;
-        Ok((btf.collect(wanted), btf_damage::of(&btf, wanted)))
+        Ok((btf.collect(wanted)?, btf_damage::of(&btf, wanted)))
     };
     let ((types, damage), kallsyms) = both(space, image, &identity, &parse)?;
     let mut builder = ProfileBuilder::new(identity);

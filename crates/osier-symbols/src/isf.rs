@@ -3,8 +3,6 @@
 //! Source: Volatility 3's JSON schemas, 4.0.0 to 6.2.0. Written files are of schema 6.2.0.
 //! Addresses are a Windows kernel's offsets from its base, and a Linux kernel's link-time ones.
 
-use std::cell::Cell;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use osier_profile::{
@@ -13,18 +11,13 @@ use osier_profile::{
 use serde_json::{Map, Value, json};
 
 use crate::SymbolError;
+use crate::budget::Budget;
 use crate::elf::set_banner;
 use crate::names::is_unnamed;
 use crate::variables::VARIABLES;
 
 /// Anonymous structures inside one another.
 const MAX_NESTING: usize = 16;
-/// Members of one structure, those of anonymous parts included.
-const MAX_MEMBERS: usize = 1 << 16;
-
-/// Fields of all types, those of unnamed parts counted wherever they stand; a kernel has some
-/// hundred thousand.
-const MAX_VISITED: usize = 1 << 22;
 
 /// Reads ISF as JSON text; for a compressed file see [`import_symbols`](crate::import_symbols).
 ///
@@ -53,7 +46,7 @@ pub(crate) fn import<'w>(
         base: part("base_types")?,
         user: part("user_types")?,
         enums: part("enums")?,
-        visited: Cell::new(0),
+        budget: Budget::default(),
     };
     let symbols = part("symbols")?;
     let metadata = part("metadata")?;
@@ -143,7 +136,7 @@ struct Isf<'v> {
     base: &'v Map<String, Value>,
     user: &'v Map<String, Value>,
     enums: &'v Map<String, Value>,
-    visited: Cell<usize>,
+    budget: Budget,
 }
 
 impl Isf<'_> {
@@ -166,6 +159,7 @@ impl Isf<'_> {
                 && let Some(ty) = self.user.get(unnamed.as_str())
             {
                 *unnamed = format!("{name}.{}", member.name);
+                self.budget.text(unnamed.len());
                 self.add_type(builder, unnamed, ty, nesting.saturating_add(1))?;
             }
         }
@@ -183,23 +177,23 @@ impl Isf<'_> {
         members: &mut Vec<Member>,
     ) -> Result<(), SymbolError> {
         let fields = ty.get("fields").and_then(Value::as_object);
-        let count = fields.map_or(0, Map::len);
-        self.visited.set(self.visited.get().saturating_add(count));
-        if nesting > MAX_NESTING || members.len() > MAX_MEMBERS || self.visited.get() > MAX_VISITED
-        {
-            let problem = format!("ISF: the type {name} holds itself, or too much");
-            return Err(SymbolError::Unusable(problem));
+        let unusable = |problem: String| SymbolError::Unusable(format!("ISF: {problem}"));
+        if nesting > MAX_NESTING {
+            return Err(unusable(format!("the type {name} holds itself")));
         }
         for (field, value) in fields.into_iter().flatten() {
+            let taken = self.budget.member();
+            taken.map_err(|exhausted| unusable(exhausted.to_string()))?;
+            self.budget.text(field.len());
             let Some(offset) = value.get("offset").and_then(Value::as_i64) else {
                 continue;
             };
             // What stands before the place that a structure is known by has a negative offset.
             if offset == -1 {
                 let problem = format!(
-                    "ISF: {name}.{field} is at {offset}; whoever wrote it did not know the offset"
+                    "{name}.{field} is at {offset}; whoever wrote it did not know the offset"
                 );
-                return Err(SymbolError::Unusable(problem));
+                return Err(unusable(problem));
             }
             let offset = base.wrapping_add(offset);
             let held = value.get("type").unwrap_or(&Value::Null);
@@ -248,10 +242,12 @@ impl Isf<'_> {
                 let own = held.get("base").and_then(Value::as_str);
                 let own = self.base.get(own.unwrap_or("pointer"));
                 let bytes = own.and_then(|own| number(own, "size"));
+                self.budget.text(to.len());
                 (Kind::Pointer { to: to.to_owned() }, bytes.unwrap_or(0))
             }
             "struct" | "union" | "class" => {
                 let bytes = self.user.get(name).and_then(|ty| number(ty, "size"));
+                self.budget.text(name.len());
                 let name = name.to_owned();
                 (Kind::Embedded { name }, bytes.unwrap_or(0))
             }

@@ -5,6 +5,7 @@
 pub mod btf;
 mod btf_damage;
 mod btf_isf;
+mod budget;
 mod cabinet;
 mod dwarf;
 mod dwarf_scan;

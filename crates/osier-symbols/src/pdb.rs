@@ -69,11 +69,11 @@ fn read(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, SymbolEr
     let types = pdb.raw_stream(TYPES).map_err(damaged)?;
     let types = types.as_ref().map_or(&[][..], |stream| stream.as_slice());
     let symbols = public_symbols(&mut pdb)?;
-    let mut types = match types {
+    let types = match types {
         [] => None,
         stream => Some(Types::new(Records::new(stream)?)?).filter(|types| !types.is_empty()),
     };
-    let pointer_bytes = match (machine, &mut types) {
+    let pointer_bytes = match (machine, &types) {
         (MachineType::X86, _) => 4,
         (MachineType::Amd64, _) => 8,
         // Old linkers leave it out.
@@ -94,7 +94,7 @@ fn read(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, SymbolEr
     });
     let named = add_symbols(&mut builder, &symbols, wanted);
     let key = id.symbol_server_key().unwrap_or_default();
-    match &mut types {
+    match &types {
         Some(types) => {
             types.add_to(&mut builder, wanted)?;
             builder.provenance(format!("PDB {key}"));

@@ -6,20 +6,17 @@
 //! and `$FUNCTIONS` are symbols, bytes from the image's base. Source: Rekall's
 //! `rekall/plugins/windows/pdbparse`, profiles of version 1.0.
 
-use std::cell::Cell;
-
 use osier_profile::{
     BuildId, Identity, Kind, Member, OsKind, ProfileBuilder, Type, TypeKind, Wanted,
 };
 use serde_json::{Map, Value};
 
 use crate::SymbolError;
+use crate::budget::Budget;
 use crate::names::is_unnamed;
 
 /// Types inside one another.
 const MAX_NESTING: usize = 16;
-/// Members of all types.
-const MAX_VISITED: usize = 1 << 22;
 
 /// Whether JSON begins as such a profile does: with one of its parts.
 pub(crate) fn looks_like(data: &[u8]) -> bool {
@@ -67,7 +64,7 @@ pub(crate) fn import(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuil
     let rekall = Rekall {
         structs,
         pointer_bytes: pointer_bytes.into(),
-        visited: Cell::new(0),
+        budget: Budget::default(),
     };
     let kept = |lists: fn(&Wanted) -> &'static [&'static [&'static str]], name: &str| {
         wanted.is_none_or(|wanted| lists(wanted).iter().any(|list| list.contains(&name)))
@@ -130,7 +127,7 @@ fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 struct Rekall<'v> {
     structs: &'v Map<String, Value>,
     pointer_bytes: u64,
-    visited: Cell<usize>,
+    budget: Budget,
 }
 
 impl Rekall<'_> {
@@ -143,20 +140,22 @@ impl Rekall<'_> {
         nesting: usize,
     ) -> Result<(), SymbolError> {
         let fields = ty.get(1).and_then(Value::as_object);
-        let count = fields.map_or(0, Map::len);
-        self.visited.set(self.visited.get().saturating_add(count));
-        if nesting > MAX_NESTING || self.visited.get() > MAX_VISITED {
-            let problem = format!("Rekall profile: the type {name} holds itself, or too much");
-            return Err(SymbolError::Unusable(problem));
+        let unusable =
+            |problem: String| SymbolError::Unusable(format!("Rekall profile: {problem}"));
+        if nesting > MAX_NESTING {
+            return Err(unusable(format!("the type {name} holds itself")));
         }
         let mut members = Vec::new();
         for (field, value) in fields.into_iter().flatten() {
+            let taken = self.budget.member();
+            taken.map_err(|exhausted| unusable(exhausted.to_string()))?;
             let (Some(offset), Some(held)) = (value.get(0).and_then(Value::as_i64), value.get(1))
             else {
                 continue;
             };
             let mut inner = Vec::new();
             let path = format!("{name}.{field}");
+            self.budget.text(path.len().saturating_add(field.len()));
             let mut member = self.member(held, &path, &mut inner);
             member.name.clone_from(field);
             member.offset = offset;
@@ -213,6 +212,7 @@ impl Rekall<'_> {
         match ty {
             "Pointer" => {
                 let named = self.structs.contains_key(target) && !is_unnamed(target.as_bytes());
+                self.budget.text(target.len());
                 let to = if named {
                     target.to_owned()
                 } else {

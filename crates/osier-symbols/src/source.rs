@@ -246,7 +246,7 @@ fn import_btf(data: &[u8], wanted: Option<&Wanted>) -> Result<ProfileBuilder, Sy
     if let Some(damage) = btf_damage::of(&btf, wanted).into_iter().next() {
         return Err(SymbolError::Unusable(damage));
     }
-    let types = btf.collect(wanted);
+    let types = btf.collect(wanted).map_err(unusable)?;
     let mut builder = ProfileBuilder::new(Identity {
         os: OsKind::Linux,
         pointer_bytes: types.pointer_bytes,

@@ -114,7 +114,24 @@ fn broken_isf_is_refused() {
     let looping = r#"{"metadata":{},"base_types":{},"enums":{},"symbols":{},"user_types":
         {"a":{"kind":"struct","size":8,"fields":
         {"u":{"offset":0,"anonymous":true,"type":{"kind":"struct","name":"a"}}}}}}"#;
-    for text in ["", "{", "{}", r#"{"metadata":{},"base_types":[]}"#, looping] {
+    // No circle, but ten times as many members on every level.
+    let level = |level: usize| {
+        let field = |field: usize| {
+            let next = level + 1;
+            let held = format!(r#"{{"kind":"struct","name":"s{next}"}}"#);
+            format!(r#""f{field}":{{"offset":0,"anonymous":true,"type":{held}}}"#)
+        };
+        let fields: Vec<String> = (0..10).map(field).collect();
+        let fields = fields.join(",");
+        format!(r#""s{level}":{{"kind":"struct","size":8,"fields":{{{fields}}}}}"#)
+    };
+    let levels: Vec<String> = (0..14).map(level).collect();
+    let many = format!(
+        r#"{{"metadata":{{}},"base_types":{{}},"enums":{{}},"symbols":{{}},"user_types":{{{}}}}}"#,
+        levels.join(",")
+    );
+    let no_base = r#"{"metadata":{},"base_types":[]}"#;
+    for text in ["", "{", "{}", no_base, looping, &many] {
         assert!(import_isf(text.as_bytes(), None).is_err(), "{text}");
     }
     // Damaged where it reads well: a member that ends behind its structure.

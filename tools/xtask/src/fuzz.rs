@@ -13,8 +13,9 @@ use anyhow::{Context, Result, bail};
 const JOBS: usize = 2;
 /// The largest resident set of a target, in MiB: what readers allocate is bounded by the input.
 const MEMORY_MIB: u32 = 1024;
-/// Seconds after which one input counts as a hang.
+/// Seconds after which one input counts as a hang; and in a gate, which shares its machine with other work.
 const HANG: u32 = 5;
+const HANG_IN_A_GATE: u32 = 20;
 
 /// Builds all targets and runs each for `seconds`. With `same`, a target starts from its seeds alone
 /// and tries the same inputs each time, so that a gate does not close by chance; without, it goes on from
@@ -78,13 +79,14 @@ fn one(fuzz: &Path, name: &str, seconds: u32, same: bool) -> Result<()> {
     if fuzz.join(&seeds).is_dir() {
         corpora.push(seeds);
     }
+    let hang = if same { HANG_IN_A_GATE } else { HANG };
     let output = Command::new("cargo")
         .args(["fuzz", "run", "-s", "none", name])
         .args(corpora)
         .args(["--", "-max_len=65536", "-print_final_stats=1"])
         .args(same.then_some("-seed=1"))
         .arg(format!("-max_total_time={seconds}"))
-        .arg(format!("-timeout={HANG}"))
+        .arg(format!("-timeout={hang}"))
         .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
         .current_dir(fuzz)
         .output()?;

@@ -79,3 +79,64 @@ fn damage_is_an_error_or_other_types_but_never_a_panic() {
         let _ = parse(&bad, None);
     }
 }
+
+/// Structures, each with four anonymous members of the type that `next` gives for its number.
+fn nested(count: u32, next: impl Fn(u32) -> u32) -> Vec<u8> {
+    let strings = b"\0task_struct\0";
+    let mut words = Vec::new();
+    for id in 1..=count {
+        words.extend([u32::from(id == 1), kind::STRUCT << 24 | 4, 8]);
+        for _ in 0..4 {
+            words.extend([0, next(id), 0]);
+        }
+    }
+    let types: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
+    let header = [0, len(&types), len(&types), len(strings)];
+    let header = header.iter().flat_map(|w| w.to_le_bytes());
+    let start: Vec<u8> = HEADER_START.iter().copied().chain(header).collect();
+    [start.as_slice(), &types, strings].concat()
+}
+
+#[test]
+fn structures_that_hold_themselves_are_an_error() {
+    // By itself, by another, and no circle at all, but four times as many members on every level.
+    for blob in [
+        nested(1, |_| 1),
+        nested(2, |id| 3 - id),
+        nested(23, |id| id.min(22) + 1),
+        nested(20, |id| id + 1),
+    ] {
+        let error = parse(&blob, None).unwrap_err();
+        assert!(matches!(error, BtfError::Measure(_)), "{error}");
+        let wanted = Wanted {
+            types: &[&["task_struct"]],
+            symbols: &[],
+            constants: &[],
+        };
+        let damage = crate::btf_damage::of(&Btf::of(&blob).unwrap(), Some(&wanted));
+        let itself = damage.iter().any(|line| line.contains("hold themselves"));
+        assert!(itself, "{damage:?}");
+    }
+    let types = parse(&nested(5, |id| id + 1), None).unwrap();
+    assert_eq!(types.types.len(), 1);
+}
+
+#[test]
+fn a_name_that_everything_has_is_not_copied_without_end() {
+    let count: u32 = 5000;
+    let mut words = Vec::new();
+    for _ in 0..count {
+        words.extend([1, kind::STRUCT << 24 | 1, 8, 1, 0, 0]);
+    }
+    let types: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    let strings = [&[0], [b'a'; 120_000].as_slice(), &[0]].concat();
+    let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
+    let header = [0, len(&types), len(&types), len(&strings)];
+    let header = header.iter().flat_map(|w| w.to_le_bytes());
+    let start: Vec<u8> = HEADER_START.iter().copied().chain(header).collect();
+    let blob = [start.as_slice(), &types, &strings].concat();
+    let error = parse(&blob, None).unwrap_err();
+    assert!(matches!(error, BtfError::Measure(_)), "{error}");
+    assert!(crate::btf_isf::Typed::of(&blob).is_err());
+}

@@ -6,19 +6,18 @@ use osier_profile::{Kind, Member, ProfileBuilder, Type, Wanted};
 
 use super::records::{Compound, Field, Index, Leaf, Records, malformed};
 use crate::SymbolError;
+use crate::budget::Budget;
 use crate::names::{Names, is_unnamed};
 
 /// Types inside types: unnamed structures, arrays of arrays.
 const MAX_NESTING: usize = 32;
-/// Bytes of names and members of all types; the largest kernels take a twentieth of it.
-const MAX_OUTPUT: usize = 128 << 20;
 
 /// The types of a PDB.
 pub(super) struct Types<'d> {
     records: Records<'d>,
     /// Where each structure or union is defined, by its decorated name or else its name.
     defined: HashMap<&'d [u8], Index>,
-    spent: usize,
+    budget: Budget,
 }
 
 impl<'d> Types<'d> {
@@ -34,7 +33,7 @@ impl<'d> Types<'d> {
         Ok(Self {
             records,
             defined,
-            spent: 0,
+            budget: Budget::default(),
         })
     }
 
@@ -60,7 +59,7 @@ impl<'d> Types<'d> {
     /// Adds the wanted types, with the unnamed types inside them as `PARENT.member`, and the wanted
     /// enumerators.
     pub(super) fn add_to(
-        &mut self,
+        &self,
         builder: &mut ProfileBuilder,
         wanted: Option<&Wanted>,
     ) -> Result<(), SymbolError> {
@@ -89,18 +88,18 @@ impl<'d> Types<'d> {
     }
 
     fn add_enumerators(
-        &mut self,
+        &self,
         builder: &mut ProfileBuilder,
         fields: Index,
         wanted: Option<&Names>,
     ) -> Result<(), SymbolError> {
-        let spent = &mut self.spent;
         self.records.fields(fields, &mut |field| {
+            self.count()?;
             if let Field::Enumerator { value, name } = field
                 && wanted.is_none_or(|wanted| wanted.contains(name))
                 && let Ok(name) = std::str::from_utf8(name)
             {
-                spend(spent, name)?;
+                self.budget.text(name.len());
                 builder.add_constant(name, value);
             }
             Ok(())
@@ -108,7 +107,7 @@ impl<'d> Types<'d> {
     }
 
     fn add_type(
-        &mut self,
+        &self,
         builder: &mut ProfileBuilder,
         name: &str,
         compound: &Compound<'d>,
@@ -129,10 +128,16 @@ impl<'d> Types<'d> {
         Ok(())
     }
 
+    /// Takes a field from the budget.
+    fn count(&self) -> Result<(), SymbolError> {
+        let taken = self.budget.member();
+        taken.map_err(|exhausted| malformed(0, exhausted.to_string()))
+    }
+
     /// The members of a field list, base classes looked into; unnamed types that they hold go to
     /// `inner`.
     fn collect(
-        &mut self,
+        &self,
         parent: &str,
         fields: Index,
         base: i64,
@@ -144,11 +149,10 @@ impl<'d> Types<'d> {
             return Err(malformed(0, format!("the type {parent} holds itself")));
         }
         let mut found = Vec::new();
-        let spent = &mut self.spent;
         self.records.fields(fields, &mut |field| {
+            self.count()?;
             if let Field::Member { name, .. } = &field {
-                spend(spent, parent)?;
-                *spent = spent.saturating_add(name.len());
+                self.budget.text(name.len());
             }
             found.push(field);
             Ok(())
@@ -218,6 +222,7 @@ impl<'d> Types<'d> {
         if ty < BUILT_IN {
             return Ok(built_in(ty));
         }
+        self.budget.step();
         if nesting > MAX_NESTING {
             let problem = format!("the type of {}.{} has no end", owner.0, owner.1);
             return Err(malformed(0, problem));
@@ -243,9 +248,11 @@ impl<'d> Types<'d> {
                 let bytes = compound.bytes;
                 let name = if is_unnamed(compound.name) {
                     let name = format!("{}.{}", owner.0, owner.1);
+                    self.budget.text(name.len());
                     inner.push((name.clone(), compound));
                     name
                 } else {
+                    self.budget.text(compound.name.len());
                     text(compound.name)
                 };
                 (Kind::Embedded { name }, bytes)
@@ -261,8 +268,12 @@ impl<'d> Types<'d> {
                 break;
             }
             match self.records.leaf(to)? {
-                Leaf::Same(of) => to = of,
+                Leaf::Same(of) => {
+                    self.budget.step();
+                    to = of;
+                }
                 Leaf::Compound(compound) if !is_unnamed(compound.name) => {
+                    self.budget.text(compound.name.len());
                     return Ok(text(compound.name));
                 }
                 _ => break,
@@ -270,16 +281,6 @@ impl<'d> Types<'d> {
         }
         Ok(String::new())
     }
-}
-
-fn spend(spent: &mut usize, name: &str) -> Result<(), SymbolError> {
-    let cost = name.len().saturating_add(size_of::<Member>());
-    *spent = spent.saturating_add(cost);
-    if *spent > MAX_OUTPUT {
-        let problem = format!("its types do not fit into {MAX_OUTPUT} bytes");
-        return Err(malformed(0, problem));
-    }
-    Ok(())
 }
 
 fn key<'d>(compound: &Compound<'d>) -> &'d [u8] {

@@ -347,6 +347,37 @@ fn types_that_hold_themselves_are_an_error() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("holds itself"), "{error}");
+    // No circle, but ten base classes on every level, and nothing else.
+    let mut levels = vec![bytes![u16s(&[0x1203]), member(0x150d, 0x74, 0, "a")]];
+    for level in 0..16_u32 {
+        let below = 0x1000 + level * 2;
+        levels.push(bytes![
+            u16s(&[0x1506, 1, 0]),
+            u32s(&[below]),
+            u16s(&[8]),
+            text(false, "_L")
+        ]);
+        let bases = (0..10).flat_map(|_| {
+            bytes![
+                u16s(&[0x1400, 3]),
+                u32s(&[below + 1]),
+                u16s(&[0]),
+                [0xf2, 0xf1]
+            ]
+        });
+        levels.push(bytes![u16s(&[0x1203]), bases.collect::<Vec<u8>>()]);
+    }
+    levels.push(bytes![
+        u16s(&[0x1506, 1, 0]),
+        u32s(&[0x1000 + 32]),
+        u16s(&[8]),
+        text(false, "_U")
+    ]);
+    streams[2] = records(20_040_203, &levels);
+    let error = import_pdb(&container(false, &streams), None)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("hold themselves"), "{error}");
     // A field list that continues itself.
     let list = bytes![u16s(&[0x1203]), u16s(&[0x1404, 0]), u32s(&[0x1000])];
     let named = bytes![
