@@ -281,6 +281,8 @@ fn place_bits(member: &mut Member, first_bit: i64, width: u8) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects, reason = "a test fails by panicking")]
+
     use osier_profile::{Identity, OsKind, ProfileBuilder};
 
     use crate::dwarf::{Dwarf, Sections};

@@ -130,7 +130,7 @@ fn a_name_that_everything_has_is_not_copied_without_end() {
         words.extend([1, kind::STRUCT << 24 | 1, 8, 1, 0, 0]);
     }
     let types: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
-    let strings = [&[0], [b'a'; 120_000].as_slice(), &[0]].concat();
+    let strings = [vec![0], vec![b'a'; 120_000], vec![0]].concat();
     let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
     let header = [0, len(&types), len(&types), len(&strings)];
     let header = header.iter().flat_map(|w| w.to_le_bytes());
