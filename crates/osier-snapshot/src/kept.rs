@@ -24,7 +24,7 @@ const HEADER: usize = 56;
 /// Bytes behind it.
 const TRAILER: usize = 8;
 /// What a kept file's name may end with.
-const EXTENSIONS: [&str; 3] = ["osx", "ogz", "ol4"];
+const EXTENSIONS: [&str; 4] = ["osx", "ogz", "ol4", "opg"];
 /// The most kept files in a folder.
 const MAX_FILES: usize = 4096;
 /// The most bytes of kept files in a folder.
@@ -78,6 +78,19 @@ impl Kept {
             rest.consume(len);
         }
         (crc.finalize() == sum).then_some(kept)
+    }
+
+    /// As [`open`](Self::open), for what is read in parts that have checksums of their own: none is compared here.
+    pub(crate) fn open_parts(&self, magic: [u8; 8]) -> Option<Data> {
+        Some(self.found(magic)?.0)
+    }
+
+    /// A number that tells the snapshot's file, as it stands, from others.
+    pub(crate) fn version(&self) -> u64 {
+        let words = self.identity.words();
+        words
+            .into_iter()
+            .fold(0, |sum: u64, word| sum.rotate_left(7).wrapping_add(word))
     }
 
     /// What is kept of the snapshot, and the CRC-32 that it should have.

@@ -51,6 +51,7 @@ mod map;
 mod notes;
 mod open;
 mod packed;
+mod pages;
 mod paging_dump;
 mod panda;
 mod pieces;

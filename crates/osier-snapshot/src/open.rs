@@ -152,6 +152,7 @@ fn unwrapped(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot
     data.whole(path)?;
     let wrapped::Unwrapped {
         inside,
+        scratch_bytes,
         facts,
         anomalies,
     } = unwrapped?;
@@ -161,7 +162,6 @@ fn unwrapped(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot
         ..options.clone()
     };
     let options = if facts.is_empty() { options } else { &nowhere };
-    let scratch_bytes = inside.scratch_bytes();
     let mut snapshot = match inside {
         wrapped::Inside::File(data) => by_content(Input {
             path,

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use osier_memory::{Cause, Chunk, Codec};
+use osier_memory::{Cause, Chunk, Codec, PAGE_BYTES};
 
 use crate::cache::PageCache;
 use crate::data::Data;
+use crate::kept::Kept;
+use crate::pages::Pages;
 
 /// The most bytes that one block may unpack to. A file of larger ones is unpacked to a scratch
 /// file instead: every page that is read would cost a whole block.
@@ -46,7 +48,12 @@ pub(crate) struct Packed {
     cache: PageCache,
     /// For each block whether it did not decode, so that this is found out once.
     damaged: Vec<AtomicBool>,
+    /// Pages that were read, now or by an earlier opening.
+    pages: Option<Pages>,
 }
+
+/// What is in the cache by this and its number is a page, else a block.
+const PAGE: u64 = 1 << 63;
 
 impl Packed {
     /// `None` when the blocks do not lie one behind the other, or one of them is too large.
@@ -55,6 +62,7 @@ impl Packed {
         blocks: Vec<Block>,
         decoder: Box<dyn Decoder>,
         cache: PageCache,
+        place: Option<Kept>,
     ) -> Option<Self> {
         let mut next = 0_u64;
         for block in &blocks {
@@ -66,7 +74,13 @@ impl Packed {
             next = next.checked_add(block.len)?;
         }
         let damaged = blocks.iter().map(|_| AtomicBool::new(false)).collect();
+        let kept = |place| match Pages::found(place) {
+            Ok(pages) if pages.bytes() == next => Some(pages),
+            Ok(_) => None, // a file of the same identity that holds something else: nothing is kept of it
+            Err(place) => Some(Pages::none(place, next)),
+        };
         Some(Self {
+            pages: place.and_then(kept),
             data,
             blocks,
             decoder,
@@ -81,8 +95,33 @@ impl Packed {
         last.map_or(0, |block| block.start.saturating_add(block.len))
     }
 
-    /// The bytes from `offset` to the end of their block; empty past the end.
+    /// Bytes from `offset` on, to the end of their block, or of their page where pages are kept; empty past the end.
     pub(crate) fn chunk(&self, offset: u64) -> Result<Chunk<'static>, Cause> {
+        let Some(pages) = &self.pages else {
+            return self.block(offset);
+        };
+        let number = offset / PAGE_BYTES;
+        let into = (offset % PAGE_BYTES) as usize;
+        let page = self
+            .cache
+            .get_or_decode(PAGE | number, || pages.get(number).ok_or(()));
+        if let Ok(page) = page {
+            return Ok(Chunk::decoded(page, into));
+        }
+        let start = offset.saturating_sub(into as u64);
+        let len = pages.len_of(number);
+        // A page that lies in two blocks is not kept.
+        if let Ok(page) = self.block(start)
+            && let Some(page) = page.get(..len)
+        {
+            pages.add(number, page);
+        }
+        let left = len.saturating_sub(into);
+        Ok(self.block(offset)?.truncated(left))
+    }
+
+    /// The bytes from `offset` to the end of their block; empty past the end.
+    fn block(&self, offset: u64) -> Result<Chunk<'static>, Cause> {
         let next = self.blocks.partition_point(|block| block.start <= offset);
         let number = next.saturating_sub(1);
         let Some(block) = self.blocks.get(number) else {
@@ -115,7 +154,7 @@ impl Packed {
     pub(crate) fn fill(&self, offset: u64, buf: &mut [u8]) -> usize {
         let mut done = 0_usize;
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let Ok(chunk) = self.chunk(offset.saturating_add(done as u64)) else {
+            let Ok(chunk) = self.block(offset.saturating_add(done as u64)) else {
                 break;
             };
             let n = chunk.len().min(rest.len());

@@ -16,6 +16,9 @@ use crate::progress::Progress;
 /// Pages of a process list, and the tables that lead to them.
 const LEAST_CACHE: u64 = 1 << 20;
 
+/// The fact that names a wrapping of the file.
+pub(crate) const WRAPPED: &str = "wrapped in";
+
 /// How to open a snapshot.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -111,6 +114,12 @@ impl SnapshotInfo {
     /// The anomalies that an answer may suffer from.
     pub fn doubts(&self) -> impl Iterator<Item = &Anomaly> {
         self.anomalies.iter().filter(|anomaly| anomaly.is_loss())
+    }
+
+    /// Whether the file is a compressed one. Pages that are read of it are kept in the cache folder when the last of
+    /// the snapshot is dropped, so that the next opening need not unpack it.
+    pub fn is_compressed(&self) -> bool {
+        self.facts.iter().any(|(name, _)| *name == WRAPPED)
     }
 }
 

@@ -3,10 +3,11 @@
 //!
 //! Raw memory whose compression has parts that decode by themselves (xz blocks, Zstandard frames,
 //! LZ4 blocks with a known total, and gzip by an index kept in the cache folder) is read in place,
-//! with a bounded cache. Everything else is unpacked once per opening, to a file that goes with the
-//! snapshot.
+//! with a bounded cache. Everything else is unpacked to a file that goes with the snapshot, once a page is asked for
+//! that is not kept of an earlier opening ([`crate::pages`]).
 
 mod gzip;
+mod lazy;
 mod lz4;
 mod lzop;
 mod member;
@@ -25,7 +26,8 @@ use crate::data::Data;
 use crate::error::OpenError;
 use crate::kept::Kept;
 use crate::packed::{Block, Decoder, Packed};
-use crate::snapshot::OpenOptions;
+use crate::pages;
+use crate::snapshot::{OpenOptions, WRAPPED};
 
 pub(crate) use unpack::Unpacker;
 pub(crate) use wrapping::{Wrapping, is_tar};
@@ -35,6 +37,8 @@ const DEPTH: usize = 8;
 /// What is inside the wrappings of a file.
 pub(crate) struct Unwrapped {
     pub(crate) inside: Inside,
+    /// How many bytes were unpacked to a scratch file, or will be when they are asked for.
+    pub(crate) scratch_bytes: u64,
     /// The wrappings' names, outermost first; empty for a bare file.
     pub(crate) facts: Vec<(&'static str, String)>,
     /// A wrapping that ended before its time.
@@ -47,16 +51,6 @@ pub(crate) enum Inside {
     File(Data),
     /// Raw memory, read in place.
     Raw(Box<Packed>),
-}
-
-impl Inside {
-    /// How many of the bytes were unpacked to a scratch file.
-    pub(crate) fn scratch_bytes(&self) -> u64 {
-        match self {
-            Self::File(data) => data.scratch_bytes(),
-            Self::Raw(_) => 0,
-        }
-    }
 }
 
 /// What the first bytes inside a compression are, for the reader of formats to say.
@@ -87,6 +81,7 @@ pub(crate) fn unwrap(
     let mut facts: Vec<(&'static str, String)> = Vec::new();
     let mut anomalies = Vec::new();
     let mut names = Vec::new();
+    let mut scratch_bytes = 0;
     while let Some(wrapping) = Wrapping::of(&data).filter(|_| !belongs(&data)) {
         names.push(wrapping.name());
         if names.len() > DEPTH {
@@ -96,7 +91,7 @@ pub(crate) fn unwrap(
                 way_out: format!("unpack it first: no more than {DEPTH} wrappings are taken off"),
             });
         }
-        facts.push(("wrapped in", wrapping.name().to_owned()));
+        facts.push((WRAPPED, wrapping.name().to_owned()));
         if wrapping == Wrapping::Tar {
             data = unpack::only_member(path, &data)?;
             continue;
@@ -110,6 +105,7 @@ pub(crate) fn unwrap(
                         facts.push(("read", "in place, block by block".to_owned()));
                         return Ok(Unwrapped {
                             inside: Inside::Raw(Box::new(packed)),
+                            scratch_bytes,
                             facts,
                             anomalies,
                         });
@@ -125,11 +121,14 @@ pub(crate) fn unwrap(
                 }
             }
         }
-        let (unpacked, odd) = unpack::to_scratch(path, &data, wrapping, options)?;
-        facts.push((
-            "unpacked",
-            format!("{} bytes to a scratch file", unpacked.len()),
-        ));
+        let lazy::Unpacked {
+            data: unpacked,
+            scratch_bytes: taken,
+            fact,
+            odd,
+        } = lazy::unpacked(path, &data, wrapping, options)?;
+        facts.push(("unpacked", fact));
+        scratch_bytes = taken;
         if odd.padding > 0 {
             let padding = format!("{} zeros behind the {} data", odd.padding, wrapping.name());
             facts.push(("padding", padding));
@@ -139,6 +138,7 @@ pub(crate) fn unwrap(
     }
     Ok(Unwrapped {
         inside: Inside::File(data),
+        scratch_bytes,
         facts,
         anomalies,
     })
@@ -164,5 +164,6 @@ fn in_place(path: &Path, data: &Data, wrapping: Wrapping, options: &OpenOptions)
         blocks,
         decoder,
         PageCache::new(options.cache_bytes()),
+        kept(pages::EXTENSION),
     )
 }

@@ -74,9 +74,9 @@ pub(super) fn questions(words: &[String]) -> anyhow::Result<Vec<Question>> {
 /// Opens the snapshot and attaches; with `-v` says by what.
 pub(super) fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(Guest, Output)> {
     let guest = Guest::open(&args.snapshot, &options(&args.known))?;
-    if cfg!(unix) {
+    if cfg!(unix) && !guest.info().is_compressed() {
         // The command ends with the answer, and the system takes all memory back at once. Elsewhere a
-        // file that was unpacked is removed when the guest is dropped.
+        // file that was unpacked is removed when the guest is dropped; and pages of one that was are kept then.
         std::mem::forget(guest.clone());
     }
     let mut out = Output::new(output, guest.pointer_bytes());

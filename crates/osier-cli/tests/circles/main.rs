@@ -204,6 +204,7 @@ const SNAPSHOT: Layers = &[
             "look",
             "notes",
             "packed",
+            "pages",
             "pieces",
             "recording",
             "registers",

@@ -216,6 +216,7 @@ fn zeros(mut rest: Reader) -> u64 {
 }
 
 /// What is odd about packed data.
+#[derive(Default)]
 pub(super) struct Odd {
     pub(super) anomalies: Vec<Anomaly>,
     /// Zeros behind it.
