@@ -834,11 +834,8 @@ pub unsafe extern "C" fn osier_heap_bounds(
     let guest = unsafe { borrowed(guest) };
     let bounds = guarded(None, || {
         let guest = guest?;
-        let bounds = guest
-            .guest
-            .provider()
-            .heap_bounds(VirtAddr(taskd))
-            .value()?;
+        let provider = guest.guest.provider();
+        let bounds = provider.panda()?.heap_bounds(VirtAddr(taskd)).value()?;
         guest.reached.sound().ok().map(|()| bounds)
     });
     let (Some((first, end)), false) = (bounds, start_brk.is_null() || brk.is_null()) else {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Carve, Crash, Current, Finding, Found, Handle, Interface, Kernel, LogLine, Mapping,
-    Module, Mount, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, Scanned, Seen,
+    Absent, Carve, Crash, Current, Finding, Found, Interface, Kernel, LogLine, Mapping, Module,
+    Mount, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, ProcessName, Scanned, Seen,
     Socket, Thread, Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
+use crate::tasks::Which;
 use crate::{
     Linux, Located, crash, current, environment, files, findings, interfaces, log, mappings,
     memory, mounts, pages, process, scan, sockets, tasks, threads, wide,
@@ -30,11 +31,15 @@ impl Osi for Linux {
     }
 
     fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
-        tasks::processes(self, row)
+        tasks::processes(self, Which::All, row)
     }
 
-    fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
-        tasks::handles(self, row)
+    fn processes_of(
+        &self,
+        wanted: &mut dyn FnMut(&ProcessName) -> bool,
+        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        tasks::processes(self, Which::Wanted(wanted), row)
     }
 
     fn process(&self, taskd: VirtAddr) -> Seen<Process> {
@@ -98,7 +103,15 @@ impl Osi for Linux {
     }
 
     fn wide(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
-        wide::processes(self, row)
+        wide::processes(self, Which::All, row)
+    }
+
+    fn wide_of(
+        &self,
+        wanted: &mut dyn FnMut(&ProcessName) -> bool,
+        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        wide::processes(self, Which::Wanted(wanted), row)
     }
 
     fn scan(&self, row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
@@ -119,10 +132,6 @@ impl Osi for Linux {
         row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
     ) -> WalkEnds {
         findings::of(self, rules, row)
-    }
-
-    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
-        memory::heap_bounds(self, taskd)
     }
 
     fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
@@ -153,6 +162,10 @@ impl Panda for Linux {
             Ok(file) => self.maps.paths.inside_file_system(&self.guest, file),
             Err(fault) => Err(Absent::unreadable(fault)),
         }
+    }
+
+    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
+        memory::heap_bounds(self, taskd)
     }
 
     fn panda_mappings(

@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 use foldhash::{HashMap, HashSet};
 use osier_memory::{PhysAddr, VirtAddr};
 use osier_osi::{
-    FoundBy, Handle, Process, ProcessExtra, ProcessSource, Seen, SeenExt as _, WalkEnd, WalkEnds,
-    Walked, Why, merge,
+    FoundBy, Handle, Process, ProcessExtra, ProcessName, ProcessSource, Seen, SeenExt as _,
+    WalkEnd, WalkEnds, Walked, Why, merge,
 };
 
 use crate::symbols;
@@ -114,8 +114,31 @@ fn relatives(linux: &Linux, leaders: &mut Leaders) {
     leaders.ends.disagree(between, only_known, only_children);
 }
 
+/// Which processes are shown.
+pub(crate) enum Which<'a> {
+    /// Every one.
+    All,
+    /// Those that this is true of.
+    Wanted(&'a mut dyn FnMut(&ProcessName) -> bool),
+}
+
+impl Which<'_> {
+    fn has(&mut self, linux: &Linux, taskd: VirtAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Wanted(wanted) => wanted(&ProcessName {
+                taskd,
+                pid: process::leader_id(linux, taskd),
+                name: process::name(linux, taskd),
+            }),
+        }
+    }
+}
+
+/// The rows of the processes that are wanted. Of the others is read what the lists are held against.
 pub(crate) fn processes(
     linux: &Linux,
+    mut which: Which<'_>,
     row: &mut dyn FnMut(Process) -> ControlFlow<()>,
 ) -> WalkEnds {
     let leaders = leaders(linux);
@@ -124,18 +147,22 @@ pub(crate) fn processes(
     let mut threads = Some(0_usize);
     let mut spaces = Spaces::default();
     for (task, found_by) in leaders.rows {
-        let process = process::row(linux, task, found_by);
-        spaces.note(linux, task, &process.asid);
+        let process = (which.has(linux, task)).then(|| process::row(linux, task, found_by));
+        match &process {
+            Some(process) => spaces.note(linux, task, &process.asid),
+            None => spaces.note(linux, task, &table_root(linux, task)),
+        }
         if linux.init_task != Some(task) {
-            let own = match &process.extra {
-                ProcessExtra::Linux(extra) => extra.threads.value(),
-                ProcessExtra::Windows(_) | ProcessExtra::Other => None,
+            let own = match process.as_ref().map(|process| &process.extra) {
+                Some(ProcessExtra::Linux(extra)) => extra.threads.value(),
+                Some(ProcessExtra::Windows(_) | ProcessExtra::Other) => None,
+                None => process::threads(linux, task).value(),
             };
             threads = threads
                 .zip(own)
                 .and_then(|(sum, own)| sum.checked_add(usize::try_from(own).ok()?));
         }
-        if row(process).is_break() {
+        if process.is_some_and(|process| row(process).is_break()) {
             return ends.stopped(WALK);
         }
     }
@@ -146,6 +173,7 @@ pub(crate) fn processes(
     ends
 }
 
+/// Every process's handle.
 pub(crate) fn handles(linux: &Linux, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
     let Leaders { rows, mut ends, .. } = leaders(linux);
     let mut spaces = Spaces::default();
@@ -156,7 +184,7 @@ pub(crate) fn handles(linux: &Linux, row: &mut dyn FnMut(Handle) -> ControlFlow<
             .absence()
             .is_some_and(|absent| matches!(absent.why, Why::Implausible { .. }));
         nameless = nameless.saturating_add(implausible.into());
-        let asid = memory::table(linux, &memory::mm(linux, taskd)).asid;
+        let asid = table_root(linux, taskd);
         spaces.note(linux, taskd, &asid);
         if row(Handle { taskd, asid }).is_break() {
             return ends.stopped(WALK);
@@ -165,6 +193,10 @@ pub(crate) fn handles(linux: &Linux, row: &mut dyn FnMut(Handle) -> ControlFlow<
     spaces.compare(&mut ends);
     ends.disagree("processes and their ids", nameless, 0);
     ends
+}
+
+fn table_root(linux: &Linux, task: VirtAddr) -> Seen<PhysAddr> {
+    memory::table(linux, &memory::mm(linux, task)).asid
 }
 
 /// The page tables met, to tell one that two memories claim. Processes may share a memory (`vfork`).

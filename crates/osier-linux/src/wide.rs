@@ -18,7 +18,8 @@ use osier_osi::{Absent, LinuxWide, Process, ProcessExtra, Seen, WalkEnds};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::path::Place;
-use crate::{Linux, memory, process, tasks};
+use crate::tasks::{self, Which};
+use crate::{Linux, memory, process};
 use cgroup::{Groups, container};
 use credentials::{GroupInfo, capabilities, groups, login};
 use namespaces::Spaces;
@@ -63,14 +64,15 @@ struct Wide<'a> {
     places: Places,
 }
 
-/// Every process, with what `ps --wide` shows of it.
+/// The processes that are wanted, with what `ps --wide` shows of them.
 pub(crate) fn processes(
     linux: &Linux,
+    which: Which<'_>,
     row: &mut dyn FnMut(Process) -> ControlFlow<()>,
 ) -> WalkEnds {
     let profile = linux.guest.profile.clone();
     let wide = Wide::resolve(linux, &mut Resolver::new(&profile));
-    tasks::processes(linux, &mut |mut process| {
+    tasks::processes(linux, which, &mut |mut process| {
         let taskd = process.taskd;
         if let ProcessExtra::Linux(extra) = &mut process.extra {
             extra.wide = Some(Box::new(wide.of(taskd)));

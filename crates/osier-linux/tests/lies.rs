@@ -16,8 +16,8 @@ use std::sync::Arc;
 use osier_linux::{AttachError, Linux, Located};
 use osier_memory::{Machine, VirtAddr};
 use osier_osi::{
-    Absent, FoundBy, Handle, LinuxProcess, Osi, Process, ProcessExtra, ProcessSource, Seen,
-    SeenExt as _, Thread, WalkEnd, WalkEnds,
+    Absent, FoundBy, LinuxProcess, Osi, Process, ProcessExtra, ProcessSource, Seen, SeenExt as _,
+    Thread, WalkEnd, WalkEnds,
 };
 use osier_profile::{Embed, Field, Profile, ProfileBuilder, Resolver, Type};
 use osier_testkit::Patched;
@@ -185,10 +185,11 @@ fn processes(linux: &Linux) -> (Vec<Process>, Vec<String>) {
     (rows, all)
 }
 
-/// What `handles` says is lost.
+/// What is lost of who the processes are, without their other values.
 fn handles(linux: &Linux) -> Vec<String> {
     let mut all = Vec::new();
-    let ends = linux.process_handles(&mut |row: Handle| {
+    let ends = linux.processes(&mut |row| {
+        all.extend(lost(&row.pid).then(|| format!("pid of {}", row.taskd)));
         all.extend(lost(&row.asid).then(|| format!("asid of {}", row.taskd)));
         ControlFlow::Continue(())
     });

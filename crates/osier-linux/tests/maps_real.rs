@@ -142,7 +142,9 @@ fn lookups_hold(linux: &Linux, process: &Process, rows: &[Mapping]) {
         .iter()
         .find(|row| row.kind.value() == Some(MappingKind::Heap));
     if let Some(heap) = heap {
-        let (start, end) = linux.heap_bounds(process.taskd).value().unwrap();
+        let (start, end) = osier_osi::Panda::heap_bounds(linux, process.taskd)
+            .value()
+            .unwrap();
         assert!(heap.base.value().unwrap() <= end && heap.contains(start));
     }
     let mut at = VirtAddr(0);

@@ -16,8 +16,8 @@ use std::ops::ControlFlow;
 use osier_linux::Linux;
 use osier_memory::VirtAddr;
 use osier_osi::{
-    FoundBy, MappingKind, Osi, Process, ProcessExtra, ProcessSource, Seen, SeenExt as _, Thread,
-    WalkEnds,
+    FoundBy, MappingKind, Osi, Process, ProcessExtra, ProcessName, ProcessSource, Seen,
+    SeenExt as _, Thread, WalkEnds,
 };
 use osier_testkit::{TOYS, ToyKernel, ToyState, ToyTask};
 
@@ -112,14 +112,24 @@ fn processes() {
             alone.found_by = FoundBy::source(ProcessSource::List).and(ProcessSource::PidTable);
             assert_eq!(alone, *row);
         }
-        let mut handles = Vec::new();
-        let ends = linux.process_handles(&mut |row| {
-            handles.push((row.taskd, row.asid));
+        let mut chosen = Vec::new();
+        let second = &rows[1];
+        let mut shown = Vec::new();
+        let wanted = &mut |process: &ProcessName| {
+            shown.push((process.taskd, process.name.clone()));
+            process.pid == second.pid
+        };
+        let ends = linux.processes_of(wanted, &mut |row| {
+            chosen.push(row);
             ControlFlow::Continue(())
         });
         complete(toy, &ends);
-        let same: Vec<_> = rows.into_iter().map(|row| (row.taskd, row.asid)).collect();
-        assert_eq!(handles, same);
+        assert_eq!(chosen.as_slice(), std::slice::from_ref(second));
+        let all: Vec<_> = rows
+            .iter()
+            .map(|row| (row.taskd, row.name.clone()))
+            .collect();
+        assert_eq!(shown, all);
     });
 }
 

@@ -625,7 +625,7 @@ fn a_page_table_in_the_kernels_code_is_told() {
         let code = bench.symbol("_text").plus(0x12_3000);
         let linux = bench.with(&[(at, width, code.0)]);
         let mut told = false;
-        let _ = linux.process_handles(&mut |row| {
+        let _ = linux.processes(&mut |row| {
             told |= row.taskd == process.taskd && is_lost(&row.asid);
             ControlFlow::Continue(())
         });

@@ -43,7 +43,7 @@ pub use osi::{Kernel, Osi, Panda, Premise};
 pub use pages::page_rows;
 pub use rows::{
     Current, Handle, LinuxProcess, Mapping, MappingKind, Module, PageRange, Process, ProcessExtra,
-    TaskState, Thread, WindowsProcess,
+    ProcessName, TaskState, Thread, WindowsProcess,
 };
 pub use scan::{ScanSource, ScanSources, Scanned, ScannedKind};
 pub use seen::{Absent, Seen, SeenExt, Why};

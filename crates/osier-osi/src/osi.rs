@@ -6,8 +6,8 @@ use osier_memory::{AddressSpace, VirtAddr};
 use osier_profile::OsKind;
 
 use crate::{
-    Absent, Carve, Crash, Current, Finding, Handle, Interface, LogLine, Mapping, Module, Mount,
-    OpenFile, PageRange, Process, Scanned, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
+    Absent, Carve, Crash, Current, Finding, Interface, LogLine, Mapping, Module, Mount, OpenFile,
+    PageRange, Process, ProcessName, Scanned, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
 };
 
 /// What a provider decided about the kernel before it answered anything, and by what.
@@ -62,8 +62,16 @@ pub trait Osi: Send {
     /// Every process. Linux: thread-group leaders from `init_task` on, zombies included.
     fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds;
 
-    /// Every process's handle.
-    fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds;
+    /// The processes that are `wanted`, as [`processes`](Self::processes) lists them: every process is shown to `wanted`
+    /// once, in the list's order, and the walks end as those of the whole list do. Of those that are not wanted a
+    /// provider need read no more than that takes.
+    fn processes_of(
+        &self,
+        wanted: &mut dyn FnMut(&ProcessName) -> bool,
+        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        self.processes(&mut |process| wanted_alone(wanted, process, row))
+    }
 
     /// The process whose handle names `taskd`.
     ///
@@ -121,6 +129,15 @@ pub trait Osi: Send {
         WalkEnds::one("wide", WalkEnd::NotAnswered)
     }
 
+    /// As [`processes_of`](Self::processes_of), of [`wide`](Self::wide)'s rows; [`WalkEnd::NotAnswered`] likewise.
+    fn wide_of(
+        &self,
+        wanted: &mut dyn FnMut(&ProcessName) -> bool,
+        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        self.wide(&mut |process| wanted_alone(wanted, process, row))
+    }
+
     /// The sockets of every network namespace: a row for each descriptor that leads to one, by process, then one
     /// for each that none leads to; [`WalkEnd::NotAnswered`] likewise.
     fn sockets(&self, _row: &mut dyn FnMut(Socket) -> ControlFlow<()>) -> WalkEnds {
@@ -163,12 +180,6 @@ pub trait Osi: Send {
         WalkEnds::one("findings", WalkEnd::NotAnswered)
     }
 
-    /// `start_brk` and `brk` of the process: PANDA's `OsiProcMem`.
-    ///
-    /// # Errors
-    /// Why they are absent; not applicable to a kernel thread, and to a system without them.
-    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)>;
-
     /// The address space of the process at `taskd`.
     ///
     /// # Errors
@@ -193,6 +204,24 @@ pub trait Osi: Send {
     }
 }
 
+/// Shows a row that was built to `row` where it is wanted.
+fn wanted_alone(
+    wanted: &mut dyn FnMut(&ProcessName) -> bool,
+    process: Process,
+    row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let named = ProcessName {
+        taskd: process.taskd,
+        pid: process.pid.clone(),
+        name: process.name.clone(),
+    };
+    if wanted(&named) {
+        row(process)
+    } else {
+        ControlFlow::Continue(())
+    }
+}
+
 /// Where PANDA's answers differ from the guest's: what compatibility with it needs, and nothing else.
 pub trait Panda {
     /// The file of the mapping at `modd` as PANDA names it. Linux: the path inside the file's own
@@ -201,6 +230,13 @@ pub trait Panda {
     /// # Errors
     /// Why there is no name; not applicable without a file.
     fn panda_file(&self, modd: VirtAddr) -> Seen<Vec<u8>>;
+
+    /// `start_brk` and `brk` of the process at `taskd`: PANDA's `OsiProcMem`, by which it names the heap. A mapping's
+    /// [`kind`](Mapping::kind) says the same to everybody else.
+    ///
+    /// # Errors
+    /// Why they are absent; not applicable to a kernel thread, and to a system without them.
+    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)>;
 
     /// The mappings of the process at `taskd` that PANDA lists, in its order. Windows: what the loader
     /// lists, of a WoW64 process the 32-bit list first, each in the order of loading.

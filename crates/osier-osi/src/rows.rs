@@ -14,6 +14,17 @@ pub struct Handle {
     pub asid: Seen<PhysAddr>,
 }
 
+/// What a process is chosen by: of the others nothing more need be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessName {
+    /// As [`Process::taskd`].
+    pub taskd: VirtAddr,
+    /// As [`Process::pid`].
+    pub pid: Seen<u32>,
+    /// As [`Process::name`].
+    pub name: Seen<Vec<u8>>,
+}
+
 /// A process: PANDA's `OsiProc` and more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {

@@ -70,6 +70,11 @@ impl Absent {
     pub fn is_loss(&self) -> bool {
         matches!(self.why, Why::Unreadable(_) | Why::Implausible { .. })
     }
+
+    /// Whether a value was read that cannot be right.
+    pub fn is_implausible(&self) -> bool {
+        matches!(self.why, Why::Implausible { .. })
+    }
 }
 
 impl fmt::Display for Absent {

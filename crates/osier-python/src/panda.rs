@@ -186,9 +186,12 @@ pub(crate) fn panda_heap(
 ) -> PyResult<Option<(u64, u64)>> {
     let asked = guest.get();
     let guest = asked.held(py)?;
-    let bounds = py.detach(|| guest.provider().heap_bounds(VirtAddr(taskd)));
+    let bounds = py.detach(|| {
+        let provider = guest.provider();
+        provider.panda()?.heap_bounds(VirtAddr(taskd)).value()
+    });
     asked.sound(py, Ok(()))?;
-    Ok(bounds.value().map(|(start, end)| (start.0, end.0)))
+    Ok(bounds.map(|(start, end)| (start.0, end.0)))
 }
 
 /// A processor, as the file holds it.

@@ -10,6 +10,7 @@ use osier::{Guest, Located};
 use osier_text::{markup, visible_bytes};
 
 use crate::bounds::Bounds;
+use crate::built::Built;
 use crate::findings::Findings;
 use crate::links::Links;
 use crate::list::List;
@@ -48,8 +49,10 @@ pub(crate) fn section(
     name.clone_into(&mut section.tally.told.name);
     section.tally.told.doubts = guest.info().doubts().cloned().collect();
     let mut links = Links::new(format!("s{number}"));
-    let (processes, processes_end) = section.processes();
+    let (processes, ended) = section.processes();
     links.note(&processes);
+    let processes: Vec<_> = processes.iter().map(Built::of).collect();
+    let processes_end = section.told(&processes, &ended);
     let mut findings = Findings::new(bounds, &links);
     let ends = section.ask(Question::Findings, &mut |row| findings.row(row));
     findings.end(ends);

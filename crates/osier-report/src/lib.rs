@@ -11,6 +11,7 @@
 //! each no more than [`Bounds`] say.
 
 mod bounds;
+mod built;
 mod findings;
 mod guest;
 mod links;

@@ -6,10 +6,11 @@ use std::io::{self, Write};
 
 use osier::ask::Question;
 use osier::order::nested;
-use osier::tables::{Cell, Cells};
+use osier::tables::Cell;
 use osier::{Process, ProcessExtra, SeenExt as _};
 use osier_text::{markup, visible_bytes};
 
+use crate::built::Built;
 use crate::links::Links;
 use crate::list::{List, plural, value};
 use crate::mounts::Mounts;
@@ -34,7 +35,7 @@ fn is_of_the_kernel(process: &Process) -> bool {
 
 /// Writes the tree, and below it what `end` says of the list.
 pub(crate) fn tree(
-    processes: &[Process],
+    processes: &[Built<'_>],
     end: &str,
     section: &Section<'_>,
     links: &Links,
@@ -65,7 +66,7 @@ pub(crate) fn tree(
         }
         let below = next.next().map_or(0, |next| next.depth.min(LEVELS));
         if below > depth {
-            let shut = is_of_the_kernel(process) && process.pid.value() != Some(0);
+            let shut = is_of_the_kernel(process.process) && process.process.pid.value() != Some(0);
             let state = if shut { "" } else { " open" };
             let _ = write!(into, "<li><details{state}><summary>");
             node(process, one.index, one.depth, links, into);
@@ -86,8 +87,8 @@ pub(crate) fn tree(
 }
 
 /// One process in the tree.
-fn node(process: &Process, index: usize, depth: usize, links: &Links, into: &mut String) {
-    let cells = Cells::of(process);
+fn node(process: &Built<'_>, index: usize, depth: usize, links: &Links, into: &mut String) {
+    let Built { process, cells } = process;
     let shown = |name: &str| {
         let mut shown = String::new();
         for (column, cell) in cells.iter().filter(|(column, _)| column.name == name) {
@@ -138,7 +139,7 @@ const LISTS: [(Question, &str, &str); 4] = [
 
 /// Writes each process with what it holds, one after another.
 pub(crate) fn cards<'l>(
-    processes: &[Process],
+    processes: &[Built<'_>],
     section: &mut Section<'l>,
     links: &'l Links,
     sockets: &mut HashMap<u32, List<'l>>,
@@ -168,7 +169,7 @@ pub(crate) fn cards<'l>(
 }
 
 fn card<'l>(
-    process: &Process,
+    process: &Built<'_>,
     index: usize,
     section: &mut Section<'l>,
     links: &'l Links,
@@ -176,6 +177,7 @@ fn card<'l>(
     mounts: &mut Mounts<'l>,
     html: &mut String,
 ) {
+    let Built { process, cells } = process;
     let windows = matches!(process.extra, ProcessExtra::Windows(_));
     let mut lists = Vec::new();
     for (question, title, noun) in LISTS {
@@ -212,7 +214,7 @@ fn card<'l>(
         .map(|(_, _, noun, list)| plural(list.rows, noun))
         .collect();
     let marked = lists.iter().any(|(_, _, _, list)| list.is_incomplete());
-    let mark = if marked || Cells::of(process).losses() > 0 {
+    let mark = if marked || cells.losses() > 0 {
         " <b class=\"no\">✕ incomplete</b>"
     } else {
         ""
@@ -249,7 +251,7 @@ fn card<'l>(
         html.push_str("</details>\n");
     }
     html.push_str("<dl class=\"facts\" data-list=\"ps\">\n");
-    for (column, cell) in Cells::of(process).iter() {
+    for (column, cell) in cells.iter() {
         let lost = matches!(cell, Cell::Absent(absent) if absent.is_loss());
         let class = if lost { " class=\"l\"" } else { "" };
         let _ = write!(

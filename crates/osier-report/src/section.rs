@@ -10,9 +10,18 @@ use osier::tables::{self, Cell, Cells, Columns};
 use osier::{Guest, Osi, Process, VirtAddr, WalkEnds};
 
 use crate::bounds::Bounds;
+use crate::built::Built;
 use crate::links::Links;
 use crate::list::{LATE, List, Losses, tell_ends};
 use crate::tally::Tally;
+
+/// How the walk of the processes ended.
+pub(crate) struct Ended {
+    question: Question,
+    ends: WalkEnds,
+    /// Whether the limit of time was over.
+    late: bool,
+}
 
 /// The lists of a snapshot in the order of the page: the place, what heads it.
 pub(crate) const PLACES: [(&str, &str); 11] = [
@@ -116,22 +125,15 @@ impl<'a> Section<'a> {
     }
 
     /// The processes, with all that is known of them, and how the walk ended.
-    pub(crate) fn processes(&mut self) -> (Vec<Process>, String) {
+    pub(crate) fn processes(&mut self) -> (Vec<Process>, Ended) {
         let bounds = self.bounds;
         let question = match self.osi.kernel().os {
             OsKind::Other => Question::Processes,
             OsKind::Linux | OsKind::Windows => Question::Wide,
         };
         let mut processes = Vec::new();
-        let (mut lost, mut late) = (0_usize, false);
-        let mut losses = Losses::default();
+        let mut late = false;
         let mut row = |process: Process| {
-            let cells = Cells::of(&process);
-            if cells.losses() > 0 {
-                lost = lost.saturating_add(cells.losses());
-                losses.note(&cells);
-            }
-            drop(cells);
             processes.push(process);
             late = bounds.over().is_some();
             if late {
@@ -145,16 +147,39 @@ impl<'a> Section<'a> {
         } else {
             self.osi.processes(&mut row)
         };
-        self.tally.add(question, processes.len(), lost);
-        self.tally.end(question, &ends);
+        let ended = Ended {
+            question,
+            ends,
+            late,
+        };
+        (processes, ended)
+    }
+
+    /// What the page says of the list of processes, whose walk ended so.
+    pub(crate) fn told(&mut self, processes: &[Built<'_>], ended: &Ended) -> String {
+        let Ended {
+            question,
+            ends,
+            late,
+        } = ended;
+        let mut lost = 0_usize;
+        let mut losses = Losses::default();
+        for Built { cells, .. } in processes {
+            if cells.losses() > 0 {
+                lost = lost.saturating_add(cells.losses());
+                losses.note(cells);
+            }
+        }
+        self.tally.add(*question, processes.len(), lost);
+        self.tally.end(*question, ends);
         let mut end = String::new();
         losses.tell(lost, &mut end);
-        tell_ends(&ends, &mut end);
-        if late {
-            self.tally.late(question);
+        tell_ends(ends, &mut end);
+        if *late {
+            self.tally.late(*question);
             end.push_str(LATE);
         }
-        (processes, end)
+        end
     }
 
     /// Asks the process at `taskd` a question that is of a process.

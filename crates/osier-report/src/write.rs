@@ -194,7 +194,7 @@ fn opened(subject: &Subject<'_>, bounds: &Bounds, report: &mut Report) -> Option
     match (subject.open)() {
         Ok(Some(guest)) => {
             let mut any = false;
-            let _ = guest.provider().process_handles(&mut |_| {
+            let _ = guest.provider().processes(&mut |_| {
                 any = true;
                 std::ops::ControlFlow::Break(())
             });

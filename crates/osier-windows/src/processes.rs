@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{FoundBy, Handle, Process, WalkEnds, Walked, merge};
+use osier_osi::{FoundBy, Process, ProcessName, WalkEnds, Walked, merge};
 
 use crate::windows::Windows;
-use crate::{cid, process, root};
+use crate::{cid, image_name, process};
 
 /// The walk's name in endings.
 const WALK: &str = "processes";
@@ -35,27 +35,36 @@ pub(crate) fn all(windows: &Windows) -> (Vec<(VirtAddr, FoundBy)>, WalkEnds) {
     (merge(None, listed, table, BETWEEN, &mut ends), ends)
 }
 
+/// Which processes are shown.
+pub(crate) enum Which<'a> {
+    /// Every one.
+    All,
+    /// Those that this is true of.
+    Wanted(&'a mut dyn FnMut(&ProcessName) -> bool),
+}
+
+impl Which<'_> {
+    fn has(&mut self, windows: &Windows, taskd: VirtAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Wanted(wanted) => wanted(&ProcessName {
+                taskd,
+                pid: process::pid(windows, taskd),
+                name: image_name::name(windows, taskd),
+            }),
+        }
+    }
+}
+
+/// The rows of the processes that are wanted.
 pub(crate) fn processes(
     windows: &Windows,
+    mut which: Which<'_>,
     row: &mut dyn FnMut(Process) -> ControlFlow<()>,
 ) -> WalkEnds {
     let (all, ends) = all(windows);
     for (at, found_by) in all {
-        if row(process::row(windows, at, found_by)).is_break() {
-            return ends.stopped(WALK);
-        }
-    }
-    ends
-}
-
-pub(crate) fn handles(
-    windows: &Windows,
-    row: &mut dyn FnMut(Handle) -> ControlFlow<()>,
-) -> WalkEnds {
-    let (all, ends) = all(windows);
-    for (taskd, _) in all {
-        let asid = root::table_root(windows, taskd);
-        if row(Handle { taskd, asid }).is_break() {
+        if which.has(windows, at) && row(process::row(windows, at, found_by)).is_break() {
             return ends.stopped(WALK);
         }
     }

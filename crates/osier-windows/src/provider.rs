@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Carve, Crash, Current, Finding, Found, Handle, Kernel, Mapping, Module, NoAttach,
-    OpenFile, Osi, PageRange, Panda, Premise, Process, Scanned, Seen, Thread, Variable, WalkEnds,
+    Absent, Carve, Crash, Current, Finding, Found, Kernel, Mapping, Module, NoAttach, OpenFile,
+    Osi, PageRange, Panda, Premise, Process, ProcessName, Scanned, Seen, Thread, Variable,
+    WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
 use crate::locate::Located;
+use crate::processes::Which;
 use crate::windows::Windows;
 use crate::{
     clock, crash, current, environment, files, findings, mappings, modules, process, processes,
@@ -31,11 +33,15 @@ impl Osi for Windows {
     }
 
     fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
-        processes::processes(self, row)
+        processes::processes(self, Which::All, row)
     }
 
-    fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
-        processes::handles(self, row)
+    fn processes_of(
+        &self,
+        wanted: &mut dyn FnMut(&ProcessName) -> bool,
+        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        processes::processes(self, Which::Wanted(wanted), row)
     }
 
     fn process(&self, taskd: VirtAddr) -> Seen<Process> {
@@ -103,12 +109,15 @@ impl Osi for Windows {
     }
 
     fn wide(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
-        wide::processes(self, row)
+        wide::processes(self, Which::All, row)
     }
 
-    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
-        let _ = taskd;
-        Err(Absent::not_applicable("a Windows process has many heaps"))
+    fn wide_of(
+        &self,
+        wanted: &mut dyn FnMut(&ProcessName) -> bool,
+        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+    ) -> WalkEnds {
+        wide::processes(self, Which::Wanted(wanted), row)
     }
 
     fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
@@ -138,6 +147,10 @@ impl Panda for Windows {
         Err(Absent::not_applicable(
             "PANDA's rows of Windows are those of the loader",
         ))
+    }
+
+    fn heap_bounds(&self, _taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
+        Err(Absent::not_applicable("a Windows process has many heaps"))
     }
 
     fn panda_mappings(

@@ -5,15 +5,17 @@ use std::ops::ControlFlow;
 use osier_memory::VirtAddr;
 use osier_osi::{Process, ProcessExtra, Seen, WalkEnds, WindowsWide};
 
+use crate::processes::{self, Which};
+use crate::token;
 use crate::windows::Windows;
-use crate::{processes, token};
 
-/// Every process, as `ps` lists them, with its token.
+/// The processes that are wanted, as `ps` lists them, with their tokens.
 pub(crate) fn processes(
     windows: &Windows,
+    which: Which<'_>,
     row: &mut dyn FnMut(Process) -> ControlFlow<()>,
 ) -> WalkEnds {
-    processes::processes(windows, &mut |mut process| {
+    processes::processes(windows, which, &mut |mut process| {
         if let ProcessExtra::Windows(extra) = &mut process.extra {
             extra.wide = Some(Box::new(wide(windows, process.taskd)));
         }

@@ -1,11 +1,11 @@
 //! Questions to a whole snapshot: what `osier ps`, `osier maps` and so on ask, row by row.
 
 use osier_osi::SeenExt as _;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Handle, Osi, Process, WalkEnd, WalkEnds};
+use osier_osi::{Handle, Osi, Process, ProcessName, WalkEnd, WalkEnds};
 
 use crate::format::{json_end, json_row};
 pub use crate::question::Question;
@@ -29,9 +29,9 @@ pub struct Asker<'a> {
     processes: OnceCell<Listed>,
 }
 
-/// The processes, for answers that go through them and do not show their rows.
-#[derive(Default)]
-pub(crate) struct Listed {
+/// Processes, for answers that go through them and do not show their rows: all, or those that were wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
     handles: Vec<Handle>,
     ends: WalkEnds,
     /// The first process with a value that cannot be right, and how many there are of all.
@@ -46,20 +46,60 @@ impl Listed {
     ) -> Self {
         let mut listed = Self::default();
         listed.ends = osi.processes(&mut |process| {
-            let taskd = process.taskd;
-            let (first, before) = listed.implausible.unwrap_or((taskd, 0));
             let cells = Cells::of(&process);
-            match cells.implausible() {
-                0 => {}
-                values => listed.implausible = Some((first, before.saturating_add(values))),
-            }
-            listed.handles.push(Handle {
-                taskd,
-                asid: process.asid.clone(),
-            });
+            listed.note(&process, &cells);
             row(&process, &cells)
         });
         listed
+    }
+
+    /// Walks the processes once, and builds the rows of those that are `wanted`.
+    fn wanted(osi: &dyn Osi, wanted: &mut dyn FnMut(&ProcessName) -> bool) -> Self {
+        let listed = RefCell::new(Self::default());
+        let ends = osi.processes_of(
+            &mut |process| {
+                let is = wanted(process);
+                if !is {
+                    let read = [process.pid.absence(), process.name.absence()];
+                    let wrong = read.into_iter().flatten();
+                    let wrong = wrong.filter(|absent| absent.is_implausible()).count();
+                    listed.borrow_mut().wrong(process.taskd, wrong);
+                }
+                is
+            },
+            &mut |process| {
+                listed.borrow_mut().note(&process, &Cells::of(&process));
+                ControlFlow::Continue(())
+            },
+        );
+        let listed = listed.into_inner();
+        Self { ends, ..listed }
+    }
+
+    fn note(&mut self, process: &Process, cells: &Cells<'_>) {
+        self.wrong(process.taskd, cells.implausible());
+        self.handles.push(Handle {
+            taskd: process.taskd,
+            asid: process.asid.clone(),
+        });
+    }
+
+    /// Counts values of the process at `taskd` that cannot be right.
+    fn wrong(&mut self, taskd: VirtAddr, values: usize) {
+        if values > 0 {
+            let (first, before) = self.implausible.unwrap_or((taskd, 0));
+            self.implausible = Some((first, before.saturating_add(values)));
+        }
+    }
+
+    /// The handles, in the list's order.
+    pub fn handles(&self) -> &[Handle] {
+        &self.handles
+    }
+
+    /// The same, each by its `taskd` alone.
+    pub fn taskds(&self) -> Vec<VirtAddr> {
+        self.handles.iter().map(|handle| handle.taskd).collect()
     }
 
     /// The handles, in the list's order.
@@ -68,8 +108,9 @@ impl Listed {
     }
 
     /// How the walk ended, for an answer that does not show the processes' values: that one of them
-    /// cannot be right is an ending, so that every answer over one loss is as incomplete as `ps`.
-    pub(crate) fn ends(&self) -> WalkEnds {
+    /// cannot be right is an ending, so that every answer over one loss is as incomplete as `ps`. Where only some
+    /// processes were wanted, as `ps` of these: of the others their ids and names count, by which they were passed over.
+    pub fn ends(&self) -> WalkEnds {
         let mut ends = self.ends.clone();
         if let Some((at, values)) = self.implausible {
             ends.add(PROCESSES, WalkEnd::Implausible { at, values });
@@ -231,26 +272,71 @@ fn stopped(ends: &WalkEnds) -> WalkEnds {
 /// [`WalkEnd::Implausible`].
 pub fn taskds(osi: &dyn Osi) -> (Vec<VirtAddr>, WalkEnds) {
     let listed = Listed::of(osi, &mut |_, _| ControlFlow::Continue(()));
-    let ends = listed.ends();
-    (
-        listed.handles.iter().map(|handle| handle.taskd).collect(),
-        ends,
-    )
+    (listed.taskds(), listed.ends())
 }
 
 /// The processes with this pid (several only when the list is damaged), by `taskd`.
 pub fn by_pid(osi: &dyn Osi, pid: u32) -> (Vec<VirtAddr>, WalkEnds) {
-    find(osi, &mut |process| process.pid.value() == Some(pid))
+    let listed = find(osi, &mut |process| process.pid.value() == Some(pid));
+    (listed.taskds(), listed.ends())
 }
 
-/// The processes that are `wanted`, by `taskd` and in the list's order, and how the walk of all ended.
-pub fn find(osi: &dyn Osi, wanted: &mut dyn FnMut(&Process) -> bool) -> (Vec<VirtAddr>, WalkEnds) {
-    let mut found = Vec::new();
-    let listed = Listed::of(osi, &mut |process, _| {
-        if wanted(process) {
-            found.push(process.taskd);
-        }
-        ControlFlow::Continue(())
-    });
-    (found, listed.ends())
+/// The processes that are `wanted`, in the list's order. The list is walked once, and only their rows are built.
+pub fn find(osi: &dyn Osi, wanted: &mut dyn FnMut(&ProcessName) -> bool) -> Listed {
+    Listed::wanted(osi, wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::built;
+
+    #[test]
+    fn cells_are_built_once_and_of_the_processes_that_are_wanted() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+        let guest = crate::open(file).unwrap();
+        let osi = guest.provider();
+        let mut rows = Vec::new();
+        let ends = osi.processes(&mut |row| {
+            rows.push(row);
+            ControlFlow::Continue(())
+        });
+        assert!(rows.len() > 2 && ends.is_complete());
+        let shown = built::by(|| {
+            let _ = ask(&*osi, Question::Processes, &mut |_| {
+                ControlFlow::Continue(())
+            });
+        });
+        assert_eq!(shown, rows.len());
+        let last = rows.last().unwrap();
+        let pid = last.pid.value().unwrap();
+        let mut looked_at = 0;
+        let of_one = built::by(|| {
+            let listed = find(&*osi, &mut |process| {
+                looked_at += 1;
+                process.pid == last.pid
+            });
+            assert_eq!(listed.taskds(), [last.taskd]);
+            assert_eq!(listed.ends(), ends);
+        });
+        assert_eq!((of_one, looked_at), (1, rows.len()));
+        assert_eq!(built::by(|| drop(by_pid(&*osi, pid))), 1);
+    }
+
+    #[test]
+    fn an_id_that_cannot_be_right_is_told_by_who_passed_over_it() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/machine.elf");
+        let guest = crate::open(file).unwrap();
+        let mut listed = find(&*guest.provider(), &mut |_| false);
+        assert!(listed.ends().is_complete() && listed.handles().is_empty());
+        listed.wrong(VirtAddr(0x1000), 1);
+        listed.wrong(VirtAddr(0x2000), 2);
+        let ends = listed.ends();
+        let told: Vec<_> = ends.bad().map(|(_, end)| end.clone()).collect();
+        let end = WalkEnd::Implausible {
+            at: VirtAddr(0x1000),
+            values: 3,
+        };
+        assert_eq!(told, [end]);
+    }
 }

@@ -70,8 +70,8 @@ pub use osier_osi::{
     Absent, Crash, Current, Device, FileExtra, FileKind, Finding, Found, FoundBy, Handle,
     Interface, Kernel, LinuxFile, LinuxProcess, LinuxWide, LogLine, Mapping, MappingKind, Module,
     Mount, Namespaces, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Privilege, Process,
-    ProcessExtra, ProcessSource, ScanSource, ScanSources, Scanned, ScannedKind, Seen, SeenExt,
-    Severity, Sid, Socket, System, TaskState, Thread, Variable, WalkEnd, WalkEnds, Why,
+    ProcessExtra, ProcessName, ProcessSource, ScanSource, ScanSources, Scanned, ScannedKind, Seen,
+    SeenExt, Severity, Sid, Socket, System, TaskState, Thread, Variable, WalkEnd, WalkEnds, Why,
     WindowsProcess, WindowsWide,
 };
 pub use osier_profile::{BuildId, OsKind, Profile};

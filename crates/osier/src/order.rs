@@ -1,6 +1,7 @@
 //! Orders of the process list.
 
 use osier_osi::SeenExt as _;
+use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 
 use osier_memory::VirtAddr;
@@ -71,16 +72,17 @@ pub struct Nested {
 
 /// The tree of `processes`, depth first, children in the list's order. Every process stands in it
 /// once: one whose parent is unknown, absent or its own descendant stands at the margin.
-pub fn nested(processes: &[Process]) -> Vec<Nested> {
+pub fn nested<P: Borrow<Process>>(processes: &[P]) -> Vec<Nested> {
     let mut by_pid = HashMap::new();
-    for (index, process) in processes.iter().enumerate() {
+    let all = || processes.iter().map(Borrow::borrow).enumerate();
+    for (index, process) in all() {
         if let Some(pid) = process.pid.value() {
             by_pid.entry(pid).or_insert(index);
         }
     }
     let mut children: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut roots = Vec::new();
-    for (index, process) in processes.iter().enumerate() {
+    for (index, process) in all() {
         let parent = process.ppid.value().and_then(|ppid| by_pid.get(&ppid));
         match parent {
             Some(&parent) if parent != index => children.entry(parent).or_default().push(index),
@@ -88,7 +90,7 @@ pub fn nested(processes: &[Process]) -> Vec<Nested> {
         }
     }
     let mut met = HashSet::new();
-    let mut all = Vec::with_capacity(processes.len());
+    let mut placed = Vec::with_capacity(processes.len());
     // Processes on a ring of parents hang from no root; each such ring is entered where the list
     // meets it first.
     for root in roots.into_iter().chain(0..processes.len()) {
@@ -101,7 +103,7 @@ pub fn nested(processes: &[Process]) -> Vec<Nested> {
             if !met.insert(one.index) {
                 continue;
             }
-            all.push(one);
+            placed.push(one);
             let own = children.get(&one.index).map_or(&[][..], Vec::as_slice);
             for (nth, &child) in own.iter().rev().enumerate() {
                 stack.push(Nested {
@@ -112,11 +114,11 @@ pub fn nested(processes: &[Process]) -> Vec<Nested> {
             }
         }
     }
-    all
+    placed
 }
 
 /// As [`nested`], with the lines of the tree.
-pub fn tree(processes: &[Process]) -> Vec<Leaf> {
+pub fn tree<P: Borrow<Process>>(processes: &[P]) -> Vec<Leaf> {
     let mut rails = Vec::new();
     let leaf = |one: Nested| {
         // What stands at the margin has no line, and those below it none of it.

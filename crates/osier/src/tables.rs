@@ -11,7 +11,7 @@ mod network;
 mod of;
 mod process;
 
-use osier_osi::{Absent, FoundBy, ProcessSource, Seen, Why};
+use osier_osi::{Absent, FoundBy, ProcessSource, Seen};
 
 pub use of::{hits, kept, of};
 
@@ -186,6 +186,8 @@ pub struct Cells<'a> {
 impl<'a> Cells<'a> {
     /// The cells of `row`.
     pub fn of(row: &'a dyn Row) -> Self {
+        #[cfg(test)]
+        built::note();
         Self {
             table: row.table(),
             cells: row.cells(),
@@ -204,7 +206,7 @@ impl<'a> Cells<'a> {
 
     /// Number of values that cannot be right.
     pub fn implausible(&self) -> usize {
-        self.absent(|absent| matches!(absent.why, Why::Implausible { .. }))
+        self.absent(Absent::is_implausible)
     }
 
     fn absent(&self, is: impl Fn(&Absent) -> bool) -> usize {
@@ -289,5 +291,24 @@ const fn found_by(found_by: FoundBy) -> &'static str {
         true => "list-unchecked",
         false if table => "pid-table",
         false => "children",
+    }
+}
+
+/// How many rows were made into cells by this thread.
+#[cfg(test)]
+pub(crate) mod built {
+    thread_local! {
+        static BUILT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    pub(super) fn note() {
+        BUILT.set(BUILT.get().saturating_add(1));
+    }
+
+    /// How many `work` makes.
+    pub(crate) fn by(work: impl FnOnce()) -> usize {
+        let before = BUILT.get();
+        work();
+        BUILT.get().saturating_sub(before)
     }
 }

@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 
 use osier_memory::{AddressSpace, Cause, Fault, VirtAddr};
 use osier_osi::{
-    Absent, Carve, Crash, Current, FileExtra, Finding, Handle, Interface, Kernel, LinuxFile,
-    LinuxProcess, LinuxWide, LogLine, Mapping, Module, Mount, Namespaces, OpenFile, Osi, PageRange,
-    Panda, Process, ProcessExtra, Scanned, Seen, Socket, Thread, Variable, WalkEnds, Why,
+    Absent, Carve, Crash, Current, FileExtra, Finding, Interface, Kernel, LinuxFile, LinuxProcess,
+    LinuxWide, LogLine, Mapping, Module, Mount, Namespaces, OpenFile, Osi, PageRange, Panda,
+    Process, ProcessExtra, ProcessName, Scanned, Seen, Socket, Thread, Variable, WalkEnds, Why,
     WindowsProcess, WindowsWide,
 };
 
@@ -70,7 +70,7 @@ macro_rules! rows {
 }
 
 rows! {
-    Handle { asid; taskd }
+    ProcessName { pid, name; taskd }
     Thread { pid, tid, name, state; task }
     Mapping { pid, base, size, name, file, offset, flags, perms, kind; modd }
     PageRange { pid, backing; start, len, phys, page_bytes, flags }
@@ -280,6 +280,9 @@ impl Row for Current {
 /// Hands rows on.
 type Rows<'a, T> = &'a mut dyn FnMut(T) -> ControlFlow<()>;
 
+/// Says which processes are wanted.
+type Choice<'a> = &'a mut dyn FnMut(&ProcessName) -> bool;
+
 impl Osi for Untold {
     fn kernel(&self) -> &Kernel {
         self.0.kernel()
@@ -297,9 +300,11 @@ impl Osi for Untold {
         self.0.processes(&mut |found| each(row(found, self.1)))
     }
 
-    fn process_handles(&self, each: Rows<'_, Handle>) -> WalkEnds {
-        self.0
-            .process_handles(&mut |found| each(row(found, self.1)))
+    fn processes_of(&self, wanted: Choice<'_>, each: Rows<'_, Process>) -> WalkEnds {
+        self.0.processes_of(
+            &mut |named| wanted(&row(named.clone(), self.1)),
+            &mut |found| each(row(found, self.1)),
+        )
     }
 
     fn process(&self, taskd: VirtAddr) -> Seen<Process> {
@@ -352,6 +357,13 @@ impl Osi for Untold {
         self.0.wide(&mut |found| each(row(found, self.1)))
     }
 
+    fn wide_of(&self, wanted: Choice<'_>, each: Rows<'_, Process>) -> WalkEnds {
+        self.0.wide_of(
+            &mut |named| wanted(&row(named.clone(), self.1)),
+            &mut |found| each(row(found, self.1)),
+        )
+    }
+
     fn log(&self, each: Rows<'_, LogLine>) -> WalkEnds {
         self.0.log(&mut |found| each(row(found, self.1)))
     }
@@ -371,10 +383,6 @@ impl Osi for Untold {
     fn findings_of(&self, rules: &[&str], each: Rows<'_, Finding>) -> WalkEnds {
         self.0
             .findings_of(rules, &mut |found| each(row(found, self.1)))
-    }
-
-    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
-        plain(self.0.heap_bounds(taskd), self.1)
     }
 
     fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {
@@ -403,6 +411,13 @@ impl Panda for Untold {
         self.0.panda().map_or_else(
             || lost(self.1),
             |panda| plain(panda.panda_file(modd), self.1),
+        )
+    }
+
+    fn heap_bounds(&self, taskd: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
+        self.0.panda().map_or_else(
+            || lost(self.1),
+            |panda| plain(panda.heap_bounds(taskd), self.1),
         )
     }
 

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use osier::ask::{Question, transcript};
 use osier::osier_profile::{Identity, ProfileBuilder};
 use osier::{
-    Absent, AddressSpace, Attach, Current, ErrorKind, Found, FoundBy, Handle, Kernel, Machine,
-    Mapping, Module, NoAttach, Open, OsKind, Osi, PageRange, Paging, PhysAddr, Premise, Process,
+    Absent, AddressSpace, Attach, Current, ErrorKind, Found, FoundBy, Kernel, Machine, Mapping,
+    Module, NoAttach, Open, OsKind, Osi, PageRange, Paging, PhysAddr, Premise, Process,
     ProcessExtra, ProcessSource, Profile, Seen, System, Thread, VirtAddr, WalkEnd, WalkEnds,
 };
 
@@ -165,16 +165,6 @@ impl Osi for Provider {
         WalkEnds::one("array", WalkEnd::Closed)
     }
 
-    fn process_handles(&self, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
-        for taskd in self.all() {
-            let asid = Err(Absent::not_in_this_kernel());
-            if row(Handle { taskd, asid }).is_break() {
-                return WalkEnds::one("array", WalkEnd::Stopped);
-            }
-        }
-        WalkEnds::one("array", WalkEnd::Closed)
-    }
-
     fn process(&self, taskd: VirtAddr) -> Seen<Process> {
         Ok(self.row(taskd))
     }
@@ -197,10 +187,6 @@ impl Osi for Provider {
 
     fn pages(&self, _: VirtAddr, _: &mut dyn FnMut(PageRange) -> ControlFlow<()>) -> WalkEnds {
         WalkEnds::one("none", NO_LIST)
-    }
-
-    fn heap_bounds(&self, _: VirtAddr) -> Seen<(VirtAddr, VirtAddr)> {
-        Err(Absent::not_in_this_kernel())
     }
 
     fn address_space(&self, _: VirtAddr) -> Seen<AddressSpace> {

@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use osier::ask::{Question, by_pid, find};
+use osier::ask::{Listed, Question, by_pid, find};
 use osier::osier_memory::{PhysAddr, VirtAddr};
 use osier::osier_profile::ProfileStore;
 use osier::osier_snapshot::Reading;
 use osier::symbol_path::local_folders;
-use osier::{Guest, Options, WalkEnds};
+use osier::{Guest, Options, ProcessName, SeenExt as _, WalkEnds};
 
 use crate::args::{KnownArgs, ListArgs, OutputArgs, SnapshotArgs};
 use crate::failure::Usage;
@@ -118,10 +118,10 @@ pub(super) fn processes(guest: &Guest, pid: u32) -> anyhow::Result<(Vec<VirtAddr
 
 /// The processes that an answer is limited to.
 pub(super) struct Chosen {
-    /// By `taskd`, in the list's order.
-    pub(super) taskds: Vec<VirtAddr>,
-    /// How the walk of all ended.
-    pub(super) ends: WalkEnds,
+    /// The processes, and how the walk of all ended.
+    pub(super) listed: Listed,
+    /// Their ids.
+    pub(super) pids: Vec<u32>,
 }
 
 /// The processes that `wanted` limits an answer to. Every id that is named alone must be there, and at
@@ -131,12 +131,40 @@ pub(super) fn chosen(
     wanted: &Processes<'_>,
     out: &mut Output,
 ) -> anyhow::Result<Chosen> {
-    let mut there = vec![false; wanted.pids.len()];
-    let (taskds, ends) = find(&*guest.provider(), &mut |process| {
+    let mut choice = Choice::new(*wanted);
+    let listed = find(&*guest.provider(), &mut |process| choice.takes(process));
+    let pids = choice.made(&listed.ends(), out)?;
+    Ok(Chosen { listed, pids })
+}
+
+/// A choice of processes, while their list is walked.
+pub(super) struct Choice<'a> {
+    wanted: Processes<'a>,
+    /// Which of the ids and stretches that are named were met.
+    met: Vec<bool>,
+    /// The ids of those that were chosen.
+    pids: Vec<u32>,
+    /// How many may be wanted, of which a value was lost.
+    open: usize,
+}
+
+impl<'a> Choice<'a> {
+    pub(super) fn new(wanted: Processes<'a>) -> Self {
+        Self {
+            wanted,
+            met: vec![false; wanted.pids.len()],
+            pids: Vec::new(),
+            open: 0,
+        }
+    }
+
+    /// Whether this process is wanted.
+    pub(super) fn takes(&mut self, process: &ProcessName) -> bool {
+        let wanted = &self.wanted;
         let has_pid = match &process.pid {
             Ok(pid) => {
-                for (pids, there) in wanted.pids.iter().zip(&mut there) {
-                    *there |= (pids.first..=pids.last).contains(pid);
+                for (pids, met) in wanted.pids.iter().zip(&mut self.met) {
+                    *met |= (pids.first..=pids.last).contains(pid);
                 }
                 Some(wanted.has(*pid))
             }
@@ -148,26 +176,34 @@ pub(super) fn chosen(
         };
         match (has_pid, has_name) {
             (Some(false), _) | (_, Some(false)) => false,
-            (Some(true), Some(true)) => true,
+            (Some(true), Some(true)) => {
+                self.pids.extend(process.pid.value());
+                true
+            }
             _ => {
-                out.leave_open();
+                self.open = self.open.saturating_add(1);
                 false
             }
         }
-    });
-    let absent = wanted.pids.iter().zip(&there).find(|(_, there)| !**there);
-    if let Some((pids, _)) = absent {
-        let pids = if pids.first == pids.last {
-            format!("pid {}", pids.first)
-        } else {
-            format!("a pid from {} to {}", pids.first, pids.last)
-        };
-        if ends.is_complete() {
-            anyhow::bail!("no process has {pids}");
-        }
-        anyhow::bail!("no process with {pids} was found, and the list is incomplete");
     }
-    Ok(Chosen { taskds, ends })
+
+    /// The ids of the processes that were chosen, when the list, whose walk ended as `ends` says, has what was named.
+    pub(super) fn made(self, ends: &WalkEnds, out: &mut Output) -> anyhow::Result<Vec<u32>> {
+        (0..self.open).for_each(|_| out.leave_open());
+        let mut named = self.wanted.pids.iter().zip(&self.met);
+        if let Some((pids, _)) = named.find(|(_, met)| !**met) {
+            let pids = if pids.first == pids.last {
+                format!("pid {}", pids.first)
+            } else {
+                format!("a pid from {} to {}", pids.first, pids.last)
+            };
+            if ends.is_complete() {
+                anyhow::bail!("no process has {pids}");
+            }
+            anyhow::bail!("no process with {pids} was found, and the list is incomplete");
+        }
+        Ok(self.pids)
+    }
 }
 
 /// Keeps the first error of a writer inside a walk, and ends the walk at it.

@@ -3,7 +3,7 @@
 use osier::SeenExt as _;
 use std::ops::ControlFlow;
 
-use osier::ask::{Question, ask, ask_process, taskds};
+use osier::ask::{Listed, Question, ask, ask_process, taskds};
 use osier::osier_memory::VirtAddr;
 use osier::osier_profile::OsKind;
 use osier::tables::{self, Cell, Cells, Columns};
@@ -29,11 +29,18 @@ pub(super) fn run(
     let mut show = |row: &Cells<'_>| flow(out.cells(row), &mut written);
     let ends = match limit {
         Limit::None => ask(osi, question, &mut show),
-        Limit::Each(Chosen { taskds, mut ends }) => {
-            for taskd in taskds {
+        Limit::Each(listed) => {
+            let mut ends = listed.ends();
+            for taskd in listed.taskds() {
                 ends.join(ask_process(osi, question, taskd, &mut show));
             }
             ends
+        }
+        Limit::Handles(listed) => {
+            let mut handles = listed.handles().iter();
+            // A row that cannot be written ends the list; what it was is in `written`.
+            let _ = handles.try_for_each(|handle| show(&Cells::of(handle)));
+            listed.ends()
         }
         Limit::Rows(wanted) => ask(osi, question, &mut |row| {
             if wanted(row) {
@@ -82,7 +89,9 @@ enum Limit {
     /// All rows.
     None,
     /// The rows of these processes, which are asked one by one; and how the walk of all ended.
-    Each(Chosen),
+    Each(Listed),
+    /// The handles of these processes.
+    Handles(Listed),
     /// Rows that this is true of.
     Rows(Box<dyn Fn(&Cells<'_>) -> bool>),
 }
@@ -98,7 +107,10 @@ fn limited(
         return Ok(Limit::None);
     };
     if question.is_of_a_process() {
-        return Ok(Limit::Each(chosen(guest, &wanted, out)?));
+        return Ok(Limit::Each(chosen(guest, &wanted, out)?.listed));
+    }
+    if question == Question::Handles {
+        return Ok(Limit::Handles(chosen(guest, &wanted, out)?.listed));
     }
     let columns = Columns::of(tables::of(question));
     let has = |name| columns.iter().any(|column| column.name == name);
@@ -107,16 +119,12 @@ fn limited(
         let wrong = format!("{list}: these rows are of no process; --pid and --name do not apply");
         return Err(Usage(wrong).into());
     }
-    let Chosen { taskds, .. } = chosen(guest, &wanted, out)?;
-    let osi = guest.provider();
-    let pids: Vec<u64> = taskds
-        .iter()
-        .filter_map(|&taskd| osi.process(taskd).ok()?.pid.ok().map(u64::from))
-        .collect();
+    let Chosen { listed, pids } = chosen(guest, &wanted, out)?;
+    let taskds = listed.taskds();
     Ok(Limit::Rows(Box::new(move |row| {
         row.iter().any(|(column, cell)| match (column.name, cell) {
             ("taskd", Cell::Address(at)) => taskds.contains(&VirtAddr(*at)),
-            ("pid", Cell::Number(pid)) => pids.contains(pid),
+            ("pid", Cell::Number(of)) => pids.iter().any(|&pid| u64::from(pid) == *of),
             _ => false,
         })
     })))
@@ -136,8 +144,8 @@ pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outco
     let shape = shape(&args.list, Question::Mappings)?;
     let (asked, mut ends) = match shape.processes() {
         Some(limit) => {
-            let Chosen { taskds, ends } = chosen(&guest, &limit, &mut out)?;
-            (taskds, ends)
+            let Chosen { listed, .. } = chosen(&guest, &limit, &mut out)?;
+            (listed.taskds(), listed.ends())
         }
         None => taskds(osi),
     };

@@ -9,7 +9,7 @@ use osier::osier_profile::OsKind;
 use osier::panda::current_process;
 use osier::tables::Cells;
 
-use super::common::{chosen, flow, of_writer, open_list, shape};
+use super::common::{Choice, flow, of_writer, open_list, shape};
 use crate::args::{Format, OrderArg, OutputArgs, PsArgs};
 use crate::outcome::Outcome;
 
@@ -36,43 +36,44 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
     }
     let osi = &*guest.provider();
     let shape = shape(&args.list, question)?;
-    let limit = match shape.processes() {
-        Some(limit) => Some(chosen(&guest, &limit, &mut out)?.taskds),
-        None => None,
-    };
-    let limited = |taskd| limit.as_ref().is_none_or(|all| all.contains(&taskd));
     let mut processes = Vec::new();
     let mut written = Ok(());
-    let at_once = !args.tree && args.order == OrderArg::List;
+    let mut choice = shape.processes().map(Choice::new);
+    // What is limited is written when all that was named is known to be there.
+    let at_once = choice.is_none() && !args.tree && args.order == OrderArg::List;
     let mut show = |process: Process| {
-        if !limited(process.taskd) {
-            return ControlFlow::Continue(());
-        }
         if at_once {
             return flow(out.row(&process), &mut written);
         }
         processes.push(process);
         ControlFlow::Continue(())
     };
-    let ends = if has_more && question == Question::Wide {
-        osi.wide(&mut show)
-    } else {
-        osi.processes(&mut show)
+    let wide = has_more && question == Question::Wide;
+    let ends = match &mut choice {
+        None if wide => osi.wide(&mut show),
+        None => osi.processes(&mut show),
+        Some(choice) if wide => osi.wide_of(&mut |named| choice.takes(named), &mut show),
+        Some(choice) => osi.processes_of(&mut |named| choice.takes(named), &mut show),
     };
     written.map_err(of_writer)?;
-    if limit.is_none() && out.came() == 0 && processes.is_empty() {
-        anyhow::bail!(EMPTY);
+    match choice {
+        Some(choice) => drop(choice.made(&ends, &mut out)?),
+        None if out.came() == 0 && processes.is_empty() => anyhow::bail!(EMPTY),
+        None => {}
     }
     if args.tree {
         let mut wanted = Vec::new();
-        for process in processes {
-            if out.wants(&Cells::of(&process)).map_err(of_writer)? {
+        let mut built = Vec::new();
+        for process in &processes {
+            let cells = Cells::of(process);
+            if out.wants(&cells).map_err(of_writer)? {
                 wanted.push(process);
+                built.push(cells);
             }
         }
         for leaf in tree(&wanted) {
-            if let Some(process) = wanted.get(leaf.index) {
-                out.branch(&Cells::of(process), &leaf.branch)?;
+            if let Some(cells) = built.get(leaf.index) {
+                out.branch(cells, &leaf.branch)?;
             }
         }
         return Ok(out.finish(&ends)?);

@@ -42,8 +42,8 @@ pub(super) fn run(args: &SearchArgs, output: &OutputArgs) -> anyhow::Result<Outc
     let shape = shape.map_err(|Wrong(what)| Usage(what))?;
     let (scope, mut ends) = match shape.processes() {
         Some(wanted) => {
-            let Chosen { taskds, ends } = chosen(&guest, &wanted, &mut out)?;
-            (Scope::Processes(taskds), ends)
+            let Chosen { listed, .. } = chosen(&guest, &wanted, &mut out)?;
+            (Scope::Processes(listed.taskds()), listed.ends())
         }
         None if args.kernel => (Scope::Kernel, osier::WalkEnds::default()),
         None => (Scope::Physical, osier::WalkEnds::default()),

@@ -156,7 +156,7 @@ const WINDOWS: Layers = &[
 
 /// How much a page may hold and where things stand on it, a list, the parts that lists make, and the page around them.
 const REPORT: Layers = &[
-    ("vocabulary", &["bounds", "links"]),
+    ("vocabulary", &["bounds", "built", "links"]),
     ("list", &["list"]),
     ("tally", &["tally"]),
     (

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use osier_linux::{AttachError, Linux, Located};
 use osier_memory::{PhysicalMemory, VirtAddr};
 use osier_osi::{
-    Current, Handle, Mapping, Module, Osi, PageRange, Process, ProcessExtra, Seen, Thread,
-    WalkEnds, Why,
+    Current, Mapping, Module, Osi, PageRange, Process, ProcessExtra, Seen, Thread, WalkEnds, Why,
 };
 use osier_testkit::ToyKernel;
 
@@ -101,12 +100,9 @@ impl Answers {
             leaders.push(row.taskd);
             all.add("process", row.taskd.0, process(&row))
         });
+        let unwanted = linux.processes_of(&mut |_| false, &mut |row| panic!("unwanted: {row:?}"));
+        assert_eq!(unwanted, ends, "a list ends as it does when it is shown");
         all.ends.insert("process".to_owned(), ends);
-        let ends = linux.process_handles(&mut |row: Handle| {
-            let fields = Fields::from([("asid", value(&row.asid))]);
-            all.add("handle", row.taskd.0, fields)
-        });
-        all.ends.insert("handle".to_owned(), ends);
         let ends = linux.modules(&mut |row: Module| {
             all.add("module", row.modd.0, fields!(row; name, base, size))
         });
@@ -147,7 +143,7 @@ impl Answers {
                 all.add(&name, row.modd.0, mapping(&row))
             });
             all.ends.insert(name, ends);
-            let heap = linux.heap_bounds(taskd);
+            let heap = osier_osi::Panda::heap_bounds(linux, taskd);
             let fields = Fields::from([("bounds", value(&heap))]);
             let _ = all.add("heap", taskd.0, fields);
             if !handles.iter().take(paged).any(|handle| *handle == taskd) {

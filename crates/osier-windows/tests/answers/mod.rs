@@ -7,8 +7,8 @@ use std::sync::Arc;
 use osier_memory::{Machine, PhysicalMemory, VirtAddr};
 use osier_osi::Panda as _;
 use osier_osi::{
-    Current, Handle, Mapping, Module, OpenFile, Osi, PageRange, Process, ProcessExtra, Seen,
-    SeenExt as _, Thread, Variable, WalkEnds, Why,
+    Current, Mapping, Module, OpenFile, Osi, PageRange, Process, ProcessExtra, Seen, SeenExt as _,
+    Thread, Variable, WalkEnds, Why,
 };
 use osier_profile::Profile;
 use osier_testkit::windows::{
@@ -223,14 +223,11 @@ impl Answers {
             of.push(row.taskd);
             all.add("process", row.taskd.0, process(&row))
         });
+        let unwanted = windows.processes_of(&mut |_| false, &mut |row| panic!("unwanted: {row:?}"));
+        assert_eq!(unwanted, ends, "a list ends as it does when it is shown");
         all.ends.insert("process".to_owned(), ends);
         let ends = windows.wide(&mut |row: Process| all.add("wide", row.taskd.0, process(&row)));
         all.ends.insert("wide".to_owned(), ends);
-        let ends = windows.process_handles(&mut |row: Handle| {
-            let fields = Fields::from([("asid", value(&row.asid))]);
-            all.add("handle", row.taskd.0, fields)
-        });
-        all.ends.insert("handle".to_owned(), ends);
         let ends = windows.modules(&mut |row: Module| {
             all.add("module", row.modd.0, fields!(row; name, base, size, file))
         });

@@ -94,7 +94,7 @@ pub fn libraries(osi: &dyn Osi, taskd: VirtAddr, noted: &mut Printed) -> Vec<Lib
     if mappings.is_empty() {
         return Vec::new();
     }
-    let heap = osi.heap_bounds(taskd);
+    let heap = panda.heap_bounds(taskd);
     noted.note(&format_args!("process {taskd}"), "heap", &heap);
     let heap = heap.value();
     let windows = osi.kernel().os == OsKind::Windows;

@@ -37,7 +37,7 @@ impl Known {
             let next = runs.partition_point(|run| run.end() <= pa);
             runs.get(next).is_some_and(|run| run.contains(pa))
         };
-        let (taskds, ends) = ask::find(osi, &mut |_| true);
+        let (taskds, ends) = ask::taskds(osi);
         known.ends.join(ends);
         for taskd in taskds {
             let ends = osi.pages(taskd, &mut |range| {

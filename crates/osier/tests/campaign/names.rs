@@ -48,7 +48,7 @@ impl Names {
         }
         let mut found: Vec<(&str, VirtAddr)> = Vec::new();
         let mut taskds = Vec::new();
-        let _ = osi.process_handles(&mut |row| {
+        let _ = osi.processes(&mut |row| {
             taskds.push(row.taskd);
             ControlFlow::Continue(())
         });

@@ -210,7 +210,7 @@ impl Subject {
     fn record(&mut self) {
         let guest = self.attach(self.memory.clone(), &self.located).unwrap();
         let mut taskds = Vec::new();
-        let ends = guest.provider().process_handles(&mut |handle| {
+        let ends = guest.provider().processes(&mut |handle| {
             taskds.push(handle.taskd);
             ControlFlow::Continue(())
         });

@@ -59,7 +59,7 @@ pub(crate) fn name(names: &mut Names, subject: &Subject, osi: &dyn Osi) {
     let entry = entry.into_iter().find(|ty| profile.find_type(ty).is_some());
     let kernel = osi.kernel_space().clone();
     let mut handles = Vec::new();
-    let _ = osi.process_handles(&mut |row| {
+    let _ = osi.processes(&mut |row| {
         handles.push(row.taskd);
         ControlFlow::Continue(())
     });
@@ -167,7 +167,7 @@ pub(crate) fn links(editor: &Editor<'_>, osi: &dyn Osi) -> Vec<Damage> {
             all.extend(editor.list(name, head, 80));
         }
     }
-    let _ = osi.process_handles(&mut |row| {
+    let _ = osi.processes(&mut |row| {
         let heads = ["ThreadListHead", "Pcb.ThreadListHead"];
         let mut heads = heads.into_iter();
         if let Some(head) = heads.find_map(|path| editor.place("_EPROCESS", row.taskd, path)) {

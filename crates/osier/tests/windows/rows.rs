@@ -88,7 +88,7 @@ pub(crate) fn found(osi: &dyn Osi) -> (Rows, Vec<String>) {
         rows.processes.push(found_process(&row));
         go
     }));
-    ends.join(osi.process_handles(&mut |row| {
+    ends.join(osi.processes(&mut |row| {
         let asid = row.asid.value().map(|asid| asid.0);
         rows.handles.push((row.taskd.0, asid));
         go
