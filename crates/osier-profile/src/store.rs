@@ -90,6 +90,33 @@ impl ProfileStore {
     /// A profile made for another list is handed out from a folder or from the program itself when
     /// there is no better one, never from the cache: what the cache holds can be made again.
     pub fn find(&self, id: &BuildId, fingerprint: u64) -> Option<(Arc<Profile>, Source)> {
+        self.called(id, fingerprint).or_else(|| {
+            // The cache has its files under their names, and those of the program have an index.
+            let mut listing = Listing::default();
+            self.survey_folders(&mut listing);
+            self.survey_embedded(&mut listing, |embedded| embedded.build_id == id.0);
+            self.choose(&listing, fingerprint, |card| {
+                card.identity.build_id.as_ref() == Some(id)
+            })
+        })
+    }
+
+    /// As [`find`](Self::find), where a survey of the store was made already: no card is read again.
+    pub fn find_in(
+        &self,
+        listing: &Listing,
+        id: &BuildId,
+        fingerprint: u64,
+    ) -> Option<(Arc<Profile>, Source)> {
+        self.called(id, fingerprint).or_else(|| {
+            self.choose(listing, fingerprint, |card| {
+                card.identity.build_id.as_ref() == Some(id)
+            })
+        })
+    }
+
+    /// The profile in a file that is called by this build id.
+    fn called(&self, id: &BuildId, fingerprint: u64) -> Option<(Arc<Profile>, Source)> {
         let name = format!("{id}.{EXTENSION}");
         let named = self.dirs.iter().map(|dir| Source::Folder(dir.join(&name)));
         let cached = self.cache.iter().map(|dir| Source::Cache(dir.join(&name)));
@@ -101,19 +128,14 @@ impl ProfileStore {
                 return Some((Arc::new(profile), source));
             }
         }
-        // The cache has its files under their names, and those of the program have an index.
-        let mut listing = Listing::default();
-        self.survey_folders(&mut listing);
-        self.survey_embedded(&mut listing, |embedded| embedded.build_id == id.0);
-        self.choose(listing, fingerprint, |card| {
-            card.identity.build_id.as_ref() == Some(id)
-        })
+        None
     }
 
-    /// As [`find`](Self::find), by the kernel's banner, compared without white space at its end.
+    /// As [`find_in`](Self::find_in), by the kernel's banner, compared without white space at its end.
     /// For kernels without a build id and for profiles whose source did not name one.
     pub fn find_by_banner(
         &self,
+        listing: &Listing,
         banner: &[u8],
         fingerprint: u64,
     ) -> Option<(Arc<Profile>, Source)> {
@@ -121,7 +143,7 @@ impl ProfileStore {
         if banner.is_empty() {
             return None;
         }
-        self.choose(self.all(), fingerprint, |card| {
+        self.choose(listing, fingerprint, |card| {
             card.identity.banner.trim_ascii_end() == banner
         })
     }
@@ -184,20 +206,21 @@ impl ProfileStore {
 
     fn choose(
         &self,
-        listing: Listing,
+        listing: &Listing,
         fingerprint: u64,
         fits: impl Fn(&Card) -> bool,
     ) -> Option<(Arc<Profile>, Source)> {
-        let mut fitting = listing.cards;
+        let mut fitting: Vec<_> = listing.cards.iter().collect();
         fitting.retain(|(card, source)| {
             let current = card.fingerprint == fingerprint;
-            fits(card) && (current || !matches!(source, Source::Cache(_)))
+            let cached = matches!(source, Source::Cache(_));
+            fits(card) && (!cached || current && self.cache.is_some())
         });
         // Stable: among equals the order of search decides.
         fitting.sort_by_key(|(card, _)| card.fingerprint != fingerprint);
         fitting.into_iter().find_map(|(_, source)| {
-            let (profile, _) = self.open(&source).ok()?;
-            Some((Arc::new(profile), source))
+            let (profile, _) = self.open(source).ok()?;
+            Some((Arc::new(profile), source.clone()))
         })
     }
 }
@@ -325,9 +348,10 @@ mod tests {
         assert_eq!((&*found, source), (&saved, Source::Cache(path)));
         assert!(store.find(&id, 6).is_none(), "made for another list");
         assert!(store.find(&BuildId(vec![2; 20]), 5).is_none());
-        assert!(store.find_by_banner(b"Linux version 1\n", 5).is_some());
-        assert!(store.find_by_banner(b"Linux version 2", 5).is_none());
-        assert!(store.find_by_banner(b"", 5).is_none());
+        let by_banner = |banner| store.find_by_banner(&store.all(), banner, 5);
+        assert!(by_banner(b"Linux version 1\n").is_some());
+        assert!(by_banner(b"Linux version 2").is_none());
+        assert!(by_banner(b"").is_none());
     }
 
     #[test]
@@ -363,6 +387,38 @@ mod tests {
         assert_eq!(store.find(&id, 9).unwrap().0.identity().banner, b"old");
         let listing = store.all();
         assert_eq!((listing.cards.len(), listing.problems.len()), (2, 1));
+    }
+
+    #[test]
+    fn where_a_survey_was_made_no_card_is_read_again() {
+        let scratch = Scratch::new("surveyed");
+        let store = ProfileStore {
+            dirs: vec![scratch.0.clone()],
+            ..ProfileStore::default()
+        };
+        let id = BuildId(vec![6; 20]);
+        let write = |name: &str, banner: &str, list| {
+            let path = scratch.0.join(name);
+            profile(6, banner).write_file(&path, list).unwrap();
+        };
+        write("other.osp", "first", 1);
+        let listing = store.all();
+        // A better one, of which only who reads its card would know.
+        write("better.osp", "second", 2);
+        let banner =
+            |found: Option<(Arc<Profile>, Source)>| found.unwrap().0.identity().banner.clone();
+        assert_eq!(banner(store.find(&id, 2)), b"second");
+        assert_eq!(banner(store.find_in(&listing, &id, 2)), b"first");
+        assert!(store.find_by_banner(&listing, b"second", 2).is_none());
+        // Without the cache nothing of the cache is found, whoever made the survey.
+        let cached = ProfileStore {
+            cache: Some(scratch.0.clone()),
+            ..ProfileStore::default()
+        };
+        let listing = cached.all();
+        assert!(cached.find_in(&listing, &id, 2).is_some());
+        let without = ProfileStore::default();
+        assert!(without.find_in(&listing, &id, 2).is_none());
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Known {
 /// `init_level4_pgt` and `early_level4_pgt`"), v4.13, and before; i386.
 const ROOTS: [&str; 3] = ["init_top_pgt", "init_level4_pgt", "swapper_pg_dir"];
 
-pub(crate) fn known_by_card(card: Card) -> Option<osier_linux::Known> {
+pub(crate) fn known_by_card(card: &Card) -> Option<osier_linux::Known> {
     let root = ROOTS.iter().find_map(|name| card.anchor(name))?;
     Some(osier_linux::Known {
         text: card.anchor("_text").or_else(|| card.anchor("_stext"))?,
@@ -33,8 +33,8 @@ pub(crate) fn known_by_card(card: Card) -> Option<osier_linux::Known> {
         root,
         banner: card.identity.banner.trim_ascii_end().to_vec(),
         pointer_bytes: card.identity.pointer_bytes,
-        build_id: card.identity.build_id,
-        text_head: card.text_head,
+        build_id: card.identity.build_id.clone(),
+        text_head: card.text_head.clone(),
         named: false,
     })
 }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use osier_linux::WANTED;
 use osier_memory::Machine;
 use osier_osi::Found;
-use osier_profile::{BuildId, Identity, OsKind, Profile, ProfileBuilder, ProfileStore, Source};
+use osier_profile::{
+    BuildId, Identity, Listing, OsKind, Profile, ProfileBuilder, ProfileStore, Source,
+};
 use osier_snapshot::Snapshot;
 use osier_symbols::image::{self, Help, Image, ImageError, Isf};
 
@@ -71,6 +73,9 @@ type Fits<'a> = dyn Fn(&Arc<Profile>) -> bool + 'a;
 /// The profiles that a session may use.
 pub(crate) struct Profiles {
     store: ProfileStore,
+    /// What the store has, surveyed once: when a kernel is first searched for, or a profile by its banner. What is
+    /// kept has it surveyed anew.
+    listing: Mutex<Option<Arc<Listing>>>,
     /// Where PDBs may lie: the folders of profiles, those of symbols, and the cache's own.
     folders: Vec<PathBuf>,
     named: Option<(PathBuf, Arc<Profile>)>,
@@ -112,6 +117,7 @@ impl Profiles {
         );
         Ok(Self {
             store,
+            listing: Mutex::new(None),
             folders,
             named,
             infer: options.infer,
@@ -128,11 +134,32 @@ impl Profiles {
             .linux
             .iter_mut()
             .for_each(|kernel| kernel.named = true);
-        for (card, _) in self.store.all().cards {
-            known.windows.extend(osier_windows::Known::of_card(&card));
+        for (card, _) in &self.listing().cards {
+            known.windows.extend(osier_windows::Known::of_card(card));
             known.linux.extend(known_by_card(card));
         }
         known
+    }
+
+    fn listing(&self) -> Arc<Listing> {
+        let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = listing.get_or_insert_with(|| Arc::new(self.store.all()));
+        made.clone()
+    }
+
+    /// The profile in `store` of the kernel with this build id. Where nobody searched for the kernel, a few files are
+    /// looked at.
+    fn find(
+        &self,
+        store: &ProfileStore,
+        id: &BuildId,
+        fingerprint: u64,
+    ) -> Option<(Arc<Profile>, Source)> {
+        let listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        match listing.clone() {
+            Some(listing) => store.find_in(&listing, id, fingerprint),
+            None => store.find(id, fingerprint),
+        }
     }
 
     /// The profile of the kernel that was found. What is made for it is kept when the kernel can be attached
@@ -222,8 +249,8 @@ impl Profiles {
         let fingerprint = WANTED.fingerprint();
         let by_id = located.build_id.as_ref();
         let stored = by_id
-            .and_then(|id| store.find(id, fingerprint))
-            .or_else(|| store.find_by_banner(&located.banner, fingerprint));
+            .and_then(|id| self.find(store, id, fingerprint))
+            .or_else(|| store.find_by_banner(&self.listing(), &located.banner, fingerprint));
         if let Some(stored) = serves(stored) {
             return Ok(stored);
         }
@@ -277,7 +304,7 @@ impl Profiles {
             return named;
         }
         let fingerprint = import::fingerprint_of(OsKind::Windows);
-        if let Some((profile, source)) = store.find(pdb.id(), fingerprint) {
+        if let Some((profile, source)) = self.find(store, pdb.id(), fingerprint) {
             return Ok((profile, ProfileSource::Stored(source)));
         }
         let what = format!("{} {}", pdb.name(), pdb.key());
@@ -313,7 +340,9 @@ impl Profiles {
     /// Keeps what was made when the kernel can be attached by it.
     fn keep(&self, made: &Arc<Profile>, fingerprint: u64, fits: &Fits<'_>) -> Option<PathBuf> {
         let whole = made.damage().is_empty();
-        (whole && fits(made)).then(|| self.store.save(made, fingerprint))?
+        let kept = (whole && fits(made)).then(|| self.store.save(made, fingerprint))?;
+        *self.listing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        kept
     }
 
     /// The places of the store, none of which has a profile of `what`.
@@ -481,15 +510,6 @@ fn place(located: &osier_linux::Located) -> Image {
     Image {
         text: located.text,
         end: located.end,
-        slide: kernel_offset(located),
+        slide: located.kernel_offset(),
     }
-}
-
-/// `KERNELOFFSET` of VMCOREINFO: what KASLR added to link-time addresses.
-fn kernel_offset(located: &osier_linux::Located) -> Option<u64> {
-    let text = located.vmcoreinfo.as_deref()?;
-    let line = text
-        .split(|&byte| byte == b'\n')
-        .find_map(|line| line.strip_prefix(b"KERNELOFFSET="))?;
-    u64::from_str_radix(std::str::from_utf8(line).ok()?.trim(), 16).ok()
 }

@@ -7,13 +7,20 @@
 use osier_memory::{PAGE_BYTES, Paging, PhysAddr};
 use osier_profile::BuildId;
 
-use super::found::Candidate;
+use super::found::{Candidate, Located};
 
 /// What every VMCOREINFO starts with.
 pub(super) const START: &[u8] = b"OSRELEASE=";
 
 /// The start of the kernel image's mapping on x86-64 (`__START_KERNEL_map`).
 const START_KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
+
+impl Located {
+    /// What KASLR added to link-time addresses: `KERNELOFFSET` of VMCOREINFO; `None` where none was found that says it.
+    pub fn kernel_offset(&self) -> Option<u64> {
+        Vmcoreinfo::parse(self.vmcoreinfo.as_deref()?)?.kernel_offset()
+    }
+}
 
 /// A VMCOREINFO text.
 #[derive(Clone, Debug)]

@@ -72,7 +72,7 @@ fn stored_profile(located: &Located) -> Arc<Profile> {
     let by_id = located.build_id.as_ref();
     by_id
         .and_then(|id| store.find(id, fingerprint))
-        .or_else(|| store.find_by_banner(&located.banner, fingerprint))
+        .or_else(|| store.find_by_banner(&store.all(), &located.banner, fingerprint))
         .map(|(profile, _)| profile)
         .expect("a profile of this kernel in symbols/")
 }
