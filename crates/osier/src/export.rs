@@ -4,16 +4,19 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use osier_linux::{find_vmcoreinfo, locate};
+use osier_linux::find_vmcoreinfo;
 use osier_memory::{
-    Cause, Fault, Filter, Hint, Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory,
+    Cause, Fault, Filter, Hint, PAGE_BYTES, Paging, PhysAddr, PhysRun, PhysicalMemory,
 };
 
 use osier_file::Output;
 use osier_snapshot::{
-    Anomaly, Core, Lost, WriteError, write_core, write_lime, write_raw, write_raw_sparse,
+    Anomaly, Core, Lost, Snapshot, WriteError, write_core, write_lime, write_raw, write_raw_sparse,
 };
 
+use crate::kernel::Located;
+use crate::known::Known;
+use crate::located::find;
 use crate::{Error, Options, open_snapshot};
 
 /// A container to write.
@@ -123,7 +126,7 @@ pub fn export(
             match to {
                 Container::Raw => write_raw(memory, ranges, &mut file)?,
                 Container::Lime => write_lime(memory, ranges, &mut file)?,
-                Container::Elf => elf(machine, &readable, &doubts, &mut file)?,
+                Container::Elf => elf(&snapshot, options, &readable, &doubts, &mut file)?,
             }
             file.flush()?;
             file.get_ref().bytes
@@ -257,11 +260,13 @@ impl Write for Counted<'_> {
 }
 
 fn elf(
-    machine: &Machine,
+    snapshot: &Snapshot,
+    options: &Options,
     readable: &Readable,
     doubts: &[Anomaly],
     file: &mut dyn Write,
 ) -> Result<(), WriteError> {
+    let machine = &snapshot.machine;
     // A page that can be read in part is one of the core's: the note says which part.
     let ranges = &readable.ranges;
     let whole_pages = |range: &PhysRun| {
@@ -290,16 +295,18 @@ fn elf(
         let agreed = modes.iter().all(|mode| width(mode) == first);
         agreed.then_some(first)
     });
-    // Who did not note it may still have it in memory, and other tools want it in a note.
+    // A Linux kernel that did not note it may still have it in memory, and other tools want it in a note.
     let found = match (&noted, told) {
         (Some(_), Some(_)) => None,
-        _ => locate(machine, &[]).ok(),
+        _ => find(snapshot, options, &Known::default(), &[]).ok(),
     };
-    let pointer_bytes = told.or(found.as_ref().map(|kernel| width(&kernel.mode)));
-    let sought = || {
-        let kernel = found.as_ref()?;
-        let known = kernel.vmcoreinfo.clone();
-        known.or_else(|| find_vmcoreinfo(machine, kernel))
+    let pointer_bytes = told.or(found.as_ref().map(|kernel| width(&kernel.mode())));
+    let sought = || match found.as_ref()? {
+        Located::Linux(kernel) => {
+            let known = kernel.vmcoreinfo.clone();
+            known.or_else(|| find_vmcoreinfo(machine, kernel))
+        }
+        Located::Windows(_) | Located::Other(_) => None,
     };
     let vmcoreinfo = noted.or_else(sought);
     let core = Core {
