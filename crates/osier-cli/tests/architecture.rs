@@ -197,6 +197,26 @@ fn the_picture_is_true() {
     );
 }
 
+/// Whoever has a crate's archive alone has the licences that it is given under.
+#[test]
+fn every_published_crate_has_the_licences() {
+    let mut published = 0;
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let folder = entry.unwrap().path();
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        if manifest.contains("publish = false") {
+            continue;
+        }
+        for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            let own = fs::read(folder.join(name)).unwrap_or_default();
+            let whole = fs::read(root().join(name)).unwrap();
+            assert!(own == whole, "{}: no {name}", folder.display());
+        }
+        published += 1;
+    }
+    assert!(published > 10);
+}
+
 /// A test program without Rust's harness has no use for `#[test]`: such a function would never run,
 /// and nobody would be told. One that needs data is called so.
 #[test]
