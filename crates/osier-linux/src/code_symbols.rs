@@ -1,5 +1,6 @@
 //! Where functions begin in code, and what they are called.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -8,10 +9,14 @@ use osier_memory::{AddressSpace, VirtAddr};
 /// What a function is called, by where it begins. Bytes.
 type Name = dyn Fn(VirtAddr) -> Option<Vec<u8>>;
 
+/// Where the functions begin that have a name which begins with one of these. A function may have several names.
+type Named = dyn Fn(&[&[u8]]) -> HashSet<VirtAddr>;
+
 /// Where functions begin, and what they are called.
 pub struct CodeSymbols {
     starts: Vec<VirtAddr>,
     name: Box<Name>,
+    named: Box<Named>,
 }
 
 /// Reads the symbols of a kernel's code, out of the image that lies in this range.
@@ -22,11 +27,16 @@ pub struct CodeSymbols {
 pub type ReadCodeSymbols = fn(&AddressSpace, Range<VirtAddr>) -> Result<CodeSymbols, String>;
 
 impl CodeSymbols {
-    /// Functions that begin at `starts`, in any order, each of which `name` calls by its name.
-    pub fn new(mut starts: Vec<VirtAddr>, name: Box<Name>) -> Self {
+    /// Functions that begin at `starts`, in any order, each of which `name` calls by its name; `named` tells where
+    /// those begin that have a name which begins with one of some words.
+    pub fn new(mut starts: Vec<VirtAddr>, name: Box<Name>, named: Box<Named>) -> Self {
         starts.sort_unstable();
         starts.dedup();
-        Self { starts, name }
+        Self {
+            starts,
+            name,
+            named,
+        }
     }
 
     /// Where they begin, ascending.
@@ -37,6 +47,11 @@ impl CodeSymbols {
     /// What the function that begins at `start` is called; `None` where that cannot be read.
     pub(crate) fn name(&self, start: VirtAddr) -> Option<Vec<u8>> {
         (self.name)(start)
+    }
+
+    /// Where the functions begin that have a name which begins with one of `words`.
+    pub(crate) fn named(&self, words: &[&[u8]]) -> HashSet<VirtAddr> {
+        (self.named)(words)
     }
 }
 

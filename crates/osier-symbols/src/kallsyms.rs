@@ -163,7 +163,7 @@ impl Kallsyms {
 
     /// As [`each`](Self::each), but only those names are put together whose first byte and length
     /// `may_be` wants.
-    pub(crate) fn each_where(
+    pub fn each_where(
         &self,
         may_be: impl Fn(u8, usize) -> bool,
         mut symbol: impl FnMut(u8, &[u8], u64),

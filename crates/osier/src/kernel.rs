@@ -1,6 +1,8 @@
 //! A kernel that was found, of whichever operating system.
 
+use std::collections::HashSet;
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use osier_linux::CodeSymbols;
@@ -131,8 +133,20 @@ fn code_symbols(space: &AddressSpace, image: Range<VirtAddr>) -> Result<CodeSymb
             starts.push(VirtAddr(address));
         }
     });
+    let table = Rc::new(table);
+    let all = Rc::clone(&table);
     let name = move |start: VirtAddr| table.name_at(start.0);
-    Ok(CodeSymbols::new(starts, Box::new(name)))
+    let named = move |words: &[&[u8]]| {
+        let mut found = HashSet::new();
+        let may_be = |first: u8, _: usize| words.iter().any(|word| word.first() == Some(&first));
+        all.each_where(may_be, |_, name, address| {
+            if words.iter().any(|word| name.starts_with(word)) {
+                found.insert(VirtAddr(address));
+            }
+        });
+        found
+    };
+    Ok(CodeSymbols::new(starts, Box::new(name), Box::new(named)))
 }
 
 /// A kernel that was found before, in this snapshot or one like it.

@@ -77,16 +77,15 @@ fn look_at_code(context: &Context<'_>, found: &mut Found) {
     }
     let guest = &context.linux.guest;
     let look = Look::new(context);
-    match context.linux.code_symbols() {
-        Ok(symbols) => look.at(
+    if let Some(symbols) = context.symbols(found) {
+        look.at(
             &Code {
                 range: guest.code.clone(),
-                symbols: &symbols,
+                symbols,
                 module: None,
             },
             found,
-        ),
-        Err(reason) => found.lost(&format!("the symbols of the kernel's code: {reason}"), None),
+        );
     }
     for module in context.listed_code() {
         match module {

@@ -11,6 +11,7 @@ pub(super) use osier_osi::rules::{
     About, Evidence, Found, Says, WALK, closed, hexadecimal, process, subject,
 };
 
+use crate::code_symbols::CodeSymbols;
 use crate::modules::ModuleCode;
 use crate::scan::{self, Met};
 use crate::{Linux, tasks};
@@ -48,6 +49,7 @@ pub(super) struct Context<'a> {
     modules: Walked<(VirtAddr, ScanSources)>,
     code: OnceCell<(Vec<Part>, bool)>,
     listed: OnceCell<Vec<Seen<Named>>>,
+    symbols: OnceCell<Result<CodeSymbols, String>>,
 }
 
 /// Whose code lies at an address.
@@ -84,6 +86,7 @@ impl<'a> Context<'a> {
             modules: OnceCell::new(),
             code: OnceCell::new(),
             listed: OnceCell::new(),
+            symbols: OnceCell::new(),
         }
     }
 
@@ -192,6 +195,17 @@ impl<'a> Context<'a> {
                 })
                 .collect()
         })
+    }
+
+    /// The symbols of the kernel's own code.
+    pub(super) fn symbols(&self, found: &mut Found) -> Option<&CodeSymbols> {
+        match self.symbols.get_or_init(|| self.linux.code_symbols()) {
+            Ok(symbols) => Some(symbols),
+            Err(reason) => {
+                found.lost(&format!("the symbols of the kernel's code: {reason}"), None);
+                None
+            }
+        }
     }
 
     /// Whether it is known which addresses are code: without the end of the kernel's, everything would be nobody's.

@@ -10,6 +10,27 @@ use crate::symbols;
 const MOST: u64 = 1024;
 /// System calls that every kernel has from v2.6.32 on.
 const LEAST: u64 = 290;
+/// How names of functions begin that system calls are made by: C's own since Linux commits ebeb8c82ffaf
+/// ("syscalls/x86: Use 'struct pt_regs' based calling convention for IA32_EMULATION and x32") and fa697140f9a2, v4.17;
+/// before, by `SYSCALL_DEFINE` and, for calls that need more registers than C keeps, by assembly.
+const CALLS: [&[u8]; 16] = [
+    b"__x64_sys_",
+    b"__x64_compat_sys_",
+    b"__ia32_sys_",
+    b"__ia32_compat_sys_",
+    b"__x32_compat_sys_",
+    b"sys_",
+    b"compat_sys_",
+    b"SyS_",
+    b"compat_SyS_",
+    b"sys32_",
+    b"stub_",
+    b"stub32_",
+    b"ptregs_",
+    b"ni_syscall",
+    b"quiet_ni_syscall",
+    b"old_",
+];
 /// Gates of the table of interrupts.
 const GATES: u64 = 256;
 /// Exceptions that no kernel takes: their gates keep what the boot wrote, which leads into code that was given back.
@@ -25,7 +46,7 @@ const TASK_GATE: u16 = 5;
 pub(super) static SYSTEM_CALLS: Rule = Rule {
     about: About {
         name: "syscall.table",
-        normal: "Every entry leads into the kernel's own code, _text to _etext.",
+        normal: "Every entry leads into the kernel's own code, _text to _etext, to a function that a system call is made by.",
         otherwise: "Old security products and kernel live patches that replace entries; their module is named where it is on the list.",
     },
     look: system_calls,
@@ -56,16 +77,18 @@ fn system_calls(context: &Context<'_>, found: &mut Found) {
 fn system_call_table(context: &Context<'_>, name: &str, table: VirtAddr, found: &mut Found) {
     let guest = &context.linux.guest;
     let word = u64::from(guest.pointer_bytes());
+    let mut own = Vec::new();
     for number in 0..MOST {
         let at = table.plus(number.wrapping_mul(word));
         let to = match guest.space.read_pointer(at) {
             Ok(to) => to,
             Err(fault) => {
                 found.lost(name, Some(fault));
-                return;
+                break;
             }
         };
         if guest.code.contains(&to) {
+            own.push((number, at, to));
             continue;
         }
         // Every call that there is not leads to a function that says so.
@@ -77,9 +100,48 @@ fn system_call_table(context: &Context<'_>, name: &str, table: VirtAddr, found: 
         let outside = to.0 >= guest.user_end && !in_image(context, to);
         let mapped = guest.is_kernel_address(to) && guest.space.translate(to).is_ok();
         if number >= LEAST && !(outside && mapped) {
-            return;
+            break;
         }
         found.kernel(leaves(context, &format!("{name}[{number}]"), at, to));
+    }
+    others(context, name, &own, found);
+}
+
+/// Entries that lead to functions of the kernel which are no system calls.
+fn others(
+    context: &Context<'_>,
+    table: &str,
+    own: &[(u64, VirtAddr, VirtAddr)],
+    found: &mut Found,
+) {
+    let Some(symbols) = context.symbols(found) else {
+        return;
+    };
+    let calls = symbols.named(&CALLS);
+    for (number, at, to) in own.iter().filter(|(_, _, to)| !calls.contains(to)) {
+        let starts = symbols.starts();
+        let before = starts.partition_point(|start| start <= to).checked_sub(1);
+        let Some(function) = before.and_then(|before| starts.get(before).copied()) else {
+            continue;
+        };
+        let name = symbols.name(function).unwrap_or_default();
+        let name = String::from_utf8_lossy(&name).into_owned();
+        let what = match to.since(function) {
+            0 => format!("{name}, a function of the kernel that is no system call"),
+            into => format!("the middle of a function of the kernel, {into} bytes into {name}"),
+        };
+        let entry = format!("{table}[{number}]");
+        found.kernel(Says {
+            severity: Severity::Medium,
+            subject: entry.clone().into_bytes(),
+            text: format!("{entry} leads to {what}."),
+            evidence: Evidence::default().and(&entry, *at, to.to_string()).and(
+                "bytes",
+                *to,
+                context.bytes(*to).into_bytes(),
+            ),
+            address: *at,
+        });
     }
 }
 

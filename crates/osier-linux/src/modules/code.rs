@@ -136,11 +136,22 @@ impl Symbols {
         }
         let starts = places.keys().copied().collect();
         let space = space.clone();
+        let places = Rc::new(places);
+        let called = Rc::clone(&places);
         let name = move |start: VirtAddr| {
-            let place = names.plus(*places.get(&start)?);
+            let place = names.plus(*called.get(&start)?);
             space.read_cstr(place, NAME).ok()
         };
-        let symbols = CodeSymbols::new(starts, Box::new(name));
+        let name = Rc::new(name);
+        let of = Rc::clone(&name);
+        let named = move |words: &[&[u8]]| {
+            let begins = |start: &VirtAddr| {
+                let name = of(*start);
+                name.is_some_and(|name| words.iter().any(|word| name.starts_with(word)))
+            };
+            places.keys().copied().filter(begins).collect()
+        };
+        let symbols = CodeSymbols::new(starts, Box::new(move |start| name(start)), Box::new(named));
         Ok(ModuleCode { text, symbols })
     }
 }

@@ -237,6 +237,31 @@ pub(crate) fn a_system_call_that_leaves_the_kernel(real: &Real) {
     assert_eq!(alarm.address, entry);
 }
 
+pub(crate) fn a_system_call_that_leads_to_another_function(real: &Real) {
+    for (into, words) in [
+        (
+            0,
+            "tcp4_seq_show, a function of the kernel that is no system call.",
+        ),
+        (
+            9,
+            "the middle of a function of the kernel, 9 bytes into tcp4_seq_show.",
+        ),
+    ] {
+        let mut machine = Machine::of(real);
+        let table = machine.symbol("tcp4_seq_ops");
+        let show = machine.pointer(machine.place("seq_operations", table, "show"));
+        let entry = machine
+            .symbol("sys_call_table")
+            .plus(62 * machine.word() as u64);
+        machine.put_pointer(entry, show.plus(into));
+        let alarm = one(&machine, "syscall.table", Severity::Medium);
+        assert_eq!(alarm.subject, b"sys_call_table[62]");
+        assert!(alarm.text.ends_with(words), "{alarm:?}");
+        assert_eq!(alarm.address, entry);
+    }
+}
+
 /// Has a gate of the table of interrupts lead elsewhere.
 fn lead(machine: &mut Machine, vector: u64, to: VirtAddr) {
     let to = to.0.to_le_bytes();
