@@ -54,6 +54,11 @@ impl Kept {
         })
     }
 
+    /// Whether something is kept there, of this file or of one that it was before.
+    pub(crate) fn is_there(&self) -> bool {
+        self.file.exists()
+    }
+
     /// What is kept, when it is there, whole, and belongs to the snapshot. All of it is read, and
     /// summed as it was read: what is used is what was checked.
     pub(crate) fn load(&self, magic: [u8; 8]) -> Option<Vec<u8>> {

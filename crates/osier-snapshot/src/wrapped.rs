@@ -149,6 +149,12 @@ pub(crate) fn unwrap(
 fn in_place(path: &Path, data: &Data, wrapping: Wrapping, options: &OpenOptions) -> Option<Packed> {
     let file = data.look();
     let kept = |extension| Kept::of(options.index_dir.as_deref()?, path, data, extension);
+    // An earlier opening kept pages and no index: the file is not one that an index serves.
+    let has = |extension| kept(extension).is_some_and(|place| place.is_there());
+    let unserved = wrapping == Wrapping::Gzip && has(pages::EXTENSION) && !has("ogz");
+    if unserved {
+        return None;
+    }
     let mut progress = |done| options.progress.tell("indexing", done, data.len());
     let (blocks, decoder): (Vec<Block>, Box<dyn Decoder>) = match wrapping {
         Wrapping::Xz => xz::blocks(file).map(|(blocks, xz)| (blocks, Box::new(xz) as _)),

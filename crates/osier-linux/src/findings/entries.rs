@@ -11,7 +11,7 @@ const MOST: u64 = 1024;
 /// System calls that every kernel has from v2.6.32 on.
 const LEAST: u64 = 290;
 /// How names of functions begin that system calls are made by: C's own since Linux commits ebeb8c82ffaf
-/// ("syscalls/x86: Use 'struct pt_regs' based calling convention for IA32_EMULATION and x32") and fa697140f9a2, v4.17;
+/// ("syscalls/x86: Use 'struct `pt_regs`' based calling convention for `IA32_EMULATION` and x32") and fa697140f9a2, v4.17;
 /// before, by `SYSCALL_DEFINE` and, for calls that need more registers than C keeps, by assembly.
 const CALLS: [&[u8]; 16] = [
     b"__x64_sys_",
@@ -125,7 +125,7 @@ fn others(
             continue;
         };
         let name = symbols.name(function).unwrap_or_default();
-        let name = String::from_utf8_lossy(&name).into_owned();
+        let name = name.escape_ascii();
         let what = match to.since(function) {
             0 => format!("{name}, a function of the kernel that is no system call"),
             into => format!("the middle of a function of the kernel, {into} bytes into {name}"),
