@@ -97,13 +97,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def storing(files: Mapping[str, Path | bytes]) -> Iterator[Store]:
-    """A store with these objects in its bucket, as long as the block lasts."""
+def storing(files: Mapping[str, Path | bytes], kind: type[Store] = Store) -> Iterator[Store]:
+    """A store of this kind with these objects in its bucket, as long as the block lasts."""
     from moto.server import ThreadedMotoServer
 
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
-    store = Store(moto.get_host_and_port())
+    store = kind(moto.get_host_and_port())
     thread = threading.Thread(target=store.serve_forever, daemon=True)
     thread.start()
     try:
