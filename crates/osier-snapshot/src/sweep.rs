@@ -9,6 +9,7 @@ pub(crate) fn join(mut stretches: Vec<(u64, u64)>) -> Vec<PhysRun> {
     stretches.sort_unstable();
     let mut runs: Vec<PhysRun> = Vec::new();
     for (start, len) in stretches {
+        let len = len.min(u64::MAX.saturating_sub(start)); // memory that nobody can address is none
         if len == 0 {
             continue;
         }

@@ -290,6 +290,20 @@ fn the_kernels_copy_of_a_page_counts() {
     assert!(snapshot.info.anomalies[0].text.contains("1 pages"));
 }
 
+#[test]
+fn a_page_that_no_machine_has_is_no_page() {
+    let whole = modern();
+    let page = |at: usize| u64::from_le_bytes(whole[at..at + 8].try_into().unwrap());
+    let set = page(0x68) as usize * PAGE;
+    for beyond in [u64::MAX, (1 << 44) | 15, ((1 << 40) - 1) << 4 | 1] {
+        let bytes = with(&whole, set + 4, &beyond.to_le_bytes());
+        let snapshot = opened(&bytes);
+        let told = &snapshot.info.anomalies[0].text;
+        assert!(told.contains("expected a compression set"), "{told}");
+        assert!(survive(&bytes));
+    }
+}
+
 fn survive(bytes: &[u8]) -> bool {
     match try_open(bytes, &OpenOptions::default()) {
         Ok(snapshot) => {

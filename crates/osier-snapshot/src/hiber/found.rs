@@ -5,6 +5,8 @@ use crate::anomaly::Anomaly;
 
 /// The most pages of a unit.
 pub(super) const UNIT_PAGES: u64 = 16;
+/// The most pages that a processor can address, by 52 bits.
+pub(super) const PAGES_MAX: u64 = 1 << 40;
 
 /// Compressed memory on its way out of a file.
 #[derive(Default)]

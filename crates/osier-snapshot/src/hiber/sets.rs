@@ -8,7 +8,7 @@
 
 use osier_memory::PAGE_BYTES;
 
-use super::found::{Found, UNIT_PAGES};
+use super::found::{Found, PAGES_MAX, UNIT_PAGES};
 use super::header::Sections;
 use super::memory::{Coding, Range, Unit};
 use crate::anomaly::Anomaly;
@@ -90,7 +90,8 @@ fn set(head: &mut Cursor<'_>, wide: bool) -> Option<Unit> {
         };
         let count = (range & 15).saturating_add(1);
         pages = pages.saturating_add(count);
-        if pages > UNIT_PAGES {
+        let end = (range >> 4).saturating_add(count);
+        if pages > UNIT_PAGES || end > PAGES_MAX {
             return None;
         }
         ranges.push(Range {

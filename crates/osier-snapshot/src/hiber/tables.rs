@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use osier_memory::PAGE_BYTES;
 
-use super::found::{Found, UNIT_PAGES};
+use super::found::{Found, PAGES_MAX, UNIT_PAGES};
 use super::memory::{self, Coding, Unit};
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
@@ -92,7 +92,7 @@ impl Form {
             let past = first.checked_add(if self.wide { 8 } else { 4 })?;
             // A count that the page has no room for ends here.
             let (start, end) = (self.word(page, first)?, self.word(page, past)?);
-            if start > end || end > u64::MAX / PAGE_BYTES {
+            if start > end || end > PAGES_MAX {
                 return None;
             }
             ranges.push((start, end));
