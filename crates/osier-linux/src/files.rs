@@ -8,7 +8,7 @@ use osier_osi::{Absent, FileExtra, FileKind, LinuxFile, OpenFile, Seen, WalkEnd,
 
 use crate::fds::{Slot, WALK};
 use crate::memory::named;
-use crate::{Linux, memory, process, symbols, threads};
+use crate::{Linux, group, memory, process, symbols, threads};
 
 /// The bits of a mode that say what a file is: `S_IFMT`.
 const S_IFMT: u64 = 0o17_0000;
@@ -69,14 +69,18 @@ pub(crate) fn files(
     ends
 }
 
-/// The `files_struct` of the task; `None` when it has exited.
+/// The `files_struct` of the process; `None` when it has exited.
 fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
     let space = &linux.guest.space;
     let no_start = |missing: String, fault| Err(WalkEnd::NoStart { missing, fault });
     let Some(field) = linux.task_files.files else {
         return no_start("members of task_struct in the profile".to_owned(), None);
     };
-    let files = match field.read(space, taskd) {
+    let bearer = match group::bearer(linux, taskd, field) {
+        Ok(bearer) => bearer,
+        Err(absent) => return no_start(format!("the process's files: {absent}"), None),
+    };
+    let files = match field.read(space, bearer) {
         Ok(files) => files,
         Err(fault) => return no_start("the process's files".to_owned(), Some(fault)),
     };

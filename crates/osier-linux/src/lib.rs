@@ -24,6 +24,7 @@ mod file_tree;
 mod files;
 mod findings;
 mod frames;
+mod group;
 mod guest;
 mod hashes;
 mod infer;

@@ -3,8 +3,8 @@
 //! Until v6.0 they were a list, `mm->mmap`, and a red-black tree beside it; since Linux commit
 //! 763ecb035029 ("mm: remove the vma linked list"), v6.1, they are a maple tree, `mm->mm_mt`.
 //!
-//! A process is asked for by its group leader, as `/proc/PID` does: when the leader has exited and
-//! other threads live on, the leader has no memory any more and there are no rows.
+//! A process is asked for by its group leader: when the leader has exited and other threads live on, the
+//! memory is that of those.
 
 mod twins;
 
@@ -22,7 +22,7 @@ use crate::vma;
 use crate::{Linux, memory, process};
 
 /// The walk's name in its endings.
-const WALK: &str = "mappings";
+pub(crate) const WALK: &str = "mappings";
 /// More mappings than any process has: `sysctl_max_map_count` is 65530 unless raised.
 const LIMIT: usize = 1 << 21;
 /// `MM_CONTEXT_HAS_VSYSCALL` in `mm->context.flags`; kernels before it tell by `ia32_compat`.

@@ -9,13 +9,12 @@ use osier_memory::{AddressSpace, Cause, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
 use osier_osi::{Absent, Seen, SeenExt as _, WalkEnd, WalkEnds, Why};
 use osier_profile::{Field, Ptr, SInt};
 
-use crate::Linux;
+use crate::group::PF_EXITING;
 use crate::named::Named;
+use crate::{Linux, group};
 
 /// `PF_IO_WORKER`. Linux commit 3bfe6106693b ("io-wq: fork worker threads from original task"), v5.12.
 const PF_IO_WORKER: u64 = 0x10;
-/// `PF_EXITING`.
-pub(crate) const PF_EXITING: u64 = 0x4;
 /// `PF_FORKNOEXEC`.
 const PF_FORKNOEXEC: u64 = 0x40;
 /// `PF_KTHREAD`. Linux commit 7b34e4283c68 ("introduce `PF_KTHREAD` flag"), v2.6.27.
@@ -119,9 +118,9 @@ fn runs_a_program(linux: &Linux, task: VirtAddr) -> bool {
     flags.is_some_and(|flags| flags & PF_KTHREAD == 0)
 }
 
-/// The `mm_struct` of the task's own memory. Not applicable to a thread of the kernel, also to one
-/// that works in a process's memory for a while (`kthread_use_mm()`), to a task that has exited, and
-/// to one of the kernel's that has not run a program yet.
+/// The `mm_struct` of the task's own memory, of a leader that has exited that of its other threads. Not applicable to a
+/// thread of the kernel, also to one that works in a process's memory for a while (`kthread_use_mm()`), to a process that
+/// has exited, and to one of the kernel's that has not run a program yet.
 pub(crate) fn mm(linux: &Linux, task: VirtAddr) -> Seen<VirtAddr> {
     mm_of(linux, task, &kernel_thread(linux, task))
 }
@@ -132,6 +131,10 @@ pub(crate) fn mm_of(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -
     let field = linux.tasks.mm;
     if kernel_thread.value() == Some(true) {
         return Err(Absent::not_applicable("a thread of the kernel"));
+    }
+    let holder = group::bearer(linux, task, field)?;
+    if holder != task {
+        return mm_of(linux, holder, &self::kernel_thread(linux, holder));
     }
     let mm = match field.read(space, task) {
         Ok(mm) => mm,
@@ -176,7 +179,17 @@ pub(crate) fn mm_of(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -
 pub(crate) fn named(linux: &Linux) -> &Named {
     linux.named.get_or_init(|| {
         let shared = [linux.task_files.files, linux.maps.paths.task_fs()];
-        let count = |init| Named::count(&linux.guest, &linux.tasks, shared, init, PF_KTHREAD);
+        let bearer = |task, field| group::bearer(linux, task, field).unwrap_or(task);
+        let count = |init| {
+            Named::count(
+                &linux.guest,
+                &linux.tasks,
+                shared,
+                init,
+                PF_KTHREAD,
+                &bearer,
+            )
+        };
         linux.init_task.map(count).unwrap_or_default()
     })
 }

@@ -21,7 +21,7 @@ use crate::layouts::RbNode;
 use crate::path::Place;
 use crate::wide::layouts::Task;
 use crate::wide::namespaces::Proxy;
-use crate::{Linux, list, memory, process, threads};
+use crate::{Linux, group, list, memory, process, threads};
 use layouts::Namespace;
 use reader::Reader;
 
@@ -82,7 +82,7 @@ fn no_start(missing: &str, absent: &Absent) -> WalkEnd {
 /// What could not be read, and why.
 type Missing = (&'static str, Box<Absent>);
 
-/// The mount namespace of the task and its root directory; `None` of one that has exited.
+/// The mount namespace of the process and its root directory; `None` of one that has exited.
 fn place(linux: &Linux, taskd: VirtAddr) -> Result<Option<(VirtAddr, Place)>, Missing> {
     let profile = linux.guest.profile.clone();
     let mut resolver = Resolver::new(&profile);
@@ -98,8 +98,15 @@ fn place(linux: &Linux, taskd: VirtAddr) -> Result<Option<(VirtAddr, Place)>, Mi
         Err(Absent::implausible(at.0, rule, Some(field.place(base))))
     };
     let paths = &linux.maps.paths;
-    let namespaces = object(spaces.nsproxy, taskd).map_err(|why| ("its namespaces", why))?;
-    let fs = object(paths.task_fs(), taskd).map_err(|why| ("its root directory", why))?;
+    let shared = |field: Option<Field<Ptr<()>>>| {
+        let bearer = match field {
+            Some(field) => group::bearer(linux, taskd, field)?,
+            None => taskd,
+        };
+        object(field, bearer)
+    };
+    let namespaces = shared(spaces.nsproxy).map_err(|why| ("its namespaces", why))?;
+    let fs = shared(paths.task_fs()).map_err(|why| ("its root directory", why))?;
     if namespaces.is_null() || fs.is_null() {
         if process::has_exited(linux, taskd) {
             return Ok(None);

@@ -23,26 +23,28 @@ pub(crate) struct Named {
 
 impl Named {
     /// Counts over the task list, which `init_task` heads. Threads of the kernel, which have the mark
-    /// `kernel_thread`, name the memory that they work in for a while.
+    /// `kernel_thread`, name the memory that they work in for a while. A process is asked by the task that `bearer` names.
     pub(crate) fn count(
         guest: &Guest,
         tasks: &Tasks,
         [files, fs]: [Option<Field<Ptr<()>>>; 2],
         init_task: VirtAddr,
         kernel_thread: u64,
+        bearer: &dyn Fn(VirtAddr, Field<Ptr<()>>) -> VirtAddr,
     ) -> Self {
         let mut named = Self::default();
         let walked = list::ring(guest, tasks.tasks.place(init_task));
         for node in walked.nodes {
             let task = tasks.tasks.container(node);
             for (field, named) in [(files, &mut named.files), (fs, &mut named.fs)] {
-                if let Some(object) = object(guest, field, task) {
+                let task_of = field.map_or(task, |field| bearer(task, field));
+                if let Some(object) = object(guest, field, task_of) {
                     named.entry(object).or_default().push(task);
                 }
             }
             let flags = tasks.flags.map(|field| field.read(&guest.space, task));
             if matches!(flags, Some(Ok(flags)) if flags & kernel_thread == 0) {
-                let count = object(guest, Some(tasks.mm), task);
+                let count = object(guest, Some(tasks.mm), bearer(task, tasks.mm));
                 let count = count.map(|mm| named.memory.entry(mm).or_default());
                 if let Some(count) = count {
                     *count = count.saturating_add(1);

@@ -9,7 +9,7 @@ use osier_profile::{Field, SInt, UInt};
 
 use crate::layouts::COMM_BYTES;
 use crate::memory::{self, Table};
-use crate::{Linux, user};
+use crate::{Linux, group, user};
 
 /// The row of the thread-group leader at `task`.
 pub(crate) fn row(linux: &Linux, task: VirtAddr, found_by: FoundBy) -> Process {
@@ -58,7 +58,7 @@ pub(crate) fn exited(linux: &Linux, task: VirtAddr) -> Seen<bool> {
         Some(field) => field.read(&linux.guest.space, task),
         None => Ok(0),
     };
-    let exiting = read(linux.tasks.flags)? & memory::PF_EXITING != 0;
+    let exiting = read(linux.tasks.flags)? & group::PF_EXITING != 0;
     let state = read(linux.tasks.exit_state)?;
     if state != 0 && !exiting && linux.tasks.flags.is_some() {
         let rule = "what has an exit state has begun to exit (exit_state, PF_EXITING)";
@@ -243,7 +243,7 @@ pub(crate) fn state(linux: &Linux, task: VirtAddr) -> Seen<TaskState> {
         .map_err(Absent::unreadable)
         .and_then(|(number, exit)| {
             let flags = layout.flags.and_then(|field| field.read(space, task).ok());
-            let exiting = flags.map(|flags| flags & memory::PF_EXITING != 0);
+            let exiting = flags.map(|flags| flags & group::PF_EXITING != 0);
             let broken = linux.state_bits.broken(number, exit, exiting);
             let off_queue =
                 || (number | exit == 0 && !on_run_queue(linux, task)).then_some(OFF_QUEUE);

@@ -7,13 +7,13 @@ use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
     Absent, Carve, Crash, Current, Finding, Found, Interface, Kernel, LogLine, Mapping, Module,
     Mount, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, ProcessName, Scanned, Seen,
-    Socket, Thread, Variable, WalkEnds,
+    Socket, Thread, Variable, WalkEnd, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
 use crate::tasks::Which;
 use crate::{
-    Linux, Located, crash, current, environment, files, findings, interfaces, log, mappings,
+    Linux, Located, crash, current, environment, files, findings, group, interfaces, log, mappings,
     memory, mounts, pages, process, scan, sockets, tasks, threads, wide,
 };
 
@@ -173,8 +173,26 @@ impl Panda for Linux {
         taskd: VirtAddr,
         row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
     ) -> WalkEnds {
+        if borrows(self, taskd) {
+            return WalkEnds::one(mappings::WALK, WalkEnd::Closed);
+        }
         mappings::mappings(self, taskd, row)
     }
+
+    fn panda_process(&self, mut process: Process) -> Process {
+        if borrows(self, process.taskd) {
+            let why = "PANDA asks the leader alone, which has exited";
+            process.asid = Err(Absent::not_applicable(why));
+            process.pgd = Err(Absent::not_applicable(why));
+        }
+        process
+    }
+}
+
+/// Whether the leader at `taskd` has exited, and the memory of its process is told by another thread of it.
+fn borrows(linux: &Linux, taskd: VirtAddr) -> bool {
+    let bearer = group::bearer(linux, taskd, linux.tasks.mm);
+    bearer.is_ok_and(|bearer| bearer != taskd)
 }
 
 impl Found for Located {

@@ -16,7 +16,7 @@ use osier_profile::{Field, Resolver, SInt};
 use crate::layouts::COMM_BYTES;
 use crate::slabs::{Slabs, Slots};
 use crate::symbols;
-use crate::{Linux, family, memory, process, tasks, threads};
+use crate::{Linux, family, group, memory, process, tasks, threads};
 
 /// The walk's name in endings.
 const WALK: &str = "scan";
@@ -177,7 +177,7 @@ fn named(linux: &Linux, tasks: &mut Tasks) -> WalkEnds {
         }
     }
     for leader in known {
-        let (mut members, of_group) = threads::group(linux, leader);
+        let (mut members, of_group) = group::listed(linux, leader);
         ends.join(of_group);
         members.retain(|task| threads::is_member(linux, *task, leader, &mut ends));
         // A row shows what found it: that a list lacks one is told.

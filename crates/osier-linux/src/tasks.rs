@@ -212,7 +212,7 @@ impl Spaces {
     fn note(&mut self, linux: &Linux, task: VirtAddr, asid: &Seen<PhysAddr>) {
         let Some(asid) = asid.value() else { return };
         let first = *self.owners.entry(asid).or_insert(task);
-        let mm = |task| linux.tasks.mm.read(&linux.guest.space, task);
+        let mm = |task| memory::mm(linux, task);
         if first != task && mm(first) != mm(task) {
             self.doubles = self.doubles.saturating_add(1);
         }

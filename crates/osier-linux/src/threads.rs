@@ -12,17 +12,15 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
+use foldhash::{HashSet, HashSetExt as _};
 use osier_memory::VirtAddr;
-use osier_osi::{Thread, WalkEnd, WalkEnds, Walked};
+use osier_osi::{Thread, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr};
 
-use crate::pid::{self, Numbered};
+use crate::group::{self, WALK};
 use crate::symbols;
-use crate::{Linux, cpus, list, memory, process};
+use crate::{Linux, cpus, list, memory, pid, process};
 
-/// The walk's name in endings.
-const WALK: &str = "threads";
 /// The name in endings of the way to the idle tasks.
 const IDLE: &str = "idle tasks";
 
@@ -42,7 +40,7 @@ pub(crate) fn threads(
     taskd: VirtAddr,
     row: &mut dyn FnMut(Thread) -> ControlFlow<()>,
 ) -> WalkEnds {
-    let (mut members, mut ends) = group(linux, taskd);
+    let (mut members, mut ends) = group::listed(linux, taskd);
     members.retain(|task| is_member(linux, *task, taskd, &mut ends));
     // The leader is shown even when nothing leads to it.
     if !members.contains(&taskd) {
@@ -51,7 +49,7 @@ pub(crate) fn threads(
     if linux.init_task == Some(taskd) {
         members.extend(idle_tasks(linux, &mut ends));
     } else {
-        if let Some(numbered) = numbered(linux) {
+        if let Some(numbered) = group::numbered(linux) {
             ends.disagree(pid::STRAYS, numbered.strays, 0);
         }
         let unlisted = compare(linux, taskd, &members, &mut ends);
@@ -104,7 +102,7 @@ pub(crate) fn compare(
         let counted = usize::try_from(counted).unwrap_or(usize::MAX);
         ends.differ("thread list and nr_threads", members.len(), counted);
     }
-    let Some(numbered) = numbered(linux) else {
+    let Some(numbered) = group::numbered(linux) else {
         return Vec::new();
     };
     let numbered = numbered.by_leader.get(&leader).into_iter().flatten();
@@ -120,24 +118,6 @@ pub(crate) fn compare(
     }
     ends.disagree("thread list and pid table", only_list, unlisted.len());
     unlisted
-}
-
-/// The threads of the pid table; `None` when it is not known whole.
-fn numbered(linux: &Linux) -> Option<&Numbered> {
-    let read = || {
-        let table = linux.tabled()?;
-        if !table.ends.is_complete() {
-            return None;
-        }
-        let mut by_leader: HashMap<_, Vec<_>> = HashMap::new();
-        for task in &table.threads {
-            let leader = linux.tasks.group_leader.read(&linux.guest.space, *task);
-            by_leader.entry(leader.ok()?).or_default().push(*task);
-        }
-        let strays = table.strays;
-        Some(Numbered { by_leader, strays })
-    };
-    linux.numbered.get_or_init(read).as_ref()
 }
 
 fn show(linux: &Linux, task: VirtAddr, to: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> bool {
@@ -163,51 +143,10 @@ pub(crate) fn name_more_than(
         if memory::kernel_thread(linux, *leader) != Ok(false) {
             return 1;
         }
-        let threads = group(linux, *leader).0;
+        let threads = group::listed(linux, *leader).0;
         threads.iter().filter(names).count().max(1) as u64
     };
     counted.is_some_and(|counted| counted < leaders.iter().map(threads).sum())
-}
-
-/// The tasks of the thread group of `leader`.
-pub(crate) fn group(linux: &Linux, leader: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
-    let layout = &linux.tasks;
-    let by_signal = layout
-        .signal
-        .zip(layout.thread_node)
-        .zip(linux.signal.thread_head);
-    if let Some(((signal, node), head)) = by_signal {
-        return match signal.read(&linux.guest.space, leader) {
-            Ok(signal) => {
-                let Walked { nodes, end } = list::ring(&linux.guest, head.place(signal));
-                let tasks = nodes.iter().map(|at| node.container(*at)).collect();
-                (tasks, WalkEnds::one(WALK, end))
-            }
-            Err(fault) => (
-                Vec::new(),
-                no_start("the process's signal_struct", Some(fault)),
-            ),
-        };
-    }
-    let Some(link) = layout.thread_group else {
-        let ends = no_start("thread_head and thread_group in the profile", None);
-        return (Vec::new(), ends);
-    };
-    let head = link.place(leader);
-    // Kernels until v3.x never made a ring of the boot processor's idle task.
-    if linux.init_task == Some(leader)
-        && linux
-            .guest
-            .space
-            .read_pointer(head)
-            .is_ok_and(VirtAddr::is_null)
-    {
-        return (vec![leader], WalkEnds::one(WALK, WalkEnd::Closed));
-    }
-    let Walked { nodes, end } = list::ring(&linux.guest, head);
-    let others = nodes.iter().map(|at| link.container(*at));
-    let tasks = std::iter::once(leader).chain(others).collect();
-    (tasks, WalkEnds::one(WALK, end))
 }
 
 /// The idle task of each processor, and of those that were taken offline or never started: the kernel has
@@ -280,9 +219,4 @@ fn foreign(linux: &Linux, task: VirtAddr) -> WalkEnds {
         ),
         _ => WalkEnds::default(),
     }
-}
-
-fn no_start(missing: &str, fault: Option<osier_memory::Fault>) -> WalkEnds {
-    let missing = missing.to_owned();
-    WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault })
 }

@@ -543,3 +543,53 @@ fn a_profile_with_its_ids_elsewhere_is_refused() {
         "{error:?}"
     );
 }
+
+/// What a leader that has exited has no more, another thread of the process has, and every question about the process
+/// asks that thread; PANDA asks the leader.
+#[test]
+fn a_process_outlives_its_leader() {
+    each(|golden| {
+        let rows = golden.rows.iter();
+        let mut rows =
+            rows.filter(|row| extra(row).state.value().is_some_and(|state| state.0 == 'Z'));
+        let row = rows
+            .find(|row| extra(row).threads.value() > Some(1))
+            .unwrap();
+        let linux = &golden.linux;
+        assert!(row.asid.is_ok() && extra(row).exe.is_ok(), "{row:?}");
+        assert!(extra(row).cmdline.is_ok(), "{row:?}");
+        let count = |linux: &Linux, panda| {
+            let mut count = 0;
+            let each = &mut |_| {
+                count += 1;
+                ControlFlow::Continue(())
+            };
+            let ends = if panda {
+                linux.panda().unwrap().panda_mappings(row.taskd, each)
+            } else {
+                linux.mappings(row.taskd, each)
+            };
+            (count, ends.is_complete())
+        };
+        let (mappings, whole) = count(linux, false);
+        assert!(mappings > 5 && whole, "{mappings}");
+        assert_eq!(count(linux, true), (0, true));
+        let as_panda = linux.panda().unwrap().panda_process(row.clone());
+        assert!(as_panda.asid.is_err() && !lost(&as_panda.asid));
+        let [leader, survivor] = &threads(linux, row.taskd).0[..] else {
+            panic!("two threads");
+        };
+        assert_eq!(leader.task, row.taskd);
+        // The thread has no memory, or is not counted: it is not that the process has exited.
+        let live = [(TASK, "signal"), ("signal_struct", "live")];
+        for (from, way) in [(survivor.task, &[(TASK, "mm")][..]), (row.taskd, &live[..])] {
+            let mut memory = golden.patched();
+            let (at, bytes) = golden.place(from, way).unwrap();
+            golden.write(&mut memory, at, &vec![0; bytes]);
+            let linux = golden.attach(memory).unwrap();
+            let process = linux.process(row.taskd).get().unwrap().clone();
+            assert!(lost(&process.asid) && lost(&extra(&process).exe), "{way:?}");
+            assert!(!count(&linux, false).1, "{way:?}");
+        }
+    });
+}

@@ -87,6 +87,15 @@ fn became_another(process: &Process, truth: &Path) -> bool {
     !stat.starts_with(&[b"1 (", name.as_slice(), b")"].concat())
 }
 
+/// Whether the leader has exited and other threads of the process live on.
+fn leader_exited(process: &Process) -> bool {
+    let ProcessExtra::Linux(row) = &process.extra else {
+        return false;
+    };
+    let zombie = row.state.value().is_some_and(|state| state.0 == 'Z');
+    zombie && row.threads.value() > Some(1)
+}
+
 fn linux_rows(process: &Process) -> (Vec<u8>, Vec<u8>) {
     let ProcessExtra::Linux(row) = &process.extra else {
         panic!("a Linux process");
@@ -104,7 +113,7 @@ fn linux_rows(process: &Process) -> (Vec<u8>, Vec<u8>) {
 fn mappings_of_every_process_are_what_proc_shows(real: &Real) {
     let (name, folder) = (&real.name, &real.path);
     let linux = attach(&folder.join("memory.raw"));
-    let mut rows_equal = 0;
+    let (mut rows_equal, mut without_a_leader) = (0, 0);
     for (pid, process) in processes(&linux) {
         let truth = folder.join(format!("truth/p/{pid}"));
         let who = format!("{name} process {pid}");
@@ -117,6 +126,18 @@ fn mappings_of_every_process_are_what_proc_shows(real: &Real) {
         if pid == 1 && became_another(&process, &truth) {
             continue;
         }
+        if leader_exited(&process) {
+            // /proc/PID asks the leader, which has nothing any more; its threads have it still.
+            assert!(
+                fs::read(truth.join("maps")).unwrap_or_default().is_empty(),
+                "{who}"
+            );
+            assert!(!rows.is_empty() && process.asid.get().is_some(), "{who}");
+            let (exe, cmdline) = linux_rows(&process);
+            assert!(!exe.is_empty() && !cmdline.is_empty(), "{who}");
+            without_a_leader += 1;
+            continue;
+        }
         let maps = fs::read(truth.join("maps")).unwrap_or_default();
         rows_equal += agree(&who, &rows, &lines(&maps));
         let proc = |file: &str| fs::read(truth.join(file)).unwrap_or_default();
@@ -127,6 +148,7 @@ fn mappings_of_every_process_are_what_proc_shows(real: &Real) {
         lookups_hold(&linux, &process, &rows);
     }
     assert!(rows_equal > 1200, "{name}");
+    assert_eq!(without_a_leader, 1, "{name}");
 }
 
 /// The heap is where `heap_bounds` says, every row is found by its addresses, and every page that

@@ -151,6 +151,10 @@ fn a_process_with_memory_has_mappings() {
         let bench = Bench::new(name);
         for (process, _) in bench.mapped() {
             let mm = bench.mm(&process);
+            if mm.is_null() {
+                // Its leader has exited, and another thread has it.
+                continue;
+            }
             let (count, width) = bench.member(mm, "mm_struct", &["map_count"]);
             let tree = bench.profile.find_type("mm_struct").unwrap();
             let (root, root_width) = if tree.member("mm_mt").is_some() {

@@ -246,6 +246,12 @@ pub trait Panda {
         row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
     ) -> WalkEnds;
 
+    /// A process as PANDA lists it. Linux: the page table of one whose leader has exited while other threads live on is not
+    /// told, for PANDA asks the leader alone.
+    fn panda_process(&self, process: Process) -> Process {
+        process
+    }
+
     /// The row that PANDA lists after the last kernel module. Windows: the head of the list, read as
     /// if it were a module.
     ///

@@ -48,6 +48,12 @@ pub fn of(question: &str) -> Compare {
     found.expect("a truth for the question").1
 }
 
+/// Why the rows of the process `pid`, of which the guest told none, are no fault.
+fn leaderless(truth: &Truth, pid: u64) -> Option<&'static str> {
+    let process = truth.processes.get(&pid)?;
+    process.leader_exited().then_some(rows::LEADERLESS)
+}
+
 fn mounts(truth: &Truth, rows: &[Value]) -> Tally {
     let said = holdings::mounts_of(&truth.folder);
     let shown = holdings::mounts(rows);
@@ -57,7 +63,8 @@ fn mounts(truth: &Truth, rows: &[Value]) -> Tally {
         let process = truth.processes.get(pid);
         let kernel = process.is_none_or(|process| process.kernel_thread);
         let other = process.is_none() || !pids.contains(pid);
-        (kernel && other).then_some(rows::KERNEL_THREAD)
+        let kernel = (kernel && other).then_some(rows::KERNEL_THREAD);
+        kernel.or_else(|| leaderless(truth, *pid))
     })
 }
 
@@ -73,7 +80,8 @@ fn sockets(truth: &Truth, rows: &[Value]) -> Tally {
         }
     });
     let holders = network::holders_of(&truth.folder);
-    tally.add(sets(&holders, &network::holders(rows), |_| None));
+    let shown = network::holders(rows);
+    tally.add(sets(&holders, &shown, |(pid, ..)| leaderless(truth, *pid)));
     tally
 }
 
@@ -92,14 +100,15 @@ fn files(truth: &Truth, rows: &[Value]) -> Tally {
         } else if !before && file.0 == 1 && path == b"/proc/sysrq-trigger" {
             Some("the file by which process 1 made its kernel panic is still open")
         } else {
-            None
+            leaderless(truth, file.0)
         }
     })
 }
 
 fn environment(truth: &Truth, rows: &[Value]) -> Tally {
     let said = holdings::environment_of(&truth.folder);
-    sets(&said, &holdings::environment(rows), |_| None)
+    let shown = holdings::environment(rows);
+    sets(&said, &shown, |(pid, ..)| leaderless(truth, *pid))
 }
 
 fn log(truth: &Truth, rows: &[Value]) -> Tally {

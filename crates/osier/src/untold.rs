@@ -429,6 +429,13 @@ impl Panda for Untold {
     }
 
     fn panda_last_module(&self) -> Seen<Module> {
+    fn panda_process(&self, process: Process) -> Process {
+        match self.0.panda() {
+            Some(panda) => row(panda.panda_process(process), self.1),
+            None => process,
+        }
+    }
+
         self.0.panda().map_or_else(
             || lost(self.1),
             |panda| seen(panda.panda_last_module(), self.1),

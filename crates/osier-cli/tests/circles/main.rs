@@ -89,6 +89,7 @@ const LINUX: Layers = &[
             "family",
             "files",
             "findings",
+            "group",
             "interfaces",
             "kept",
             "log",

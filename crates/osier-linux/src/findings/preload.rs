@@ -8,8 +8,8 @@ use osier_osi::{Behind, Process, Seen, Severity, Variable};
 
 use super::context::{About, Context, Evidence, Found, Rule, Says, process};
 use super::programs::{is_open, of, read};
-use crate::environment;
 use crate::path::Below;
+use crate::{environment, group};
 
 /// Where the dynamic linker finds libraries for every program, as a folder and a name in it.
 const FOLDER: &[u8] = b"etc";
@@ -80,7 +80,8 @@ fn root(context: &Context<'_>, row: &Process) -> Seen<VirtAddr> {
     let field = paths
         .task_fs()
         .ok_or_else(osier_osi::Absent::not_in_this_kernel)?;
-    let fs = field.read(&guest.space, row.taskd)?;
+    let bearer = group::bearer(context.linux, row.taskd, field)?;
+    let fs = field.read(&guest.space, bearer)?;
     Ok(paths.root_of(guest, fs)?.dentry)
 }
 

@@ -8,7 +8,7 @@ use osier_profile::{Field, Ptr, Resolver, UInt, layout};
 use super::layouts::Task;
 use super::numbers::Numbers;
 use super::reader::Reader;
-use crate::{Linux, list, netns};
+use crate::{Linux, group, list, netns};
 
 layout! {
     /// Fields read from `nsproxy`.
@@ -83,9 +83,10 @@ pub(crate) fn networks(linux: &Linux) -> HashSet<VirtAddr> {
         at.filter(|at| guest.can_be_object(*at))
     };
     let tasks = list::ring(guest, link.place(init)).nodes;
-    let proxies = tasks
-        .into_iter()
-        .filter_map(|node| object(of_task, link.container(node)));
+    let proxies = tasks.into_iter().filter_map(|node| {
+        let task = link.container(node);
+        object(of_task, group::bearer(linux, task, of_task).unwrap_or(task))
+    });
     let proxies: HashSet<VirtAddr> = proxies.collect();
     proxies
         .into_iter()

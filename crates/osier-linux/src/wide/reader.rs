@@ -5,7 +5,7 @@ use osier_osi::{Absent, Seen};
 use osier_profile::{Field, Ptr, Resolver, SInt, UInt};
 
 use super::layouts::{Cred, Group, Task};
-use crate::{Linux, memory};
+use crate::{Linux, group};
 
 /// What reads them.
 pub(super) struct Reader<'a> {
@@ -84,9 +84,13 @@ impl<'a> Reader<'a> {
         Err(Absent::implausible(object.0, rule, Some(field.place(base))))
     }
 
-    /// The same of what a task gives up when it exits.
+    /// The same of what a task gives up when it exits; of a process whose leader has exited, that of its other threads.
     pub(super) fn kept(&self, field: Option<Field<Ptr<()>>>, task: VirtAddr) -> Seen<VirtAddr> {
         let linux = self.linux;
+        let task = match field {
+            Some(field) => group::bearer(linux, task, field)?,
+            None => task,
+        };
         let object = self.object(field, task);
         let space = &linux.guest.space;
         let null = field.is_some_and(|field| field.read(space, task) == Ok(VirtAddr(0)));
@@ -100,7 +104,7 @@ impl<'a> Reader<'a> {
     pub(super) fn exits(&self, task: VirtAddr) -> bool {
         let flags = self.linux.tasks.flags;
         let flags = flags.map(|field| field.read(&self.linux.guest.space, task));
-        matches!(flags, Some(Ok(flags)) if flags & memory::PF_EXITING != 0)
+        matches!(flags, Some(Ok(flags)) if flags & group::PF_EXITING != 0)
     }
 
     pub(super) fn object_text(&self, field: Field<Ptr<()>>, base: VirtAddr) -> Seen<Vec<u8>> {

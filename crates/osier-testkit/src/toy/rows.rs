@@ -47,7 +47,7 @@ pub struct ToyTask {
     pub threads: Vec<(u32, Vec<u8>)>,
     /// The leader's `task_struct`, known once it is written.
     pub taskd: VirtAddr,
-    /// Table root and `mm->pgd`; `None` for a thread of the kernel and where the leader exited.
+    /// Table root and `mm->pgd`; `None` for a thread of the kernel and where nobody is left.
     pub root: Option<(PhysAddr, VirtAddr)>,
 }
 

@@ -71,7 +71,7 @@ fn process(
     let exited = task.state == ToyState::Zombie;
     let dead = exited && task.threads.len() == 1;
     let space = (!task.kernel && !dead).then(|| maps::space(w, files, era, task));
-    if let (Some(space), false) = (&space, exited) {
+    if let Some(space) = &space {
         task.root = Some((space.root, space.pgd));
         for (mapping, vma) in task.mappings.iter_mut().zip(&space.vmas) {
             mapping.vma = *vma;
@@ -88,6 +88,8 @@ fn process(
         "nr_threads",
         task.threads.len() as u64,
     );
+    let living = task.threads.len().saturating_sub(exited.into());
+    w.set_if(signal, "signal_struct", "live", living as u64);
     let cred = w.object("cred");
     w.set(cred, "cred", "usage", 2);
     w.set(cred, "cred", "uid.val", u64::from(task.uid));

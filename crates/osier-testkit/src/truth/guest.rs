@@ -24,6 +24,13 @@ pub(super) struct TruthProcess {
     pub(super) maps: Vec<TruthMapping>,
 }
 
+impl TruthProcess {
+    /// Whether its leader has exited and other threads of it live on.
+    pub(super) fn leader_exited(&self) -> bool {
+        self.state == 'Z' && self.threads > 1
+    }
+}
+
 /// A line of `/proc/PID/maps`.
 #[derive(Debug, PartialEq, Eq, Clone)]
 pub(super) struct TruthMapping {

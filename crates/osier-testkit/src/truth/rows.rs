@@ -18,6 +18,7 @@ const BUSY: &str = "a spinner or worker of the kernel changed its state";
 const WAITING: &str = "process 1 wrote the truth, and went on";
 const CLOCKS: &str = "time went by between a task's start_time, which create_time is, and start_boottime, which /proc shows and start is made of";
 const LONG_NAME: &str = "/proc shows a kernel thread's full name, comm holds 15 bytes of it";
+pub(super) const LEADERLESS: &str = "the leader has exited and other threads have what was its own; /proc/PID asks the leader alone";
 const INIT: &str = "process 1 was the shell that wrote the truth, and executed sleep after that";
 
 fn address(row: &Value, field: &str) -> u64 {
@@ -87,6 +88,41 @@ fn differs(text: &mut String, name: &str, truth: &str, row: &str) {
     if truth != row {
         let _ = write!(text, " {name}: truth {truth}, row {row};");
     }
+}
+
+/// Whether the program and its arguments differ.
+fn program(wrong: &mut String, process: &TruthProcess, row: &Value) {
+    differs(
+        wrong,
+        "exe",
+        &process.exe.escape_ascii().to_string(),
+        &bytes(row, "exe").escape_ascii().to_string(),
+    );
+    // The row shows the arguments parted by blanks; /proc ends each with a NUL.
+    let mut arguments = process.cmdline.clone();
+    while arguments.last() == Some(&0) {
+        arguments.pop();
+    }
+    for byte in &mut arguments {
+        if *byte == 0 {
+            *byte = b' ';
+        }
+    }
+    let mut shown = bytes(row, "cmdline");
+    while shown.last() == Some(&0) {
+        shown.pop();
+    }
+    for byte in &mut shown {
+        if *byte == 0 {
+            *byte = b' ';
+        }
+    }
+    differs(
+        wrong,
+        "cmdline",
+        &arguments.escape_ascii().to_string(),
+        &shown.escape_ascii().to_string(),
+    );
 }
 
 pub(super) fn processes(truth: &Truth, rows: &[Value]) -> Tally {
@@ -173,37 +209,12 @@ pub(super) fn processes(truth: &Truth, rows: &[Value]) -> Tally {
             &process.kernel_thread.to_string(),
             &row["kernel_thread"].to_string(),
         );
-        differs(
-            &mut wrong,
-            "exe",
-            &process.exe.escape_ascii().to_string(),
-            &bytes(row, "exe").escape_ascii().to_string(),
-        );
-        // The row shows the arguments parted by blanks; /proc ends each with a NUL.
-        let mut arguments = process.cmdline.clone();
-        while arguments.last() == Some(&0) {
-            arguments.pop();
+        if process.leader_exited() {
+            // What the threads that live on run.
+            excuse = Some(LEADERLESS);
+        } else {
+            program(&mut wrong, process, row);
         }
-        for byte in &mut arguments {
-            if *byte == 0 {
-                *byte = b' ';
-            }
-        }
-        let mut shown = bytes(row, "cmdline");
-        while shown.last() == Some(&0) {
-            shown.pop();
-        }
-        for byte in &mut shown {
-            if *byte == 0 {
-                *byte = b' ';
-            }
-        }
-        differs(
-            &mut wrong,
-            "cmdline",
-            &arguments.escape_ascii().to_string(),
-            &shown.escape_ascii().to_string(),
-        );
         if !wrong.is_empty() {
             tally.wrong.push(format!("pid {pid}:{wrong}"));
         } else if let Some(reason) = excuse {
@@ -352,6 +363,12 @@ pub(super) fn maps(truth: &Truth, rows: &[Value]) -> Tally {
     }
     for process in truth.processes.values() {
         let shown = by_pid.remove(&process.pid).unwrap_or_default();
+        if process.leader_exited() && process.maps.is_empty() {
+            for _ in &shown {
+                tally.excuse(LEADERLESS);
+            }
+            continue;
+        }
         if shown.is_empty() && is_writer(process) {
             for _ in &process.maps {
                 tally.excuse(WRITER);

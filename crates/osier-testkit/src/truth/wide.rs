@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Tally;
 use super::guest::{Truth, TruthProcess};
+use super::rows::LEADERLESS;
 use super::text::{bytes, lines};
 
 const RAN_ON: &str =
@@ -196,6 +197,9 @@ const NAMES: [&str; 24] = [
     "root",
 ];
 
+/// What a leader that has exited has no more, and its other threads have.
+const OF_THREADS: [&str; 5] = ["ns", "vsize", "rss", "cwd", "root"];
+
 pub(super) fn processes(truth: &Truth, rows: &[Value]) -> Tally {
     let mut tally = Tally::default();
     let by_pid: BTreeMap<u64, &Value> = rows
@@ -208,7 +212,7 @@ pub(super) fn processes(truth: &Truth, rows: &[Value]) -> Tally {
         let folder = truth.folder.join("p").join(pid.to_string());
         let (told, shown) = (told(&folder), shown(row, &NAMES));
         let mut wrong = Vec::new();
-        let mut grew = false;
+        let (mut grew, mut leaderless) = (false, false);
         for name in NAMES {
             let (told, shown) = (told.get(name), shown.get(name));
             if told == shown {
@@ -216,6 +220,8 @@ pub(super) fn processes(truth: &Truth, rows: &[Value]) -> Tally {
             }
             if matches!(name, "utime" | "stime" | "rss") && runs(process) {
                 grew = true;
+            } else if OF_THREADS.contains(&name) && process.leader_exited() {
+                leaderless = true;
             } else {
                 wrong.push(format!("{name}: truth {told:?}, row {shown:?}"));
             }
@@ -224,6 +230,8 @@ pub(super) fn processes(truth: &Truth, rows: &[Value]) -> Tally {
             tally.wrong.push(format!("pid {pid}: {}", wrong.join("; ")));
         } else if grew {
             tally.excuse(RAN_ON);
+        } else if leaderless {
+            tally.excuse(LEADERLESS);
         } else {
             tally.equal += 1;
         }

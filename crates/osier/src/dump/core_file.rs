@@ -40,16 +40,7 @@ pub fn process_core(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped
         carve.ok_or_else(|| DumpError::NotOfThisSystem(guest.located().system().to_owned()))?;
     let mut dumped = Dumped::default();
     let threads = threads(osi, carve, taskd, &mut dumped.ends);
-    // The memory outlives the leader, as long as another thread has it.
-    let mut holders = vec![taskd];
-    holders.extend(threads.iter().map(|thread| thread.row.task));
-    let mut memory = ProcessMemory::of(osi, taskd);
-    for other in holders.into_iter().skip(1) {
-        if memory.as_ref().is_err_and(|absent| !absent.is_loss()) {
-            memory = ProcessMemory::of(osi, other);
-        }
-    }
-    let memory = memory.map_err(DumpError::NoMemory)?;
+    let memory = ProcessMemory::of(osi, taskd).map_err(DumpError::NoMemory)?;
     let holder = threads.first().map_or(taskd, |thread| thread.row.task);
     dumped.threads = threads.len();
     let rights = |area: &Area| area.mapping.perms.value().map_or(4, flags);

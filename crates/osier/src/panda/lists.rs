@@ -67,6 +67,10 @@ pub fn processes(osi: &dyn Osi, current: Option<VirtAddr>, noted: &mut Printed) 
     noted.ends.join(listed.ends());
     // PANDA walks the list alone.
     processes.retain(|row| !row.found_by.is_off_the_list());
+    if let Some(panda) = osi.panda() {
+        let told = processes.into_iter().map(|row| panda.panda_process(row));
+        processes = told.collect();
+    }
     if osi.kernel().os == OsKind::Windows {
         // libosi leaves out what has no PEB, System excepted: processes that exited, and those
         // without a program.
