@@ -232,6 +232,10 @@ impl Found for Located {
         Self::release(self)
     }
 
+    fn lacking(&self, profile: &Profile) -> Vec<String> {
+        crate::lacking(profile)
+    }
+
     fn attach(&self, machine: &Machine, profile: Arc<Profile>) -> Result<Box<dyn Osi>, NoAttach> {
         Ok(Box::new(Linux::attach(machine, self, profile)?))
     }

@@ -277,7 +277,10 @@ fn without_file(
         }
         let name = match given_name(reader, at, b"[anon:")? {
             Some(name) => Ok(name),
-            None => Err(Absent::not_applicable("anonymous memory without a name")),
+            None if tells_of_operations(reader, at) => {
+                Err(Absent::not_applicable("anonymous memory without a name"))
+            }
+            None => Err(Absent::not_in_this_kernel()),
         };
         Ok((name, MappingKind::Unknown))
     };
@@ -295,6 +298,15 @@ fn without_file(
             kind: Err(absent),
         },
     }
+}
+
+/// Whether the profile tells if operations give the mapping a name.
+fn tells_of_operations(reader: &Reader<'_>, at: VirtAddr) -> bool {
+    let operations = reader.maps.vma.vm_ops;
+    let operations = operations.map(|field| field.read(&reader.guest.space, at));
+    let profile = &reader.guest.profile;
+    profile.find_type("vm_operations_struct").is_some()
+        || matches!(operations, Some(Ok(none)) if none.is_null())
 }
 
 /// The name that `vm_ops->name` gives: that of a `struct vm_special_mapping`, such as `[vdso]`,

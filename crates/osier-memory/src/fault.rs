@@ -69,6 +69,9 @@ pub enum Cause {
     DamagedSymbols,
     /// The structures by which it would be read were inferred, and nothing proves where it lies: it may be there.
     NotInferred,
+    /// The types by which it would be read are a part of the kernel's: they do not tell where it lies, nor whether
+    /// this kernel has it.
+    NotInProfile,
 }
 
 /// Where a page lives that is not in physical memory.
@@ -199,6 +202,7 @@ impl Cause {
             Self::TableAgain => "table-again",
             Self::DamagedSymbols => "damaged-symbols",
             Self::NotInferred => "not-inferred",
+            Self::NotInProfile => "not-in-profile",
         }
     }
 }
@@ -244,6 +248,11 @@ impl fmt::Display for Fault {
             }
             Cause::NotInferred => {
                 f.write_str("the kernel's structures were inferred, and nothing proves its place")?;
+            }
+            Cause::NotInProfile => {
+                f.write_str(
+                    "the profile has a part of the kernel's types, and does not tell of it",
+                )?;
             }
         }
         if let Some(va) = self.va {

@@ -70,6 +70,14 @@ pub trait Found: fmt::Debug + Send + Sync {
         String::new()
     }
 
+    /// What every kernel of the system has and `profile` does not tell, as `STRUCTURE` or `STRUCTURE.MEMBER`: it was
+    /// made of a part of the kernel's types, and what else it lacks, the kernel may have. Empty of a profile that was
+    /// made of all of them.
+    fn lacking(&self, profile: &Profile) -> Vec<String> {
+        let _ = profile;
+        Vec::new()
+    }
+
     /// The provider of this kernel, read by `profile`.
     ///
     /// # Errors

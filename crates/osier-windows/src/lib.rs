@@ -26,6 +26,7 @@ mod guest;
 mod handle_table;
 mod image_name;
 mod key;
+mod lacking;
 mod layouts;
 mod loader;
 mod locate;
@@ -54,6 +55,7 @@ mod wide;
 mod windows;
 
 pub use attach::AttachError;
+pub use lacking::lacking;
 pub use locate::{Known, LocateError, Located, glance, locate, locate_by};
 pub use policy::windows_policy;
 pub use wanted::WANTED;

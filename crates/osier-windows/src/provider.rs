@@ -204,6 +204,10 @@ impl Found for Located {
         Self::space(self, machine)
     }
 
+    fn lacking(&self, profile: &Profile) -> Vec<String> {
+        crate::lacking(profile)
+    }
+
     fn attach(&self, machine: &Machine, profile: Arc<Profile>) -> Result<Box<dyn Osi>, NoAttach> {
         Ok(Box::new(Windows::attach(machine, self, profile)?))
     }

@@ -37,6 +37,22 @@ pub struct Guest(Arc<Inner>);
 const INFERRED: &str = "the kernel's structures were inferred from its memory (--infer), for nothing tells them; what \
      could not be proved is absent";
 
+/// What is said of a profile that lacks what every kernel has.
+fn partial(lacking: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let shown: Vec<_> = lacking.iter().take(SHOWN).map(String::as_str).collect();
+    let more = lacking.len().saturating_sub(SHOWN);
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
+    format!(
+        "the profile has a part of the kernel's types (it lacks {}{more}); what else it does not tell, the kernel may have",
+        shown.join(", ")
+    )
+}
+
 struct Inner {
     info: SnapshotInfo,
     machine: Machine,
@@ -181,6 +197,12 @@ impl Guest {
         } else if profile.inferred() {
             info.anomalies.push(Anomaly::bytes(INFERRED));
             provider = Box::new(Untold::new(provider, Cause::NotInferred));
+        } else {
+            let lacking = located.lacking(&profile);
+            if !lacking.is_empty() {
+                info.anomalies.push(Anomaly::harmless(partial(&lacking)));
+                provider = Box::new(Untold::new(provider, Cause::NotInProfile));
+            }
         }
         let mut kernel = provider.kernel().clone();
         if !matches!(source, ProfileSource::Snapshot(_) | ProfileSource::Inferred) {

@@ -99,6 +99,11 @@ impl Located {
         self.found().premises()
     }
 
+    /// What every kernel of the system has and `profile` does not tell.
+    pub(crate) fn lacking(&self, profile: &Profile) -> Vec<String> {
+        self.found().lacking(profile)
+    }
+
     /// The provider of this kernel, read by `profile`.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
-//! Answers that were read by damaged types and symbols, or by inferred structures.
+//! Answers that were read by damaged types and symbols, by a part of them, or by inferred structures.
 //!
 //! Where the kernel's own types and symbols are damaged, a member that is not found may have lost its name;
-//! where its structures were inferred, nothing may have proved its place. Nobody knows whether this kernel keeps
+//! where a profile has a part of them, it may have been left out; where structures were inferred, nothing may have
+//! proved its place. Nobody knows whether this kernel keeps
 //! the value. [`Untold`] stands before a provider and says so of each value that is said not to be in this kernel.
 
 use std::ops::ControlFlow;
@@ -428,7 +429,6 @@ impl Panda for Untold {
         }
     }
 
-    fn panda_last_module(&self) -> Seen<Module> {
     fn panda_process(&self, process: Process) -> Process {
         match self.0.panda() {
             Some(panda) => row(panda.panda_process(process), self.1),
@@ -436,6 +436,7 @@ impl Panda for Untold {
         }
     }
 
+    fn panda_last_module(&self) -> Seen<Module> {
         self.0.panda().map_or_else(
             || lost(self.1),
             |panda| seen(panda.panda_last_module(), self.1),

@@ -109,7 +109,7 @@ const LINUX: Layers = &[
             "wide",
         ],
     ),
-    ("provider", &["infer", "provider", "wanted"]),
+    ("provider", &["infer", "lacking", "provider", "wanted"]),
 ];
 
 const WINDOWS: Layers = &[
@@ -152,7 +152,7 @@ const WINDOWS: Layers = &[
             "wide",
         ],
     ),
-    ("provider", &["attach", "provider", "wanted"]),
+    ("provider", &["attach", "lacking", "provider", "wanted"]),
 ];
 
 /// How much a page may hold and where things stand on it, a list, the parts that lists make, and the page around them.
