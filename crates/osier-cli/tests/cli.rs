@@ -407,3 +407,59 @@ fn a_group_may_be_called_anything() {
     );
     check(&["ps", &golden(), "--group", "mine"], 2, "--profile");
 }
+
+/// Files of two kernels make no profile.
+#[test]
+fn files_of_two_kernels_are_refused() {
+    let symbols = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../symbols");
+    let of = |name: &str| symbols.join(name).to_str().unwrap().to_owned();
+    let (one, other) = (
+        of("linux-5.10.0-46-amd64.osp"),
+        of("linux-6.1.0-50-amd64.osp"),
+    );
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-two-kernels.osp");
+    let _ = std::fs::remove_file(&out);
+    let import = |first: &str, second: &str, message: &str| {
+        let words = ["profile", "import", first, second, "-o"];
+        let args = [&words[..], &[out.to_str().unwrap()]].concat();
+        check(&args, 1, message);
+        assert!(!out.exists());
+    };
+    import(
+        &one,
+        &other,
+        "linux-6.1.0-50-amd64.osp describe different kernels: the build is",
+    );
+    import(
+        &one,
+        &of("linux-5.10.0-32-686.osp"),
+        "the width of pointers is 64 bits in the first, 32 bits in the other",
+    );
+    let isf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-one-kernel.json");
+    let exported = [
+        "profile",
+        "export",
+        &one,
+        "--to",
+        "isf",
+        "-o",
+        isf.to_str().unwrap(),
+    ];
+    assert!(osier(&exported).status.success());
+    let isf = isf.to_str().unwrap();
+    import(&other, isf, "the banner is Linux version 6.1");
+    let map = |address: &str| {
+        let map = format!("{address} T _text\n{address} D init_task\n");
+        let map = file(&format!("cli-{address}.map"), map.as_bytes());
+        map.to_str().unwrap().to_owned()
+    };
+    import(isf, &map("ffffffff81000000"), "the address of init_task is");
+    // The same kernel twice is one.
+    let both = ["profile", "import", &one, isf, "-o", out.to_str().unwrap()];
+    let said = osier(&both);
+    assert!(
+        said.status.success(),
+        "{}",
+        String::from_utf8(said.stderr).unwrap()
+    );
+}

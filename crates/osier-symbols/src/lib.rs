@@ -7,6 +7,7 @@ mod btf_damage;
 mod btf_isf;
 mod budget;
 mod cabinet;
+mod disagree;
 mod dwarf;
 mod dwarf_scan;
 mod dwarf_types;
@@ -26,6 +27,7 @@ mod source;
 mod system_map;
 mod variables;
 
+pub use disagree::disagreement;
 pub use elf::import_elf;
 pub use error::SymbolError;
 pub use isf::{export_isf, import_isf};

@@ -180,6 +180,7 @@ impl Error {
                 _ => ErrorKind::Unsupported,
             },
             Self::Contradiction { .. }
+            | Self::Profile(ImportError::Different { .. })
             | Self::ForeignRegisters { .. }
             | Self::ForeignProfile { .. }
             | Self::NotARoot { .. }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use osier_profile::{OsKind, Profile, ProfileBuilder, ProfileStore, Wanted};
 use osier_symbols::{
-    KernelinfoGroup, SymbolError, SymbolFile, WantedOf, import_kernelinfo, import_symbols, join,
-    kernelinfo_release, parse_kernelinfo, set_age_by_name,
+    KernelinfoGroup, SymbolError, SymbolFile, WantedOf, disagreement, import_kernelinfo,
+    import_symbols, join, kernelinfo_release, parse_kernelinfo, set_age_by_name,
 };
 
 use crate::package::Package;
@@ -69,6 +69,23 @@ pub enum ImportError {
         /// The files.
         files: String,
     },
+    /// Two files describe different kernels.
+    #[error(
+        "{first} and {second} describe different kernels: {what} is {one} in the first, {other} in the other; name files of \
+         one kernel", first = osier_text::path(first), second = osier_text::path(second), one = osier_text::visible(one), other = osier_text::visible(other)
+    )]
+    Different {
+        /// The file that counts before the other.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+        /// What they say differently, such as `the banner`.
+        what: String,
+        /// What the first says.
+        one: String,
+        /// What the second says.
+        other: String,
+    },
     /// No file was given.
     #[error("no symbol file was given")]
     Nothing,
@@ -107,7 +124,9 @@ fn import_kept(
 ) -> Result<Profile, ImportError> {
     let parts = files.iter().map(|file| import_one(file, group, wanted));
     let parts = parts.map(|part| part.map(ProfileBuilder::build));
-    let joined = join(parts.collect::<Result<_, _>>()?);
+    let parts: Vec<Profile> = parts.collect::<Result<_, _>>()?;
+    of_one_kernel(files, &parts)?;
+    let joined = join(parts);
     let joined = joined.map_err(|source| ImportError::Symbols {
         file: files.first().cloned().unwrap_or_default(),
         source,
@@ -122,6 +141,31 @@ fn import_kept(
         });
     }
     Ok(profile)
+}
+
+/// Holds what each file says of its kernel against the others. Types of another build may stand beside a Windows build's
+/// public symbols, which name the kernel.
+fn of_one_kernel(files: &[PathBuf], parts: &[Profile]) -> Result<(), ImportError> {
+    let of_windows = |part: &Profile| part.identity().os == OsKind::Windows;
+    let names_it = |part: &Profile| of_windows(part) && part.types().is_empty();
+    if parts.iter().all(of_windows) && parts.iter().any(names_it) {
+        return Ok(());
+    }
+    let told: Vec<_> = files.iter().zip(parts).collect();
+    for (at, (second, other)) in told.iter().enumerate() {
+        for (first, one) in told.iter().take(at) {
+            if let Some([what, one, other]) = disagreement(one, other) {
+                return Err(ImportError::Different {
+                    first: (*first).clone(),
+                    second: (*second).clone(),
+                    what,
+                    one,
+                    other,
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn listed(files: &[PathBuf]) -> String {
