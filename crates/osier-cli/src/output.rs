@@ -43,6 +43,10 @@ pub(crate) struct Output {
     came: usize,
     /// Rows of which a value that was lost would have told whether they are wanted.
     open: usize,
+    /// Rows whose place in the order that is asked for hangs on a value that was lost.
+    unplaced: usize,
+    /// Whether no row so far has a value to be ordered by.
+    unordered: bool,
 }
 
 /// Places of missing values that `-v` names before it stops.
@@ -122,6 +126,8 @@ impl Output {
             waiting: Vec::new(),
             came: 0,
             open: 0,
+            unplaced: 0,
+            unordered: true,
         }
     }
 
@@ -186,7 +192,11 @@ impl Output {
             self.note_places(row);
         }
         match key {
-            Some(key) => self.wait(key, row),
+            Some(key) => {
+                self.unplaced = self.unplaced.saturating_add(key.is_lost().into());
+                self.unordered &= !key.is_known();
+                self.wait(key, row)
+            }
             None => self.write(row, indent, &|line| json_row(row, line)),
         }
     }
@@ -457,11 +467,17 @@ impl Output {
         self.bad_ends = self.bad_ends.saturating_add(ends.bad().count());
         self.messages(ends);
         let lost = self.lost.saturating_add(self.open);
+        let lost = lost.saturating_add(self.unplaced());
         Ok(match (lost, self.bad_ends, self.doubts.len()) {
             (0, 0, 0) => Outcome::Complete,
             _ if self.args.strict => Outcome::PartialIsFailure,
             _ => Outcome::Partial,
         })
+    }
+
+    /// Rows of which it is not known where they belong; one row alone is in order.
+    fn unplaced(&self) -> usize {
+        if self.rows > 1 { self.unplaced } else { 0 }
     }
 
     /// The footer on standard error. That it cannot be written is no failure of the answer.
@@ -490,6 +506,25 @@ impl Output {
                 "{rows} left out: whether they are wanted hangs on a value that could not be read"
             ));
         }
+        if let Some(column) = self.shape.ordering().filter(|_| self.rows > 1) {
+            if self.unplaced() > 0 {
+                let (rows, stand) = (
+                    plural(self.unplaced, "row"),
+                    if self.unplaced == 1 {
+                        "stands"
+                    } else {
+                        "stand"
+                    },
+                );
+                say(&format!(
+                    "{rows} {stand} last: the place in the order hangs on a value of `{column}` that could not be read"
+                ));
+            } else if self.unordered {
+                say(&format!(
+                    "no row has a value of `{column}`: the rows stand as they came"
+                ));
+            }
+        }
         if self.lost > 0 || self.bad_ends > 0 {
             let hint = if self.args.verbose || !self.unsaid {
                 ""
@@ -506,7 +541,11 @@ impl Output {
             if let Some(suspect) = &self.suspect {
                 say(suspect);
             }
-        } else if self.args.verbose && self.doubts.is_empty() && self.open == 0 {
+        } else if self.args.verbose
+            && self.doubts.is_empty()
+            && self.open == 0
+            && self.unplaced() == 0
+        {
             let closed: Vec<&str> = ends.0.iter().map(|(walk, _)| *walk).collect();
             let closed = if closed.is_empty() {
                 String::new()

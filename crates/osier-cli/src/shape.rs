@@ -12,7 +12,7 @@ use osier::tables::{self, Cells, Column, Columns, Table};
 
 use crate::args::{PidArg, ShapeArgs};
 use condition::{Condition, Truth, find, glob};
-use value::Value;
+use value::{NoValue, Value};
 
 /// An option that was used wrongly.
 #[derive(Debug)]
@@ -190,24 +190,41 @@ impl Shape {
         let value = self.sort.and_then(|(by, _)| {
             let mut cells = row.iter();
             let cell = cells.find_map(|(column, cell)| (column.name == by.name).then_some(cell));
-            Value::of(by, cell?).ok()
+            Some(Value::of(by, cell?))
         });
-        Key(value)
+        Key(value.unwrap_or(Err(NoValue { lost: false })))
+    }
+
+    /// The column that rows are ordered by.
+    pub(crate) fn ordering(&self) -> Option<&'static str> {
+        self.sort.map(|(column, _)| column.name)
     }
 
     /// The order of rows with these keys: those without a value last.
     pub(crate) fn compare(&self, one: &Key, other: &Key) -> Ordering {
         let descending = self.sort.is_some_and(|(_, descending)| descending);
         match (&one.0, &other.0) {
-            (Some(one), Some(other)) if descending => other.cmp(one),
-            (Some(one), Some(other)) => one.cmp(other),
-            (one, other) => one.is_none().cmp(&other.is_none()),
+            (Ok(one), Ok(other)) if descending => other.cmp(one),
+            (Ok(one), Ok(other)) => one.cmp(other),
+            (one, other) => one.is_err().cmp(&other.is_err()),
         }
     }
 }
 
 /// What a row is ordered by.
-pub(crate) struct Key(Option<Value>);
+pub(crate) struct Key(Result<Value, NoValue>);
+
+impl Key {
+    /// Whether the row has a value to be ordered by.
+    pub(crate) fn is_known(&self) -> bool {
+        self.0.is_ok()
+    }
+
+    /// Whether the guest has the value, and it was lost on the way: nobody knows where the row belongs.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self.0, Err(NoValue { lost: true }))
+    }
+}
 
 /// The processes that an answer is limited to.
 #[derive(Clone, Copy)]

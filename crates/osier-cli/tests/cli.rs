@@ -408,6 +408,30 @@ fn a_group_may_be_called_anything() {
     check(&["ps", &golden(), "--group", "mine"], 2, "--profile");
 }
 
+/// Of what it cannot be said where it belongs, that is said.
+#[test]
+fn rows_in_an_order_that_was_lost_say_so() {
+    // What `ps --wide` reads is not in this one whole.
+    let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../snapshots");
+    let narrow = snapshots.join("deb11-5.10-amd64.elf");
+    let sorted = |column: &str| {
+        let narrow = narrow.to_str().unwrap();
+        let output = osier(&["ps", narrow, "--columns", "pid", "--sort", column]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    assert_eq!(sorted("pid"), (Some(0), String::new()));
+    let (status, said) = sorted("cgroup");
+    assert_eq!(status, Some(3), "{said}");
+    assert!(
+        said.contains("a value of `cgroup` that could not be read"),
+        "{said}"
+    );
+    let (status, said) = sorted("tracer");
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("no row has a value of `tracer`"), "{said}");
+}
+
 /// Files of two kernels make no profile.
 #[test]
 fn files_of_two_kernels_are_refused() {
