@@ -270,6 +270,46 @@ fn rules_that_are_none_say_where() {
     assert!(said.contains("/no/such/file.yar"), "{said}");
 }
 
+/// A rule that matched and has no string to tell of is told all the same.
+#[cfg(feature = "yara")]
+#[test]
+fn a_rule_that_matches_without_a_string_is_told() {
+    let text = r#"
+        rule always { condition: true }
+        rule quiet { strings: $a = "busybox" private condition: $a }
+        rule never { condition: false }
+    "#;
+    let file = rules("stringless", text);
+    for scope in [&[][..], &["--kernel"], &["--pid", "1"]] {
+        let (output, said) = search(&[&["--yara", &file], scope].concat());
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{said}");
+        let rows = rows(&output);
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| row["rule"].as_str().unwrap())
+            .collect();
+        assert!(
+            told.contains(&"always") && !told.contains(&"never"),
+            "{scope:?}: {told:?}"
+        );
+        // Where the string stands.
+        assert!(told.contains(&"quiet") || !scope.is_empty(), "{told:?}");
+        for row in &rows {
+            assert!(row["address"].is_null() && row["phys"].is_null(), "{row}");
+            assert_eq!(row["absent"]["address"]["why"], "not-applicable", "{row}");
+            assert_eq!(row["match"], "", "{row}");
+            assert_eq!(row["pid"].is_number(), scope.contains(&"--pid"), "{row}");
+        }
+    }
+    let empty = rules("empty", "// nothing yet\n");
+    let (output, said) = search(&["--yara", &empty]);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("search-empty.yar: no rule is there"),
+        "{said}"
+    );
+}
+
 #[cfg(not(feature = "yara"))]
 #[test]
 fn a_build_without_yara_names_the_feature() {

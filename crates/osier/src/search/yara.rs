@@ -10,7 +10,7 @@ use boreal::memory::{FragmentedMemory, MemoryParams, Region, RegionDescription};
 use boreal::scanner::{ScanError, ScanParams};
 use boreal::{Compiler, Scanner};
 use osier_memory::{PhysAddr, PhysicalMemory};
-use osier_osi::{Absent, Osi, WalkEnd};
+use osier_osi::{Absent, Osi, Seen, WalkEnd};
 
 use super::owners::Owners;
 use super::pattern::PatternError;
@@ -41,10 +41,8 @@ impl Rules {
     pub fn of_text(text: &str) -> Result<Self, PatternError> {
         let mut compiler = Compiler::new();
         let added = compiler.add_rules_str(text);
-        Self::of(
-            compiler,
-            added.map_err(|error| PatternError(error.to_string())),
-        )
+        let rules = added.map_err(|error| error.to_string());
+        rules.and_then(|_| Self::of(compiler)).map_err(PatternError)
     }
 
     /// The rules in the file at `path`, and in those that it includes.
@@ -54,13 +52,16 @@ impl Rules {
     pub fn of_file(path: &Path) -> Result<Self, PatternError> {
         let mut compiler = Compiler::new();
         let added = compiler.add_rules_file(path);
+        let rules = added.map_err(|error| error.to_string());
         let named = |error| PatternError(format!("{}: {error}", osier_text::path(path)));
-        Self::of(compiler, added.map_err(named))
+        rules.and_then(|_| Self::of(compiler)).map_err(named)
     }
 
-    fn of<T>(compiler: Compiler, added: Result<T, PatternError>) -> Result<Self, PatternError> {
-        added?;
+    fn of(compiler: Compiler) -> Result<Self, String> {
         let mut scanner = compiler.finalize();
+        if scanner.rules().next().is_none() {
+            return Err("no rule is there".to_owned());
+        }
         let params = ScanParams::default()
             .compute_full_matches(true)
             .match_max_length(MOST_SHOWN)
@@ -164,7 +165,8 @@ impl FragmentedMemory for Regions {
 }
 
 /// Looks for what `rules` match in the memory that `scope` names; the conditions of a rule are held against the
-/// whole memory of a process, of the kernel, or of the machine. Tells of every string of a rule that matches.
+/// whole memory of a process, of the kernel, or of the machine. Tells of every string of a rule that matches, and of
+/// a rule that matches and has none to tell of.
 pub fn search_rules(
     osi: &dyn Osi,
     scope: &Scope,
@@ -184,7 +186,10 @@ pub fn search_rules(
                         &found.all,
                         until,
                         &mut done,
-                        &mut |at, frame| found.hit(at, frame),
+                        &mut |at| match at {
+                            Some((at, frame)) => found.hit(at, frame),
+                            None => nowhere(found.hit(0, None).pid),
+                        },
                         tell,
                     );
                 }
@@ -201,7 +206,10 @@ pub fn search_rules(
                 &found.all,
                 until,
                 &mut done,
-                &mut |at, frame| found.hit(at, frame),
+                &mut |at| match at {
+                    Some((at, frame)) => found.hit(at, frame),
+                    None => nowhere(found.hit(0, None).pid),
+                },
                 tell,
             );
         }
@@ -228,7 +236,12 @@ pub fn search_rules(
                 &stretches.into(),
                 until,
                 &mut done,
-                &mut |at, _| owners.hit(osi, PhysAddr(at), "", Vec::new()),
+                &mut |at| match at {
+                    Some((at, _)) => owners.hit(osi, PhysAddr(at), "", Vec::new()),
+                    None => nowhere(Err(Absent::not_applicable(
+                        "the memory of all of the machine",
+                    ))),
+                },
                 tell,
             );
             done.ends.join(owners.ends());
@@ -245,8 +258,25 @@ pub fn search_rules(
     done
 }
 
-/// Where a hit is, without what was found there.
-type Place<'p> = dyn FnMut(u64, Option<PhysAddr>) -> Hit + 'p;
+/// Where a hit is, without what was found there: at an address with its frame, or of the whole memory.
+type Place<'p> = dyn FnMut(Option<(u64, Option<PhysAddr>)>) -> Hit + 'p;
+
+/// The hit of a rule that matches without a string that it tells of.
+fn nowhere(pid: Seen<u32>) -> Hit {
+    fn none<T>() -> Seen<T> {
+        Err(Absent::not_applicable(
+            "the rule matches as a whole: its condition holds, and none of its strings is told of",
+        ))
+    }
+    Hit {
+        pid,
+        address: none(),
+        phys: none(),
+        mapping: none(),
+        rule: String::new(),
+        matched: Vec::new(),
+    }
+}
 
 fn scan(
     osi: &dyn Osi,
@@ -287,11 +317,19 @@ fn scan(
                 let hit = Hit {
                     rule: rule.name.to_owned(),
                     matched: found.data.into_vec(),
-                    ..place(at, frame)
+                    ..place(Some((at, frame)))
                 };
                 done.hits = done.hits.saturating_add(1);
                 tell(hit)?;
             }
+        }
+        if met.is_empty() {
+            done.hits = done.hits.saturating_add(1);
+            let rule = rule.name.to_owned();
+            tell(Hit {
+                rule,
+                ..place(None)
+            })?;
         }
     }
     if late {
