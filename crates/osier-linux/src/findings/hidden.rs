@@ -89,6 +89,10 @@ fn processes(context: &Context<'_>, found: &mut Found) {
             (true, true) => "neither the list of processes nor the pid table has it",
             (true, false) if leads => "the list of processes lacks it",
             (true, false) => "the list of its process's threads lacks it",
+            // By one of its uses, as a process or as a thread, and not by the other.
+            _ if met.found_by.has(ScanSource::PidTable) => {
+                "the pid table has its number, which does not lead to it as to every task"
+            }
             _ => "the pid table lacks it",
         };
         let links = if leads {
