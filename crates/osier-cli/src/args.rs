@@ -270,7 +270,7 @@ pub(crate) struct ReadArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
     /// In this process's address space [default: the kernel's]
-    #[arg(long, value_name = "N", conflicts_with = "phys", value_parser = pid)]
+    #[arg(long, value_name = "N", conflicts_with = "phys", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: Option<u32>,
     /// The address is physical; no kernel is looked for
     #[arg(long)]
@@ -291,7 +291,7 @@ pub(crate) struct TranslateArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
     /// In this process's address space [default: the kernel's]
-    #[arg(long, value_name = "N", value_parser = pid)]
+    #[arg(long, value_name = "N", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: Option<u32>,
     /// The addresses, hexadecimal with or without 0x
     #[arg(required = true, value_parser = address)]
@@ -355,7 +355,7 @@ pub(crate) struct DumpArgs {
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
     /// The process
-    #[arg(long, value_name = "N", value_parser = pid)]
+    #[arg(long, value_name = "N", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: Option<u32>,
     /// Its program's file, as far as it is in memory
     #[arg(long, requires = "pid")]

@@ -487,3 +487,55 @@ fn files_of_two_kernels_are_refused() {
         String::from_utf8(said.stderr).unwrap()
     );
 }
+
+/// What went wrong is said as it is, with the way out.
+#[test]
+fn messages_say_what_is_wrong_and_what_helps() {
+    let snapshot = golden();
+    check(
+        &["maps", &snapshot, "--pid", "-1"],
+        2,
+        "`-1` is no process id",
+    );
+    check(
+        &["read", &snapshot, "0", "1", "--pid", "-1"],
+        2,
+        "`-1` is no process id",
+    );
+    check(
+        &["maps", &snapshot, "--pid", "99999"],
+        1,
+        "osier ps lists those that there are",
+    );
+    let golden_rows = file("cli-golden-file", b"rows");
+    let golden_rows = golden_rows.to_str().unwrap();
+    check(
+        &["check", &snapshot, "--golden", golden_rows],
+        1,
+        "this is no folder; name the folder that golden rows are in",
+    );
+    check(
+        &["ps", &snapshot, "--os", "windows"],
+        1,
+        "name what it is, or leave the name out",
+    );
+    if cfg!(unix) {
+        let run = osier(&["run", &snapshot, "-o", "/dev/null"]);
+        let said = String::from_utf8(run.stderr).unwrap();
+        assert!(
+            said.contains("/dev/null") && said.contains("ot a directory"),
+            "{said}"
+        );
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_osier"))
+        .args(["ps", &snapshot])
+        .env("OSIER_PROFILES", "/nonexistent/profiles")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("OSIER_PROFILES: /nonexistent/profiles: there is no such folder"),
+        "{said}"
+    );
+}

@@ -37,7 +37,7 @@ impl Held {
             path: folder.to_owned(),
             source,
         };
-        if folder.is_file() {
+        if folder.exists() && !folder.is_dir() {
             return Err(failed(std::io::ErrorKind::NotADirectory.into()));
         }
         if !folder.exists() {

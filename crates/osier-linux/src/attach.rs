@@ -39,7 +39,7 @@ pub enum AttachError {
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// The profile is another kernel's.
-    #[error("the profile does not fit this kernel: {0}")]
+    #[error("the profile does not fit this kernel: {0}; give one that was made of this very build")]
     WrongProfile(String),
 }
 

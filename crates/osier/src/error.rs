@@ -38,7 +38,7 @@ pub enum Error {
     #[error(transparent)]
     OsName(#[from] OsNameError),
     /// The operating system that was named is not the one that the snapshot holds.
-    #[error("{named} was asked for, but {found}")]
+    #[error("{named} was asked for, but {found}; name what it is, or leave the name out")]
     Contradiction {
         /// The name that was given.
         named: String,

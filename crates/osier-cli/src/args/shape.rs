@@ -9,7 +9,7 @@ const HEADING: &str = "Which rows, and what of them";
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ShapeArgs {
     /// Of these processes only, such as 1 or 100-200; several with commas
-    #[arg(help_heading = HEADING, long, value_name = "N,N-M", value_delimiter = ',', value_parser = pids)]
+    #[arg(help_heading = HEADING, long, value_name = "N,N-M", value_delimiter = ',', value_parser = pids, allow_negative_numbers = true)]
     pub(crate) pid: Vec<PidArg>,
     /// Only rows of this name, with * and ?; where a list has no names, of processes of this name
     #[arg(help_heading = HEADING, long, value_name = "GLOB")]

@@ -37,6 +37,9 @@ pub(super) fn run(args: &CheckArgs, output: &OutputArgs) -> anyhow::Result<Outco
     let files = args.inputs.files(&check.options)?;
     if !args.update && !args.golden.is_dir() {
         let golden = osier_text::path(&args.golden);
+        if args.golden.exists() {
+            anyhow::bail!("{golden}: this is no folder; name the folder that golden rows are in");
+        }
         anyhow::bail!("{golden}: there is no such folder of golden rows; --update makes it");
     }
     check.tell_apart(&files)?;

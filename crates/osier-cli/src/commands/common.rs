@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use osier::ask::{Listed, Question, by_pid, find};
 use osier::osier_memory::{PhysAddr, VirtAddr};
@@ -12,15 +13,27 @@ use osier::{Guest, Options, ProcessName, SeenExt as _, WalkEnds};
 
 use crate::args::{KnownArgs, ListArgs, OutputArgs, SnapshotArgs};
 use crate::failure::Usage;
-use crate::output::Output;
+use crate::output::{Output, say};
 use crate::shape::{Processes, Shape, Wrong};
+
+/// Whether it was said that `OSIER_PROFILES` names nothing.
+static SAID: Once = Once::new();
 
 /// What the arguments say of a snapshot, in the library's words.
 pub(super) fn options(args: &KnownArgs) -> Options {
     let mut profiles = args.profiles.clone();
     if let Some(list) = std::env::var_os("OSIER_PROFILES") {
-        // As in other lists of folders, one that is not there is passed over.
-        profiles.extend(std::env::split_paths(&list).filter(|dir| dir.is_dir()));
+        // As in other lists of folders, one that is not there is passed over, unless none is.
+        let named: Vec<PathBuf> = std::env::split_paths(&list)
+            .filter(|dir| !dir.as_os_str().is_empty())
+            .collect();
+        if !named.is_empty() && !named.iter().any(|dir| dir.is_dir()) {
+            SAID.call_once(|| {
+                let list = osier_text::path(Path::new(&list)).to_string();
+                say(&format!("OSIER_PROFILES: {list}: there is no such folder"));
+            });
+        }
+        profiles.extend(named.into_iter().filter(|dir| dir.is_dir()));
     }
     let symbol_path = std::env::var("_NT_SYMBOL_PATH").unwrap_or_default();
     let cache = (!args.no_cache).then(ProfileStore::user_cache).flatten();
@@ -111,7 +124,9 @@ pub(super) fn processes(guest: &Guest, pid: u32) -> anyhow::Result<(Vec<VirtAddr
     let (found, ends) = by_pid(&*guest.provider(), pid);
     match found.len() {
         1.. => Ok((found, ends)),
-        _ if ends.is_complete() => anyhow::bail!("no process has pid {pid}"),
+        _ if ends.is_complete() => {
+            anyhow::bail!("no process has pid {pid}; osier ps lists those that there are")
+        }
         _ => anyhow::bail!("no process with pid {pid} was found, and the list is incomplete"),
     }
 }
@@ -198,7 +213,7 @@ impl<'a> Choice<'a> {
                 format!("a pid from {} to {}", pids.first, pids.last)
             };
             if ends.is_complete() {
-                anyhow::bail!("no process has {pids}");
+                anyhow::bail!("no process has {pids}; osier ps lists those that there are");
             }
             anyhow::bail!("no process with {pids} was found, and the list is incomplete");
         }
