@@ -18,10 +18,10 @@ mod settings;
 
 use std::ops::ControlFlow;
 
-use osier_osi::{Finding, WalkEnd, WalkEnds, rules};
+use osier_osi::{Finding, WalkEnds, rules};
 
 use crate::Linux;
-use context::{Context, Found, Rule};
+use context::{Context, Found, Look, Rule};
 
 /// Every rule, what is worst first.
 static RULES: &[&Rule] = &[
@@ -48,8 +48,8 @@ static RULES: &[&Rule] = &[
 ];
 
 /// What each rule is called, in their order.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    RULES.iter().map(|rule| rule.about.name)
+pub(crate) fn names() -> Vec<&'static str> {
+    rules::names(RULES)
 }
 
 pub(crate) fn findings(linux: &Linux, row: &mut dyn FnMut(Finding) -> ControlFlow<()>) -> WalkEnds {
@@ -59,15 +59,13 @@ pub(crate) fn findings(linux: &Linux, row: &mut dyn FnMut(Finding) -> ControlFlo
 /// What the rules of these names find.
 pub(crate) fn of(
     linux: &Linux,
-    wanted: &[&str],
+    names: &[&str],
     row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
 ) -> WalkEnds {
-    let wanted = |rule: &&&Rule| wanted.contains(&rule.about.name);
-    let wanted: Vec<&Rule> = RULES.iter().filter(wanted).copied().collect();
-    if wanted.is_empty() {
-        return WalkEnds::one(rules::WALK, WalkEnd::NotAnswered);
+    match rules::wanted(RULES, names) {
+        Ok(wanted) => apply(linux, &wanted, row),
+        Err(ends) => ends,
     }
-    apply(linux, &wanted, row)
 }
 
 fn apply(
@@ -76,9 +74,6 @@ fn apply(
     row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
 ) -> WalkEnds {
     let context = Context::new(linux);
-    let rules = rules.iter().map(|rule| {
-        let look = |found: &mut Found| (rule.look)(&context, found);
-        (rule.about, look)
-    });
-    rules::apply(rules, || context.ends(), row)
+    let look = |look: &Look, found: &mut Found| look(&context, found);
+    rules::apply(rules, look, || context.ends(), row)
 }

@@ -123,7 +123,7 @@ impl Osi for Linux {
     }
 
     fn rules(&self) -> Vec<&'static str> {
-        findings::names().collect()
+        findings::names()
     }
 
     fn findings_of(

@@ -99,6 +99,33 @@ pub struct About {
     pub otherwise: &'static str,
 }
 
+/// A rule: what is said of it, and how it looks at what its provider knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule<L> {
+    /// What it is called and says of all that it finds.
+    pub about: About,
+    /// Looks.
+    pub look: L,
+}
+
+/// What each rule is called, in their order.
+pub fn names<L>(rules: &[&Rule<L>]) -> Vec<&'static str> {
+    rules.iter().map(|rule| rule.about.name).collect()
+}
+
+/// The rules of these names, in their own order.
+///
+/// # Errors
+/// No rule is called so: how such an answer ends.
+pub fn wanted<'r, L>(rules: &[&'r Rule<L>], names: &[&str]) -> Result<Vec<&'r Rule<L>>, WalkEnds> {
+    let wanted = |rule: &&&Rule<L>| names.contains(&rule.about.name);
+    let wanted: Vec<_> = rules.iter().filter(wanted).copied().collect();
+    if wanted.is_empty() {
+        return Err(WalkEnds::one(WALK, WalkEnd::NotAnswered));
+    }
+    Ok(wanted)
+}
+
 /// What one rule finds.
 #[derive(Debug)]
 pub struct Found {
@@ -109,17 +136,18 @@ pub struct Found {
     pub ends: WalkEnds,
 }
 
-/// Lets every rule look, and shows what each finds. A rule is what is said of it, and how it looks; `shared` is how the
+/// Lets every rule `look`, and shows what each finds. `shared` is how the
 /// walks ended that several of them needed. What several say of how they ended is told once.
-pub fn apply<L: FnOnce(&mut Found)>(
-    rules: impl Iterator<Item = (About, L)>,
+pub fn apply<L>(
+    rules: &[&Rule<L>],
+    look: impl Fn(&L, &mut Found),
     shared: impl FnOnce() -> WalkEnds,
     row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
 ) -> WalkEnds {
     let mut ends = WalkEnds::default();
-    for (about, look) in rules {
-        let mut found = Found::of(about);
-        look(&mut found);
+    for rule in rules {
+        let mut found = Found::of(rule.about);
+        look(&rule.look, &mut found);
         tell_once(&mut ends, found.ends);
         for finding in found.rows {
             if row(finding).is_break() {

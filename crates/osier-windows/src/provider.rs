@@ -97,7 +97,7 @@ impl Osi for Windows {
     }
 
     fn rules(&self) -> Vec<&'static str> {
-        findings::names().collect()
+        findings::names()
     }
 
     fn findings_of(

@@ -16,13 +16,11 @@ use crate::modules::ModuleCode;
 use crate::scan::{self, Met};
 use crate::{Linux, tasks};
 
-/// A rule.
-pub(crate) struct Rule {
-    /// What it is called and says of all that it finds.
-    pub(super) about: About,
-    /// Looks.
-    pub(super) look: fn(&Context<'_>, &mut Found),
-}
+/// How a rule looks.
+pub(super) type Look = fn(&Context<'_>, &mut Found);
+
+/// A rule of this provider's.
+pub(super) type Rule = osier_osi::rules::Rule<Look>;
 
 /// Bytes of code that are shown of a place.
 const SHOWN: usize = 16;

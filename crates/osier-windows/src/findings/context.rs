@@ -17,13 +17,11 @@ use crate::{modules, processes};
 /// Bytes of code that are shown of a place.
 const SHOWN: usize = 16;
 
-/// A rule.
-pub(super) struct Rule {
-    /// What it is called and says of all that it finds.
-    pub(super) about: About,
-    /// Looks.
-    pub(super) look: fn(&Context<'_>, &mut Found),
-}
+/// How a rule looks.
+pub(super) type Look = fn(&Context<'_>, &mut Found);
+
+/// A rule of this provider's.
+pub(super) type Rule = osier_osi::rules::Rule<Look>;
 
 /// A walk of the guest that several rules need.
 type Walked<T> = OnceCell<(Vec<T>, WalkEnds)>;
