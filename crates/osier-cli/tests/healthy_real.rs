@@ -53,11 +53,8 @@ osier_testkit::trials! {
 
 fn every_question_ends_well(real: &Real) {
     let mut wrong = Vec::new();
-    for container in ["memory.elf", "memory.raw", "memory.savevm"] {
-        let file = real.path.join(container);
-        if !file.exists() {
-            continue;
-        }
+    for (container, file) in real.containers() {
+        assert!(file.exists(), "{} is not there", file.display());
         for question in QUESTIONS {
             let file = [file.to_str().unwrap(), "--format", "jsonl"];
             let output = command::run(question.iter().chain(&file), "healthy");

@@ -46,16 +46,8 @@ fn text(folder: &Path) -> u64 {
 
 fn the_kernel_of_every_container_is_found_where_it_runs(real: &Real) {
     let folder = &real.path;
-    for file in [
-        "memory.raw",
-        "memory.elf",
-        "memory-paging.elf",
-        "memory.savevm",
-    ] {
-        if !folder.join(file).exists() {
-            continue;
-        }
-        let snapshot = open(&folder.join(file), &OpenOptions::default()).unwrap();
+    for (file, path) in real.containers() {
+        let snapshot = open(&path, &OpenOptions::default()).unwrap();
         let found = locate(&snapshot.machine, &[]).unwrap();
         assert_eq!(found.text.0, text(folder), "{file}");
         let banner = std::fs::read(folder.join("truth/version")).unwrap();

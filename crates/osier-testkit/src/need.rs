@@ -33,6 +33,12 @@ pub struct Real {
 }
 
 impl Real {
+    /// The containers of a real snapshot that a machine was saved in: a test that goes through them misses none.
+    pub fn containers(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
+        let all = data::containers(&self.name).iter();
+        all.map(|container| (*container, self.path.join(container)))
+    }
+
     /// What the Zstandard file holds.
     ///
     /// # Panics

@@ -38,6 +38,7 @@ mod handles;
 mod image;
 mod kernel;
 mod layout;
+pub mod layouts;
 mod libosi;
 mod machine;
 mod objects;

@@ -10,9 +10,6 @@
 
 #[allow(dead_code, reason = "other tests ask for more")]
 mod answers;
-#[path = "../../osier-testkit/tests/windows/layouts.rs"]
-#[allow(dead_code, reason = "other tests ask for more layouts")]
-mod layouts;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -21,6 +18,7 @@ use std::time::{Duration, Instant};
 use osier_memory::{PhysicalMemory, Recorder, VirtAddr};
 use osier_osi::{Finding, Osi, ScanSource, Scanned, ScannedKind, Severity, WalkEnds, Why};
 use osier_profile::Profile;
+use osier_testkit::windows::layouts;
 use osier_testkit::windows::{
     Driver, Plan, Process, Protection, Token, Told, VadKind, WindowsMachine,
 };

@@ -10,15 +10,13 @@
 
 #[allow(dead_code, reason = "other tests ask for more")]
 mod answers;
-#[path = "../../osier-testkit/tests/windows/layouts.rs"]
-#[allow(dead_code, reason = "other tests ask for more layouts")]
-mod layouts;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use osier_osi::{FileExtra, OpenFile, Osi, Process, ProcessExtra, Variable, Why};
 use osier_testkit::windows::WindowsMachine;
+use osier_testkit::windows::layouts;
 use osier_windows::{Known, Windows, locate};
 
 fn attached(layout: &layouts::Layout, machine: &WindowsMachine) -> Windows {

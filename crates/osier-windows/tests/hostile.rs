@@ -11,9 +11,6 @@
 )]
 
 mod answers;
-#[path = "../../osier-testkit/tests/windows/layouts.rs"]
-#[allow(dead_code, reason = "other tests ask for more layouts")]
-mod layouts;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,6 +23,7 @@ use osier_memory::{
 };
 use osier_osi::Why;
 use osier_profile::Profile;
+use osier_testkit::windows::layouts;
 use osier_testkit::{Patched, Random};
 use osier_windows::{Located, glance, locate};
 

@@ -11,9 +11,6 @@
 )]
 
 mod answers;
-#[path = "../../osier-testkit/tests/windows/layouts.rs"]
-#[allow(dead_code, reason = "other tests ask for more layouts")]
-mod layouts;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,6 +19,7 @@ use osier_memory::{AddressSpace, Cause, Fault, PhysAddr, Recorder, Store, VirtAd
 use osier_osi::{WalkEnd, WalkEnds, Why};
 use osier_profile::Profile;
 use osier_testkit::Knockout;
+use osier_testkit::windows::layouts;
 use osier_windows::{Known, locate, windows_policy};
 
 use answers::{Answers, attach, machine};

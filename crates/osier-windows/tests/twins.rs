@@ -10,9 +10,6 @@
 )]
 
 mod answers;
-#[path = "../../osier-testkit/tests/windows/layouts.rs"]
-#[allow(dead_code, reason = "other tests ask for more layouts")]
-mod layouts;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -22,6 +19,7 @@ use osier_osi::{Osi, WalkEnd, Why};
 use osier_profile::{Kind, Profile};
 use osier_testkit::Patched;
 use osier_testkit::windows::WindowsMachine;
+use osier_testkit::windows::layouts;
 use osier_windows::{Known, Located, Windows, locate};
 
 use answers::{Answers, attach, machine};

@@ -263,5 +263,4 @@ fn in_cpio(data: &mut dyn Read) -> io::Result<Option<Vec<u8>>> {
 }
 
 #[cfg(test)]
-#[path = "package/tests.rs"]
 mod tests;

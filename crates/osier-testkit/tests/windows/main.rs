@@ -10,17 +10,15 @@
     reason = "a test fails by panicking"
 )]
 
-#[allow(dead_code, reason = "other tests ask for more layouts")]
-mod layouts;
 mod look;
 mod rows;
 
 use std::sync::Arc;
 
-use layouts::Layout;
 use look::Look;
 use osier_memory::{Paging, PhysAddr, PhysicalMemory, VirtAddr};
 use osier_testkit::Patched;
+use osier_testkit::windows::layouts::{self, Layout};
 use osier_testkit::windows::{
     DebuggerData, Libosi, Paged, Part, Plan, Process, Protection, Proto, VadKind, WindowsMachine,
     Wow64,

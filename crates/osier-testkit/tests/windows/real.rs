@@ -9,14 +9,13 @@
     reason = "a test fails by panicking"
 )]
 
-#[allow(dead_code, reason = "other tests ask for more layouts")]
-mod layouts;
 #[allow(dead_code, reason = "other tests look at more")]
 mod look;
 mod rows;
 
 use osier_testkit::need::{self, Real};
 use osier_testkit::windows::Rekall;
+use osier_testkit::windows::layouts;
 
 osier_testkit::trials! {
     need::snapshot("rekall-xp-laptop-2005-06-25") => rekall_s_xp_can_be_written;

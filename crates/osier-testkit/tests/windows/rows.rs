@@ -3,8 +3,8 @@
 use osier_memory::VirtAddr;
 use osier_testkit::windows::{Plan, Process, WindowsMachine};
 
-use crate::layouts::Layout;
 use crate::look::Look;
+use osier_testkit::windows::layouts::Layout;
 
 pub(crate) fn look<'p>(layout: &'p Layout, machine: &WindowsMachine) -> Look<'p> {
     let plan = &machine.plan;

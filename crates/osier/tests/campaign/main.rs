@@ -18,9 +18,6 @@ mod editor;
 mod excuses;
 mod files;
 mod held;
-#[path = "../../../osier-testkit/tests/windows/layouts.rs"]
-#[allow(dead_code, reason = "other tests ask for more layouts")]
-mod layouts;
 mod links;
 mod names;
 mod subject;

@@ -10,10 +10,10 @@ use osier::osier_memory::{PAGE_BYTES, VirtAddr};
 use osier_testkit::windows::crowd;
 
 use crate::editor::Editor;
-use crate::layouts::{self, Layout};
 use crate::names::Names;
 use crate::subject::Subject;
 use crate::{Damage, links, whole};
+use osier_testkit::windows::layouts::{self, Layout};
 
 /// Windows 7 with PAE; and, of 64 bits, Windows 7 and Server 2022 when everything is to be run.
 fn machines() -> Vec<&'static Layout> {

@@ -9,8 +9,8 @@ use osier::osier_memory::{Machine, Paging};
 use osier::osier_windows::{self, Windows};
 use osier_testkit::windows::{self, Plan, WindowsMachine};
 
-use crate::layouts::Layout;
 use crate::rows::{found, planned};
+use osier_testkit::windows::layouts::Layout;
 
 /// Every paging mode that kernels of the layout ran in.
 pub(crate) fn modes(layout: &Layout) -> Vec<Paging> {

@@ -15,9 +15,6 @@
 mod crash;
 mod distilled;
 mod ids;
-#[path = "../../../osier-testkit/tests/windows/layouts.rs"]
-#[allow(dead_code, reason = "other tests ask for more layouts")]
-mod layouts;
 mod machines;
 mod minidump;
 mod osi_test;
@@ -36,6 +33,7 @@ use osier::osier_memory::Paging;
 use osier::osier_profile::Kind;
 use osier_testkit::Patched;
 use osier_testkit::containers::hiber::HiberForm;
+use osier_testkit::windows::layouts;
 use osier_testkit::windows::{Libosi, Paged, Part, PdbRecord, Proto, WindowsMachine};
 use rows::{found, planned};
 

@@ -9,8 +9,8 @@ use osier::dump::{Dumped, executable, module, process, range};
 use osier::osier_memory::{Paging, VirtAddr};
 use osier_testkit::windows::{Entered, Opened, Process, Proto, Thread, WindowsMachine};
 
-use crate::layouts::{self, Layout};
 use crate::machines::{Folder, crowd, modes, store};
+use osier_testkit::windows::layouts::{self, Layout};
 
 /// What a minidump says.
 struct Read {

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use osier::panda::{Sentinel, osi_test};
 use osier_testkit::windows::{Libosi, Module, Plan, Process, ProcessKind, Told};
 
-use crate::layouts::{self, Layout};
 use crate::machines::{attach, crowd};
+use osier_testkit::windows::layouts::{self, Layout};
 
 const RULE: &str = "-------------------------------------------------";
 

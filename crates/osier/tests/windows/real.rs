@@ -10,19 +10,16 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "../../../osier-testkit/tests/windows/layouts.rs"]
-#[allow(dead_code, reason = "other tests ask for more layouts")]
-mod layouts;
 #[allow(dead_code, reason = "other tests ask for more machines")]
 mod machines;
 mod rows;
 mod triage;
 
-use layouts::Layout;
 use machines::{attach, compare, compare_rows, crowd, modes};
 use osier::osier_symbols::{everything, import_symbols};
 use osier_testkit::need::{self, Real};
 use osier_testkit::windows::Rekall;
+use osier_testkit::windows::layouts::{self, Layout};
 use triage::{handles_lead_to_processes, nothing_is_found, tokens_are_the_systems_own};
 
 /// A kernel of each shape, by Volatility's ISF and Rekall's profile of it.

@@ -3,17 +3,21 @@
 
 use std::sync::OnceLock;
 
+use super::{reactos_x86, win7_sp1_x86, win7_sp1_x86_pae};
+use crate::data;
 use osier_profile::{OsKind, Profile};
-use osier_testkit::data;
-use osier_testkit::windows::{reactos_x86, win7_sp1_x86, win7_sp1_x86_pae};
 
-pub(crate) struct Layout {
-    pub(crate) name: String,
-    pub(crate) profile: Profile,
+/// A layout by its name.
+#[derive(Debug)]
+pub struct Layout {
+    /// Which kernel's: of a profile that ships the name of its file, without the ending.
+    pub name: String,
+    /// The layout.
+    pub profile: Profile,
 }
 
 /// The two layouts of Windows 7 x86, and that of ReactOS.
-pub(crate) fn own() -> Vec<Layout> {
+pub fn own() -> Vec<Layout> {
     let layout = |name: &str, profile| Layout {
         name: name.to_owned(),
         profile,
@@ -26,7 +30,7 @@ pub(crate) fn own() -> Vec<Layout> {
 }
 
 /// Every layout.
-pub(crate) fn all() -> &'static [Layout] {
+pub fn all() -> &'static [Layout] {
     static ALL: OnceLock<Vec<Layout>> = OnceLock::new();
     ALL.get_or_init(|| {
         let mut layouts = own();
@@ -57,13 +61,13 @@ fn shipped() -> Vec<Layout> {
 }
 
 /// The layout of the kernel whose GUID begins so.
-pub(crate) fn of(guid: &str) -> &'static Layout {
+pub fn of(guid: &str) -> &'static Layout {
     let mut layouts = all().iter();
     let found = layouts.find(|layout| layout.name.ends_with(&format!("-{guid}")));
     found.expect("a profile that ships")
 }
 
 /// The layouts of XP: the kernels of Rekall's golden results and of their PAE twin, and SP3 PAE.
-pub(crate) fn xp() -> [&'static Layout; 3] {
+pub fn xp() -> [&'static Layout; 3] {
     ["32962337", "bd8f451f", "30b5fb31"].map(of)
 }
