@@ -65,17 +65,22 @@ pub use options::Options;
 pub use profiles::{ProfileSource, infer_profile, isf_of_snapshot, profile_of_pdb};
 pub use shared::Shared;
 
-pub use osier_memory::{AddressSpace, Cause, Fault, Machine, Paging, PhysAddr, VirtAddr};
-pub use osier_osi::{
-    Absent, Crash, Current, Device, FileExtra, FileKind, Finding, Found, FoundBy, Handle,
-    Interface, Kernel, LinuxFile, LinuxProcess, LinuxWide, LogLine, Mapping, MappingKind, Module,
-    Mount, Namespaces, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Privilege, Process,
-    ProcessExtra, ProcessName, ProcessSource, ScanSource, ScanSources, Scanned, ScannedKind, Seen,
-    SeenExt, Severity, Sid, Socket, System, TaskState, Thread, Variable, WalkEnd, WalkEnds, Why,
-    WindowsProcess, WindowsWide,
+pub use osier_memory::{
+    AddressSpace, Cause, CpuState, Fault, Hint, Machine, PageFlags, Paging, PhysAddr,
+    PhysicalMemory, VirtAddr,
 };
-pub use osier_profile::{BuildId, OsKind, Profile};
-pub use osier_snapshot::{Anomaly, Format, Progress, Reading, Snapshot, SnapshotInfo};
+pub use osier_osi::{
+    Absent, Carve, Crash, Current, Device, FileExtra, FileKind, Finding, Found, FoundBy, Handle,
+    Integrity, Interface, Kernel, LinuxFile, LinuxProcess, LinuxWide, LogLine, Mapping,
+    MappingKind, Module, Mount, Namespaces, NoAttach, OpenFile, Osi, PageRange, Panda, Premise,
+    Privilege, Process, ProcessExtra, ProcessName, ProcessSource, ScanSource, ScanSources, Scanned,
+    ScannedKind, Seen, SeenExt, Severity, Sid, Socket, SocketSource, System, TaskState, Thread,
+    Variable, WalkEnd, WalkEnds, Why, WindowsProcess, WindowsWide,
+};
+pub use osier_profile::{BuildId, OsKind, Profile, Source};
+pub use osier_snapshot::{
+    Anomaly, Effect, Format, OpenError, Progress, Reach, Reading, Snapshot, SnapshotInfo,
+};
 
 pub use {osier_linux, osier_memory, osier_profile, osier_snapshot, osier_symbols, osier_windows};
 
