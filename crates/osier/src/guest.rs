@@ -9,7 +9,6 @@ use osier_osi::{Crash, Kernel, Osi, Seen};
 use osier_profile::{Profile, Source};
 use osier_snapshot::{Anomaly, Snapshot, SnapshotInfo};
 
-use crate::Error;
 use crate::kernel::Located;
 use crate::known::Known;
 use crate::located::find;
@@ -19,6 +18,7 @@ use crate::place::{Kept, Place};
 use crate::profiles::{ProfileSource, Sourced};
 use crate::shared::Shared;
 use crate::untold::Untold;
+use crate::{Error, registry};
 
 /// A snapshot whose kernel was found and can be asked questions.
 ///
@@ -319,7 +319,7 @@ fn attached(
     profile: &Arc<Profile>,
     source: &ProfileSource,
 ) -> Result<Box<dyn Osi>, Error> {
-    let attached = located.attach(&snapshot.machine, profile.clone());
+    let attached = registry::attach(&snapshot.machine, located, profile.clone());
     attached.map_err(|error| Error::Attach {
         profile: match profile.damage() {
             [] => source.to_string(),

@@ -1,15 +1,11 @@
 //! A kernel that was found, of whichever operating system.
 
-use std::collections::HashSet;
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use osier_linux::CodeSymbols;
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
-use osier_osi::{Found, NoAttach, Osi, Premise};
+use osier_osi::{Found, Premise};
 use osier_profile::{BuildId, OsKind, Profile};
-use osier_symbols::image::{Image, symbol_table};
 
 /// Where a kernel lies in a machine.
 #[derive(Clone, Debug)]
@@ -23,7 +19,8 @@ pub enum Located {
 }
 
 impl Located {
-    fn found(&self) -> &dyn Found {
+    /// What its system says of it.
+    pub(crate) fn found(&self) -> &dyn Found {
         match self {
             Self::Linux(found) => found,
             Self::Windows(found) => found,
@@ -103,55 +100,6 @@ impl Located {
     pub(crate) fn lacking(&self, profile: &Profile) -> Vec<String> {
         self.found().lacking(profile)
     }
-
-    /// The provider of this kernel, read by `profile`.
-    ///
-    /// # Errors
-    ///
-    /// The profile does not serve.
-    pub(crate) fn attach(
-        &self,
-        machine: &Machine,
-        profile: Arc<Profile>,
-    ) -> Result<Box<dyn Osi>, NoAttach> {
-        match self {
-            Self::Linux(found) => {
-                let linux = osier_linux::Linux::attach(machine, found, profile)?;
-                Ok(Box::new(linux.with_code_symbols(code_symbols)))
-            }
-            _ => self.found().attach(machine, profile),
-        }
-    }
-}
-
-/// The functions of the Linux kernel in `image`, out of its own memory.
-fn code_symbols(space: &AddressSpace, image: Range<VirtAddr>) -> Result<CodeSymbols, String> {
-    let place = Image {
-        text: image.start,
-        end: image.end,
-        slide: None,
-    };
-    let table = symbol_table(space, place)?;
-    let mut starts = Vec::new();
-    table.places(|kind, address| {
-        if matches!(kind, b't' | b'T' | b'w' | b'W') && image.contains(&VirtAddr(address)) {
-            starts.push(VirtAddr(address));
-        }
-    });
-    let table = Rc::new(table);
-    let all = Rc::clone(&table);
-    let name = move |start: VirtAddr| table.name_at(start.0);
-    let named = move |words: &[&[u8]]| {
-        let mut found = HashSet::new();
-        let may_be = |first: u8, _: usize| words.iter().any(|word| word.first() == Some(&first));
-        all.each_where(may_be, |_, name, address| {
-            if words.iter().any(|word| name.starts_with(word)) {
-                found.insert(VirtAddr(address));
-            }
-        });
-        found
-    };
-    Ok(CodeSymbols::new(starts, Box::new(name), Box::new(named)))
 }
 
 /// A kernel that was found before, in this snapshot or one like it.

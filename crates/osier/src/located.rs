@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use osier_memory::{AddressSpace, Cause, Hint, Machine, PhysAddr, VirtAddr};
-use osier_osi::{Premise, System};
+use osier_osi::Premise;
 use osier_profile::OsKind;
 use osier_snapshot::Snapshot;
 
@@ -11,6 +11,7 @@ use crate::kernel::{Last, Located};
 use crate::known::Known;
 use crate::missing::{Met, NoKernel};
 use crate::os_name::OsName;
+use crate::registry::{self, Entry};
 use crate::{Error, Options, registers};
 
 /// Finds the kernel and holds it against what the caller said.
@@ -92,7 +93,9 @@ impl<'a> Name<'a> {
         let Some(given) = &options.os else {
             return Ok(None);
         };
-        let others: Vec<_> = options.systems().map(System::name).collect();
+        let systems = registry::all(&options.systems);
+        let others = systems.iter().filter(|system| system.os() == OsKind::Other);
+        let others: Vec<_> = others.map(|system| system.name()).collect();
         let named = OsName::parse_among(given, &others)?;
         Ok(Some(Self { given, named }))
     }
@@ -103,10 +106,16 @@ struct Search<'a> {
     machine: &'a Machine,
     known: &'a Known,
     lasts: &'a [Last],
-    /// The system that was named.
+    /// The kind of system that was named.
     only: Option<OsKind>,
-    /// The systems of the registry that it may be.
-    others: Vec<&'static dyn System>,
+    /// The systems that it may be by what the file is.
+    systems: Vec<Looked>,
+}
+
+/// A system, and whether it is one that the caller lets it be.
+struct Looked {
+    system: Box<dyn Entry>,
+    wanted: bool,
 }
 
 impl<'a> Search<'a> {
@@ -117,112 +126,90 @@ impl<'a> Search<'a> {
         lasts: &'a [Last],
         name: Option<&Name<'_>>,
     ) -> Self {
+        let machine = &snapshot.machine;
+        let wanted = |system: &dyn Entry| match name {
+            Some(Name { named, .. }) => {
+                let other = named.os == OsKind::Other;
+                named.os == system.os()
+                    && (!other || named.system.as_deref() == Some(system.name()))
+            }
+            None => true,
+        };
+        let systems = registry::all(&options.systems).into_iter();
+        let systems = systems.filter(|system| system.may_be(machine));
+        let systems = systems.map(|system| Looked {
+            wanted: wanted(&*system),
+            system,
+        });
         Self {
-            machine: &snapshot.machine,
+            machine,
             known,
             lasts,
             only: name.map(|name| name.named.os),
-            others: options
-                .systems()
-                .filter(|system| match name {
-                    Some(name) => name.named.system.as_deref() == Some(system.name()),
-                    None => true,
-                })
-                .collect(),
+            systems: systems.collect(),
         }
     }
 
-    /// Whether it may be Linux, by what the file is: a crash dump holds Windows.
-    fn may_be_linux(&self) -> bool {
-        let dump = |hint: &Hint| matches!(hint, Hint::CrashDump(_));
-        !self.machine.hints.iter().any(dump)
+    /// The systems that are searched for in full, in their order.
+    fn wanted(&self) -> impl Iterator<Item = &dyn Entry> {
+        let wanted = self.systems.iter().filter(|looked| looked.wanted);
+        wanted.map(|looked| &*looked.system)
     }
 
-    /// A Linux kernel of the last time: a few reads decide.
+    /// A kernel of the last time: a few reads decide.
     fn again(&self) -> Option<Located> {
-        let other = matches!(self.only, Some(OsKind::Windows | OsKind::Other));
-        if other || !self.may_be_linux() {
-            return None;
-        }
-        let machine = self.hinted(OsKind::Linux);
-        osier_linux::again(&machine, &self.known.linux).map(Located::Linux)
+        self.wanted().find_map(|system| {
+            let machine = self.hinted(system.os());
+            system.again(&machine, self.known)
+        })
     }
 
-    /// The kernel. The other system than the one that was named is looked for only where that costs
+    /// The kernel. Another system than the one that was named is looked for only where that costs
     /// little: who names one knows better than a search does, and a contradiction is better known.
     ///
-    /// A Linux kernel of the last time is looked at first, for a few reads decide; then what tells a
-    /// Windows kernel at little cost; then Linux is searched for, then Windows everywhere. A Windows
-    /// crash dump holds Windows.
+    /// A kernel of the last time is looked at first, for a few reads decide; then what tells a kernel of
+    /// any system at little cost, the last in the registry first; then each is searched for, in order.
     fn run(&self) -> Result<Located, Met> {
-        let mut met = Met::default();
-        if self.only == Some(OsKind::Other) {
-            return self.other(None, met);
-        }
-        let linux = self.may_be_linux();
         if let Some(found) = self.again() {
             return Ok(found);
         }
-        if let Some(found) = self.windows_glance() {
+        if let Some(found) = self.glance() {
             return Ok(found);
         }
-        match self.only {
-            Some(OsKind::Windows) if linux => {
-                let machine = self.hinted(OsKind::Linux);
-                if let Some(found) = osier_linux::glance(&machine, &self.known.linux) {
-                    return Ok(Located::Linux(found));
-                }
-            }
-            _ if linux => {
-                let machine = self.hinted(OsKind::Linux);
-                match osier_linux::locate(&machine, &self.known.linux) {
-                    Ok(found) => return Ok(Located::Linux(found)),
-                    Err(error) => add_linux(&mut met, error),
-                }
-            }
-            _ => {}
-        }
-        if self.only != Some(OsKind::Linux) {
-            let machine = self.hinted(OsKind::Windows);
-            match osier_windows::locate(&machine, &self.known.windows) {
-                Ok(found) => return Ok(Located::Windows(found)),
-                Err(error) => met.tried.push(error.to_string()),
-            }
-        }
-        self.other(None, met)
-    }
-
-    /// A kernel of the registry's systems, through the table at `root` if that was named.
-    fn other(&self, root: Option<PhysAddr>, mut met: Met) -> Result<Located, Met> {
-        let machine = self.hinted(OsKind::Other);
-        for system in &self.others {
-            match system.locate(&machine, root) {
-                Ok(found) => return Ok(Located::Other(found)),
-                Err(tried) => met.tried.push(tried),
+        let mut met = Met::default();
+        for system in self.wanted() {
+            let machine = self.hinted(system.os());
+            match system.locate(&machine, self.known, None) {
+                Ok(found) => return Ok(found),
+                Err(also) => met.join(also),
             }
         }
         Err(met)
     }
 
+    /// The kernel of any system where little is read.
+    fn glance(&self) -> Option<Located> {
+        if self.only == Some(OsKind::Other) {
+            return None;
+        }
+        let next = self.wanted().next();
+        let next = next.filter(|system| system.begins_with_glance());
+        let next = next.map(Entry::name);
+        let systems = self.systems.iter().map(|looked| &*looked.system);
+        let mut systems = systems.rev().filter(|system| Some(system.name()) != next);
+        systems.find_map(|system| system.glance(&self.hinted(system.os()), self.known))
+    }
+
     /// The kernel that the table at `root` maps, which may be any process's.
     fn through(&self, root: PhysAddr) -> Result<Located, Met> {
         let mut met = Met::default();
-        if self.only == Some(OsKind::Other) {
-            return self.other(Some(root), met);
-        }
-        if self.may_be_linux() && self.only != Some(OsKind::Windows) {
-            match osier_linux::locate_by(self.machine, &self.known.linux, root) {
-                Ok(found) => return Ok(Located::Linux(found)),
-                Err(error) => add_linux(&mut met, error),
+        for system in self.wanted() {
+            match system.locate(self.machine, self.known, Some(root)) {
+                Ok(found) => return Ok(found),
+                Err(also) => met.join(also),
             }
         }
-        if self.only != Some(OsKind::Linux) {
-            match osier_windows::locate_by(self.machine, &self.known.windows, root) {
-                Ok(found) => return Ok(Located::Windows(found)),
-                Err(error) => met.tried.push(error.to_string()),
-            }
-        }
-        self.other(Some(root), met)
+        Err(met)
     }
 
     /// The kernel as any other table maps it, when the one at `root` is a table of the same machine that
@@ -264,11 +251,6 @@ impl<'a> Search<'a> {
         Some(located)
     }
 
-    fn windows_glance(&self) -> Option<Located> {
-        let machine = self.hinted(OsKind::Windows);
-        osier_windows::glance(&machine, &self.known.windows).map(Located::Windows)
-    }
-
     /// The machine, with the roots of the last times that were kernels of `os`.
     fn hinted(&self, os: OsKind) -> Machine {
         let mut machine = self.machine.clone();
@@ -291,10 +273,4 @@ fn maps_part(kernel: &AddressSpace, root: PhysAddr, image: Range<VirtAddr>) -> b
         ControlFlow::Break(())
     });
     same
-}
-
-fn add_linux(met: &mut Met, error: osier_linux::LocateError) {
-    met.tried.push(error.to_string());
-    let osier_linux::LocateError::NotFound { seen, .. } = error;
-    met.seen.extend(seen);
 }

@@ -16,6 +16,14 @@ pub(crate) struct Met {
     pub(crate) seen: Vec<String>,
 }
 
+impl Met {
+    /// Adds what another search met.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.tried.extend(other.tried);
+        self.seen.extend(other.seen);
+    }
+}
+
 /// A snapshot was opened, but no kernel was found in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoKernel {

@@ -7,8 +7,6 @@ use osier_memory::PhysAddr;
 use osier_osi::System;
 use osier_snapshot::{Progress, Reach, Reading};
 
-use crate::registry::SYSTEMS;
-
 /// Options for opening a snapshot and reading its kernel. The default says nothing and keeps nothing.
 ///
 /// [`Open`](crate::Open) and [`Attach`](crate::Attach) set them one by one.
@@ -72,10 +70,5 @@ impl Options {
         files.extend(self.registers.clone());
         files.extend(self.profile.clone());
         files
-    }
-
-    /// The systems to look for besides Linux and Windows.
-    pub(crate) fn systems(&self) -> impl Iterator<Item = &'static dyn System> {
-        SYSTEMS.iter().chain(&self.systems).copied()
     }
 }

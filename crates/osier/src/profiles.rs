@@ -19,7 +19,7 @@ use crate::known::{Known, known_by_card};
 use crate::located::find;
 use crate::missing::MissingSymbols;
 use crate::symbol_path::PdbFile;
-use crate::{Error, Options};
+use crate::{Error, Options, registry};
 
 /// Where a session's profile came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,7 +183,8 @@ impl Profiles {
         machine: &Machine,
         located: &Located,
     ) -> Result<Sourced, Error> {
-        let fits = |profile: &Arc<Profile>| located.attach(machine, profile.clone()).is_ok();
+        let fits =
+            |profile: &Arc<Profile>| registry::attach(machine, located, profile.clone()).is_ok();
         match located {
             Located::Linux(found) => self.of_linux(store, machine, found, &fits),
             Located::Windows(found) => self.of_windows(store, found, &fits),

@@ -5,13 +5,13 @@ use std::sync::{Arc, OnceLock};
 use osier_profile::{OsKind, Profile, Source};
 use osier_snapshot::Snapshot;
 
-use crate::Error;
 use crate::kernel::{Last, Located};
 use crate::known::Known;
 use crate::located::{again, find};
 use crate::options::Options;
 use crate::place::Kept;
 use crate::profiles::{ProfileSource, Profiles, Sourced};
+use crate::{Error, registry};
 
 /// What the guests of many snapshots have in common: what the caller said, the profiles, and the
 /// kernels that they describe, read at most once.
@@ -105,7 +105,7 @@ impl Shared {
 
     /// Whether the kernel that was found in `snapshot` can be attached by `profile`.
     pub fn fits(snapshot: &Snapshot, located: &Located, profile: &Arc<Profile>) -> bool {
-        located.attach(&snapshot.machine, profile.clone()).is_ok()
+        registry::attach(&snapshot.machine, located, profile.clone()).is_ok()
     }
 
     /// The first profile of this kernel, whether it fits or not.
