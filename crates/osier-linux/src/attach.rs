@@ -12,9 +12,8 @@ use crate::Located;
 use crate::code_symbols::{CodeSymbols, ReadCodeSymbols};
 use crate::fds::Fds;
 use crate::guest::{self, Guest};
-use crate::layouts::{
-    COMM_BYTES, Cred, File, Mm, OpenFile, PcpuHot, RunQueue, Signal, SocketFiles, TaskFiles, Tasks,
-};
+use crate::layouts::files::File;
+use crate::layouts::{COMM_BYTES, Cred, Mm, PcpuHot, RunQueue, Signal, SocketFiles, Tasks};
 use crate::locate::bit_names;
 use crate::maps::Maps;
 use crate::modules::Modules;
@@ -72,9 +71,7 @@ pub struct Linux {
     /// The threads of the pid table by their leaders; read once.
     pub(crate) numbered: OnceCell<Option<pid::Numbered>>,
     pub(crate) clock: clock::Clock,
-    pub(crate) task_files: TaskFiles,
     pub(crate) fds: Fds,
-    pub(crate) open_file: OpenFile,
     pub(crate) sockets: SocketFiles,
     pub(crate) file: File,
     pub(crate) page_cache: PageCache,
@@ -119,9 +116,7 @@ impl Linux {
         let run_queue = RunQueue::resolve(&mut resolver);
         let pcpu_hot = PcpuHot::resolve(&mut resolver);
         let clock = clock::Clock::resolve(&mut resolver);
-        let task_files = TaskFiles::resolve(&mut resolver);
         let fds = Fds::resolve(&mut resolver);
-        let open_file = OpenFile::resolve(&mut resolver);
         let sockets = SocketFiles::resolve(&mut resolver);
         let file = File::resolve(&mut resolver);
         let page_cache = PageCache::resolve(&mut resolver);
@@ -201,9 +196,7 @@ impl Linux {
             tabled: OnceCell::new(),
             numbered: OnceCell::new(),
             clock,
-            task_files,
             fds,
-            open_file,
             sockets,
             file,
             page_cache,

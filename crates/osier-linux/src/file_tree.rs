@@ -11,7 +11,8 @@ use osier_memory::{Fault, PAGE_BYTES, VirtAddr};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt};
 
 use crate::guest::Guest;
-use crate::layouts::{File, RbNode, Vma};
+use crate::layouts::files::File;
+use crate::layouts::{RbNode, Vma};
 
 /// Higher than any tree of mappings.
 const DEPTH: usize = 64;

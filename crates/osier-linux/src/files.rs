@@ -73,7 +73,7 @@ pub(crate) fn files(
 fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
     let space = &linux.guest.space;
     let no_start = |missing: String, fault| Err(WalkEnd::NoStart { missing, fault });
-    let Some(field) = linux.task_files.files else {
+    let Some(field) = linux.tasks.files else {
         return no_start("members of task_struct in the profile".to_owned(), None);
     };
     let bearer = match group::bearer(linux, taskd, field) {
@@ -107,7 +107,7 @@ fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
 fn shared_uncounted(linux: &Linux, files: VirtAddr) -> bool {
     let counted = linux.fds.users(&linux.guest.space, files);
     let leaders = named(linux).files(files);
-    threads::name_more_than(linux, counted, leaders, linux.task_files.files, files)
+    threads::name_more_than(linux, counted, leaders, linux.tasks.files, files)
 }
 
 /// How many descriptors the process can have reserved for files that it is opening: a thread that waits in
@@ -187,7 +187,7 @@ fn describe(linux: &Linux, slot: &Slot) -> OpenFile {
         Err(absent) => Err(absent.clone()),
     };
     let counted = linux
-        .open_file
+        .file
         .f_count
         .map(|field| (field, field.read(space, file)));
     let filed = match counted {
@@ -226,7 +226,7 @@ fn describe(linux: &Linux, slot: &Slot) -> OpenFile {
         flags: flags(linux, file),
         filed,
         extra: FileExtra::Linux(LinuxFile {
-            pos: match linux.open_file.f_pos {
+            pos: match linux.file.f_pos {
                 Some(field) => field.read(space, file).map_err(Absent::unreadable),
                 None => Err(Absent::not_in_this_kernel()),
             },
@@ -303,18 +303,14 @@ fn kind(
     if let (0o10_0000, Some(unknown)) = (mode & S_IFMT, unknown) {
         return Err(unknown.clone());
     }
+    let path_begins =
+        |with: &[u8]| -> Seen<bool> { Ok(path.as_ref().map_err(Clone::clone)?.starts_with(with)) };
     let (kind, entry) = match mode & S_IFMT {
         0o10_0000 if system == Some(b"nsfs") => (FileKind::Namespace, 4),
         // What has no path in proc is a namespace's file.
-        0o10_0000
-            if system == Some(b"proc")
-                && !path.as_ref().map_err(Clone::clone)?.starts_with(b"/") =>
-        {
-            (FileKind::Namespace, 4)
-        }
+        0o10_0000 if system == Some(b"proc") && !path_begins(b"/")? => (FileKind::Namespace, 4),
         0o10_0000 => {
-            let memfd = paths.is_nameless(&linux.guest, file)?
-                && path.as_ref().map_err(Clone::clone)?.starts_with(b"/memfd:");
+            let memfd = paths.is_nameless(&linux.guest, file)? && path_begins(b"/memfd:")?;
             (
                 if memfd {
                     FileKind::Memfd
@@ -332,7 +328,7 @@ fn kind(
         0o12_0000 => (FileKind::Link, 6),
         _ => {
             // What the kernel made for one file alone has no kind, and a name.
-            path.as_ref().map_err(Clone::clone)?;
+            path_begins(b"")?;
             return implausible("an inode is of a kind (i_mode)");
         }
     };
@@ -357,12 +353,12 @@ fn kind(
 /// `f_flags`, whose rights are those of `f_mode` unless the file is a mere place.
 fn flags(linux: &Linux, file: VirtAddr) -> Seen<u64> {
     let space = &linux.guest.space;
-    let Some(field) = linux.open_file.f_flags else {
+    let Some(field) = linux.file.f_flags else {
         return Err(Absent::not_in_this_kernel());
     };
     let flags = field.read(space, file).map_err(Absent::unreadable)?;
     let mode = linux
-        .open_file
+        .file
         .f_mode
         .and_then(|field| field.read(space, file).ok());
     let rights = match flags & O_PATH {
@@ -384,7 +380,7 @@ fn flags(linux: &Linux, file: VirtAddr) -> Seen<u64> {
 fn socket(linux: &Linux, file: VirtAddr, inode: &Seen<VirtAddr>) -> Seen<VirtAddr> {
     let space = &linux.guest.space;
     let layout = &linux.sockets;
-    let (Some(private), Some(sk)) = (linux.open_file.private_data, layout.socket.sk) else {
+    let (Some(private), Some(sk)) = (linux.file.private_data, layout.socket.sk) else {
         return Err(Absent::not_in_this_kernel());
     };
     let socket = private.read(space, file).map_err(Absent::unreadable)?;

@@ -5,40 +5,10 @@ use osier_osi::{Absent, Device, Seen};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::guest::Guest;
+use crate::layouts::files::{Dentry, Inode, SuperBlock};
 
 /// Longest name of a type of file system, or of namespaces, that is believed.
 const NAME_LIMIT: usize = 64;
-
-layout! {
-    /// Fields read from `struct inode`.
-    pub(crate) struct Inode: "inode" {
-        /// Inode number.
-        i_ino: Option<Field<UInt>>,
-        /// What it is, and rights.
-        i_mode: Option<Field<UInt>>,
-        /// Its file system.
-        i_sb: Option<Field<Ptr<()>>>,
-        /// What its maker keeps; of a namespace's file the `ns_common`.
-        i_private: Option<Field<Ptr<()>>>,
-        /// References to it.
-        i_count: Option<Field<UInt>>,
-        /// The `address_space` of its pages.
-        i_mapping: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct super_block`.
-    pub(crate) struct SuperBlock: "super_block" {
-        /// The type of file system.
-        s_type: Option<Field<Ptr<()>>>,
-        /// Its device number.
-        s_dev: Option<Field<UInt>>,
-        /// What its dentries can do. Linux commit c8aebb0c9f8c ("per-superblock default ->d_op"),
-        /// v2.6.38; nothing is read there, older kernels are known by its absence.
-        s_d_op: Option<Field<Ptr<()>>>,
-    }
-}
 
 layout! {
     /// Fields read from `struct file_system_type`.
@@ -78,6 +48,7 @@ pub(crate) struct Inodes {
     file_system: FileSystemType,
     namespace: Namespace,
     of_proc: ProcInode,
+    before_v2_6_38: bool,
 }
 
 impl Inodes {
@@ -88,6 +59,7 @@ impl Inodes {
             file_system: FileSystemType::resolve(resolver),
             namespace: Namespace::resolve(resolver),
             of_proc: ProcInode::resolve(resolver),
+            before_v2_6_38: Dentry::hash_is_plain(resolver),
         }
     }
 
@@ -155,7 +127,7 @@ impl Inodes {
         let number = value(guest, field, super_block)?;
         // Of an old kernel the first file system without a device of its own, which is the boot's sysfs, has 0.
         let may_be_zero = number == 0
-            && self.super_block.s_d_op.is_none()
+            && self.before_v2_6_38
             && self.system_name(guest, super_block)?.as_deref() == Some(b"sysfs");
         match u32::try_from(number) {
             // No other that is mounted has no number.

@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 
 use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::{PAGE_BYTES, VirtAddr};
-use osier_osi::{Absent, KeptFile, Seen, WalkEnd, WalkEnds};
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_osi::{Absent, KeptFile, Seen, WalkEnd, WalkEnds, Why};
+use osier_profile::{Embed, Field, Ptr, Resolver};
 
-use crate::mounts::layouts::Outer;
+use crate::layouts::files::{Dentry, Inode, Mount, SuperBlock};
 use crate::path::Place;
 use crate::{Linux, list, mounts, page_cache, symbols, tasks};
 
@@ -29,48 +29,6 @@ const CLIMB: usize = 4096;
 const S_IFMT: u64 = 0o17_0000;
 /// Those of a regular file.
 const S_IFREG: u64 = 0o10_0000;
-
-layout! {
-    /// What ties a `super_block` to its inodes and to the others.
-    pub(crate) struct SuperBlock: "super_block" {
-        /// The link in the list of all.
-        s_list: Option<Field<Embed<()>>>,
-        /// The list of its inodes.
-        s_inodes: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
-    /// What ties an `inode` to its file system, its names and its pages.
-    pub(crate) struct Inode: "inode" {
-        /// The link in the file system's list.
-        i_sb_list: Option<Field<Embed<()>>>,
-        /// Its names: an `hlist_head`; a `list_head` before Linux commit b3d9b7a3c752 ("vfs: switch `i_dentry`/`d_alias`
-        /// to hlist"), v3.6. The first word of either leads to the first.
-        i_dentry: Option<Field<Embed<()>>>,
-        /// The pages that are read and written as its own; of a device's file those of the device.
-        i_mapping: Option<Field<Ptr<()>>>,
-        /// Its own pages.
-        i_data: Option<Field<Embed<()>>>,
-        /// What it is, and rights.
-        i_mode: Option<Field<UInt>>,
-        /// Its number.
-        i_ino: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// What ties a `dentry` to its inode.
-    pub(crate) struct Dentry: "dentry" {
-        /// The link in the inode's list of names. Linux commit 946e51f2bf37 ("move `d_rcu` from overlapping
-        /// `d_child` to overlapping `d_alias`"), v3.19, made it the first of a union.
-        d_alias: Option<Field<Embed<()>>> = ["d_alias", "d_u"],
-        /// Its parent; itself at a root.
-        d_parent: Option<Field<Ptr<()>>>,
-        /// The inode.
-        d_inode: Option<Field<Ptr<()>>>,
-    }
-}
 
 /// Calls `row` for each file of which pages are in memory.
 pub(crate) fn files(linux: &Linux, row: &mut dyn FnMut(KeptFile) -> ControlFlow<()>) -> WalkEnds {
@@ -186,7 +144,7 @@ impl<'a> Walk<'a> {
         let paths = &self.linux.maps.paths;
         let guest = &self.linux.guest;
         let profile = guest.profile.clone();
-        let outer = Outer::resolve(&mut Resolver::new(&profile)).mnt;
+        let outer = Mount::resolve(&mut Resolver::new(&profile)).mnt;
         let mut all: HashMap<VirtAddr, Vec<Place>> = HashMap::new();
         let mut odd: Option<(VirtAddr, usize)> = None;
         let leaders = tasks::leaders(self.linux);
@@ -296,7 +254,14 @@ impl<'a> Walk<'a> {
                 expected: system.at,
             });
         }
-        let own = self.i_mapping.read(&guest.space, inode).map_err(broken)?;
+        let own = match self.linux.maps.paths.inodes().mapping(guest, inode) {
+            Ok(own) => own,
+            Err(absent) => match absent.why {
+                Why::Unreadable(fault) => return Err(broken(fault)),
+                Why::Implausible { raw, .. } => VirtAddr(raw),
+                Why::NotApplicable(_) | Why::NotInThisKernel => return Ok(false),
+            },
+        };
         if own == mapping {
             // What is empty says so by zeros, which lost memory has, too.
             return match self.linux.page_cache.owner(guest, mapping) {

@@ -2,15 +2,17 @@
 //!
 //! A structure that one walker alone reads has its layout in that walker's file.
 
+pub(crate) mod files;
+
 use osier_memory::VirtAddr;
-use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
+use osier_profile::{Bits, Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
 /// Longest `comm`, with its NUL: `TASK_COMM_LEN`.
 pub(crate) const COMM_BYTES: usize = 16;
 
 layout! {
     /// Fields read from `task_struct`.
-    pub(crate) struct Tasks: "task_struct" through [thread_info timespec] {
+    pub(crate) struct Tasks: "task_struct" through [sched_entity seccomp thread_info timespec] {
         /// The ring of thread-group leaders.
         tasks: Field<Embed<()>>,
         /// Thread id, in the initial namespace.
@@ -74,20 +76,6 @@ layout! {
         cpu: Option<Field<UInt>> = ["thread_info.cpu", "cpu"],
         /// Whether it runs. Linux commit 3ca7a440da39 ("sched: Always provide `p->on_cpu`"), v3.0.
         on_cpu: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// Fields read from `task_struct`.
-    pub(crate) struct TaskFs: "task_struct" {
-        /// Root and working directory.
-        fs: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `task_struct` by way of the table.
-    pub(crate) struct Links: "task_struct" {
         /// `hlist_node` for each use. Linux commit 2c4704756cab ("pids: Move the pgrp and session
         /// pid pointers from `task_struct` to `signal_struct`"), v4.19.
         pid_links: Option<Field<Embed<()>>>,
@@ -95,18 +83,91 @@ layout! {
         pids: Option<Field<Embed<()>>>,
         /// The task's own `struct pid`. With `pid_links`.
         thread_pid: Option<Field<Ptr<()>>>,
+        /// Root and working directory.
+        fs: Option<Field<Ptr<()>>>,
+        /// Open files; null in a task that has exited.
+        files: Option<Field<Ptr<()>>>,
+        /// The kernel stack.
+        stack: Option<Field<Ptr<()>>>,
+        /// What is particular to the processor.
+        thread: Option<Field<Embed<()>>>,
+        /// Linux commit c65eacbe290b ("sched/core: Allow putting `thread_info` into
+        /// `task_struct`"), v4.9: the release after names were hashed with their parent's address,
+        /// by 8387ff2577eb ("vfs: make the string hashes salt the hash"), v4.8.
+        thread_info: Option<Field<Embed<()>>>,
+        /// A kernel that watches its reads of memory hashes byte for byte.
+        kmsan_ctx: Option<Field<Embed<()>>>,
+        /// Who logged in.
+        loginuid: Option<Field<UInt>>,
+        /// The number of that login; -1 where nobody did.
+        sessionid: Option<Field<UInt>>,
+        /// How system calls are filtered.
+        seccomp: Option<Field<UInt>> = ["seccomp.mode"],
+        /// The newest filter.
+        filter: Option<Field<Ptr<()>>> = ["seccomp.filter"],
+        /// What is done around system calls. Linux commit 3136b93c3fb2 ("entry: Expose helpers to
+        /// migrate TIF to `SYSCALL_WORK` flags"), v5.11.
+        syscall_work: Option<Field<UInt>> = ["thread_info.syscall_work"],
+        /// The flags that stood for it before.
+        thread_flags: Option<Field<UInt>> = ["thread_info.flags"],
+        /// Its place among what its tracer traces; a list of its own where nobody does.
+        ptrace_entry: Option<Field<Embed<()>>>,
+        /// The set of its control groups.
+        cgroups: Option<Field<Ptr<()>>>,
+        /// Its namespaces, but for those of users and ids.
+        nsproxy: Option<Field<Ptr<()>>>,
+        /// 100 to 139 of what is not of real time.
+        static_prio: Option<Field<SInt>>,
+        /// The same without what it inherits for a while; of real time 0 to 98, of a deadline -1.
+        normal_prio: Option<Field<SInt>>,
+        /// 1 to 99 of what is of real time.
+        rt_priority: Option<Field<UInt>>,
+        /// How it is scheduled.
+        policy: Option<Field<UInt>>,
+        /// Nanoseconds in user mode, by ticks.
+        utime: Option<Field<UInt>>,
+        /// Nanoseconds in the kernel, by ticks.
+        stime: Option<Field<UInt>>,
+        /// Nanoseconds that it ran, to the letter.
+        runtime: Option<Field<UInt>> = ["se.sum_exec_runtime"],
+    }
+}
+
+layout! {
+    /// Fields read from `struct pid`.
+    pub(crate) struct Pid: "pid" {
+        /// One list of tasks for each use of the number.
+        tasks: Option<Field<Embed<()>>>,
+        /// The numbers, one for each namespace, the initial one first.
+        numbers: Option<Field<Embed<()>>>,
+        /// How deep its namespace lies.
+        level: Option<Field<UInt>>,
+    }
+}
+
+layout! {
+    /// Fields read from `upid`.
+    pub(crate) struct Upid: "upid" {
+        /// The number.
+        nr: Option<Field<UInt>>,
+        /// The namespace.
+        ns: Option<Field<Ptr<()>>>,
+        /// The link in the hash table.
+        pid_chain: Option<Field<Embed<()>>>,
     }
 }
 
 layout! {
     /// Fields read from `pid_namespace`.
-    pub(crate) struct PidNamespace: "pid_namespace" {
+    pub(crate) struct PidNamespace: "pid_namespace" through [ns_common] {
         /// The `task_struct` of the namespace's process 1.
         child_reaper: Option<Field<Ptr<()>>>,
         /// The table, by number.
         idr: Option<Field<Embed<()>>>,
         /// How deep it lies below the first one.
         level: Option<Field<UInt>>,
+        /// Its number.
+        inum: Option<Field<UInt>> = ["ns.inum", "proc_inum"],
     }
 }
 
@@ -142,7 +203,7 @@ layout! {
 
 layout! {
     /// Fields read from `signal_struct`.
-    pub(crate) struct Signal: "signal_struct" through [atomic_t] {
+    pub(crate) struct Signal: "signal_struct" through [atomic_t prev_cputime] {
         /// Threads of the process. Linux commit b3ac022cb9dc ("proc: turn `signal_struct->count`
         /// into \"int `nr_threads`\""), v2.6.35.
         nr_threads: Option<Field<SInt>> = ["nr_threads", "count"],
@@ -150,13 +211,27 @@ layout! {
         live: Option<Field<SInt>> = ["live.counter", "live"],
         /// The list of threads, by their `thread_node`.
         thread_head: Option<Field<Embed<()>>>,
+        /// The `struct pid` of the process, its group and its session.
+        pids: Option<Field<Embed<()>>>,
+        /// The controlling terminal.
+        tty: Option<Field<Ptr<()>>>,
+        /// The same as of a task, of threads that have exited.
+        utime: Option<Field<UInt>>,
+        /// Likewise.
+        stime: Option<Field<UInt>>,
+        /// Likewise.
+        runtime: Option<Field<UInt>> = ["sum_sched_runtime"],
+        /// What was last told of `utime`.
+        told_utime: Option<Field<UInt>> = ["prev_cputime.utime"],
+        /// What was last told of `stime`.
+        told_stime: Option<Field<UInt>> = ["prev_cputime.stime"],
     }
 }
 
 layout! {
     /// Fields read from `cred`. Linux commit b6dff3ec5e11 ("CRED: Separate task security context
     /// from `task_struct`"), v2.6.29.
-    pub(crate) struct Cred: "cred" through [kgid_t kuid_t] {
+    pub(crate) struct Cred: "cred" through [kernel_cap_struct kgid_t kuid_t] {
         /// Real user id, in the initial user namespace.
         uid: Option<Field<UInt>>,
         /// Real group id.
@@ -168,6 +243,22 @@ layout! {
         /// The real user id where it is the same in every user namespace. Linux commit 7a4e7408c5ca
         /// ("userns: Add `kuid_t` and `kgid_t` and associated infrastructure"), v3.5.
         kuid: Option<Field<UInt>> = ["uid.val"],
+        /// Effective user id.
+        euid: Option<Field<UInt>>,
+        /// Saved user id.
+        suid: Option<Field<UInt>>,
+        /// For access to files.
+        fsuid: Option<Field<UInt>>,
+        /// Effective group id.
+        egid: Option<Field<UInt>>,
+        /// A bit for each capability.
+        cap_effective: Option<Field<UInt>>,
+        /// A bit for each that it may take.
+        cap_permitted: Option<Field<UInt>>,
+        /// Supplementary groups.
+        group_info: Option<Field<Ptr<()>>>,
+        /// Whose ids they are.
+        user_ns: Option<Field<Ptr<()>>>,
     }
 }
 
@@ -224,6 +315,15 @@ layout! {
         ia32_compat: Option<Field<UInt>> = ["context.ia32_compat"],
         /// One past the highest address that the process may have.
         task_size: Option<Field<UInt>>,
+        /// Those of data.
+        data_vm: Option<Field<UInt>>,
+        /// Those of code.
+        exec_vm: Option<Field<UInt>>,
+        /// Those of stacks.
+        stack_vm: Option<Field<UInt>>,
+        /// Pages in memory, by kind. Linux commit f1a7941243c1 ("mm: convert mm's rss stats into
+        /// `percpu_counter`"), v6.2.
+        rss_stat: Option<Field<Embed<()>>>,
     }
 }
 
@@ -266,46 +366,40 @@ layout! {
 }
 
 layout! {
-    /// Fields read from `struct file`.
-    pub(crate) struct File: "file" through [path] {
-        /// Of the file's path.
-        dentry: Option<Field<Ptr<()>>> = ["f_path.dentry", "__f_path.dentry", "f_dentry"],
-        /// Of the file's path.
-        mnt: Option<Field<Ptr<()>>> = ["f_path.mnt", "__f_path.mnt", "f_vfsmnt"],
-        /// The inode. Linux commit dd37978c50bc ("cache the value of `file_inode()` in
-        /// `struct file`"), v3.9.
-        f_inode: Option<Field<Ptr<()>>>,
-        /// Marks.
-        f_mode: Option<Field<UInt>>,
-        /// Since v6.13, one release before the marks moved: no member tells the two apart, so a
-        /// 6.13 kernel's overlay files show the path inside their layer.
-        f_ref: Option<Field<Embed<()>>>,
-        /// Whose pages it has.
-        f_mapping: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `task_struct`.
-    pub(crate) struct TaskFiles: "task_struct" {
-        /// Open files; null in a task that has exited.
-        files: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from an open `struct file`.
-    pub(crate) struct OpenFile: "file" {
-        /// References to it. Until v6.12.
-        f_count: Option<Field<UInt>>,
-        /// How it was opened.
-        f_flags: Option<Field<UInt>>,
-        /// Marks, the lowest of which are the rights it was opened with.
-        f_mode: Option<Field<UInt>>,
-        /// Position.
-        f_pos: Option<Field<UInt>>,
-        /// What its driver keeps; of a socket the `struct socket`.
-        private_data: Option<Field<Ptr<()>>>,
+    /// Fields read from `struct module`.
+    pub(crate) struct Module: "module" through [module_layout] {
+        /// Live, coming, going, or not formed yet.
+        state: Option<Field<UInt>>,
+        /// The ring of modules.
+        list: Option<Field<Embed<()>>>,
+        /// The name.
+        name: Option<Field<Embed<()>>>,
+        /// The parts by use, code first.
+        mem: Option<Field<Embed<()>>>,
+        /// Address of what stays.
+        core_base: Option<Field<Ptr<()>>> = ["core_layout.base", "module_core"],
+        /// Bytes of what stays.
+        core_size: Option<Field<UInt>> = ["core_layout.size", "core_size"],
+        /// Bytes of the code of what stays, which comes first.
+        core_text: Option<Field<UInt>> = ["core_layout.text_size", "core_text_size"],
+        /// Address of what goes after initialisation; null since.
+        init_base: Option<Field<Ptr<()>>> = ["init_layout.base", "module_init"],
+        /// Bytes of what goes after initialisation.
+        init_size: Option<Field<UInt>> = ["init_layout.size", "init_size"],
+        /// The node in the tree of modules of what stays.
+        core_node: Option<Field<Embed<()>>> = ["core_layout.mtn", "mtn_core"],
+        /// The node of what goes.
+        init_node: Option<Field<Embed<()>>> = ["init_layout.mtn", "mtn_init"],
+        /// Its entry in `/sys/module`.
+        mkobj: Option<Field<Embed<()>>>,
+        /// The table of symbols.
+        kallsyms: Option<Field<Ptr<()>>>,
+        /// The symbols.
+        symtab: Option<Field<Ptr<()>>>,
+        /// How many there are.
+        num_symtab: Option<Field<UInt>>,
+        /// Their names.
+        strtab: Option<Field<Ptr<()>>>,
     }
 }
 
@@ -326,6 +420,20 @@ layout! {
     pub(crate) struct Sock: "sock" {
         /// The file system's half of it; null when no descriptor leads to it.
         sk_socket: Option<Field<Ptr<()>>>,
+        /// Type.
+        sk_type: Option<Field<Bits>>,
+        /// Protocol.
+        sk_protocol: Option<Field<Bits>>,
+        /// Connections that wait to be accepted.
+        sk_ack_backlog: Option<Field<UInt>>,
+        /// What waits to be received: its first member, `rmem_alloc`, counts it.
+        sk_backlog: Option<Field<Embed<()>>>,
+        /// The same before v3.0.
+        sk_rmem_alloc: Option<Field<UInt>>,
+        /// What was written and is not acknowledged, with what it takes to hold it.
+        sk_wmem_queued: Option<Field<SInt>>,
+        /// What waits to be sent, and one.
+        sk_wmem_alloc: Option<Field<UInt>>,
     }
 }
 

@@ -178,7 +178,7 @@ pub(crate) fn mm_of(linux: &Linux, task: VirtAddr, kernel_thread: &Seen<bool>) -
 /// By how many processes shared objects are named.
 pub(crate) fn named(linux: &Linux) -> &Named {
     linux.named.get_or_init(|| {
-        let shared = [linux.task_files.files, linux.maps.paths.task_fs()];
+        let shared = [linux.tasks.files, linux.maps.paths.task_fs()];
         let bearer = |task, field| group::bearer(linux, task, field).unwrap_or(task);
         let count = |init| {
             Named::count(

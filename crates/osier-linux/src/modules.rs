@@ -23,11 +23,10 @@ use osier_osi::{
     Absent, Module, ModulePart, ScanSource, ScanSources, Seen, SeenExt as _, WalkEnd, WalkEnds,
     Walked,
 };
-use osier_profile::{Embed, Field, Resolver, UInt, layout};
+use osier_profile::{Embed, Field, Resolver};
 
 use crate::guest::Guest;
-use crate::list;
-use crate::symbols;
+use crate::{layouts, list, symbols};
 pub(crate) use code::ModuleCode;
 use extent::Extent;
 use twins::{Source, Twins};
@@ -37,22 +36,10 @@ const WALK: &str = "modules";
 /// Longest name with its NUL where the profile does not say: `MODULE_NAME_LEN` is 64 less a pointer.
 const NAME_BYTES: u64 = 64;
 
-layout! {
-    /// Fields read from `struct module`.
-    pub(crate) struct Members: "module" {
-        /// Live, coming, going, or not formed yet.
-        state: Option<Field<UInt>>,
-        /// The ring of modules.
-        list: Option<Field<Embed<()>>>,
-        /// The name.
-        name: Option<Field<Embed<()>>>,
-    }
-}
-
 /// How to read modules.
 #[derive(Clone, Debug)]
 pub(crate) struct Modules {
-    members: Members,
+    members: layouts::Module,
     extent: Extent,
     twins: Twins,
     symbols: code::Symbols,
@@ -63,7 +50,7 @@ impl Modules {
     pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
         let extent = Extent::resolve(resolver);
         Self {
-            members: Members::resolve(resolver),
+            members: layouts::Module::resolve(resolver),
             twins: Twins::resolve(resolver, &extent),
             symbols: code::Symbols::resolve(resolver),
             extent,

@@ -1,36 +1,9 @@
 //! Mounts: from the root of a mounted tree to the place it is mounted on.
 
 use osier_memory::{AddressSpace, Fault, VirtAddr};
-use osier_profile::{Embed, Field, Ptr, Resolver, layout};
+use osier_profile::{Embed, Field, Ptr, Resolver};
 
-layout! {
-    /// Fields read from `struct mount`.
-    ///
-    /// Linux commit 7d6fec45a513 ("vfs: start hiding vfsmount guts series"), v3.3, parted it from
-    /// `struct vfsmount`, which had these members itself before.
-    pub(crate) struct Mount: "mount" {
-        /// The part that the rest of the kernel sees.
-        mnt: Option<Field<Embed<()>>>,
-        /// The mount that this one stands on; itself at a root.
-        mnt_parent: Option<Field<Ptr<()>>>,
-        /// The `dentry` that it stands on, in the parent.
-        mnt_mountpoint: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct vfsmount`.
-    pub(crate) struct VfsMount: "vfsmount" {
-        /// The `dentry` at the root of the mounted tree.
-        mnt_root: Option<Field<Ptr<()>>>,
-        /// The file system.
-        mnt_sb: Option<Field<Ptr<()>>>,
-        /// Before v3.3.
-        mnt_parent: Option<Field<Ptr<()>>>,
-        /// Before v3.3.
-        mnt_mountpoint: Option<Field<Ptr<()>>>,
-    }
-}
+use crate::layouts::files::{Mount, VfsMount};
 
 /// How to read a mount, in terms of its `vfsmount`. A `struct path` names mounts by it.
 #[derive(Clone, Copy, Debug)]

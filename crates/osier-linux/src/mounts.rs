@@ -5,7 +5,6 @@
 //! the namespace that it is of. Those that the process's root directory does not lead to are not shown, as
 //! the kernel does not show them.
 
-pub(crate) mod layouts;
 mod reader;
 
 use std::ops::ControlFlow;
@@ -18,11 +17,10 @@ use osier_profile::{Field, Ptr, Resolver};
 
 use crate::attach::Mounted;
 use crate::layouts::RbNode;
+use crate::layouts::files::MntNamespace;
 use crate::path::Place;
-use crate::wide::layouts::Task;
 use crate::wide::namespaces::Proxy;
 use crate::{Linux, group, list, memory, process, threads};
-use layouts::Namespace;
 use reader::Reader;
 
 /// The walk's name in its endings.
@@ -86,7 +84,6 @@ type Missing = (&'static str, Box<Absent>);
 fn place(linux: &Linux, taskd: VirtAddr) -> Result<Option<(VirtAddr, Place)>, Missing> {
     let profile = linux.guest.profile.clone();
     let mut resolver = Resolver::new(&profile);
-    let spaces = Task::resolve(&mut resolver);
     let proxy = Proxy::resolve(&mut resolver);
     let object = |field: Option<Field<Ptr<()>>>, base| -> Seen<VirtAddr> {
         let field = field.ok_or_else(Absent::not_in_this_kernel)?;
@@ -105,7 +102,7 @@ fn place(linux: &Linux, taskd: VirtAddr) -> Result<Option<(VirtAddr, Place)>, Mi
         };
         object(field, bearer)
     };
-    let namespaces = shared(spaces.nsproxy).map_err(|why| ("its namespaces", why))?;
+    let namespaces = shared(linux.tasks.nsproxy).map_err(|why| ("its namespaces", why))?;
     let fs = shared(paths.task_fs()).map_err(|why| ("its root directory", why))?;
     if namespaces.is_null() || fs.is_null() {
         if process::has_exited(linux, taskd) {
@@ -155,7 +152,7 @@ type Standing = HashMap<VirtAddr, Option<HashSet<VirtAddr>>>;
 /// The walk of one namespace.
 struct Walk<'a> {
     reader: Reader<'a>,
-    namespace: Namespace,
+    namespace: MntNamespace,
     node: RbNode,
     at: VirtAddr,
 }
@@ -165,7 +162,7 @@ impl<'a> Walk<'a> {
         let mut resolver = Resolver::new(&linux.guest.profile);
         Self {
             reader: Reader::resolve(&mut resolver, linux, root),
-            namespace: Namespace::resolve(&mut resolver),
+            namespace: MntNamespace::resolve(&mut resolver),
             node: RbNode::resolve(&mut resolver),
             at,
         }

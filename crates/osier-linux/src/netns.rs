@@ -18,7 +18,7 @@ const DYNAMIC: u32 = 0xf000_0000;
 
 layout! {
     /// Fields read from `struct net`.
-    pub(crate) struct Net: "net" through [netns_ipv4 inet_timewait_death_row netns_packet netns_unix ns_common unix_table] {
+    pub(crate) struct Net: "net" through [netns_ipv4 inet_timewait_death_row netns_packet netns_unix ns_common unix_table netns_nf] {
         /// The link in the list of all.
         list: Option<Field<Embed<()>>>,
         /// Its number, by which `/proc/PID/ns/net` knows it. Since v3.8.
@@ -37,6 +37,15 @@ layout! {
         unix_buckets: Option<Field<Ptr<()>>> = ["unx.table.buckets"],
         /// The list of its packet sockets.
         packets: Option<Field<Embed<()>>> = ["packet.sklist"],
+        /// What netfilter runs for IPv4: chains, one for each place that packets pass. Linux commit b0f38338aef2
+        /// ("netfilter: reduce size of hook entry point locations"), v4.16; likewise of the others.
+        nf_ipv4: Option<Field<Embed<()>>> = ["nf.hooks_ipv4"],
+        /// IPv6.
+        nf_ipv6: Option<Field<Embed<()>>> = ["nf.hooks_ipv6"],
+        /// ARP.
+        nf_arp: Option<Field<Embed<()>>> = ["nf.hooks_arp"],
+        /// Bridges.
+        nf_bridge: Option<Field<Embed<()>>> = ["nf.hooks_bridge"],
     }
 }
 

@@ -10,6 +10,7 @@ use crate::constants;
 use crate::frames;
 use crate::guest::Guest;
 use crate::inode::Inodes;
+use crate::layouts::files::{Inode, Page};
 use crate::radix::{Node, Slot};
 
 layout! {
@@ -21,29 +22,6 @@ layout! {
         head: Option<Field<Ptr<()>>> = ["i_pages.xa_head", "i_pages.rnode", "page_tree.rnode"],
         /// How many pages the tree has.
         nrpages: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// Fields read from `inode`.
-    pub(crate) struct Host: "inode" {
-        /// Length in bytes.
-        i_size: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct page`, the kernel's record of a page frame.
-    pub(crate) struct Page: "page" {
-        /// Marks.
-        flags: Option<Field<UInt>>,
-        /// The `address_space` that it is in.
-        mapping: Option<Field<Ptr<()>>>,
-        /// Where in the file, in pages.
-        index: Option<Field<UInt>> = ["index", "__folio_index"],
-        /// Of a page behind the first of a large one: that one, and the lowest bit. Linux commit d50569612c29,
-        /// v7.1, has it under another name.
-        head: Option<Field<UInt>> = ["compound_head", "compound_info"],
     }
 }
 
@@ -66,7 +44,7 @@ const LONGEST: u64 = i64::MAX as u64;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageCache {
     space: AddressSpace,
-    host: Host,
+    inode: Inode,
     page: Page,
     pub(crate) vdso: VdsoImage,
     node: Option<Node>,
@@ -81,7 +59,7 @@ impl PageCache {
         let uptodate = resolver.constant(&[constants::PG_uptodate]);
         Self {
             space: AddressSpace::resolve(resolver),
-            host: Host::resolve(resolver),
+            inode: Inode::resolve(resolver),
             page: Page::resolve(resolver),
             vdso: VdsoImage::resolve(resolver),
             node: Node::resolve(resolver, word),
@@ -113,7 +91,7 @@ impl PageCache {
     }
 
     fn size(&self, guest: &Guest, mapping: VirtAddr) -> Seen<u64> {
-        let field = self.host.i_size.ok_or_else(Absent::not_in_this_kernel)?;
+        let field = self.inode.i_size.ok_or_else(Absent::not_in_this_kernel)?;
         let host = self.host(guest, mapping)?;
         let size = field.read(&guest.space, host)?;
         if size > LONGEST {

@@ -21,15 +21,15 @@ use std::cell::{OnceCell, RefCell};
 use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{Absent, Seen, WalkEnds};
-use osier_profile::{Field, Ptr, Resolver, SInt, UInt, layout};
+use osier_profile::{Field, Ptr, Resolver, UInt, layout};
 
 use crate::guest::Guest;
 use crate::inode::Inodes;
-use crate::layouts::{File, PidNamespace, TaskFs};
+use crate::layouts::files::{Dentry, File, FsStruct};
+use crate::layouts::{PidNamespace, Tasks};
 use crate::mount::Mounts;
 use crate::symbols;
 pub(crate) use below::Below;
-use below::Family;
 use climb::Climb;
 pub(crate) use climb::Place;
 pub(crate) use made::Called;
@@ -47,20 +47,6 @@ const FMODE_BACKING_MOVED: u64 = 1 << 24;
 const DCACHE_OP_REAL: u64 = 1 << 26;
 
 layout! {
-    /// Fields read from `struct dentry`.
-    pub(crate) struct Dentry: "dentry" {
-        /// Its parent; itself at a root.
-        d_parent: Option<Field<Ptr<()>>>,
-        /// Marks.
-        d_flags: Option<Field<UInt>>,
-        /// The file system.
-        d_sb: Option<Field<Ptr<()>>>,
-        /// The inode.
-        d_inode: Option<Field<Ptr<()>>>,
-    }
-}
-
-layout! {
     /// Fields read from `struct backing_file`, which holds the file of a lower layer of overlayfs.
     ///
     /// Linux commit def3ae83da02 ("fs: store real path instead of fake path in backing file
@@ -73,29 +59,16 @@ layout! {
     }
 }
 
-layout! {
-    /// Fields read from `struct fs_struct`.
-    pub(crate) struct FsStruct: "fs_struct" through [path] {
-        /// Of the root directory.
-        dentry: Option<Field<Ptr<()>>> = ["root.dentry"],
-        /// Of the root directory.
-        mnt: Option<Field<Ptr<()>>> = ["root.mnt"],
-        /// Tasks that use it.
-        users: Option<Field<SInt>>,
-    }
-}
-
 /// Reads paths. Remembers those it has read: many processes map the same files.
 #[derive(Clone)]
 pub(crate) struct Paths {
     climb: Option<Climb>,
     dentry: Dentry,
-    family: Family,
     makers: Makers,
     file: File,
     backing: BackingFile,
     fs: FsStruct,
-    task: TaskFs,
+    task_fs: Option<Field<Ptr<()>>>,
     pid_namespace: PidNamespace,
     reader_root: OnceCell<Result<Option<Place>, Fault>>,
     known: RefCell<HashMap<Place, Seen<Called>>>,
@@ -105,7 +78,7 @@ impl Paths {
     pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
         let dentry = Dentry::resolve(resolver);
         let mounts = Mounts::resolve(resolver);
-        let names = Names::resolve(resolver);
+        let names = Names::resolve(resolver, &dentry);
         let climb = || {
             Some(Climb {
                 parent: dentry.d_parent?,
@@ -117,12 +90,11 @@ impl Paths {
         Self {
             climb: climb(),
             dentry,
-            family: Family::resolve(resolver),
-            makers: Makers::resolve(resolver),
+            makers: Makers::resolve(resolver, &dentry),
             file: File::resolve(resolver),
             backing: BackingFile::resolve(resolver),
             fs: FsStruct::resolve(resolver),
-            task: TaskFs::resolve(resolver),
+            task_fs: Tasks::resolve(resolver).fs,
             pid_namespace: PidNamespace::resolve(resolver),
             reader_root: OnceCell::new(),
             known: RefCell::new(HashMap::new()),
@@ -169,7 +141,7 @@ impl Paths {
 
     /// Where a task names its root and working directory.
     pub(crate) fn task_fs(&self) -> Option<Field<Ptr<()>>> {
-        self.task.fs
+        self.task_fs
     }
 
     /// How inodes and their file systems are read.
@@ -319,13 +291,13 @@ impl Paths {
         ends: &mut WalkEnds,
     ) -> Seen<Below> {
         let names = &self.climb()?.names;
-        self.family.below(guest, names, folder, name, ends)
+        below::below(&self.dentry, guest, names, folder, name, ends)
     }
 
     /// The root directory in the `fs_struct` at `fs`.
     pub(crate) fn root_of(&self, guest: &Guest, fs: VirtAddr) -> Seen<Place> {
-        let place = place_at(guest, fs, self.fs.mnt, self.fs.dentry)?;
-        for (at, field) in [(place.mnt, self.fs.mnt), (place.dentry, self.fs.dentry)] {
+        let place = place_at(guest, fs, self.fs.root_mnt, self.fs.root)?;
+        for (at, field) in [(place.mnt, self.fs.root_mnt), (place.dentry, self.fs.root)] {
             if !guest.can_be_object(at) {
                 let rule = "a root directory is a dentry of the kernel in a mount (root)";
                 let place = field.map(|field| field.place(fs));
@@ -444,11 +416,11 @@ impl Paths {
         };
         let task = reaper.filter(|task| !task.is_null());
         let task = task.or_else(|| guest.symbol(symbols::init_task));
-        let (Some(task), Some(fs)) = (task, self.task.fs) else {
+        let (Some(task), Some(fs)) = (task, self.task_fs) else {
             return Ok(None);
         };
         let fs = fs.read(space, task)?;
-        match (self.fs.mnt, self.fs.dentry) {
+        match (self.fs.root_mnt, self.fs.root) {
             (Some(mnt), Some(dentry)) if !fs.is_null() => Ok(Some(Place {
                 mnt: mnt.read(space, fs)?,
                 dentry: dentry.read(space, fs)?,

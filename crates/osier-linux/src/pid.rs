@@ -16,7 +16,7 @@ use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::constants;
 use crate::guest::Guest;
-use crate::layouts::{Links, PidNamespace, Tasks};
+use crate::layouts::{Pid, PidNamespace, Tasks, Upid};
 use crate::list::plausible;
 use crate::radix::{Node, Slot};
 use crate::symbols;
@@ -36,28 +36,6 @@ layout! {
         head: Option<Field<Ptr<()>>> = ["idr_rt.xa_head", "idr_rt.rnode"],
         /// One past the number that was given last.
         next: Option<Field<UInt>> = ["idr_next"],
-    }
-}
-
-layout! {
-    /// Fields read from `struct pid`.
-    pub(crate) struct Pid: "pid" {
-        /// One list of tasks for each use of the number.
-        tasks: Option<Field<Embed<()>>>,
-        /// The numbers, one for each namespace, the initial one first.
-        numbers: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `upid`.
-    pub(crate) struct Upid: "upid" {
-        /// The number.
-        nr: Option<Field<UInt>>,
-        /// The namespace.
-        ns: Option<Field<Ptr<()>>>,
-        /// The link in the hash table.
-        pid_chain: Option<Field<Embed<()>>>,
     }
 }
 
@@ -145,7 +123,7 @@ impl Number {
     /// Resolves it; `None` when the profile does not describe it.
     pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Option<Self> {
         let word = u64::from(resolver.profile().identity().pointer_bytes);
-        let links = Links::resolve(resolver);
+        let links = Tasks::resolve(resolver);
         let pid = links.thread_pid.or_else(|| {
             // Before, it stood behind the task's link in the list of its own number.
             let behind = word.checked_mul(2)?;
@@ -175,7 +153,7 @@ impl PidTable {
     ) -> Option<Self> {
         let word = u64::from(resolver.profile().identity().pointer_bytes);
         let pid = Pid::resolve(resolver);
-        let links = Links::resolve(resolver);
+        let links = Tasks::resolve(resolver);
         // In `task_struct`, the place of a link: the first is that of the task's own number.
         let first = links.pid_links.or(links.pids)?;
         let head = pid.tasks?;

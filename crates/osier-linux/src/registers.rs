@@ -97,8 +97,7 @@ fn in_descriptor<T>() -> Seen<T> {
 /// the kernel, which has the segments.
 fn on_stack(linux: &Linux, task: VirtAddr, running: Option<&CpuState>) -> Seen<UserRegisters> {
     let wide = linux.guest.pointer_bytes() == 8;
-    let layout = &linux.registers;
-    let thread = layout.task.thread.ok_or_else(Absent::not_in_this_kernel)?;
+    let thread = linux.tasks.thread.ok_or_else(Absent::not_in_this_kernel)?;
     let thread = thread.place(task);
     let mut first = None;
     for at in places(linux, task, thread)? {
@@ -130,7 +129,7 @@ fn places(linux: &Linux, task: VirtAddr, thread: VirtAddr) -> Seen<Vec<VirtAddr>
         let rule = "the kernel stack ends at an aligned address of the kernel (sp0)";
         return Err(Absent::implausible(top.0, rule, Some(field.place(thread))));
     }
-    let field = layout.task.stack.ok_or_else(Absent::not_in_this_kernel)?;
+    let field = linux.tasks.stack.ok_or_else(Absent::not_in_this_kernel)?;
     let stack = field.read(space, task)?;
     if stack.is_null() {
         if process::exited(linux, task)? {
@@ -379,9 +378,9 @@ pub(crate) fn floating_point(linux: &Linux, task: VirtAddr) -> Seen<Box<[u8; FXS
 fn state(linux: &Linux, task: VirtAddr) -> Seen<VirtAddr> {
     let layout = &linux.registers;
     let space = &linux.guest.space;
-    let thread = layout.task.thread.ok_or_else(Absent::not_in_this_kernel)?;
+    let thread = linux.tasks.thread.ok_or_else(Absent::not_in_this_kernel)?;
     let thread = thread.place(task);
-    let behind = layout.fpu.fpstate.filter(|_| layout.task.size > 0);
+    let behind = layout.fpu.fpstate.filter(|_| linux.tasks.size > 0);
     let place = if let Some(field) = layout.thread.fpstate {
         field.place(thread)
     } else if let Some(field) = layout.thread.fpu_state {
@@ -390,7 +389,7 @@ fn state(linux: &Linux, task: VirtAddr) -> Seen<VirtAddr> {
         }
         field.place(thread)
     } else if let Some(field) = behind {
-        field.place(task.plus(layout.task.size))
+        field.place(task.plus(linux.tasks.size))
     } else {
         return Err(Absent::not_in_this_kernel());
     };

@@ -17,6 +17,7 @@ use osier_profile::{Bits, Field, Ptr, Resolver, UInt, layout};
 use crate::constants;
 use crate::frames;
 use crate::guest::Guest;
+use crate::layouts::files::Page;
 use crate::symbols;
 
 /// The walk's name in endings.
@@ -27,22 +28,6 @@ const SLOTS: u64 = 1 << 15;
 const MOST: usize = 1 << 23;
 /// Descriptors that are read at a time.
 const AT_ONCE: u64 = 256;
-
-layout! {
-    /// Fields read from `struct page`.
-    pub(crate) struct Page: "page" {
-        /// Marks.
-        flags: Option<Field<UInt>>,
-        /// What sort of page it is.
-        page_type: Option<Field<UInt>>,
-        /// The cache that the page is of. Until v5.16.
-        slab_cache: Option<Field<Ptr<()>>>,
-        /// The first free slot.
-        freelist: Option<Field<Ptr<()>>>,
-        /// Number of slots.
-        objects: Option<Field<Bits>>,
-    }
-}
 
 layout! {
     /// Fields read from `struct slab`, which lies over a `struct page`. Linux commit d122019bf061 ("mm: Split slab

@@ -3,16 +3,6 @@
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 layout! {
-    /// Fields read from `task_struct`.
-    pub(crate) struct TaskThread: "task_struct" {
-        /// The kernel stack.
-        stack: Option<Field<Ptr<()>>>,
-        /// What is particular to the processor.
-        thread: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
     /// Fields read from `thread_struct`.
     pub(crate) struct Thread: "thread_struct" through [fpu] {
         /// The top of the kernel stack.
@@ -56,7 +46,6 @@ layout! {
 /// How to read registers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registers {
-    pub(crate) task: TaskThread,
     pub(crate) thread: Thread,
     pub(crate) state: FpState,
     pub(crate) fpu: Fpu,
@@ -65,7 +54,6 @@ pub(crate) struct Registers {
 impl Registers {
     pub(crate) fn resolve(resolver: &mut Resolver<'_>) -> Self {
         Self {
-            task: TaskThread::resolve(resolver),
             thread: Thread::resolve(resolver),
             state: FpState::resolve(resolver),
             fpu: Fpu::resolve(resolver),

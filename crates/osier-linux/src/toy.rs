@@ -133,12 +133,19 @@ impl Toy {
         self.profile.clone().build()
     }
 
-    /// Resolves a layout that must not miss anything.
+    /// Resolves a layout that must not miss anything of the structures that the toy has.
     pub(crate) fn resolve<T>(&self, resolve: impl FnOnce(&mut Resolver<'_>) -> T) -> T {
         let profile = self.profile();
         let mut resolver = Resolver::new(&profile);
         let layout = resolve(&mut resolver);
-        resolver.finish().unwrap();
+        let misses = resolver
+            .finish()
+            .err()
+            .map_or_else(Vec::new, |missed| missed.misses);
+        // Of a task most toys have what one reader reads.
+        let own = |structure| structure != "task_struct" && profile.find_type(structure).is_some();
+        let missed: Vec<_> = misses.iter().filter(|miss| own(miss.structure)).collect();
+        assert!(missed.is_empty(), "{missed:?}");
         layout
     }
 

@@ -2,7 +2,6 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod credentials;
-pub(crate) mod layouts;
 pub(crate) mod namespaces;
 pub(crate) mod numbers;
 mod reader;
@@ -17,6 +16,7 @@ use osier_memory::VirtAddr;
 use osier_osi::{Absent, LinuxWide, Process, ProcessExtra, Seen, WalkEnds};
 use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
+use crate::layouts::files::FsStruct;
 use crate::path::Place;
 use crate::tasks::{self, Which};
 use crate::{Linux, memory, process};
@@ -36,20 +36,6 @@ layout! {
     }
 }
 
-layout! {
-    /// Fields read from `fs_struct`.
-    pub(crate) struct Places: "fs_struct" through [path] {
-        /// Of the root directory.
-        root: Option<Field<Ptr<()>>> = ["root.dentry"],
-        /// Of the root directory.
-        root_mnt: Option<Field<Ptr<()>>> = ["root.mnt"],
-        /// Of the working directory.
-        pwd: Option<Field<Ptr<()>>> = ["pwd.dentry"],
-        /// Of the working directory.
-        pwd_mnt: Option<Field<Ptr<()>>> = ["pwd.mnt"],
-    }
-}
-
 /// What is read, resolved once a question.
 struct Wide<'a> {
     reader: Reader<'a>,
@@ -61,7 +47,7 @@ struct Wide<'a> {
     cgroup: Groups,
     tty: Tty,
     resident: Resident,
-    places: Places,
+    places: FsStruct,
 }
 
 /// The processes that are wanted, with what `ps --wide` shows of them.
@@ -84,7 +70,7 @@ pub(crate) fn processes(
 impl<'a> Wide<'a> {
     fn resolve(linux: &'a Linux, resolver: &mut Resolver<'_>) -> Self {
         Self {
-            reader: Reader::resolve(linux, resolver),
+            reader: Reader::new(linux),
             most_time: most(linux),
             group_info: GroupInfo::resolve(resolver),
             numbers: Numbers::resolve(resolver),
@@ -92,7 +78,7 @@ impl<'a> Wide<'a> {
             cgroup: Groups::resolve(resolver),
             tty: Tty::resolve(resolver),
             resident: Resident::resolve(resolver),
-            places: Places::resolve(resolver),
+            places: FsStruct::resolve(resolver),
         }
     }
 
@@ -151,7 +137,7 @@ impl<'a> Wide<'a> {
             policy: scheduling::policy(reader, task),
             utime,
             stime,
-            vsize: mm.clone().and_then(|mm| self.resident.vsize(reader, mm)),
+            vsize: mm.clone().and_then(|mm| Resident::vsize(reader, mm)),
             rss: mm.and_then(|mm| self.resident.rss(reader, mm)),
             cwd: self.place(task, self.places.pwd, self.places.pwd_mnt),
             root: self.place(task, self.places.root, self.places.root_mnt),

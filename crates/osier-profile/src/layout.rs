@@ -103,11 +103,15 @@ impl<'p> Resolver<'p> {
             None if self.profile.find_type(structure).is_none() => "no such structure".to_owned(),
             None => "no such member".to_owned(),
         };
-        self.misses.push(Miss {
+        let miss = Miss {
             structure,
             members: paths.to_vec(),
             problem,
-        });
+        };
+        // Who reads a structure beside another says the same.
+        if !self.misses.contains(&miss) {
+            self.misses.push(miss);
+        }
         Field::at(0, 8, None)
     }
 

@@ -14,6 +14,8 @@ use super::{Crate, crates};
 struct Names {
     /// Of each layout: its structure, and those that its paths lead through.
     structures: BTreeSet<String>,
+    /// The structure of each layout, by its newest name.
+    layouts: Vec<String>,
     /// Looked up by a string in the place, not by a constant.
     asked: BTreeSet<String>,
     /// In a list of names: what no walker reads.
@@ -35,10 +37,15 @@ impl Names {
         let tokens = tokens
             .into_iter()
             .skip_while(|token| !matches!(token, TokenTree::Literal(_)));
+        let mut named = false;
         for token in tokens {
             match token {
                 TokenTree::Literal(structure) => {
-                    self.structures.insert(unquoted(&structure.to_string()));
+                    let structure = unquoted(&structure.to_string());
+                    if !std::mem::replace(&mut named, true) {
+                        self.layouts.push(structure.clone());
+                    }
+                    self.structures.insert(structure);
                 }
                 TokenTree::Group(through) if through.delimiter() == Delimiter::Bracket => {
                     self.structures.extend(words(through.stream()));
@@ -101,6 +108,34 @@ fn unquoted(literal: &str) -> String {
 
 fn words(tokens: TokenStream) -> impl Iterator<Item = String> {
     tokens.into_iter().map(|token| token.to_string())
+}
+
+/// Each name that is there more than once.
+fn twins<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut met = BTreeSet::new();
+    names.filter(|name| !met.insert(*name)).collect()
+}
+
+/// One layout for a structure, so that a member is declared once: of two readers that have it, one learns of a new name
+/// and the other does not.
+#[test]
+fn a_structure_has_one_layout() {
+    let crates = crates();
+    for (name, wanted) in [
+        ("osier-linux", &osier::osier_linux::WANTED),
+        ("osier-windows", &osier::osier_windows::WANTED),
+    ] {
+        let names = Names::of(crates.iter().find(|read| read.name == name).unwrap());
+        assert!(names.layouts.len() > 40, "{name}");
+        let written = twins(names.layouts.iter().map(String::as_str));
+        // What a macro makes layouts of is not written out, and wanted all the same.
+        let firsts = wanted.types.iter().filter_map(|types| types.first());
+        let made = twins(firsts.copied());
+        assert!(
+            written.is_empty() && made.is_empty(),
+            "{name}: have several layouts, whose members belong into one: {written:?} {made:?}"
+        );
+    }
 }
 
 #[test]

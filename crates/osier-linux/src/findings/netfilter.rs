@@ -7,25 +7,10 @@ use super::context::{About, Context, Found, Owner, Rule};
 use super::entries::leaves;
 use super::hooks::UNKNOWN;
 use crate::list;
-use crate::netns::Nets;
+use crate::netns::{Net, Nets};
 
 /// More functions than any real chain has: `MAX_HOOK_COUNT`.
 const MOST: u64 = 1024;
-
-layout! {
-    /// Fields read from `struct net`: of each family an array of chains, a chain for each place that packets pass. Linux
-    /// commit b0f38338aef2 ("netfilter: reduce size of hook entry point locations"), v4.16.
-    pub(crate) struct Chains: "net" through [netns_nf] {
-        /// IPv4.
-        ipv4: Option<Field<Embed<()>>> = ["nf.hooks_ipv4"],
-        /// IPv6.
-        ipv6: Option<Field<Embed<()>>> = ["nf.hooks_ipv6"],
-        /// ARP.
-        arp: Option<Field<Embed<()>>> = ["nf.hooks_arp"],
-        /// Bridges.
-        bridge: Option<Field<Embed<()>>> = ["nf.hooks_bridge"],
-    }
-}
 
 layout! {
     /// Fields read from `nf_hook_entries`. Linux commit 960632ece694 ("netfilter: convert hook list to an array"), v4.14.
@@ -61,17 +46,17 @@ fn hooks(context: &Context<'_>, found: &mut Found) {
     }
     let guest = &context.linux.guest;
     let resolver = &mut Resolver::new(&guest.profile);
-    let chains = Chains::resolve(resolver);
+    let chains = Net::resolve(resolver);
     let entries = Entries::resolve(resolver);
     let entry = Entry::resolve(resolver);
     let whole = entries.num_hook_entries.zip(entries.hooks).zip(entry.hook);
     let families = [
-        ("ipv4", chains.ipv4),
-        ("ipv6", chains.ipv6),
-        ("arp", chains.arp),
-        ("bridge", chains.bridge),
+        ("ipv4", chains.nf_ipv4),
+        ("ipv6", chains.nf_ipv6),
+        ("arp", chains.nf_arp),
+        ("bridge", chains.nf_bridge),
     ];
-    let (Some(((count, first), hook)), true) = (whole, chains.ipv4.is_some()) else {
+    let (Some(((count, first), hook)), true) = (whole, chains.nf_ipv4.is_some()) else {
         found.lost("netfilter's chains in the profile", None);
         return;
     };

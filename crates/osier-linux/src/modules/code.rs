@@ -14,25 +14,12 @@ use osier_profile::{Field, Ptr, Resolver, UInt, layout};
 use super::extent::Extent;
 use crate::code_symbols::CodeSymbols;
 use crate::guest::Guest;
+use crate::layouts::Module;
 
 /// More symbols than any module has.
 const MOST: u64 = 1 << 18;
 /// Longest name of a symbol that is read.
 const NAME: usize = 512;
-
-layout! {
-    /// Fields read from `struct module`.
-    pub(crate) struct Members: "module" {
-        /// The table of symbols.
-        kallsyms: Option<Field<Ptr<()>>>,
-        /// The symbols.
-        symtab: Option<Field<Ptr<()>>>,
-        /// How many there are.
-        num_symtab: Option<Field<UInt>>,
-        /// Their names.
-        strtab: Option<Field<Ptr<()>>>,
-    }
-}
 
 layout! {
     /// Fields read from `struct mod_kallsyms`.
@@ -70,7 +57,7 @@ pub(crate) struct ModuleCode {
 
 impl Symbols {
     pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Self {
-        let members = Members::resolve(resolver);
+        let members = Module::resolve(resolver);
         let table = Table::resolve(resolver);
         let place = |through, symbols: Option<_>, count, names| {
             let ((symbols, count), names) = symbols.zip(count).zip(names)?;

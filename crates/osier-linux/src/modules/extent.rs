@@ -8,32 +8,11 @@ use osier_profile::{Embed, Field, Kind, Ptr, Resolver, UInt, layout};
 
 use crate::constants;
 use crate::guest::Guest;
+use crate::layouts::Module;
 use crate::symbols;
 
 /// More than any module takes: all of them share 1.5 GiB.
 const LIMIT: u64 = 1 << 30;
-
-layout! {
-    /// Fields read from `struct module`.
-    pub(crate) struct Members: "module" through [module_layout] {
-        /// The parts by use, code first.
-        mem: Option<Field<Embed<()>>>,
-        /// Address of what stays.
-        core_base: Option<Field<Ptr<()>>> = ["core_layout.base", "module_core"],
-        /// Bytes of what stays.
-        core_size: Option<Field<UInt>> = ["core_layout.size", "core_size"],
-        /// Bytes of the code of what stays, which comes first.
-        core_text: Option<Field<UInt>> = ["core_layout.text_size", "core_text_size"],
-        /// Address of what goes after initialisation; null since.
-        init_base: Option<Field<Ptr<()>>> = ["init_layout.base", "module_init"],
-        /// Bytes of what goes after initialisation.
-        init_size: Option<Field<UInt>> = ["init_layout.size", "init_size"],
-        /// The node in the tree of modules of what stays.
-        core_node: Option<Field<Embed<()>>> = ["core_layout.mtn", "mtn_core"],
-        /// The node of what goes.
-        init_node: Option<Field<Embed<()>>> = ["init_layout.mtn", "mtn_init"],
-    }
-}
 
 layout! {
     /// Fields read from `module_memory`.
@@ -97,7 +76,7 @@ impl Range {
 
 impl Extent {
     pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Self {
-        let members = Members::resolve(resolver);
+        let members = Module::resolve(resolver);
         let part = Part::resolve(resolver);
         let parts = members.mem.zip(part.base).zip(part.size_field);
         let core = members
@@ -466,7 +445,7 @@ fn has_holes(guest: &Guest, range: std::ops::Range<VirtAddr>) -> bool {
 
 /// Number of parts in `module.mem`, at most 16.
 fn parts_of(resolver: &Resolver<'_>, stride: u64) -> u64 {
-    let module = resolver.profile().find_type(Members::STRUCTURE);
+    let module = resolver.profile().find_type(Module::STRUCTURE);
     let member = module.and_then(|module| module.member("mem"));
     let count = member.map_or(0, |member| match &member.kind {
         Kind::Array { count, .. } => *count,

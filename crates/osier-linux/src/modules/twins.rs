@@ -16,6 +16,7 @@ use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use super::extent::Extent;
 use crate::guest::Guest;
+use crate::layouts::Module;
 use crate::layouts::RbNode;
 use crate::list;
 use crate::symbols;
@@ -26,14 +27,6 @@ const LIMIT: usize = 1 << 16;
 const AREA_END: u64 = 0xffff_ffff_ff00_0000;
 /// The same of a 32-bit kernel, which loads them among its other mappings.
 const AREA_END_32: u64 = 0xff80_0000;
-
-layout! {
-    /// Fields read from `struct module`.
-    pub(crate) struct Members: "module" {
-        /// Its entry in `/sys/module`.
-        mkobj: Option<Field<Embed<()>>>,
-    }
-}
 
 layout! {
     /// Fields read from `struct module_kobject`.
@@ -199,7 +192,7 @@ impl Twins {
                 node_bytes: node.size,
             })
         };
-        let members = Members::resolve(resolver);
+        let members = Module::resolve(resolver);
         let entry = Entry::resolve(resolver);
         let object = Object::resolve(resolver);
         let set = Set::resolve(resolver);

@@ -6,7 +6,7 @@ use osier_memory::VirtAddr;
 use osier_osi::{Absent, Mount, Seen};
 use osier_profile::{Field, Ptr, Resolver, SInt, UInt};
 
-use super::layouts::{Before, Inner, Outer, SuperBlock};
+use crate::layouts::files::{self as layouts, SuperBlock, VfsMount};
 use crate::path::Place;
 use crate::{Linux, symbols};
 
@@ -49,8 +49,8 @@ const SUPER_MARKS: [(u64, &str); 4] = [
 /// Reads mounts.
 pub(super) struct Reader<'a> {
     pub(super) linux: &'a Linux,
-    pub(super) mount: Before,
-    pub(super) inner: Inner,
+    pub(super) mount: layouts::Mount,
+    pub(super) inner: VfsMount,
     super_block: SuperBlock,
     /// The root directory of the process that sees them.
     pub(super) root: Place,
@@ -65,34 +65,32 @@ pub(super) struct Peers {
 
 impl<'a> Reader<'a> {
     pub(super) fn resolve(resolver: &mut Resolver<'_>, linux: &'a Linux, root: Place) -> Self {
-        let outer = Outer::resolve(resolver);
-        let before = Before::resolve(resolver);
+        let outer = layouts::Mount::resolve(resolver);
+        let inner = VfsMount::resolve(resolver);
         let mount = if outer.mnt.is_some() {
-            Before {
-                size: outer.size,
-                mnt: outer.mnt,
-                mnt_parent: outer.mnt_parent,
-                mnt_mounts: outer.mnt_mounts,
-                mnt_child: outer.mnt_child,
-                mnt_list: outer.mnt_list,
-                mnt_node: outer.mnt_node,
-                mnt_ns: outer.mnt_ns,
-                mnt_id: outer.mnt_id,
-                mnt_group_id: outer.mnt_group_id,
-                mnt_master: outer.mnt_master,
-                mnt_devname: outer.mnt_devname,
-                mnt_t_flags: outer.mnt_t_flags,
-            }
+            outer
         } else {
-            Before {
+            layouts::Mount {
+                size: inner.size,
                 mnt: Some(Field::at(0, 0, None)),
-                ..before
+                mnt_parent: inner.mnt_parent,
+                mnt_mountpoint: inner.mnt_mountpoint,
+                mnt_mounts: inner.mnt_mounts,
+                mnt_child: inner.mnt_child,
+                mnt_list: inner.mnt_list,
+                mnt_node: inner.mnt_node,
+                mnt_ns: inner.mnt_ns,
+                mnt_id: inner.mnt_id,
+                mnt_group_id: inner.mnt_group_id,
+                mnt_master: inner.mnt_master,
+                mnt_devname: inner.mnt_devname,
+                mnt_t_flags: inner.mnt_t_flags,
             }
         };
         Self {
             linux,
             mount,
-            inner: Inner::resolve(resolver),
+            inner,
             super_block: SuperBlock::resolve(resolver),
             root,
         }

@@ -6,37 +6,15 @@
 
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Guard, Seen, WalkEnd, WalkEnds};
-use osier_profile::{Embed, Field, Ptr, UInt, layout};
 
 use super::names::Names;
 use crate::guest::Guest;
 use crate::hashes::{self, Buckets, Chains};
+use crate::layouts::files::Dentry;
 use crate::list;
 
 /// The walk's name in endings.
 const CHILDREN: &str = "children of a folder";
-
-layout! {
-    /// What ties a `dentry` to its children.
-    pub(crate) struct Family: "dentry" through [qstr] {
-        /// The head of its children's list, an `hlist_head`. Linux commit da549bdd15c2 ("dentry: switch the lists of children
-        /// to hlist"), v6.8.
-        d_children: Option<Field<Embed<()>>>,
-        /// The link in its parent's.
-        d_sib: Option<Field<Embed<()>>>,
-        /// The head of its children's list before, a `list_head`.
-        d_subdirs: Option<Field<Embed<()>>>,
-        /// The link in its parent's. Up to Linux commit 946e51f2bf37 ("move `d_rcu` from overlapping `d_child` to overlapping
-        /// `d_alias`"), v3.19, the first of a union.
-        d_child: Option<Field<Embed<()>>> = ["d_child", "d_u"],
-        /// Its parent.
-        d_parent: Option<Field<Ptr<()>>>,
-        /// Bytes of its name.
-        len: Option<Field<UInt>> = ["d_name.len", "__d_name.len"],
-        /// Its inode.
-        d_inode: Option<Field<Ptr<()>>>,
-    }
-}
 
 /// What a folder has under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,81 +32,78 @@ pub(crate) enum Below {
     Unknown,
 }
 
-impl Family {
-    /// The children of the `dentry` at `folder`, and how the walk to them ended.
-    fn children(
-        &self,
-        guest: &Guest,
-        folder: VirtAddr,
-        ends: &mut WalkEnds,
-    ) -> Seen<Vec<VirtAddr>> {
-        if let Some((head, link)) = self.d_children.zip(self.d_sib) {
-            let chain = Buckets {
-                first: head.place(folder),
-                count: 1,
-                stride: u64::from(guest.pointer_bytes()),
-                counted: None,
-                chains: Chains::Plain,
-            };
-            let mut met = Guard::new(hashes::MOST_OBJECTS);
-            let links = hashes::links(guest, CHILDREN, chain, &mut met, ends);
-            return Ok(links.into_iter().map(|at| link.container(at)).collect());
-        }
-        let (head, link) = self
-            .d_subdirs
-            .zip(self.d_child)
-            .ok_or_else(Absent::not_in_this_kernel)?;
-        let walked = list::ring(guest, head.place(folder));
-        ends.add(CHILDREN, walked.end);
-        let nodes = walked.nodes.into_iter();
-        Ok(nodes.map(|at| link.container(at)).collect())
-    }
-
-    /// What the `dentry` at `folder` has under `name`. What is mounted over it or over the file is not looked at.
-    pub(super) fn below(
-        &self,
-        guest: &Guest,
-        names: &Names,
-        folder: VirtAddr,
-        name: &[u8],
-        ends: &mut WalkEnds,
-    ) -> Seen<Below> {
-        let (Some(parent), Some(len), Some(inode)) = (self.d_parent, self.len, self.d_inode) else {
-            return Err(Absent::not_in_this_kernel());
+/// The children of the `dentry` at `folder`, and how the walk to them ended.
+fn children(
+    layout: &Dentry,
+    guest: &Guest,
+    folder: VirtAddr,
+    ends: &mut WalkEnds,
+) -> Seen<Vec<VirtAddr>> {
+    if let Some((head, link)) = layout.d_children.zip(layout.d_sib) {
+        let chain = Buckets {
+            first: head.place(folder),
+            count: 1,
+            stride: u64::from(guest.pointer_bytes()),
+            counted: None,
+            chains: Chains::Plain,
         };
-        let space = &guest.space;
-        for child in self.children(guest, folder, ends)? {
-            let above = parent.read(space, child)?;
-            if above != folder {
-                ends.add(
-                    CHILDREN,
-                    WalkEnd::Inconsistent {
-                        at: child,
-                        back_link: above,
-                        expected: folder,
-                    },
-                );
-                continue;
-            }
-            if len.read(space, child)? != name.len() as u64
-                || names.of(guest, child, folder)? != name
-            {
-                continue;
-            }
-            let inode = inode.read(space, child)?;
-            if inode.is_null() {
-                return Ok(Below::Nothing);
-            }
-            if !guest.can_be_object(inode) {
-                let rule = "a file's inode is an aligned address of the kernel (d_inode)";
-                let at = self.d_inode.map(|field| field.place(child));
-                return Err(Absent::implausible(inode.0, rule, at));
-            }
-            let dentry = child;
-            return Ok(Below::File { dentry, inode });
-        }
-        Ok(Below::Unknown)
+        let mut met = Guard::new(hashes::MOST_OBJECTS);
+        let links = hashes::links(guest, CHILDREN, chain, &mut met, ends);
+        return Ok(links.into_iter().map(|at| link.container(at)).collect());
     }
+    let (head, link) = layout
+        .d_subdirs
+        .zip(layout.d_child)
+        .ok_or_else(Absent::not_in_this_kernel)?;
+    let walked = list::ring(guest, head.place(folder));
+    ends.add(CHILDREN, walked.end);
+    let nodes = walked.nodes.into_iter();
+    Ok(nodes.map(|at| link.container(at)).collect())
+}
+
+/// What the `dentry` at `folder` has under `name`. What is mounted over it or over the file is not looked at.
+pub(super) fn below(
+    layout: &Dentry,
+    guest: &Guest,
+    names: &Names,
+    folder: VirtAddr,
+    name: &[u8],
+    ends: &mut WalkEnds,
+) -> Seen<Below> {
+    let (Some(parent), Some(len), Some(inode)) = (layout.d_parent, layout.len, layout.d_inode)
+    else {
+        return Err(Absent::not_in_this_kernel());
+    };
+    let space = &guest.space;
+    for child in children(layout, guest, folder, ends)? {
+        let above = parent.read(space, child)?;
+        if above != folder {
+            ends.add(
+                CHILDREN,
+                WalkEnd::Inconsistent {
+                    at: child,
+                    back_link: above,
+                    expected: folder,
+                },
+            );
+            continue;
+        }
+        if len.read(space, child)? != name.len() as u64 || names.of(guest, child, folder)? != name {
+            continue;
+        }
+        let inode = inode.read(space, child)?;
+        if inode.is_null() {
+            return Ok(Below::Nothing);
+        }
+        if !guest.can_be_object(inode) {
+            let rule = "a file's inode is an aligned address of the kernel (d_inode)";
+            let at = layout.d_inode.map(|field| field.place(child));
+            return Err(Absent::implausible(inode.0, rule, at));
+        }
+        let dentry = child;
+        return Ok(Below::File { dentry, inode });
+    }
+    Ok(Below::Unknown)
 }
 
 #[cfg(test)]

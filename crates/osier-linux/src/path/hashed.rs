@@ -1,27 +1,17 @@
 //! Whether a `dentry` is in the hash table of names. What stands in a directory is; once unlinked, it is not.
 
 use osier_memory::{Fault, VirtAddr};
-use osier_profile::{Embed, Field, Kind, Resolver, UInt, layout};
+use osier_profile::{Embed, Field, Resolver, UInt};
 
 use crate::guest::Guest;
+use crate::layouts::files::Dentry;
 
 /// `DCACHE_UNHASHED`, of kernels whose `d_hash` is a plain `hlist_node` (before v2.6.38).
 const DCACHE_UNHASHED: u64 = 1 << 4;
 
-layout! {
-    /// Fields read from `struct dentry`.
-    pub(crate) struct Dentry: "dentry" {
-        /// The link in the hash table.
-        d_hash: Option<Field<Embed<()>>>,
-        /// Marks.
-        d_flags: Option<Field<UInt>>,
-    }
-}
-
 /// What tells whether a `dentry` is hashed.
 ///
-/// Linux commit ceb5bdc2d246 ("fs: dcache per-bucket dcache hash locking"), v2.6.38, made `d_hash` an `hlist_bl_node`,
-/// whose back pointer is null when unhashed; before, a flag told.
+/// The back pointer of an `hlist_bl_node` is null when unhashed; of a plain link, before v2.6.38, a flag tells.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Hashed {
     /// The second pointer of the link, which is null when unhashed.
@@ -33,15 +23,8 @@ pub(super) enum Hashed {
 }
 
 impl Hashed {
-    pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Self {
-        let dentry = Dentry::resolve(resolver);
-        let link = resolver
-            .profile()
-            .find_type(Dentry::STRUCTURE)
-            .and_then(|ty| ty.member("d_hash"));
-        let is_plain = link.is_none_or(
-            |member| matches!(&member.kind, Kind::Embedded { name } if name == "hlist_node"),
-        );
+    pub(super) fn resolve(resolver: &Resolver<'_>, dentry: &Dentry) -> Self {
+        let is_plain = Dentry::hash_is_plain(resolver);
         match (is_plain, dentry.d_hash, dentry.d_flags) {
             (false, Some(link), _) => Self::Link(link),
             (true, _, Some(flags)) => Self::Flag(flags),

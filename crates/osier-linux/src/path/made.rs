@@ -8,21 +8,10 @@ use super::climb::{Climb, Place};
 use super::hashed::Hashed;
 use crate::guest::Guest;
 use crate::inode::Inodes;
+use crate::layouts::files::Dentry;
 
 /// What the kernel adds to the path of an unlinked file.
 const DELETED: &[u8] = b" (deleted)";
-
-layout! {
-    /// Fields read from `struct dentry`.
-    pub(crate) struct Dentry: "dentry" {
-        /// Operations; `d_dname` among them.
-        d_op: Option<Field<Ptr<()>>>,
-        /// The file system.
-        d_sb: Option<Field<Ptr<()>>>,
-        /// The inode.
-        d_inode: Option<Field<Ptr<()>>>,
-    }
-}
 
 layout! {
     /// Fields read from `struct dentry_operations`.
@@ -52,6 +41,11 @@ impl Called {
         }
         Self { path, name }
     }
+
+    /// A file that the kernel made for a descriptor, by the name that it has in `anon_inodefs`.
+    fn anonymous(name: &[u8]) -> Self {
+        Self::of([b"anon_inode:", name].concat(), false)
+    }
 }
 
 /// How to tell what such files are called.
@@ -64,12 +58,12 @@ pub(super) struct Makers {
 }
 
 impl Makers {
-    pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Self {
+    pub(super) fn resolve(resolver: &mut Resolver<'_>, dentry: &Dentry) -> Self {
         Self {
-            dentry: Dentry::resolve(resolver),
+            dentry: *dentry,
             operations: DentryOperations::resolve(resolver),
             inodes: Inodes::resolve(resolver),
-            hashed: Hashed::resolve(resolver),
+            hashed: Hashed::resolve(resolver, dentry),
         }
     }
 
@@ -121,12 +115,12 @@ impl Makers {
             Some(b"anon_inodefs") => climb
                 .names
                 .of(guest, place.dentry, parent)
-                .map(|name| Called::of([b"anon_inode:", name.as_slice()].concat(), false)),
+                .map(|name| Called::anonymous(&name)),
             Some(b"nsfs") => self.namespace(guest, place.dentry, Inodes::namespace),
             // Until Linux commit e149ed2b805f ("take the targets of /proc/*/ns/* symlinks to separate fs"), v3.19.
             Some(b"proc") => self.namespace(guest, place.dentry, Inodes::namespace_of_proc),
             // Linux commit cb12fd8e0dab ("pidfd: add pidfs"), v6.9.
-            Some(b"pidfs") => Ok(Called::of(b"anon_inode:[pidfd]".to_vec(), false)),
+            Some(b"pidfs") => Ok(Called::anonymous(b"[pidfd]")),
             Some(b"dmabuf") => Err(Absent::implausible(
                 operations.0,
                 "the file system makes the name in a way of its own",
@@ -162,9 +156,7 @@ impl Makers {
         // As of a root, whose name may be anything.
         let name = || climb.names.of(guest, place.dentry, place.dentry);
         Ok(match self.system(guest, place.dentry)?.as_deref() {
-            Some(b"anon_inodefs") => Some(
-                name().map(|name| Called::of([b"anon_inode:", name.as_slice()].concat(), false)),
-            ),
+            Some(b"anon_inodefs") => Some(name().map(|name| Called::anonymous(&name))),
             Some(b"tmpfs") if self.hashed.is(guest, place.dentry)? == Some(false) => {
                 Some(name().map(|name| Called::of([b"/", name.as_slice()].concat(), true)))
             }

@@ -5,43 +5,17 @@ use std::cell::Cell;
 
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::Absent;
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt};
 
 use crate::guest::Guest;
+use crate::layouts::Tasks;
+use crate::layouts::files::Dentry;
 
 /// Longest name of one `dentry` that is believed; `NAME_MAX` is 255 characters, and some file systems
 /// write each in three bytes.
 const NAME_LIMIT: u64 = 4096;
 /// `DCACHE_OP_HASH`: the file system hashes names in a way of its own.
 const DCACHE_OP_HASH: u64 = 1;
-
-layout! {
-    /// Fields read from `struct dentry`.
-    pub(crate) struct Dentry: "dentry" through [qstr] {
-        /// The name's bytes.
-        name: Option<Field<Ptr<()>>> = ["d_name.name", "__d_name.name"],
-        /// Bytes of the name.
-        len: Option<Field<UInt>> = ["d_name.len", "__d_name.len"],
-        /// The name's hash.
-        hash: Option<Field<UInt>> = ["d_name.hash", "__d_name.hash"],
-        /// Room for a short name.
-        d_iname: Option<Field<Embed<()>>> = ["d_iname", "d_shortname"],
-        /// Marks.
-        d_flags: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// Fields read from `task_struct`.
-    pub(crate) struct Task: "task_struct" through [thread_info] {
-        /// Linux commit c65eacbe290b ("sched/core: Allow putting `thread_info` into
-        /// `task_struct`"), v4.9: the release after names were hashed with their parent's address,
-        /// by 8387ff2577eb ("vfs: make the string hashes salt the hash"), v4.8.
-        thread_info: Option<Field<Embed<()>>>,
-        /// A kernel that watches its reads of memory hashes byte for byte.
-        kmsan_ctx: Option<Field<Embed<()>>>,
-    }
-}
 
 /// How to read names.
 #[derive(Clone)]
@@ -58,9 +32,8 @@ pub(super) struct Names {
 
 impl Names {
     /// `None` when the profile lacks the members.
-    pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Option<Self> {
-        let dentry = Dentry::resolve(resolver);
-        let task = Task::resolve(resolver);
+    pub(super) fn resolve(resolver: &mut Resolver<'_>, dentry: &Dentry) -> Option<Self> {
+        let task = Tasks::resolve(resolver);
         let salted = task.thread_info.is_some() && task.kmsan_ctx.is_none();
         // Kernels from v4.9 to v6.13 hash so. Later ones, whose room has another name, have to show it.
         let ty = resolver.profile().find_type(Dentry::STRUCTURE);

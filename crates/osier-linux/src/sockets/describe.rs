@@ -9,7 +9,7 @@ use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen, SeenExt as _, Socket, SocketSource};
 use osier_profile::{Bits, Field, Resolver, SInt, UInt};
 
-use super::layouts::{Common, NetlinkSock, PacketSock, Sock, TcpSock, TimeWait, UdpSock};
+use super::layouts::{Common, NetlinkSock, PacketSock, TcpSock, TimeWait, UdpSock};
 use super::numbers::{
     AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, CLOSE, IPPROTO_TCP, IPPROTO_UDP,
     IPPROTO_UDPLITE, KINDS, LISTEN, MOST_FAMILIES, NEW_SYN_RECV, SOCK_DGRAM, SOCK_PACKET, SOCK_RAW,
@@ -18,6 +18,7 @@ use super::numbers::{
 use super::requests::layouts::{Request, RequestOps};
 use super::tables::{Entry, Protocol};
 use crate::Linux;
+use crate::layouts::Sock;
 use crate::netns::Nets;
 use inet::{Inet, Of};
 use unix::Unix;

@@ -25,28 +25,10 @@ layout! {
         skc_bound_dev_if: Option<Field<SInt>>,
         /// The network namespace.
         skc_net: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct sock`.
-    pub(crate) struct Sock: "sock" {
-        /// The file system's half of it; null when no file is of it.
-        sk_socket: Option<Field<Ptr<()>>>,
-        /// Type.
-        sk_type: Option<Field<Bits>>,
-        /// Protocol.
-        sk_protocol: Option<Field<Bits>>,
-        /// Connections that wait to be accepted.
-        sk_ack_backlog: Option<Field<UInt>>,
-        /// What waits to be received: its first member, `rmem_alloc`, counts it.
-        sk_backlog: Option<Field<Embed<()>>>,
-        /// The same before v3.0.
-        sk_rmem_alloc: Option<Field<UInt>>,
-        /// What was written and is not acknowledged, with what it takes to hold it.
-        sk_wmem_queued: Option<Field<SInt>>,
-        /// What waits to be sent, and one.
-        sk_wmem_alloc: Option<Field<UInt>>,
+        /// The link in most tables.
+        skc_node: Option<Field<Embed<()>>> = ["skc_node", "skc_nulls_node"],
+        /// Of kernels whose table of UNIX sockets is the larger one.
+        skc_portpair: Option<Field<UInt>>,
     }
 }
 
@@ -139,6 +121,8 @@ layout! {
         addr: Option<Field<Ptr<()>>>,
         /// The `dentry` that it is bound to.
         dentry: Option<Field<Ptr<()>>> = ["path.dentry", "dentry"],
+        /// Of kernels whose table is the larger one: Linux commit 40ffe67d2e89 ("switch `unix_sock` to `struct path`"), v3.4.
+        path: Option<Field<Embed<()>>>,
     }
 }
 
@@ -161,6 +145,8 @@ layout! {
         dst_portid: Option<Field<UInt>> = ["dst_portid", "dst_pid"],
         /// The groups that it listens to, a bit for each.
         groups: Option<Field<Ptr<()>>>,
+        /// The link in the table.
+        node: Option<Field<Embed<()>>>,
     }
 }
 

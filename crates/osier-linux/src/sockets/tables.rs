@@ -15,10 +15,10 @@ use super::rhashtable::Rhashtables;
 use crate::guest::Guest;
 use crate::hashes::{self, Buckets, Chains, MOST_OBJECTS, broken};
 use crate::netns::Nets;
+use crate::sockets::layouts::{Common, NetlinkSock, UnixSock};
 use crate::symbols;
 use layouts::{
-    Common, Listeners, NetlinkSock, NetlinkTable, PortTable, RawTable, TcpBucket, TcpTable,
-    UdpSlot, UdpTable, UnixSock,
+    Listeners, NetlinkTable, PortTable, RawTable, TcpBucket, TcpTable, UdpSlot, UdpTable,
 };
 
 /// Buckets of a table of UNIX sockets: Linux commit 7123aaa3a141 ("`af_unix`: speedup /proc/net/unix"), v3.4; before,

@@ -5,9 +5,11 @@ use osier_memory::VirtAddr;
 use osier_osi::{Absent, Namespaces, Seen};
 use osier_profile::{Field, Ptr, Resolver, UInt, layout};
 
-use super::layouts::Task;
 use super::numbers::Numbers;
 use super::reader::Reader;
+use crate::layouts::PidNamespace;
+use crate::layouts::files::MntNamespace;
+use crate::netns::Net;
 use crate::{Linux, group, list, netns};
 
 layout! {
@@ -47,12 +49,9 @@ macro_rules! namespace {
 namespace! {
     Uts "uts_namespace",
     Ipc "ipc_namespace",
-    Mnt "mnt_namespace",
-    Net "net",
     Cgroups "cgroup_namespace",
     Clocks "time_namespace",
     Users "user_namespace",
-    Pids "pid_namespace",
 }
 
 /// The number of a namespace of a kind whose first one has the number `first`.
@@ -70,10 +69,7 @@ fn numbered(
 pub(crate) fn networks(linux: &Linux) -> HashSet<VirtAddr> {
     let (guest, profile) = (&linux.guest, linux.guest.profile.clone());
     let mut resolver = Resolver::new(&profile);
-    let (of_task, of_proxy) = (
-        Task::resolve(&mut resolver).nsproxy,
-        Proxy::resolve(&mut resolver).net_ns,
-    );
+    let (of_task, of_proxy) = (linux.tasks.nsproxy, Proxy::resolve(&mut resolver).net_ns);
     let (Some(init), Some(of_task), Some(of_proxy)) = (linux.init_task, of_task, of_proxy) else {
         return HashSet::new();
     };
@@ -99,12 +95,12 @@ pub(super) struct Spaces {
     proxy: Proxy,
     uts: Uts,
     ipc: Ipc,
-    mnt: Mnt,
+    mnt: MntNamespace,
     net: Net,
     cgroups: Cgroups,
     clocks: Clocks,
     users: Users,
-    pids: Pids,
+    pids: PidNamespace,
 }
 
 impl Spaces {
@@ -113,12 +109,12 @@ impl Spaces {
             proxy: Proxy::resolve(resolver),
             uts: Uts::resolve(resolver),
             ipc: Ipc::resolve(resolver),
-            mnt: Mnt::resolve(resolver),
+            mnt: MntNamespace::resolve(resolver),
             net: Net::resolve(resolver),
             cgroups: Cgroups::resolve(resolver),
             clocks: Clocks::resolve(resolver),
             users: Users::resolve(resolver),
-            pids: Pids::resolve(resolver),
+            pids: PidNamespace::resolve(resolver),
         }
     }
 

@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use foldhash::{HashMap, HashSet, HashSetExt as _};
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen, SeenExt as _};
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::Resolver;
 
 use super::reader::Reader;
-use crate::layouts::PidNamespace;
+use crate::layouts::{Pid, PidNamespace, Upid};
 use crate::{memory, process};
 
 /// `PIDTYPE_PID`.
@@ -35,35 +35,13 @@ impl Member {
     }
 }
 
-layout! {
-    /// Fields read from `struct pid`.
-    pub(crate) struct Pid: "pid" {
-        /// A list of tasks for each use of the number.
-        tasks: Option<Field<Embed<()>>>,
-        /// How deep its namespace lies.
-        level: Option<Field<UInt>>,
-        /// Its number in each.
-        numbers: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `struct upid`.
-    pub(crate) struct Number: "upid" {
-        /// The number.
-        nr: Option<Field<UInt>>,
-        /// The namespace.
-        ns: Option<Field<Ptr<()>>>,
-    }
-}
-
 /// Most tasks that one session has: there are no more ids.
 const MOST_TASKS: usize = process::PID_MAX_LIMIT as usize;
 
 /// How to read them.
 pub(super) struct Numbers {
     pid: Pid,
-    number: Number,
+    number: Upid,
     namespace: PidNamespace,
     /// The lists of tasks of the ids that were asked about.
     lists: RefCell<HashMap<VirtAddr, HashSet<VirtAddr>>>,
@@ -73,7 +51,7 @@ impl Numbers {
     pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Self {
         Self {
             pid: Pid::resolve(resolver),
-            number: Number::resolve(resolver),
+            number: Upid::resolve(resolver),
             namespace: PidNamespace::resolve(resolver),
             lists: RefCell::default(),
         }

@@ -2,26 +2,26 @@
 
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, Seen};
-use osier_profile::{Field, Ptr, Resolver, SInt, UInt};
+use osier_profile::{Field, Ptr, SInt, UInt};
 
-use super::layouts::{Cred, Group, Task};
+use crate::layouts::{Cred, Signal, Tasks};
 use crate::{Linux, group};
 
 /// What reads them.
 pub(super) struct Reader<'a> {
     pub(super) linux: &'a Linux,
-    pub(super) task: Task,
-    pub(super) group: Group,
+    pub(super) task: Tasks,
+    pub(super) group: Signal,
     pub(super) cred: Cred,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn resolve(linux: &'a Linux, resolver: &mut Resolver<'_>) -> Self {
+    pub(super) const fn new(linux: &'a Linux) -> Self {
         Self {
             linux,
-            task: Task::resolve(resolver),
-            group: Group::resolve(resolver),
-            cred: Cred::resolve(resolver),
+            task: linux.tasks,
+            group: linux.signal,
+            cred: linux.cred,
         }
     }
 

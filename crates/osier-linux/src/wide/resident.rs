@@ -2,29 +2,10 @@
 
 use osier_memory::{Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, Seen};
-use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
+use osier_profile::{Embed, Field, Ptr, Resolver, SInt, layout};
 
 use super::reader::Reader;
 use crate::{mappings, symbols};
-
-layout! {
-    /// Fields read from `mm_struct`.
-    pub(crate) struct Sizes: "mm_struct" {
-        /// Pages of all mappings.
-        total_vm: Option<Field<UInt>>,
-        /// Those of data.
-        data_vm: Option<Field<UInt>>,
-        /// Those of code.
-        exec_vm: Option<Field<UInt>>,
-        /// Those of stacks.
-        stack_vm: Option<Field<UInt>>,
-        /// The end of the addresses that it may use.
-        task_size: Option<Field<UInt>>,
-        /// Pages in memory, by kind. Linux commit f1a7941243c1 ("mm: convert mm's rss stats into
-        /// `percpu_counter`"), v6.2.
-        rss_stat: Option<Field<Embed<()>>>,
-    }
-}
 
 layout! {
     /// Fields read from `mm_rss_stat`.
@@ -46,7 +27,6 @@ layout! {
 
 /// How to read it.
 pub(super) struct Resident {
-    sizes: Sizes,
     rss: RssStat,
     per_cpu: PerCpu,
 }
@@ -54,7 +34,6 @@ pub(super) struct Resident {
 impl Resident {
     pub(super) fn resolve(resolver: &mut Resolver<'_>) -> Self {
         Self {
-            sizes: Sizes::resolve(resolver),
             rss: RssStat::resolve(resolver),
             per_cpu: PerCpu::resolve(resolver),
         }
@@ -62,8 +41,8 @@ impl Resident {
 
     /// Bytes of all its mappings: those of each kind are no more, there is room for all of them, and they add
     /// up to it.
-    pub(super) fn vsize(&self, reader: &Reader<'_>, mm: VirtAddr) -> Seen<u64> {
-        let sizes = &self.sizes;
+    pub(super) fn vsize(reader: &Reader<'_>, mm: VirtAddr) -> Seen<u64> {
+        let sizes = &reader.linux.mm;
         let pages = reader.value(sizes.total_vm, mm)?;
         let bytes = pages.saturating_mul(PAGE_BYTES);
         let implausible = |rule| {
@@ -87,7 +66,11 @@ impl Resident {
 
     /// Bytes of it that are in memory.
     pub(super) fn rss(&self, reader: &Reader<'_>, mm: VirtAddr) -> Seen<u64> {
-        let rss_stat = self.sizes.rss_stat.ok_or_else(Absent::not_in_this_kernel)?;
+        let rss_stat = reader
+            .linux
+            .mm
+            .rss_stat
+            .ok_or_else(Absent::not_in_this_kernel)?;
         let space = &reader.linux.guest.space;
         let stat = rss_stat.place(mm);
         let word = u64::from(reader.linux.guest.pointer_bytes());
@@ -109,7 +92,7 @@ impl Resident {
             };
             pages = pages.saturating_add(own.max(0));
         }
-        let mapped = reader.value(self.sizes.total_vm, mm);
+        let mapped = reader.value(reader.linux.mm.total_vm, mm);
         let pages = pages.cast_unsigned();
         if mapped.is_ok_and(|mapped| pages > mapped) {
             let rule = "no more pages are in memory than are mapped (rss_stat, total_vm)";

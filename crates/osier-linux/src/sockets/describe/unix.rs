@@ -5,7 +5,8 @@ use osier_osi::{Absent, Seen};
 use osier_profile::Resolver;
 
 use crate::Linux;
-use crate::sockets::layouts::{Common, Sock, UnixAddress, UnixSock};
+use crate::layouts::Sock;
+use crate::sockets::layouts::{Common, UnixAddress, UnixSock};
 use crate::sockets::numbers::{AF_UNIX, CLOSE, ESTABLISHED, LISTEN, word};
 
 /// Longest name of a UNIX socket: `sizeof(struct sockaddr_un)`, and where the path begins in it.

@@ -3,18 +3,6 @@
 use osier_profile::{Embed, Field, Ptr, UInt, layout};
 
 layout! {
-    /// Fields read from `struct sock_common`.
-    pub(crate) struct Common: "sock_common" {
-        /// The link in most tables.
-        skc_node: Option<Field<Embed<()>>> = ["skc_node", "skc_nulls_node"],
-        /// State.
-        skc_state: Option<Field<UInt>>,
-        /// Of kernels whose table of UNIX sockets is the larger one.
-        skc_portpair: Option<Field<UInt>>,
-    }
-}
-
-layout! {
     /// Fields read from `inet_hashinfo`.
     pub(crate) struct TcpTable: "inet_hashinfo" {
         /// Connections, those that wait for stray packets among them since v3.14.
@@ -104,21 +92,5 @@ layout! {
         mask: Option<Field<UInt>>,
         /// How many sockets.
         entries: Option<Field<UInt>>,
-    }
-}
-
-layout! {
-    /// Fields read from `netlink_sock`.
-    pub(crate) struct NetlinkSock: "netlink_sock" {
-        /// The link in the table.
-        node: Option<Field<Embed<()>>>,
-    }
-}
-
-layout! {
-    /// Fields read from `unix_sock`.
-    pub(crate) struct UnixSock: "unix_sock" {
-        /// Of kernels whose table is the larger one: Linux commit 40ffe67d2e89 ("switch `unix_sock` to `struct path`"), v3.4.
-        path: Option<Field<Embed<()>>>,
     }
 }
