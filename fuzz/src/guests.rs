@@ -10,7 +10,7 @@ use osier_linux::Linux;
 use osier_memory::{
     Cause, Chunk, Fault, Machine, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory, Recorder, VirtAddr,
 };
-use osier_osi::{CachedFile, CarveLinux, Osi, Place};
+use osier_osi::{CachedFile, CarveLinux, Osi, ProcessAddress};
 use osier_profile::Profile;
 use osier_snapshot::OpenOptions;
 use osier_testkit::windows::{crowd, win7_sp1_x86_pae};
@@ -210,7 +210,7 @@ fn one(osi: &dyn Osi, taskd: VirtAddr) {
     let _ = osi.mappings(taskd, &mut |row| {
         let va = row.base.unwrap_or_default();
         let modd = row.modd;
-        mappings.push(Place { taskd, modd, va });
+        mappings.push(ProcessAddress { taskd, modd, va });
         if mappings.len() >= PARTS {
             return ControlFlow::Break(());
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use osier::ask::{Asker, Question};
 use osier::osier_profile::Profile;
-use osier::{Error, Guest, Last, Located, ProfileSource, Shared, Snapshot};
+use osier::{Error, Guest, LastKernel, Located, ProfileSource, Shared, Snapshot};
 
 use crate::Asking;
 use crate::budget::Budget;
@@ -26,7 +26,7 @@ pub(crate) struct Answer {
 
 /// Where the first pass found the snapshot's kernel, and what it is read with.
 pub(crate) struct Found<'a> {
-    pub(crate) last: Last,
+    pub(crate) last: LastKernel,
     pub(crate) profile: &'a Arc<Profile>,
     pub(crate) source: &'a ProfileSource,
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use osier::format::{escape_bytes, hex};
 use osier::osier_profile::Profile;
 use osier::osier_snapshot::{Identity, Reach};
-use osier::{Error, Last, Located, ProfileSource, Shared};
+use osier::{Error, LastKernel, Located, ProfileSource, Shared};
 use rayon::ThreadPool;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
@@ -43,7 +43,7 @@ pub(crate) struct Subject {
 /// What came of the first pass.
 pub(crate) enum Outcome {
     /// A snapshot with the kernel of this number, which `last` finds again.
-    Kernel { number: usize, last: Last },
+    Kernel { number: usize, last: LastKernel },
     /// There are no rows, and why.
     None(Status, String),
 }
@@ -58,7 +58,7 @@ pub(crate) struct Kernel {
     /// Its profile and where that came from, or why there is none.
     pub(crate) profile: Result<(Arc<Profile>, ProfileSource), String>,
     /// The first of its snapshots, which may have to give its types and symbols.
-    sources: Vec<(Input, Last)>,
+    sources: Vec<(Input, LastKernel)>,
 }
 
 /// What the first pass found.
@@ -89,7 +89,7 @@ pub(crate) fn identify(
     let mut roots = VecDeque::new();
     let mut count = 0_usize;
     for block in inputs.chunks(BLOCK) {
-        let known: Vec<Last> = roots.iter().copied().collect();
+        let known: Vec<LastKernel> = roots.iter().copied().collect();
         let look = |input| look(input, shared, &known, asking, &all.waiting);
         let looked: Vec<(Facts, Look)> = pool.install(|| block.par_iter().map(look).collect());
         for (input, (facts, look)) in block.iter().zip(looked) {
@@ -124,7 +124,7 @@ enum Look {
 fn look(
     input: &Input,
     shared: &Shared,
-    roots: &[Last],
+    roots: &[LastKernel],
     asking: &Asking,
     waiting: &Waiting,
 ) -> (Facts, Look) {
@@ -232,7 +232,7 @@ fn shown(digest: Sha256, bytes: usize) -> String {
 }
 
 /// Puts `root` before the others, and forgets the one that was not met for longest.
-fn remember(roots: &mut VecDeque<Last>, root: Last) {
+fn remember(roots: &mut VecDeque<LastKernel>, root: LastKernel) {
     roots.retain(|known| *known != root);
     roots.push_front(root);
     roots.truncate(ROOTS);

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use osier_memory::{Cause, Fault, PAGE_BYTES, Store, VirtAddr};
 use osier_osi::{
-    Absent, Behind, CachedFile, Carve, CarveLinux, FXSAVE_BYTES, KeptFile, ModulePart, Place, Seen,
-    Stretch, UserRegisters, WalkEnds,
+    Absent, Behind, CachedFile, Carve, CarveLinux, FXSAVE_BYTES, KeptFile, ModulePart,
+    ProcessAddress, Seen, Stretch, UserRegisters, WalkEnds,
 };
 
 use crate::vma::may_lack_operations;
@@ -27,7 +27,7 @@ impl Carve for Linux {
         program_width(self, taskd)
     }
 
-    fn behind(&self, place: Place, fault: Fault, most: u64) -> Stretch {
+    fn behind(&self, place: ProcessAddress, fault: Fault, most: u64) -> Stretch {
         if fault.cause != (Cause::NotPresent { entry: 0 }) {
             // The entry says where the page is.
             let what = Err(Absent::unreadable(fault));

@@ -74,6 +74,8 @@ pub use attach::{AttachError, Linux};
 pub use code_symbols::{CodeSymbols, ReadCodeSymbols};
 pub use infer::{NotInferred, infer};
 pub use lacking::lacking;
-pub use locate::{Known, LocateError, Located, again, find_vmcoreinfo, glance, locate, locate_by};
+pub use locate::{
+    KnownKernel, LocateError, Located, again, find_vmcoreinfo, glance, locate, locate_by,
+};
 pub use policy::linux_policy;
 pub use wanted::WANTED;

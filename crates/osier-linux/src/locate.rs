@@ -24,7 +24,7 @@ use osier_memory::{CpuState, Hint, Machine, Paging, PhysAddr};
 use confirm::Unknown;
 pub(crate) use confirm::bits as bit_names;
 use found::Candidate;
-pub use found::{Known, LocateError, Located};
+pub use found::{KnownKernel, LocateError, Located};
 use vmcoreinfo::Vmcoreinfo;
 
 /// Tables of an i386 kernel that are tried: the kernel's own come first, and all map the same image.
@@ -35,7 +35,7 @@ const MOST_LINEAR: usize = 8;
 /// # Errors
 ///
 /// [`LocateError`] says what was tried, and what was seen.
-pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError> {
+pub fn locate(machine: &Machine, known: &[KnownKernel]) -> Result<Located, LocateError> {
     let mut finder = Finder::new(machine, known);
     match finder.glance().or_else(|| finder.everywhere()) {
         Some(found) => Ok(found),
@@ -45,13 +45,13 @@ pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError
 
 /// As [`locate`], but only a kernel met before, through the table root of the last time: a few reads
 /// decide.
-pub fn again(machine: &Machine, known: &[Known]) -> Option<Located> {
+pub fn again(machine: &Machine, known: &[KnownKernel]) -> Option<Located> {
     Finder::new(machine, known).last()
 }
 
 /// As [`locate`], but only by what headers and registers say, and by kernels met before at the places
 /// that can hold one. A machine of another operating system is told at little cost.
-pub fn glance(machine: &Machine, known: &[Known]) -> Option<Located> {
+pub fn glance(machine: &Machine, known: &[KnownKernel]) -> Option<Located> {
     Finder::new(machine, known).glance()
 }
 
@@ -63,7 +63,7 @@ pub fn glance(machine: &Machine, known: &[Known]) -> Option<Located> {
 /// [`LocateError`] says what was seen.
 pub fn locate_by(
     machine: &Machine,
-    known: &[Known],
+    known: &[KnownKernel],
     root: PhysAddr,
 ) -> Result<Located, LocateError> {
     let mut finder = Finder::new(machine, known);
@@ -81,7 +81,7 @@ pub fn locate_by(
 /// The state of one search.
 struct Finder<'a> {
     machine: &'a Machine,
-    known: &'a [Known],
+    known: &'a [KnownKernel],
     /// VMCOREINFO of a note.
     noted: Option<Vmcoreinfo>,
     /// What was tried, in words.
@@ -91,7 +91,7 @@ struct Finder<'a> {
 }
 
 impl<'a> Finder<'a> {
-    fn new(machine: &'a Machine, known: &'a [Known]) -> Self {
+    fn new(machine: &'a Machine, known: &'a [KnownKernel]) -> Self {
         let noted = machine.hints.iter().find_map(|hint| match hint {
             Hint::Vmcoreinfo(text) => Vmcoreinfo::parse(text),
             _ => None,

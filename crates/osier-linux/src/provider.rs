@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Carve, Crash, Current, Finding, Found, Interface, Kernel, LogLine, Mapping, Module,
-    Mount, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, ProcessName, Scanned, Seen,
-    Socket, Thread, Variable, WalkEnd, WalkEnds,
+    Absent, Carve, Crash, Current, Finding, FoundKernel, Interface, Kernel, LogLine, Mapping,
+    Module, Mount, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, ProcessName,
+    Scanned, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
@@ -195,7 +195,7 @@ fn borrows(linux: &Linux, taskd: VirtAddr) -> bool {
     bearer.is_ok_and(|bearer| bearer != taskd)
 }
 
-impl Found for Located {
+impl FoundKernel for Located {
     fn system(&self) -> &'static str {
         "linux"
     }

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use osier_linux::{Known, Located, locate, locate_by};
+use osier_linux::{KnownKernel, Located, locate, locate_by};
 use osier_memory::{CpuState, Machine, Paging, PhysAddr, VirtAddr};
 use osier_testkit::{MemoryBuilder, Rights, TableBuilder};
 
@@ -33,7 +33,7 @@ fn machine(memory: MemoryBuilder, cr3: Option<u64>) -> Machine {
 }
 
 /// A kernel at `text`, all of whose memory may be written, and its table.
-fn i386(text: u64, slide: u64) -> (MemoryBuilder, PhysAddr, Known) {
+fn i386(text: u64, slide: u64) -> (MemoryBuilder, PhysAddr, KnownKernel) {
     let pa = |va: u64| PhysAddr(va - 0xc000_0000 + slide);
     let root = text + 0x50_0000;
     let mut memory = MemoryBuilder::new(pa(root));
@@ -53,7 +53,7 @@ fn i386(text: u64, slide: u64) -> (MemoryBuilder, PhysAddr, Known) {
     let banner = text + 0x30_0060;
     memory.write_bytes(pa(banner), BANNER);
     memory.write_bytes(pa(banner + BANNER.len() as u64), b"\n");
-    let known = Known {
+    let known = KnownKernel {
         text_head: HEAD.to_vec(),
         text,
         linux_banner: banner,
@@ -66,7 +66,7 @@ fn i386(text: u64, slide: u64) -> (MemoryBuilder, PhysAddr, Known) {
     (memory, pa(root), known)
 }
 
-fn found(machine: &Machine, known: &Known) -> Located {
+fn found(machine: &Machine, known: &KnownKernel) -> Located {
     locate(machine, std::slice::from_ref(known)).unwrap()
 }
 

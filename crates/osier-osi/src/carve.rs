@@ -68,7 +68,7 @@ pub enum Behind {
 
 /// An address of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ProcessAddress {
     /// The process, or a thread that has its memory.
     pub taskd: VirtAddr,
     /// The mapping, as [`crate::Mapping::modd`] names it.
@@ -150,7 +150,7 @@ pub trait Carve {
 
     /// What stands behind the page at `place`, of which the process's page table says `fault`; and how much more of
     /// the mapping, of at most `most` bytes, is the same.
-    fn behind(&self, place: Place, fault: Fault, most: u64) -> Stretch;
+    fn behind(&self, place: ProcessAddress, fault: Fault, most: u64) -> Stretch;
 
     /// The parts of memory of the module at `modd`, as [`crate::Module`] names it. Windows: one, its image.
     ///

@@ -94,7 +94,7 @@ pub struct Lead {
 
 /// What is known of registers and of the stack at an instruction.
 #[derive(Default)]
-struct Known {
+struct Values {
     registers: [Option<u64>; 16],
     stack: Vec<Option<u64>>,
 }
@@ -109,7 +109,7 @@ fn number(register: Register) -> Option<usize> {
     from(Register::RAX, Register::R15).or_else(|| from(Register::EAX, Register::R15D))
 }
 
-impl Known {
+impl Values {
     fn register(&self, register: Register) -> Option<u64> {
         *self.registers.get(number(register)?)?
     }
@@ -195,7 +195,7 @@ pub fn first_leads(
     most: usize,
     word: &dyn Fn(VirtAddr) -> Option<VirtAddr>,
 ) -> Vec<Lead> {
-    let mut known = Known::default();
+    let mut known = Values::default();
     let mut leads = Vec::new();
     for instruction in decoder(width, at, bytes).iter().take(most) {
         let mnemonic = instruction.mnemonic();
@@ -227,7 +227,7 @@ pub fn first_leads(
                 if !call {
                     break;
                 }
-                known = Known::default();
+                known = Values::default();
             }
             Mnemonic::Ret => {
                 let to = known.stack.last().copied().flatten();

@@ -28,7 +28,7 @@ mod wide;
 
 pub use carve::{
     Behind, CachedFile, Carve, CarveLinux, CarveWindows, Descriptor, FXSAVE_BYTES, KeptFile,
-    ModulePart, Place, RegistersFrom, Stretch, SystemFacts, ThreadFacts, UserRegisters,
+    ModulePart, ProcessAddress, RegistersFrom, Stretch, SystemFacts, ThreadFacts, UserRegisters,
 };
 pub use crash::Crash;
 pub use findings::{Finding, Severity};
@@ -47,7 +47,7 @@ pub use rows::{
 };
 pub use scan::{ScanSource, ScanSources, Scanned, ScannedKind};
 pub use seen::{Absent, Seen, SeenExt, Why};
-pub use system::{Found, NoAttach, System};
+pub use system::{FoundKernel, NoAttach, System};
 pub use token::{Integrity, Privilege, Sid, WindowsWide};
 pub use walk::{Guard, WalkEnd, WalkEnds};
 pub use wide::{LinuxWide, Namespaces};

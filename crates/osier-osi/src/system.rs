@@ -20,14 +20,18 @@ pub trait System: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// What was tried, in words.
-    fn locate(&self, machine: &Machine, root: Option<PhysAddr>) -> Result<Arc<dyn Found>, String>;
+    fn locate(
+        &self,
+        machine: &Machine,
+        root: Option<PhysAddr>,
+    ) -> Result<Arc<dyn FoundKernel>, String>;
 }
 
 /// Why a provider could not be made of a kernel and a profile: what its system says.
 pub type NoAttach = Box<dyn std::error::Error + Send + Sync>;
 
 /// A kernel that was found.
-pub trait Found: fmt::Debug + Send + Sync {
+pub trait FoundKernel: fmt::Debug + Send + Sync {
     /// The name of its [`System`].
     fn system(&self) -> &'static str;
 

@@ -149,8 +149,8 @@ pub(crate) fn open(
     plugged: &[(String, u64)],
     options: &OpenOptions,
 ) -> Result<Stream, Malformed> {
-    let cached = cache.and_then(|(dir, path)| index::Place::of(dir, path, &data));
-    if let Some((contents, entries)) = cached.as_ref().and_then(index::Place::load) {
+    let cached = cache.and_then(|(dir, path)| index::IndexFile::of(dir, path, &data));
+    if let Some((contents, entries)) = cached.as_ref().and_then(index::IndexFile::load) {
         return machine(data, contents, entries, plugged, options);
     }
     let (contents, entries) = reader::read(data.look())?;

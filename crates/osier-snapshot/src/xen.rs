@@ -34,7 +34,7 @@ pub(crate) struct XenCore {
 }
 
 /// A section: file offset and length.
-type Place = (u64, u64);
+type Span = (u64, u64);
 
 /// Reads the sections of `file`; `None` when none of them is Xen's.
 pub(crate) fn read(file: Look<'_>, wide: bool) -> Result<Option<XenCore>, Malformed> {
@@ -126,13 +126,13 @@ fn header(notes: &[u8]) -> Option<(u64, Option<u64>, u64)> {
 }
 
 /// What the file holds of a section.
-fn bytes(file: Look<'_>, (offset, len): Place) -> Cow<'_, [u8]> {
+fn bytes(file: Look<'_>, (offset, len): Span) -> Cow<'_, [u8]> {
     let at = usize::try_from(offset).unwrap_or(usize::MAX);
     file.some(at, usize::try_from(len).unwrap_or(usize::MAX))
 }
 
 /// The section called `name`.
-fn section(file: Look<'_>, wide: bool, name: &[u8]) -> Result<Option<Place>, Malformed> {
+fn section(file: Look<'_>, wide: bool, name: &[u8]) -> Result<Option<Span>, Malformed> {
     let mut head = Cursor::new(file, if wide { 40 } else { 32 });
     let table = if wide {
         head.le64("e_shoff")?
@@ -143,7 +143,7 @@ fn section(file: Look<'_>, wide: bool, name: &[u8]) -> Result<Option<Place>, Mal
     let entry = u64::from(head.le16("e_shentsize")?);
     let count = head.le16("e_shnum")?;
     let names = head.le16("e_shstrndx")?;
-    let header = |number: u16| -> Result<(u32, Place), Malformed> {
+    let header = |number: u16| -> Result<(u32, Span), Malformed> {
         let at = table.saturating_add(entry.saturating_mul(number.into()));
         let at = usize::try_from(at).map_err(|_| Malformed::new(at, "a section header"))?;
         let mut cursor = Cursor::new(file, at);

@@ -21,7 +21,7 @@ use osier_profile::{Kind, Member, ProfileBuilder, Type, TypeKind, Wanted};
 
 use crate::budget::{Budget, Exhausted};
 use crate::names::Names;
-pub(crate) use record::{Marks, Place, Record, kind};
+pub(crate) use record::{Marks, MemberPlace, Record, kind};
 
 /// The first bytes of little-endian BTF: magic, version 1, no flags, a header of 24 bytes.
 pub(crate) const HEADER_START: [u8; 8] = [0x9f, 0xeb, 1, 0, 24, 0, 0, 0];
@@ -264,7 +264,7 @@ impl<'a> Btf<'a> {
     }
 
     /// Where the member of this number lies in `record`, as far as its type tells its size.
-    pub(crate) fn place(&self, record: Record, number: usize) -> Option<Place> {
+    pub(crate) fn place(&self, record: Record, number: usize) -> Option<MemberPlace> {
         let word = |at: usize| self.word(record, number.checked_mul(3)?.checked_add(at)?);
         let (name, of, place) = (word(0)?, word(1)?, word(2)?);
         let (bit, width) = if record.kflag() {
@@ -276,7 +276,7 @@ impl<'a> Btf<'a> {
             0 => self.what(of, 0).1.saturating_mul(8),
             width => u64::from(width),
         };
-        Some(Place {
+        Some(MemberPlace {
             name,
             of,
             bit: u64::from(bit),

@@ -11,7 +11,7 @@
 use osier_profile::{Identity, Kind, Member, OsKind, Profile, ProfileBuilder, Type, TypeKind};
 
 use crate::SymbolError;
-use crate::kernelinfo_keys::{Holds, KEYS, Place};
+use crate::kernelinfo_keys::{Fact, Holds, KEYS};
 
 /// One group of a `kernelinfo.conf`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,16 +106,16 @@ pub fn import_kernelinfo(group: &KernelinfoGroup) -> Result<ProfileBuilder, Symb
             continue;
         };
         match key.place {
-            Place::Size(structure) => types.size(structure, value.cast_unsigned()),
+            Fact::Size(structure) => types.size(structure, value.cast_unsigned()),
             // Members inside members, and those of struct mount, are derived below.
-            Place::Member("vfsmount", "mnt_parent" | "mnt_mountpoint", _) => {}
-            Place::Member(_, member, _) if member.contains('.') => {}
-            Place::Member(structure, member, holds) => {
+            Fact::Member("vfsmount", "mnt_parent" | "mnt_mountpoint", _) => {}
+            Fact::Member(_, member, _) if member.contains('.') => {}
+            Fact::Member(structure, member, holds) => {
                 types.add(structure, member, value, holds);
             }
-            Place::Symbol(name) if value != 0 => builder.add_symbol(name, value.cast_unsigned()),
-            Place::Symbol(_) => {}
-            Place::Constant => builder.add_constant(key.name, value),
+            Fact::Symbol(name) if value != 0 => builder.add_symbol(name, value.cast_unsigned()),
+            Fact::Symbol(_) => {}
+            Fact::Constant => builder.add_constant(key.name, value),
         }
     }
     types.derive(group)?;
@@ -269,20 +269,20 @@ pub fn export_kernelinfo(profile: &Profile, group: Option<&str>) -> Result<Strin
     out.extend(["name = ", &kernel_name(identity), "\n"]);
     for key in KEYS {
         let value = match key.place {
-            Place::Size(structure) => {
+            Fact::Size(structure) => {
                 let ty = profile.find_type(structure).filter(|ty| ty.bytes != 0);
                 ty.map(|ty| ty.bytes.cast_signed())
             }
-            Place::Member(structure, member, _) => member_offset(profile, structure, member),
-            Place::Symbol("current_task") => current_task(profile),
-            Place::Symbol(name) => profile.symbol(name).map(u64::cast_signed),
-            Place::Constant => constant(profile, key.name),
+            Fact::Member(structure, member, _) => member_offset(profile, structure, member),
+            Fact::Symbol("current_task") => current_task(profile),
+            Fact::Symbol(name) => profile.symbol(name).map(u64::cast_signed),
+            Fact::Constant => constant(profile, key.name),
         };
         let Some(value) = value else {
             continue;
         };
         let name = key.name;
-        let address = matches!(key.place, Place::Symbol(_)) || name == "task.per_cpu_offset_0_addr";
+        let address = matches!(key.place, Fact::Symbol(_)) || name == "task.per_cpu_offset_0_addr";
         let decimal = if address {
             let value = value.cast_unsigned();
             out.extend(["#", name, " = ", &format!("{value:#x}"), "\n"]);

@@ -5,12 +5,12 @@ use osier_profile::Kind;
 /// One key.
 pub(crate) struct Key {
     pub(crate) name: &'static str,
-    pub(crate) place: Place,
+    pub(crate) place: Fact,
 }
 
 /// Which fact a key states.
 #[derive(Clone, Copy)]
-pub(crate) enum Place {
+pub(crate) enum Fact {
     /// A structure's size.
     Size(&'static str),
     /// A member's offset.
@@ -63,7 +63,7 @@ impl Holds {
     }
 }
 
-const fn key(name: &'static str, place: Place) -> Key {
+const fn key(name: &'static str, place: Fact) -> Key {
     Key { name, place }
 }
 
@@ -71,8 +71,8 @@ const TASK: &str = "task_struct";
 const MM: &str = "mm_struct";
 const VMA: &str = "vm_area_struct";
 
+use Fact::{Constant, Member, Size, Symbol};
 use Holds::{Embedded, Long, Pointer, Signed, Text, Unsigned, Word};
-use Place::{Constant, Member, Size, Symbol};
 
 /// All keys that state something about a kernel, in the order in which PANDA's tools print them.
 #[rustfmt::skip]

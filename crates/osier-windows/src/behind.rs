@@ -9,7 +9,7 @@
 //! Research Kernel for pages behind the last contiguous one.
 
 use osier_memory::{Cause, Fault, PAGE_BYTES, Store, VirtAddr};
-use osier_osi::{Absent, Behind, Descriptor, Place, Seen, Stretch};
+use osier_osi::{Absent, Behind, Descriptor, ProcessAddress, Seen, Stretch};
 
 use crate::vad::{self, Sort, Vad};
 use crate::windows::Windows;
@@ -17,7 +17,7 @@ use crate::windows::Windows;
 /// More parts than a section of any file has.
 const MOST_PARTS: usize = 1 << 16;
 
-pub(crate) fn behind(windows: &Windows, place: Place, fault: Fault, most: u64) -> Stretch {
+pub(crate) fn behind(windows: &Windows, place: ProcessAddress, fault: Fault, most: u64) -> Stretch {
     let lost = |bytes| Stretch {
         what: Err(Absent::unreadable(fault)),
         bytes,

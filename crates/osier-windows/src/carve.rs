@@ -2,8 +2,8 @@
 
 use osier_memory::{Fault, VirtAddr};
 use osier_osi::{
-    Absent, Carve, CarveWindows, Descriptor, ModulePart, Place, Seen, Stretch, SystemFacts,
-    ThreadFacts, UserRegisters,
+    Absent, Carve, CarveWindows, Descriptor, ModulePart, ProcessAddress, Seen, Stretch,
+    SystemFacts, ThreadFacts, UserRegisters,
 };
 
 use crate::guest::is_kernel_address;
@@ -22,7 +22,7 @@ impl Carve for Windows {
         peb::wow64(self, taskd).map(|half| if half.is_some() { 4 } else { 8 })
     }
 
-    fn behind(&self, place: Place, fault: Fault, most: u64) -> Stretch {
+    fn behind(&self, place: ProcessAddress, fault: Fault, most: u64) -> Stretch {
         behind::behind(self, place, fault, most)
     }
 

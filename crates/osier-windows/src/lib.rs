@@ -56,7 +56,7 @@ mod windows;
 
 pub use attach::AttachError;
 pub use lacking::lacking;
-pub use locate::{Known, LocateError, Located, glance, locate, locate_by};
+pub use locate::{KnownKernel, LocateError, Located, glance, locate, locate_by};
 pub use policy::windows_policy;
 pub use wanted::WANTED;
 pub use windows::Windows;

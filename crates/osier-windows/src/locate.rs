@@ -25,7 +25,7 @@ use crate::shared_data;
 use candidate::Candidate;
 pub(crate) use candidate::kpcr32;
 pub(crate) use found::premise;
-pub use found::{Known, LocateError, Located};
+pub use found::{KnownKernel, LocateError, Located};
 pub(crate) use image::Image;
 pub(crate) use kdbg::decode;
 use pages::Learnt;
@@ -37,7 +37,7 @@ pub(crate) use pointers::Pointers;
 /// # Errors
 ///
 /// [`LocateError`] says what was tried.
-pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError> {
+pub fn locate(machine: &Machine, known: &[KnownKernel]) -> Result<Located, LocateError> {
     let mut finder = Finder::new(machine, known);
     let near = candidate::near(machine);
     for effort in [Effort::Clues, Effort::Everywhere] {
@@ -65,7 +65,7 @@ pub fn locate(machine: &Machine, known: &[Known]) -> Result<Located, LocateError
 /// [`LocateError`] says what was met there.
 pub fn locate_by(
     machine: &Machine,
-    known: &[Known],
+    known: &[KnownKernel],
     root: PhysAddr,
 ) -> Result<Located, LocateError> {
     let mut finder = Finder::new(machine, known);
@@ -77,7 +77,7 @@ pub fn locate_by(
 
 /// As [`locate`], but only where little is read: what headers, registers and the low stub point at.
 /// A machine of another operating system is told at once.
-pub fn glance(machine: &Machine, known: &[Known]) -> Option<Located> {
+pub fn glance(machine: &Machine, known: &[KnownKernel]) -> Option<Located> {
     Finder::new(machine, known).first(&candidate::near(machine), Effort::Clues)
 }
 
@@ -93,14 +93,14 @@ enum Effort {
 /// The state of one search.
 struct Finder<'a> {
     machine: &'a Machine,
-    known: &'a [Known],
+    known: &'a [KnownKernel],
     /// Images that were met and are not the kernel.
     images: usize,
     learnt: Learnt,
 }
 
 impl<'a> Finder<'a> {
-    fn new(machine: &'a Machine, known: &'a [Known]) -> Self {
+    fn new(machine: &'a Machine, known: &'a [KnownKernel]) -> Self {
         Self {
             machine,
             known,

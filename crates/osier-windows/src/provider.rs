@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Carve, Crash, Current, Finding, Found, Kernel, Mapping, Module, NoAttach, OpenFile,
-    Osi, PageRange, Panda, Premise, Process, ProcessName, Scanned, Seen, Thread, Variable,
-    WalkEnds,
+    Absent, Carve, Crash, Current, Finding, FoundKernel, Kernel, Mapping, Module, NoAttach,
+    OpenFile, Osi, PageRange, Panda, Premise, Process, ProcessName, Scanned, Seen, Thread,
+    Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
@@ -169,7 +169,7 @@ impl Panda for Windows {
     }
 }
 
-impl Found for Located {
+impl FoundKernel for Located {
     fn system(&self) -> &'static str {
         "windows"
     }

@@ -23,7 +23,7 @@ use osier_testkit::windows::{
     Driver, Plan, Process, Protection, Token, Told, VadKind, WindowsMachine,
 };
 use osier_testkit::{Knockout, Patched, Random};
-use osier_windows::{Known, Windows, locate};
+use osier_windows::{KnownKernel, Windows, locate};
 
 /// Three drivers beside the kernel and the HAL.
 fn plan(profile: &Profile) -> Plan {
@@ -56,7 +56,7 @@ fn attached(
     words: &[(VirtAddr, u64, usize)],
 ) -> Windows {
     let mut whole = machine.machine();
-    let known: Vec<Known> = Known::of_profile(profile).into_iter().collect();
+    let known: Vec<KnownKernel> = KnownKernel::of_profile(profile).into_iter().collect();
     let located = locate(&whole, &known).expect("the kernel is found");
     let profile = Arc::new(profile.clone());
     let windows = Windows::attach(&whole, &located, profile.clone()).expect("it attaches");
@@ -408,7 +408,7 @@ fn what_cannot_be_read_is_told() {
         hidden.drivers[4].unlinked = true;
         let machine = hidden.write(&profile);
         let whole = machine.machine();
-        let known: Vec<Known> = Known::of_profile(&profile).into_iter().collect();
+        let known: Vec<KnownKernel> = KnownKernel::of_profile(&profile).into_iter().collect();
         let located = locate(&whole, &known).expect("the kernel is found");
         let with = |memory: Arc<dyn PhysicalMemory>| {
             let mut other = whole.clone();

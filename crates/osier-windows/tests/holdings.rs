@@ -17,11 +17,13 @@ use std::sync::Arc;
 use osier_osi::{FileExtra, OpenFile, Osi, Process, ProcessExtra, Variable, Why};
 use osier_testkit::windows::WindowsMachine;
 use osier_testkit::windows::layouts;
-use osier_windows::{Known, Windows, locate};
+use osier_windows::{KnownKernel, Windows, locate};
 
 fn attached(layout: &layouts::Layout, machine: &WindowsMachine) -> Windows {
     let whole = machine.machine();
-    let known: Vec<Known> = Known::of_profile(&layout.profile).into_iter().collect();
+    let known: Vec<KnownKernel> = KnownKernel::of_profile(&layout.profile)
+        .into_iter()
+        .collect();
     let located = locate(&whole, &known).expect("the kernel is found");
     let profile = Arc::new(layout.profile.clone());
     Windows::attach(&whole, &located, profile).expect("it attaches")

@@ -20,7 +20,7 @@ use osier_osi::{WalkEnd, WalkEnds, Why};
 use osier_profile::Profile;
 use osier_testkit::Knockout;
 use osier_testkit::windows::layouts;
-use osier_windows::{Known, locate, windows_policy};
+use osier_windows::{KnownKernel, locate, windows_policy};
 
 use answers::{Answers, attach, machine};
 
@@ -127,7 +127,7 @@ fn losses(
 fn knock_out(profile: &Profile) {
     let written = machine(profile);
     let profile = Arc::new(profile.clone());
-    let known: Vec<Known> = Known::of_profile(&profile).into_iter().collect();
+    let known: Vec<KnownKernel> = KnownKernel::of_profile(&profile).into_iter().collect();
     let whole = written.machine();
     let located = locate(&whole, &known).expect("the kernel is found");
     let handles: Vec<VirtAddr> = written

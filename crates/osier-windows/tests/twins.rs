@@ -20,7 +20,7 @@ use osier_profile::{Kind, Profile};
 use osier_testkit::Patched;
 use osier_testkit::windows::WindowsMachine;
 use osier_testkit::windows::layouts;
-use osier_windows::{Known, Located, Windows, locate};
+use osier_windows::{KnownKernel, Located, Windows, locate};
 
 use answers::{Answers, attach, machine};
 
@@ -38,7 +38,7 @@ impl Bench {
         let written = machine(&layout.profile);
         let profile = Arc::new(layout.profile.clone());
         let whole = written.machine();
-        let known: Vec<Known> = Known::of_profile(&profile).into_iter().collect();
+        let known: Vec<KnownKernel> = KnownKernel::of_profile(&profile).into_iter().collect();
         let located = locate(&whole, &known).expect("the kernel is found");
         let plan = &written.plan;
         let handles: Vec<_> = plan.processes.iter().filter_map(|p| p.eprocess).collect();

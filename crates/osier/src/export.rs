@@ -15,7 +15,7 @@ use osier_snapshot::{
 };
 
 use crate::kernel::Located;
-use crate::known::Known;
+use crate::known::KnownKernels;
 use crate::located::find;
 use crate::{Error, Options, open_snapshot};
 
@@ -298,7 +298,7 @@ fn elf(
     // A Linux kernel that did not note it may still have it in memory, and other tools want it in a note.
     let found = match (&noted, told) {
         (Some(_), Some(_)) => None,
-        _ => find(snapshot, options, &Known::default(), &[]).ok(),
+        _ => find(snapshot, options, &KnownKernels::default(), &[]).ok(),
     };
     let pointer_bytes = told.or(found.as_ref().map(|kernel| width(&kernel.mode())));
     let sought = || match found.as_ref()? {

@@ -10,12 +10,12 @@ use osier_profile::{Profile, Source};
 use osier_snapshot::{Anomaly, Snapshot, SnapshotInfo};
 
 use crate::kernel::Located;
-use crate::known::Known;
+use crate::known::KnownKernels;
 use crate::located::find;
 use crate::opened::open_snapshot;
 use crate::options::Options;
-use crate::place::{Kept, Place};
 use crate::profiles::{ProfileSource, Sourced};
+use crate::remembered::{Kept, Remembered};
 use crate::shared::Shared;
 use crate::untold::Untold;
 use crate::{Error, registry};
@@ -93,7 +93,7 @@ impl Guest {
     /// As [`open`](Self::open).
     pub fn attach(snapshot: Snapshot, options: &Options) -> Result<Self, Error> {
         let shared = Shared::new(options)?;
-        let place = Place::of(&snapshot.info.file, options);
+        let place = Remembered::of(&snapshot.info.file, options);
         let again = place.kept().and_then(|kept| shared.again(&snapshot, kept));
         if let Some(again) = again {
             let (located, sourced) = again?;
@@ -141,12 +141,12 @@ impl Guest {
     /// The profile that was named cannot be read, no kernel was found, or not the one that was named.
     pub fn find(snapshot: &Snapshot, options: &Options) -> Result<(Shared, Located), Error> {
         let shared = Shared::new(options)?;
-        let place = Place::of(&snapshot.info.file, options);
+        let place = Remembered::of(&snapshot.info.file, options);
         let located = Self::search(snapshot, &shared, &place)?;
         Ok((shared, located))
     }
 
-    fn search(snapshot: &Snapshot, shared: &Shared, place: &Place) -> Result<Located, Error> {
+    fn search(snapshot: &Snapshot, shared: &Shared, place: &Remembered) -> Result<Located, Error> {
         let last = place.kept().map(|kept| kept.last);
         let located = shared.locate(snapshot, last.as_slice())?;
         place.keep(&Kept::of(&located));
@@ -163,7 +163,7 @@ impl Guest {
         options: &Options,
         profile: Arc<Profile>,
     ) -> Result<Self, Error> {
-        let located = find(&snapshot, options, &Known::of(&profile), &[])?;
+        let located = find(&snapshot, options, &KnownKernels::of(&profile), &[])?;
         Self::with(snapshot, located, profile, ProfileSource::Given)
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
-use osier_osi::{Found, Premise};
+use osier_osi::{FoundKernel, Premise};
 use osier_profile::{BuildId, OsKind, Profile};
 
 /// Where a kernel lies in a machine.
@@ -15,12 +15,12 @@ pub enum Located {
     /// A Windows kernel.
     Windows(osier_windows::Located),
     /// A kernel of a system of the registry, and what was decided besides what it says itself.
-    Other(Arc<dyn Found>),
+    Other(Arc<dyn FoundKernel>),
 }
 
 impl Located {
     /// What its system says of it.
-    pub(crate) fn found(&self) -> &dyn Found {
+    pub(crate) fn found(&self) -> &dyn FoundKernel {
         match self {
             Self::Linux(found) => found,
             Self::Windows(found) => found,
@@ -78,8 +78,8 @@ impl Located {
     }
 
     /// What to try first when a snapshot like this one is opened.
-    pub fn last(&self) -> Last {
-        Last {
+    pub fn last(&self) -> LastKernel {
+        LastKernel {
             os: self.os(),
             root: self.root(),
             mode: self.mode(),
@@ -104,7 +104,7 @@ impl Located {
 
 /// A kernel that was found before, in this snapshot or one like it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Last {
+pub struct LastKernel {
     /// Its operating system.
     pub os: OsKind,
     /// Its page-table root, physical.

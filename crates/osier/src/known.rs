@@ -4,17 +4,17 @@ use osier_profile::{Card, OsKind, Profile};
 
 /// Kernels that were met before.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known {
-    pub(crate) linux: Vec<osier_linux::Known>,
-    pub(crate) windows: Vec<osier_windows::Known>,
+pub(crate) struct KnownKernels {
+    pub(crate) linux: Vec<osier_linux::KnownKernel>,
+    pub(crate) windows: Vec<osier_windows::KnownKernel>,
 }
 
-impl Known {
+impl KnownKernels {
     /// What to know the kernel of `profile` by.
     pub(crate) fn of(profile: &Profile) -> Self {
         Self {
             linux: known(profile).into_iter().collect(),
-            windows: osier_windows::Known::of_profile(profile)
+            windows: osier_windows::KnownKernel::of_profile(profile)
                 .into_iter()
                 .collect(),
         }
@@ -25,9 +25,9 @@ impl Known {
 /// `init_level4_pgt` and `early_level4_pgt`"), v4.13, and before; i386.
 const ROOTS: [&str; 3] = ["init_top_pgt", "init_level4_pgt", "swapper_pg_dir"];
 
-pub(crate) fn known_by_card(card: &Card) -> Option<osier_linux::Known> {
+pub(crate) fn known_by_card(card: &Card) -> Option<osier_linux::KnownKernel> {
     let root = ROOTS.iter().find_map(|name| card.anchor(name))?;
-    Some(osier_linux::Known {
+    Some(osier_linux::KnownKernel {
         text: card.anchor("_text").or_else(|| card.anchor("_stext"))?,
         linux_banner: card.anchor("linux_banner")?,
         root,
@@ -41,13 +41,13 @@ pub(crate) fn known_by_card(card: &Card) -> Option<osier_linux::Known> {
 
 /// What to look for to find the kernel of `profile` in a dump; `None` when the profile lacks the
 /// symbols for it.
-pub fn known(profile: &Profile) -> Option<osier_linux::Known> {
+pub fn known(profile: &Profile) -> Option<osier_linux::KnownKernel> {
     let identity = profile.identity();
     if identity.os != OsKind::Linux {
         return None;
     }
     let symbol = |names: &[&str]| names.iter().find_map(|name| profile.symbol(name));
-    Some(osier_linux::Known {
+    Some(osier_linux::KnownKernel {
         text: symbol(&["_text", "_stext"])?,
         linux_banner: profile.symbol("linux_banner")?,
         root: symbol(&ROOTS)?,

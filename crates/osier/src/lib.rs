@@ -40,12 +40,12 @@ pub mod order;
 pub mod os_name;
 mod package;
 pub mod panda;
-mod place;
 pub mod process_memory;
 mod profiles;
 mod question;
 mod registers;
 mod registry;
+mod remembered;
 pub mod search;
 mod shared;
 pub mod sheet;
@@ -57,7 +57,7 @@ mod untold;
 pub use answer::Answer;
 pub use error::{Error, ErrorKind};
 pub use guest::Guest;
-pub use kernel::{Last, Located};
+pub use kernel::{LastKernel, Located};
 pub use known::known;
 pub use open::{Attach, Open, open};
 pub use opened::open_snapshot;
@@ -70,8 +70,8 @@ pub use osier_memory::{
     PhysicalMemory, VirtAddr,
 };
 pub use osier_osi::{
-    Absent, Carve, Crash, Current, Device, FileExtra, FileKind, Finding, Found, FoundBy, Handle,
-    Integrity, Interface, Kernel, LinuxFile, LinuxProcess, LinuxWide, LogLine, Mapping,
+    Absent, Carve, Crash, Current, Device, FileExtra, FileKind, Finding, FoundBy, FoundKernel,
+    Handle, Integrity, Interface, Kernel, LinuxFile, LinuxProcess, LinuxWide, LogLine, Mapping,
     MappingKind, Module, Mount, Namespaces, NoAttach, OpenFile, Osi, PageRange, Panda, Premise,
     Privilege, Process, ProcessExtra, ProcessName, ProcessSource, ScanSource, ScanSources, Scanned,
     ScannedKind, Seen, SeenExt, Severity, Sid, Socket, SocketSource, System, TaskState, Thread,

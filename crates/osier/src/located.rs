@@ -7,8 +7,8 @@ use osier_osi::Premise;
 use osier_profile::OsKind;
 use osier_snapshot::Snapshot;
 
-use crate::kernel::{Last, Located};
-use crate::known::Known;
+use crate::kernel::{LastKernel, Located};
+use crate::known::KnownKernels;
 use crate::missing::{Met, NoKernel};
 use crate::os_name::OsName;
 use crate::registry::{self, Entry};
@@ -18,8 +18,8 @@ use crate::{Error, Options, registers};
 pub(crate) fn find(
     snapshot: &Snapshot,
     options: &Options,
-    known: &Known,
-    lasts: &[Last],
+    known: &KnownKernels,
+    lasts: &[LastKernel],
 ) -> Result<Located, Error> {
     let name = Name::of(options)?;
     let search = Search::new(snapshot, options, known, lasts, name.as_ref());
@@ -45,8 +45,8 @@ pub(crate) fn find(
 pub(crate) fn again(
     snapshot: &Snapshot,
     options: &Options,
-    known: &Known,
-    last: Last,
+    known: &KnownKernels,
+    last: LastKernel,
 ) -> Option<Result<Located, Error>> {
     if options.table_root.is_some() {
         return None;
@@ -104,8 +104,8 @@ impl<'a> Name<'a> {
 /// A search for a kernel.
 struct Search<'a> {
     machine: &'a Machine,
-    known: &'a Known,
-    lasts: &'a [Last],
+    known: &'a KnownKernels,
+    lasts: &'a [LastKernel],
     /// The kind of system that was named.
     only: Option<OsKind>,
     /// The systems that it may be by what the file is.
@@ -122,8 +122,8 @@ impl<'a> Search<'a> {
     fn new(
         snapshot: &'a Snapshot,
         options: &Options,
-        known: &'a Known,
-        lasts: &'a [Last],
+        known: &'a KnownKernels,
+        lasts: &'a [LastKernel],
         name: Option<&Name<'_>>,
     ) -> Self {
         let machine = &snapshot.machine;

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 
 use osier_memory::{AddressSpace, Cause, Fault, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
 use osier_osi::{
-    Absent, Behind, Mapping, Osi, Place, Seen, SeenExt as _, Stretch, WalkEnd, WalkEnds,
+    Absent, Behind, Mapping, Osi, ProcessAddress, Seen, SeenExt as _, Stretch, WalkEnd, WalkEnds,
 };
 
 /// The walk's name in endings.
@@ -243,7 +243,7 @@ impl Walk<'_> {
         let Some(carve) = self.memory.osi.carve() else {
             return (stretch, Content::Lost(Absent::unreadable(fault)));
         };
-        let place = Place {
+        let place = ProcessAddress {
             taskd: self.memory.taskd,
             modd: area.mapping.modd,
             va,

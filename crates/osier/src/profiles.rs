@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use osier_linux::WANTED;
 use osier_memory::Machine;
-use osier_osi::Found;
+use osier_osi::FoundKernel;
 use osier_profile::{
     BuildId, Identity, Listing, OsKind, Profile, ProfileBuilder, ProfileStore, Source,
 };
@@ -15,7 +15,7 @@ use osier_symbols::image::{self, Help, Image, ImageError, Isf};
 
 use crate::import;
 use crate::kernel::Located;
-use crate::known::{Known, known_by_card};
+use crate::known::{KnownKernels, known_by_card};
 use crate::located::find;
 use crate::missing::MissingSymbols;
 use crate::symbol_path::PdbFile;
@@ -125,17 +125,21 @@ impl Profiles {
     }
 
     /// The kernels that these profiles describe.
-    pub(crate) fn known(&self) -> Known {
+    pub(crate) fn known(&self) -> KnownKernels {
         let mut known = self
             .named
             .as_ref()
-            .map_or_else(Known::default, |(_, profile)| Known::of(profile));
+            .map_or_else(KnownKernels::default, |(_, profile)| {
+                KnownKernels::of(profile)
+            });
         known
             .linux
             .iter_mut()
             .for_each(|kernel| kernel.named = true);
         for (card, _) in &self.listing().cards {
-            known.windows.extend(osier_windows::Known::of_card(card));
+            known
+                .windows
+                .extend(osier_windows::KnownKernel::of_card(card));
             known.linux.extend(known_by_card(card));
         }
         known
@@ -223,7 +227,7 @@ impl Profiles {
     }
 
     /// The profile of the kernel that a system of the registry found.
-    fn of_other(&self, machine: &Machine, found: &dyn Found) -> Result<Sourced, Error> {
+    fn of_other(&self, machine: &Machine, found: &dyn FoundKernel) -> Result<Sourced, Error> {
         if let Some(named) = self.named_for(found.build_id(), &found.banner()) {
             return named;
         }

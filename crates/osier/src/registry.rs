@@ -13,7 +13,7 @@ use osier_profile::{OsKind, Profile};
 use osier_symbols::image::{Image, symbol_table};
 
 use crate::kernel::Located;
-use crate::known::Known;
+use crate::known::KnownKernels;
 use crate::missing::Met;
 
 /// The systems, in the order in which they are searched for.
@@ -45,13 +45,13 @@ pub(crate) trait Entry: Sync {
     }
 
     /// A kernel that is known, by the roots of the last time: a few reads decide.
-    fn again(&self, machine: &Machine, known: &Known) -> Option<Located> {
+    fn again(&self, machine: &Machine, known: &KnownKernels) -> Option<Located> {
         let _ = (machine, known);
         None
     }
 
     /// Its kernel where little is read: a machine of another system is told at once.
-    fn glance(&self, machine: &Machine, known: &Known) -> Option<Located> {
+    fn glance(&self, machine: &Machine, known: &KnownKernels) -> Option<Located> {
         let _ = (machine, known);
         None
     }
@@ -69,7 +69,7 @@ pub(crate) trait Entry: Sync {
     fn locate(
         &self,
         machine: &Machine,
-        known: &Known,
+        known: &KnownKernels,
         root: Option<PhysAddr>,
     ) -> Result<Located, Met>;
 
@@ -124,11 +124,11 @@ impl Entry for Linux {
         !machine.hints.iter().any(dump)
     }
 
-    fn again(&self, machine: &Machine, known: &Known) -> Option<Located> {
+    fn again(&self, machine: &Machine, known: &KnownKernels) -> Option<Located> {
         osier_linux::again(machine, &known.linux).map(Located::Linux)
     }
 
-    fn glance(&self, machine: &Machine, known: &Known) -> Option<Located> {
+    fn glance(&self, machine: &Machine, known: &KnownKernels) -> Option<Located> {
         osier_linux::glance(machine, &known.linux).map(Located::Linux)
     }
 
@@ -139,7 +139,7 @@ impl Entry for Linux {
     fn locate(
         &self,
         machine: &Machine,
-        known: &Known,
+        known: &KnownKernels,
         root: Option<PhysAddr>,
     ) -> Result<Located, Met> {
         let found = match root {
@@ -212,14 +212,14 @@ impl Entry for Windows {
         "windows"
     }
 
-    fn glance(&self, machine: &Machine, known: &Known) -> Option<Located> {
+    fn glance(&self, machine: &Machine, known: &KnownKernels) -> Option<Located> {
         osier_windows::glance(machine, &known.windows).map(Located::Windows)
     }
 
     fn locate(
         &self,
         machine: &Machine,
-        known: &Known,
+        known: &KnownKernels,
         root: Option<PhysAddr>,
     ) -> Result<Located, Met> {
         let found = match root {
@@ -248,7 +248,7 @@ impl Entry for Other {
     fn locate(
         &self,
         machine: &Machine,
-        _known: &Known,
+        _known: &KnownKernels,
         root: Option<PhysAddr>,
     ) -> Result<Located, Met> {
         let found = self.0.locate(machine, root);
@@ -273,10 +273,10 @@ mod tests {
         let snapshot = crate::open_snapshot(file.as_ref(), &Options::default()).unwrap();
         let guest = crate::open(file).unwrap();
         for system in own() {
-            let found = system.locate(&snapshot.machine, &Known::default(), None);
+            let found = system.locate(&snapshot.machine, &KnownKernels::default(), None);
             let is_own = system.os() == OsKind::Linux;
             let root = guest.located().root();
-            let through = system.locate(&snapshot.machine, &Known::default(), Some(root));
+            let through = system.locate(&snapshot.machine, &KnownKernels::default(), Some(root));
             assert_eq!((found.is_ok(), through.is_ok()), (is_own, is_own));
             match found {
                 Ok(found) => {

@@ -5,12 +5,12 @@ use std::sync::{Arc, OnceLock};
 use osier_profile::{OsKind, Profile, Source};
 use osier_snapshot::Snapshot;
 
-use crate::kernel::{Last, Located};
-use crate::known::Known;
+use crate::kernel::{LastKernel, Located};
+use crate::known::KnownKernels;
 use crate::located::{again, find};
 use crate::options::Options;
-use crate::place::Kept;
 use crate::profiles::{ProfileSource, Profiles, Sourced};
+use crate::remembered::Kept;
 use crate::{Error, registry};
 
 /// What the guests of many snapshots have in common: what the caller said, the profiles, and the
@@ -19,7 +19,7 @@ pub struct Shared {
     options: Options,
     profiles: Profiles,
     /// The kernels that the profiles describe, read when a kernel is first searched for.
-    known: OnceLock<Known>,
+    known: OnceLock<KnownKernels>,
 }
 
 impl Shared {
@@ -47,7 +47,7 @@ impl Shared {
     /// # Errors
     ///
     /// No kernel was found, or not the one that the caller named.
-    pub fn locate(&self, snapshot: &Snapshot, lasts: &[Last]) -> Result<Located, Error> {
+    pub fn locate(&self, snapshot: &Snapshot, lasts: &[LastKernel]) -> Result<Located, Error> {
         let known = self.known.get_or_init(|| self.profiles.known());
         find(snapshot, &self.options, known, lasts)
     }
@@ -64,7 +64,7 @@ impl Shared {
             return None;
         }
         let stored = self.profiles.stored(kept.build_id.as_ref()?)?;
-        let known = Known::of(&stored.0);
+        let known = KnownKernels::of(&stored.0);
         let located = again(snapshot, &self.options, &known, kept.last)?;
         Some(located.map(|located| (located, stored)))
     }
@@ -79,9 +79,9 @@ impl Shared {
         &self,
         snapshot: &Snapshot,
         profile: &Profile,
-        last: Last,
+        last: LastKernel,
     ) -> Result<Located, Error> {
-        find(snapshot, &self.options, &Known::of(profile), &[last])
+        find(snapshot, &self.options, &KnownKernels::of(profile), &[last])
     }
 
     /// The profile of the kernel that was found in `snapshot`. One of the cache that does not fit is made

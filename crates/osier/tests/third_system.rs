@@ -15,8 +15,8 @@ use std::sync::Arc;
 use osier::ask::{Question, transcript};
 use osier::osier_profile::{Identity, ProfileBuilder};
 use osier::{
-    Absent, AddressSpace, Attach, Current, ErrorKind, Found, FoundBy, Kernel, Machine, Mapping,
-    Module, NoAttach, Open, OsKind, Osi, PageRange, Paging, PhysAddr, Premise, Process,
+    Absent, AddressSpace, Attach, Current, ErrorKind, FoundBy, FoundKernel, Kernel, Machine,
+    Mapping, Module, NoAttach, Open, OsKind, Osi, PageRange, Paging, PhysAddr, Premise, Process,
     ProcessExtra, ProcessSource, Profile, Seen, System, Thread, VirtAddr, WalkEnd, WalkEnds,
 };
 
@@ -34,7 +34,11 @@ impl System for Toy {
         "toy"
     }
 
-    fn locate(&self, machine: &Machine, root: Option<PhysAddr>) -> Result<Arc<dyn Found>, String> {
+    fn locate(
+        &self,
+        machine: &Machine,
+        root: Option<PhysAddr>,
+    ) -> Result<Arc<dyn FoundKernel>, String> {
         assert!(root.is_none());
         for run in machine.memory.runs() {
             for page in (run.start.0..run.end().0).step_by(4096) {
@@ -54,7 +58,7 @@ struct Kern {
     at: u64,
 }
 
-impl Found for Kern {
+impl FoundKernel for Kern {
     fn system(&self) -> &'static str {
         TOY.name()
     }

@@ -41,7 +41,7 @@ impl Timeline {
     /// create time, or when one of them was lost, by its place.
     pub fn of(views: &[View]) -> Self {
         let mut lives: Vec<Life> = Vec::new();
-        let mut known = Known::default();
+        let mut known = Births::default();
         for (at, view) in views.iter().enumerate() {
             let running = running(view);
             for process in &view.processes.rows {
@@ -88,7 +88,7 @@ fn running(view: &View) -> Vec<VirtAddr> {
 
 /// Where lives stand in the list of them.
 #[derive(Default)]
-struct Known {
+struct Births {
     by_birth: HashMap<(u32, u64), usize>,
     by_place: HashMap<VirtAddr, usize>,
 }
@@ -97,7 +97,7 @@ fn birth(process: &Process) -> Option<(u32, u64)> {
     Some((process.pid.value()?, process.create_time.value()?))
 }
 
-impl Known {
+impl Births {
     fn find(&self, process: &Process, lives: &[Life]) -> Option<usize> {
         let born = birth(process).and_then(|birth| self.by_birth.get(&birth));
         if let Some(&index) = born {

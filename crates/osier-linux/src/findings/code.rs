@@ -114,11 +114,11 @@ struct Look<'a> {
     /// What else can be executed, ascending.
     elsewhere: Vec<Range<VirtAddr>>,
     /// What the kernel made and keeps account of.
-    known: OnceCell<Known>,
+    known: OnceCell<Accounted>,
 }
 
 #[derive(Default)]
-struct Known {
+struct Accounted {
     trampolines: Vec<Range<VirtAddr>>,
     probed: Vec<VirtAddr>,
 }
@@ -352,10 +352,10 @@ impl<'a> Look<'a> {
         to.0 & 0x20 != 0 && read.is_ok() && code::is_register_jump(self.width, to, &bytes)
     }
 
-    fn known(&self) -> Known {
+    fn known(&self) -> Accounted {
         let guest = &self.context.linux.guest;
         let resolver = &mut Resolver::new(&guest.profile);
-        let mut known = Known {
+        let mut known = Accounted {
             trampolines: Vec::new(),
             probed: hooks::probed(self.context),
         };
@@ -389,7 +389,7 @@ impl<'a> Look<'a> {
     }
 }
 
-impl Known {
+impl Accounted {
     fn add(&mut self, start: u64, size: u64) {
         let end = VirtAddr(start.saturating_add(size.min(1 << 24)));
         self.trampolines.push(VirtAddr(start)..end);

@@ -8,7 +8,7 @@ use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr, encryption
 use osier_osi::Premise;
 use osier_profile::BuildId;
 
-use super::found::{Candidate, Known, Located};
+use super::found::{Candidate, KnownKernel, Located};
 use super::i386;
 use super::vmcoreinfo::Vmcoreinfo;
 use crate::linux_policy;
@@ -143,7 +143,7 @@ pub(super) fn bare_image(machine: &Machine, candidate: &Candidate) -> Option<Str
 pub(super) fn confirm(
     machine: &Machine,
     candidate: &Candidate,
-    known: &[Known],
+    known: &[KnownKernel],
     info: Option<&Vmcoreinfo>,
     unknown: Unknown,
 ) -> Option<Located> {
@@ -254,7 +254,7 @@ fn reference_root(
     space: &AddressSpace,
     image: &Image,
     banner_at: VirtAddr,
-    met: Option<&Known>,
+    met: Option<&KnownKernel>,
     info: Option<&Vmcoreinfo>,
 ) -> Option<(PhysAddr, String)> {
     let of_known = met.map(|kernel| {
@@ -337,7 +337,7 @@ fn image64(space: &AddressSpace) -> Option<Image> {
 /// write-protected, which is text and constants, or the code that it starts with.
 fn image32(
     space: &AddressSpace,
-    known: &[Known],
+    known: &[KnownKernel],
     info: Option<&Vmcoreinfo>,
     unknown: Unknown,
 ) -> Option<Image> {
@@ -394,7 +394,7 @@ fn protected32(space: &AddressSpace) -> Option<VirtAddr> {
 }
 
 /// Where a known i386 kernel's `_text` runs: its banner stands where it was linked, or so many MiB on.
-fn text32(space: &AddressSpace, kernel: &Known) -> Option<VirtAddr> {
+fn text32(space: &AddressSpace, kernel: &KnownKernel) -> Option<VirtAddr> {
     const STEP: u64 = 1 << 20;
     const SLIDES: u64 = 512;
     let split = kernel.text & 0xc000_0000;
@@ -408,7 +408,7 @@ fn text32(space: &AddressSpace, kernel: &Known) -> Option<VirtAddr> {
 }
 
 /// Where the banner of a known kernel stands whose `_text` runs at `text`, if it does.
-fn banner_at(space: &AddressSpace, text: VirtAddr, kernel: &Known) -> Option<VirtAddr> {
+fn banner_at(space: &AddressSpace, text: VirtAddr, kernel: &KnownKernel) -> Option<VirtAddr> {
     let at = text.plus(kernel.linux_banner.wrapping_sub(kernel.text));
     // Nearly every place is another's, by its first bytes.
     let mut start = [0; BANNER.len()];
@@ -426,9 +426,9 @@ fn banner_at(space: &AddressSpace, text: VirtAddr, kernel: &Known) -> Option<Vir
 fn known_banner<'k>(
     space: &AddressSpace,
     image: &Image,
-    known: &'k [Known],
-) -> Option<(VirtAddr, &'k Known)> {
-    let fits = |kernel: &&Known| kernel.pointer_bytes == space.mode().pointer_bytes();
+    known: &'k [KnownKernel],
+) -> Option<(VirtAddr, &'k KnownKernel)> {
+    let fits = |kernel: &&KnownKernel| kernel.pointer_bytes == space.mode().pointer_bytes();
     known
         .iter()
         .filter(fits)
@@ -442,9 +442,9 @@ fn named_build<'k>(
     machine: &Machine,
     space: &AddressSpace,
     image: &Image,
-    known: &'k [Known],
+    known: &'k [KnownKernel],
     info: Option<&Vmcoreinfo>,
-) -> Option<(VirtAddr, &'k Known)> {
+) -> Option<(VirtAddr, &'k KnownKernel)> {
     let info = info.filter(|info| info.stext() == Some(image.text.0))?;
     let id = info.build_id()?;
     let mut same = (known.iter()).filter(|kernel| kernel.build_id.as_ref() == Some(&id));

@@ -37,7 +37,7 @@ pub struct Located {
 /// A kernel that was met before: what to look for in a dump without registers. Addresses are
 /// link-time.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownKernel {
     /// The first bytes at `_text`; empty when they are not known.
     pub text_head: Vec<u8>,
     /// `_text`.
@@ -57,7 +57,7 @@ pub struct Known {
     pub named: bool,
 }
 
-impl Known {
+impl KnownKernel {
     /// Whether `bytes` start as the kernel does. KASLR changes the addresses among its first
     /// instructions, so a quarter of the bytes may differ; something else decides afterwards.
     pub(super) fn starts(&self, bytes: &[u8]) -> bool {

@@ -7,7 +7,7 @@ use memchr::memmem;
 use osier_memory::{Machine, PAGE_BYTES, Paging, PhysAddr, PhysRun, ZERO_PAGE, encryption_bits};
 
 use super::confirm::{BANNER, BANNER_MAX, banner_line};
-use super::found::{Candidate, Known};
+use super::found::{Candidate, KnownKernel};
 use super::i386;
 use super::vmcoreinfo::{self, Vmcoreinfo};
 
@@ -107,7 +107,7 @@ fn maps_memory(page: &[u8]) -> bool {
 }
 
 /// The roots of known kernels whose first bytes stand at a place that can hold a kernel image.
-pub(super) fn known_kernels(machine: &Machine, known: &[Known]) -> Vec<Candidate> {
+pub(super) fn known_kernels(machine: &Machine, known: &[KnownKernel]) -> Vec<Candidate> {
     let mut found = Vec::new();
     let longest = known
         .iter()
@@ -152,7 +152,11 @@ pub(super) fn known_kernels(machine: &Machine, known: &[Known]) -> Vec<Candidate
 }
 
 /// The roots of known kernels whose banner stands at `pa`.
-pub(super) fn known_by_banner(known: &[Known], pa: PhysAddr, banner: &[u8]) -> Vec<Candidate> {
+pub(super) fn known_by_banner(
+    known: &[KnownKernel],
+    pa: PhysAddr,
+    banner: &[u8],
+) -> Vec<Candidate> {
     let same = known.iter().filter(|kernel| kernel.banner == banner);
     let roots = same.flat_map(|kernel| {
         let text =
@@ -163,7 +167,7 @@ pub(super) fn known_by_banner(known: &[Known], pa: PhysAddr, banner: &[u8]) -> V
     roots.collect()
 }
 
-fn roots_of(kernel: &Known, text_pa: PhysAddr, by: &str) -> Vec<Candidate> {
+fn roots_of(kernel: &KnownKernel, text_pa: PhysAddr, by: &str) -> Vec<Candidate> {
     let modes: &[Paging] = if kernel.pointer_bytes == 8 {
         &[Paging::Long4, Paging::Long5]
     } else {

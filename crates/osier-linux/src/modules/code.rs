@@ -35,7 +35,7 @@ layout! {
 
 /// Where the table of a module's symbols stands: in the structure that this member leads to, or in `struct module`.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct TablePlace {
     through: Option<Field<Ptr<()>>>,
     symbols: Field<Ptr<()>>,
     count: Field<UInt>,
@@ -44,7 +44,7 @@ struct Place {
 
 /// How to read the symbols of a module; empty when the profile does not say.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Symbols(Option<Place>);
+pub(super) struct Symbols(Option<TablePlace>);
 
 /// The code of a module.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Symbols {
         let table = Table::resolve(resolver);
         let place = |through, symbols: Option<_>, count, names| {
             let ((symbols, count), names) = symbols.zip(count).zip(names)?;
-            Some(Place {
+            Some(TablePlace {
                 through,
                 symbols,
                 count,

@@ -39,7 +39,7 @@ impl Part {
 
 /// Where a page's bytes lie, and all else that decides what they unpack to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct PackedPage {
     part: usize,
     offset: u64,
     size: u64,
@@ -58,7 +58,7 @@ pub(super) struct KdumpMemory {
     block: u64,
     runs: Vec<PhysRun>,
     /// Pages.
-    decoded: PageCache<Place>,
+    decoded: PageCache<PackedPage>,
     /// Descriptors, [`TOGETHER`] by [`TOGETHER`]: by part and by number in it, counted so.
     descriptors: PageCache<(usize, u64)>,
 }
@@ -71,7 +71,7 @@ impl KdumpMemory {
         present: Option<Bitmap>,
         dumped: Bitmap,
         block: u64,
-        decoded: PageCache<Place>,
+        decoded: PageCache<PackedPage>,
     ) -> Self {
         let dumped = Ranked::new(dumped);
         let mut memory = Self {
@@ -200,7 +200,7 @@ impl KdumpMemory {
     }
 
     /// Where the bytes of `frame` lie.
-    fn place(&self, frame: u64) -> Result<Place, Cause> {
+    fn place(&self, frame: u64) -> Result<PackedPage, Cause> {
         if !self.dumped.bits.has(frame) {
             let excluded = self.present.as_ref().is_some_and(|bits| bits.has(frame));
             return Err(if excluded {
@@ -253,7 +253,7 @@ impl KdumpMemory {
             offset: part.view.file_offset(at),
             codec: Codec::Stored,
         })?;
-        Ok(Place {
+        Ok(PackedPage {
             part: number,
             offset,
             size: size.into(),

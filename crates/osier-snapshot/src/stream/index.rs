@@ -23,12 +23,12 @@ use crate::kept::Kept;
 /// pass makes of a stream.
 const MAGIC: [u8; 8] = *b"OSIERSX\x06";
 /// Where a stream's index lies.
-pub(crate) struct Place {
+pub(crate) struct IndexFile {
     kept: Kept,
     stream_bytes: u64,
 }
 
-impl Place {
+impl IndexFile {
     /// The place in `dir` for the stream at `path`, whose bytes are `data`.
     pub(crate) fn of(dir: &Path, path: &Path, data: &Data) -> Option<Self> {
         Some(Self {

@@ -86,7 +86,7 @@ impl Record {
 
 /// Where a member lies in the structure that names it.
 #[derive(Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct MemberPlace {
     pub(crate) name: u32,
     /// The number of its type.
     pub(crate) of: u32,

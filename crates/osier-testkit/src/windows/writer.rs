@@ -30,7 +30,7 @@ impl Object {
 
 /// Where a member lies in a structure.
 #[derive(Clone, Copy)]
-struct Place {
+struct MemberAt {
     offset: u64,
     bytes: u64,
     bits: Option<(u8, u8)>,
@@ -55,7 +55,7 @@ pub(super) struct Writer<'p> {
     pub(super) shadow: bool,
     /// What there is of the object manager; `None` until it is written, or where the layout has none.
     pub(super) manager: Option<Manager>,
-    places: HashMap<(&'static str, String), Option<Place>>,
+    places: HashMap<(&'static str, String), Option<MemberAt>>,
     /// Where the kernel's pools go on.
     nonpaged: VirtAddr,
     paged: VirtAddr,
@@ -132,12 +132,12 @@ impl<'p> Writer<'p> {
         found.unwrap_or_else(|| panic!("{ty} has none of {paths:?}"))
     }
 
-    fn place(&mut self, ty: &'static str, path: &str) -> Place {
+    fn place(&mut self, ty: &'static str, path: &str) -> MemberAt {
         self.find(ty, path)
             .unwrap_or_else(|| panic!("the profile has no {ty}.{path}"))
     }
 
-    fn find(&mut self, ty: &'static str, path: &str) -> Option<Place> {
+    fn find(&mut self, ty: &'static str, path: &str) -> Option<MemberAt> {
         if let Some(place) = self.places.get(&(ty, path.to_owned())) {
             return *place;
         }
@@ -146,7 +146,7 @@ impl<'p> Writer<'p> {
         place
     }
 
-    fn look_up(&self, ty: &str, path: &str) -> Option<Place> {
+    fn look_up(&self, ty: &str, path: &str) -> Option<MemberAt> {
         let mut holder = self.profile.find_type(ty);
         let mut offset = 0_u64;
         let mut parts = path.split('.').peekable();
@@ -163,7 +163,7 @@ impl<'p> Writer<'p> {
                     _ => member.bytes,
                 };
                 let bits = member.bits;
-                return Some(Place {
+                return Some(MemberAt {
                     offset,
                     bytes,
                     bits,

@@ -40,7 +40,7 @@ pub struct Located {
 
 /// A kernel that was met before. Addresses count from the image's base.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownKernel {
     /// GUID and age of its PDB.
     pub build_id: Option<BuildId>,
     /// Bytes of a pointer.
@@ -53,7 +53,7 @@ pub struct Known {
     pub debugger_data: Option<u64>,
 }
 
-impl Known {
+impl KnownKernel {
     /// What to know a kernel by that a stored profile describes; `None` when it lacks the symbols.
     pub fn of_card(card: &Card) -> Option<Self> {
         if card.identity.os != OsKind::Windows {

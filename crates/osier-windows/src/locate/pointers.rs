@@ -2,7 +2,7 @@
 
 use osier_memory::{AddressSpace, CrashDump, Hint, Paging, VirtAddr};
 
-use super::found::Known;
+use super::found::KnownKernel;
 use crate::guest::is_kernel_address;
 
 /// What a crash dump's header or KDBG says of the kernel's variables.
@@ -30,8 +30,11 @@ impl Pointers {
 
     /// The known build whose variables lie at these distances, and where its image lies. `None` when
     /// several do.
-    pub(super) fn build<'k>(&self, known: &'k [Known]) -> Option<(&'k Known, VirtAddr)> {
-        let fits = |known: &&Known| {
+    pub(super) fn build<'k>(
+        &self,
+        known: &'k [KnownKernel],
+    ) -> Option<(&'k KnownKernel, VirtAddr)> {
+        let fits = |known: &&KnownKernel| {
             let base = self.active_processes.minus(known.active_processes);
             let modules = self.loaded_modules.since(base) == known.loaded_modules;
             let debugger = match (self.debugger_data, known.debugger_data) {

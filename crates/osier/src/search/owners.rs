@@ -11,10 +11,10 @@ use crate::hit::Hit;
 
 /// Pages by who has them. They are looked at when the first page is asked about.
 #[derive(Default)]
-pub(super) struct Owners(Option<Known>);
+pub(super) struct Owners(Option<PageOwners>);
 
 /// The pages of all processes.
-struct Known {
+struct PageOwners {
     ranges: Vec<PageRange>,
     /// A page frame's first range.
     frames: HashMap<u64, usize>,
@@ -24,7 +24,7 @@ struct Known {
 /// Pages of one size or another that a range is believed to have; more are not looked at.
 const LONGEST: u64 = 1 << 30;
 
-impl Known {
+impl PageOwners {
     fn of(osi: &dyn Osi) -> Self {
         let mut known = Self {
             ranges: Vec::new(),
@@ -84,7 +84,7 @@ impl Owners {
                 "no process has this page in its table",
             ))
         }
-        let known = self.0.get_or_insert_with(|| Known::of(osi));
+        let known = self.0.get_or_insert_with(|| PageOwners::of(osi));
         let (pid, address, mapping) = match known.range(pa) {
             Some(range) => {
                 let address = range.start.plus(pa.since(range.phys));

@@ -259,7 +259,7 @@ pub fn search_rules(
 }
 
 /// Where a hit is, without what was found there: at an address with its frame, or of the whole memory.
-type Place<'p> = dyn FnMut(Option<(u64, Option<PhysAddr>)>) -> Hit + 'p;
+type HitAt<'p> = dyn FnMut(Option<(u64, Option<PhysAddr>)>) -> Hit + 'p;
 
 /// The hit of a rule that matches without a string that it tells of.
 fn nowhere(pid: Seen<u32>) -> Hit {
@@ -284,7 +284,7 @@ fn scan(
     stretches: &Arc<[Stretch]>,
     until: Option<Instant>,
     done: &mut Searched,
-    place: &mut Place<'_>,
+    place: &mut HitAt<'_>,
     tell: &mut Tell<'_>,
 ) -> ControlFlow<()> {
     let scanner = rules.until(until);

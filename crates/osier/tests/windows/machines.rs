@@ -32,7 +32,7 @@ pub(crate) fn crowd(layout: &Layout, mode: Paging) -> Plan {
 /// The provider on a machine in memory.
 pub(crate) fn attach(layout: &Layout, machine: &Machine) -> Windows {
     let profile = Arc::new(layout.profile.clone());
-    let known: Vec<_> = osier_windows::Known::of_profile(&profile)
+    let known: Vec<_> = osier_windows::KnownKernel::of_profile(&profile)
         .into_iter()
         .collect();
     let located = osier_windows::locate(machine, &known)

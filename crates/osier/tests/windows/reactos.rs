@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use osier::osier_memory::VirtAddr;
 use osier::osier_profile::{BuildId, Profile, ProfileBuilder};
-use osier::osier_windows::{AttachError, Known, Windows, locate};
+use osier::osier_windows::{AttachError, KnownKernel, Windows, locate};
 use osier::{Error, Guest, MappingKind, Options, Osi, ProcessExtra, SeenExt as _, WalkEnd, Why};
 use osier_testkit::Patched;
 use osier_testkit::windows::{DebuggerData, Module, PdbRecord, Process, Wow64, reactos_x86};
@@ -159,7 +159,9 @@ fn zeros_where_another_kernel_s_list_would_be_are_no_early_boot() {
     plan.debugger_data = DebuggerData::Plain;
     let machine = plan.write(&layout.profile);
     let whole = machine.machine();
-    let known: Vec<_> = Known::of_profile(&layout.profile).into_iter().collect();
+    let known: Vec<_> = KnownKernel::of_profile(&layout.profile)
+        .into_iter()
+        .collect();
     let located = locate(&whole, &known).unwrap();
     // A profile whose symbols all lie where this kernel has zeros.
     let mut builder = ProfileBuilder::new({

@@ -16,14 +16,14 @@ use osier_memory::{Paging, PhysAddr};
 use osier_profile::{BuildId, OsKind};
 use osier_snapshot::{Identity, Reach};
 
-use crate::kernel::{Last, Located};
+use crate::kernel::{LastKernel, Located};
 use crate::options::Options;
 
 /// The most files that are kept.
 const SLOTS: u64 = 1024;
 
 /// What is kept of one snapshot.
-pub(crate) struct Place {
+pub(crate) struct Remembered {
     slot: Option<Slot>,
     kept: Option<Kept>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Place {
 /// Where a kernel was found, and which it was, as far as that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
-    pub(crate) last: Last,
+    pub(crate) last: LastKernel,
     pub(crate) build_id: Option<BuildId>,
 }
 
@@ -64,7 +64,7 @@ impl Kept {
             Some(id) => Some(BuildId::from_hex(id)?),
             None => None,
         };
-        let last = Last { os, root, mode };
+        let last = LastKernel { os, root, mode };
         Some(Self { last, build_id })
     }
 
@@ -74,14 +74,14 @@ impl Kept {
             OsKind::Windows => "windows",
             OsKind::Other => "other",
         };
-        let Last { root, mode, .. } = self.last;
+        let LastKernel { root, mode, .. } = self.last;
         let id = self.build_id.as_ref().map(|id| format!("\t{id}"));
         let id = id.unwrap_or_default();
         format!("{:x}\t{}\t{os}{id}\n", root.0, mode.name())
     }
 }
 
-impl Place {
+impl Remembered {
     /// Looks in the cache for the root of the snapshot in `file`.
     pub(crate) fn of(file: &Path, options: &Options) -> Self {
         let cache = options.cache.as_deref();
@@ -144,7 +144,7 @@ mod tests {
             ..Options::default()
         };
         let found = |number: u64| Kept {
-            last: Last {
+            last: LastKernel {
                 os: OsKind::Linux,
                 root: PhysAddr(number << 12),
                 mode: Paging::Long4,
@@ -154,9 +154,9 @@ mod tests {
         for number in 1..=3000_u64 {
             let snapshot = dir.join(format!("{number}.raw"));
             fs::write(&snapshot, number.to_le_bytes()).unwrap();
-            assert_eq!(Place::of(&snapshot, &options).kept(), None, "{number}");
-            Place::of(&snapshot, &options).keep(&found(number));
-            let place = Place::of(&snapshot, &options);
+            assert_eq!(Remembered::of(&snapshot, &options).kept(), None, "{number}");
+            Remembered::of(&snapshot, &options).keep(&found(number));
+            let place = Remembered::of(&snapshot, &options);
             assert_eq!(place.kept(), Some(&found(number)), "{number}");
         }
         let files = fs::read_dir(dir.join("places")).unwrap().count();
@@ -170,7 +170,7 @@ mod tests {
             for mode in Paging::ALL {
                 for build_id in [None, Some(BuildId(vec![0x1f; 20]))] {
                     let root = PhysAddr(0x1a_d000);
-                    let last = Last { os, root, mode };
+                    let last = LastKernel { os, root, mode };
                     let kept = Kept { last, build_id };
                     assert_eq!(Kept::parse(&kept.text()), Some(kept));
                 }
