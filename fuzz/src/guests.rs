@@ -41,7 +41,7 @@ impl Guest {
         let osi = attach(recorder.clone()).expect("a whole guest attaches");
         ask(&*osi);
         let mut objects = Vec::new();
-        let _ = osi.process_handles(&mut |row| {
+        let _ = osi.processes(&mut |row| {
             objects.push(row.taskd);
             ControlFlow::Continue(())
         });
