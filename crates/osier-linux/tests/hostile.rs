@@ -11,7 +11,6 @@
 
 mod toys;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,15 +18,12 @@ use std::time::{Duration, Instant};
 
 use osier_memory::{Paging, PhysAddr, PhysicalMemory, Recorder, VirtAddr};
 use osier_osi::Why;
-use osier_testkit::{Era, Patched, Random, TOYS, ToyKernel};
+use osier_testkit::{Era, Patched, Random, Refusals, TOYS, ToyKernel};
 
 use toys::Answers;
 
 /// The longest that all answers about a toy may take; they take some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Why a damaged kernel may be refused: its idle task is not where the profile has it.
-const REFUSALS: [&str; 1] = ["the profile does not fit this kernel"];
 
 struct Bench {
     toy: ToyKernel,
@@ -35,7 +31,7 @@ struct Bench {
     before: Answers,
     touched: Vec<PhysAddr>,
     /// How often a damaged machine was refused, by the reason.
-    refused: RefCell<BTreeMap<String, usize>>,
+    refused: Refusals,
 }
 
 impl Bench {
@@ -48,7 +44,7 @@ impl Bench {
         Self {
             before,
             touched: recorder.touched(),
-            refused: RefCell::default(),
+            refused: Refusals::default(),
             handles,
             toy,
         }
@@ -72,10 +68,7 @@ impl Bench {
         let mut wrong = Vec::new();
         match outcome {
             Err(_) => wrong.push("panic".to_owned()),
-            Ok(Err(reason)) => {
-                let reason = reason.split(':').next().unwrap_or_default().to_owned();
-                *self.refused.borrow_mut().entry(reason).or_default() += 1;
-            }
+            Ok(Err(reason)) => self.refused.note(&reason),
             Ok(Ok(after)) => {
                 let mut short: BTreeMap<&str, usize> = BTreeMap::new();
                 for key in self.before.rows.keys() {
@@ -98,15 +91,6 @@ impl Bench {
             wrong.push(format!("took {:?}", began.elapsed()));
         }
         wrong
-    }
-
-    /// That few of the machines that were `tried` were refused, and each as one that the profile does not fit.
-    fn few_refused(&self, tried: usize) {
-        let refused = self.refused.borrow();
-        let count: usize = refused.values().sum();
-        assert!(count * 10 <= tried, "{refused:?} of {tried}");
-        let known = |reason: &String| REFUSALS.contains(&reason.as_str());
-        assert!(refused.keys().all(known), "{refused:?}");
     }
 
     /// Whether an answer about `table` says that it is not whole: by an ending, or by a row that
@@ -189,7 +173,7 @@ fn flipped_bits() {
             let place = format!("{kind:?} {at} bit {bit}");
             wrong.extend(trouble.into_iter().map(|what| format!("{place}: {what}")));
         }
-        bench.few_refused(FLIPS);
+        bench.refused.are_few_of(FLIPS);
     }
     report("flipped bits", &wrong, FLIPS * TOYS.len());
 }
@@ -215,7 +199,7 @@ fn pointers_at_themselves_at_nothing_and_at_each_other() {
             let trouble = bench.trouble(memory);
             wrong.extend(trouble.into_iter().map(|what| format!("{place}: {what}")));
         }
-        bench.few_refused(CHANGES);
+        bench.refused.are_few_of(CHANGES);
     }
     report("pointers", &wrong, CHANGES * TOYS.len());
 }

@@ -23,6 +23,7 @@ mod memory;
 pub mod need;
 pub mod qemu;
 mod random;
+mod refusals;
 mod tables;
 mod toy;
 pub mod trials;
@@ -32,6 +33,7 @@ mod wrappers;
 
 pub use memory::{FlatMemory, MemoryBuilder};
 pub use random::Random;
+pub use refusals::Refusals;
 pub use tables::{Rights, TableBuilder};
 pub use toy::{Era, TOYS, ToyKernel, ToyMapping, ToyModule, ToyState, ToyTask};
 pub use wrappers::{Knockout, Patched};

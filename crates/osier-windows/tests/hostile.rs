@@ -12,7 +12,6 @@
 
 mod answers;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,16 +23,13 @@ use osier_memory::{
 use osier_osi::Why;
 use osier_profile::Profile;
 use osier_testkit::windows::layouts;
-use osier_testkit::{Patched, Random};
+use osier_testkit::{Patched, Random, Refusals};
 use osier_windows::{Located, glance, locate};
 
 use answers::{Answers, attach, machine};
 
 /// The longest that all answers about a machine may take; they take some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Why a damaged kernel may be refused.
-const REFUSALS: [&str; 1] = ["the profile does not fit this kernel"];
 
 struct Bench {
     name: String,
@@ -44,7 +40,7 @@ struct Bench {
     before: Answers,
     touched: Vec<PhysAddr>,
     /// How often a damaged machine was refused, by the reason.
-    refused: RefCell<BTreeMap<String, usize>>,
+    refused: Refusals,
 }
 
 impl Bench {
@@ -61,7 +57,7 @@ impl Bench {
         Self {
             name: name.to_owned(),
             touched: recorder.touched(),
-            refused: RefCell::default(),
+            refused: Refusals::default(),
             machine,
             profile,
             located,
@@ -91,10 +87,7 @@ impl Bench {
         let mut wrong = Vec::new();
         match outcome {
             Err(_) => wrong.push("panic".to_owned()),
-            Ok(Err(reason)) => {
-                let reason = reason.split(':').next().unwrap_or_default().to_owned();
-                *self.refused.borrow_mut().entry(reason).or_default() += 1;
-            }
+            Ok(Err(reason)) => self.refused.note(&reason),
             Ok(Ok(after)) => {
                 let mut short: BTreeMap<&str, usize> = BTreeMap::new();
                 for key in self.before.rows.keys() {
@@ -112,15 +105,6 @@ impl Bench {
             wrong.push(format!("took {:?}", began.elapsed()));
         }
         wrong
-    }
-
-    /// That few of the machines that were `tried` were refused, and each as one that the profile does not fit.
-    fn few_refused(&self, tried: usize) {
-        let refused = self.refused.borrow();
-        let count: usize = refused.values().sum();
-        assert!(count * 10 <= tried, "{refused:?} of {tried}");
-        let known = |reason: &String| REFUSALS.contains(&reason.as_str());
-        assert!(refused.keys().all(known), "{refused:?}");
     }
 
     /// Whether an answer about `table` says that it is not whole: by an ending, or by a row that
@@ -225,7 +209,7 @@ fn flipped_bits() {
             let place = format!("{} {at} bit {bit}", bench.name);
             wrong.extend(trouble.into_iter().map(|what| format!("{place}: {what}")));
         }
-        bench.few_refused(FLIPS);
+        bench.refused.are_few_of(FLIPS);
     }
     report("flipped bits", &wrong);
 }
@@ -248,7 +232,7 @@ fn pointers_at_themselves_at_nothing_and_at_each_other() {
             let trouble = bench.trouble(&(Arc::new(memory) as Arc<dyn PhysicalMemory>));
             wrong.extend(trouble.into_iter().map(|what| format!("{place}: {what}")));
         }
-        bench.few_refused(CHANGES);
+        bench.refused.are_few_of(CHANGES);
     }
     report("pointers", &wrong);
 }
@@ -287,7 +271,7 @@ fn cut_short() {
             let place = format!("{} cut at {page}", bench.name);
             wrong.extend(trouble.into_iter().map(|what| format!("{place}: {what}")));
         }
-        bench.few_refused(bench.touched.len());
+        bench.refused.are_few_of(bench.touched.len());
     }
     report("cut short", &wrong);
 }
