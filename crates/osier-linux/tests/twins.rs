@@ -745,3 +745,29 @@ fn a_rule_finds_alone_what_it_finds_among_others() {
     let ends = linux.findings_of(&["process.trace"], &mut |found| panic!("{found:?}"));
     assert_eq!(ends.0, [("findings", WalkEnd::NotAnswered)]);
 }
+
+/// A netlink socket counts the groups that it has joined.
+#[test]
+fn groups_of_netlink_are_counted() {
+    for name in ["deb11-5.10-686", "deb12-6.1-amd64"] {
+        let bench = Bench::new(name);
+        let local = |linux: &Linux| {
+            let mut rows = Vec::new();
+            let _ = linux.sockets(&mut |row| {
+                rows.push((row.address, row.family.value(), row.local.clone()));
+                ControlFlow::Continue(())
+            });
+            rows.retain(|(_, family, _)| *family == Some(16));
+            rows
+        };
+        let rows = local(&bench.linux);
+        assert!(rows.len() > 5, "{name}");
+        for (at, _, whole) in rows {
+            assert!(!is_lost(&whole), "{name}: {whole:?}");
+            let (count, width) = bench.member(at, "netlink_sock", &["subscriptions"]);
+            let lied = local(&bench.with(&[(count, width, 1)]));
+            let row = lied.iter().find(|row| row.0 == at).unwrap();
+            assert!(is_lost(&row.2), "{name} {at}: {:?}", row.2);
+        }
+    }
+}

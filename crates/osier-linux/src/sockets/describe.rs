@@ -497,10 +497,37 @@ impl<'a> Describer<'a> {
         let field = self.netlink.groups.ok_or_else(Absent::not_in_this_kernel)?;
         let space = &self.linux.guest.space;
         let groups = field.read(space, at)?;
+        let counted = self.netlink.subscriptions;
+        let counted = counted.and_then(|field| field.read(space, at).ok());
+        let joined = if groups.is_null() {
+            Some(0)
+        } else {
+            self.joined(groups, at)
+        };
+        if let (Some(counted), Some(joined)) = (counted, joined)
+            && counted != joined
+        {
+            let rule =
+                "a netlink socket counts the groups that it has joined (groups, subscriptions)";
+            return Err(Absent::implausible(groups.0, rule, Some(field.place(at))));
+        }
         if groups.is_null() {
             return Err(Absent::not_applicable("it listens to no group"));
         }
         Ok(format!("{:#x}", space.read_uint(groups, 4)?))
+    }
+
+    /// How many of the groups at `groups` the netlink socket at `at` has joined; `None` where they cannot be read.
+    fn joined(&self, groups: VirtAddr, at: VirtAddr) -> Option<u64> {
+        /// More than any protocol has.
+        const MOST: u64 = 1 << 16;
+        let space = &self.linux.guest.space;
+        let count = self.netlink.ngroups?.read(space, at).ok();
+        let count = count.filter(|count| *count <= MOST)?;
+        let mut bits = vec![0; usize::try_from(count.div_ceil(8)).ok()?];
+        space.read(groups, &mut bits).ok()?;
+        let ones = bits.iter().map(|byte| u64::from(byte.count_ones()));
+        Some(ones.sum())
     }
 }
 

@@ -147,6 +147,10 @@ layout! {
         groups: Option<Field<Ptr<()>>>,
         /// The link in the table.
         node: Option<Field<Embed<()>>>,
+        /// How many bits that are.
+        ngroups: Option<Field<UInt>>,
+        /// How many of the groups it has joined.
+        subscriptions: Option<Field<UInt>>,
     }
 }
 
