@@ -317,6 +317,11 @@ fn snapshot(
             "the memory is cut short: {file_bytes} bytes of {promised} are in the file"
         )));
     }
+    if cpus.is_empty() && incomplete == 0 {
+        anomalies.push(Anomaly::processors(
+            "the state file has no processor: its part of them is lost",
+        ));
+    }
     if incomplete > 0 {
         anomalies.push(Anomaly::processors(format!(
             "{incomplete} processors lack registers and are not shown"

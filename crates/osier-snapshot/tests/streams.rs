@@ -106,6 +106,25 @@ fn stale_bytes_after_the_end_do_not_count() {
 }
 
 #[test]
+fn a_stream_behind_another_is_named() {
+    let made = Made {
+        trailing: Made::default().stream(),
+        ..Made::default()
+    };
+    let bytes = made.stream();
+    let first = bytes.len() - made.trailing.len();
+    let snapshot = opened(&bytes);
+    check(&snapshot, &made);
+    let wanted = format!("another stream begins at file offset {first:#x}");
+    let said = snapshot
+        .info
+        .anomalies
+        .iter()
+        .any(|a| a.text.contains(&wanted));
+    assert!(said, "{:?}", snapshot.info.anomalies);
+}
+
+#[test]
 fn a_kept_index_gives_the_same_and_a_changed_stream_makes_it_again() {
     let folder = made::folder("index");
     let file = folder.join("a-rr-snp");

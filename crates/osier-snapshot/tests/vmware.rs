@@ -14,7 +14,7 @@ use std::path::Path;
 use made::battle::battle;
 use made::{PAGE, filler, opened, try_open};
 use osier_memory::{Cause, Paging, PhysAddr, Segment};
-use osier_snapshot::{Format, OpenError, OpenOptions, Snapshot, open};
+use osier_snapshot::{Anomaly, Format, OpenError, OpenOptions, Snapshot, open};
 use osier_testkit::containers::vmware::{Tag, Value, long, state, word};
 
 const MAGIC: u32 = 0xbed2_bed2;
@@ -158,6 +158,9 @@ fn memory_in_the_state_file() {
     let snapshot = opened(&state(MAGIC, &[("memory", tags)]));
     assert_eq!(filler(&snapshot, 5 * PAGE as u64), 6);
     assert!(snapshot.machine.cpus.is_empty());
+    let lost = |a: &Anomaly| a.is_loss() && a.text.contains("has no processor");
+    let anomalies = &snapshot.info.anomalies;
+    assert!(anomalies.iter().any(lost), "{anomalies:?}");
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> std::path::PathBuf {

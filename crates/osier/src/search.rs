@@ -78,7 +78,7 @@ pub fn search(
 fn physical(search: &mut Search<'_>) -> ControlFlow<()> {
     let memory = search.osi.kernel_space().memory().clone();
     let mut owners = Owners::default();
-    let mut stream = Stream::new(search.patterns);
+    let mut stream = Stream::new(search.patterns, search.until);
     for (run, cause) in memory.lost() {
         let absent = Absent::unreadable(Fault::new(cause));
         search.done.lose(&absent, run.len);

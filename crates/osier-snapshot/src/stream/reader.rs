@@ -300,7 +300,12 @@ fn description(
             lost.instance
         )));
     }
-    if at.left() > 0 {
+    if file.has(at.at(), MAGIC) {
+        contents.anomalies.push(Anomaly::harmless(format!(
+            "another stream begins at file offset {:#x}: the first is read; cut the file there to read the other",
+            at.at()
+        )));
+    } else if at.left() > 0 {
         contents.anomalies.push(Anomaly::harmless(format!(
             "{} bytes after the stream's end are ignored",
             at.left()

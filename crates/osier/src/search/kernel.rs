@@ -30,7 +30,7 @@ pub(super) fn search(search: &mut Search<'_>) -> ControlFlow<()> {
     let osi = search.osi;
     let named = named(osi, &mut search.done);
     let memory = osi.kernel_space().memory().clone();
-    let mut stream = Stream::new(search.patterns);
+    let mut stream = Stream::new(search.patterns, search.until);
     let mut met = HashSet::new();
     for range in ordered(osi, &mut search.done) {
         fresh(&range, &mut met, &mut |by, len| {

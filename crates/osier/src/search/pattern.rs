@@ -7,8 +7,11 @@ use regex::bytes::{Regex, RegexBuilder};
 
 /// Bytes of the longest match of an expression that is surely found; a longer one may be cut or missed.
 pub const LONGEST_MATCH: usize = 16 << 10;
-/// Memory that one expression may take.
-const EXPRESSION_BYTES: usize = 16 << 20;
+/// Memory that one expression may take as it stands: with more, every byte of memory would be held against
+/// ten thousand states.
+const EXPRESSION_BYTES: usize = 256 << 10;
+/// Memory that it may take for what it met.
+const MET_BYTES: usize = 16 << 20;
 
 /// Why a pattern cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +176,7 @@ fn regex(expression: &str, text: &str) -> Result<Finder, PatternError> {
         .unicode(false)
         .dot_matches_new_line(true)
         .size_limit(EXPRESSION_BYTES)
-        .dfa_size_limit(EXPRESSION_BYTES)
+        .dfa_size_limit(MET_BYTES)
         .build();
     match made {
         Ok(regex) => Ok(Finder::Expression(Box::new(regex))),

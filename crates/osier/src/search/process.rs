@@ -29,7 +29,7 @@ pub(super) fn search(search: &mut Search<'_>, taskd: VirtAddr) -> ControlFlow<()
     let pid = pid_of(osi, taskd, &mut search.done);
     let ram = memory.space().memory().clone();
     let zeros = vec![0; ZEROS];
-    let mut stream = Stream::new(search.patterns);
+    let mut stream = Stream::new(search.patterns, search.until);
     for (number, area) in memory.areas.iter().enumerate() {
         let mut flow = ControlFlow::Continue(());
         let end = memory.pieces(area, area.range.clone(), &mut |piece| {

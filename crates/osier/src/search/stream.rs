@@ -1,11 +1,14 @@
 //! Bytes that come in order of their addresses, and matches in them, also over the borders of what comes at a time.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use super::pattern::Pattern;
 
 /// Bytes that are looked at together.
 const WINDOW: usize = 1 << 20;
+/// Bytes after which it is asked whether time is over: an expression may take seconds for so many.
+const PIECE: usize = 128 << 10;
 
 /// A match.
 pub(super) struct Match<'a, From> {
@@ -26,6 +29,8 @@ pub(super) struct Stream<'a, From> {
     patterns: &'a [Pattern],
     /// The bytes of the longest match that is surely found.
     reach: usize,
+    /// When the search ends.
+    until: Option<Instant>,
     bytes: Vec<u8>,
     /// The address of the first of them.
     base: u64,
@@ -36,10 +41,11 @@ pub(super) struct Stream<'a, From> {
 }
 
 impl<'a, From> Stream<'a, From> {
-    pub(super) fn new(patterns: &'a [Pattern]) -> Self {
+    pub(super) fn new(patterns: &'a [Pattern], until: Option<Instant>) -> Self {
         Self {
             patterns,
             reach: patterns.iter().map(Pattern::reach).max().unwrap_or(1),
+            until,
             bytes: Vec::new(),
             base: 0,
             next: vec![0; patterns.len()],
@@ -89,10 +95,19 @@ impl<'a, From> Stream<'a, From> {
         };
         for (pattern, next) in self.patterns.iter().zip(&mut self.next) {
             let mut from = usize::try_from(next.saturating_sub(self.base)).unwrap_or(held);
-            while let Some((start, end)) = pattern.find(&self.bytes, from) {
-                if start >= limit {
-                    break;
+            while from < limit {
+                if self.until.is_some_and(|until| Instant::now() >= until) {
+                    return ControlFlow::Break(());
                 }
+                // A match that starts in a piece is whole in it and what lies within reach behind.
+                let piece = from.saturating_add(PIECE).min(limit);
+                let piece_end = piece.saturating_add(self.reach).min(held);
+                let bytes = self.bytes.get(..piece_end).unwrap_or_default();
+                let met = pattern.find(bytes, from);
+                let Some((start, end)) = met.filter(|(start, _)| *start < piece) else {
+                    from = piece;
+                    continue;
+                };
                 let at = self.base.wrapping_add(start as u64);
                 let part = self.parts.partition_point(|(first, _)| *first <= at);
                 let part = part.checked_sub(1).and_then(|part| self.parts.get(part));
@@ -134,7 +149,7 @@ mod tests {
     /// All matches of `patterns` in `pieces`, each at its address.
     fn found(patterns: &[Pattern], pieces: &[(u64, Vec<u8>)]) -> Vec<(u64, Vec<u8>, u64)> {
         let mut all = Vec::new();
-        let mut stream = Stream::new(patterns);
+        let mut stream = Stream::new(patterns, None);
         let mut tell = |met: Match<'_, u64>| {
             assert_eq!(*met.from + met.by, met.at);
             all.push((met.at, met.bytes.to_vec(), *met.from));
@@ -204,6 +219,28 @@ mod tests {
     }
 
     #[test]
+    fn an_expression_of_many_states_ends_when_time_is_over() {
+        let patterns = [Pattern::regex("[^a]{3000}").unwrap()];
+        let begun = Instant::now();
+        let until = begun.checked_add(std::time::Duration::from_millis(50));
+        let mut stream = Stream::new(&patterns, until);
+        let mut tell = |_: Match<'_, ()>| ControlFlow::Continue(());
+        let mut flow = ControlFlow::Continue(());
+        // Text that nearly matches: every state is alive at every byte.
+        let page: Vec<u8> = (0..4096)
+            .map(|at| if at % 2999 == 0 { b'a' } else { b'.' })
+            .collect();
+        for nth in 0..(64 << 20) / 4096_u64 {
+            flow = stream.feed(nth * 4096, &page, (), &mut tell);
+            if flow.is_break() {
+                break;
+            }
+        }
+        assert!(flow.is_break());
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    }
+
+    #[test]
     fn an_expression_sees_the_byte_before_a_border() {
         // `\b` must not hold in the middle of a word that windows cut.
         let mut all = vec![b'a'; 3 << 20];
@@ -233,7 +270,10 @@ mod tests {
                 .to_string()
                 .contains("nothing")
         );
-        assert!(Pattern::regex("((a{1000}){1000}){1000}").is_err());
+        for large in ["((a{1000}){1000}){1000}", "[^a]{16384}"] {
+            let error = Pattern::regex(large).unwrap_err().to_string();
+            assert!(error.contains("size limit"), "{error}");
+        }
         assert!(Pattern::text("").is_err());
     }
 
