@@ -7,6 +7,8 @@
 
 use osier_profile::{Kind, Profile};
 
+use crate::wanted::WANTED;
+
 /// Members that were in every kernel since v2.6.32, whatever it was configured with, and that no kernel moved.
 const MEMBERS: &[(&str, &[&str])] = &[
     ("dentry", &["d_inode", "d_name", "d_parent", "d_sb"]),
@@ -97,6 +99,15 @@ const LED_TO: &[(&str, &str, &str)] = &[
 /// Pointers to structures that a kernel has under whichever name the pointer says.
 const POINTERS: &[(&str, &str)] = &[("mnt_namespace", "root")];
 
+/// The structure that a member of this kind holds in place.
+fn held(kind: &Kind) -> Option<&str> {
+    match kind {
+        Kind::Embedded { name } => Some(name),
+        Kind::Array { of, .. } => held(of),
+        _ => None,
+    }
+}
+
 /// What every kernel has and `profile` does not tell, as `STRUCTURE` or `STRUCTURE.MEMBER`. Empty of a profile that
 /// was made of all of a kernel's types.
 pub fn lacking(profile: &Profile) -> Vec<String> {
@@ -119,6 +130,17 @@ pub fn lacking(profile: &Profile) -> Vec<String> {
         let leads = profile.find_type(from).and_then(|from| from.member(member));
         if leads.is_some() && profile.find_type(to).is_none() {
             lacks((*to).to_owned());
+        }
+    }
+    // What a structure holds in place is described wherever the structure is.
+    let wanted = |name: &str| WANTED.types.iter().any(|names| names.contains(&name));
+    for member in profile.types().iter().flat_map(|ty| ty.members()) {
+        if let Some(name) = held(&member.kind)
+            && member.bytes > 0
+            && profile.find_type(name).is_none()
+            && wanted(name)
+        {
+            lacks(name.to_owned());
         }
     }
     for (from, member) in POINTERS {

@@ -122,6 +122,13 @@ fn places(linux: &Linux, task: VirtAddr, thread: VirtAddr) -> Seen<Vec<VirtAddr>
     let bytes = words(wide).wrapping_mul(linux.guest.pointer_bytes().into());
     let layout = &linux.registers;
     if let Some(field) = layout.thread.sp0 {
+        // The stack of one that is dead was given back, and this still names it.
+        let state = linux.tasks.exit_state;
+        if let Some(state) = state
+            && state.read(space, task)? != 0
+        {
+            return Err(Absent::not_applicable("the thread has exited"));
+        }
         let top = VirtAddr(field.read(space, thread)?);
         if linux.guest.can_be_object(top) {
             return Ok(vec![top.minus(bytes)]);

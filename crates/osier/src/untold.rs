@@ -11,8 +11,8 @@ use osier_memory::{AddressSpace, Cause, Fault, VirtAddr};
 use osier_osi::{
     Absent, Carve, Crash, Current, FileExtra, Finding, Interface, Kernel, LinuxFile, LinuxProcess,
     LinuxWide, LogLine, Mapping, Module, Mount, Namespaces, OpenFile, Osi, PageRange, Panda,
-    Process, ProcessExtra, ProcessName, Scanned, Seen, Socket, Thread, Variable, WalkEnds, Why,
-    WindowsProcess, WindowsWide,
+    Process, ProcessExtra, ProcessName, Scanned, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
+    Why, WindowsProcess, WindowsWide,
 };
 
 /// A provider that does not know all of its kernel's structures, and why it does not.
@@ -22,6 +22,16 @@ impl Untold {
     /// Stands before `provider`; `cause` is why it may not know where a value lies.
     pub(crate) fn new(provider: Box<dyn Osi>, cause: Cause) -> Self {
         Self(provider, cause)
+    }
+
+    /// Says of a walk that holds one thing against another that some of them may not be known.
+    fn partly(&self, walk: &'static str, mut ends: WalkEnds) -> WalkEnds {
+        if self.1 == Cause::NotInProfile {
+            let missing = "structures that the profile lacks (`osier info` names them)".to_owned();
+            let fault = Some(Fault::new(self.1));
+            ends.add(walk, WalkEnd::NoStart { missing, fault });
+        }
+        ends
     }
 }
 
@@ -370,11 +380,13 @@ impl Osi for Untold {
     }
 
     fn scan(&self, each: Rows<'_, Scanned>) -> WalkEnds {
-        self.0.scan(&mut |found| each(row(found, self.1)))
+        let ends = self.0.scan(&mut |found| each(row(found, self.1)));
+        self.partly("scan", ends)
     }
 
     fn findings(&self, each: Rows<'_, Finding>) -> WalkEnds {
-        self.0.findings(&mut |found| each(row(found, self.1)))
+        let ends = self.0.findings(&mut |found| each(row(found, self.1)));
+        self.partly("findings", ends)
     }
 
     fn rules(&self) -> Vec<&'static str> {
@@ -382,8 +394,10 @@ impl Osi for Untold {
     }
 
     fn findings_of(&self, rules: &[&str], each: Rows<'_, Finding>) -> WalkEnds {
-        self.0
-            .findings_of(rules, &mut |found| each(row(found, self.1)))
+        let ends = self
+            .0
+            .findings_of(rules, &mut |found| each(row(found, self.1)));
+        self.partly("findings", ends)
     }
 
     fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {

@@ -11,7 +11,7 @@ use osier::osier_snapshot::Snapshot;
 use osier::{Guest, Options, ProfileSource, Shared, open_snapshot};
 
 /// Structures of which every kernel of these has a use, and that a profile can be without.
-const STRUCTURES: [&str; 24] = [
+const STRUCTURES: [&str; 34] = [
     "address_space",
     "cred",
     "dentry_operations",
@@ -36,6 +36,16 @@ const STRUCTURES: [&str; 24] = [
     "mount",
     "tty_struct",
     "user_struct",
+    "atomic_t",
+    "idr",
+    "kernel_cap_struct",
+    "kuid_t",
+    "module_layout",
+    "ns_common",
+    "qstr",
+    "seccomp",
+    "vfsmount",
+    "xarray",
 ];
 
 const QUESTIONS: [Question; 5] = [

@@ -13,7 +13,7 @@ const LEAST: u64 = 290;
 /// How names of functions begin that system calls are made by: C's own since Linux commits ebeb8c82ffaf
 /// ("syscalls/x86: Use 'struct `pt_regs`' based calling convention for `IA32_EMULATION` and x32") and fa697140f9a2, v4.17;
 /// before, by `SYSCALL_DEFINE` and, for calls that need more registers than C keeps, by assembly.
-const CALLS: [&[u8]; 16] = [
+const CALLS: [&[u8]; 17] = [
     b"__x64_sys_",
     b"__x64_compat_sys_",
     b"__ia32_sys_",
@@ -28,6 +28,7 @@ const CALLS: [&[u8]; 16] = [
     b"stub32_",
     b"ptregs_",
     b"ni_syscall",
+    b"compat_ni_syscall",
     b"quiet_ni_syscall",
     b"old_",
 ];
@@ -118,7 +119,11 @@ fn others(
         return;
     };
     let calls = symbols.named(&CALLS);
-    for (number, at, to) in own.iter().filter(|(_, _, to)| !calls.contains(to)) {
+    // Behind the calls that every kernel has, the first that is none may be what follows the table.
+    let of_table =
+        |(number, _, to): &&(u64, VirtAddr, VirtAddr)| *number < LEAST || calls.contains(to);
+    let own = own.iter().take_while(of_table);
+    for (number, at, to) in own.filter(|(_, _, to)| !calls.contains(to)) {
         let starts = symbols.starts();
         let before = starts.partition_point(|start| start <= to).checked_sub(1);
         let Some(function) = before.and_then(|before| starts.get(before).copied()) else {
