@@ -13,6 +13,7 @@ use osier_profile::{Embed, Field, Ptr, Resolver, UInt};
 use crate::guest::Guest;
 use crate::layouts::files::File;
 use crate::layouts::{RbNode, Vma};
+use crate::page_cache::AddressSpace;
 
 /// Higher than any tree of mappings.
 const DEPTH: usize = 64;
@@ -26,6 +27,9 @@ struct Layout {
     /// Where `rb_subtree_last` lies behind the node's start.
     last: u64,
     f_mapping: Option<Field<Ptr<()>>>,
+    /// Where in a file's `address_space` the pointer to the top of its tree stands.
+    top: Option<Field<Embed<()>>>,
+    vm_file: Field<Ptr<()>>,
     vm_pgoff: Field<UInt>,
 }
 
@@ -59,7 +63,7 @@ impl Layout {
     }
 }
 
-/// How to read the trees. Remembers which file each tree is of.
+/// How to read the trees. Remembers which file each tree is of, where files do not say so themselves.
 #[derive(Clone)]
 pub(crate) struct FileTrees {
     layout: Option<Layout>,
@@ -78,7 +82,7 @@ impl FileTrees {
         let has = |name| ty.is_some_and(|ty| ty.member(name).is_some());
         let interval = has("rb_subtree_gap") || !has("vm_next");
         let whole = node.size.saturating_add(word);
-        let layout = || {
+        let mut layout = || {
             Some(Layout {
                 shared: vma.shared.filter(|shared| shared.bytes == whole)?,
                 parent: node.parent?,
@@ -86,6 +90,8 @@ impl FileTrees {
                 right: node.right?,
                 last: node.size,
                 f_mapping: file.f_mapping,
+                top: AddressSpace::resolve(resolver).i_mmap,
+                vm_file: vma.vm_file,
                 vm_pgoff: vma.vm_pgoff?,
             })
         };
@@ -158,6 +164,23 @@ impl FileTrees {
         for _ in 0..DEPTH {
             match layout.parent.read(&guest.space, node) {
                 Ok(parent) if parent & !3 == 0 => {
+                    // The file itself says which node is its top: a lost one looks like another.
+                    let top = |mapping| {
+                        let said = layout.top?.place(mapping);
+                        guest.space.read_pointer(said).ok()
+                    };
+                    if let Some(said) = top(mapping) {
+                        // A node without one above that is no file's top has lost it; whose those below are is not its to tell.
+                        let own = node == layout.shared.place(at);
+                        let of_another = || {
+                            let file = layout
+                                .vm_file
+                                .read(&guest.space, layout.shared.container(node));
+                            let mapping = f_mapping.read(&guest.space, file.ok()?).ok()?;
+                            Some(top(mapping)? == node)
+                        };
+                        return said != node && (own || of_another() == Some(true));
+                    }
                     let known = *self.files.borrow_mut().entry(node).or_insert(mapping);
                     let top = *self.tops.borrow_mut().entry(mapping).or_insert(node);
                     return known != mapping || top != node;

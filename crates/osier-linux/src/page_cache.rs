@@ -4,7 +4,7 @@
 
 use osier_memory::{Cause, Fault, PAGE_BYTES, PhysAddr, Store, VirtAddr};
 use osier_osi::{Absent, Behind, CachedFile, Seen, Stretch};
-use osier_profile::{Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use crate::constants;
 use crate::frames;
@@ -22,6 +22,8 @@ layout! {
         head: Option<Field<Ptr<()>>> = ["i_pages.xa_head", "i_pages.rnode", "page_tree.rnode"],
         /// How many pages the tree has.
         nrpages: Option<Field<UInt>>,
+        /// The tree of the mappings of the file; it begins with a pointer to its top.
+        i_mmap: Option<Field<Embed<()>>>,
     }
 }
 

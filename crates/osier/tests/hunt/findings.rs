@@ -265,6 +265,35 @@ pub(crate) fn a_system_call_that_leads_to_another_function(real: &Real) {
     }
 }
 
+/// One mapping that lost its place in the tree of its file's mappings takes no other mapping's file away.
+pub(crate) fn a_mapping_that_left_its_files_tree(real: &Real) {
+    let mut machine = Machine::of(real);
+    let before: Vec<_> = machine.guest().mappings(None).collect();
+    let path = |row: &osier::Mapping| row.file.clone().ok().filter(|file| file.starts_with(b"/"));
+    let shared = |row: &osier::Mapping| machine.place("vm_area_struct", row.modd, "shared");
+    // The first of a file that others map, too, and that is not the top of the tree itself.
+    let first = before.iter().enumerate().find(|(nth, row)| {
+        let own = path(row);
+        let others = before
+            .iter()
+            .skip(nth + 1)
+            .filter(|other| path(other) == own);
+        own.is_some() && machine.pointer(shared(row)).0 & !3 != 0 && others.count() > 20
+    });
+    let first = first.unwrap().1.modd;
+    let node = machine.place("vm_area_struct", first, "shared");
+    machine.put_pointer(node, VirtAddr(0));
+    let after: Vec<_> = machine.guest().mappings(None).collect();
+    assert_eq!(before.len(), after.len());
+    for (before, after) in before.iter().zip(&after) {
+        let own = before.modd == first;
+        assert!(
+            before.file == after.file || own && after.file.is_err(),
+            "{before:?}, now {after:?}"
+        );
+    }
+}
+
 /// Has a gate of the table of interrupts lead elsewhere.
 fn lead(machine: &mut Machine, vector: u64, to: VirtAddr) {
     let to = to.0.to_le_bytes();

@@ -25,13 +25,14 @@ use findings::{
     a_function_that_ftrace_calls, a_function_that_hears_keys, a_function_that_packets_pass,
     a_hook_of_a_module_that_hides, a_library_that_is_preloaded,
     a_list_of_sockets_that_another_shows, a_machine_check_that_the_kernel_does_not_take,
-    a_module_that_left_the_list, a_probe, a_process_that_left_every_list,
-    a_process_that_left_the_list, a_process_whose_number_leads_nowhere,
-    a_program_in_anonymous_memory, a_program_that_is_called_as_the_kernels,
-    a_system_call_that_leads_to_another_function, a_system_call_that_leaves_the_kernel,
-    an_interrupt_that_leaves_the_kernel, borrowed_credentials, helpers_taint_and_tracing,
-    nothing_on_untouched_guests, threads_of_the_kernel_on_a_mount_of_its_own,
-    what_is_planted_is_found, zeros_are_lost_and_no_finding,
+    a_mapping_that_left_its_files_tree, a_module_that_left_the_list, a_probe,
+    a_process_that_left_every_list, a_process_that_left_the_list,
+    a_process_whose_number_leads_nowhere, a_program_in_anonymous_memory,
+    a_program_that_is_called_as_the_kernels, a_system_call_that_leads_to_another_function,
+    a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel,
+    borrowed_credentials, helpers_taint_and_tracing, nothing_on_untouched_guests,
+    threads_of_the_kernel_on_a_mount_of_its_own, what_is_planted_is_found,
+    zeros_are_lost_and_no_finding,
 };
 use machine::Machine;
 use network::{
@@ -53,7 +54,7 @@ osier_testkit::trials! {
     need::each(need::snapshot, &MACHINES) => the_scan_agrees_with_the_lists;
     need::each(need::snapshot, &MACHINES) => an_unlinked_process_is_scanned;
     need::each(need::snapshot, &MACHINES) => an_unlinked_module_is_scanned;
-    need::each(need::snapshot, &MACHINES) => nothing_on_untouched_guests, a_system_call_that_leads_to_another_function, a_process_that_left_the_list, a_process_that_left_every_list, a_module_that_left_the_list, a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel, threads_of_the_kernel_on_a_mount_of_its_own, a_machine_check_that_the_kernel_does_not_take, a_list_of_sockets_that_another_shows, a_function_that_ftrace_calls, a_probe, a_function_that_hears_keys, a_function_that_packets_pass, borrowed_credentials, a_program_that_is_called_as_the_kernels, a_library_that_is_preloaded, helpers_taint_and_tracing, a_program_in_anonymous_memory, zeros_are_lost_and_no_finding;
+    need::each(need::snapshot, &MACHINES) => nothing_on_untouched_guests, a_mapping_that_left_its_files_tree, a_system_call_that_leads_to_another_function, a_process_that_left_the_list, a_process_that_left_every_list, a_module_that_left_the_list, a_system_call_that_leaves_the_kernel, an_interrupt_that_leaves_the_kernel, threads_of_the_kernel_on_a_mount_of_its_own, a_machine_check_that_the_kernel_does_not_take, a_list_of_sockets_that_another_shows, a_function_that_ftrace_calls, a_probe, a_function_that_hears_keys, a_function_that_packets_pass, borrowed_credentials, a_program_that_is_called_as_the_kernels, a_library_that_is_preloaded, helpers_taint_and_tracing, a_program_in_anonymous_memory, zeros_are_lost_and_no_finding;
     need::each(need::snapshot, &MACHINES) => a_hook_of_a_module_that_hides, a_process_whose_number_leads_nowhere;
     need::each(need::snapshot, &MACHINES) => a_socket_whose_file_has_another_inode, an_interface_that_no_protocol_keeps, a_table_of_connections_that_says_to_be_smaller;
     need::each(need::snapshot, &MACHINES) => a_file_without_the_root_of_its_pages, a_module_that_does_not_lead_to_itself, a_mount_that_stands_beside_another, a_process_that_its_own_list_has_lost, a_process_with_the_threads_of_another, a_program_whose_name_its_file_system_makes, a_session_with_another_number, a_task_that_is_said_to_exit, a_thread_of_the_kernel_in_a_group, a_vdso_without_operations, what_a_program_was_told;
