@@ -5,7 +5,7 @@
 //! members, too, that the kernel has, and nobody can tell the two apart. Such a profile is known by what it lacks of
 //! what every kernel that Osier reads has.
 
-use osier_profile::{Kind, Profile};
+use osier_profile::{Kind, Profile, Type};
 
 use crate::wanted::WANTED;
 
@@ -134,7 +134,7 @@ pub fn lacking(profile: &Profile) -> Vec<String> {
     }
     // What a structure holds in place is described wherever the structure is.
     let wanted = |name: &str| WANTED.types.iter().any(|names| names.contains(&name));
-    for member in profile.types().iter().flat_map(|ty| ty.members()) {
+    for member in profile.types().iter().flat_map(Type::members) {
         if let Some(name) = held(&member.kind)
             && member.bytes > 0
             && profile.find_type(name).is_none()
