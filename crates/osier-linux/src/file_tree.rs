@@ -167,7 +167,8 @@ impl FileTrees {
                     // The file itself says which node is its top: a lost one looks like another.
                     let top = |mapping| {
                         let said = layout.top?.place(mapping);
-                        guest.space.read_pointer(said).ok()
+                        let top = guest.space.read_pointer(said).ok();
+                        top.filter(|top| !top.is_null()) // a file that is mapped has a top
                     };
                     if let Some(said) = top(mapping) {
                         // A node without one above that is no file's top has lost it; whose those below are is not its to tell.
