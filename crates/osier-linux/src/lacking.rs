@@ -5,8 +5,9 @@
 //! members, too, that the kernel has, and nobody can tell the two apart. Such a profile is known by what it lacks of
 //! what every kernel that Osier reads has.
 
-use osier_profile::{Kind, Profile, Type};
+use osier_profile::Profile;
 
+use crate::symbols;
 use crate::wanted::WANTED;
 
 /// Members that were in every kernel since v2.6.32, whatever it was configured with, and that no kernel moved.
@@ -76,80 +77,39 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Structures that a kernel has which has the member that leads to them.
+/// Structures that a kernel has which has the member that leads to them, though its type does not name them.
 const LED_TO: &[(&str, &str, &str)] = &[
-    ("cred", "group_info", "group_info"),
-    ("cred", "user_ns", "user_namespace"),
-    ("dentry", "d_op", "dentry_operations"),
-    ("file", "f_path", "path"),
-    ("files_struct", "fdt", "fdtable"),
-    ("inode", "i_mapping", "address_space"),
-    ("mm_struct", "mm_mt", "maple_tree"),
-    ("nsproxy", "mnt_ns", "mnt_namespace"),
-    ("nsproxy", "uts_ns", "uts_namespace"),
-    ("pid", "numbers", "upid"),
-    ("super_block", "s_type", "file_system_type"),
-    ("task_struct", "cred", "cred"),
-    ("task_struct", "nsproxy", "nsproxy"),
-    ("task_struct", "thread_pid", "pid"),
-    ("upid", "ns", "pid_namespace"),
-    ("vm_area_struct", "vm_ops", "vm_operations_struct"),
+    ("inet6_dev", "addr_list", "inet6_ifaddr"),
+    ("sock", "sk_socket", "socket_alloc"),
+    ("vm_operations_struct", "name", "vm_special_mapping"),
 ];
 
-/// Pointers to structures that a kernel has under whichever name the pointer says.
-const POINTERS: &[(&str, &str)] = &[("mnt_namespace", "root")];
-
-/// The structure that a member of this kind holds in place.
-fn held(kind: &Kind) -> Option<&str> {
-    match kind {
-        Kind::Embedded { name } => Some(name),
-        Kind::Array { of, .. } => held(of),
-        _ => None,
-    }
-}
+/// Structures that a kernel has which has the symbol.
+const PROVEN: &[(&str, &str)] = &[
+    (symbols::modules, "module"),
+    (symbols::runqueues, "rq"),
+    (symbols::tcp_hashinfo, "tcp_sock"),
+    (symbols::timekeeper, "timekeeper"),
+    (symbols::tk_core, "timekeeper"),
+    (symbols::unix_seq_ops, "unix_sock"),
+];
 
 /// What every kernel has and `profile` does not tell, as `STRUCTURE` or `STRUCTURE.MEMBER`. Empty of a profile that
 /// was made of all of a kernel's types.
 pub fn lacking(profile: &Profile) -> Vec<String> {
-    let mut lacking = Vec::new();
-    let mut lacks = |what: String| {
-        if !lacking.contains(&what) {
-            lacking.push(what);
-        }
-    };
-    for (structure, members) in MEMBERS {
-        match profile.find_type(structure) {
-            None => lacks((*structure).to_owned()),
-            Some(known) => {
-                let absent = members.iter().filter(|name| known.member(name).is_none());
-                absent.for_each(|name| lacks(format!("{structure}.{name}")));
-            }
-        }
-    }
-    for (from, member, to) in LED_TO {
-        let leads = profile.find_type(from).and_then(|from| from.member(member));
-        if leads.is_some() && profile.find_type(to).is_none() {
-            lacks((*to).to_owned());
-        }
-    }
-    // What a structure holds in place is described wherever the structure is.
-    let wanted = |name: &str| WANTED.types.iter().any(|names| names.contains(&name));
-    for member in profile.types().iter().flat_map(Type::members) {
-        if let Some(name) = held(&member.kind)
-            && member.bytes > 0
-            && profile.find_type(name).is_none()
-            && wanted(name)
+    let mut lacking = osier_profile::lacking(profile, MEMBERS, &WANTED);
+    let led_to = LED_TO.iter().filter_map(|(from, member, to)| {
+        profile.find_type(from)?.member(member)?;
+        Some(*to)
+    });
+    let proven = PROVEN.iter().filter_map(|(symbol, structure)| {
+        profile.symbol(symbol)?;
+        Some(*structure)
+    });
+    for structure in led_to.chain(proven) {
+        if profile.find_type(structure).is_none() && !lacking.iter().any(|known| known == structure)
         {
-            lacks(name.to_owned());
-        }
-    }
-    for (from, member) in POINTERS {
-        let leads = profile.find_type(from).and_then(|from| from.member(member));
-        if let Some(Kind::Pointer { to }) = leads.map(|member| &member.kind)
-            && !to.is_empty()
-            && profile.find_type(to).is_none()
-        {
-            lacks(to.clone());
+            lacking.push(structure.to_owned());
         }
     }
     lacking

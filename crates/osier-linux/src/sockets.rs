@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use foldhash::{HashMap, HashMapExt as _};
 use osier_memory::VirtAddr;
 use osier_osi::{
-    Absent, FileExtra, FileKind, Seen, SeenExt as _, Socket, SocketSource, WalkEnd, WalkEnds,
+    Absent, FileExtra, FileKind, Seen, SeenExt as _, Socket, SocketSource, WalkEnd, WalkEnds, Why,
 };
 use osier_profile::Resolver;
 
@@ -129,7 +129,7 @@ fn holders(linux: &Linux, ends: &mut WalkEnds) -> (Vec<Holder>, bool) {
                     socket,
                 }),
                 // Reserved for a file that is being opened: none of a socket yet.
-                (Err(absent), _) if !absent.is_loss() => {}
+                (Err(absent), _) if matches!(absent.why, Why::NotApplicable(_)) => {}
                 (Ok(FileKind::Socket), Err(_)) | (Err(_), _) => {
                     lost = lost.saturating_add(1);
                     first_lost.get_or_insert(file.filed.value().unwrap_or(taskd));

@@ -154,13 +154,10 @@ pub(crate) fn name_more_than(
 /// thread for each possible cpu during boot", v3.5), and no register need tell that there is such a processor.
 pub(crate) fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
     let mut found = Vec::new();
-    let Some((idle, queues)) = linux
-        .run_queue
-        .idle
-        .zip(linux.guest.profile.symbol(symbols::runqueues))
-    else {
-        if linux.guest.profile.inferred() {
-            let missing = "where run queues keep them, which was not inferred".to_owned();
+    let queues = linux.guest.profile.symbol(symbols::runqueues);
+    let Some((idle, queues)) = linux.run_queue.idle.zip(queues) else {
+        if queues.is_some() || linux.guest.profile.inferred() {
+            let missing = "where run queues keep them, which nothing tells".to_owned();
             let fault = None;
             ends.add(IDLE, WalkEnd::NoStart { missing, fault });
         }

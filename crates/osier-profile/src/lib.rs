@@ -11,6 +11,7 @@
 mod build_id;
 mod field;
 mod file;
+mod lacking;
 mod layout;
 mod profile;
 mod store;
@@ -19,6 +20,7 @@ mod wanted;
 pub use build_id::BuildId;
 pub use field::{Bits, Embed, Field, FieldKind, Ptr, SInt, UInt};
 pub use file::{Card, ProfileError};
+pub use lacking::lacking;
 pub use layout::{LayoutError, Miss, Resolver};
 pub use profile::{Identity, Kind, Member, OsKind, Profile, ProfileBuilder, Type, TypeKind};
 pub use store::{Embedded, Listing, ProfileStore, Source};

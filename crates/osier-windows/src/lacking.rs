@@ -6,6 +6,8 @@
 
 use osier_profile::Profile;
 
+use crate::wanted::WANTED;
+
 /// Members that every kernel from XP to 11 has, and ReactOS.
 const MEMBERS: &[(&str, &[&str])] = &[
     (
@@ -39,15 +41,5 @@ const MEMBERS: &[(&str, &[&str])] = &[
 /// What every kernel has and `profile` does not tell, as `STRUCTURE` or `STRUCTURE.MEMBER`. Empty of a profile that
 /// was made of all of a kernel's types.
 pub fn lacking(profile: &Profile) -> Vec<String> {
-    let mut lacking = Vec::new();
-    for (structure, members) in MEMBERS {
-        match profile.find_type(structure) {
-            None => lacking.push((*structure).to_owned()),
-            Some(known) => {
-                let absent = members.iter().filter(|name| known.member(name).is_none());
-                lacking.extend(absent.map(|name| format!("{structure}.{name}")));
-            }
-        }
-    }
-    lacking
+    osier_profile::lacking(profile, MEMBERS, &WANTED)
 }
