@@ -33,6 +33,7 @@ const MAX_BYTES: u64 = 4 << 30;
 const LEFT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The place of a kept file, and what ties it to its snapshot.
+#[derive(Clone)]
 pub(crate) struct Kept {
     file: PathBuf,
     snapshot: Data,
@@ -52,6 +53,14 @@ impl Kept {
             snapshot: data.clone(),
             identity: Identity::of_data(data).ok()?,
         })
+    }
+
+    /// The place of what is kept of the same snapshot under another extension.
+    pub(crate) fn beside(&self, extension: &str) -> Self {
+        Self {
+            file: self.file.with_extension(extension),
+            ..self.clone()
+        }
     }
 
     /// Whether something is kept there, of this file or of one that it was before.

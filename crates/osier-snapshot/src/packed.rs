@@ -100,24 +100,23 @@ impl Packed {
         let Some(pages) = &self.pages else {
             return self.block(offset);
         };
-        let number = offset / PAGE_BYTES;
         let into = (offset % PAGE_BYTES) as usize;
-        let page = self
-            .cache
-            .get_or_decode(PAGE | number, || pages.get(number).ok_or(()));
-        if let Ok(page) = page {
-            return Ok(Chunk::decoded(page, into));
+        let number = offset / PAGE_BYTES;
+        let page = self.cache.get_or_decode(PAGE | number, || {
+            pages.get_or_read(number, |start, page| {
+                // A page that lies in two blocks, and one that does not decode whole, is not kept.
+                let block = self.block(start).map_err(drop)?;
+                page.copy_from_slice(block.get(..page.len()).ok_or(())?);
+                Ok(())
+            })
+        });
+        match page {
+            Ok(page) => Ok(Chunk::decoded(page, into)),
+            Err(()) => {
+                let left = (PAGE_BYTES as usize).saturating_sub(into);
+                Ok(self.block(offset)?.truncated(left))
+            }
         }
-        let start = offset.saturating_sub(into as u64);
-        let len = pages.len_of(number);
-        // A page that lies in two blocks is not kept.
-        if let Ok(page) = self.block(start)
-            && let Some(page) = page.get(..len)
-        {
-            pages.add(number, page);
-        }
-        let left = len.saturating_sub(into);
-        Ok(self.block(offset)?.truncated(left))
     }
 
     /// The bytes from `offset` to the end of their block; empty past the end.

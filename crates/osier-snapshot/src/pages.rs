@@ -101,13 +101,13 @@ impl Pages {
     }
 
     /// The length of the page `number`: the last may be shorter than others. 0 past the end.
-    pub(crate) fn len_of(&self, number: u64) -> usize {
+    fn len_of(&self, number: u64) -> usize {
         let start = number.saturating_mul(PAGE_BYTES);
         self.bytes.saturating_sub(start).min(PAGE_BYTES) as usize
     }
 
     /// The page `number`, when it is kept and as it was written.
-    pub(crate) fn get(&self, number: u64) -> Option<Arc<[u8]>> {
+    fn get(&self, number: u64) -> Option<Arc<[u8]>> {
         let known = self.known.as_ref()?;
         let at = known
             .table
@@ -119,15 +119,36 @@ impl Pages {
         Some(Arc::from(page.get(..self.len_of(number))?))
     }
 
+    /// The page `number`: as it is kept, or as `read` reads it from its offset on, and then it is kept.
+    ///
+    /// # Errors
+    ///
+    /// What `read` says.
+    pub(crate) fn get_or_read<E>(
+        &self,
+        number: u64,
+        read: impl FnOnce(u64, &mut [u8]) -> Result<(), E>,
+    ) -> Result<Arc<[u8]>, E> {
+        if let Some(page) = self.get(number) {
+            return Ok(page);
+        }
+        let mut page = vec![0; self.len_of(number)];
+        read(number.saturating_mul(PAGE_BYTES), &mut page)?;
+        let page: Arc<[u8]> = page.into();
+        self.add(number, &page);
+        Ok(page)
+    }
+
     /// Keeps a page that was read. Nobody waits for another who does: what is not kept is read again.
-    pub(crate) fn add(&self, number: u64, page: &[u8]) {
+    fn add(&self, number: u64, page: &Arc<[u8]>) {
         let Ok(mut read) = self.read.try_lock() else {
             return;
         };
-        if page.len() != self.len_of(number) || !read.numbers.insert(number) {
+        let whole = !page.is_empty() && page.len() == self.len_of(number);
+        if !whole || !read.numbers.insert(number) {
             return;
         }
-        read.pages.push_back((number, Arc::from(page)));
+        read.pages.push_back((number, page.clone()));
         if read.pages.len() > MOST
             && let Some((oldest, _)) = read.pages.pop_front()
         {
@@ -155,7 +176,8 @@ impl Pages {
         }
         pages.sort_by_key(|(number, _)| *number);
         let mut table = Vec::new();
-        for (_, page) in &mut pages {
+        // The last may be shorter.
+        if let Some((_, page)) = pages.last_mut() {
             let mut whole = page.to_vec();
             whole.resize(PAGE_BYTES as usize, 0);
             *page = Arc::from(whole);

@@ -97,11 +97,13 @@ pub(crate) fn unwrap(
             continue;
         }
         let head = unpack::head(path, &data, wrapping, options)?;
+        let dir = options.index_dir.as_deref();
+        let kept = dir.and_then(|dir| Kept::of(dir, path, &data, pages::EXTENSION));
         if Wrapping::of(&head).is_none() {
             match look(&head) {
                 Head::Known => {}
                 Head::Raw => {
-                    if let Some(packed) = in_place(path, &data, wrapping, options) {
+                    if let Some(packed) = in_place(&data, wrapping, options, kept.as_ref()) {
                         facts.push(("read", "in place, block by block".to_owned()));
                         return Ok(Unwrapped {
                             inside: Inside::Raw(Box::new(packed)),
@@ -126,7 +128,7 @@ pub(crate) fn unwrap(
             scratch_bytes: taken,
             fact,
             odd,
-        } = lazy::unpacked(path, &data, wrapping, options)?;
+        } = lazy::unpacked(path, &data, wrapping, options, kept)?;
         facts.push(("unpacked", fact));
         scratch_bytes = taken;
         if odd.padding > 0 {
@@ -144,24 +146,28 @@ pub(crate) fn unwrap(
     })
 }
 
-/// Random access to a compressed file; `None` when its compression has no parts for that, or when
+/// Random access to a compressed file, of which pages are kept at `kept`; `None` when its compression has no parts for that, or when
 /// what it takes cannot be kept.
-fn in_place(path: &Path, data: &Data, wrapping: Wrapping, options: &OpenOptions) -> Option<Packed> {
+fn in_place(
+    data: &Data,
+    wrapping: Wrapping,
+    options: &OpenOptions,
+    kept: Option<&Kept>,
+) -> Option<Packed> {
     let file = data.look();
-    let kept = |extension| Kept::of(options.index_dir.as_deref()?, path, data, extension);
+    let index = |extension| kept.map(|kept| kept.beside(extension));
     // An earlier opening kept pages and no index: the file is not one that an index serves.
-    let has = |extension| kept(extension).is_some_and(|place| place.is_there());
-    let unserved = wrapping == Wrapping::Gzip && has(pages::EXTENSION) && !has("ogz");
-    if unserved {
+    let has = |place: Option<Kept>| place.is_some_and(|place| place.is_there());
+    if wrapping == Wrapping::Gzip && has(kept.cloned()) && !has(index("ogz")) {
         return None;
     }
     let mut progress = |done| options.progress.tell("indexing", done, data.len());
     let (blocks, decoder): (Vec<Block>, Box<dyn Decoder>) = match wrapping {
         Wrapping::Xz => xz::blocks(file).map(|(blocks, xz)| (blocks, Box::new(xz) as _)),
         Wrapping::Zstd => zstd::blocks(file).map(|(blocks, zstd)| (blocks, Box::new(zstd) as _)),
-        Wrapping::Lz4 => lz4::blocks(file, kept("ol4").as_ref(), &mut progress)
+        Wrapping::Lz4 => lz4::blocks(file, index("ol4").as_ref(), &mut progress)
             .map(|(blocks, lz4)| (blocks, Box::new(lz4) as _)),
-        Wrapping::Gzip => gzip::blocks(data, &kept("ogz")?, &mut progress)
+        Wrapping::Gzip => gzip::blocks(data, &index("ogz")?, &mut progress)
             .map(|(blocks, points)| (blocks, Box::new(points) as _)),
         Wrapping::Zlib | Wrapping::Lzop | Wrapping::Bzip2 | Wrapping::Tar => None,
     }?;
@@ -170,6 +176,6 @@ fn in_place(path: &Path, data: &Data, wrapping: Wrapping, options: &OpenOptions)
         blocks,
         decoder,
         PageCache::new(options.cache_bytes()),
-        kept(pages::EXTENSION),
+        kept.cloned(),
     )
 }

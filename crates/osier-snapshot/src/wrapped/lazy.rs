@@ -13,7 +13,7 @@ use crate::data::Data;
 use crate::distant::Distant;
 use crate::error::OpenError;
 use crate::kept::Kept;
-use crate::pages::{self, Pages};
+use crate::pages::Pages;
 use crate::snapshot::OpenOptions;
 
 /// Reads of more are of somebody who goes through the file: nothing of them is kept.
@@ -29,8 +29,8 @@ pub(super) struct Unpacked {
     pub(super) odd: Odd,
 }
 
-/// The bytes that the file at `path` unpacks to. Pages that are read of them are kept, where the options say where, and
-/// when nothing is odd about the file.
+/// The bytes that the file at `path` unpacks to. Pages that are read of them are kept at `kept`, when nothing is odd about
+/// the file.
 ///
 /// # Errors
 ///
@@ -40,12 +40,11 @@ pub(super) fn unpacked(
     data: &Data,
     wrapping: Wrapping,
     options: &OpenOptions,
+    kept: Option<Kept>,
 ) -> Result<Unpacked, OpenError> {
     // What is inside another packed file has no identity of its own.
     let outermost = data.origin().is_ok() && data.scratch_bytes() == 0;
-    let dir = options.index_dir.as_deref().filter(|_| outermost);
-    let place = dir.and_then(|dir| Kept::of(dir, path, data, pages::EXTENSION));
-    let place = match place.map(Pages::found) {
+    let place = match kept.filter(|_| outermost).map(Pages::found) {
         Some(Ok(pages)) => {
             let bytes = pages.bytes();
             let fact = format!(
@@ -129,14 +128,8 @@ impl Lazy {
     }
 
     fn page(&self, number: u64) -> io::Result<Arc<[u8]>> {
-        if let Some(page) = self.pages.get(number) {
-            return Ok(page);
-        }
-        let mut page = vec![0; self.pages.len_of(number)];
-        let rest = self.rest()?;
-        rest.read_at(number.saturating_mul(PAGE_BYTES), &mut page)?;
-        self.pages.add(number, &page);
-        Ok(Arc::from(page))
+        self.pages
+            .get_or_read(number, |offset, page| self.rest()?.read_at(offset, page))
     }
 }
 
