@@ -120,15 +120,11 @@ fn places(linux: &Linux, task: VirtAddr, thread: VirtAddr) -> Seen<Vec<VirtAddr>
     let space = &linux.guest.space;
     let wide = linux.guest.pointer_bytes() == 8;
     let bytes = words(wide).wrapping_mul(linux.guest.pointer_bytes().into());
-    let layout = &linux.registers;
-    if let Some(field) = layout.thread.sp0 {
-        // The stack of one that is dead was given back, and this still names it.
-        let state = linux.tasks.exit_state;
-        if let Some(state) = state
-            && state.read(space, task)? != 0
-        {
-            return Err(Absent::not_applicable("the thread has exited"));
-        }
+    // The stack of one that is dead was given back, and may still be named.
+    if process::exited(linux, task)? {
+        return Err(Absent::not_applicable("the thread has exited"));
+    }
+    if let Some(field) = linux.registers.thread.sp0 {
         let top = VirtAddr(field.read(space, thread)?);
         if linux.guest.can_be_object(top) {
             return Ok(vec![top.minus(bytes)]);
@@ -139,9 +135,6 @@ fn places(linux: &Linux, task: VirtAddr, thread: VirtAddr) -> Seen<Vec<VirtAddr>
     let field = linux.tasks.stack.ok_or_else(Absent::not_in_this_kernel)?;
     let stack = field.read(space, task)?;
     if stack.is_null() {
-        if process::exited(linux, task)? {
-            return Err(Absent::not_applicable("the thread has exited"));
-        }
         let rule = "a thread that has not exited has a kernel stack (stack)";
         return Err(Absent::implausible(0, rule, Some(field.place(task))));
     }
