@@ -383,9 +383,10 @@ fn damage_ends_no_dump(real: &Real) {
             for taskd in taskds {
                 done += usize::from(process_core(&guest, taskd, &core).is_ok());
                 let _ = executable(&guest, taskd, &core);
-                let scope = Scope::Processes(vec![taskd]);
+                let osi = guest.provider();
+                let scope = Scope::Processes(&*osi, vec![taskd]);
                 let mut hits = 0;
-                let _ = search(&*guest.provider(), &scope, &patterns, None, &mut |_| {
+                let _ = search(&scope, &patterns, None, &mut |_| {
                     hits += 1;
                     std::ops::ControlFlow::Continue(())
                 });

@@ -177,6 +177,46 @@ fn rows_are_shaped_as_every_list_s() {
     assert!(lines.all(|line| line.contains(",busybox,")));
 }
 
+/// What lies in a dump of a kernel that nobody knows may tell which one it was.
+#[test]
+fn memory_without_a_kernel_is_searched_and_whose_it_is_is_not_known() {
+    let dump = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("search-nobody.raw");
+    let mut bytes = vec![0x55; 3 << 20];
+    bytes[0x1_2345..0x1_2345 + 6].copy_from_slice(b"needle");
+    std::fs::write(&dump, bytes).unwrap();
+    let dump = dump.to_str().unwrap();
+    let asked = [
+        vec!["--text".to_owned(), "needle".to_owned()],
+        #[cfg(feature = "yara")]
+        {
+            let rule = "rule told { strings: $a = \"needle\" condition: $a }";
+            vec!["--yara".to_owned(), rules("nobody", rule)]
+        },
+    ];
+    for asked in asked {
+        let words = ["search", dump, &asked[0], &asked[1], "--format", "jsonl"];
+        let output = command::run(words, CACHE);
+        let said = String::from_utf8(output.stderr.clone()).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        let [row] = &rows(&output)[..] else {
+            panic!("{asked:?}: {said}");
+        };
+        assert_eq!(number(&row["phys"]), 0x1_2345);
+        let absent = &row["absent"]["pid"];
+        assert!(
+            absent["because"].as_str().unwrap().contains("no kernel"),
+            "{absent}"
+        );
+        assert!(said.contains("no kernel was found"), "{said}");
+        assert!(said.contains("whose pages these are"), "{said}");
+    }
+    for asked in ["--kernel", "--pid=1"] {
+        let output = command::run(["search", dump, asked, "--text", "needle"], CACHE);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+    }
+}
+
 #[test]
 fn what_is_no_search_says_why() {
     for (words, wanted) in [

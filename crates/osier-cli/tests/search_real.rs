@@ -37,9 +37,9 @@ fn guest(real: &Real) -> Guest {
     Guest::open(&real.path.join("memory.elf"), &Options::default()).unwrap()
 }
 
-fn hits(guest: &Guest, scope: &Scope, patterns: &[Pattern]) -> Vec<Hit> {
+fn hits(scope: &Scope<'_>, patterns: &[Pattern]) -> Vec<Hit> {
     let mut hits = Vec::new();
-    let done = search(&*guest.provider(), scope, patterns, None, &mut |hit| {
+    let done = search(scope, patterns, None, &mut |hit| {
         hits.push(hit);
         ControlFlow::Continue(())
     });
@@ -66,7 +66,10 @@ fn physical_memory_has_each_place_once(real: &Real) {
     let guest = guest(real);
     let raw = fs::read(real.path.join("memory.raw")).unwrap();
     for needle in ["workload", "Linux version"] {
-        let found = hits(&guest, &Scope::Physical, &[Pattern::text(needle).unwrap()]);
+        let found = hits(
+            &Scope::all_of(&*guest.provider()),
+            &[Pattern::text(needle).unwrap()],
+        );
         let found: Vec<u64> = found
             .iter()
             .map(|hit| hit.phys.as_ref().unwrap().0)
@@ -118,8 +121,9 @@ fn what_lies_over_the_borders_of_pages_is_found(real: &Real) {
         }
         for (at, bytes) in needles.into_iter().take(12) {
             let hex = format!("{:032x}", u128::from_be_bytes(bytes));
-            let scope = Scope::Processes(vec![process.taskd]);
-            let found = hits(&guest, &scope, &[Pattern::hex(&hex).unwrap()]);
+            let osi = guest.provider();
+            let scope = Scope::Processes(&*osi, vec![process.taskd]);
+            let found = hits(&scope, &[Pattern::hex(&hex).unwrap()]);
             let found: Vec<u64> = found
                 .iter()
                 .map(|hit| hit.address.as_ref().unwrap().0)
@@ -146,7 +150,7 @@ fn what_lies_over_the_borders_of_pages_is_found(real: &Real) {
 fn the_kernel_has_what_memory_has(real: &Real) {
     let guest = guest(real);
     let pattern = [Pattern::text("Linux version").unwrap()];
-    let all = hits(&guest, &Scope::Physical, &pattern);
+    let all = hits(&Scope::all_of(&*guest.provider()), &pattern);
     let phys = |hits: &[Hit]| -> Vec<u64> {
         let mut phys: Vec<u64> = hits
             .iter()
@@ -155,7 +159,7 @@ fn the_kernel_has_what_memory_has(real: &Real) {
         phys.sort_unstable();
         phys
     };
-    let kernel = hits(&guest, &Scope::Kernel, &pattern);
+    let kernel = hits(&Scope::Kernel(&*guest.provider()), &pattern);
     let (all, own) = (phys(&all), phys(&kernel));
     let once: BTreeSet<u64> = own.iter().copied().collect();
     assert_eq!(once.len(), own.len(), "a place twice");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use osier::dump::kept_files;
 use osier::search::{Hit, Pattern, PatternError, Rules, Scope, Searched, search, search_rules};
 use osier::tables::{Cells, hits, kept as kept_tables};
-use osier::{Guest, VirtAddr, WalkEnds};
+use osier::{Guest, WalkEnds};
 use pyo3::prelude::*;
 
 use crate::errors::plain;
@@ -97,17 +97,15 @@ pub(crate) fn hunt(
     if pid.is_some() && kernel {
         return Err(usage("the kernel's memory is no process's"));
     }
-    let (scope, mut ends) = match pid {
-        Some(pid) => {
-            let (taskds, ends): (Vec<VirtAddr>, WalkEnds) = taskds(&guest, pid)?;
-            (Scope::Processes(taskds), ends)
-        }
-        None if kernel => (Scope::Kernel, WalkEnds::default()),
-        None => (Scope::Physical, WalkEnds::default()),
-    };
+    let of = pid.map(|pid| taskds(&guest, pid)).transpose()?;
     abandonable(py, move || {
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         let osi = &*guest.provider();
+        let (scope, mut ends) = match of {
+            Some((taskds, ends)) => (Scope::Processes(osi, taskds), ends),
+            None if kernel => (Scope::Kernel(osi), WalkEnds::default()),
+            None => (Scope::all_of(osi), WalkEnds::default()),
+        };
         let mut rows = Vec::new();
         let mut show = |hit: Hit| {
             rows.push(OwnedRow::of(&Cells::of(&hit)));
@@ -115,10 +113,10 @@ pub(crate) fn hunt(
         };
         let mut all = Vec::new();
         if !patterns.is_empty() {
-            all.push(search(osi, &scope, &patterns, until, &mut show));
+            all.push(search(&scope, &patterns, until, &mut show));
         }
         for rules in &rules {
-            all.push(search_rules(osi, &scope, rules, until, &mut show));
+            all.push(search_rules(&scope, rules, until, &mut show));
         }
         // The memory is the same for each: what is not there is told once.
         let (lost, remarks) = all.first().map(tell).unwrap_or_default();

@@ -6,9 +6,9 @@ mod rules;
 use std::time::Instant;
 
 use osier::search::{Hit, Pattern, PatternError, Scope, Searched, search};
-use osier::tables;
+use osier::{ErrorKind, WalkEnd, WalkEnds, open_snapshot, tables};
 
-use super::common::{Chosen, chosen, flow, of_writer, open};
+use super::common::{Chosen, chosen, flow, of_writer, open, options};
 use crate::args::{OutputArgs, SearchArgs};
 use crate::failure::Usage;
 use crate::outcome::Outcome;
@@ -36,27 +36,60 @@ pub(super) fn run(args: &SearchArgs, output: &OutputArgs) -> anyhow::Result<Outc
     let until = args
         .time_limit
         .and_then(|limit| Instant::now().checked_add(limit));
-    let (guest, out) = open(&args.list.snapshot, output)?;
+    let (guest, out) = match open(&args.list.snapshot, output) {
+        // Physical memory needs no kernel: it may be searched for what tells which one it was.
+        Err(error) if !limited && !args.kernel && no_kernel(&error) => {
+            let known = options(&args.list.snapshot.known);
+            let snapshot = open_snapshot(&args.list.snapshot.snapshot, &known)?;
+            let mut out = Output::new(output, 8).shaped(shape);
+            out.doubt(None, snapshot.info.doubts());
+            out.remark(&format!("{error:#}"));
+            let missing = "a kernel that tells whose pages these are".to_owned();
+            let fault = None;
+            let ends = WalkEnds::one("owners", WalkEnd::NoStart { missing, fault });
+            let scope = Scope::Physical(snapshot.machine.memory, None);
+            return look(&scope, &patterns, &rules, until, ends, out);
+        }
+        opened => opened?,
+    };
     let mut out = out.shaped(shape);
     let shape = Shape::over(&args.list.shape, "search", &tables::hits());
     let shape = shape.map_err(|Wrong(what)| Usage(what))?;
-    let (scope, mut ends) = match shape.processes() {
+    let osi = &*guest.provider();
+    let (scope, ends) = match shape.processes() {
         Some(wanted) => {
             let Chosen { listed, .. } = chosen(&guest, &wanted, &mut out)?;
-            (Scope::Processes(listed.taskds()), listed.ends())
+            (Scope::Processes(osi, listed.taskds()), listed.ends())
         }
-        None if args.kernel => (Scope::Kernel, osier::WalkEnds::default()),
-        None => (Scope::Physical, osier::WalkEnds::default()),
+        None if args.kernel => (Scope::Kernel(osi), WalkEnds::default()),
+        None => (Scope::all_of(osi), WalkEnds::default()),
     };
-    let osi = &*guest.provider();
+    look(&scope, &patterns, &rules, until, ends, out)
+}
+
+/// Whether nothing but a kernel, or its symbols, was missed.
+fn no_kernel(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref().map(osier::Error::kind);
+    matches!(kind, Some(ErrorKind::NoKernel | ErrorKind::SymbolsMissing))
+}
+
+/// Searches, and writes what is found.
+fn look(
+    scope: &Scope<'_>,
+    patterns: &[Pattern],
+    rules: &[rules::Rules],
+    until: Option<Instant>,
+    mut ends: WalkEnds,
+    mut out: Output,
+) -> anyhow::Result<Outcome> {
     let mut written = Ok(());
     let mut all = Vec::new();
     let mut show = |hit: Hit| flow(out.row(&hit), &mut written);
     if !patterns.is_empty() {
-        all.push(search(osi, &scope, &patterns, until, &mut show));
+        all.push(search(scope, patterns, until, &mut show));
     }
-    for rules in &rules {
-        all.push(rules::search(osi, &scope, rules, until, &mut show));
+    for rules in rules {
+        all.push(rules::search(scope, rules, until, &mut show));
     }
     written.map_err(of_writer)?;
     // The memory is the same for each: what is not there is told once.

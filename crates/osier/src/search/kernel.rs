@@ -26,8 +26,7 @@ struct Named {
 const KERNELS: &str = "the kernel's memory";
 
 /// Searches the kernel's memory.
-pub(super) fn search(search: &mut Search<'_>) -> ControlFlow<()> {
-    let osi = search.osi;
+pub(super) fn search(search: &mut Search<'_>, osi: &dyn Osi) -> ControlFlow<()> {
     let named = named(osi, &mut search.done);
     let memory = osi.kernel_space().memory().clone();
     let mut stream = Stream::new(search.patterns, search.until);

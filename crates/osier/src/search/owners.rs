@@ -9,9 +9,15 @@ use osier_osi::{Absent, Osi, PageRange, Seen, WalkEnds};
 use crate::ask;
 use crate::hit::Hit;
 
-/// Pages by who has them. They are looked at when the first page is asked about.
-#[derive(Default)]
-pub(super) struct Owners(Option<PageOwners>);
+/// Pages by who has them, where a guest tells. They are looked at when the first page is asked about.
+pub(super) struct Owners<'a> {
+    osi: Option<&'a dyn Osi>,
+    known: Option<PageOwners>,
+}
+
+/// Why a page is nobody's, or why nobody knows whose it is.
+const NOBODYS: &str = "no process has this page in its table";
+const NO_KERNEL: &str = "no kernel was found that tells whose page this is";
 
 /// The pages of all processes.
 struct PageOwners {
@@ -68,29 +74,36 @@ impl PageOwners {
     }
 }
 
-impl Owners {
+impl<'a> Owners<'a> {
+    /// The owners that this guest tells of.
+    pub(super) fn new(osi: Option<&'a dyn Osi>) -> Self {
+        Self { osi, known: None }
+    }
+
     /// How the walks ended that were taken.
     pub(super) fn ends(&self) -> WalkEnds {
-        self.0
-            .as_ref()
-            .map(|known| known.ends.clone())
-            .unwrap_or_default()
+        let known = self.known.as_ref().map(|known| known.ends.clone());
+        known.unwrap_or_default()
     }
 
     /// A hit at the physical address `pa`.
-    pub(super) fn hit(&mut self, osi: &dyn Osi, pa: PhysAddr, rule: &str, matched: Vec<u8>) -> Hit {
-        fn nobodys<T>() -> Seen<T> {
-            Err(Absent::not_applicable(
-                "no process has this page in its table",
-            ))
+    pub(super) fn hit(&mut self, pa: PhysAddr, rule: &str, matched: Vec<u8>) -> Hit {
+        fn none<T>(because: &'static str) -> Seen<T> {
+            Err(Absent::not_applicable(because))
         }
-        let known = self.0.get_or_insert_with(|| PageOwners::of(osi));
-        let (pid, address, mapping) = match known.range(pa) {
-            Some(range) => {
+        let owner = self.osi.map(|osi| {
+            let known = self.known.get_or_insert_with(|| PageOwners::of(osi));
+            known.range(pa)
+        });
+        let (pid, address, mapping) = match owner {
+            Some(Some(range)) => {
                 let address = range.start.plus(pa.since(range.phys));
                 (range.pid.clone(), Ok(address), range.backing.clone())
             }
-            None => (nobodys(), nobodys(), nobodys()),
+            none_has => {
+                let because = none_has.map_or(NO_KERNEL, |_| NOBODYS);
+                (none(because), none(because), none(because))
+            }
         };
         Hit {
             pid,

@@ -21,8 +21,7 @@ struct From {
 }
 
 /// Searches the memory of the process at `taskd`.
-pub(super) fn search(search: &mut Search<'_>, taskd: VirtAddr) -> ControlFlow<()> {
-    let osi = search.osi;
+pub(super) fn search(search: &mut Search<'_>, osi: &dyn Osi, taskd: VirtAddr) -> ControlFlow<()> {
     let Some(memory) = memory_of(osi, taskd, &mut search.done) else {
         return ControlFlow::Continue(());
     };

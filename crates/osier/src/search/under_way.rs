@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use osier_memory::{Cause, Fault, PhysAddr, PhysRun, PhysicalMemory};
-use osier_osi::{Absent, Osi, WalkEnds};
+use osier_osi::{Absent, WalkEnds};
 
 use super::pattern::Pattern;
 use crate::hit::{Hit, MOST_SHOWN};
@@ -68,7 +68,6 @@ pub type Tell<'t> = dyn FnMut(Hit) -> ControlFlow<()> + 't;
 
 /// A search under way.
 pub(super) struct Search<'a> {
-    pub(super) osi: &'a dyn Osi,
     pub(super) patterns: &'a [Pattern],
     pub(super) until: Option<Instant>,
     pub(super) done: Searched,

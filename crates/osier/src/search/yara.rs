@@ -10,7 +10,7 @@ use boreal::memory::{FragmentedMemory, MemoryParams, Region, RegionDescription};
 use boreal::scanner::{ScanError, ScanParams};
 use boreal::{Compiler, Scanner};
 use osier_memory::{PhysAddr, PhysicalMemory};
-use osier_osi::{Absent, Osi, Seen, WalkEnd};
+use osier_osi::{Absent, Seen, WalkEnd};
 
 use super::owners::Owners;
 use super::pattern::PatternError;
@@ -168,8 +168,7 @@ impl FragmentedMemory for Regions {
 /// whole memory of a process, of the kernel, or of the machine. Tells of every string of a rule that matches, and of
 /// a rule that matches and has none to tell of.
 pub fn search_rules(
-    osi: &dyn Osi,
-    scope: &Scope,
+    scope: &Scope<'_>,
     rules: &Rules,
     until: Option<Instant>,
     tell: &mut Tell<'_>,
@@ -177,11 +176,12 @@ pub fn search_rules(
     let mut done = Searched::default();
     let mut flow = ControlFlow::Continue(());
     match scope {
-        Scope::Processes(taskds) => {
+        Scope::Processes(osi, taskds) => {
+            let memory = osi.kernel_space().memory();
             for taskd in taskds {
-                if let Some(found) = process::stretches(osi, *taskd, &mut done) {
+                if let Some(found) = process::stretches(*osi, *taskd, &mut done) {
                     flow = scan(
-                        osi,
+                        memory,
                         rules,
                         &found.all,
                         until,
@@ -198,10 +198,10 @@ pub fn search_rules(
                 }
             }
         }
-        Scope::Kernel => {
-            let found = kernel::stretches(osi, &mut done);
+        Scope::Kernel(osi) => {
+            let found = kernel::stretches(*osi, &mut done);
             flow = scan(
-                osi,
+                osi.kernel_space().memory(),
                 rules,
                 &found.all,
                 until,
@@ -213,8 +213,7 @@ pub fn search_rules(
                 tell,
             );
         }
-        Scope::Physical => {
-            let memory = osi.kernel_space().memory();
+        Scope::Physical(memory, osi) => {
             let stretches: Vec<Stretch> = memory
                 .runs()
                 .iter()
@@ -229,15 +228,15 @@ pub fn search_rules(
                     run.len,
                 );
             }
-            let mut owners = Owners::default();
+            let mut owners = Owners::new(*osi);
             flow = scan(
-                osi,
+                memory,
                 rules,
                 &stretches.into(),
                 until,
                 &mut done,
                 &mut |at| match at {
-                    Some((at, _)) => owners.hit(osi, PhysAddr(at), "", Vec::new()),
+                    Some((at, _)) => owners.hit(PhysAddr(at), "", Vec::new()),
                     None => nowhere(Err(Absent::not_applicable(
                         "the memory of all of the machine",
                     ))),
@@ -279,7 +278,7 @@ fn nowhere(pid: Seen<u32>) -> Hit {
 }
 
 fn scan(
-    osi: &dyn Osi,
+    memory: &Arc<dyn PhysicalMemory>,
     rules: &Rules,
     stretches: &Arc<[Stretch]>,
     until: Option<Instant>,
@@ -289,7 +288,7 @@ fn scan(
 ) -> ControlFlow<()> {
     let scanner = rules.until(until);
     let regions = Regions {
-        memory: osi.kernel_space().memory().clone(),
+        memory: memory.clone(),
         stretches: stretches.clone(),
         at: (0, 0),
         next: (0, 0),

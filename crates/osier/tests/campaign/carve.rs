@@ -312,8 +312,9 @@ fn headers(core: &[u8]) -> Vec<String> {
 fn found(guest: &Guest, taskd: VirtAddr) -> Answer {
     let mut answer = Answer::default();
     let patterns = ["\x7fELF", "PATH=", "/bin"].map(|text| Pattern::text(text).unwrap());
-    let scope = Scope::Processes(vec![taskd]);
-    let done = search(&*guest.provider(), &scope, &patterns, None, &mut |hit| {
+    let osi = guest.provider();
+    let scope = Scope::Processes(&*osi, vec![taskd]);
+    let done = search(&scope, &patterns, None, &mut |hit| {
         answer.add(&Cells::of(&hit));
         ControlFlow::Continue(())
     });

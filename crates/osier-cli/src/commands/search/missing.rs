@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use osier::Osi;
 use osier::search::{Scope, Searched, Tell};
 
 use crate::failure::Usage;
@@ -22,8 +21,7 @@ pub(super) fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Rules>> {
 }
 
 pub(super) fn search(
-    _: &dyn Osi,
-    _: &Scope,
+    _: &Scope<'_>,
     rules: &Rules,
     _: Option<Instant>,
     _: &mut Tell<'_>,

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use osier::search::Rules;
-pub(super) use osier::search::search_rules as search;
+pub(super) use osier::search::{Rules, search_rules as search};
 
 use crate::failure::Usage;
 
