@@ -1,8 +1,10 @@
 //! Layouts: the members a walker reads, resolved once per kernel build.
 
+use std::any::{Any, TypeId};
+use std::cell::Cell;
 use std::fmt;
 
-use crate::{Field, FieldKind, Kind, Member, Profile};
+use crate::{Field, FieldKind, Kind, Member, Profile, Type};
 
 /// A member that a layout needs and the profile does not have, or has in another shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,10 @@ impl std::error::Error for LayoutError {}
 pub struct Resolver<'p> {
     profile: &'p Profile,
     misses: Vec<Miss>,
+    /// The layouts that were resolved.
+    resolved: Vec<(TypeId, Box<dyn Any>)>,
+    /// The structure that was asked for last: the members of a layout are all of one.
+    last: Cell<(&'static str, Option<&'p Type>)>,
 }
 
 impl<'p> Resolver<'p> {
@@ -50,6 +56,8 @@ impl<'p> Resolver<'p> {
         Self {
             profile,
             misses: Vec::new(),
+            resolved: Vec::new(),
+            last: Cell::new(("", None)),
         }
     }
 
@@ -58,16 +66,39 @@ impl<'p> Resolver<'p> {
         self.profile
     }
 
+    /// The layout `T`, which `resolve` makes of the profile: once, whoever asks for it.
+    #[doc(hidden)]
+    pub fn once<T: Copy + 'static>(&mut self, resolve: impl FnOnce(&mut Self) -> T) -> T {
+        let id = TypeId::of::<T>();
+        let known = self.resolved.iter().find(|(known, _)| *known == id);
+        if let Some(layout) = known.and_then(|(_, layout)| layout.downcast_ref()) {
+            return *layout;
+        }
+        let layout = resolve(self);
+        self.resolved.push((id, Box::new(layout)));
+        layout
+    }
+
+    fn structure(&self, name: &'static str) -> Option<&'p Type> {
+        let (last, found) = self.last.get();
+        if last == name {
+            return found;
+        }
+        let found = self.profile.find_type(name);
+        self.last.set((name, found));
+        found
+    }
+
     /// The size in bytes of `structure`, 0 when the profile does not say.
-    pub fn size(&self, structure: &str) -> u64 {
-        self.profile.find_type(structure).map_or(0, |ty| ty.bytes)
+    pub fn size(&self, structure: &'static str) -> u64 {
+        self.structure(structure).map_or(0, |ty| ty.bytes)
     }
 
     /// The first of `structures`, all names that one structure had, that the profile has; the first of
     /// all, where it has none.
     #[doc(hidden)]
     pub fn first_of(&self, structures: &[&'static str]) -> &'static str {
-        let known = |name: &&&str| self.profile.find_type(name).is_some();
+        let known = |name: &&&'static str| self.structure(name).is_some();
         let found = structures.iter().find(known).or(structures.first());
         found.copied().unwrap_or_default()
     }
@@ -100,7 +131,7 @@ impl<'p> Resolver<'p> {
         let found = paths.iter().find_map(|path| self.follow(structure, path));
         let problem = match found {
             Some((_, member)) => format!("wanted {}, found {:?}", T::WANTS, member.kind),
-            None if self.profile.find_type(structure).is_none() => "no such structure".to_owned(),
+            None if self.structure(structure).is_none() => "no such structure".to_owned(),
             None => "no such member".to_owned(),
         };
         let miss = Miss {
@@ -121,8 +152,8 @@ impl<'p> Resolver<'p> {
     }
 
     /// The member at the end of `path`, and its offset from the start of `structure`.
-    fn follow(&self, structure: &str, path: &str) -> Option<(i64, &'p Member)> {
-        let mut ty = self.profile.find_type(structure)?;
+    fn follow(&self, structure: &'static str, path: &str) -> Option<(i64, &'p Member)> {
+        let mut ty = self.structure(structure)?;
         let mut offset = 0_i64;
         let mut parts = path.split('.').peekable();
         loop {
@@ -224,13 +255,15 @@ macro_rules! layout {
 
             /// Finds each member in the resolver's profile.
             pub fn resolve(resolver: &mut $crate::Resolver<'_>) -> Self {
-                let structure = resolver.first_of(&[$structure $(, $older)*]);
-                Self {
-                    size: resolver.size(structure),
-                    $( $field: $crate::__layout_field!(
-                        resolver, structure, $field, $wrapper $(, $($path),+)?
-                    ), )*
-                }
+                resolver.once(|resolver| {
+                    let structure = resolver.first_of(&[$structure $(, $older)*]);
+                    Self {
+                        size: resolver.size(structure),
+                        $( $field: $crate::__layout_field!(
+                            resolver, structure, $field, $wrapper $(, $($path),+)?
+                        ), )*
+                    }
+                })
             }
         }
     };
@@ -251,4 +284,55 @@ macro_rules! __layout_field {
     ($resolver:ident, $structure:ident, $field:ident, Field, $($path:literal),+) => {
         $resolver.required($structure, &[$($path),+])
     };
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::{Identity, OsKind, ProfileBuilder, Ptr, TypeKind, UInt};
+
+    layout! {
+        /// Of which the profile has one member.
+        pub(crate) struct Pair: "pair" {
+            /// There.
+            first: Field<UInt>,
+            /// Not there.
+            second: Field<Ptr<()>>,
+        }
+    }
+
+    #[test]
+    fn a_layout_is_resolved_once_and_what_it_misses_is_told_once() {
+        let mut builder = ProfileBuilder::new(Identity {
+            os: OsKind::Linux,
+            pointer_bytes: 8,
+            build_id: None,
+            banner: Vec::new(),
+            release: String::new(),
+        });
+        let first = Member {
+            name: "first".to_owned(),
+            offset: 8,
+            bytes: 4,
+            bits: None,
+            kind: Kind::Int { signed: false },
+        };
+        let ty = Type::new("pair".to_owned(), TypeKind::Struct, 16, vec![first]);
+        builder.add_type(ty);
+        let profile = builder.build();
+        let mut resolver = Resolver::new(&profile);
+        for _ in 0..3 {
+            let pair = Pair::resolve(&mut resolver);
+            assert_eq!((pair.size, pair.first.offset), (16, 8));
+            assert_eq!(pair.second.bytes, 8);
+        }
+        assert_eq!(resolver.resolved.len(), 1);
+        assert_eq!((Pair::STRUCTURE, Pair::WANTED), ("pair", &["pair"][..]));
+        assert_eq!(resolver.size("other"), 0);
+        assert_eq!(resolver.size("pair"), 16);
+        let missed = resolver.finish().unwrap_err().misses;
+        assert_eq!(missed.len(), 1);
+        assert_eq!(missed.first().unwrap().members, ["second"]);
+    }
 }
