@@ -315,7 +315,12 @@ impl Descent<'_> {
         let held = |pa: PhysAddr| uint(page.as_ref()?.get(pa.in_page() as usize..)?, width);
         let mut dark = false;
         let mut indices = 0..1_u64 << bits;
-        if depth > 0 {
+        let ends = [self.within.start, self.within.end.wrapping_sub(1)];
+        if depth == 0 && ends.iter().all(|&end| mode.canonical(VirtAddr(end))) {
+            // Canonical addresses rise with the index of the root.
+            let [first, last] = ends.map(|end| end >> shift & indices.end.wrapping_sub(1));
+            indices = first..last.saturating_add(1);
+        } else if depth > 0 {
             // Below the root, addresses rise with the index.
             let into = |at: u64| at.saturating_sub(base.0);
             indices.start = into(self.within.start) >> shift;
