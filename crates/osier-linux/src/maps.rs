@@ -41,6 +41,8 @@ layout! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Naming {
     pub(crate) operations: VmOperations,
+    /// The profile describes operations, so that one without a name has none.
+    pub(crate) tells_of_operations: bool,
     pub(crate) special: SpecialMapping,
     pub(crate) anon: AnonVmaName,
     /// A mapping of a file may have a name as well. Linux commit d09e8ca6cb93 ("mm: anonymous
@@ -58,7 +60,9 @@ impl Naming {
             (Some(_), None) => true,
             (None, _) => false,
         };
+        let operations = resolver.profile().find_type(VmOperations::STRUCTURE);
         Self {
+            tells_of_operations: operations.is_some(),
             operations: VmOperations::resolve(resolver),
             special: SpecialMapping::resolve(resolver),
             anon: AnonVmaName::resolve(resolver),

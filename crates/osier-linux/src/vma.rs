@@ -303,10 +303,9 @@ fn without_file(
 /// Whether the profile tells if operations give the mapping a name.
 fn tells_of_operations(reader: &Reader<'_>, at: VirtAddr) -> bool {
     let operations = reader.maps.vma.vm_ops;
-    let operations = operations.map(|field| field.read(&reader.guest.space, at));
-    let profile = &reader.guest.profile;
-    profile.find_type("vm_operations_struct").is_some()
-        || matches!(operations, Some(Ok(none)) if none.is_null())
+    let operations = || operations.map(|field| field.read(&reader.guest.space, at));
+    reader.maps.naming.tells_of_operations
+        || matches!(operations(), Some(Ok(none)) if none.is_null())
 }
 
 /// The name that `vm_ops->name` gives: that of a `struct vm_special_mapping`, such as `[vdso]`,
