@@ -120,8 +120,8 @@ impl Page {
         })
     }
 
-    /// The little-endian integer of `width` bytes (1 to 8) at byte `start`; `None` when the page does not have all
-    /// of it.
+    /// The little-endian integer of `width` bytes at byte `start`; `None` when the page does not have all
+    /// of it, and of a width that no integer has.
     pub(crate) fn uint(&self, start: usize, width: usize) -> Option<u64> {
         let end = self.start.wrapping_add(PAGE_BYTES as usize);
         uint(self.unit.get(self.start.wrapping_add(start)..end)?, width)
@@ -232,8 +232,8 @@ pub trait PhysicalMemory: Send + Sync {
     }
 }
 
-/// The little-endian integer of `width` bytes (1 to 8) at the start of `bytes`; `None` when there are
-/// fewer.
+/// The little-endian integer of `width` bytes at the start of `bytes`; `None` when there are fewer, and of a width
+/// that no integer has.
 pub(crate) fn uint(bytes: &[u8], width: usize) -> Option<u64> {
     // Copies of a known length are plain loads.
     match width {
@@ -245,12 +245,7 @@ pub(crate) fn uint(bytes: &[u8], width: usize) -> Option<u64> {
             .first_chunk()
             .map(|bytes| u64::from(u16::from_le_bytes(*bytes))),
         1 => bytes.first().map(|&byte| u64::from(byte)),
-        _ => {
-            let mut raw = [0_u8; 8];
-            let into = raw.get_mut(..width)?;
-            into.copy_from_slice(bytes.get(..width)?);
-            Some(u64::from_le_bytes(raw))
-        }
+        _ => None,
     }
 }
 

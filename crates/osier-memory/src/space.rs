@@ -431,14 +431,13 @@ impl AddressSpace {
     ///
     /// As [`read`](Self::read).
     pub fn read_uint(&self, va: VirtAddr, width: usize) -> Result<u64, Fault> {
-        let width = width.min(8);
         // Most integers lie near one that was read before.
         let kept = self.kept(va, |hit| {
             hit.bytes.as_ref()?.uint(va.in_page() as usize, width)
         });
         match kept.flatten() {
             Some(value) => Ok(value),
-            None => self.fetch_uint(va, width),
+            None => self.fetch_uint(va, width.min(8)),
         }
     }
 
