@@ -81,7 +81,7 @@ fn stored(id: &osier_profile::BuildId) -> Arc<Profile> {
         cache: None,
         embedded: &[],
     };
-    let found = store.find(id, WANTED.fingerprint());
+    let found = store.find(id, || WANTED.fingerprint());
     found.expect("a profile in symbols/").0
 }
 

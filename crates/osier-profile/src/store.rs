@@ -86,10 +86,15 @@ impl ProfileStore {
             .map(|base| base.join("osier"))
     }
 
-    /// The profile of the kernel with this build id, made for the wanted list of this fingerprint.
+    /// The profile of the kernel with this build id, made for the wanted list of this fingerprint, which is asked for
+    /// where it decides.
     /// A profile made for another list is handed out from a folder or from the program itself when
     /// there is no better one, never from the cache: what the cache holds can be made again.
-    pub fn find(&self, id: &BuildId, fingerprint: u64) -> Option<(Arc<Profile>, Source)> {
+    pub fn find(
+        &self,
+        id: &BuildId,
+        fingerprint: impl Fn() -> u64 + Copy,
+    ) -> Option<(Arc<Profile>, Source)> {
         self.called(id, fingerprint).or_else(|| {
             // The cache has its files under their names, and those of the program have an index.
             let mut listing = Listing::default();
@@ -106,7 +111,7 @@ impl ProfileStore {
         &self,
         listing: &Listing,
         id: &BuildId,
-        fingerprint: u64,
+        fingerprint: impl Fn() -> u64 + Copy,
     ) -> Option<(Arc<Profile>, Source)> {
         self.called(id, fingerprint).or_else(|| {
             self.choose(listing, fingerprint, |card| {
@@ -116,13 +121,17 @@ impl ProfileStore {
     }
 
     /// The profile in a file that is called by this build id.
-    fn called(&self, id: &BuildId, fingerprint: u64) -> Option<(Arc<Profile>, Source)> {
+    fn called(
+        &self,
+        id: &BuildId,
+        fingerprint: impl Fn() -> u64,
+    ) -> Option<(Arc<Profile>, Source)> {
         let name = format!("{id}.{EXTENSION}");
         let named = self.dirs.iter().map(|dir| Source::Folder(dir.join(&name)));
         let cached = self.cache.iter().map(|dir| Source::Cache(dir.join(&name)));
         for source in named.chain(cached) {
             if let Ok((profile, made_for)) = self.open(&source)
-                && made_for == fingerprint
+                && made_for == fingerprint()
                 && profile.identity().build_id.as_ref() == Some(id)
             {
                 return Some((Arc::new(profile), source));
@@ -137,7 +146,7 @@ impl ProfileStore {
         &self,
         listing: &Listing,
         banner: &[u8],
-        fingerprint: u64,
+        fingerprint: impl Fn() -> u64 + Copy,
     ) -> Option<(Arc<Profile>, Source)> {
         let banner = banner.trim_ascii_end();
         if banner.is_empty() {
@@ -207,17 +216,17 @@ impl ProfileStore {
     fn choose(
         &self,
         listing: &Listing,
-        fingerprint: u64,
+        fingerprint: impl Fn() -> u64 + Copy,
         fits: impl Fn(&Card) -> bool,
     ) -> Option<(Arc<Profile>, Source)> {
         let mut fitting: Vec<_> = listing.cards.iter().collect();
         fitting.retain(|(card, source)| {
-            let current = card.fingerprint == fingerprint;
+            let current = || card.fingerprint == fingerprint();
             let cached = matches!(source, Source::Cache(_));
-            fits(card) && (!cached || current && self.cache.is_some())
+            fits(card) && (!cached || self.cache.is_some() && current())
         });
         // Stable: among equals the order of search decides.
-        fitting.sort_by_key(|(card, _)| card.fingerprint != fingerprint);
+        fitting.sort_by_cached_key(|(card, _)| card.fingerprint != fingerprint());
         fitting.into_iter().find_map(|(_, source)| {
             let (profile, _) = self.open(source).ok()?;
             Some((Arc::new(profile), source.clone()))
@@ -344,11 +353,11 @@ mod tests {
         let path = store.save(&saved, 5).unwrap();
         assert_eq!(path.file_name().unwrap().len(), 44);
         let id = BuildId(vec![1; 20]);
-        let (found, source) = store.find(&id, 5).unwrap();
+        let (found, source) = store.find(&id, || 5).unwrap();
         assert_eq!((&*found, source), (&saved, Source::Cache(path)));
-        assert!(store.find(&id, 6).is_none(), "made for another list");
-        assert!(store.find(&BuildId(vec![2; 20]), 5).is_none());
-        let by_banner = |banner| store.find_by_banner(&store.all(), banner, 5);
+        assert!(store.find(&id, || 6).is_none(), "made for another list");
+        assert!(store.find(&BuildId(vec![2; 20]), || 5).is_none());
+        let by_banner = |banner| store.find_by_banner(&store.all(), banner, || 5);
         assert!(by_banner(b"Linux version 1\n").is_some());
         assert!(by_banner(b"Linux version 2").is_none());
         assert!(by_banner(b"").is_none());
@@ -364,7 +373,7 @@ mod tests {
         let mut builder = profile(7, "Linux version 7").into_builder();
         builder.damaged("a string is empty");
         assert_eq!(store.save(&builder.build(), 5), None);
-        assert!(store.find(&BuildId(vec![7; 20]), 5).is_none());
+        assert!(store.find(&BuildId(vec![7; 20]), || 5).is_none());
     }
 
     #[test]
@@ -382,11 +391,18 @@ mod tests {
             ..ProfileStore::default()
         };
         let id = BuildId(vec![3; 20]);
-        assert_eq!(store.find(&id, 1).unwrap().0.identity().banner, b"old");
-        assert_eq!(store.find(&id, 2).unwrap().0.identity().banner, b"new");
-        assert_eq!(store.find(&id, 9).unwrap().0.identity().banner, b"old");
+        assert_eq!(store.find(&id, || 1).unwrap().0.identity().banner, b"old");
+        assert_eq!(store.find(&id, || 2).unwrap().0.identity().banner, b"new");
+        assert_eq!(store.find(&id, || 9).unwrap().0.identity().banner, b"old");
         let listing = store.all();
         assert_eq!((listing.cards.len(), listing.problems.len()), (2, 1));
+        // Where there is one, nobody asks for which list it was made.
+        let one = ProfileStore {
+            dirs: vec![one.0.clone()],
+            ..ProfileStore::default()
+        };
+        let found = one.find(&id, || unreachable!());
+        assert_eq!(found.unwrap().0.identity().banner, b"old");
     }
 
     #[test]
@@ -407,18 +423,18 @@ mod tests {
         write("better.osp", "second", 2);
         let banner =
             |found: Option<(Arc<Profile>, Source)>| found.unwrap().0.identity().banner.clone();
-        assert_eq!(banner(store.find(&id, 2)), b"second");
-        assert_eq!(banner(store.find_in(&listing, &id, 2)), b"first");
-        assert!(store.find_by_banner(&listing, b"second", 2).is_none());
+        assert_eq!(banner(store.find(&id, || 2)), b"second");
+        assert_eq!(banner(store.find_in(&listing, &id, || 2)), b"first");
+        assert!(store.find_by_banner(&listing, b"second", || 2).is_none());
         // Without the cache nothing of the cache is found, whoever made the survey.
         let cached = ProfileStore {
             cache: Some(scratch.0.clone()),
             ..ProfileStore::default()
         };
         let listing = cached.all();
-        assert!(cached.find_in(&listing, &id, 2).is_some());
+        assert!(cached.find_in(&listing, &id, || 2).is_some());
         let without = ProfileStore::default();
-        assert!(without.find_in(&listing, &id, 2).is_none());
+        assert!(without.find_in(&listing, &id, || 2).is_none());
     }
 
     #[test]
@@ -431,7 +447,7 @@ mod tests {
             }])),
             ..ProfileStore::default()
         };
-        let (found, source) = store.find(&BuildId(vec![4; 20]), 1).unwrap();
+        let (found, source) = store.find(&BuildId(vec![4; 20]), || 1).unwrap();
         assert_eq!(found.identity().banner, b"inside");
         assert_eq!(source, Source::Embedded(0));
         assert_eq!(store.save(&found, 1), None);

@@ -157,7 +157,7 @@ impl Profiles {
         &self,
         store: &ProfileStore,
         id: &BuildId,
-        fingerprint: u64,
+        fingerprint: impl Fn() -> u64 + Copy,
     ) -> Option<(Arc<Profile>, Source)> {
         let listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
         match listing.clone() {
@@ -251,7 +251,7 @@ impl Profiles {
         if let Some(named) = self.named_for(located.build_id.as_ref(), &located.banner) {
             return named;
         }
-        let fingerprint = WANTED.fingerprint();
+        let fingerprint = || WANTED.fingerprint();
         let by_id = located.build_id.as_ref();
         let stored = by_id
             .and_then(|id| self.find(store, id, fingerprint))
@@ -263,7 +263,7 @@ impl Profiles {
             Ok(mut builder) => {
                 builder.set_text_head(located.text_head(machine));
                 let profile = Arc::new(builder.build());
-                let kept = self.keep(&profile, fingerprint, fits);
+                let kept = self.keep(&profile, fingerprint(), fits);
                 Ok((profile, ProfileSource::Snapshot(kept)))
             }
             Err(why) if self.infer => match infer_profile(machine, located) {
@@ -276,7 +276,7 @@ impl Profiles {
 
     /// The stored profile of the Linux kernel with this build id.
     pub(crate) fn stored(&self, id: &BuildId) -> Option<Sourced> {
-        serves(self.store.find(id, WANTED.fingerprint()))
+        serves(self.store.find(id, || WANTED.fingerprint()))
     }
 
     /// The profile that was named, when one was, for the kernel with this build id and banner, as far
@@ -308,7 +308,7 @@ impl Profiles {
         if let Some(named) = self.named_for(Some(pdb.id()), &[]) {
             return named;
         }
-        let fingerprint = import::fingerprint_of(OsKind::Windows);
+        let fingerprint = || import::fingerprint_of(OsKind::Windows);
         if let Some((profile, source)) = self.find(store, pdb.id(), fingerprint) {
             return Ok((profile, ProfileSource::Stored(source)));
         }
@@ -323,7 +323,7 @@ impl Profiles {
                 match import::import(std::slice::from_ref(&file), None) {
                     Ok(profile) if profile.identity().build_id.as_ref() == Some(pdb.id()) => {
                         let profile = Arc::new(profile);
-                        let kept = self.keep(&profile, fingerprint, fits);
+                        let kept = self.keep(&profile, fingerprint(), fits);
                         return Ok((profile, ProfileSource::Imported(file, kept)));
                     }
                     Ok(profile) => tried.push(format!(

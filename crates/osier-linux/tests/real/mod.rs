@@ -68,7 +68,7 @@ fn stored_profile(located: &Located) -> Arc<Profile> {
         dirs: vec![osier_testkit::data::workspace().join("symbols")],
         ..ProfileStore::default()
     };
-    let fingerprint = WANTED.fingerprint();
+    let fingerprint = || WANTED.fingerprint();
     let by_id = located.build_id.as_ref();
     by_id
         .and_then(|id| store.find(id, fingerprint))
