@@ -181,7 +181,7 @@ fn rows_are_shaped_as_every_list_s() {
 #[test]
 fn memory_without_a_kernel_is_searched_and_whose_it_is_is_not_known() {
     let dump = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("search-nobody.raw");
-    let mut bytes = vec![0x55; 3 << 20];
+    let mut bytes = vec![0x90; 3 << 20];
     bytes[0x1_2345..0x1_2345 + 6].copy_from_slice(b"needle");
     std::fs::write(&dump, bytes).unwrap();
     let dump = dump.to_str().unwrap();
