@@ -1,9 +1,9 @@
 //! Code of the kernel and of its modules that leads to code of nobody: jumps that were written over instructions.
 //!
-//! Two things are looked at. Every byte of code that can begin a jump or call to a fixed place, wherever in a function
+//! Three things are looked at. Every byte of code that can begin a jump or call to a fixed place, wherever in a function
 //! it stands, whose target can be executed and lies outside the image; of these, those where an instruction begins,
 //! counted from the start of the function. And the first instructions of every function, where a jump may go by a
-//! register, the stack or a word of memory.
+//! register, the stack or a word of memory. And the first instruction itself, which may be a break point.
 //!
 //! What the kernel itself writes over its code leads into its own, or to what it keeps account of: trampolines of
 //! ftrace and of BPF, probes, thunks against speculation.
@@ -31,6 +31,12 @@ const HEAD: usize = 32;
 const FIRST: usize = 8;
 /// Bytes of a jump or call to a fixed place.
 const BRANCH: usize = 5;
+/// `int3`.
+const INT3: u8 = 0xcc;
+/// `endbr64`.
+const ENDBR: &[u8] = &[0xf3, 0x0f, 0x1e, 0xfa];
+/// What follows the first byte of an instruction of five bytes that does nothing: on processors of today, and on old ones.
+const NOTHING: [[u8; 4]; 2] = [[0x1f, 0x44, 0, 0], [0x8d, 0x74, 0x26, 0]];
 /// More bytes than any function has up to a jump that is looked at.
 const FUNCTION: u64 = 1 << 18;
 /// More findings than anybody reads.
@@ -69,6 +75,18 @@ struct Code<'a> {
     range: Range<VirtAddr>,
     symbols: &'a CodeSymbols,
     module: Option<&'a [u8]>,
+}
+
+impl Code<'_> {
+    /// What the function that begins there is called.
+    fn called(&self, function: VirtAddr) -> Vec<u8> {
+        let name = self.symbols.name(function);
+        let name = name.unwrap_or_else(|| function.to_string().into_bytes());
+        match self.module {
+            Some(module) => [&name[..], b" of module ", module].concat(),
+            None => name,
+        }
+    }
 }
 
 fn look_at_code(context: &Context<'_>, found: &mut Found) {
@@ -121,6 +139,8 @@ struct Look<'a> {
 struct Accounted {
     trampolines: Vec<Range<VirtAddr>>,
     probed: Vec<VirtAddr>,
+    /// Whether these are all probes.
+    knows_probes: bool,
 }
 
 impl<'a> Look<'a> {
@@ -182,12 +202,18 @@ impl<'a> Look<'a> {
             let end = start.plus(window as u64);
             let from = starts.partition_point(|at| *at < start);
             let within = starts.iter().skip(from).take_while(|at| **at < end);
-            for at in within {
+            let next = starts.iter().skip(from.saturating_add(1));
+            let next = next.copied().chain([code.range.end]);
+            for (at, next) in within.zip(next) {
                 let offset = usize::try_from(at.since(start)).unwrap_or(usize::MAX);
                 let head = bytes.get(offset..).unwrap_or_default();
                 let head = head.get(..HEAD).unwrap_or(head);
                 if may_jump_far(head) {
                     self.head(code, *at, head, found);
+                }
+                let own = usize::try_from(next.since(*at)).unwrap_or(HEAD);
+                if let Some(into) = break_point(head.get(..own).unwrap_or(head)) {
+                    self.break_point(code, *at, into, head, found);
                 }
             }
             start = end;
@@ -286,12 +312,64 @@ impl<'a> Look<'a> {
                 Severity::High
             }
         };
-        let name = code.symbols.name(function);
-        let mut subject = name.unwrap_or_else(|| function.to_string().into_bytes());
-        if let Some(module) = code.module {
-            subject = [&subject[..], b" of module ", module].concat();
-        }
+        let subject = code.called(function);
         found.kernel(self.says(severity, subject, function, lead));
+    }
+
+    /// A break point `into` bytes into a function, which no probe explains. The kernel itself writes one for a moment as it
+    /// turns ftrace's calls on and off, whose other bytes are there then.
+    fn break_point(
+        &self,
+        code: &Code<'_>,
+        function: VirtAddr,
+        into: usize,
+        head: &[u8],
+        found: &mut Found,
+    ) {
+        let at = function.plus(into as u64);
+        let known = self.known.get_or_init(|| self.known());
+        if found.rows.len() >= MOST || known.probed.contains(&at) {
+            return;
+        }
+        if !known.knows_probes {
+            return found.lost("kprobe_table, which may explain a break point", None);
+        }
+        let subject = code.called(function);
+        // Names of where sections begin and end stand before padding.
+        if subject.ends_with(b"_start") || subject.ends_with(b"_end") {
+            return;
+        }
+        let severity = match head.get(into.saturating_add(1)..) {
+            Some(rest) if self.is_half_written(at, rest) => Severity::Note,
+            _ => Severity::High,
+        };
+        found.kernel(Says {
+            severity,
+            subject,
+            text: format!("A break point stands {into} bytes into a function, and no probe of the kernel's account set it."),
+            evidence: Evidence::default().and(
+                "instructions",
+                function,
+                format!("{} {}", hexadecimal(head), code::disassembly(self.width, function, head)),
+            ),
+            address: at,
+        });
+    }
+
+    /// Whether `rest` is what follows the first byte of an instruction of ftrace's: one that does nothing, or a call
+    /// of the kernel's own code.
+    fn is_half_written(&self, at: VirtAddr, rest: &[u8]) -> bool {
+        let Some(rest) = rest.first_chunk::<4>() else {
+            return false;
+        };
+        let distance = i64::from(i32::from_le_bytes(*rest));
+        let to = at.plus(BRANCH as u64).plus(distance.cast_unsigned());
+        let to = self.context.linux.guest.space.mode().canonicalise(to);
+        let made = || {
+            let known = self.known.get_or_init(|| self.known());
+            known.trampolines.iter().any(|range| range.contains(&to))
+        };
+        NOTHING.contains(rest) || self.context.owner(to) == Owner::Kernel || made()
     }
 
     fn says(&self, severity: Severity, subject: Vec<u8>, function: VirtAddr, lead: Lead) -> Says {
@@ -355,9 +433,11 @@ impl<'a> Look<'a> {
     fn known(&self) -> Accounted {
         let guest = &self.context.linux.guest;
         let resolver = &mut Resolver::new(&guest.profile);
+        let (probed, knows_probes) = hooks::probed(self.context);
         let mut known = Accounted {
             trampolines: Vec::new(),
-            probed: hooks::probed(self.context),
+            probed,
+            knows_probes,
         };
         let ops = FtraceOps::resolve(resolver);
         let list = guest
@@ -414,6 +494,19 @@ fn each(
         }
         at = guest.space.read_pointer(next(node));
     }
+}
+
+/// How far into `head`, the first bytes of a function, a break point stands where its first instruction does: behind the
+/// mark that calls through registers need, where it has that. Several, or one before what does nothing, are padding.
+fn break_point(head: &[u8]) -> Option<usize> {
+    let rest = head.strip_prefix(ENDBR).unwrap_or(head);
+    let (first, after) = rest.split_first()?;
+    let prefixes = after.iter().take_while(|byte| matches!(byte, 0x66 | 0x2e));
+    let padding = matches!(
+        after.get(prefixes.count()..)?,
+        [] | [INT3 | 0x90, ..] | [0x0f, 0x1f, ..]
+    );
+    (*first == INT3 && !padding).then(|| head.len().saturating_sub(rest.len()))
 }
 
 /// Whether instructions are among `head` that may jump by a register, a word of memory or the stack.

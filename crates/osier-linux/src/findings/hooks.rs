@@ -63,7 +63,13 @@ layout! {
 }
 
 /// Judges a function that the kernel was asked to call: nobody's code is grave, a module's a note.
-fn judge(context: &Context<'_>, found: &mut Found, hook: &str, at: VirtAddr, to: VirtAddr) {
+pub(super) fn judge(
+    context: &Context<'_>,
+    found: &mut Found,
+    hook: &str,
+    at: VirtAddr,
+    to: VirtAddr,
+) {
     match context.owner(to) {
         Owner::Kernel => {}
         Owner::Unknown => found.lost(UNKNOWN, None),
@@ -234,8 +240,8 @@ fn kprobes(context: &Context<'_>, found: &mut Found) {
     });
 }
 
-/// The instructions that are probed, as far as they can be read.
-pub(super) fn probed(context: &Context<'_>) -> Vec<VirtAddr> {
+/// The instructions that are probed, as far as they can be read, and whether that is all of them.
+pub(super) fn probed(context: &Context<'_>) -> (Vec<VirtAddr>, bool) {
     let guest = &context.linux.guest;
     let layout = Kprobe::resolve(&mut Resolver::new(&guest.profile));
     let mut probed = Vec::new();
@@ -243,14 +249,17 @@ pub(super) fn probed(context: &Context<'_>) -> Vec<VirtAddr> {
         guest.symbol(symbols::kprobe_table),
         layout.hlist.zip(layout.addr),
     ) else {
-        return probed;
+        return (probed, false);
     };
     // What cannot be read, the rule of probes says.
     let mut unsaid = Found::of(KPROBE.about);
+    let mut whole = true;
     each_probe(context, &mut unsaid, table, link, &mut |_, probe| {
-        probed.extend(addr.read(&guest.space, probe));
+        let addr = addr.read(&guest.space, probe);
+        whole &= addr.is_ok();
+        probed.extend(addr);
     });
-    probed
+    (probed, whole && unsaid.ends.is_complete())
 }
 
 /// Shows every `kprobe` of the `table`, which are linked by `link`.
