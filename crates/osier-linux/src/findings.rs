@@ -8,6 +8,7 @@ mod context;
 mod credentials;
 mod entries;
 mod executable;
+pub(crate) mod formats;
 mod hidden;
 pub(crate) mod hooks;
 pub(crate) mod netfilter;
@@ -15,6 +16,8 @@ pub(crate) mod operations;
 mod preload;
 mod programs;
 mod settings;
+mod tables;
+pub(crate) mod terminals;
 
 use std::ops::ControlFlow;
 
@@ -31,6 +34,8 @@ static RULES: &[&Rule] = &[
     &entries::INTERRUPTS,
     &code::CODE,
     &operations::OPERATIONS,
+    &terminals::TERMINALS,
+    &formats::FORMATS,
     &hooks::FTRACE,
     &hooks::KPROBE,
     &hooks::KEYBOARD,

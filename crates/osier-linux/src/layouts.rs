@@ -229,6 +229,26 @@ layout! {
 }
 
 layout! {
+    /// Fields read from `tty_struct`.
+    pub(crate) struct Tty: "tty_struct" {
+        /// Its name.
+        name: Option<Field<Embed<()>>>,
+        /// Its driver.
+        driver: Option<Field<Ptr<()>>>,
+        /// What it is written by.
+        ops: Option<Field<Ptr<()>>>,
+        /// What is read and written goes through it; null of one that was hung up.
+        ldisc: Option<Field<Ptr<()>>>,
+        /// The other end of a pair.
+        link: Option<Field<Ptr<()>>>,
+        /// What comes in goes through it. Since v3.7 every one has it.
+        port: Option<Field<Ptr<()>>>,
+        /// Marks.
+        flags: Option<Field<UInt>>,
+    }
+}
+
+layout! {
     /// Fields read from `cred`. Linux commit b6dff3ec5e11 ("CRED: Separate task security context
     /// from `task_struct`"), v2.6.29.
     pub(crate) struct Cred: "cred" through [kernel_cap_struct kgid_t kuid_t] {

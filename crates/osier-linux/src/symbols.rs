@@ -10,8 +10,10 @@ osier_profile::kernel_names! {
     _sinittext
     _stext
     _text
+    aout_format
     bpf_kallsyms
     cgrp_dfl_visible
+    compat_elf_format
     const_current_task
     const_pcpu_hot
     core_pattern
@@ -19,6 +21,8 @@ osier_profile::kernel_names! {
     cpu_online_bits
     cpu_online_mask
     current_task
+    elf_format
+    flat_format
     ftrace_list_end
     ftrace_ops_list
     gate_vma
@@ -43,11 +47,13 @@ osier_profile::kernel_names! {
     logged_chars
     max_pfn
     mem_map
+    misc_format
     mod_tree
     modprobe_path
     module_kset
     modules
     modules_op
+    n_tty_ops
     net_namespace_list
     netlink_seq_ops
     nl_table
@@ -71,6 +77,7 @@ osier_profile::kernel_names! {
     raw_v4_hashinfo
     raw_v6_hashinfo
     runqueues
+    script_format
     simple_dir_operations
     sme_me_mask
     special_mapping_vmops
@@ -85,6 +92,9 @@ osier_profile::kernel_names! {
     timekeeper
     timekeeper_data
     tk_core
+    tty_drivers
+    tty_ldisc_N_TTY
+    tty_ldiscs
     udp6_seq_ops
     udp_seq_ops
     udp_table

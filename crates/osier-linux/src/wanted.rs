@@ -18,6 +18,7 @@ pub static WANTED: Wanted = Wanted {
         fds::FdTable::WANTED,
         fds::FilesStruct::WANTED,
         findings::code::Ksym::WANTED,
+        findings::formats::Format::WANTED,
         findings::hooks::FtraceOps::WANTED,
         findings::hooks::Kprobe::WANTED,
         findings::hooks::Notifier::WANTED,
@@ -26,6 +27,12 @@ pub static WANTED: Wanted = Wanted {
         findings::netfilter::Entry::WANTED,
         findings::operations::FileOperations::WANTED,
         findings::operations::SeqOperations::WANTED,
+        findings::terminals::Client::WANTED,
+        findings::terminals::Discipline::WANTED,
+        findings::terminals::DisciplineOps::WANTED,
+        findings::terminals::Driver::WANTED,
+        findings::terminals::Operations::WANTED,
+        findings::terminals::Port::WANTED,
         inode::FileSystemType::WANTED,
         inode::Namespace::WANTED,
         inode::ProcInode::WANTED,
@@ -47,6 +54,7 @@ pub static WANTED: Wanted = Wanted {
         layouts::Socket::WANTED,
         layouts::SocketAlloc::WANTED,
         layouts::Tasks::WANTED,
+        layouts::Tty::WANTED,
         layouts::Upid::WANTED,
         layouts::Vma::WANTED,
         layouts::files::Dentry::WANTED,
@@ -118,7 +126,6 @@ pub static WANTED: Wanted = Wanted {
         thread_struct::FpState::WANTED,
         thread_struct::Fpu::WANTED,
         thread_struct::Thread::WANTED,
-        wide::Tty::WANTED,
         wide::cgroup::Cgroup::WANTED,
         wide::cgroup::CssSet::WANTED,
         wide::cgroup::Node::WANTED,
@@ -155,7 +162,7 @@ const TO_COME: More = More {
         vm_struct vmap_area inode_operations nf_hook_ops packet_type
     ],
     symbols: names![
-        cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set roots
+        cgroup_roots cgroup_subsys cgrp_dfl_root ia32_sys_call init_css_set roots x32_sys_call x64_sys_call
     ],
     constants: names![MNT_INTERNAL],
 };
@@ -166,7 +173,6 @@ const UNREAD: More = More {
     types: names![
         dev_printk_info gate_struct hlist_bl_node hlist_head hlist_node kernel_param latched_seq list_head
         lockref pidmap rb_root_cached sighand_struct task_cputime timezone tk_read_base
-        tty_driver
     ],
     symbols: names![
         __cpu_possible_mask __cpu_present_mask __per_cpu_end __per_cpu_start

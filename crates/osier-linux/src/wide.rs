@@ -14,8 +14,9 @@ use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::{Absent, LinuxWide, Process, ProcessExtra, Seen, WalkEnds};
-use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
+use osier_profile::{Field, Ptr, Resolver, UInt};
 
+use crate::layouts::Tty;
 use crate::layouts::files::FsStruct;
 use crate::path::Place;
 use crate::tasks::{self, Which};
@@ -27,14 +28,6 @@ use numbers::{Member, Numbers};
 use reader::Reader;
 use resident::Resident;
 use times::{most, times};
-
-layout! {
-    /// Fields read from `tty_struct`.
-    pub(crate) struct Tty: "tty_struct" {
-        /// Its name.
-        name: Option<Field<Embed<()>>>,
-    }
-}
 
 /// What is read, resolved once a question.
 struct Wide<'a> {

@@ -201,5 +201,7 @@ const char *tamper(void)
     load("tamper_unlisted", "");
     load("tamper_patch", "");
     load("tamper_inline", "");
+    load("tamper_terminal", "");
+    load("tamper_format", "");
     return record;
 }

@@ -55,6 +55,14 @@ const SOURCES: &[(&str, &str)] = &[
         "tamper_inline.c",
         include_str!("../guest/tamper/tamper_inline.c"),
     ),
+    (
+        "tamper_terminal.c",
+        include_str!("../guest/tamper/tamper_terminal.c"),
+    ),
+    (
+        "tamper_format.c",
+        include_str!("../guest/tamper/tamper_format.c"),
+    ),
 ];
 
 /// Builds the modules for the kernel of that release, in the suite that carries its headers.

@@ -151,7 +151,7 @@ fn others(
 }
 
 /// Whether `at` lies in the kernel's image.
-fn in_image(context: &Context<'_>, at: VirtAddr) -> bool {
+pub(super) fn in_image(context: &Context<'_>, at: VirtAddr) -> bool {
     let guest = &context.linux.guest;
     let end = guest.symbol(symbols::_end).unwrap_or(guest.code.end);
     at >= guest.code.start && at < end

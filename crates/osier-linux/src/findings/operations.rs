@@ -1,10 +1,9 @@
 //! Tables of functions of /proc, /sys and of the network's lists, which the kernel's own code fills.
 
-use osier_memory::VirtAddr;
-use osier_profile::{Kind, Profile, layout};
+use osier_profile::layout;
 
-use super::context::{About, Context, Found, Owner, Rule};
-use super::entries::leaves;
+use super::context::{About, Context, Found, Rule};
+use super::tables::Table;
 use crate::symbols;
 
 layout! {
@@ -59,53 +58,20 @@ fn operations(context: &Context<'_>, found: &mut Found) {
     let guest = &context.linux.guest;
     let mut known = false;
     for (name, structure) in TABLES {
-        let Some(table) = guest.symbol(name) else {
+        let Some(at) = guest.symbol(name) else {
             continue;
         };
-        // A table of the image alone is the kernel's: a module's is the module's own business.
-        let (mut empty, mut whole) = (0_usize, true);
-        let mut all = 0_usize;
-        for (member, at) in functions(&guest.profile, structure, table) {
-            known = true;
-            all = all.saturating_add(1);
-            match guest.space.read_pointer(at) {
-                Ok(to) if to.is_null() => empty = empty.saturating_add(1),
-                Ok(to) if context.owner(to) == Owner::Kernel => {}
-                Ok(to) => found.kernel(leaves(context, &format!("{name}.{member}"), at, to)),
-                Err(fault) => {
-                    found.lost(name, Some(fault));
-                    whole = false;
-                    break;
-                }
-            }
-        }
-        // A list that is read line by line has all of its functions, and files have some.
-        let lacks = *structure == SEQ_OPERATIONS && empty > 0 || empty == all;
-        if whole && all > 0 && lacks {
-            found.lost(&format!("{name}, of which a function is zero"), None);
-        }
+        let table = Table {
+            name,
+            structure,
+            at,
+            module: None,
+            // A list that is read line by line has all of its functions, and files have some.
+            needs: &|_| *structure == SEQ_OPERATIONS,
+        };
+        known |= table.look(context, found);
     }
     if !known {
         found.lost("tables of operations in the profile", None);
     }
-}
-
-/// The members of the table at `table` that are functions, and where they stand.
-fn functions<'a>(
-    profile: &'a Profile,
-    structure: &str,
-    table: VirtAddr,
-) -> impl Iterator<Item = (&'a str, VirtAddr)> {
-    let members = profile
-        .find_type(structure)
-        .map_or(&[][..], |ty| ty.members());
-    // A pointer to a named structure is the module that the table belongs to.
-    let is_function = |kind: &Kind| matches!(kind, Kind::Pointer { to } if to.is_empty());
-    let functions = members
-        .iter()
-        .filter(move |member| is_function(&member.kind));
-    functions.map(move |member| {
-        let at = table.plus(member.offset.cast_unsigned());
-        (member.name.as_str(), at)
-    })
 }

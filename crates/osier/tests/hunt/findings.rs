@@ -29,7 +29,7 @@ pub(crate) fn one(machine: &Machine, rule: &str, severity: Severity) -> Finding 
 }
 
 /// What `rule` looks at was lost: it says so, and nothing is called a finding.
-fn lost(machine: &Machine, rule: &str) {
+pub(crate) fn lost(machine: &Machine, rule: &str) {
     let guest = machine.guest();
     let mut answer = guest.findings();
     let all: Vec<_> = answer.by_ref().collect();
@@ -109,7 +109,7 @@ pub(crate) fn zeros_are_lost_and_no_finding(real: &Real) {
 }
 
 /// A place in the kernel's memory that is nobody's code: a `task_struct`.
-fn nobodys(machine: &Machine) -> VirtAddr {
+pub(crate) fn nobodys(machine: &Machine) -> VirtAddr {
     process(machine, "spinner-0").taskd
 }
 

@@ -76,6 +76,11 @@ impl Machine {
         }
     }
 
+    /// Bytes of a structure.
+    pub(crate) fn size(&self, ty: &str) -> u64 {
+        self.profile.find_type(ty).unwrap().bytes
+    }
+
     /// Where the marks of the mapping at `modd` stand.
     pub(crate) fn flags_of_mapping(&self, modd: VirtAddr) -> VirtAddr {
         let ty = self.profile.find_type("vm_area_struct").unwrap();

@@ -56,7 +56,7 @@ pub(crate) fn what_somebody_left_is_found(real: &Real) {
     told("process.hidden", high, &|one| {
         one.subject.starts_with(b"thread ") && one.subject.ends_with(b" hidden-second")
     });
-    for name in ["list", "sysfs", "unlisted", "inline"] {
+    for name in ["list", "sysfs", "unlisted", "inline", "format"] {
         subject("module.hidden", high, &format!("module tamper_{name}"));
     }
     subject("syscall.table", high, "sys_call_table[62]");
@@ -64,6 +64,15 @@ pub(crate) fn what_somebody_left_is_found(real: &Real) {
         subject("operations.hook", high, name);
         evidence("operations.hook", high, "in code of module tamper_tables");
     }
+    subject("terminal.hook", high, "tty_ldiscs[0].receive_buf2");
+    evidence("terminal.hook", high, "in code of module tamper_terminal");
+    told("terminal.hook", medium, &|one| {
+        let whose = b" in module tamper_terminal";
+        one.subject.ends_with(b".ldisc.ops") && one.evidence.ends_with(whose)
+    });
+    subject("program.format", high, "linux_binfmt.load_binary");
+    let hidden = "in code of module tamper_format, which the list of modules lacks";
+    evidence("program.format", high, hidden);
     for rule in ["ftrace.hook", "kprobe", "keyboard.notifier"] {
         subject(rule, note, "module tamper_listed");
         let hidden = "in code of module tamper_unlisted, which the list of modules lacks";
@@ -133,7 +142,8 @@ pub(crate) fn what_hides_is_a_row(real: &Real) {
         let scanned = scan.iter().find(|row| {
             row.kind == ScannedKind::Module && row.name.as_deref() == Ok(name.as_bytes())
         });
-        let hides = ["list", "sysfs", "unlisted", "inline"].map(|of| format!("tamper_{of}"));
+        let hides =
+            ["list", "sysfs", "unlisted", "inline", "format"].map(|of| format!("tamper_{of}"));
         let hides = hides.iter().any(|one| one == name);
         assert_eq!(scanned.unwrap().linked, !hides, "{}: {name}", real.name);
     }
