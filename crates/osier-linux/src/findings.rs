@@ -16,6 +16,7 @@ pub(crate) mod operations;
 mod preload;
 mod programs;
 mod settings;
+mod switches;
 mod tables;
 pub(crate) mod terminals;
 
@@ -31,6 +32,7 @@ static RULES: &[&Rule] = &[
     &hidden::PROCESS,
     &hidden::MODULE,
     &entries::SYSTEM_CALLS,
+    &switches::SWITCHES,
     &entries::INTERRUPTS,
     &code::CODE,
     &operations::OPERATIONS,

@@ -27,6 +27,7 @@ osier_profile::kernel_names! {
     ftrace_ops_list
     gate_vma
     high_memory
+    ia32_sys_call
     ia32_sys_call_table
     idt_table
     init_cred
@@ -106,5 +107,7 @@ osier_profile::kernel_names! {
     vdso_image_x32
     vmemmap_base
     vsyscall_mode
+    x32_sys_call
     x32_sys_call_table
+    x64_sys_call
 }

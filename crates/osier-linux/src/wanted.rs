@@ -162,7 +162,7 @@ const TO_COME: More = More {
         vm_struct vmap_area inode_operations nf_hook_ops packet_type
     ],
     symbols: names![
-        cgroup_roots cgroup_subsys cgrp_dfl_root ia32_sys_call init_css_set roots x32_sys_call x64_sys_call
+        cgroup_roots cgroup_subsys cgrp_dfl_root init_css_set roots
     ],
     constants: names![MNT_INTERNAL],
 };

@@ -267,19 +267,40 @@ pub fn branch_at(width: Width, at: VirtAddr, bytes: &[u8], wanted: VirtAddr) -> 
         if instruction.ip() != wanted.0 {
             continue;
         }
-        let near = matches!(
-            instruction.try_op_kind(0),
-            Ok(OpKind::NearBranch32 | OpKind::NearBranch64)
-        );
-        return near.then(|| Lead {
-            at: wanted,
-            len: instruction.len() as u64,
-            to: width.address(instruction.near_branch_target()),
-            cell: None,
-            call: instruction.mnemonic() == Mnemonic::Call,
-        });
+        return near(width, &instruction);
     }
     None
+}
+
+/// The jumps and calls to fixed places among `bytes`, which lie at `at` and begin with an instruction; `None` where zeros
+/// stand in the place of one, or what is no instruction.
+pub fn branches(width: Width, at: VirtAddr, bytes: &[u8]) -> Option<Vec<Lead>> {
+    let mut leads = Vec::new();
+    for instruction in &mut decoder(width, at, bytes) {
+        let offset = usize::try_from(instruction.ip().wrapping_sub(at.0)).ok()?;
+        let zeros = bytes
+            .get(offset..)
+            .is_some_and(|rest| rest.starts_with(&[0; 2]));
+        let complete = offset.checked_add(LONGEST)? <= bytes.len();
+        if zeros || instruction.is_invalid() && complete {
+            return None;
+        }
+        leads.extend(near(width, &instruction));
+    }
+    Some(leads)
+}
+
+/// Where an instruction leads that jumps or calls to a fixed place.
+fn near(width: Width, instruction: &Instruction) -> Option<Lead> {
+    let kind = instruction.try_op_kind(0).ok()?;
+    let near = matches!(kind, OpKind::NearBranch32 | OpKind::NearBranch64);
+    near.then(|| Lead {
+        at: VirtAddr(instruction.ip()),
+        len: instruction.len() as u64,
+        to: width.address(instruction.near_branch_target()),
+        cell: None,
+        call: instruction.mnemonic() == Mnemonic::Call,
+    })
 }
 
 /// Whether `bytes` begin with a jump through a register and nothing else: what a thunk against speculation is.
@@ -359,6 +380,21 @@ mod tests {
         let call = branch(5).unwrap();
         assert_eq!((call.to, call.call), (AT.plus(5 + 5 + 0x10), true));
         assert_eq!(branch(10), None);
+    }
+
+    #[test]
+    fn branches_to_fixed_places_are_all_met() {
+        // cmp eax, 1 / je +0x10 / call +0x20 / jmp rax / int3.
+        let bytes = [
+            0x83, 0xf8, 1, 0x74, 0x10, 0xe8, 0x20, 0, 0, 0, 0xff, 0xe0, 0xcc,
+        ];
+        let branches = |bytes: &[u8]| branches(Width::Bits64, AT, bytes);
+        let met = branches(&bytes).unwrap();
+        let met: Vec<_> = met.iter().map(|lead| (lead.to, lead.call)).collect();
+        assert_eq!(met, [(AT.plus(0x15), false), (AT.plus(0x2a), true)]);
+        // Zeros, and what is no instruction.
+        assert_eq!(branches(&[0x90, 0, 0, 0x90]), None);
+        assert_eq!(branches(&[&[0x06][..], &[0x90; 20]].concat()), None);
     }
 
     #[test]

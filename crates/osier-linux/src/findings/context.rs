@@ -1,6 +1,7 @@
 //! What several rules look at, read once, and what they find.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 
@@ -22,6 +23,28 @@ pub(super) type Look = fn(&Context<'_>, &mut Found);
 /// A rule of this provider's.
 pub(super) type Rule = osier_osi::rules::Rule<Look>;
 
+/// How names of functions begin that system calls are made by: C's own since Linux commits ebeb8c82ffaf
+/// ("syscalls/x86: Use 'struct `pt_regs`' based calling convention for `IA32_EMULATION` and x32") and fa697140f9a2, v4.17;
+/// before, by `SYSCALL_DEFINE` and, for calls that need more registers than C keeps, by assembly.
+pub(super) const CALLS: [&[u8]; 17] = [
+    b"__x64_sys_",
+    b"__x64_compat_sys_",
+    b"__ia32_sys_",
+    b"__ia32_compat_sys_",
+    b"__x32_compat_sys_",
+    b"sys_",
+    b"compat_sys_",
+    b"SyS_",
+    b"compat_SyS_",
+    b"sys32_",
+    b"stub_",
+    b"stub32_",
+    b"ptregs_",
+    b"ni_syscall",
+    b"compat_ni_syscall",
+    b"quiet_ni_syscall",
+    b"old_",
+];
 /// Bytes of code that are shown of a place.
 const SHOWN: usize = 16;
 
@@ -48,6 +71,7 @@ pub(super) struct Context<'a> {
     code: OnceCell<(Vec<Part>, bool)>,
     listed: OnceCell<Vec<Seen<Named>>>,
     symbols: OnceCell<Result<CodeSymbols, String>>,
+    calls: OnceCell<HashSet<VirtAddr>>,
 }
 
 /// Whose code lies at an address.
@@ -85,6 +109,7 @@ impl<'a> Context<'a> {
             code: OnceCell::new(),
             listed: OnceCell::new(),
             symbols: OnceCell::new(),
+            calls: OnceCell::new(),
         }
     }
 
@@ -204,6 +229,12 @@ impl<'a> Context<'a> {
                 None
             }
         }
+    }
+
+    /// The same, and where the functions begin that system calls are made by.
+    pub(super) fn calls(&self, found: &mut Found) -> Option<(&CodeSymbols, &HashSet<VirtAddr>)> {
+        let symbols = self.symbols(found)?;
+        Some((symbols, self.calls.get_or_init(|| symbols.named(&CALLS))))
     }
 
     /// Whether it is known which addresses are code: without the end of the kernel's, everything would be nobody's.

@@ -1,5 +1,7 @@
 //! Tables of entries to the kernel: system calls and interrupts.
 
+use std::collections::HashSet;
+
 use osier_memory::VirtAddr;
 use osier_osi::Severity;
 
@@ -10,28 +12,6 @@ use crate::symbols;
 const MOST: u64 = 1024;
 /// System calls that every kernel has from v2.6.32 on.
 const LEAST: u64 = 290;
-/// How names of functions begin that system calls are made by: C's own since Linux commits ebeb8c82ffaf
-/// ("syscalls/x86: Use 'struct `pt_regs`' based calling convention for `IA32_EMULATION` and x32") and fa697140f9a2, v4.17;
-/// before, by `SYSCALL_DEFINE` and, for calls that need more registers than C keeps, by assembly.
-const CALLS: [&[u8]; 17] = [
-    b"__x64_sys_",
-    b"__x64_compat_sys_",
-    b"__ia32_sys_",
-    b"__ia32_compat_sys_",
-    b"__x32_compat_sys_",
-    b"sys_",
-    b"compat_sys_",
-    b"SyS_",
-    b"compat_SyS_",
-    b"sys32_",
-    b"stub_",
-    b"stub32_",
-    b"ptregs_",
-    b"ni_syscall",
-    b"compat_ni_syscall",
-    b"quiet_ni_syscall",
-    b"old_",
-];
 /// Gates of the table of interrupts.
 const GATES: u64 = 256;
 /// Exceptions that no kernel takes: their gates keep what the boot wrote, which leads into code that was given back.
@@ -115,10 +95,9 @@ fn others(
     own: &[(u64, VirtAddr, VirtAddr)],
     found: &mut Found,
 ) {
-    let Some(symbols) = context.symbols(found) else {
+    let Some((symbols, calls)) = context.calls(found) else {
         return;
     };
-    let calls = symbols.named(&CALLS);
     // Behind the calls that every kernel has, the first that is none may be what follows the table.
     let of_table =
         |(number, _, to): &&(u64, VirtAddr, VirtAddr)| *number < LEAST || calls.contains(to);
@@ -148,6 +127,21 @@ fn others(
             address: *at,
         });
     }
+}
+
+/// The entries of the table of system calls at `table`, and where each leads, when all that every kernel has lead to system
+/// calls.
+pub(super) fn own_calls(
+    context: &Context<'_>,
+    table: VirtAddr,
+    calls: &HashSet<VirtAddr>,
+) -> Option<Vec<(VirtAddr, VirtAddr)>> {
+    let guest = &context.linux.guest;
+    let word = u64::from(guest.pointer_bytes());
+    let places = (0..MOST).map(|number| table.plus(number.wrapping_mul(word)));
+    let read = places.map_while(|at| Some((at, guest.space.read_pointer(at).ok()?)));
+    let own: Vec<_> = read.take_while(|(_, to)| calls.contains(to)).collect();
+    (own.len() as u64 >= LEAST).then_some(own)
 }
 
 /// Whether `at` lies in the kernel's image.

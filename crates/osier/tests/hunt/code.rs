@@ -5,7 +5,7 @@ use std::fs;
 use osier::{Finding, Severity, VirtAddr};
 use osier_testkit::need::Real;
 
-use crate::findings::alarms;
+use crate::findings::{alarms, lost, one};
 use crate::machine::Machine;
 
 /// A function of every kernel, of more than 16 bytes.
@@ -114,21 +114,81 @@ pub(crate) fn a_jump_out_of_a_module(real: &Real) {
     assert_eq!(alarm.address, at);
 }
 
-/// A call in the midst of a function: one of the system calls of the switch.
-pub(crate) fn a_switch_that_leads_away(real: &Real) {
-    let (mut machine, to) = hiding(real);
+/// A break point in the place of a function's first instruction: nobody's, ftrace's for a moment, a probe's.
+pub(crate) fn a_break_point(real: &Real) {
+    let mut machine = Machine::of(real);
+    let at = function(real, VICTIM);
+    let marks: usize = match machine.bytes(at) {
+        [0xf3, 0x0f, 0x1e, 0xfa] => 4,
+        _ => 0,
+    };
+    let at = at.plus(marks as u64);
+    let severities = |machine: &Machine| {
+        let all = machine.guest().findings();
+        let points = all.filter(|one| one.rule == "kernel.code" && one.address == at);
+        points.map(|one| one.severity).collect::<Vec<_>>()
+    };
+    machine.put(at, &[0xcc, 0x48, 0x89, 0xe5, 0x53, 0x90]);
+    assert_eq!(severities(&machine), [Severity::High], "{}", real.name);
+    machine.put(at, &[0xcc, 0x1f, 0x44, 0, 0]);
+    assert_eq!(severities(&machine), [Severity::Note], "{}", real.name);
+    let (probe, word) = (
+        machine.symbol("modprobe_path").plus(64),
+        machine.word() as u64,
+    );
+    for byte in 0..128 {
+        machine.put(probe.plus(byte), &[0]);
+    }
+    machine.put_pointer(machine.place("kprobe", probe, "addr"), at);
+    let link = machine.place("kprobe", probe, "hlist");
+    machine.put_pointer(machine.symbol("kprobe_table").plus(5 * word), link);
+    assert_eq!(severities(&machine), [], "{}", real.name);
+}
+
+/// Where the switch of system calls leads to one of them.
+fn of_the_switch(real: &Real, machine: &Machine) -> VirtAddr {
     let (switch, call) = (
         function(real, "x64_sys_call"),
         function(real, "__x64_sys_pivot_root"),
     );
     let mut places = (0..16384).map(|offset| switch.plus(offset));
     let at = places.find(|at| machine.bytes::<5>(*at)[..] == relative(0xe9, *at, call)[..]);
-    let at = at.unwrap();
+    at.unwrap()
+}
+
+/// Turned round to a function that is no system call, and to another system call.
+pub(crate) fn a_switch_that_leads_to_another_function(real: &Real) {
+    let mut machine = Machine::of(real);
+    let at = of_the_switch(real, &machine);
+    let other = function(real, "tcp4_seq_show");
+    machine.put(at, &relative(0xe9, at, other));
+    let alarm = one(&machine, "syscall.switch", Severity::Medium);
+    assert_eq!(alarm.address, at);
+    assert!(
+        alarm.text.contains(" leads to tcp4_seq_show, "),
+        "{alarm:?}"
+    );
+
+    let call = function(real, "__x64_sys_acct");
+    machine.put(at, &relative(0xe9, at, call));
+    let alarm = one(&machine, "syscall.switch", Severity::Medium);
+    let words = "x64_sys_call never calls __x64_sys_pivot_root, ";
+    assert!(alarm.text.starts_with(words), "{alarm:?}");
+
+    // A page of it that was lost.
+    machine.put(at, &[0; 5]);
+    lost(&machine, "syscall.switch");
+}
+
+/// A call in the midst of a function: one of the system calls of the switch.
+pub(crate) fn a_switch_that_leads_away(real: &Real) {
+    let (mut machine, to) = hiding(real);
+    let at = of_the_switch(real, &machine);
     machine.put(at, &relative(0xe9, at, to));
-    let alarms = found(&machine);
-    let [alarm] = alarms.as_slice() else {
-        panic!("{}: {alarms:#?}", real.name);
-    };
+    // One cause, one finding, and the module that hides.
+    let alarms = alarms(&machine);
+    assert_eq!(alarms.len(), 2, "{}: {alarms:#?}", real.name);
+    let alarm = alarms.iter().find(|one| one.rule == "kernel.code").unwrap();
     assert_eq!(
         (alarm.address, &alarm.subject[..]),
         (at, &b"x64_sys_call"[..])
