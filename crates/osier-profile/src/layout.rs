@@ -287,7 +287,11 @@ macro_rules! __layout_field {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test fails by panicking; a layout is made for others"
+)]
 mod tests {
     use super::*;
     use crate::{Identity, OsKind, ProfileBuilder, Ptr, TypeKind, UInt};
