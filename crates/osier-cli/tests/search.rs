@@ -208,7 +208,8 @@ fn memory_without_a_kernel_is_searched_and_whose_it_is_is_not_known() {
             "{absent}"
         );
         assert!(said.contains("no kernel was found"), "{said}");
-        assert!(said.contains("whose pages these are"), "{said}");
+        let shown = String::from_utf8(output.stdout.clone()).unwrap();
+        assert!(shown.contains("whose pages these are"), "{shown}");
     }
     for asked in ["--kernel", "--pid=1"] {
         let output = command::run(["search", dump, asked, "--text", "needle"], CACHE);
