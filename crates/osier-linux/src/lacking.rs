@@ -12,11 +12,16 @@ use crate::wanted::WANTED;
 
 /// Members that were in every kernel since v2.6.32, whatever it was configured with, and that no kernel moved.
 const MEMBERS: &[(&str, &[&str])] = &[
+    (
+        "cred",
+        &["egid", "euid", "fsuid", "gid", "group_info", "suid", "uid"],
+    ),
     ("dentry", &["d_inode", "d_name", "d_parent", "d_sb"]),
     (
         "file",
         &["f_flags", "f_mapping", "f_mode", "f_pos", "private_data"],
     ),
+    ("file_system_type", &["fs_flags", "name"]),
     ("files_struct", &["count", "fdt", "next_fd"]),
     ("fs_struct", &["pwd", "root", "users"]),
     ("inode", &["i_ino", "i_mapping", "i_mode", "i_rdev", "i_sb"]),
@@ -38,6 +43,12 @@ const MEMBERS: &[(&str, &[&str])] = &[
             "total_vm",
         ],
     ),
+    ("mnt_namespace", &["root"]),
+    ("nsproxy", &["ipc_ns", "mnt_ns", "net_ns", "uts_ns"]),
+    ("path", &["dentry", "mnt"]),
+    ("pid", &["level", "numbers"]),
+    ("pid_namespace", &["level"]),
+    ("qstr", &["len", "name"]),
     ("signal_struct", &["live", "tty"]),
     ("super_block", &["s_dev", "s_flags", "s_type"]),
     (
@@ -62,6 +73,9 @@ const MEMBERS: &[(&str, &[&str])] = &[
             "tgid",
         ],
     ),
+    ("upid", &["nr", "ns"]),
+    ("uts_namespace", &["name"]),
+    ("vfsmount", &["mnt_root", "mnt_sb"]),
     (
         "vm_area_struct",
         &[
@@ -97,7 +111,6 @@ const PROVEN: &[(&str, &str)] = &[
 /// What every kernel has and `profile` does not tell, as `STRUCTURE` or `STRUCTURE.MEMBER`. Empty of a profile that
 /// was made of all of a kernel's types.
 pub fn lacking(profile: &Profile) -> Vec<String> {
-    let mut lacking = osier_profile::lacking(profile, MEMBERS, &WANTED);
     let led_to = LED_TO.iter().filter_map(|(from, member, to)| {
         profile.find_type(from)?.member(member)?;
         Some(*to)
@@ -106,11 +119,5 @@ pub fn lacking(profile: &Profile) -> Vec<String> {
         profile.symbol(symbol)?;
         Some(*structure)
     });
-    for structure in led_to.chain(proven) {
-        if profile.find_type(structure).is_none() && !lacking.iter().any(|known| known == structure)
-        {
-            lacking.push(structure.to_owned());
-        }
-    }
-    lacking
+    osier_profile::lacking(profile, MEMBERS, &WANTED, led_to.chain(proven))
 }

@@ -12,11 +12,22 @@ fn named(kind: &Kind) -> &str {
 }
 
 /// What the kernel has and `profile` does not tell, as `STRUCTURE` or `STRUCTURE.MEMBER`: of these members, which every
-/// kernel has, and of the structures that are `wanted`, those that a member of another holds or points to.
-pub fn lacking(profile: &Profile, members: &[(&str, &[&str])], wanted: &Wanted) -> Vec<String> {
+/// kernel has; of the structures that are `wanted`, those that a member of another holds or points to; and of those
+/// that something else `proves`.
+pub fn lacking<'a>(
+    profile: &'a Profile,
+    members: &[(&str, &[&str])],
+    wanted: &Wanted,
+    proven: impl Iterator<Item = &'a str>,
+) -> Vec<String> {
+    // One that has bytes and no member is not described.
+    let is_told = |name: &str| {
+        let known = profile.find_type(name);
+        known.is_some_and(|known| known.bytes == 0 || !known.members().is_empty())
+    };
     let mut lacking = Vec::new();
     for (structure, members) in members {
-        match profile.find_type(structure) {
+        match profile.find_type(structure).filter(|_| is_told(structure)) {
             None => lacking.push((*structure).to_owned()),
             Some(known) => {
                 let absent = members.iter().filter(|name| known.member(name).is_none());
@@ -25,13 +36,11 @@ pub fn lacking(profile: &Profile, members: &[(&str, &[&str])], wanted: &Wanted) 
         }
     }
     let is_wanted = |name: &str| wanted.types.iter().any(|names| names.contains(&name));
-    for member in profile.types().iter().flat_map(Type::members) {
-        let name = named(&member.kind);
-        // What is empty is not described by every source; an array of no stated length is not empty.
-        let some = member.bytes > 0 || matches!(member.kind, Kind::Array { .. });
-        if some
-            && !name.is_empty()
-            && profile.find_type(name).is_none()
+    let all = profile.types().iter().flat_map(Type::members);
+    let named = all.map(|member| named(&member.kind));
+    for name in named.chain(proven) {
+        if !name.is_empty()
+            && !is_told(name)
             && is_wanted(name)
             && !lacking.iter().any(|known| known == name)
         {

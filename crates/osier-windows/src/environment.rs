@@ -29,7 +29,9 @@ pub(crate) fn environment(
 ) -> WalkEnds {
     let room = match peb::environment(windows, taskd) {
         Ok(room) => room,
-        Err(absent) if !absent.is_loss() => return WalkEnds::one(WALK, WalkEnd::Closed),
+        Err(absent) if matches!(absent.why, Why::NotApplicable(_)) => {
+            return WalkEnds::one(WALK, WalkEnd::Closed);
+        }
         Err(absent) => return WalkEnds::one(WALK, no_start(&absent)),
     };
     let pid = process::pid(windows, taskd);

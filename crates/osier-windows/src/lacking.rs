@@ -10,6 +10,7 @@ use crate::wanted::WANTED;
 
 /// Members that every kernel from XP to 11 has, and ReactOS.
 const MEMBERS: &[(&str, &[&str])] = &[
+    ("_CLIENT_ID", &["UniqueProcess", "UniqueThread"]),
     (
         "_EPROCESS",
         &[
@@ -30,16 +31,22 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("_FILE_OBJECT", &["DeviceObject", "FileName", "Type"]),
     ("_HANDLE_TABLE", &["TableCode", "UniqueProcessId"]),
     ("_KTHREAD", &["State", "Teb", "TrapFrame"]),
+    ("_NT_TIB", &["StackBase", "StackLimit"]),
     ("_OBJECT_HEADER", &["Body", "HandleCount"]),
     (
         "_PEB",
         &["ImageBaseAddress", "Ldr", "ProcessParameters", "SessionId"],
     ),
+    (
+        "_RTL_USER_PROCESS_PARAMETERS",
+        &["CommandLine", "Environment", "ImagePathName"],
+    ),
+    ("_TEB", &["NtTib"]),
     ("_TOKEN", &["UserAndGroupCount", "UserAndGroups"]),
 ];
 
 /// What every kernel has and `profile` does not tell, as `STRUCTURE` or `STRUCTURE.MEMBER`. Empty of a profile that
 /// was made of all of a kernel's types.
 pub fn lacking(profile: &Profile) -> Vec<String> {
-    osier_profile::lacking(profile, MEMBERS, &WANTED)
+    osier_profile::lacking(profile, MEMBERS, &WANTED, std::iter::empty())
 }

@@ -6,26 +6,34 @@
 use std::sync::Arc;
 
 use osier::ask::{Question, transcript};
-use osier::osier_profile::{Profile, ProfileBuilder};
+use osier::osier_profile::{Kind, Profile, ProfileBuilder, Type};
 use osier::osier_snapshot::Snapshot;
 use osier::{Guest, Options, ProfileSource, Shared, open_snapshot};
 
-/// `profile` without the structure `name`, or without a member of it.
+/// `profile` without the structure `name`, or without a member of it. How long a member is that holds the structure,
+/// nobody knows then, as an ISF does not say.
 fn without(profile: &Profile, name: &str, member: Option<&str>) -> Profile {
     let mut cut = ProfileBuilder::new(profile.identity().clone());
     for known in profile.types() {
         if known.name != name {
-            cut.add_type(known.clone());
+            let mut members = known.members().to_vec();
+            for held in &mut members {
+                if matches!(&held.kind, Kind::Embedded { name: of } if of == name && member.is_none())
+                {
+                    held.bytes = 0;
+                }
+            }
+            cut.add_type(Type::new(
+                known.name.clone(),
+                known.kind,
+                known.bytes,
+                members,
+            ));
         } else if let Some(member) = member {
             let members = known.members().iter().filter(|one| one.name != member);
             let (kind, bytes) = (known.kind, known.bytes);
             let rest = members.cloned().collect();
-            cut.add_type(osier::osier_profile::Type::new(
-                name.to_owned(),
-                kind,
-                bytes,
-                rest,
-            ));
+            cut.add_type(Type::new(name.to_owned(), kind, bytes, rest));
         }
     }
     for (name, value) in profile.symbols() {
