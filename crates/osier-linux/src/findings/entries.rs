@@ -129,8 +129,8 @@ fn others(
     }
 }
 
-/// The entries of the table of system calls at `table`, and where each leads, when all that every kernel has lead to system
-/// calls.
+/// The entries of the table of system calls at `table`, up to the next table, and where each leads, when all up to the
+/// last that leads to a system call do.
 pub(super) fn own_calls(
     context: &Context<'_>,
     table: VirtAddr,
@@ -138,10 +138,17 @@ pub(super) fn own_calls(
 ) -> Option<Vec<(VirtAddr, VirtAddr)>> {
     let guest = &context.linux.guest;
     let word = u64::from(guest.pointer_bytes());
+    let others = [symbols::ia32_sys_call_table, symbols::x32_sys_call_table];
+    let others = others.into_iter().filter_map(|name| guest.symbol(name));
+    let next = others.filter(|other| *other > table).min();
     let places = (0..MOST).map(|number| table.plus(number.wrapping_mul(word)));
+    let places = places.take_while(|at| next.is_none_or(|next| *at < next));
     let read = places.map_while(|at| Some((at, guest.space.read_pointer(at).ok()?)));
-    let own: Vec<_> = read.take_while(|(_, to)| calls.contains(to)).collect();
-    (own.len() as u64 >= LEAST).then_some(own)
+    let mut own: Vec<_> = read.collect();
+    let last = own.iter().rposition(|(_, to)| calls.contains(to))?;
+    own.truncate(last.saturating_add(1));
+    let whole = own.iter().all(|(_, to)| calls.contains(to));
+    (whole && own.len() as u64 >= LEAST).then_some(own)
 }
 
 /// Whether `at` lies in the kernel's image.

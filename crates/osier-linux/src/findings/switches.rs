@@ -11,8 +11,8 @@ use osier_memory::VirtAddr;
 use osier_osi::Severity;
 use osier_osi::code::{self, Lead, Width};
 
-use super::context::{About, CALLS, Context, Evidence, Found, Rule, Says};
-use super::entries::own_calls;
+use super::context::{About, CALLS, Context, Evidence, Found, Owner, Rule, Says};
+use super::entries::{in_image, own_calls};
 use crate::code_symbols::CodeSymbols;
 use crate::symbols;
 
@@ -91,8 +91,12 @@ impl Switch<'_> {
             if self.calls.contains(&lead.to) {
                 reached.insert(lead.to);
             } else if !guest.code.contains(&lead.to) {
-                // That is the business of the rule about code.
                 clean = false;
+                // Code of nobody's and of a module that hides is the business of the rule about code.
+                if in_image(context, lead.to) || matches!(context.owner(lead.to), Owner::Module(_))
+                {
+                    self.leads(context, found, lead);
+                }
             } else if !self.is_made(lead.to) {
                 clean = false;
                 self.leads(context, found, lead);
@@ -134,9 +138,12 @@ impl Switch<'_> {
             .checked_sub(1);
         let function = before.and_then(|before| starts.get(before).copied());
         let function = function.unwrap_or(lead.to);
-        let what = match lead.to.since(function) {
-            0 => self.called(function),
-            into => format!("{into} bytes into {}", self.called(function)),
+        let what = match (context.owner(lead.to), lead.to.since(function)) {
+            (Owner::Module(name), _) => {
+                format!("{} of module {}", lead.to, name.escape_ascii())
+            }
+            (_, 0) => self.called(function),
+            (_, into) => format!("{into} bytes into {}", self.called(function)),
         };
         found.kernel(Says {
             severity: Severity::Medium,
@@ -161,7 +168,10 @@ impl Switch<'_> {
         reached: &HashSet<VirtAddr>,
     ) {
         let Some(entries) = own_calls(context, table, self.calls) else {
-            return;
+            return found.lost(
+                "sys_call_table, of which entries lead to no system call",
+                None,
+            );
         };
         let listed: HashSet<VirtAddr> = entries.iter().map(|(_, to)| *to).collect();
         // What most entries lead to says that there is no such call. A compiler that made it part of the switch may have done
