@@ -102,7 +102,7 @@ impl Packed {
         };
         let into = (offset % PAGE_BYTES) as usize;
         let number = offset / PAGE_BYTES;
-        let page = self.cache.get_or_decode(PAGE | number, || {
+        let page: Result<_, ()> = self.cache.get_or_decode(PAGE | number, || {
             pages.get_or_read(number, |start, page| {
                 // A page that lies in two blocks, and one that does not decode whole, is not kept.
                 let block = self.block(start).map_err(drop)?;
@@ -110,13 +110,11 @@ impl Packed {
                 Ok(())
             })
         });
-        match page {
-            Ok(page) => Ok(Chunk::decoded(page, into)),
-            Err(()) => {
-                let left = (PAGE_BYTES as usize).saturating_sub(into);
-                Ok(self.block(offset)?.truncated(left))
-            }
+        if let Ok(page) = page {
+            return Ok(Chunk::decoded(page, into));
         }
+        let left = (PAGE_BYTES as usize).saturating_sub(into);
+        Ok(self.block(offset)?.truncated(left))
     }
 
     /// The bytes from `offset` to the end of their block; empty past the end.
