@@ -175,7 +175,26 @@ pub(crate) fn a_switch_that_leads_to_another_function(real: &Real) {
     let words = "x64_sys_call never calls __x64_sys_pivot_root, ";
     assert!(alarm.text.starts_with(words), "{alarm:?}");
 
-    // A page of it that was lost.
+    // Behind the code, in the page that its last bytes lie in.
+    machine.put(
+        at,
+        &relative(0xe9, at, function(real, "_etext").plus(0x100)),
+    );
+    let alarm = one(&machine, "syscall.switch", Severity::Medium);
+    assert_eq!(alarm.address, at);
+
+    // An entry of the table that was lost: nothing can be held against the rest.
+    machine.put(
+        at,
+        &relative(0xe9, at, function(real, "__x64_sys_pivot_root")),
+    );
+    let entry = machine.symbol("sys_call_table").plus(300 * 8);
+    let bytes = machine.bytes::<8>(entry);
+    machine.put(entry, &[0; 8]);
+    lost(&machine, "syscall.switch");
+    machine.put(entry, &bytes);
+
+    // A page of the switch that was lost.
     machine.put(at, &[0; 5]);
     lost(&machine, "syscall.switch");
 }
