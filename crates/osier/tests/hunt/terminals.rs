@@ -119,7 +119,7 @@ pub(crate) fn a_terminal_of_a_session(real: &Real) {
     let mut machine = Machine::of(real);
     let (tty, driver) = terminal(&machine);
     let ttys = machine.pointer(machine.place("tty_driver", driver, "ttys"));
-    let entry = (0..)
+    let entry = (0..256)
         .map(|number| ttys.plus(number * machine.word() as u64))
         .find(|place| machine.pointer(*place) == tty);
     machine.put_pointer(entry.unwrap(), VirtAddr(0));
