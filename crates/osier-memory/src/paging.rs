@@ -5,7 +5,9 @@
 //! pages under PAE without asking CR4.PSE. Bits that the processor reserves do not stop the walk;
 //! each [`Step`] names those that are set.
 
-use crate::{Cause, Fault, PAGE_BYTES, PhysAddr, PhysicalMemory, Store, VirtAddr};
+use std::cell::RefCell;
+
+use crate::{Cause, Fault, PAGE_BYTES, Page, PhysAddr, PhysicalMemory, Store, VirtAddr};
 
 const PRESENT: u64 = 1;
 const PAGE_SIZE_BIT: u64 = 1 << 7;
@@ -287,6 +289,32 @@ pub(crate) struct Tables<'a, M: ?Sized> {
     pub(crate) indirect: bool,
     /// Few walks go by these tables: [`PhysicalMemory::read_uint_alone`].
     pub(crate) alone: bool,
+    /// Pages of tables that were read before.
+    pub(crate) kept: &'a RefCell<TablePages>,
+}
+
+/// The last pages of tables that were read, of a memory that gives its pages away: most entries stand in one of
+/// them, and the memory's own cache is not asked, which other threads use.
+#[derive(Default)]
+pub(crate) struct TablePages([Option<(PhysAddr, Page)>; 16]);
+
+impl TablePages {
+    /// The entry of `width` bytes at `at`, which no table has in part.
+    fn entry<M: PhysicalMemory + ?Sized>(
+        &mut self,
+        memory: &M,
+        at: PhysAddr,
+        width: usize,
+    ) -> Option<u64> {
+        let page = at.page();
+        let number = (page.0 / PAGE_BYTES) as usize;
+        let slots = self.0.len().wrapping_sub(1);
+        let slot = self.0.get_mut(number & slots)?;
+        if slot.as_ref().is_none_or(|(held, _)| *held != page) {
+            *slot = Some((page, memory.page(page)?));
+        }
+        slot.as_ref()?.1.uint(at.in_page() as usize, width)
+    }
 }
 
 impl<M: PhysicalMemory + ?Sized> Tables<'_, M> {
@@ -299,10 +327,10 @@ impl<M: PhysicalMemory + ?Sized> Tables<'_, M> {
     pub(crate) fn entry(&self, at: PhysAddr) -> Result<u64, Fault> {
         let width = self.mode.entry_bytes();
         if self.alone {
-            self.memory.read_uint_alone(at, width)
-        } else {
-            self.memory.read_uint(at, width)
+            return self.memory.read_uint_alone(at, width);
         }
+        let kept = self.kept.borrow_mut().entry(self.memory, at, width);
+        kept.map_or_else(|| self.memory.read_uint(at, width), Ok)
     }
 
     /// What the policy makes of an entry that is not present, met on the way to `va`: the entry as

@@ -5,7 +5,9 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use crate::paging::{self, NotPresentPolicy, Paging, PolicyWords, Tables, Translation, Walk};
+use crate::paging::{
+    self, NotPresentPolicy, Paging, PolicyWords, TablePages, Tables, Translation, Walk,
+};
 use crate::{Cause, Chunk, Fault, Gap, PAGE_BYTES, Page, PhysAddr, PhysicalMemory, VirtAddr};
 
 /// Entries of the cache; a power of two.
@@ -35,6 +37,7 @@ pub struct AddressSpace {
     /// Empty until something is translated, as are the walks.
     cache: RefCell<Box<[Cached]>>,
     walks: RefCell<Box<[Walked]>>,
+    table_pages: RefCell<TablePages>,
     /// How many translations more read entries alone.
     alone: Cell<u8>,
 }
@@ -82,6 +85,7 @@ impl Clone for AddressSpace {
             entries: CACHE_ENTRIES,
             cache: RefCell::default(),
             walks: RefCell::default(),
+            table_pages: RefCell::default(),
             alone: self.alone.clone(),
             ..*self
         }
@@ -108,6 +112,7 @@ impl AddressSpace {
             entries: CACHE_ENTRIES,
             cache: RefCell::default(),
             walks: RefCell::default(),
+            table_pages: RefCell::default(),
             alone: Cell::new(0),
         }
     }
@@ -151,6 +156,7 @@ impl AddressSpace {
             entries: OTHER_ENTRIES,
             cache: RefCell::default(),
             walks: RefCell::default(),
+            table_pages: RefCell::default(),
             alone: Cell::new(ALONE),
             ..*self
         }
@@ -193,6 +199,7 @@ impl AddressSpace {
             words: self.words,
             indirect: false,
             alone: self.alone.get() > 0,
+            kept: &self.table_pages,
         }
     }
 

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, Hash};
 use std::iter;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foldhash::fast::RandomState;
 use osier_memory::{Cause, PAGE_BYTES};
@@ -13,10 +14,16 @@ use crate::data::{self, Data};
 /// What a kept unit costs beside its bytes: the `Arc`'s counts, and its places in map and queue.
 const OVERHEAD: usize = 96;
 
-/// The most bytes of pages that are kept of what was copied out of the file, which has them again. A
-/// page that is copied once more costs about what the first touch of another buffer costs, so more
-/// is not faster.
-pub(crate) const COPIED_BYTES: u64 = 1 << 19;
+/// The most bytes of pages that are kept at first of what was copied out of the file, which has them again. A
+/// page that is copied once more costs about what the first touch of another buffer costs, so that more
+/// is not faster for one question.
+const COPIED_BYTES: u64 = 1 << 19;
+
+/// Pages that a part copies before it looks which of them it copies again: more than one question needs.
+const COPIED_BEFORE: u64 = 128;
+
+/// The most pages that stay because they were copied again: 16 MiB.
+const STAYING: usize = 1 << 12;
 
 /// Parts of a cache of pages. Threads ask one snapshot for thousands of pages in a millisecond, and each waits for those
 /// that ask the same part alone.
@@ -31,11 +38,51 @@ const PARTS: usize = 8;
 pub(crate) struct PageCache<K = u64> {
     /// Of each part.
     budget: usize,
-    /// Which part has a unit.
+    /// Which part has a unit, and where it stays.
     number: RandomState,
+    /// Pages that were copied again, once there are any.
+    staying: OnceLock<Staying<K>>,
     parts: Box<[Part<K>]>,
     /// The last part, which a cache of one has alone.
     last: Part<K>,
+}
+
+/// Pages for good, each at a place that its key gives. A snapshot that is asked again and again, often by several
+/// threads, finds most of its pages here, and no thread waits for another or writes what another reads.
+struct Staying<K> {
+    places: Box<[OnceLock<(K, Arc<[u8]>)>]>,
+    /// The hash of the page that was copied last, of each place.
+    came: Box<[AtomicU64]>,
+}
+
+impl<K: Copy + Eq> Staying<K> {
+    fn new() -> Self {
+        Self {
+            places: iter::repeat_with(OnceLock::new).take(STAYING).collect(),
+            came: iter::repeat_with(AtomicU64::default)
+                .take(STAYING)
+                .collect(),
+        }
+    }
+
+    /// The page `key`, of this hash.
+    fn get(&self, key: K, hash: u64) -> Option<&Arc<[u8]>> {
+        let place = self.places.get(hash as usize % STAYING)?;
+        let (at, page) = place.get()?;
+        (*at == key).then_some(page)
+    }
+
+    /// A page was copied, which stays when it was the last at its place, too.
+    fn came(&self, key: K, hash: u64, page: &Arc<[u8]>) {
+        let at = hash as usize % STAYING;
+        let before = self
+            .came
+            .get(at)
+            .map(|came| came.swap(hash, Ordering::Relaxed));
+        if let (true, Some(place)) = (before == Some(hash), self.places.get(at)) {
+            place.get_or_init(|| (key, Arc::clone(page)));
+        }
+    }
 }
 
 /// A part of a cache, on lines of the processors' caches of its own.
@@ -48,6 +95,8 @@ struct Kept<K> {
     queue: VecDeque<K>,
     /// What `units` cost.
     bytes: usize,
+    /// Units that ever came.
+    came: u64,
     /// A page that left and that nobody else had kept, for the next that comes: memory that was touched.
     spare: Option<Arc<[u8]>>,
     /// Units that are being decoded; who comes second waits for the lock.
@@ -71,12 +120,18 @@ impl<K: Copy + Eq + Hash> PageCache<K> {
         Self::parted(budget, PARTS)
     }
 
+    /// A cache of pages that are copied out of the file. Few are kept, and those that are copied again.
+    pub(crate) fn of_copies() -> Self {
+        Self::parted(COPIED_BYTES, PARTS)
+    }
+
     fn parted(budget: u64, parts: usize) -> Self {
         let part = || {
             Part(Mutex::new(Kept {
                 units: HashMap::default(),
                 queue: VecDeque::new(),
                 bytes: 0,
+                came: 0,
                 spare: None,
                 turns: HashMap::new(),
             }))
@@ -85,6 +140,7 @@ impl<K: Copy + Eq + Hash> PageCache<K> {
         Self {
             budget: budget.checked_div(parts).unwrap_or(budget),
             number: RandomState::default(),
+            staying: OnceLock::new(),
             parts: iter::repeat_with(part)
                 .take(parts.saturating_sub(1))
                 .collect(),
@@ -139,7 +195,13 @@ impl<K: Copy + Eq + Hash> PageCache<K> {
         offset: u64,
         len: u64,
     ) -> Result<Arc<[u8]>, Cause> {
-        let spare = match self.part(key).try_lock() {
+        let hash = self.number.hash_one(key);
+        let staying = self.staying.get();
+        if let Some(bytes) = staying.and_then(|staying| staying.get(key, hash)) {
+            return Ok(Arc::clone(bytes));
+        }
+        let part = self.part(hash);
+        let spare = match part.try_lock() {
             Ok(mut kept) => {
                 if let Some(bytes) = kept.get(key) {
                     return Ok(bytes);
@@ -158,33 +220,33 @@ impl<K: Copy + Eq + Hash> PageCache<K> {
             Ok(n) => Arc::from(room.get(..n).unwrap_or_default()),
             Err(error) => return Err(data::cause(&error, offset)),
         };
-        if let Ok(mut kept) = self.part(key).try_lock() {
+        if let Ok(mut kept) = part.try_lock() {
             kept.put(key, Arc::clone(&bytes), self.budget);
+            if kept.came > COPIED_BEFORE {
+                let staying = self.staying.get_or_init(Staying::new);
+                staying.came(key, hash, &bytes);
+            }
         }
         Ok(bytes)
     }
 
-    /// Whether the unit `key` is kept, and nobody else uses the cache just now.
-    pub(crate) fn holds(&self, key: K) -> bool {
-        let kept = self.part(key).try_lock();
-        kept.is_ok_and(|kept| kept.units.contains_key(&key))
+    /// Whether the page `key` is worth copying whole for a few bytes: it is kept, and nobody else uses the cache just
+    /// now, or so much was copied that what is copied again stays.
+    pub(crate) fn wants(&self, key: K) -> bool {
+        let kept = || self.part(self.number.hash_one(key)).try_lock();
+        self.staying.get().is_some() || kept().is_ok_and(|kept| kept.units.contains_key(&key))
     }
 
-    /// The part that has the unit `key`, if any.
-    fn part(&self, key: K) -> &Mutex<Kept<K>> {
-        let part = match self.parts.len() {
-            0 => &self.last,
-            more => {
-                let number = self.number.hash_one(key) as usize;
-                let number = number.checked_rem(more.saturating_add(1)).unwrap_or(0);
-                self.parts.get(number).unwrap_or(&self.last)
-            }
-        };
-        &part.0
+    /// The part that has the units of this hash, if any. Its number are other bits than those of a place to stay.
+    fn part(&self, hash: u64) -> &Mutex<Kept<K>> {
+        let number = (hash >> 32) as usize;
+        let number = number.checked_rem(self.parts.len().saturating_add(1));
+        let part = number.and_then(|number| self.parts.get(number));
+        &part.unwrap_or(&self.last).0
     }
 
     fn lock(&self, key: K) -> MutexGuard<'_, Kept<K>> {
-        self.part(key)
+        self.part(self.number.hash_one(key))
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -199,6 +261,7 @@ impl<K: Copy + Eq + Hash> Kept<K> {
 
     fn put(&mut self, key: K, bytes: Arc<[u8]>, budget: usize) {
         let cost = bytes.len().saturating_add(OVERHEAD);
+        self.came = self.came.saturating_add(1);
         while self.bytes.saturating_add(cost) > budget {
             let Some(oldest) = self.queue.pop_front() else {
                 break;
@@ -275,7 +338,7 @@ mod tests {
     #[test]
     fn parts_keep_the_budget_together() {
         let decoded = AtomicUsize::new(0);
-        let cache = PageCache::of_pages(COPIED_BYTES);
+        let cache = PageCache::of_copies();
         for key in 0..1000 {
             ask(&cache, key, 4096, &decoded);
             ask(&cache, key, 4096, &decoded);
@@ -285,6 +348,29 @@ mod tests {
         let bytes: usize = parts.map(|part| part.0.lock().unwrap().bytes).sum();
         let budget = COPIED_BYTES as usize;
         assert!(budget / 2 < bytes && bytes <= budget, "{bytes}");
+    }
+
+    /// What was copied twice is read from the file no more, and what was copied once leaves again.
+    #[test]
+    fn pages_that_are_copied_again_stay() {
+        let pages = 2000_u64;
+        let path = std::env::temp_dir().join(format!("osier-stay-{}", std::process::id()));
+        let bytes: Vec<u8> = (0..pages).flat_map(|page| [page as u8; 4096]).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let data = Data::open(&path).unwrap();
+        let cache = PageCache::of_copies();
+        let ask = |page: u64| cache.get_or_copy(page, &data, page * PAGE_BYTES, PAGE_BYTES);
+        for page in (0..pages).chain(0..1000).chain(0..1000) {
+            assert_eq!(ask(page).unwrap()[..], [page as u8; 4096]);
+        }
+        std::fs::File::create(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let (again, once): (Vec<u64>, Vec<u64>) = (0..pages)
+            .filter(|&page| ask(page).is_ok())
+            .partition(|&page| page < 1000);
+        assert!(again.len() > 700, "{}", again.len()); // some have another's place
+        assert!(once.len() < 100, "{}", once.len());
+        assert!(again.iter().all(|&page| cache.wants(page)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use osier_memory::{
 };
 
 use crate::bytes::Bytes;
-use crate::cache::{COPIED_BYTES, PageCache};
+use crate::cache::PageCache;
 use crate::data::Data;
 use crate::extent::Extent;
 use crate::source::Lost;
@@ -100,7 +100,7 @@ impl FlatMemory {
             places: Places::of(&extents),
             extents,
             runs,
-            pages: PageCache::of_pages(COPIED_BYTES),
+            pages: PageCache::of_copies(),
             outside,
             left_out: Vec::new(),
             lost: Vec::new(),
@@ -245,7 +245,7 @@ impl PhysicalMemory for FlatMemory {
             let mut raw = [0; 8];
             let bytes = raw.get_mut(..width)?;
             let inside = extent.len.wrapping_sub(into) >= width as u64;
-            if !inside || self.pages.holds(pa.page().0.max(extent.start)) {
+            if !inside || self.pages.wants(pa.page().0.max(extent.start)) {
                 return None;
             }
             let read = data.read_at(extent.offset.saturating_add(into), bytes);

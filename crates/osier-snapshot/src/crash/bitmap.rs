@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use osier_memory::{Cause, Chunk, Fault, PAGE_BYTES, Page, PhysAddr, PhysRun, PhysicalMemory};
 
-use crate::cache::{COPIED_BYTES, PageCache};
+use crate::cache::PageCache;
 use crate::data::Data;
 use crate::sweep;
 
@@ -46,7 +46,7 @@ impl BitmapMemory {
             before: Vec::new(),
             set: 0,
             runs: Vec::new(),
-            pages: PageCache::of_pages(COPIED_BYTES),
+            pages: PageCache::of_copies(),
         };
         for index in 0..bits.div_ceil(WORD) {
             if index.is_multiple_of(STRIDE) {

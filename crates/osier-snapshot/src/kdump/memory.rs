@@ -7,7 +7,7 @@ use osier_memory::{Cause, Chunk, Codec, Fault, Filter, PhysAddr, PhysRun, Physic
 
 use super::bitmap::{Bitmap, Ranked};
 use super::pages;
-use crate::cache::{COPIED_BYTES, PageCache};
+use crate::cache::PageCache;
 use crate::cursor::Cursor;
 use crate::pieces::View;
 use crate::sweep;
@@ -81,7 +81,7 @@ impl KdumpMemory {
             block,
             runs: Vec::new(),
             decoded,
-            descriptors: PageCache::of_pages(COPIED_BYTES),
+            descriptors: PageCache::of_copies(),
         };
         memory.runs = memory.held();
         memory

@@ -10,7 +10,7 @@ use osier_memory::{
 
 use super::pages::{Block, Entry, PAGE};
 use super::xbzrle::{self, Delta};
-use crate::cache::{COPIED_BYTES, PageCache};
+use crate::cache::PageCache;
 use crate::data::{self, Data};
 use crate::sweep;
 
@@ -72,7 +72,7 @@ impl Pages {
             data,
             entries,
             deltas,
-            copied: PageCache::of_pages(COPIED_BYTES),
+            copied: PageCache::of_copies(),
             kept: PageCache::of_pages(cache_bytes),
         }
     }
