@@ -13,7 +13,7 @@ use osier_text::visible_again;
 use crate::args::{Colour, Format, OutputArgs};
 use crate::outcome::Outcome;
 use crate::shape::condition::Truth;
-use crate::shape::{Key, Shape};
+use crate::shape::{Key, Processes, Shape};
 
 /// Writes rows and keeps count of what was lost.
 pub(crate) struct Output {
@@ -138,6 +138,11 @@ impl Output {
             self.table.keep_all();
         }
         Self { shape, ..self }
+    }
+
+    /// The processes that the answer is limited to; `None` when it is of all.
+    pub(crate) fn processes(&self) -> Option<Processes> {
+        self.shape.processes()
     }
 
     pub(crate) fn format(&self) -> Format {

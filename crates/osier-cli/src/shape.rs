@@ -32,9 +32,8 @@ pub(crate) struct Shape {
     condition: Option<Condition>,
     columns: Option<&'static Table>,
     sort: Option<(&'static Column, bool)>,
-    /// Names of processes, when the list has no names of its own.
-    process_name: Option<Pattern>,
-    pids: Vec<PidArg>,
+    /// Their names alone when the list has no names of its own.
+    processes: Processes,
     /// The kind of row that was last found to have every column that is asked for.
     fits: Option<&'static Table>,
 }
@@ -65,10 +64,8 @@ impl Shape {
         let wrong = |option: &str, error: String| Wrong(format!("{option}: {error}"));
         let column =
             |option, name: &str| find(&all, list, name).map_err(|error| wrong(option, error));
-        let mut shape = Self {
-            pids: args.pid.clone(),
-            ..Self::default()
-        };
+        let mut shape = Self::default();
+        shape.processes.pids.clone_from(&args.pid);
         let mut conditions = Vec::new();
         if let Some(text) = &args.condition {
             let parsed = Condition::parse(text, list, &all);
@@ -81,7 +78,7 @@ impl Shape {
             let own = all.iter().find(|column| column.name == "name");
             match own.filter(|_| kinds.iter().all(has)) {
                 Some(name) => conditions.push(Condition::like(name, pattern)),
-                None => shape.process_name = Some(pattern),
+                None => shape.processes.name = Some(pattern),
             }
         }
         if !conditions.is_empty() {
@@ -116,12 +113,9 @@ impl Shape {
     }
 
     /// The processes that the answer is limited to; `None` when it is of all.
-    pub(crate) fn processes(&self) -> Option<Processes<'_>> {
-        let limited = !self.pids.is_empty() || self.process_name.is_some();
-        limited.then_some(Processes {
-            pids: &self.pids,
-            name: self.process_name.as_ref(),
-        })
+    pub(crate) fn processes(&self) -> Option<Processes> {
+        let limited = !self.processes.pids.is_empty() || self.processes.name.is_some();
+        limited.then(|| self.processes.clone())
     }
 
     /// Whether columns are asked for by their names.
@@ -227,15 +221,15 @@ impl Key {
 }
 
 /// The processes that an answer is limited to.
-#[derive(Clone, Copy)]
-pub(crate) struct Processes<'a> {
+#[derive(Clone, Default)]
+pub(crate) struct Processes {
     /// Their ids; empty when any will do.
-    pub(crate) pids: &'a [PidArg],
+    pub(crate) pids: Vec<PidArg>,
     /// What they are called; `None` when any name will do.
-    pub(crate) name: Option<&'a Pattern>,
+    pub(crate) name: Option<Pattern>,
 }
 
-impl Processes<'_> {
+impl Processes {
     /// Whether the id is one of them.
     pub(crate) fn has(&self, pid: u32) -> bool {
         self.pids.is_empty()
@@ -246,6 +240,6 @@ impl Processes<'_> {
     pub(crate) fn is_called(&self, name: &[u8]) -> bool {
         let mut text = String::new();
         osier::format::escape_bytes(name, &mut text);
-        self.name.is_none_or(|pattern| pattern.matches(&text))
+        self.name.as_ref().is_none_or(|pattern| pattern.matches(&text))
     }
 }

@@ -80,7 +80,8 @@ impl Default for OpenOptions {
     }
 }
 
-/// An opened snapshot.
+/// An opened snapshot. A clone has the same memory.
+#[derive(Clone)]
 pub struct Snapshot {
     /// The machine: memory, processors, hints.
     pub machine: Machine,

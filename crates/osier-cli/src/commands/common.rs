@@ -87,6 +87,12 @@ pub(super) fn questions(words: &[String]) -> anyhow::Result<Vec<Question>> {
 /// Opens the snapshot and attaches; with `-v` says by what.
 pub(super) fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(Guest, Output)> {
     let guest = Guest::open(&args.snapshot, &options(&args.known))?;
+    let out = opened(&guest, args, output);
+    Ok((guest, out))
+}
+
+/// Where rows go of `guest`, which was opened as `args` say.
+pub(super) fn opened(guest: &Guest, args: &SnapshotArgs, output: &OutputArgs) -> Output {
     if cfg!(unix) && !guest.info().is_compressed() {
         // The command ends with the answer, and the system takes all memory back at once. Elsewhere a
         // file that was unpacked is removed when the guest is dropped; and pages of one that was are kept then.
@@ -100,7 +106,7 @@ pub(super) fn open(args: &SnapshotArgs, output: &OutputArgs) -> anyhow::Result<(
              wrong addresses"
         ));
     }
-    Ok((guest, out))
+    out
 }
 
 /// Which rows of the answers to `question` the arguments want.
@@ -143,18 +149,18 @@ pub(super) struct Chosen {
 /// least one of every stretch. Those that may be wanted and of which a value was lost are told to `out`.
 pub(super) fn chosen(
     guest: &Guest,
-    wanted: &Processes<'_>,
+    wanted: Processes,
     out: &mut Output,
 ) -> anyhow::Result<Chosen> {
-    let mut choice = Choice::new(*wanted);
+    let mut choice = Choice::new(wanted);
     let listed = find(&*guest.provider(), &mut |process| choice.takes(process));
     let pids = choice.made(&listed.ends(), out)?;
     Ok(Chosen { listed, pids })
 }
 
 /// A choice of processes, while their list is walked.
-pub(super) struct Choice<'a> {
-    wanted: Processes<'a>,
+pub(super) struct Choice {
+    wanted: Processes,
     /// Which of the ids and stretches that are named were met.
     met: Vec<bool>,
     /// The ids of those that were chosen.
@@ -163,11 +169,11 @@ pub(super) struct Choice<'a> {
     open: usize,
 }
 
-impl<'a> Choice<'a> {
-    pub(super) fn new(wanted: Processes<'a>) -> Self {
+impl Choice {
+    pub(super) fn new(wanted: Processes) -> Self {
         Self {
-            wanted,
             met: vec![false; wanted.pids.len()],
+            wanted,
             pids: Vec::new(),
             open: 0,
         }

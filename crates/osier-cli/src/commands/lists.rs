@@ -10,7 +10,7 @@ use osier::tables::{self, Cell, Cells, Columns};
 use osier::{Guest, Osi};
 use osier::{Mapping, MappingKind, WalkEnd, WalkEnds};
 
-use super::common::{Chosen, chosen, flow, of_writer, open_list, shape};
+use super::common::{Chosen, chosen, flow, of_writer, open_list};
 use crate::args::{KindArg, ListArgs, MapsArgs, OutputArgs};
 use crate::failure::Usage;
 use crate::outcome::Outcome;
@@ -23,7 +23,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Outcome> {
     let (guest, mut out) = open_list(args, question, output)?;
     let osi = &*guest.provider();
-    let limit = limited(&guest, args, question, &mut out)?;
+    let limit = limited(&guest, question, &mut out)?;
     let whole = matches!(limit, Limit::None);
     let mut written = Ok(());
     let mut show = |row: &Cells<'_>| flow(out.cells(row), &mut written);
@@ -96,21 +96,15 @@ enum Limit {
     Rows(Box<dyn Fn(&Cells<'_>) -> bool>),
 }
 
-fn limited(
-    guest: &Guest,
-    args: &ListArgs,
-    question: Question,
-    out: &mut Output,
-) -> anyhow::Result<Limit> {
-    let shape = shape(args, question)?;
-    let Some(wanted) = shape.processes() else {
+fn limited(guest: &Guest, question: Question, out: &mut Output) -> anyhow::Result<Limit> {
+    let Some(wanted) = out.processes() else {
         return Ok(Limit::None);
     };
     if question.is_of_a_process() {
-        return Ok(Limit::Each(chosen(guest, &wanted, out)?.listed));
+        return Ok(Limit::Each(chosen(guest, wanted, out)?.listed));
     }
     if question == Question::Handles {
-        return Ok(Limit::Handles(chosen(guest, &wanted, out)?.listed));
+        return Ok(Limit::Handles(chosen(guest, wanted, out)?.listed));
     }
     let columns = Columns::of(tables::of(question));
     let has = |name| columns.iter().any(|column| column.name == name);
@@ -119,7 +113,7 @@ fn limited(
         let wrong = format!("{list}: these rows are of no process; --pid and --name do not apply");
         return Err(Usage(wrong).into());
     }
-    let Chosen { listed, pids } = chosen(guest, &wanted, out)?;
+    let Chosen { listed, pids } = chosen(guest, wanted, out)?;
     let taskds = listed.taskds();
     Ok(Limit::Rows(Box::new(move |row| {
         row.iter().any(|(column, cell)| match (column.name, cell) {
@@ -141,10 +135,9 @@ pub(super) fn maps(args: &MapsArgs, output: &OutputArgs) -> anyhow::Result<Outco
         kind && args.at.is_none_or(|at| may_hold(row, at))
     };
     let mut written = Ok(());
-    let shape = shape(&args.list, Question::Mappings)?;
-    let (asked, mut ends) = match shape.processes() {
+    let (asked, mut ends) = match out.processes() {
         Some(limit) => {
-            let Chosen { listed, .. } = chosen(&guest, &limit, &mut out)?;
+            let Chosen { listed, .. } = chosen(&guest, limit, &mut out)?;
             (listed.taskds(), listed.ends())
         }
         None => taskds(osi),

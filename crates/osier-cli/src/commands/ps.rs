@@ -35,10 +35,9 @@ pub(super) fn run(args: &PsArgs, output: &OutputArgs) -> anyhow::Result<Outcome>
         out.remark("--wide shows every column of a plain list; this system has no others");
     }
     let osi = &*guest.provider();
-    let shape = shape(&args.list, question)?;
     let mut processes = Vec::new();
     let mut written = Ok(());
-    let mut choice = shape.processes().map(Choice::new);
+    let mut choice = out.processes().map(Choice::new);
     // What is limited is written when all that was named is known to be there.
     let at_once = choice.is_none() && !args.tree && args.order == OrderArg::List;
     let mut show = |process: Process| {

@@ -6,9 +6,9 @@ mod rules;
 use std::time::Instant;
 
 use osier::search::{Hit, Pattern, PatternError, Scope, Searched, search};
-use osier::{ErrorKind, WalkEnd, WalkEnds, open_snapshot, tables};
+use osier::{ErrorKind, Guest, Snapshot, WalkEnd, WalkEnds, open_snapshot, tables};
 
-use super::common::{Chosen, chosen, flow, of_writer, open, options};
+use super::common::{Chosen, chosen, flow, of_writer, opened, options};
 use crate::args::{OutputArgs, SearchArgs};
 use crate::failure::Usage;
 use crate::outcome::Outcome;
@@ -36,29 +36,28 @@ pub(super) fn run(args: &SearchArgs, output: &OutputArgs) -> anyhow::Result<Outc
     let until = args
         .time_limit
         .and_then(|limit| Instant::now().checked_add(limit));
-    let (guest, out) = match open(&args.list.snapshot, output) {
+    let known = options(&args.list.snapshot.known);
+    let snapshot = open_snapshot(&args.list.snapshot.snapshot, &known)?;
+    let Snapshot { machine, info } = snapshot.clone();
+    let guest = match Guest::attach(snapshot, &known) {
         // Physical memory needs no kernel: it may be searched for what tells which one it was.
         Err(error) if !limited && !args.kernel && no_kernel(&error) => {
-            let known = options(&args.list.snapshot.known);
-            let snapshot = open_snapshot(&args.list.snapshot.snapshot, &known)?;
             let mut out = Output::new(output, 8).shaped(shape);
-            out.doubt(None, snapshot.info.doubts());
-            out.remark(&format!("{error:#}"));
+            out.doubt(None, info.doubts());
+            out.remark(&format!("{:#}", anyhow::Error::new(error)));
             let missing = "a kernel that tells whose pages these are".to_owned();
             let fault = None;
             let ends = WalkEnds::one("owners", WalkEnd::NoStart { missing, fault });
-            let scope = Scope::Physical(snapshot.machine.memory, None);
+            let scope = Scope::Physical(machine.memory, None);
             return look(&scope, &patterns, &rules, until, ends, out);
         }
-        opened => opened?,
+        attached => attached?,
     };
-    let mut out = out.shaped(shape);
-    let shape = Shape::over(&args.list.shape, "search", &tables::hits());
-    let shape = shape.map_err(|Wrong(what)| Usage(what))?;
+    let mut out = opened(&guest, &args.list.snapshot, output).shaped(shape);
     let osi = &*guest.provider();
-    let (scope, ends) = match shape.processes() {
+    let (scope, ends) = match out.processes() {
         Some(wanted) => {
-            let Chosen { listed, .. } = chosen(&guest, &wanted, &mut out)?;
+            let Chosen { listed, .. } = chosen(&guest, wanted, &mut out)?;
             (Scope::Processes(osi, listed.taskds()), listed.ends())
         }
         None if args.kernel => (Scope::Kernel(osi), WalkEnds::default()),
@@ -68,9 +67,8 @@ pub(super) fn run(args: &SearchArgs, output: &OutputArgs) -> anyhow::Result<Outc
 }
 
 /// Whether nothing but a kernel, or its symbols, was missed.
-fn no_kernel(error: &anyhow::Error) -> bool {
-    let kind = error.downcast_ref().map(osier::Error::kind);
-    matches!(kind, Some(ErrorKind::NoKernel | ErrorKind::SymbolsMissing))
+fn no_kernel(error: &osier::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NoKernel | ErrorKind::SymbolsMissing)
 }
 
 /// Searches, and writes what is found.
