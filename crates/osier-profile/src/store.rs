@@ -1,6 +1,7 @@
 //! Where profiles are kept: folders that the user names, a cache of one's own, and those built in.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
@@ -93,8 +94,9 @@ impl ProfileStore {
     pub fn find(
         &self,
         id: &BuildId,
-        fingerprint: impl Fn() -> u64 + Copy,
+        fingerprint: impl Fn() -> u64,
     ) -> Option<(Arc<Profile>, Source)> {
+        let fingerprint = &once(fingerprint);
         self.called(id, fingerprint).or_else(|| {
             // The cache has its files under their names, and those of the program have an index.
             let mut listing = Listing::default();
@@ -111,8 +113,9 @@ impl ProfileStore {
         &self,
         listing: &Listing,
         id: &BuildId,
-        fingerprint: impl Fn() -> u64 + Copy,
+        fingerprint: impl Fn() -> u64,
     ) -> Option<(Arc<Profile>, Source)> {
+        let fingerprint = &once(fingerprint);
         self.called(id, fingerprint).or_else(|| {
             self.choose(listing, fingerprint, |card| {
                 card.identity.build_id.as_ref() == Some(id)
@@ -124,7 +127,7 @@ impl ProfileStore {
     fn called(
         &self,
         id: &BuildId,
-        fingerprint: impl Fn() -> u64,
+        fingerprint: &impl Fn() -> u64,
     ) -> Option<(Arc<Profile>, Source)> {
         let name = format!("{id}.{EXTENSION}");
         let named = self.dirs.iter().map(|dir| Source::Folder(dir.join(&name)));
@@ -146,13 +149,13 @@ impl ProfileStore {
         &self,
         listing: &Listing,
         banner: &[u8],
-        fingerprint: impl Fn() -> u64 + Copy,
+        fingerprint: impl Fn() -> u64,
     ) -> Option<(Arc<Profile>, Source)> {
         let banner = banner.trim_ascii_end();
         if banner.is_empty() {
             return None;
         }
-        self.choose(listing, fingerprint, |card| {
+        self.choose(listing, &once(fingerprint), |card| {
             card.identity.banner.trim_ascii_end() == banner
         })
     }
@@ -216,7 +219,7 @@ impl ProfileStore {
     fn choose(
         &self,
         listing: &Listing,
-        fingerprint: impl Fn() -> u64 + Copy,
+        fingerprint: &impl Fn() -> u64,
         fits: impl Fn(&Card) -> bool,
     ) -> Option<(Arc<Profile>, Source)> {
         let mut fitting: Vec<_> = listing.cards.iter().collect();
@@ -232,6 +235,12 @@ impl ProfileStore {
             Some((Arc::new(profile), source.clone()))
         })
     }
+}
+
+/// The fingerprint of a wanted list, which is made when it is first asked for, and once.
+fn once(fingerprint: impl Fn() -> u64) -> impl Fn() -> u64 {
+    let made = OnceCell::new();
+    move || *made.get_or_init(&fingerprint)
 }
 
 impl Profile {
@@ -394,6 +403,10 @@ mod tests {
         assert_eq!(store.find(&id, || 1).unwrap().0.identity().banner, b"old");
         assert_eq!(store.find(&id, || 2).unwrap().0.identity().banner, b"new");
         assert_eq!(store.find(&id, || 9).unwrap().0.identity().banner, b"old");
+        let asked = std::cell::Cell::new(0);
+        let list = || asked.replace(asked.get() + 1);
+        assert!(store.find(&id, list).is_some());
+        assert_eq!(asked.get(), 1, "of several cards, which list it is is asked once");
         let listing = store.all();
         assert_eq!((listing.cards.len(), listing.problems.len()), (2, 1));
         // Where there is one, nobody asks for which list it was made.

@@ -97,31 +97,27 @@ pub(crate) fn unwrap(
             continue;
         }
         let head = unpack::head(path, &data, wrapping, options)?;
+        let inside = Wrapping::of(&head).is_none().then(|| look(&head));
+        if let Some(Head::Foreign(format, way_out)) = inside {
+            names.reverse();
+            return Err(OpenError::NotASnapshot {
+                path: path.to_owned(),
+                found: format!("{format}, in {}", names.join(" in ")),
+                way_out: way_out.to_owned(),
+            });
+        }
         let dir = options.index_dir.as_deref();
         let kept = dir.and_then(|dir| Kept::of(dir, path, &data, pages::EXTENSION));
-        if Wrapping::of(&head).is_none() {
-            match look(&head) {
-                Head::Known => {}
-                Head::Raw => {
-                    if let Some(packed) = in_place(&data, wrapping, options, kept.as_ref()) {
-                        facts.push(("read", "in place, block by block".to_owned()));
-                        return Ok(Unwrapped {
-                            inside: Inside::Raw(Box::new(packed)),
-                            scratch_bytes,
-                            facts,
-                            anomalies,
-                        });
-                    }
-                }
-                Head::Foreign(format, way_out) => {
-                    names.reverse();
-                    return Err(OpenError::NotASnapshot {
-                        path: path.to_owned(),
-                        found: format!("{format}, in {}", names.join(" in ")),
-                        way_out: way_out.to_owned(),
-                    });
-                }
-            }
+        if let Some(Head::Raw) = inside
+            && let Some(packed) = in_place(&data, wrapping, options, kept.as_ref())
+        {
+            facts.push(("read", "in place, block by block".to_owned()));
+            return Ok(Unwrapped {
+                inside: Inside::Raw(Box::new(packed)),
+                scratch_bytes,
+                facts,
+                anomalies,
+            });
         }
         let lazy::Unpacked {
             data: unpacked,
