@@ -23,6 +23,7 @@ use crate::map::{Map, Reading};
 use crate::progress::Progress;
 use crate::scratch::Scratch;
 use crate::snapshot::OpenOptions;
+use crate::sweep;
 use crate::whole::Whole;
 
 /// Bytes of the first window, and of the smallest and largest.
@@ -496,10 +497,7 @@ impl BufRead for Reader {
 impl Read for Reader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let held = self.fill_buf()?;
-        let n = held.len().min(buf.len());
-        if let (Some(to), Some(from)) = (buf.get_mut(..n), held.get(..n)) {
-            to.copy_from_slice(from);
-        }
+        let n = sweep::copy(held, buf);
         self.consume(n);
         Ok(n)
     }

@@ -166,27 +166,16 @@ impl FlatMemory {
 
     /// Fills `buf` from `pa` on, over neighbouring extents; returns the bytes filled.
     fn fill(&self, pa: PhysAddr, buf: &mut [u8]) -> usize {
-        let mut done = 0_usize;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = pa.plus(done as u64);
-            let Some(extent) = self.extent(at) else { break };
+        let filled = sweep::fill(buf, |done, rest| {
+            let at = pa.plus(done);
+            let extent = self.extent(at).ok_or(self.outside)?;
             let into = at.0.wrapping_sub(extent.start);
-            let offset = extent.offset.saturating_add(into);
-            let left = extent
-                .len
-                .saturating_sub(into)
-                .min(self.bytes.len().saturating_sub(offset));
-            let n = usize::try_from(left).unwrap_or(rest.len()).min(rest.len());
-            let Some(rest) = rest.get_mut(..n).filter(|rest| !rest.is_empty()) else {
-                break;
-            };
-            let filled = self.bytes.fill(offset, rest);
-            done = done.saturating_add(filled);
-            if filled < n {
-                break;
-            }
-        }
-        done
+            let left = usize::try_from(extent.len.saturating_sub(into)).unwrap_or(usize::MAX);
+            let len = rest.len().min(left);
+            let rest = rest.get_mut(..len).unwrap_or_default();
+            Ok::<_, Cause>(self.bytes.fill(extent.offset.saturating_add(into), rest))
+        });
+        filled.unwrap_or(0)
     }
 }
 

@@ -177,31 +177,18 @@ impl FramedMemory {
     /// Fills `buf` from `pa` on; returns the bytes filled. Frames that are wanted whole pass by the
     /// cache.
     fn fill(&self, pa: PhysAddr, buf: &mut [u8]) -> usize {
-        let mut done = 0_usize;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let Some((frame, into)) = self.frame(pa.plus(done as u64)) else {
-                break;
-            };
+        let filled = sweep::fill(buf, |done, rest| {
+            let (frame, into) = self.frame(pa.plus(done)).ok_or(self.outside)?;
             let len = frame.len as usize;
             if into == 0
                 && frame.skip == 0
                 && let Some(whole) = rest.get_mut(..len)
             {
-                if self.decode(frame, whole).is_err() {
-                    break;
-                }
-                done = done.saturating_add(len);
-                continue;
+                return self.decode(frame, whole).map(|()| len);
             }
-            let Ok(bytes) = self.bytes(frame) else { break };
-            let bytes = bytes.advanced(into).truncated(rest.len());
-            let Some(rest) = rest.get_mut(..bytes.len()) else {
-                break;
-            };
-            rest.copy_from_slice(&bytes);
-            done = done.saturating_add(bytes.len());
-        }
-        done
+            Ok(sweep::copy(&self.bytes(frame)?.advanced(into), rest))
+        });
+        filled.unwrap_or(0)
     }
 }
 

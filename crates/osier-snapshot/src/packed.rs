@@ -9,6 +9,7 @@ use crate::cache::PageCache;
 use crate::data::Data;
 use crate::kept::Kept;
 use crate::pages::Pages;
+use crate::sweep;
 
 /// The most bytes that one block may unpack to. A file of larger ones is unpacked to a scratch
 /// file instead: every page that is read would cost a whole block.
@@ -149,21 +150,10 @@ impl Packed {
 
     /// Copies bytes from `offset` on into `buf`; returns how many could be read.
     pub(crate) fn fill(&self, offset: u64, buf: &mut [u8]) -> usize {
-        let mut done = 0_usize;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let Ok(chunk) = self.block(offset.saturating_add(done as u64)) else {
-                break;
-            };
-            let n = chunk.len().min(rest.len());
-            let (Some(to), Some(from)) = (rest.get_mut(..n), chunk.get(..n)) else {
-                break;
-            };
-            if n == 0 {
-                break;
-            }
-            to.copy_from_slice(from);
-            done = done.saturating_add(n);
-        }
-        done
+        let filled = sweep::fill(buf, |done, rest| {
+            let block = self.block(offset.saturating_add(done));
+            block.map(|block| sweep::copy(&block, rest))
+        });
+        filled.unwrap_or(0)
     }
 }

@@ -1,4 +1,4 @@
-//! Sweeps over file-backed memory: one buffer, filled window by window.
+//! Sweeps over file-backed memory: one buffer, filled window by window, and each window piece by piece.
 
 use std::ops::ControlFlow;
 
@@ -25,6 +25,37 @@ pub(crate) fn join(mut stretches: Vec<(u64, u64)>) -> Vec<PhysRun> {
         }
     }
     runs
+}
+
+/// Fills `buf` piece by piece: `piece` fills the first of what is left, so many bytes behind the start, and says how many
+/// it filled. Ends early where that is none, or an error; returns the bytes filled.
+///
+/// # Errors
+///
+/// The first piece's. Whoever asks for the rest is told of that of another.
+pub(crate) fn fill<E>(
+    buf: &mut [u8],
+    mut piece: impl FnMut(u64, &mut [u8]) -> Result<usize, E>,
+) -> Result<usize, E> {
+    let mut done = 0_usize;
+    while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match piece(done as u64, rest) {
+            Ok(0) => break,
+            Ok(n) => done = done.saturating_add(n),
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+/// Copies as many bytes as there is room for; returns how many.
+pub(crate) fn copy(from: &[u8], into: &mut [u8]) -> usize {
+    let n = from.len().min(into.len());
+    if let (Some(into), Some(from)) = (into.get_mut(..n), from.get(..n)) {
+        into.copy_from_slice(from);
+    }
+    n
 }
 
 /// Shows every captured byte of `run` in windows; the contract is

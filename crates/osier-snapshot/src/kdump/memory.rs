@@ -303,21 +303,12 @@ impl KdumpMemory {
 
     /// Fills `buf` from `pa` on, past the cache; returns the bytes filled.
     fn fill(&self, pa: PhysAddr, buf: &mut [u8]) -> usize {
-        let mut done = 0_usize;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = pa.plus(done as u64);
-            let (frame, into) = self.split(at);
-            let Ok(page) = self.page(frame, false) else {
-                break;
-            };
-            let bytes = page.advanced(into).truncated(rest.len());
-            let Some(rest) = rest.get_mut(..bytes.len()) else {
-                break;
-            };
-            rest.copy_from_slice(&bytes);
-            done = done.saturating_add(bytes.len());
-        }
-        done
+        let filled = sweep::fill(buf, |done, rest| {
+            let (frame, into) = self.split(pa.plus(done));
+            let page = self.page(frame, false);
+            page.map(|page| sweep::copy(&page.advanced(into), rest))
+        });
+        filled.unwrap_or(0)
     }
 }
 

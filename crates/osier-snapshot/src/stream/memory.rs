@@ -266,42 +266,27 @@ impl StreamMemory {
     /// Fills `buf` from `pa` on; returns the bytes filled. Raw pages that lie near one another in
     /// the file are read at once.
     fn fill(&self, pa: PhysAddr, buf: &mut [u8], scratch: &mut Vec<u8>) -> usize {
-        let mut done = 0_usize;
-        while done < buf.len() {
-            let at = pa.plus(done as u64);
-            let Some((number, left)) = self.number(at) else {
-                break;
-            };
-            let rest = buf.get_mut(done..).unwrap_or_default();
+        let filled = sweep::fill(buf, |done, rest| -> Result<usize, Cause> {
+            let at = pa.plus(done);
+            let (number, left) = self.number(at).ok_or(Cause::NotCaptured)?;
             let left = usize::try_from(left).unwrap_or(rest.len());
             let len = rest.len().min(left);
             let rest = rest.get_mut(..len).unwrap_or_default();
             let entry = self.pages.entries.get(number);
-            let n = match entry {
+            Ok(match entry {
                 Entry::Raw(offset) => self.fill_raw(number, offset, at, rest, scratch),
                 Entry::Fill(byte) => {
                     let n = (PAGE.wrapping_sub(at.in_page()) as usize).min(rest.len());
                     rest.get_mut(..n).unwrap_or_default().fill(byte);
                     n
                 }
-                _ => match self.pages.page(entry) {
-                    Ok(page) => {
-                        let page = page.advanced(at.in_page() as usize);
-                        let n = page.len().min(rest.len());
-                        if let (Some(into), Some(from)) = (rest.get_mut(..n), page.get(..n)) {
-                            into.copy_from_slice(from);
-                        }
-                        n
-                    }
-                    Err(_) => 0,
-                },
-            };
-            if n == 0 {
-                break;
-            }
-            done = done.saturating_add(n);
-        }
-        done
+                _ => {
+                    let page = self.pages.page(entry)?.advanced(at.in_page() as usize);
+                    sweep::copy(&page, rest)
+                }
+            })
+        });
+        filled.unwrap_or(0)
     }
 
     /// Fills `rest` with the raw page of entry `number` and those that follow it closely in the

@@ -15,6 +15,7 @@ use crate::error::OpenError;
 use crate::kept::Kept;
 use crate::pages::Pages;
 use crate::snapshot::OpenOptions;
+use crate::sweep;
 
 /// Reads of more are of somebody who goes through the file: nothing of them is kept.
 const MOST: usize = 128 << 10;
@@ -145,24 +146,12 @@ impl Distant for Lazy {
         if len > MOST {
             return self.rest()?.read_some(offset, buf);
         }
-        let mut done = 0_usize;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = offset.saturating_add(done as u64);
-            let into = (at % PAGE_BYTES) as usize;
-            let page = match self.page(at / PAGE_BYTES) {
-                Ok(page) => page,
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break, // whoever asks for the rest is told
-            };
-            let bytes = page.get(into..).unwrap_or_default();
-            let n = bytes.len().min(rest.len());
-            let (Some(to), Some(from)) = (rest.get_mut(..n), bytes.get(..n)) else {
-                break;
-            };
-            to.copy_from_slice(from);
-            done = done.saturating_add(n);
-        }
-        Ok(done)
+        sweep::fill(buf, |done, rest| {
+            let at = offset.saturating_add(done);
+            let page = self.page(at / PAGE_BYTES)?;
+            let from = page.get((at % PAGE_BYTES) as usize..);
+            Ok(sweep::copy(from.unwrap_or_default(), rest))
+        })
     }
 
     fn version(&self) -> u64 {

@@ -11,6 +11,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::member::{Doubt, Member, Own};
 use crate::data::{self, Data};
+use crate::sweep;
 
 /// The first bytes of a file.
 pub(super) const MAGIC: &[u8] = b"\x89LZO\0\r\n\x1a\n";
@@ -200,10 +201,7 @@ impl Read for Reader {
             }
         }
         let left = self.block.get(self.given..).unwrap_or_default();
-        let n = left.len().min(buf.len());
-        if let (Some(into), Some(from)) = (buf.get_mut(..n), left.get(..n)) {
-            into.copy_from_slice(from);
-        }
+        let n = sweep::copy(left, buf);
         self.given = self.given.saturating_add(n);
         Ok(n)
     }
