@@ -1,8 +1,11 @@
-"""A store as S3's, moto's, and a server before it whose answers can be made to fail."""
+"""A store as S3's, moto's, a server before it whose answers can be made to fail, and the command, which tells no secret."""
 
 from __future__ import annotations
 
 import http.client
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,10 +15,35 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from conftest import SNAPSHOTS
+
 BUCKET = "dumps"
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIbPxRfiCYEXAMPLEKEY"
+# Azurite's own, which its documentation prints.
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+NAMES = ["deb11-5.10-amd64", "deb12-6.1-amd64"]
+OSIER = Path(sys.executable).parent / "osier"
 # What befalls the answer of this number, from 0 on.
 Fault = Callable[[int], str]
+
+
+def osier(*arguments: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    """What the command says."""
+    done = subprocess.run(
+        [OSIER, *map(str, arguments)],
+        env=dict(os.environ, XDG_CACHE_HOME=str(cache)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for secret in (KEY, SECRET, ACCOUNT_KEY):
+        assert secret not in done.stdout + done.stderr
+    return done
+
+
+def rows(name: str) -> str:
+    """The golden rows of ps."""
+    return (SNAPSHOTS / name / "ps.jsonl").read_text()
 
 
 class Store(ThreadingHTTPServer):

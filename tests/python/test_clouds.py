@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,14 +20,10 @@ from typing import Any
 import pytest
 
 import pyosier
-from bucket import BUCKET, KEY, Store, storing
+from bucket import ACCOUNT_KEY, BUCKET, KEY, NAMES, Store, osier, rows, storing
 from conftest import SNAPSHOTS
 
-NAMES = ["deb11-5.10-amd64", "deb12-6.1-amd64"]
-OSIER = Path(sys.executable).parent / "osier"
-# Azurite's own, which its documentation prints.
 ACCOUNT = "devstoreaccount1"
-ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 Put = Callable[[str, bytes], None]
 
@@ -123,24 +118,6 @@ def cloud(begun: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return begun
-
-
-def osier(*arguments: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
-    """What the command says."""
-    done = subprocess.run(
-        [OSIER, *map(str, arguments)],
-        env=dict(os.environ, XDG_CACHE_HOME=str(cache)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ACCOUNT_KEY not in done.stdout + done.stderr
-    return done
-
-
-def rows(name: str) -> str:
-    """The golden rows of ps."""
-    return (SNAPSHOTS / name / "ps.jsonl").read_text()
 
 
 def test_rows_are_those_of_the_file(cloud: Cloud, tmp_path: Path) -> None:

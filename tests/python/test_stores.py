@@ -5,21 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import pyosier
-from bucket import KEY, SECRET, Fault, Store, storing
+from bucket import KEY, NAMES, SECRET, Fault, Store, osier, rows, storing
 from conftest import SNAPSHOTS
 
 pytest.importorskip("moto", reason="moto, a server of S3, is not installed")
-
-NAMES = ["deb11-5.10-amd64", "deb12-6.1-amd64"]
-OSIER = Path(sys.executable).parent / "osier"
 
 
 @pytest.fixture(scope="module")
@@ -49,25 +44,6 @@ def store(begun: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     begun.fault = lambda _: ""
     begun.requests.clear()
     return begun
-
-
-def osier(*arguments: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
-    """What the command says."""
-    done = subprocess.run(
-        [OSIER, *map(str, arguments)],
-        env=dict(os.environ, XDG_CACHE_HOME=str(cache)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for secret in (KEY, SECRET):
-        assert secret not in done.stdout + done.stderr
-    return done
-
-
-def rows(name: str) -> str:
-    """The golden rows of ps."""
-    return (SNAPSHOTS / name / "ps.jsonl").read_text()
 
 
 def test_rows_are_those_of_the_file(store: Store, tmp_path: Path) -> None:
