@@ -6,7 +6,7 @@ use osier::Guest;
 use osier::ask::Question;
 use osier::osier_snapshot::Anomaly;
 use osier::tables::{Cells, Row};
-use osier::{Current, Mapping, Module, Osi, Process, Seen, Thread, WalkEnds};
+use osier::{Current, Each, Mapping, Module, Osi, Process, Seen, Thread, WalkEnds};
 
 /// The rows of one answer, and how its walks ended.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl<T> Default for Answer<T> {
 }
 
 impl<T: Row> Answer<T> {
-    fn of(ask: impl FnOnce(&mut dyn FnMut(T) -> ControlFlow<()>) -> WalkEnds) -> Self {
+    fn of(ask: impl FnOnce(Each<'_, T>) -> WalkEnds) -> Self {
         let mut rows = Vec::new();
         let ends = ask(&mut |row| {
             rows.push(row);

@@ -1,11 +1,11 @@
 //! Answers as Arrow columns, for whoever works on them in the same process.
 
 use std::io;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
+use osier::Each;
 use osier::ask::Question;
 use osier::tables::{Cells, Columns, Table, of};
 
@@ -133,7 +133,7 @@ pub fn answers(
     paths: &[PathBuf],
     asking: &Asking,
     watch: &mut dyn FnMut(Event<'_>),
-    take: &mut dyn FnMut(Answered) -> ControlFlow<()>,
+    take: Each<'_, Answered>,
 ) -> Result<Summary, RunError> {
     let fleet = Fleet::identify(paths, asking, Shape::Columns, watch)?;
     hand_over(&fleet, watch, take)
@@ -149,7 +149,7 @@ pub fn answers_of(
     inputs: Vec<Input>,
     asking: &Asking,
     watch: &mut dyn FnMut(Event<'_>),
-    take: &mut dyn FnMut(Answered) -> ControlFlow<()>,
+    take: Each<'_, Answered>,
 ) -> Result<Summary, RunError> {
     let fleet = Fleet::of(inputs, asking, Shape::Columns, watch)?;
     hand_over(&fleet, watch, take)
@@ -158,7 +158,7 @@ pub fn answers_of(
 fn hand_over(
     fleet: &Fleet<'_>,
     watch: &mut dyn FnMut(Event<'_>),
-    take: &mut dyn FnMut(Answered) -> ControlFlow<()>,
+    take: Each<'_, Answered>,
 ) -> Result<Summary, RunError> {
     let mut summary = fleet.summary();
     let of = fleet.subjects().len();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use osier::Options;
-use osier::osier_memory::{Cause, Chunk, Fault, PhysAddr, PhysRun, PhysicalMemory};
+use osier::osier_memory::{Cause, Chunk, Fault, PhysAddr, PhysRun, PhysicalMemory, Visit};
 
 /// When one step over a snapshot must be done with. Clones are of one step.
 #[derive(Clone)]
@@ -109,12 +109,7 @@ impl PhysicalMemory for Bounded {
         self.memory.chunk(pa)
     }
 
-    fn sweep(
-        &self,
-        run: PhysRun,
-        window: usize,
-        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn sweep(&self, run: PhysRun, window: usize, visit: Visit<'_, PhysAddr>) -> ControlFlow<()> {
         self.memory.sweep(run, window, &mut |pa, bytes| {
             if self.look() {
                 return ControlFlow::Break(());

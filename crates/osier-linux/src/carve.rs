@@ -1,9 +1,7 @@
 //! What it takes to write a process or a module down as a file: registers, the auxiliary vector, and what
 //! stands behind pages that the process's table does not have.
 
-use std::ops::ControlFlow;
-
-use osier_memory::{Cause, Fault, PAGE_BYTES, Store, VirtAddr};
+use osier_memory::{Cause, Each, Fault, PAGE_BYTES, Store, VirtAddr};
 use osier_osi::{
     Absent, Behind, CachedFile, Carve, CarveLinux, FXSAVE_BYTES, KeptFile, ModulePart,
     ProcessAddress, Seen, Stretch, UserRegisters, WalkEnds,
@@ -78,7 +76,7 @@ impl CarveLinux for Linux {
         self.page_cache.cached(&self.guest, file, at, most)
     }
 
-    fn kept_files(&self, row: &mut dyn FnMut(KeptFile) -> ControlFlow<()>) -> WalkEnds {
+    fn kept_files(&self, row: Each<'_, KeptFile>) -> WalkEnds {
         kept::files(self, row)
     }
 }

@@ -10,16 +10,14 @@
 //! No register is needed, so user mode and page-table isolation do not matter. Which processors there
 //! are, [`cpus`] tells; a task says itself on which it runs (`cpu`, `on_cpu`).
 
-use std::ops::ControlFlow;
-
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{Absent, Current, FoundBy, ProcessSource, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Field, UInt};
 
 use crate::cpus::{self, WALK};
 use crate::{Linux, list, process, threads};
 
-pub(crate) fn current(linux: &Linux, row: &mut dyn FnMut(Current) -> ControlFlow<()>) -> WalkEnds {
+pub(crate) fn current(linux: &Linux, row: Each<'_, Current>) -> WalkEnds {
     let Some(variable) = cpus::variable(linux) else {
         let missing = "current_task and pcpu_hot in the profile's symbols".to_owned();
         let fault = None;

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use osier_memory::{AddressSpace, Fault, VirtAddr};
+use osier_memory::{AddressSpace, Each, Fault, VirtAddr};
 use osier_osi::{Absent, Seen, Variable, WalkEnd, WalkEnds};
 
 use crate::memory::{no_memory, table};
@@ -25,11 +25,7 @@ struct Room {
 
 /// The variables of the process whose group leader is at `taskd`, in their order: the texts between
 /// `mm->env_start` and `mm->env_end`, each with a NUL behind it. The process may have written over them.
-pub(crate) fn environment(
-    linux: &Linux,
-    taskd: VirtAddr,
-    row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn environment(linux: &Linux, taskd: VirtAddr, row: Each<'_, Variable>) -> WalkEnds {
     let mm = memory::mm(linux, taskd);
     let mm = match mm {
         Ok(mm) => mm,
@@ -150,7 +146,7 @@ fn path_of_the_program(linux: &Linux, mm: VirtAddr) -> Option<u64> {
 /// Makes rows of texts, which it is given piece by piece.
 struct Texts<'a> {
     pid: &'a Seen<u32>,
-    row: &'a mut dyn FnMut(Variable) -> ControlFlow<()>,
+    row: Each<'a, Variable>,
     /// Where the text began.
     start: u64,
     text: Vec<u8>,

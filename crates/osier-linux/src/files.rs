@@ -1,9 +1,7 @@
 //! The open files of a process: what `/proc/PID/fd` and `/proc/PID/fdinfo` show.
 
-use std::ops::ControlFlow;
-
 use foldhash::{HashMap, HashMapExt as _};
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{Absent, FileExtra, FileKind, LinuxFile, OpenFile, Seen, WalkEnd, WalkEnds};
 
 use crate::fds::{Slot, WALK};
@@ -22,11 +20,7 @@ const KNOWN_FLAGS: u64 = 0x07ff_ffe3;
 const O_CLOEXEC: u64 = 0o200_0000;
 
 /// The open files of the process whose group leader is at `taskd`, by descriptor.
-pub(crate) fn files(
-    linux: &Linux,
-    taskd: VirtAddr,
-    row: &mut dyn FnMut(OpenFile) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn files(linux: &Linux, taskd: VirtAddr, row: Each<'_, OpenFile>) -> WalkEnds {
     let files = match table(linux, taskd) {
         Ok(Some(files)) => files,
         Ok(None) => return WalkEnds::one(WALK, WalkEnd::Closed),

@@ -1,10 +1,9 @@
 //! Network interfaces and their addresses, of every network namespace: what `ip address` shows.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::ControlFlow;
 
 use foldhash::{HashSet, HashSetExt as _};
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{Absent, Guard, Interface, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Embed, Field, Ptr, Resolver, SInt, UInt, layout};
 
@@ -147,10 +146,7 @@ struct Walk<'a> {
 }
 
 /// Every interface of every network namespace.
-pub(crate) fn interfaces(
-    linux: &Linux,
-    row: &mut dyn FnMut(Interface) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn interfaces(linux: &Linux, row: Each<'_, Interface>) -> WalkEnds {
     let guest = &linux.guest;
     let profile = guest.profile.clone();
     let mut resolver = Resolver::new(&profile);

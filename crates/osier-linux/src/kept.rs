@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use foldhash::{HashMap, HashMapExt as _};
-use osier_memory::{PAGE_BYTES, VirtAddr};
+use osier_memory::{Each, PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, KeptFile, Seen, WalkEnd, WalkEnds, Why};
 use osier_profile::{Embed, Field, Ptr, Resolver};
 
@@ -31,7 +31,7 @@ const S_IFMT: u64 = 0o17_0000;
 const S_IFREG: u64 = 0o10_0000;
 
 /// Calls `row` for each file of which pages are in memory.
-pub(crate) fn files(linux: &Linux, row: &mut dyn FnMut(KeptFile) -> ControlFlow<()>) -> WalkEnds {
+pub(crate) fn files(linux: &Linux, row: Each<'_, KeptFile>) -> WalkEnds {
     let mut ends = WalkEnds::default();
     let Some(walk) = Walk::new(linux) else {
         let missing = "members of super_block and inode in the profile".to_owned();

@@ -11,8 +11,7 @@ mod line;
 pub(crate) mod records;
 pub(crate) mod rings;
 
-use std::ops::ControlFlow;
-
+use osier_memory::Each;
 use osier_osi::{LogLine, WalkEnds};
 use osier_profile::Resolver;
 
@@ -22,7 +21,7 @@ use records::Records;
 use rings::Rings;
 
 /// The lines of the kernel's log, the oldest first.
-pub(crate) fn log(guest: &Guest, row: &mut dyn FnMut(LogLine) -> ControlFlow<()>) -> WalkEnds {
+pub(crate) fn log(guest: &Guest, row: Each<'_, LogLine>) -> WalkEnds {
     let profile = guest.profile.clone();
     let mut resolver = Resolver::new(&profile);
     let outcome = if let Some(prb) = guest.symbol(symbols::prb) {

@@ -8,7 +8,7 @@
 
 use std::ops::ControlFlow;
 
-use osier_memory::{Cause, Fault, VirtAddr};
+use osier_memory::{Cause, Each, Fault, VirtAddr};
 use osier_osi::{Guard, WalkEnd};
 use osier_profile::{Field, Kind, Profile, Ptr, Resolver, layout};
 
@@ -156,7 +156,7 @@ pub(crate) fn walk(
     guest: &Guest,
     maple: &Maple,
     tree: VirtAddr,
-    visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
+    visit: Each<'_, Entry>,
 ) -> Vec<WalkEnd> {
     let root = match maple.root.read(&guest.space, tree) {
         Ok(root) => root,
@@ -240,11 +240,7 @@ impl Descent<'_> {
     }
 
     /// Visits the entries of a leaf, or puts the children of another node up to be visited.
-    fn node(
-        &mut self,
-        at: Pending,
-        visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, WalkEnd> {
+    fn node(&mut self, at: Pending, visit: Each<'_, Entry>) -> Result<ControlFlow<()>, WalkEnd> {
         let node = VirtAddr(at.node & !(NODE_BYTES as u64).wrapping_sub(1));
         let from = if at.parent == 0 {
             self.tree

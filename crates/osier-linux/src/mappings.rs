@@ -10,7 +10,7 @@ mod twins;
 
 use std::ops::ControlFlow;
 
-use osier_memory::{Cause, Fault, PAGE_BYTES, VirtAddr};
+use osier_memory::{Cause, Each, Fault, PAGE_BYTES, VirtAddr};
 use osier_osi::{Guard, Mapping, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr};
 
@@ -34,11 +34,7 @@ const VSYSCALL_NONE: u64 = 2;
 
 /// The mappings of the process whose group leader is at `taskd`, by address. A row that the list
 /// or tree names is shown even when nothing of it can be read.
-pub(crate) fn mappings(
-    linux: &Linux,
-    taskd: VirtAddr,
-    row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn mappings(linux: &Linux, taskd: VirtAddr, row: Each<'_, Mapping>) -> WalkEnds {
     let mm = match memory::mm(linux, taskd) {
         Ok(mm) => mm,
         absent @ Err(_) => return no_memory(WALK, absent),
@@ -52,12 +48,7 @@ pub(crate) fn mappings(
 }
 
 /// The mappings of the process `pid` whose `mm_struct` is at `mm`.
-fn walk(
-    reader: &Reader<'_>,
-    pid: Seen<u32>,
-    mm: VirtAddr,
-    row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-) -> WalkEnds {
+fn walk(reader: &Reader<'_>, pid: Seen<u32>, mm: VirtAddr, row: Each<'_, Mapping>) -> WalkEnds {
     let process = Process::read(reader, pid, mm);
     let mut walk = Walk {
         reader,
@@ -130,7 +121,7 @@ struct Walk<'a> {
     /// What they say together.
     sum: twins::Sum<'a>,
     stopped: bool,
-    row: &'a mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    row: Each<'a, Mapping>,
 }
 
 impl Walk<'_> {

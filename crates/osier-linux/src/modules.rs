@@ -14,11 +14,10 @@ pub(crate) mod code;
 pub(crate) mod extent;
 pub(crate) mod twins;
 
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
-use osier_memory::{AddressSpace, Fault, VirtAddr};
+use osier_memory::{AddressSpace, Each, Fault, VirtAddr};
 use osier_osi::{
     Absent, Module, ModulePart, ScanSource, ScanSources, Seen, SeenExt as _, WalkEnd, WalkEnds,
     Walked,
@@ -117,11 +116,7 @@ impl Modules {
     }
 
     /// Shows every module.
-    pub(crate) fn rows(
-        &self,
-        guest: &Guest,
-        row: &mut dyn FnMut(Module) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    pub(crate) fn rows(&self, guest: &Guest, row: Each<'_, Module>) -> WalkEnds {
         let Some((list, head)) = self.members.list.zip(guest.symbol(symbols::modules)) else {
             // A kernel built without modules has neither.
             let missing = "the list of modules in the profile".to_owned();

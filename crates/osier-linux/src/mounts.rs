@@ -7,11 +7,10 @@
 
 mod reader;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _, HashSet};
-use osier_memory::{Fault, VirtAddr};
+use osier_memory::{Each, Fault, VirtAddr};
 use osier_osi::{Absent, Guard, Mount, Seen, SeenExt as _, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr, Resolver};
 
@@ -35,11 +34,7 @@ const MNT_CURSOR: u64 = 0x1000_0000;
 const MNT_INTERNAL: u64 = 0x4000;
 const EINVAL: u64 = 22;
 /// The mounts that the process whose group leader is at `taskd` sees, in the kernel's order.
-pub(crate) fn mounts(
-    linux: &Linux,
-    taskd: VirtAddr,
-    row: &mut dyn FnMut(Mount) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn mounts(linux: &Linux, taskd: VirtAddr, row: Each<'_, Mount>) -> WalkEnds {
     let key = match place(linux, taskd) {
         Ok(Some(key)) => key,
         Ok(None) => return WalkEnds::one(WALK, WalkEnd::Closed),

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use osier_memory::{AddressSpace, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
+use osier_memory::{AddressSpace, Each, PAGE_BYTES, Paging, PhysAddr, VirtAddr};
 use osier_osi::{PageRange, WalkEnds, page_rows};
 
 use crate::mappings::mappings;
@@ -20,11 +20,7 @@ const PRESENT: u64 = 1;
 ///
 /// What PANDA calls `OsiPage` and never filled. With page-table isolation the rights are those of
 /// the table that runs in user mode; the kernel's table forbids execution of all of it.
-pub(crate) fn pages(
-    linux: &Linux,
-    taskd: VirtAddr,
-    row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn pages(linux: &Linux, taskd: VirtAddr, row: Each<'_, PageRange>) -> WalkEnds {
     let space = match memory::address_space(linux, taskd) {
         Ok(space) => user_table(space),
         absent @ Err(_) => return no_memory(WALK, absent),

@@ -1,9 +1,9 @@
 //! The questions: which walkers make which rows.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
-use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
+use osier_memory::{AddressSpace, Each, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
     Absent, Carve, Crash, Current, Finding, FoundKernel, Interface, Kernel, LogLine, Mapping,
     Module, Mount, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, ProcessName,
@@ -30,14 +30,14 @@ impl Osi for Linux {
         crash::crash(self)
     }
 
-    fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+    fn processes(&self, row: Each<'_, Process>) -> WalkEnds {
         tasks::processes(self, Which::All, row)
     }
 
     fn processes_of(
         &self,
         wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+        row: Each<'_, Process>,
     ) -> WalkEnds {
         tasks::processes(self, Which::Wanted(wanted), row)
     }
@@ -46,79 +46,67 @@ impl Osi for Linux {
         process::by_handle(self, taskd)
     }
 
-    fn current(&self, row: &mut dyn FnMut(Current) -> ControlFlow<()>) -> WalkEnds {
+    fn current(&self, row: Each<'_, Current>) -> WalkEnds {
         current::current(self, row)
     }
 
-    fn threads(&self, taskd: VirtAddr, row: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> WalkEnds {
+    fn threads(&self, taskd: VirtAddr, row: Each<'_, Thread>) -> WalkEnds {
         threads::threads(self, taskd, row)
     }
 
-    fn modules(&self, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds {
+    fn modules(&self, row: Each<'_, Module>) -> WalkEnds {
         self.modules.rows(&self.guest, row)
     }
 
-    fn mappings(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn mappings(&self, taskd: VirtAddr, row: Each<'_, Mapping>) -> WalkEnds {
         mappings::mappings(self, taskd, row)
     }
 
-    fn pages(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn pages(&self, taskd: VirtAddr, row: Each<'_, PageRange>) -> WalkEnds {
         pages::pages(self, taskd, row)
     }
 
-    fn files(&self, taskd: VirtAddr, row: &mut dyn FnMut(OpenFile) -> ControlFlow<()>) -> WalkEnds {
+    fn files(&self, taskd: VirtAddr, row: Each<'_, OpenFile>) -> WalkEnds {
         files::files(self, taskd, row)
     }
 
-    fn environment(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn environment(&self, taskd: VirtAddr, row: Each<'_, Variable>) -> WalkEnds {
         environment::environment(self, taskd, row)
     }
 
-    fn mounts(&self, taskd: VirtAddr, row: &mut dyn FnMut(Mount) -> ControlFlow<()>) -> WalkEnds {
+    fn mounts(&self, taskd: VirtAddr, row: Each<'_, Mount>) -> WalkEnds {
         mounts::mounts(self, taskd, row)
     }
 
-    fn sockets(&self, row: &mut dyn FnMut(Socket) -> ControlFlow<()>) -> WalkEnds {
+    fn sockets(&self, row: Each<'_, Socket>) -> WalkEnds {
         sockets::sockets(self, row)
     }
 
-    fn interfaces(&self, row: &mut dyn FnMut(Interface) -> ControlFlow<()>) -> WalkEnds {
+    fn interfaces(&self, row: Each<'_, Interface>) -> WalkEnds {
         interfaces::interfaces(self, row)
     }
 
-    fn log(&self, row: &mut dyn FnMut(LogLine) -> ControlFlow<()>) -> WalkEnds {
+    fn log(&self, row: Each<'_, LogLine>) -> WalkEnds {
         log::log(&self.guest, row)
     }
 
-    fn wide(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+    fn wide(&self, row: Each<'_, Process>) -> WalkEnds {
         wide::processes(self, Which::All, row)
     }
 
     fn wide_of(
         &self,
         wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+        row: Each<'_, Process>,
     ) -> WalkEnds {
         wide::processes(self, Which::Wanted(wanted), row)
     }
 
-    fn scan(&self, row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
+    fn scan(&self, row: Each<'_, Scanned>) -> WalkEnds {
         scan::scan(self, row)
     }
 
-    fn findings(&self, row: &mut dyn FnMut(Finding) -> ControlFlow<()>) -> WalkEnds {
+    fn findings(&self, row: Each<'_, Finding>) -> WalkEnds {
         findings::findings(self, row)
     }
 
@@ -126,11 +114,7 @@ impl Osi for Linux {
         findings::names()
     }
 
-    fn findings_of(
-        &self,
-        rules: &[&str],
-        row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn findings_of(&self, rules: &[&str], row: Each<'_, Finding>) -> WalkEnds {
         findings::of(self, rules, row)
     }
 
@@ -168,11 +152,7 @@ impl Panda for Linux {
         memory::heap_bounds(self, taskd)
     }
 
-    fn panda_mappings(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn panda_mappings(&self, taskd: VirtAddr, row: Each<'_, Mapping>) -> WalkEnds {
         if borrows(self, taskd) {
             return WalkEnds::one(mappings::WALK, WalkEnd::Closed);
         }

@@ -4,10 +4,8 @@
 //! used again. A `struct module` lies in the memory that modules are loaded into, which is searched for what leads to
 //! itself as a module does.
 
-use std::ops::ControlFlow;
-
 use foldhash::{HashMap, HashSet, HashSetExt as _};
-use osier_memory::{Fault, VirtAddr};
+use osier_memory::{Each, Fault, VirtAddr};
 use osier_osi::{
     Absent, ProcessSource, ScanSource, ScanSources, Scanned, ScannedKind, Seen, WalkEnd, WalkEnds,
 };
@@ -231,7 +229,7 @@ fn is_task(linux: &Linux, task: VirtAddr) -> Result<bool, Fault> {
         && name.len() < COMM_BYTES)
 }
 
-pub(crate) fn scan(linux: &Linux, row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
+pub(crate) fn scan(linux: &Linux, row: Each<'_, Scanned>) -> WalkEnds {
     let (tasks, mut ends) = met(linux);
     let mut doubtful: Option<(VirtAddr, usize)> = None;
     for met in tasks {

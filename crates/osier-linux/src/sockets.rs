@@ -14,7 +14,7 @@ pub(crate) mod tables;
 use std::ops::ControlFlow;
 
 use foldhash::{HashMap, HashMapExt as _};
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{
     Absent, FileExtra, FileKind, Seen, SeenExt as _, Socket, SocketSource, WalkEnd, WalkEnds, Why,
 };
@@ -38,7 +38,7 @@ struct Holder {
 }
 
 /// Every socket: a row for each descriptor that leads to one, then one for each that none leads to.
-pub(crate) fn sockets(linux: &Linux, row: &mut dyn FnMut(Socket) -> ControlFlow<()>) -> WalkEnds {
+pub(crate) fn sockets(linux: &Linux, row: Each<'_, Socket>) -> WalkEnds {
     let profile = linux.guest.profile.clone();
     let mut resolver = Resolver::new(&profile);
     let nets = Nets::resolve(&mut resolver);

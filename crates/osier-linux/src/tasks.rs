@@ -4,10 +4,8 @@
 //! A leader that not all of them name is shown and marked, and the answer says that they disagree.
 //! `init_task` (pid 0) heads the list, has no number in the table and is nobody's child.
 
-use std::ops::ControlFlow;
-
 use foldhash::{HashMap, HashSet};
-use osier_memory::{PhysAddr, VirtAddr};
+use osier_memory::{Each, PhysAddr, VirtAddr};
 use osier_osi::{
     FoundBy, Handle, Process, ProcessExtra, ProcessName, ProcessSource, Seen, SeenExt as _,
     WalkEnd, WalkEnds, Walked, Why, merge,
@@ -136,11 +134,7 @@ impl Which<'_> {
 }
 
 /// The rows of the processes that are wanted. Of the others is read what the lists are held against.
-pub(crate) fn processes(
-    linux: &Linux,
-    mut which: Which<'_>,
-    row: &mut dyn FnMut(Process) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn processes(linux: &Linux, mut which: Which<'_>, row: Each<'_, Process>) -> WalkEnds {
     let leaders = leaders(linux);
     let mut ends = leaders.ends;
     // What each process says of its threads, together; the idle task's own has no number.
@@ -174,7 +168,7 @@ pub(crate) fn processes(
 }
 
 /// Every process's handle.
-pub(crate) fn handles(linux: &Linux, row: &mut dyn FnMut(Handle) -> ControlFlow<()>) -> WalkEnds {
+pub(crate) fn handles(linux: &Linux, row: Each<'_, Handle>) -> WalkEnds {
     let Leaders { rows, mut ends, .. } = leaders(linux);
     let mut spaces = Spaces::default();
     let mut nameless = 0_usize;

@@ -10,10 +10,9 @@
 //! thread but the idle tasks; a thread that only the table names is shown too.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 use foldhash::{HashSet, HashSetExt as _};
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{Thread, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr};
 
@@ -35,11 +34,7 @@ pub(crate) fn row(linux: &Linux, task: VirtAddr) -> Thread {
     }
 }
 
-pub(crate) fn threads(
-    linux: &Linux,
-    taskd: VirtAddr,
-    row: &mut dyn FnMut(Thread) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn threads(linux: &Linux, taskd: VirtAddr, row: Each<'_, Thread>) -> WalkEnds {
     let (mut members, mut ends) = group::listed(linux, taskd);
     members.retain(|task| is_member(linux, *task, taskd, &mut ends));
     // The leader is shown even when nothing leads to it.
@@ -120,7 +115,7 @@ pub(crate) fn compare(
     unlisted
 }
 
-fn show(linux: &Linux, task: VirtAddr, to: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> bool {
+fn show(linux: &Linux, task: VirtAddr, to: Each<'_, Thread>) -> bool {
     to(row(linux, task)).is_break()
 }
 

@@ -10,9 +10,7 @@ mod scheduling;
 mod seccomp;
 mod times;
 
-use std::ops::ControlFlow;
-
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{Absent, LinuxWide, Process, ProcessExtra, Seen, WalkEnds};
 use osier_profile::{Field, Ptr, Resolver, UInt};
 
@@ -44,11 +42,7 @@ struct Wide<'a> {
 }
 
 /// The processes that are wanted, with what `ps --wide` shows of them.
-pub(crate) fn processes(
-    linux: &Linux,
-    which: Which<'_>,
-    row: &mut dyn FnMut(Process) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn processes(linux: &Linux, which: Which<'_>, row: Each<'_, Process>) -> WalkEnds {
     let profile = linux.guest.profile.clone();
     let wide = Wide::resolve(linux, &mut Resolver::new(&profile));
     tasks::processes(linux, which, &mut |mut process| {

@@ -20,6 +20,7 @@ mod ranges;
 mod record;
 mod space;
 mod sweep;
+mod visit;
 
 pub use address::{PAGE_BYTES, PhysAddr, VirtAddr};
 pub use encryption::encryption_bits;
@@ -33,3 +34,4 @@ pub use physical::{Chunk, Page, PhysRun, PhysicalMemory, ZERO_PAGE};
 pub use ranges::{MappedRange, PageFlags, TablesMet};
 pub use record::Recorder;
 pub use space::AddressSpace;
+pub use visit::{Each, Visit};

@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Deref, Range};
 use std::sync::Arc;
 
-use crate::{Cause, Fault, PAGE_BYTES, PhysAddr};
+use crate::{Cause, Fault, PAGE_BYTES, PhysAddr, Visit};
 
 /// A page of zeros, for formats that say "this page is zero" without storing it.
 pub static ZERO_PAGE: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
@@ -174,12 +174,7 @@ pub trait PhysicalMemory: Send + Sync {
     ///
     /// `window` is rounded up to whole pages. Windows start at page boundaries, except at the
     /// start of a run that does not.
-    fn sweep(
-        &self,
-        run: PhysRun,
-        window: usize,
-        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn sweep(&self, run: PhysRun, window: usize, visit: Visit<'_, PhysAddr>) -> ControlFlow<()> {
         sweep_chunks(self, run, window, visit)
     }
 
@@ -254,7 +249,7 @@ pub(crate) fn sweep_chunks<M: PhysicalMemory + ?Sized>(
     memory: &M,
     run: PhysRun,
     window: usize,
-    visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
+    visit: Visit<'_, PhysAddr>,
 ) -> ControlFlow<()> {
     let page = PAGE_BYTES as usize;
     let window = window.max(page).next_multiple_of(page);
@@ -299,12 +294,7 @@ impl<M: PhysicalMemory + ?Sized> PhysicalMemory for Arc<M> {
         (**self).read_uint_alone(pa, width)
     }
 
-    fn sweep(
-        &self,
-        run: PhysRun,
-        window: usize,
-        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn sweep(&self, run: PhysRun, window: usize, visit: Visit<'_, PhysAddr>) -> ControlFlow<()> {
         (**self).sweep(run, window, visit)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 
 use crate::physical::uint;
-use crate::{AddressSpace, Cause, Fault, Paging, PhysAddr, VirtAddr};
+use crate::{AddressSpace, Cause, Each, Fault, Paging, PhysAddr, VirtAddr};
 
 /// Adjacent pages of one size and one set of rights that lie side by side in physical memory too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ struct Descent<'a> {
     tables: &'a mut TablesMet,
     /// Which pages and faults are wanted; `None` for all.
     want: Option<&'a mut Want<'a>>,
-    visit: &'a mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+    visit: Each<'a, Result<MappedRange, Fault>>,
     /// The bits of an entry that tell ranges apart.
     told: u64,
 }
@@ -158,11 +158,7 @@ impl AddressSpace {
     ///     });
     /// }
     /// ```
-    pub fn mapped(
-        &self,
-        within: Range<VirtAddr>,
-        visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
-    ) {
+    pub fn mapped(&self, within: Range<VirtAddr>, visit: Each<'_, Result<MappedRange, Fault>>) {
         let tables = &mut TablesMet::default();
         self.descend(within, None, tables, None, visit, u64::MAX);
     }
@@ -172,7 +168,7 @@ impl AddressSpace {
     pub fn mapped_rights(
         &self,
         within: Range<VirtAddr>,
-        visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+        visit: Each<'_, Result<MappedRange, Fault>>,
     ) {
         let tables = &mut TablesMet::default();
         self.descend(within, None, tables, None, visit, !MARKS);
@@ -185,7 +181,7 @@ impl AddressSpace {
     pub fn mapped_once(
         &self,
         within: Range<VirtAddr>,
-        visit: &mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+        visit: Each<'_, Result<MappedRange, Fault>>,
     ) {
         let mut own = OwnTables::default();
         own.depths.insert(self.root(), 0);
@@ -202,7 +198,7 @@ impl AddressSpace {
         within: Range<VirtAddr>,
         tables: &mut TablesMet,
         want: &mut dyn FnMut(&MappedRange) -> bool,
-        visit: &mut dyn FnMut(MappedRange) -> ControlFlow<()>,
+        visit: Each<'_, MappedRange>,
     ) {
         let mut want = |met: Result<&MappedRange, &Fault>| met.is_ok_and(&mut *want);
         let visit = &mut |range| match range {
@@ -218,7 +214,7 @@ impl AddressSpace {
         own: Option<OwnTables>,
         tables: &'a mut TablesMet,
         want: Option<&'a mut Want<'a>>,
-        visit: &'a mut dyn FnMut(Result<MappedRange, Fault>) -> ControlFlow<()>,
+        visit: Each<'a, Result<MappedRange, Fault>>,
         told: u64,
     ) {
         let within = within.start.0..within.end.0;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Cause, Chunk, Fault, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory};
+use crate::{Cause, Chunk, Fault, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory, Visit};
 
 /// A memory that remembers which pages were read through it, and which could not be.
 ///
@@ -77,12 +77,7 @@ impl PhysicalMemory for Recorder {
         self.inner.lost()
     }
 
-    fn sweep(
-        &self,
-        run: PhysRun,
-        window: usize,
-        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn sweep(&self, run: PhysRun, window: usize, visit: Visit<'_, PhysAddr>) -> ControlFlow<()> {
         self.inner.sweep(run, window, visit)
     }
 }

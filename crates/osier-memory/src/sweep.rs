@@ -2,7 +2,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use crate::{AddressSpace, PhysAddr, PhysRun, VirtAddr};
+use crate::{AddressSpace, PhysAddr, PhysRun, VirtAddr, Visit};
 
 /// Bytes of one window of a search.
 const WINDOW: usize = 1 << 20;
@@ -19,7 +19,7 @@ impl AddressSpace {
         &self,
         within: Range<VirtAddr>,
         join: usize,
-        visit: &mut dyn FnMut(VirtAddr, &[u8]) -> ControlFlow<()>,
+        visit: Visit<'_, VirtAddr>,
     ) -> ControlFlow<()> {
         let mut seam = Seam {
             join,
@@ -70,7 +70,7 @@ impl AddressSpace {
         at: VirtAddr,
         run: PhysRun,
         seam: &mut Seam,
-        visit: &mut dyn FnMut(VirtAddr, &[u8]) -> ControlFlow<()>,
+        visit: Visit<'_, VirtAddr>,
     ) -> ControlFlow<()> {
         self.memory()
             .sweep(run, WINDOW, &mut |pa: PhysAddr, bytes| {
@@ -89,12 +89,7 @@ struct Seam {
 }
 
 impl Seam {
-    fn cross(
-        &mut self,
-        va: VirtAddr,
-        bytes: &[u8],
-        visit: &mut dyn FnMut(VirtAddr, &[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn cross(&mut self, va: VirtAddr, bytes: &[u8], visit: Visit<'_, VirtAddr>) -> ControlFlow<()> {
         if self.join == 0 {
             return ControlFlow::Continue(());
         }

@@ -1,9 +1,7 @@
 //! What it takes to write a process down as a file: its threads' registers, what the kernel told its
 //! program, and what its memory holds beside the pages of its own table.
 
-use std::ops::ControlFlow;
-
-use osier_memory::{Fault, PhysAddr, VirtAddr};
+use osier_memory::{Each, Fault, PhysAddr, VirtAddr};
 
 use crate::{Device, Seen, WalkEnds};
 
@@ -201,7 +199,7 @@ pub trait CarveLinux: Carve {
 
     /// Every file of which the kernel keeps pages: the inodes of every file system (`super_blocks`,
     /// `s_inodes`) that have some.
-    fn kept_files(&self, row: &mut dyn FnMut(KeptFile) -> ControlFlow<()>) -> WalkEnds;
+    fn kept_files(&self, row: Each<'_, KeptFile>) -> WalkEnds;
 }
 
 /// What Windows adds: what a minidump says beside memory and registers.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use osier_memory::{AddressSpace, VirtAddr};
+use osier_memory::{AddressSpace, Each, VirtAddr};
 use osier_profile::OsKind;
 
 use crate::{
@@ -60,7 +60,7 @@ pub trait Osi: Send {
     }
 
     /// Every process. Linux: thread-group leaders from `init_task` on, zombies included.
-    fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds;
+    fn processes(&self, row: Each<'_, Process>) -> WalkEnds;
 
     /// The processes that are `wanted`, as [`processes`](Self::processes) lists them: every process is shown to `wanted`
     /// once, in the list's order, and the walks end as those of the whole list do. Of those that are not wanted a
@@ -68,7 +68,7 @@ pub trait Osi: Send {
     fn processes_of(
         &self,
         wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+        row: Each<'_, Process>,
     ) -> WalkEnds {
         self.processes(&mut |process| wanted_alone(wanted, process, row))
     }
@@ -80,52 +80,39 @@ pub trait Osi: Send {
     fn process(&self, taskd: VirtAddr) -> Seen<Process>;
 
     /// What runs on each processor.
-    fn current(&self, row: &mut dyn FnMut(Current) -> ControlFlow<()>) -> WalkEnds;
+    fn current(&self, row: Each<'_, Current>) -> WalkEnds;
 
     /// The threads of the process at `taskd`, its leader among them.
-    fn threads(&self, taskd: VirtAddr, row: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> WalkEnds;
+    fn threads(&self, taskd: VirtAddr, row: Each<'_, Thread>) -> WalkEnds;
 
     /// Kernel modules.
-    fn modules(&self, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds;
+    fn modules(&self, row: Each<'_, Module>) -> WalkEnds;
 
     /// The mappings of the process at `taskd`, by address.
-    fn mappings(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-    ) -> WalkEnds;
+    fn mappings(&self, taskd: VirtAddr, row: Each<'_, Mapping>) -> WalkEnds;
 
     /// The present pages of the process's own page table, user half.
-    fn pages(&self, taskd: VirtAddr, row: &mut dyn FnMut(PageRange) -> ControlFlow<()>)
-    -> WalkEnds;
+    fn pages(&self, taskd: VirtAddr, row: Each<'_, PageRange>) -> WalkEnds;
 
     /// The open descriptors of the process at `taskd`, on Windows its handles, by number; [`WalkEnd::NotAnswered`] of a system
     /// whose provider does not list them.
-    fn files(
-        &self,
-        _taskd: VirtAddr,
-        _row: &mut dyn FnMut(OpenFile) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn files(&self, _taskd: VirtAddr, _row: Each<'_, OpenFile>) -> WalkEnds {
         WalkEnds::one("files", WalkEnd::NotAnswered)
     }
 
     /// The environment of the process at `taskd`, in its order; [`WalkEnd::NotAnswered`] likewise.
-    fn environment(
-        &self,
-        _taskd: VirtAddr,
-        _row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn environment(&self, _taskd: VirtAddr, _row: Each<'_, Variable>) -> WalkEnds {
         WalkEnds::one("environment", WalkEnd::NotAnswered)
     }
 
     /// The mounts that the process at `taskd` sees, in the kernel's order; [`WalkEnd::NotAnswered`] likewise.
-    fn mounts(&self, _taskd: VirtAddr, _row: &mut dyn FnMut(Mount) -> ControlFlow<()>) -> WalkEnds {
+    fn mounts(&self, _taskd: VirtAddr, _row: Each<'_, Mount>) -> WalkEnds {
         WalkEnds::one("mounts", WalkEnd::NotAnswered)
     }
 
     /// Every process, as [`processes`](Self::processes) lists them, with what `ps --wide` shows besides;
     /// [`WalkEnd::NotAnswered`] likewise.
-    fn wide(&self, _row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+    fn wide(&self, _row: Each<'_, Process>) -> WalkEnds {
         WalkEnds::one("wide", WalkEnd::NotAnswered)
     }
 
@@ -133,35 +120,35 @@ pub trait Osi: Send {
     fn wide_of(
         &self,
         wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+        row: Each<'_, Process>,
     ) -> WalkEnds {
         self.wide(&mut |process| wanted_alone(wanted, process, row))
     }
 
     /// The sockets of every network namespace: a row for each descriptor that leads to one, by process, then one
     /// for each that none leads to; [`WalkEnd::NotAnswered`] likewise.
-    fn sockets(&self, _row: &mut dyn FnMut(Socket) -> ControlFlow<()>) -> WalkEnds {
+    fn sockets(&self, _row: Each<'_, Socket>) -> WalkEnds {
         WalkEnds::one("sockets", WalkEnd::NotAnswered)
     }
 
     /// The interfaces of every network namespace, in the kernel's order; [`WalkEnd::NotAnswered`] likewise.
-    fn interfaces(&self, _row: &mut dyn FnMut(Interface) -> ControlFlow<()>) -> WalkEnds {
+    fn interfaces(&self, _row: Each<'_, Interface>) -> WalkEnds {
         WalkEnds::one("interfaces", WalkEnd::NotAnswered)
     }
 
     /// The kernel's log, the oldest record first; [`WalkEnd::NotAnswered`] likewise.
-    fn log(&self, _row: &mut dyn FnMut(LogLine) -> ControlFlow<()>) -> WalkEnds {
+    fn log(&self, _row: Each<'_, LogLine>) -> WalkEnds {
         WalkEnds::one("log", WalkEnd::NotAnswered)
     }
 
     /// Tasks and modules by their own bytes, merged with what the kernel's lists name: what the lists name first, in
     /// their order, then what they do not; [`WalkEnd::NotAnswered`] likewise.
-    fn scan(&self, _row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
+    fn scan(&self, _row: Each<'_, Scanned>) -> WalkEnds {
         WalkEnds::one("scan", WalkEnd::NotAnswered)
     }
 
     /// What does not fit, by the rules of `docs/findings.md`; [`WalkEnd::NotAnswered`] likewise.
-    fn findings(&self, _row: &mut dyn FnMut(Finding) -> ControlFlow<()>) -> WalkEnds {
+    fn findings(&self, _row: Each<'_, Finding>) -> WalkEnds {
         WalkEnds::one("findings", WalkEnd::NotAnswered)
     }
 
@@ -172,11 +159,7 @@ pub trait Osi: Send {
 
     /// What the rules of these names find, as [`findings`](Self::findings) shows it; what the others alone need is not read.
     /// [`WalkEnd::NotAnswered`] when no rule is called so.
-    fn findings_of(
-        &self,
-        _rules: &[&str],
-        _row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn findings_of(&self, _rules: &[&str], _row: Each<'_, Finding>) -> WalkEnds {
         WalkEnds::one("findings", WalkEnd::NotAnswered)
     }
 
@@ -208,7 +191,7 @@ pub trait Osi: Send {
 fn wanted_alone(
     wanted: &mut dyn FnMut(&ProcessName) -> bool,
     process: Process,
-    row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+    row: Each<'_, Process>,
 ) -> ControlFlow<()> {
     let named = ProcessName {
         taskd: process.taskd,
@@ -240,11 +223,7 @@ pub trait Panda {
 
     /// The mappings of the process at `taskd` that PANDA lists, in its order. Windows: what the loader
     /// lists, of a WoW64 process the 32-bit list first, each in the order of loading.
-    fn panda_mappings(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-    ) -> WalkEnds;
+    fn panda_mappings(&self, taskd: VirtAddr, row: Each<'_, Mapping>) -> WalkEnds;
 
     /// A process as PANDA lists it. Linux: the page table of one whose leader has exited while other threads live on is not
     /// told, for PANDA asks the leader alone.

@@ -2,7 +2,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use osier_memory::{AddressSpace, Cause, MappedRange, PAGE_BYTES, VirtAddr};
+use osier_memory::{AddressSpace, Cause, Each, MappedRange, PAGE_BYTES, VirtAddr};
 
 use crate::{Absent, Mapping, PageRange, Seen, WalkEnd, WalkEnds};
 
@@ -24,7 +24,7 @@ pub fn page_rows(
     pid: &Seen<u32>,
     mappings: Vec<Mapping>,
     mut ends: WalkEnds,
-    row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
+    row: Each<'_, PageRange>,
 ) -> WalkEnds {
     let mut known = Vec::with_capacity(mappings.len());
     let mut lost = None;
@@ -115,7 +115,7 @@ fn split(
     known: &[Span],
     outside: &Seen<Vec<u8>>,
     pid: &Seen<u32>,
-    row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
+    row: Each<'_, PageRange>,
 ) -> ControlFlow<()> {
     let end = range.start.0.saturating_add(range.len);
     let mut at = range.start.0;

@@ -1,10 +1,9 @@
 //! What rules say of what does not fit, whichever system it is: `docs/findings.md` describes the rules.
 
 use std::fmt::Write as _;
-use std::ops::ControlFlow;
 
 use foldhash::HashSet;
-use osier_memory::{Fault, VirtAddr};
+use osier_memory::{Each, Fault, VirtAddr};
 
 use crate::code::{Width, disassembly};
 use crate::{Absent, Finding, Process, Seen, SeenExt as _, Severity, WalkEnd, WalkEnds, Why};
@@ -142,7 +141,7 @@ pub fn apply<L>(
     rules: &[&Rule<L>],
     look: impl Fn(&L, &mut Found),
     shared: impl FnOnce() -> WalkEnds,
-    row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
+    row: Each<'_, Finding>,
 ) -> WalkEnds {
     let mut ends = WalkEnds::default();
     for rule in rules {

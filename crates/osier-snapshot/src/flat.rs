@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use osier_memory::{
-    Cause, Chunk, Fault, Filter, PAGE_BYTES, Page, PhysAddr, PhysRun, PhysicalMemory,
+    Cause, Chunk, Fault, Filter, PAGE_BYTES, Page, PhysAddr, PhysRun, PhysicalMemory, Visit,
 };
 
 use crate::bytes::Bytes;
@@ -258,12 +258,7 @@ impl PhysicalMemory for FlatMemory {
         short.chain(before).collect()
     }
 
-    fn sweep(
-        &self,
-        run: PhysRun,
-        window: usize,
-        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn sweep(&self, run: PhysRun, window: usize, visit: Visit<'_, PhysAddr>) -> ControlFlow<()> {
         sweep::in_windows(&self.runs, run, window, |pa, buf| self.fill(pa, buf), visit)
     }
 }

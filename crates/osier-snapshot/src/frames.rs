@@ -11,7 +11,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory};
+use osier_memory::{Cause, Chunk, Codec, Fault, PhysAddr, PhysRun, PhysicalMemory, Visit};
 
 use crate::cache::PageCache;
 use crate::data::{self, Data};
@@ -205,12 +205,7 @@ impl PhysicalMemory for FramedMemory {
         Ok(bytes.advanced(into))
     }
 
-    fn sweep(
-        &self,
-        run: PhysRun,
-        window: usize,
-        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn sweep(&self, run: PhysRun, window: usize, visit: Visit<'_, PhysAddr>) -> ControlFlow<()> {
         sweep::in_windows(&self.runs, run, window, |pa, buf| self.fill(pa, buf), visit)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use osier_memory::{PAGE_BYTES, PhysAddr, PhysRun};
+use osier_memory::{PAGE_BYTES, PhysAddr, PhysRun, Visit};
 
 /// Runs of captured memory, as `(start, length)` stretches sorted by start; neighbours are joined.
 pub(crate) fn join(mut stretches: Vec<(u64, u64)>) -> Vec<PhysRun> {
@@ -68,7 +68,7 @@ pub(crate) fn in_windows(
     run: PhysRun,
     window: usize,
     mut fill: impl FnMut(PhysAddr, &mut [u8]) -> usize,
-    visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
+    visit: Visit<'_, PhysAddr>,
 ) -> ControlFlow<()> {
     let page = PAGE_BYTES as usize;
     let window = window.clamp(page, 1 << 30).next_multiple_of(page);

@@ -2,9 +2,7 @@
 //!
 //! No register is needed, so user mode and KVA shadow do not matter.
 
-use std::ops::ControlFlow;
-
-use osier_memory::{CpuState, VirtAddr};
+use osier_memory::{CpuState, Each, VirtAddr};
 use osier_osi::{Absent, Current, FoundBy, ProcessSource, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Field, Ptr};
 
@@ -21,10 +19,7 @@ const LIMIT: u64 = 8192;
 /// `KiProcessorBlock` has 32 places on 32-bit machines; what follows is another variable.
 const LIMIT32: u64 = 32;
 
-pub(crate) fn current(
-    windows: &Windows,
-    row: &mut dyn FnMut(Current) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn current(windows: &Windows, row: Each<'_, Current>) -> WalkEnds {
     let guest = &windows.guest;
     let table = guest.symbol(symbols::KiProcessorBlock);
     let Some((table, field)) = table.zip(windows.current.prcb.current_thread) else {

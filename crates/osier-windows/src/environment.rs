@@ -6,9 +6,7 @@
 //!
 //! Source: `_RTL_USER_PROCESS_PARAMETERS` of Microsoft's PDBs from 2000 to 11.
 
-use std::ops::ControlFlow;
-
-use osier_memory::{AddressSpace, Fault, PAGE_BYTES, VirtAddr};
+use osier_memory::{AddressSpace, Each, Fault, PAGE_BYTES, VirtAddr, Visit};
 use osier_osi::{Absent, Seen, Variable, WalkEnd, WalkEnds, Why};
 
 use crate::peb::{self, Environment};
@@ -22,11 +20,7 @@ const WALK: &str = "environment";
 const LIMIT: u64 = 1 << 20;
 
 /// The variables of the process at `taskd`, in their order.
-pub(crate) fn environment(
-    windows: &Windows,
-    taskd: VirtAddr,
-    row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn environment(windows: &Windows, taskd: VirtAddr, row: Each<'_, Variable>) -> WalkEnds {
     let room = match peb::environment(windows, taskd) {
         Ok(room) => room,
         Err(absent) if matches!(absent.why, Why::NotApplicable(_)) => {
@@ -67,7 +61,7 @@ fn no_start(absent: &Absent) -> WalkEnd {
 }
 
 /// Shows each text of the environment and where it begins, up to the empty one.
-fn texts(room: &Environment, show: &mut dyn FnMut(VirtAddr, &[u8]) -> ControlFlow<()>) -> WalkEnd {
+fn texts(room: &Environment, show: Visit<'_, VirtAddr>) -> WalkEnd {
     let most = room.bytes.map_or(LIMIT, |bytes| bytes.min(LIMIT));
     let mut text: Vec<u8> = Vec::new();
     let (mut begins, mut done) = (room.at, 0_u64);

@@ -5,9 +5,8 @@
 //! other by its path in the object manager's tree.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{Absent, FileExtra, FileKind, OpenFile, Seen, WalkEnd, WalkEnds};
 
 use crate::handle_table::{Names, Table, counted};
@@ -29,11 +28,7 @@ const SYSTEM_SECURITY: u64 = 1 << 24;
 const GRANTED: u64 = 0x01ff_ffff;
 
 /// The handles of the process at `taskd`, by number.
-pub(crate) fn files(
-    windows: &Windows,
-    taskd: VirtAddr,
-    row: &mut dyn FnMut(OpenFile) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn files(windows: &Windows, taskd: VirtAddr, row: Each<'_, OpenFile>) -> WalkEnds {
     let (layout, at) = match table(windows, taskd) {
         Ok(Some(found)) => found,
         Ok(None) => return WalkEnds::one(WALK, WalkEnd::Closed),

@@ -9,8 +9,7 @@ mod hidden;
 mod moved;
 mod programs;
 
-use std::ops::ControlFlow;
-
+use osier_memory::Each;
 use osier_osi::{Finding, WalkEnds, rules};
 
 use crate::windows::Windows;
@@ -34,30 +33,19 @@ pub(crate) fn names() -> Vec<&'static str> {
     rules::names(RULES)
 }
 
-pub(crate) fn findings(
-    windows: &Windows,
-    row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn findings(windows: &Windows, row: Each<'_, Finding>) -> WalkEnds {
     apply(windows, RULES, row)
 }
 
 /// What the rules of these names find.
-pub(crate) fn of(
-    windows: &Windows,
-    names: &[&str],
-    row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn of(windows: &Windows, names: &[&str], row: Each<'_, Finding>) -> WalkEnds {
     match rules::wanted(RULES, names) {
         Ok(wanted) => apply(windows, &wanted, row),
         Err(ends) => ends,
     }
 }
 
-fn apply(
-    windows: &Windows,
-    rules: &[&Rule],
-    row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
-) -> WalkEnds {
+fn apply(windows: &Windows, rules: &[&Rule], row: Each<'_, Finding>) -> WalkEnds {
     let context = Context::new(windows);
     let look = |look: &Look, found: &mut Found| look(&context, found);
     rules::apply(rules, look, || context.ends(), row)

@@ -5,9 +5,8 @@
 //! holds is a row of its own, so that neither an unlinked image nor a cut tree loses anything.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
 
-use osier_memory::{Paging, VirtAddr};
+use osier_memory::{Each, Paging, VirtAddr};
 use osier_osi::{
     Absent, Mapping, MappingKind, PageRange, Seen, SeenExt as _, WalkEnd, WalkEnds, Why, page_rows,
 };
@@ -22,11 +21,7 @@ use crate::{peb, process, root, section, threads};
 /// The walk's name in endings.
 const WALK: &str = "vads";
 
-pub(crate) fn mappings(
-    windows: &Windows,
-    taskd: VirtAddr,
-    row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn mappings(windows: &Windows, taskd: VirtAddr, row: Each<'_, Mapping>) -> WalkEnds {
     let (rows, ends) = all(windows, taskd);
     for one in rows {
         if row(one).is_break() {
@@ -109,7 +104,7 @@ fn all(windows: &Windows, taskd: VirtAddr) -> (Vec<Mapping>, WalkEnds) {
 pub(crate) fn of_loader_alone(
     windows: &Windows,
     taskd: VirtAddr,
-    row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
+    row: Each<'_, Mapping>,
 ) -> WalkEnds {
     let pid = process::pid(windows, taskd);
     let mut ends = WalkEnds::default();
@@ -348,11 +343,7 @@ fn either(
 }
 
 /// The present pages of the process's own table, user half.
-pub(crate) fn pages(
-    windows: &Windows,
-    taskd: VirtAddr,
-    row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn pages(windows: &Windows, taskd: VirtAddr, row: Each<'_, PageRange>) -> WalkEnds {
     const PAGES: &str = "page-tables";
     let space = match root::address_space(windows, taskd) {
         Ok(space) if space.mode().entry_bytes() != 0 => space,

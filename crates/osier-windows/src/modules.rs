@@ -1,9 +1,8 @@
 //! Kernel modules: `PsLoadedModuleList`, one `_KLDR_DATA_TABLE_ENTRY` each.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 
-use osier_memory::{Driver, PAGE_BYTES, VirtAddr};
+use osier_memory::{Driver, Each, PAGE_BYTES, VirtAddr};
 use osier_osi::{Absent, Module, Seen, SeenExt as _, WalkEnd, WalkEnds, Walked, Why};
 
 use crate::unicode::{self, base_name};
@@ -14,10 +13,7 @@ const WALK: &str = "modules";
 /// More bytes than any module has.
 const MOST: u64 = 1 << 30;
 
-pub(crate) fn modules(
-    windows: &Windows,
-    row: &mut dyn FnMut(Module) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn modules(windows: &Windows, row: Each<'_, Module>) -> WalkEnds {
     let Some(head) = windows.modules_at else {
         let missing = "PsLoadedModuleList in the profile".to_owned();
         let fault = None;

@@ -5,9 +5,8 @@
 //! `exit_time`. One that is in the table of ids alone comes last.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{FoundBy, Process, ProcessName, WalkEnds, Walked, merge};
 
 use crate::windows::Windows;
@@ -60,7 +59,7 @@ impl Which<'_> {
 pub(crate) fn processes(
     windows: &Windows,
     mut which: Which<'_>,
-    row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+    row: Each<'_, Process>,
 ) -> WalkEnds {
     let (all, ends) = all(windows);
     for (at, found_by) in all {

@@ -1,9 +1,9 @@
 //! The questions: which walkers make which rows.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
-use osier_memory::{AddressSpace, Machine, Paging, PhysAddr, VirtAddr};
+use osier_memory::{AddressSpace, Each, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
     Absent, Carve, Crash, Current, Finding, FoundKernel, Kernel, Mapping, Module, NoAttach,
     OpenFile, Osi, PageRange, Panda, Premise, Process, ProcessName, Scanned, Seen, Thread,
@@ -32,14 +32,14 @@ impl Osi for Windows {
         crash::crash(self)
     }
 
-    fn processes(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+    fn processes(&self, row: Each<'_, Process>) -> WalkEnds {
         processes::processes(self, Which::All, row)
     }
 
     fn processes_of(
         &self,
         wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+        row: Each<'_, Process>,
     ) -> WalkEnds {
         processes::processes(self, Which::Wanted(wanted), row)
     }
@@ -48,51 +48,39 @@ impl Osi for Windows {
         process::by_handle(self, taskd)
     }
 
-    fn current(&self, row: &mut dyn FnMut(Current) -> ControlFlow<()>) -> WalkEnds {
+    fn current(&self, row: Each<'_, Current>) -> WalkEnds {
         current::current(self, row)
     }
 
-    fn threads(&self, taskd: VirtAddr, row: &mut dyn FnMut(Thread) -> ControlFlow<()>) -> WalkEnds {
+    fn threads(&self, taskd: VirtAddr, row: Each<'_, Thread>) -> WalkEnds {
         threads::threads(self, taskd, row)
     }
 
-    fn modules(&self, row: &mut dyn FnMut(Module) -> ControlFlow<()>) -> WalkEnds {
+    fn modules(&self, row: Each<'_, Module>) -> WalkEnds {
         modules::modules(self, row)
     }
 
-    fn mappings(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn mappings(&self, taskd: VirtAddr, row: Each<'_, Mapping>) -> WalkEnds {
         mappings::mappings(self, taskd, row)
     }
 
-    fn pages(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(PageRange) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn pages(&self, taskd: VirtAddr, row: Each<'_, PageRange>) -> WalkEnds {
         mappings::pages(self, taskd, row)
     }
 
-    fn files(&self, taskd: VirtAddr, row: &mut dyn FnMut(OpenFile) -> ControlFlow<()>) -> WalkEnds {
+    fn files(&self, taskd: VirtAddr, row: Each<'_, OpenFile>) -> WalkEnds {
         files::files(self, taskd, row)
     }
 
-    fn environment(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Variable) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn environment(&self, taskd: VirtAddr, row: Each<'_, Variable>) -> WalkEnds {
         environment::environment(self, taskd, row)
     }
 
-    fn scan(&self, row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
+    fn scan(&self, row: Each<'_, Scanned>) -> WalkEnds {
         scan::scan(self, row)
     }
 
-    fn findings(&self, row: &mut dyn FnMut(Finding) -> ControlFlow<()>) -> WalkEnds {
+    fn findings(&self, row: Each<'_, Finding>) -> WalkEnds {
         findings::findings(self, row)
     }
 
@@ -100,22 +88,18 @@ impl Osi for Windows {
         findings::names()
     }
 
-    fn findings_of(
-        &self,
-        rules: &[&str],
-        row: &mut dyn FnMut(Finding) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn findings_of(&self, rules: &[&str], row: Each<'_, Finding>) -> WalkEnds {
         findings::of(self, rules, row)
     }
 
-    fn wide(&self, row: &mut dyn FnMut(Process) -> ControlFlow<()>) -> WalkEnds {
+    fn wide(&self, row: Each<'_, Process>) -> WalkEnds {
         wide::processes(self, Which::All, row)
     }
 
     fn wide_of(
         &self,
         wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: &mut dyn FnMut(Process) -> ControlFlow<()>,
+        row: Each<'_, Process>,
     ) -> WalkEnds {
         wide::processes(self, Which::Wanted(wanted), row)
     }
@@ -153,11 +137,7 @@ impl Panda for Windows {
         Err(Absent::not_applicable("a Windows process has many heaps"))
     }
 
-    fn panda_mappings(
-        &self,
-        taskd: VirtAddr,
-        row: &mut dyn FnMut(Mapping) -> ControlFlow<()>,
-    ) -> WalkEnds {
+    fn panda_mappings(&self, taskd: VirtAddr, row: Each<'_, Mapping>) -> WalkEnds {
         mappings::of_loader_alone(self, taskd, row)
     }
 

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{
     Absent, ProcessSource, ScanSource, ScanSources, Scanned, ScannedKind, Seen, SeenExt as _,
     WalkEnd, WalkEnds, Why,
@@ -211,7 +211,7 @@ fn is_entry(windows: &Windows, at: VirtAddr) -> bool {
     row.base.is_ok() && row.size.is_ok() && row.name.is_ok_and(|name| !name.is_empty())
 }
 
-pub(crate) fn scan(windows: &Windows, row: &mut dyn FnMut(Scanned) -> ControlFlow<()>) -> WalkEnds {
+pub(crate) fn scan(windows: &Windows, row: Each<'_, Scanned>) -> WalkEnds {
     let with = |(all, ends): (Vec<Met>, WalkEnds)| {
         let places = all.iter().enumerate().map(|(nth, met)| (met.at, nth));
         let places = places.collect();

@@ -1,8 +1,6 @@
 //! Threads: `_EPROCESS.ThreadListHead`, one `_ETHREAD` each.
 
-use std::ops::ControlFlow;
-
-use osier_memory::{AddressSpace, Fault, VirtAddr};
+use osier_memory::{AddressSpace, Each, Fault, VirtAddr};
 use osier_osi::{Absent, Seen, SeenExt as _, TaskState, Thread, WalkEnd, WalkEnds, Walked, Why};
 
 use crate::guest::is_kernel_address;
@@ -59,11 +57,7 @@ fn has_ended(windows: &Windows, at: VirtAddr) -> bool {
     state.is_some_and(|field| field.read(&windows.guest.space, at) == Ok(TERMINATED))
 }
 
-pub(crate) fn threads(
-    windows: &Windows,
-    process: VirtAddr,
-    row: &mut dyn FnMut(Thread) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn threads(windows: &Windows, process: VirtAddr, row: Each<'_, Thread>) -> WalkEnds {
     let (all, end) = listed(windows, process);
     for at in all {
         if row(thread(windows, at)).is_break() {

@@ -1,8 +1,6 @@
 //! Processes with whom they act for: what `ps --wide` shows besides.
 
-use std::ops::ControlFlow;
-
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{Process, ProcessExtra, Seen, WalkEnds, WindowsWide};
 
 use crate::processes::{self, Which};
@@ -10,11 +8,7 @@ use crate::token;
 use crate::windows::Windows;
 
 /// The processes that are wanted, as `ps` lists them, with their tokens.
-pub(crate) fn processes(
-    windows: &Windows,
-    which: Which<'_>,
-    row: &mut dyn FnMut(Process) -> ControlFlow<()>,
-) -> WalkEnds {
+pub(crate) fn processes(windows: &Windows, which: Which<'_>, row: Each<'_, Process>) -> WalkEnds {
     processes::processes(windows, which, &mut |mut process| {
         if let ProcessExtra::Windows(extra) = &mut process.extra {
             extra.wide = Some(Box::new(wide(windows, process.taskd)));

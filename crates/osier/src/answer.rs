@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{
     Current, Finding, Handle, Interface, LogLine, Mapping, Module, Mount, OpenFile, Osi, PageRange,
     Process, Scanned, Socket, Thread, Variable, WalkEnds,
@@ -93,9 +93,7 @@ impl<R> fmt::Debug for Answer<R> {
 }
 
 /// The rows of a walk that shows them one by one.
-fn collected<R>(
-    walk: impl FnOnce(&mut dyn FnMut(R) -> ControlFlow<()>) -> WalkEnds,
-) -> (Vec<R>, WalkEnds) {
+fn collected<R>(walk: impl FnOnce(Each<'_, R>) -> WalkEnds) -> (Vec<R>, WalkEnds) {
     let mut rows = Vec::new();
     let ends = walk(&mut |row| {
         rows.push(row);
@@ -105,7 +103,7 @@ fn collected<R>(
 }
 
 /// Shows the rows of one process, which its handle names.
-type OfProcess<R> = fn(&dyn Osi, VirtAddr, &mut dyn FnMut(R) -> ControlFlow<()>) -> WalkEnds;
+type OfProcess<R> = fn(&dyn Osi, VirtAddr, Each<'_, R>) -> WalkEnds;
 
 impl Guest {
     /// Every process. Linux: thread-group leaders from `init_task` on, zombies included.

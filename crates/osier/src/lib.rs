@@ -66,7 +66,7 @@ pub use profiles::{ProfileSource, infer_profile, isf_of_snapshot, profile_of_pdb
 pub use shared::Shared;
 
 pub use osier_memory::{
-    AddressSpace, Cause, CpuState, Fault, Hint, Machine, PageFlags, Paging, PhysAddr,
+    AddressSpace, Cause, CpuState, Each, Fault, Hint, Machine, PageFlags, Paging, PhysAddr,
     PhysicalMemory, VirtAddr,
 };
 pub use osier_osi::{

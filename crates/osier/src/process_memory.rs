@@ -3,7 +3,9 @@
 
 use std::ops::{ControlFlow, Range};
 
-use osier_memory::{AddressSpace, Cause, Fault, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
+use osier_memory::{
+    AddressSpace, Cause, Each, Fault, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr,
+};
 use osier_osi::{
     Absent, Behind, Mapping, Osi, ProcessAddress, Seen, SeenExt as _, Stretch, WalkEnd, WalkEnds,
 };
@@ -117,12 +119,7 @@ impl<'a> ProcessMemory<'a> {
     }
 
     /// Shows what stands in the part `within` of the mapping `area`, by address.
-    pub fn pieces(
-        &self,
-        area: &Area,
-        within: Range<u64>,
-        visit: &mut dyn FnMut(Piece) -> ControlFlow<()>,
-    ) -> WalkEnd {
+    pub fn pieces(&self, area: &Area, within: Range<u64>, visit: Each<'_, Piece>) -> WalkEnd {
         let mut walk = Walk {
             memory: self,
             left: self.steps,
@@ -198,7 +195,7 @@ struct Walk<'a> {
     memory: &'a ProcessMemory<'a>,
     left: u64,
     pending: Option<Piece>,
-    visit: &'a mut dyn FnMut(Piece) -> ControlFlow<()>,
+    visit: Each<'a, Piece>,
 }
 
 impl Walk<'_> {

@@ -5,9 +5,7 @@
 //! proved its place. Nobody knows whether this kernel keeps
 //! the value. [`Untold`] stands before a provider and says so of each value that is said not to be in this kernel.
 
-use std::ops::ControlFlow;
-
-use osier_memory::{AddressSpace, Cause, Fault, VirtAddr};
+use osier_memory::{AddressSpace, Cause, Each, Fault, VirtAddr};
 use osier_osi::{
     Absent, Carve, Crash, Current, FileExtra, Finding, Interface, Kernel, LinuxFile, LinuxProcess,
     LinuxWide, LogLine, Mapping, Module, Mount, Namespaces, OpenFile, Osi, PageRange, Panda,
@@ -289,7 +287,7 @@ impl Row for Current {
 }
 
 /// Hands rows on.
-type Rows<'a, T> = &'a mut dyn FnMut(T) -> ControlFlow<()>;
+type Rows<'a, T> = Each<'a, T>;
 
 /// Says which processes are wanted.
 type Choice<'a> = &'a mut dyn FnMut(&ProcessName) -> bool;

@@ -1,7 +1,6 @@
 //! Bytes, of kernels before v3.5.
 
-use std::ops::ControlFlow;
-
+use osier_memory::Each;
 use osier_osi::{Absent, LogLine, WalkEnd, WalkEnds};
 
 use super::buffer::{Buffer, number};
@@ -10,10 +9,7 @@ use crate::guest::Guest;
 use crate::symbols;
 
 /// Bytes, of kernels before v3.5: lines that may begin with `<LEVEL>` and `[SECONDS.MICROSECONDS] `.
-pub(super) fn bytes(
-    guest: &Guest,
-    row: &mut dyn FnMut(LogLine) -> ControlFlow<()>,
-) -> Result<WalkEnds, WalkEnds> {
+pub(super) fn bytes(guest: &Guest, row: Each<'_, LogLine>) -> Result<WalkEnds, WalkEnds> {
     let buffer = Buffer::read(guest)?;
     let end = number(guest, symbols::log_end, 4)?;
     let kept = number(guest, symbols::logged_chars, 4)?.min(buffer.bytes);

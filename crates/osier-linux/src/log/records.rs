@@ -1,8 +1,6 @@
 //! The ring of records with their texts, of v3.5 to v5.9.
 
-use std::ops::ControlFlow;
-
-use osier_memory::VirtAddr;
+use osier_memory::{Each, VirtAddr};
 use osier_osi::{Absent, LogLine, WalkEnd, WalkEnds};
 use osier_profile::{Bits, Field, Resolver, UInt, layout};
 
@@ -52,7 +50,7 @@ impl Records {
         &self,
         guest: &Guest,
         now: Option<u64>,
-        row: &mut dyn FnMut(LogLine) -> ControlFlow<()>,
+        row: Each<'_, LogLine>,
     ) -> Result<WalkEnds, WalkEnds> {
         let buffer = Buffer::read(guest)?;
         let first = number(guest, symbols::log_first_idx, 4)?;

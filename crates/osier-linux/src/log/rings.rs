@@ -1,8 +1,6 @@
 //! The ring of descriptors and the ring of text, of v5.10 and later.
 
-use std::ops::ControlFlow;
-
-use osier_memory::{Fault, VirtAddr};
+use osier_memory::{Each, Fault, VirtAddr};
 use osier_osi::{Absent, LogLine, Seen, WalkEnd, WalkEnds};
 use osier_profile::{Bits, Field, Ptr, Resolver, UInt, layout};
 
@@ -182,7 +180,7 @@ impl<'a> Rings<'a> {
         Ok((state, own))
     }
 
-    pub(super) fn rows(&self, row: &mut dyn FnMut(LogLine) -> ControlFlow<()>) -> WalkEnds {
+    pub(super) fn rows(&self, row: Each<'_, LogLine>) -> WalkEnds {
         let mut ends = WalkEnds::default();
         let between = self.head.wrapping_sub(self.tail) & self.id_mask;
         let mut records = between.saturating_add(1);

@@ -4,7 +4,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use osier_memory::{Cause, Chunk, Fault, PAGE_BYTES, Page, PhysAddr, PhysRun, PhysicalMemory};
+use osier_memory::{
+    Cause, Chunk, Fault, PAGE_BYTES, Page, PhysAddr, PhysRun, PhysicalMemory, Visit,
+};
 
 use crate::cache::PageCache;
 use crate::data::Data;
@@ -196,12 +198,7 @@ impl PhysicalMemory for BitmapMemory {
         Page::of(self.copied(pa).ok()?, 0)
     }
 
-    fn sweep(
-        &self,
-        run: PhysRun,
-        window: usize,
-        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn sweep(&self, run: PhysRun, window: usize, visit: Visit<'_, PhysAddr>) -> ControlFlow<()> {
         sweep::in_windows(&self.runs, run, window, |pa, buf| self.fill(pa, buf), visit)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use osier_memory::{Cause, Chunk, Fault, Filter, Page, PhysAddr, PhysRun, PhysicalMemory};
+use osier_memory::{Cause, Chunk, Fault, Filter, Page, PhysAddr, PhysRun, PhysicalMemory, Visit};
 
 /// A memory and the machine's RAM: what lies in the RAM and is not held was left out on purpose.
 pub(super) struct Excluding<M> {
@@ -40,12 +40,7 @@ impl<M: PhysicalMemory> PhysicalMemory for Excluding<M> {
         self.held.page(pa)
     }
 
-    fn sweep(
-        &self,
-        run: PhysRun,
-        window: usize,
-        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn sweep(&self, run: PhysRun, window: usize, visit: Visit<'_, PhysAddr>) -> ControlFlow<()> {
         self.held.sweep(run, window, visit)
     }
 }

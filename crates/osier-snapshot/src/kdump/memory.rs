@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use osier_memory::{Cause, Chunk, Codec, Fault, Filter, PhysAddr, PhysRun, PhysicalMemory};
+use osier_memory::{Cause, Chunk, Codec, Fault, Filter, PhysAddr, PhysRun, PhysicalMemory, Visit};
 
 use super::bitmap::{Bitmap, Ranked};
 use super::pages;
@@ -324,12 +324,7 @@ impl PhysicalMemory for KdumpMemory {
         Ok(page.advanced(into))
     }
 
-    fn sweep(
-        &self,
-        run: PhysRun,
-        window: usize,
-        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn sweep(&self, run: PhysRun, window: usize, visit: Visit<'_, PhysAddr>) -> ControlFlow<()> {
         sweep::in_windows(&self.runs, run, window, |pa, buf| self.fill(pa, buf), visit)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 use osier_memory::{
-    Cause, Chunk, Codec, Fault, Page, PhysAddr, PhysRun, PhysicalMemory, ZERO_PAGE,
+    Cause, Chunk, Codec, Fault, Page, PhysAddr, PhysRun, PhysicalMemory, Visit, ZERO_PAGE,
 };
 
 use super::pages::{Block, Entry, PAGE};
@@ -380,12 +380,7 @@ impl PhysicalMemory for StreamMemory {
         }
     }
 
-    fn sweep(
-        &self,
-        run: PhysRun,
-        window: usize,
-        visit: &mut dyn FnMut(PhysAddr, &[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn sweep(&self, run: PhysRun, window: usize, visit: Visit<'_, PhysAddr>) -> ControlFlow<()> {
         let mut scratch = Vec::new();
         sweep::in_windows(
             &self.runs,

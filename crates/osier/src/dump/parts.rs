@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
-use osier_memory::{AddressSpace, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
+use osier_memory::{AddressSpace, Each, PAGE_BYTES, PhysAddr, PhysicalMemory, VirtAddr};
 use osier_osi::{
     Absent, Behind, CachedFile, Carve, CarveLinux, CarveWindows, KeptFile, Osi, SeenExt as _,
     Stretch, WalkEnd, WalkEnds,
@@ -148,10 +148,7 @@ pub fn kept(guest: &Guest, file: &KeptFile, out: &Path) -> Result<Dumped, DumpEr
 ///
 /// # Errors
 /// [`DumpError::NotOfThisSystem`].
-pub fn kept_files(
-    guest: &Guest,
-    row: &mut dyn FnMut(KeptFile) -> ControlFlow<()>,
-) -> Result<WalkEnds, DumpError> {
+pub fn kept_files(guest: &Guest, row: Each<'_, KeptFile>) -> Result<WalkEnds, DumpError> {
     let osi = &*guest.provider();
     Ok(page_cache(guest, osi)?.kept_files(row))
 }
