@@ -3,6 +3,31 @@
 //! A [`Table`] names the columns; a [`Row`] gives one [`Cell`] for each. Rows know no format, and
 //! formats know no row: `docs/rows.md` is what both keep to.
 
+/// Rows that all have the same columns: each column, and behind it the cell that a row has there.
+macro_rules! rows {
+    ($(#[$doc:meta])* $all:ident: $kind:ty, $name:literal, |$row:ident| {
+        $($column:expr => $cell:expr,)*
+    }) => {
+        $(#[$doc])*
+        pub(super) static $all: [&$crate::tables::Table; 1] = [&$crate::tables::Table {
+            name: $name,
+            columns: &[$($column,)*],
+        }];
+
+        impl $crate::tables::Row for $kind {
+            fn table(&self) -> &'static $crate::tables::Table {
+                let [table] = $all;
+                table
+            }
+
+            fn cells(&self) -> Vec<$crate::tables::Cell<'_>> {
+                let $row = self;
+                vec![$($cell,)*]
+            }
+        }
+    };
+}
+
 mod holdings;
 mod hunt;
 mod kernel;
@@ -11,6 +36,7 @@ mod network;
 mod of;
 mod process;
 
+use osier_memory::{PhysAddr, VirtAddr};
 use osier_osi::{Absent, FoundBy, ProcessSource, Seen};
 
 pub use of::{hits, kept, of};
@@ -232,24 +258,17 @@ pub const fn brief(name: &'static str) -> Column {
 /// A column of numbers that the terminal's table shows unasked.
 pub const fn number(name: &'static str) -> Column {
     Column {
-        name,
-        brief: true,
         right: true,
         kind: Kind::Number,
-        order: &[],
-        seconds: false,
+        ..brief(name)
     }
 }
 
 /// A column that the terminal's table shows when it is asked for every one.
 pub const fn wide(name: &'static str) -> Column {
     Column {
-        name,
         brief: false,
-        right: false,
-        kind: Kind::Text,
-        order: &[],
-        seconds: false,
+        ..brief(name)
     }
 }
 
@@ -267,6 +286,22 @@ fn id(value: &Seen<u32>) -> Cell<'_> {
 
 fn count(value: &Seen<u64>) -> Cell<'_> {
     seen(value, |&count| Cell::Number(count))
+}
+
+fn virt(value: &Seen<VirtAddr>) -> Cell<'_> {
+    seen(value, |address| Cell::Address(address.0))
+}
+
+fn phys(value: &Seen<PhysAddr>) -> Cell<'_> {
+    seen(value, |address| Cell::Address(address.0))
+}
+
+/// The word of a number, or the number where it has none.
+fn word(words: &'static [&'static str], number: u8) -> Cell<'static> {
+    match words.get(usize::from(number)) {
+        Some(word) => Cell::Word(word),
+        None => Cell::Text(number.to_string()),
+    }
 }
 
 /// Text of our own words.

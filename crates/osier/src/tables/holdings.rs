@@ -2,7 +2,7 @@
 
 use osier_osi::{Device, FileExtra, KeptFile, Mount, OpenFile, Seen, Variable};
 
-use super::{Cell, Kind, Row, Table, brief, bytes, count, id, number, seen, wide, words};
+use super::{Cell, Kind, Row, Table, brief, bytes, count, id, number, seen, virt, wide, words};
 
 static LINUX: Table = Table {
     name: "file",
@@ -61,7 +61,7 @@ impl Row for OpenFile {
         let number = Cell::Number(u64::from(self.fd));
         let kind = seen(&self.kind, |kind| Cell::Bytes(kind.word()));
         let flags = seen(&self.flags, |&flags| Cell::Address(flags));
-        let filed = seen(&self.filed, |file| Cell::Address(file.0));
+        let filed = virt(&self.filed);
         let path = bytes(&self.path);
         match &self.extra {
             FileExtra::Linux(linux) => vec![
@@ -73,7 +73,7 @@ impl Row for OpenFile {
                 count(&linux.pos),
                 count(&linux.inode),
                 device(&linux.device),
-                seen(&linux.socket, |socket| Cell::Address(socket.0)),
+                virt(&linux.socket),
                 filed,
             ],
             FileExtra::Windows => vec![pid, number, filed, kind, flags, path],
@@ -88,112 +88,45 @@ fn device(device: &Seen<Device>) -> Cell<'_> {
     })
 }
 
-static KEPT: Table = Table {
-    name: "kept file",
-    columns: &[
-        brief("path").of(Kind::Bytes),
-        brief("kind"),
-        number("size"),
-        number("cached"),
-        brief("system").of(Kind::Bytes),
-        brief("device"),
-        number("inode"),
-        wide("inside").of(Kind::Bytes),
-        brief("mapping").of(Kind::Address),
-    ],
-};
-
-/// Every kind of kept file.
-pub(super) static KEPTS: [&Table; 1] = [&KEPT];
-
-impl Row for KeptFile {
-    fn table(&self) -> &'static Table {
-        &KEPT
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            bytes(&self.path),
-            seen(&self.kind, |kind| Cell::Bytes(kind.as_bytes())),
-            count(&self.size),
-            count(&self.cached),
-            bytes(&self.system),
-            device(&self.device),
-            count(&self.inode),
-            bytes(&self.inside),
-            Cell::Address(self.mapping.0),
-        ]
+rows! {
+    /// Every kind of kept file.
+    KEPTS: KeptFile, "kept file", |row| {
+        brief("path").of(Kind::Bytes) => bytes(&row.path),
+        brief("kind") => seen(&row.kind, |kind| Cell::Bytes(kind.as_bytes())),
+        number("size") => count(&row.size),
+        number("cached") => count(&row.cached),
+        brief("system").of(Kind::Bytes) => bytes(&row.system),
+        brief("device") => device(&row.device),
+        number("inode") => count(&row.inode),
+        wide("inside").of(Kind::Bytes) => bytes(&row.inside),
+        brief("mapping").of(Kind::Address) => Cell::Address(row.mapping.0),
     }
 }
 
-static VARIABLE: Table = Table {
-    name: "variable",
-    columns: &[
-        number("pid"),
-        brief("name").of(Kind::Bytes),
-        brief("value").of(Kind::Bytes),
-        wide("address").of(Kind::Address),
-    ],
-};
-
-/// Every kind of variable.
-pub(super) static VARIABLES: [&Table; 1] = [&VARIABLE];
-
-impl Row for Variable {
-    fn table(&self) -> &'static Table {
-        &VARIABLE
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            id(&self.pid),
-            bytes(&self.name),
-            bytes(&self.value),
-            Cell::Address(self.address.0),
-        ]
+rows! {
+    /// Every kind of variable.
+    VARIABLES: Variable, "variable", |row| {
+        number("pid") => id(&row.pid),
+        brief("name").of(Kind::Bytes) => bytes(&row.name),
+        brief("value").of(Kind::Bytes) => bytes(&row.value),
+        wide("address").of(Kind::Address) => Cell::Address(row.address.0),
     }
 }
 
-static MOUNT: Table = Table {
-    name: "mount",
-    columns: &[
-        number("pid"),
-        number("id"),
-        number("parent"),
-        brief("device"),
-        brief("source").of(Kind::Bytes),
-        brief("root").of(Kind::Bytes),
-        brief("point").of(Kind::Bytes),
-        brief("type").of(Kind::Bytes),
-        brief("options"),
-        wide("super_options"),
-        wide("propagation"),
-        wide("address").of(Kind::Address),
-    ],
-};
-
-/// Every kind of mount.
-pub(super) static MOUNTS: [&Table; 1] = [&MOUNT];
-
-impl Row for Mount {
-    fn table(&self) -> &'static Table {
-        &MOUNT
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            id(&self.pid),
-            id(&self.id),
-            id(&self.parent),
-            device(&self.device),
-            bytes(&self.source),
-            bytes(&self.root),
-            bytes(&self.point),
-            bytes(&self.kind),
-            words(&self.options),
-            words(&self.super_options),
-            words(&self.propagation),
-            Cell::Address(self.address.0),
-        ]
+rows! {
+    /// Every kind of mount.
+    MOUNTS: Mount, "mount", |row| {
+        number("pid") => id(&row.pid),
+        number("id") => id(&row.id),
+        number("parent") => id(&row.parent),
+        brief("device") => device(&row.device),
+        brief("source").of(Kind::Bytes) => bytes(&row.source),
+        brief("root").of(Kind::Bytes) => bytes(&row.root),
+        brief("point").of(Kind::Bytes) => bytes(&row.point),
+        brief("type").of(Kind::Bytes) => bytes(&row.kind),
+        brief("options") => words(&row.options),
+        wide("super_options") => words(&row.super_options),
+        wide("propagation") => words(&row.propagation),
+        wide("address").of(Kind::Address) => Cell::Address(row.address.0),
     }
 }

@@ -2,53 +2,18 @@
 
 use osier_osi::{LogLine, Module};
 
-use super::{Cell, Kind, Row, Table, brief, bytes, count, number, seen, wide};
+use super::{Cell, Kind, brief, bytes, count, number, seen, virt, wide, word};
 
-static MODULE: Table = Table {
-    name: "module",
-    columns: &[
-        brief("name").of(Kind::Bytes),
-        brief("base").of(Kind::Address),
-        number("size"),
-        brief("file").of(Kind::Bytes),
-        brief("modd").of(Kind::Address),
-    ],
-};
-
-/// Every kind of module.
-pub(super) static MODULES: [&Table; 1] = [&MODULE];
-
-impl Row for Module {
-    fn table(&self) -> &'static Table {
-        &MODULE
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            bytes(&self.name),
-            seen(&self.base, |base| Cell::Address(base.0)),
-            count(&self.size),
-            bytes(&self.file),
-            Cell::Address(self.modd.0),
-        ]
+rows! {
+    /// Every kind of module.
+    MODULES: Module, "module", |row| {
+        brief("name").of(Kind::Bytes) => bytes(&row.name),
+        brief("base").of(Kind::Address) => virt(&row.base),
+        number("size") => count(&row.size),
+        brief("file").of(Kind::Bytes) => bytes(&row.file),
+        brief("modd").of(Kind::Address) => Cell::Address(row.modd.0),
     }
 }
-
-static LINE: Table = Table {
-    name: "line",
-    columns: &[
-        number("time").in_seconds(),
-        brief("level").ordered(&LEVELS),
-        brief("facility"),
-        brief("caller").of(Kind::Bytes),
-        brief("text").of(Kind::Bytes),
-        wide("seq").of(Kind::Number),
-        wide("address").of(Kind::Address),
-    ],
-};
-
-/// Every kind of line of the kernel's log.
-pub(super) static LINES: [&Table; 1] = [&LINE];
 
 /// The words of syslog's levels.
 const LEVELS: [&str; 8] = [
@@ -60,28 +25,15 @@ const FACILITIES: [&str; 12] = [
     "ftp",
 ];
 
-/// The word of a number, or the number where it has none.
-fn word(words: &'static [&'static str], number: u8) -> Cell<'static> {
-    match words.get(usize::from(number)) {
-        Some(word) => Cell::Word(word),
-        None => Cell::Text(number.to_string()),
-    }
-}
-
-impl Row for LogLine {
-    fn table(&self) -> &'static Table {
-        &LINE
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            count(&self.time),
-            seen(&self.level, |&level| word(&LEVELS, level)),
-            seen(&self.facility, |&facility| word(&FACILITIES, facility)),
-            bytes(&self.caller),
-            bytes(&self.text),
-            count(&self.seq),
-            Cell::Address(self.address.0),
-        ]
+rows! {
+    /// Every kind of line of the kernel's log.
+    LINES: LogLine, "line", |row| {
+        number("time").in_seconds() => count(&row.time),
+        brief("level").ordered(&LEVELS) => seen(&row.level, |&level| word(&LEVELS, level)),
+        brief("facility") => seen(&row.facility, |&facility| word(&FACILITIES, facility)),
+        brief("caller").of(Kind::Bytes) => bytes(&row.caller),
+        brief("text").of(Kind::Bytes) => bytes(&row.text),
+        wide("seq").of(Kind::Number) => count(&row.seq),
+        wide("address").of(Kind::Address) => Cell::Address(row.address.0),
     }
 }

@@ -5,58 +5,19 @@ use osier_osi::{Mapping, MappingKind, PageRange};
 
 use crate::hit::Hit;
 
-use super::{Cell, Kind, Row, Table, brief, bytes, count, id, number, seen, wide};
+use super::{Cell, Kind, brief, bytes, count, id, number, phys, seen, virt, wide};
 
-static HIT: Table = Table {
-    name: "hit",
-    columns: &[
-        number("pid"),
-        brief("address").of(Kind::Address),
-        brief("phys").of(Kind::Address),
-        brief("mapping").of(Kind::Bytes),
-        brief("rule").of(Kind::Bytes),
-        brief("match").of(Kind::Bytes),
-    ],
-};
-
-/// Every kind of hit.
-pub(super) static HITS: [&Table; 1] = [&HIT];
-
-impl Row for Hit {
-    fn table(&self) -> &'static Table {
-        &HIT
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            id(&self.pid),
-            seen(&self.address, |address| Cell::Address(address.0)),
-            seen(&self.phys, |phys| Cell::Address(phys.0)),
-            bytes(&self.mapping),
-            Cell::Bytes(self.rule.as_bytes()),
-            Cell::Bytes(&self.matched),
-        ]
+rows! {
+    /// Every kind of hit.
+    HITS: Hit, "hit", |row| {
+        number("pid") => id(&row.pid),
+        brief("address").of(Kind::Address) => virt(&row.address),
+        brief("phys").of(Kind::Address) => phys(&row.phys),
+        brief("mapping").of(Kind::Bytes) => bytes(&row.mapping),
+        brief("rule").of(Kind::Bytes) => Cell::Bytes(row.rule.as_bytes()),
+        brief("match").of(Kind::Bytes) => Cell::Bytes(&row.matched),
     }
 }
-
-static MAPPING: Table = Table {
-    name: "mapping",
-    columns: &[
-        number("pid"),
-        brief("base").of(Kind::Address),
-        number("size"),
-        brief("name").of(Kind::Bytes),
-        brief("file").of(Kind::Bytes),
-        number("offset"),
-        wide("flags").of(Kind::Address),
-        brief("perms"),
-        brief("kind"),
-        wide("modd").of(Kind::Address),
-    ],
-};
-
-/// Every kind of mapping.
-pub(super) static MAPPINGS: [&Table; 1] = [&MAPPING];
 
 /// The word of a mapping's kind.
 const fn kind_word(kind: MappingKind) -> &'static str {
@@ -78,58 +39,32 @@ fn text(letters: [u8; 4]) -> String {
     )
 }
 
-impl Row for Mapping {
-    fn table(&self) -> &'static Table {
-        &MAPPING
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            id(&self.pid),
-            seen(&self.base, |base| Cell::Address(base.0)),
-            count(&self.size),
-            bytes(&self.name),
-            bytes(&self.file),
-            count(&self.offset),
-            seen(&self.flags, |&flags| Cell::Address(flags)),
-            seen(&self.perms, |letters| Cell::Text(text(*letters))),
-            seen(&self.kind, |&kind| Cell::Word(kind_word(kind))),
-            Cell::Address(self.modd.0),
-        ]
+rows! {
+    /// Every kind of mapping.
+    MAPPINGS: Mapping, "mapping", |row| {
+        number("pid") => id(&row.pid),
+        brief("base").of(Kind::Address) => virt(&row.base),
+        number("size") => count(&row.size),
+        brief("name").of(Kind::Bytes) => bytes(&row.name),
+        brief("file").of(Kind::Bytes) => bytes(&row.file),
+        number("offset") => count(&row.offset),
+        wide("flags").of(Kind::Address) => seen(&row.flags, |&flags| Cell::Address(flags)),
+        brief("perms") => seen(&row.perms, |letters| Cell::Text(text(*letters))),
+        brief("kind") => seen(&row.kind, |&kind| Cell::Word(kind_word(kind))),
+        wide("modd").of(Kind::Address) => Cell::Address(row.modd.0),
     }
 }
 
-static PAGE: Table = Table {
-    name: "page",
-    columns: &[
-        number("pid"),
-        brief("start").of(Kind::Address),
-        number("len"),
-        brief("phys").of(Kind::Address),
-        number("page_size"),
-        brief("flags"),
-        brief("backing").of(Kind::Bytes),
-    ],
-};
-
-/// Every kind of page range.
-pub(super) static PAGES: [&Table; 1] = [&PAGE];
-
-impl Row for PageRange {
-    fn table(&self) -> &'static Table {
-        &PAGE
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            id(&self.pid),
-            Cell::Address(self.start.0),
-            Cell::Number(self.len),
-            Cell::Address(self.phys.0),
-            Cell::Number(self.page_bytes),
-            Cell::Text(page_flags(self.flags)),
-            bytes(&self.backing),
-        ]
+rows! {
+    /// Every kind of page range.
+    PAGES: PageRange, "page", |row| {
+        number("pid") => id(&row.pid),
+        brief("start").of(Kind::Address) => Cell::Address(row.start.0),
+        number("len") => Cell::Number(row.len),
+        brief("phys").of(Kind::Address) => Cell::Address(row.phys.0),
+        number("page_size") => Cell::Number(row.page_bytes),
+        brief("flags") => Cell::Text(page_flags(row.flags)),
+        brief("backing").of(Kind::Bytes) => bytes(&row.backing),
     }
 }
 

@@ -2,34 +2,7 @@
 
 use osier_osi::{Interface, Socket};
 
-use super::{Cell, Kind, Row, Table, brief, bytes, count, id, number, seen, wide, words};
-
-static SOCKET: Table = Table {
-    name: "socket",
-    columns: &[
-        number("pid"),
-        number("fd"),
-        brief("family"),
-        brief("type"),
-        brief("protocol"),
-        brief("local"),
-        number("local_port"),
-        brief("remote"),
-        number("remote_port"),
-        brief("state"),
-        number("inode"),
-        brief("path").of(Kind::Bytes),
-        number("netns"),
-        wide("address").of(Kind::Address),
-        wide("recv_queue").of(Kind::Number),
-        wide("send_queue").of(Kind::Number),
-        wide("interface").of(Kind::Number),
-        brief("found_by"),
-    ],
-};
-
-/// Every kind of socket.
-pub(super) static SOCKETS: [&Table; 1] = [&SOCKET];
+use super::{Cell, Kind, brief, bytes, count, id, number, seen, wide, words};
 
 /// Families by their numbers, `AF_…`.
 const FAMILIES: &[(u16, &str)] = &[
@@ -124,51 +97,29 @@ fn protocol(socket: &Socket) -> Cell<'_> {
     })
 }
 
-impl Row for Socket {
-    fn table(&self) -> &'static Table {
-        &SOCKET
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            id(&self.pid),
-            id(&self.fd),
-            seen(&self.family, |&family| word(FAMILIES, family)),
-            seen(&self.kind, |&kind| word(TYPES, kind)),
-            protocol(self),
-            words(&self.local),
-            id(&self.local_port),
-            words(&self.remote),
-            id(&self.remote_port),
-            seen(&self.state, |state| Cell::Word(state)),
-            count(&self.inode),
-            bytes(&self.path),
-            id(&self.netns),
-            Cell::Address(self.address.0),
-            count(&self.recv_queue),
-            count(&self.send_queue),
-            id(&self.interface),
-            Cell::Word(self.found_by.word()),
-        ]
+rows! {
+    /// Every kind of socket.
+    SOCKETS: Socket, "socket", |row| {
+        number("pid") => id(&row.pid),
+        number("fd") => id(&row.fd),
+        brief("family") => seen(&row.family, |&family| word(FAMILIES, family)),
+        brief("type") => seen(&row.kind, |&kind| word(TYPES, kind)),
+        brief("protocol") => protocol(row),
+        brief("local") => words(&row.local),
+        number("local_port") => id(&row.local_port),
+        brief("remote") => words(&row.remote),
+        number("remote_port") => id(&row.remote_port),
+        brief("state") => seen(&row.state, |state| Cell::Word(state)),
+        number("inode") => count(&row.inode),
+        brief("path").of(Kind::Bytes) => bytes(&row.path),
+        number("netns") => id(&row.netns),
+        wide("address").of(Kind::Address) => Cell::Address(row.address.0),
+        wide("recv_queue").of(Kind::Number) => count(&row.recv_queue),
+        wide("send_queue").of(Kind::Number) => count(&row.send_queue),
+        wide("interface").of(Kind::Number) => id(&row.interface),
+        brief("found_by") => Cell::Word(row.found_by.word()),
     }
 }
-
-static INTERFACE: Table = Table {
-    name: "interface",
-    columns: &[
-        number("netns"),
-        number("index"),
-        brief("name").of(Kind::Bytes),
-        brief("flags"),
-        brief("mac"),
-        brief("addresses"),
-        wide("mtu").of(Kind::Number),
-        wide("address").of(Kind::Address),
-    ],
-};
-
-/// Every kind of interface.
-pub(super) static INTERFACES: [&Table; 1] = [&INTERFACE];
 
 /// What is set in the flags, from the lowest bit on, as `ip link` calls it.
 const FLAGS: [&str; 19] = [
@@ -199,30 +150,25 @@ fn flags(flags: u32) -> String {
     set.map(|(word, _)| *word).collect::<Vec<_>>().join(",")
 }
 
-impl Row for Interface {
-    fn table(&self) -> &'static Table {
-        &INTERFACE
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            id(&self.netns),
-            id(&self.index),
-            bytes(&self.name),
-            seen(&self.flags, |&set| Cell::Text(flags(set))),
-            seen(&self.mac, |mac| {
-                let bytes: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-                Cell::Text(bytes.join(":"))
-            }),
-            seen(&self.addresses, |addresses| {
-                let each: Vec<String> = addresses
-                    .iter()
-                    .map(|(address, prefix)| format!("{address}/{prefix}"))
-                    .collect();
-                Cell::Text(each.join(" "))
-            }),
-            count(&self.mtu),
-            Cell::Address(self.address.0),
-        ]
+rows! {
+    /// Every kind of interface.
+    INTERFACES: Interface, "interface", |row| {
+        number("netns") => id(&row.netns),
+        number("index") => id(&row.index),
+        brief("name").of(Kind::Bytes) => bytes(&row.name),
+        brief("flags") => seen(&row.flags, |&set| Cell::Text(flags(set))),
+        brief("mac") => seen(&row.mac, |mac| {
+            let bytes: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+            Cell::Text(bytes.join(":"))
+        }),
+        brief("addresses") => seen(&row.addresses, |addresses| {
+            let each: Vec<String> = addresses
+                .iter()
+                .map(|(address, prefix)| format!("{address}/{prefix}"))
+                .collect();
+            Cell::Text(each.join(" "))
+        }),
+        wide("mtu").of(Kind::Number) => count(&row.mtu),
+        wide("address").of(Kind::Address) => Cell::Address(row.address.0),
     }
 }

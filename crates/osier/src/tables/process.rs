@@ -4,10 +4,13 @@ use std::sync::LazyLock;
 
 use osier_osi::{
     Absent, Current, Handle, LinuxProcess, LinuxWide, Namespaces, Process, ProcessExtra, Seen,
-    Thread, WindowsProcess, WindowsWide,
+    TaskState, Thread, WindowsProcess, WindowsWide,
 };
 
-use super::{Cell, Kind, Row, Table, brief, bytes, count, found_by, id, number, seen, wide};
+use super::{
+    Cell, Kind, Row, Table, brief, bytes, count, flag, found_by, id, number, phys, seen, virt,
+    wide, word,
+};
 
 /// What every process has, and then the columns of one system.
 macro_rules! columns {
@@ -142,10 +145,10 @@ impl Row for Process {
             id(&self.ppid),
             bytes(&self.name),
             Cell::Address(self.taskd.0),
-            seen(&self.asid, |asid| Cell::Address(asid.0)),
-            seen(&self.pgd, |pgd| Cell::Address(pgd.0)),
+            phys(&self.asid),
+            virt(&self.pgd),
             count(&self.create_time),
-            seen(&self.start, |&start| Cell::Instant(start)),
+            instant(&self.start),
         ];
         match &self.extra {
             ProcessExtra::Linux(linux) => cells.extend(linux_cells(linux)),
@@ -176,12 +179,12 @@ const POLICIES: [&str; 8] = [
 /// The words of the modes of seccomp.
 const FILTERS: [&str; 3] = ["none", "strict", "filter"];
 
-/// The word of a number, which has one.
-fn word(words: &'static [&'static str], number: u8) -> Cell<'static> {
-    match words.get(usize::from(number)) {
-        Some(word) => Cell::Word(word),
-        None => Cell::Text(number.to_string()),
-    }
+fn state(value: &Seen<TaskState>) -> Cell<'_> {
+    seen(value, |state| Cell::Text(state.0.to_string()))
+}
+
+fn instant(value: &Seen<i64>) -> Cell<'_> {
+    seen(value, |&at| Cell::Instant(at))
 }
 
 fn wide_cells(wide: &LinuxWide) -> [Cell<'_>; 24] {
@@ -218,7 +221,7 @@ fn wide_cells(wide: &LinuxWide) -> [Cell<'_>; 24] {
 
 fn token_cells(wide: &WindowsWide) -> [Cell<'_>; 6] {
     [
-        seen(&wide.token, |token| Cell::Address(token.0)),
+        virt(&wide.token),
         seen(&wide.user, |user| Cell::Text(user.to_string())),
         seen(&wide.groups, |groups| Cell::Text(blanks(groups))),
         seen(&wide.privileges, |held| Cell::Text(blanks(held))),
@@ -255,11 +258,11 @@ fn linux_cells(linux: &LinuxProcess) -> [Cell<'_>; 7] {
     [
         id(&linux.uid),
         id(&linux.gid),
-        seen(&linux.state, |state| Cell::Text(state.0.to_string())),
+        state(&linux.state),
         id(&linux.threads),
         bytes(&linux.exe),
         seen(&linux.cmdline, |line| Cell::Arguments(line)),
-        seen(&linux.kernel_thread, |&flag| Cell::Flag(flag)),
+        flag(&linux.kernel_thread),
     ]
 }
 
@@ -267,59 +270,20 @@ fn windows_cells(windows: &WindowsProcess) -> [Cell<'_>; 6] {
     [
         count(&windows.exit_time),
         id(&windows.session),
-        seen(&windows.wow64, |&flag| Cell::Flag(flag)),
-        seen(&windows.peb, |peb| Cell::Address(peb.0)),
+        flag(&windows.wow64),
+        virt(&windows.peb),
         bytes(&windows.path),
         bytes(&windows.cmdline),
     ]
 }
 
-static HANDLE: Table = Table {
-    name: "handle",
-    columns: &[
-        brief("taskd").of(Kind::Address),
-        brief("asid").of(Kind::Address),
-    ],
-};
-
-/// Every kind of handle.
-pub(super) static HANDLES: [&Table; 1] = [&HANDLE];
-
-impl Row for Handle {
-    fn table(&self) -> &'static Table {
-        &HANDLE
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            Cell::Address(self.taskd.0),
-            seen(&self.asid, |asid| Cell::Address(asid.0)),
-        ]
+rows! {
+    /// Every kind of handle.
+    HANDLES: Handle, "handle", |row| {
+        brief("taskd").of(Kind::Address) => Cell::Address(row.taskd.0),
+        brief("asid").of(Kind::Address) => phys(&row.asid),
     }
 }
-
-static CURRENT: Table = Table {
-    name: "current",
-    columns: &[
-        number("cpu"),
-        number("pid"),
-        number("tid"),
-        brief("name").of(Kind::Bytes),
-        brief("taskd").of(Kind::Address),
-        brief("asid").of(Kind::Address),
-        wide("task").of(Kind::Address),
-        brief("state"),
-        number("ppid"),
-        wide("process_name").of(Kind::Bytes),
-        wide("pgd").of(Kind::Address),
-        wide("create_time").of(Kind::Number),
-        brief("start").of(Kind::Instant),
-        brief("exe").of(Kind::Bytes),
-    ],
-};
-
-/// Every kind of current.
-pub(super) static CURRENTS: [&Table; 1] = [&CURRENT];
 
 /// The field of a part that may be absent as a whole.
 fn of<'a, P, T: 'a>(
@@ -333,41 +297,23 @@ fn of<'a, P, T: 'a>(
     }
 }
 
-impl Row for Current {
-    fn table(&self) -> &'static Table {
-        &CURRENT
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        let (thread, process) = (&self.thread, &self.process);
-        vec![
-            Cell::Number(u64::from(self.cpu)),
-            of(thread, |t| &t.pid, id),
-            of(thread, |t| &t.tid, id),
-            running_name(self),
-            seen(process, |p| Cell::Address(p.taskd.0)),
-            of(
-                process,
-                |p| &p.asid,
-                |v| seen(v, |asid| Cell::Address(asid.0)),
-            ),
-            seen(thread, |t| Cell::Address(t.task.0)),
-            of(
-                thread,
-                |t| &t.state,
-                |v| seen(v, |state| Cell::Text(state.0.to_string())),
-            ),
-            of(process, |p| &p.ppid, id),
-            of(process, |p| &p.name, bytes),
-            of(process, |p| &p.pgd, |v| seen(v, |pgd| Cell::Address(pgd.0))),
-            of(process, |p| &p.create_time, count),
-            of(
-                process,
-                |p| &p.start,
-                |v| seen(v, |&start| Cell::Instant(start)),
-            ),
-            of(process, path, bytes),
-        ]
+rows! {
+    /// Every kind of current.
+    CURRENTS: Current, "current", |row| {
+        number("cpu") => Cell::Number(u64::from(row.cpu)),
+        number("pid") => of(&row.thread, |thread| &thread.pid, id),
+        number("tid") => of(&row.thread, |thread| &thread.tid, id),
+        brief("name").of(Kind::Bytes) => running_name(row),
+        brief("taskd").of(Kind::Address) => seen(&row.process, |process| Cell::Address(process.taskd.0)),
+        brief("asid").of(Kind::Address) => of(&row.process, |process| &process.asid, phys),
+        wide("task").of(Kind::Address) => seen(&row.thread, |thread| Cell::Address(thread.task.0)),
+        brief("state") => of(&row.thread, |thread| &thread.state, state),
+        number("ppid") => of(&row.process, |process| &process.ppid, id),
+        wide("process_name").of(Kind::Bytes) => of(&row.process, |process| &process.name, bytes),
+        wide("pgd").of(Kind::Address) => of(&row.process, |process| &process.pgd, virt),
+        wide("create_time").of(Kind::Number) => of(&row.process, |process| &process.create_time, count),
+        brief("start").of(Kind::Instant) => of(&row.process, |process| &process.start, instant),
+        brief("exe").of(Kind::Bytes) => of(&row.process, path, bytes),
     }
 }
 
@@ -390,32 +336,13 @@ fn path(process: &Process) -> &Seen<Vec<u8>> {
 
 static NO_PATH: LazyLock<Seen<Vec<u8>>> = LazyLock::new(|| Err(Absent::not_in_this_kernel()));
 
-static THREAD: Table = Table {
-    name: "thread",
-    columns: &[
-        number("pid"),
-        number("tid"),
-        brief("name").of(Kind::Bytes),
-        brief("task").of(Kind::Address),
-        brief("state"),
-    ],
-};
-
-/// Every kind of thread.
-pub(super) static THREADS: [&Table; 1] = [&THREAD];
-
-impl Row for Thread {
-    fn table(&self) -> &'static Table {
-        &THREAD
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![
-            id(&self.pid),
-            id(&self.tid),
-            bytes(&self.name),
-            Cell::Address(self.task.0),
-            seen(&self.state, |state| Cell::Text(state.0.to_string())),
-        ]
+rows! {
+    /// Every kind of thread.
+    THREADS: Thread, "thread", |row| {
+        number("pid") => id(&row.pid),
+        number("tid") => id(&row.tid),
+        brief("name").of(Kind::Bytes) => bytes(&row.name),
+        brief("task").of(Kind::Address) => Cell::Address(row.task.0),
+        brief("state") => state(&row.state),
     }
 }
