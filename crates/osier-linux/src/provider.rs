@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Each, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Carve, Crash, Current, Finding, FoundKernel, Interface, Kernel, LogLine, Mapping,
-    Module, Mount, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, ProcessName,
-    Scanned, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
+    Absent, Carve, Choice, Crash, Current, Finding, FoundKernel, Interface, Kernel, LogLine,
+    Mapping, Module, Mount, NoAttach, OpenFile, Osi, PageRange, Panda, Premise, Process, Scanned,
+    Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
-use crate::tasks::Which;
 use crate::{
     Linux, Located, crash, current, environment, files, findings, group, interfaces, log, mappings,
     memory, mounts, pages, process, scan, sockets, tasks, threads, wide,
@@ -31,15 +30,11 @@ impl Osi for Linux {
     }
 
     fn processes(&self, row: Each<'_, Process>) -> WalkEnds {
-        tasks::processes(self, Which::All, row)
+        tasks::processes(self, None, row)
     }
 
-    fn processes_of(
-        &self,
-        wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: Each<'_, Process>,
-    ) -> WalkEnds {
-        tasks::processes(self, Which::Wanted(wanted), row)
+    fn processes_of(&self, wanted: Choice<'_>, row: Each<'_, Process>) -> WalkEnds {
+        tasks::processes(self, Some(wanted), row)
     }
 
     fn process(&self, taskd: VirtAddr) -> Seen<Process> {
@@ -91,15 +86,11 @@ impl Osi for Linux {
     }
 
     fn wide(&self, row: Each<'_, Process>) -> WalkEnds {
-        wide::processes(self, Which::All, row)
+        wide::processes(self, None, row)
     }
 
-    fn wide_of(
-        &self,
-        wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: Each<'_, Process>,
-    ) -> WalkEnds {
-        wide::processes(self, Which::Wanted(wanted), row)
+    fn wide_of(&self, wanted: Choice<'_>, row: Each<'_, Process>) -> WalkEnds {
+        wide::processes(self, Some(wanted), row)
     }
 
     fn scan(&self, row: Each<'_, Scanned>) -> WalkEnds {

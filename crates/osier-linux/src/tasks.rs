@@ -7,7 +7,7 @@
 use foldhash::{HashMap, HashSet};
 use osier_memory::{Each, PhysAddr, VirtAddr};
 use osier_osi::{
-    FoundBy, Handle, Process, ProcessExtra, ProcessName, ProcessSource, Seen, SeenExt as _,
+    Choice, FoundBy, Handle, Process, ProcessExtra, ProcessName, ProcessSource, Seen, SeenExt as _,
     WalkEnd, WalkEnds, Walked, Why, merge,
 };
 
@@ -112,36 +112,26 @@ fn relatives(linux: &Linux, leaders: &mut Leaders) {
     leaders.ends.disagree(between, only_known, only_children);
 }
 
-/// Which processes are shown.
-pub(crate) enum Which<'a> {
-    /// Every one.
-    All,
-    /// Those that this is true of.
-    Wanted(&'a mut dyn FnMut(&ProcessName) -> bool),
-}
-
-impl Which<'_> {
-    fn has(&mut self, linux: &Linux, taskd: VirtAddr) -> bool {
-        match self {
-            Self::All => true,
-            Self::Wanted(wanted) => wanted(&ProcessName {
-                taskd,
-                pid: process::leader_id(linux, taskd),
-                name: process::name(linux, taskd),
-            }),
-        }
-    }
-}
-
-/// The rows of the processes that are wanted. Of the others is read what the lists are held against.
-pub(crate) fn processes(linux: &Linux, mut which: Which<'_>, row: Each<'_, Process>) -> WalkEnds {
+/// The rows of the processes that are wanted, of every one where nobody chooses. Of the others is read what the lists are held against.
+pub(crate) fn processes(
+    linux: &Linux,
+    mut wanted: Option<Choice<'_>>,
+    row: Each<'_, Process>,
+) -> WalkEnds {
     let leaders = leaders(linux);
     let mut ends = leaders.ends;
     // What each process says of its threads, together; the idle task's own has no number.
     let mut threads = Some(0_usize);
     let mut spaces = Spaces::default();
     for (task, found_by) in leaders.rows {
-        let process = (which.has(linux, task)).then(|| process::row(linux, task, found_by));
+        let is_wanted = wanted.as_mut().is_none_or(|wanted| {
+            wanted(&ProcessName {
+                taskd: task,
+                pid: process::leader_id(linux, task),
+                name: process::name(linux, task),
+            })
+        });
+        let process = is_wanted.then(|| process::row(linux, task, found_by));
         match &process {
             Some(process) => spaces.note(linux, task, &process.asid),
             None => spaces.note(linux, task, &table_root(linux, task)),

@@ -11,13 +11,13 @@ mod seccomp;
 mod times;
 
 use osier_memory::{Each, VirtAddr};
-use osier_osi::{Absent, LinuxWide, Process, ProcessExtra, Seen, WalkEnds};
+use osier_osi::{Absent, Choice, LinuxWide, Process, ProcessExtra, Seen, WalkEnds};
 use osier_profile::{Field, Ptr, Resolver, UInt};
 
 use crate::layouts::Tty;
 use crate::layouts::files::FsStruct;
 use crate::path::Place;
-use crate::tasks::{self, Which};
+use crate::tasks;
 use crate::{Linux, memory, process};
 use cgroup::{Groups, container};
 use credentials::{GroupInfo, capabilities, groups, login};
@@ -42,10 +42,14 @@ struct Wide<'a> {
 }
 
 /// The processes that are wanted, with what `ps --wide` shows of them.
-pub(crate) fn processes(linux: &Linux, which: Which<'_>, row: Each<'_, Process>) -> WalkEnds {
+pub(crate) fn processes(
+    linux: &Linux,
+    wanted: Option<Choice<'_>>,
+    row: Each<'_, Process>,
+) -> WalkEnds {
     let profile = linux.guest.profile.clone();
     let wide = Wide::resolve(linux, &mut Resolver::new(&profile));
-    tasks::processes(linux, which, &mut |mut process| {
+    tasks::processes(linux, wanted, &mut |mut process| {
         let taskd = process.taskd;
         if let ProcessExtra::Linux(extra) = &mut process.extra {
             extra.wide = Some(Box::new(wide.of(taskd)));

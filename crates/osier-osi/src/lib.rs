@@ -39,7 +39,7 @@ pub use log::LogLine;
 pub use lookup::{base_by_name, has_mapping_prefix, in_shared_object, mapping_at};
 pub use merge::merge;
 pub use network::{Interface, Socket, SocketSource};
-pub use osi::{Kernel, Osi, Panda, Premise};
+pub use osi::{Choice, Kernel, Osi, Panda, Premise};
 pub use pages::page_rows;
 pub use rows::{
     Current, Handle, LinuxProcess, Mapping, MappingKind, Module, PageRange, Process, ProcessExtra,

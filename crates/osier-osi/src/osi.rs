@@ -34,6 +34,9 @@ pub struct Premise {
     pub by: String,
 }
 
+/// Says which processes are wanted.
+pub type Choice<'a> = &'a mut dyn FnMut(&ProcessName) -> bool;
+
 /// The operating-system introspection (OSI) of a machine that has stopped: the questions of PANDA's
 /// interface of that name.
 ///
@@ -65,11 +68,7 @@ pub trait Osi: Send {
     /// The processes that are `wanted`, as [`processes`](Self::processes) lists them: every process is shown to `wanted`
     /// once, in the list's order, and the walks end as those of the whole list do. Of those that are not wanted a
     /// provider need read no more than that takes.
-    fn processes_of(
-        &self,
-        wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: Each<'_, Process>,
-    ) -> WalkEnds {
+    fn processes_of(&self, wanted: Choice<'_>, row: Each<'_, Process>) -> WalkEnds {
         self.processes(&mut |process| wanted_alone(wanted, process, row))
     }
 
@@ -117,11 +116,7 @@ pub trait Osi: Send {
     }
 
     /// As [`processes_of`](Self::processes_of), of [`wide`](Self::wide)'s rows; [`WalkEnd::NotAnswered`] likewise.
-    fn wide_of(
-        &self,
-        wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: Each<'_, Process>,
-    ) -> WalkEnds {
+    fn wide_of(&self, wanted: Choice<'_>, row: Each<'_, Process>) -> WalkEnds {
         self.wide(&mut |process| wanted_alone(wanted, process, row))
     }
 
@@ -188,11 +183,7 @@ pub trait Osi: Send {
 }
 
 /// Shows a row that was built to `row` where it is wanted.
-fn wanted_alone(
-    wanted: &mut dyn FnMut(&ProcessName) -> bool,
-    process: Process,
-    row: Each<'_, Process>,
-) -> ControlFlow<()> {
+fn wanted_alone(wanted: Choice<'_>, process: Process, row: Each<'_, Process>) -> ControlFlow<()> {
     let named = ProcessName {
         taskd: process.taskd,
         pid: process.pid.clone(),

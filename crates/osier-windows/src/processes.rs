@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use osier_memory::{Each, VirtAddr};
-use osier_osi::{FoundBy, Process, ProcessName, WalkEnds, Walked, merge};
+use osier_osi::{Choice, FoundBy, Process, ProcessName, WalkEnds, Walked, merge};
 
 use crate::windows::Windows;
 use crate::{cid, image_name, process};
@@ -34,36 +34,22 @@ pub(crate) fn all(windows: &Windows) -> (Vec<(VirtAddr, FoundBy)>, WalkEnds) {
     (merge(None, listed, table, BETWEEN, &mut ends), ends)
 }
 
-/// Which processes are shown.
-pub(crate) enum Which<'a> {
-    /// Every one.
-    All,
-    /// Those that this is true of.
-    Wanted(&'a mut dyn FnMut(&ProcessName) -> bool),
-}
-
-impl Which<'_> {
-    fn has(&mut self, windows: &Windows, taskd: VirtAddr) -> bool {
-        match self {
-            Self::All => true,
-            Self::Wanted(wanted) => wanted(&ProcessName {
-                taskd,
-                pid: process::pid(windows, taskd),
-                name: image_name::name(windows, taskd),
-            }),
-        }
-    }
-}
-
-/// The rows of the processes that are wanted.
+/// The rows of the processes that are wanted, of every one where nobody chooses.
 pub(crate) fn processes(
     windows: &Windows,
-    mut which: Which<'_>,
+    mut wanted: Option<Choice<'_>>,
     row: Each<'_, Process>,
 ) -> WalkEnds {
     let (all, ends) = all(windows);
     for (at, found_by) in all {
-        if which.has(windows, at) && row(process::row(windows, at, found_by)).is_break() {
+        let is_wanted = wanted.as_mut().is_none_or(|wanted| {
+            wanted(&ProcessName {
+                taskd: at,
+                pid: process::pid(windows, at),
+                name: image_name::name(windows, at),
+            })
+        });
+        if is_wanted && row(process::row(windows, at, found_by)).is_break() {
             return ends.stopped(WALK);
         }
     }

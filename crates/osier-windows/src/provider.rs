@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use osier_memory::{AddressSpace, Each, Machine, Paging, PhysAddr, VirtAddr};
 use osier_osi::{
-    Absent, Carve, Crash, Current, Finding, FoundKernel, Kernel, Mapping, Module, NoAttach,
-    OpenFile, Osi, PageRange, Panda, Premise, Process, ProcessName, Scanned, Seen, Thread,
-    Variable, WalkEnds,
+    Absent, Carve, Choice, Crash, Current, Finding, FoundKernel, Kernel, Mapping, Module, NoAttach,
+    OpenFile, Osi, PageRange, Panda, Premise, Process, Scanned, Seen, Thread, Variable, WalkEnds,
 };
 use osier_profile::{BuildId, Profile};
 
 use crate::locate::Located;
-use crate::processes::Which;
 use crate::windows::Windows;
 use crate::{
     clock, crash, current, environment, files, findings, mappings, modules, process, processes,
@@ -33,15 +31,11 @@ impl Osi for Windows {
     }
 
     fn processes(&self, row: Each<'_, Process>) -> WalkEnds {
-        processes::processes(self, Which::All, row)
+        processes::processes(self, None, row)
     }
 
-    fn processes_of(
-        &self,
-        wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: Each<'_, Process>,
-    ) -> WalkEnds {
-        processes::processes(self, Which::Wanted(wanted), row)
+    fn processes_of(&self, wanted: Choice<'_>, row: Each<'_, Process>) -> WalkEnds {
+        processes::processes(self, Some(wanted), row)
     }
 
     fn process(&self, taskd: VirtAddr) -> Seen<Process> {
@@ -93,15 +87,11 @@ impl Osi for Windows {
     }
 
     fn wide(&self, row: Each<'_, Process>) -> WalkEnds {
-        wide::processes(self, Which::All, row)
+        wide::processes(self, None, row)
     }
 
-    fn wide_of(
-        &self,
-        wanted: &mut dyn FnMut(&ProcessName) -> bool,
-        row: Each<'_, Process>,
-    ) -> WalkEnds {
-        wide::processes(self, Which::Wanted(wanted), row)
+    fn wide_of(&self, wanted: Choice<'_>, row: Each<'_, Process>) -> WalkEnds {
+        wide::processes(self, Some(wanted), row)
     }
 
     fn address_space(&self, taskd: VirtAddr) -> Seen<AddressSpace> {

@@ -1,15 +1,19 @@
 //! Processes with whom they act for: what `ps --wide` shows besides.
 
 use osier_memory::{Each, VirtAddr};
-use osier_osi::{Process, ProcessExtra, Seen, WalkEnds, WindowsWide};
+use osier_osi::{Choice, Process, ProcessExtra, Seen, WalkEnds, WindowsWide};
 
-use crate::processes::{self, Which};
+use crate::processes;
 use crate::token;
 use crate::windows::Windows;
 
 /// The processes that are wanted, as `ps` lists them, with their tokens.
-pub(crate) fn processes(windows: &Windows, which: Which<'_>, row: Each<'_, Process>) -> WalkEnds {
-    processes::processes(windows, which, &mut |mut process| {
+pub(crate) fn processes(
+    windows: &Windows,
+    wanted: Option<Choice<'_>>,
+    row: Each<'_, Process>,
+) -> WalkEnds {
+    processes::processes(windows, wanted, &mut |mut process| {
         if let ProcessExtra::Windows(extra) = &mut process.extra {
             extra.wide = Some(Box::new(wide(windows, process.taskd)));
         }

@@ -5,7 +5,7 @@ use std::cell::{OnceCell, RefCell};
 use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Handle, Osi, Process, ProcessName, WalkEnd, WalkEnds};
+use osier_osi::{Choice, Handle, Osi, Process, WalkEnd, WalkEnds};
 
 use crate::format::{json_end, json_row};
 pub use crate::question::Question;
@@ -54,7 +54,7 @@ impl Listed {
     }
 
     /// Walks the processes once, and builds the rows of those that are `wanted`.
-    fn wanted(osi: &dyn Osi, wanted: &mut dyn FnMut(&ProcessName) -> bool) -> Self {
+    fn wanted(osi: &dyn Osi, wanted: Choice<'_>) -> Self {
         let listed = RefCell::new(Self::default());
         let ends = osi.processes_of(
             &mut |process| {
@@ -282,7 +282,7 @@ pub fn by_pid(osi: &dyn Osi, pid: u32) -> (Vec<VirtAddr>, WalkEnds) {
 }
 
 /// The processes that are `wanted`, in the list's order. The list is walked once, and only their rows are built.
-pub fn find(osi: &dyn Osi, wanted: &mut dyn FnMut(&ProcessName) -> bool) -> Listed {
+pub fn find(osi: &dyn Osi, wanted: Choice<'_>) -> Listed {
     Listed::wanted(osi, wanted)
 }
 

@@ -70,12 +70,12 @@ pub use osier_memory::{
     PhysicalMemory, VirtAddr,
 };
 pub use osier_osi::{
-    Absent, Carve, Crash, Current, Device, FileExtra, FileKind, Finding, FoundBy, FoundKernel,
-    Handle, Integrity, Interface, Kernel, LinuxFile, LinuxProcess, LinuxWide, LogLine, Mapping,
-    MappingKind, Module, Mount, Namespaces, NoAttach, OpenFile, Osi, PageRange, Panda, Premise,
-    Privilege, Process, ProcessExtra, ProcessName, ProcessSource, ScanSource, ScanSources, Scanned,
-    ScannedKind, Seen, SeenExt, Severity, Sid, Socket, SocketSource, System, TaskState, Thread,
-    Variable, WalkEnd, WalkEnds, Why, WindowsProcess, WindowsWide,
+    Absent, Carve, Choice, Crash, Current, Device, FileExtra, FileKind, Finding, FoundBy,
+    FoundKernel, Handle, Integrity, Interface, Kernel, LinuxFile, LinuxProcess, LinuxWide, LogLine,
+    Mapping, MappingKind, Module, Mount, Namespaces, NoAttach, OpenFile, Osi, PageRange, Panda,
+    Premise, Privilege, Process, ProcessExtra, ProcessName, ProcessSource, ScanSource, ScanSources,
+    Scanned, ScannedKind, Seen, SeenExt, Severity, Sid, Socket, SocketSource, System, TaskState,
+    Thread, Variable, WalkEnd, WalkEnds, Why, WindowsProcess, WindowsWide,
 };
 pub use osier_profile::{BuildId, OsKind, Profile, Source};
 pub use osier_snapshot::{

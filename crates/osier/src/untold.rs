@@ -7,10 +7,10 @@
 
 use osier_memory::{AddressSpace, Cause, Each, Fault, VirtAddr};
 use osier_osi::{
-    Absent, Carve, Crash, Current, FileExtra, Finding, Interface, Kernel, LinuxFile, LinuxProcess,
-    LinuxWide, LogLine, Mapping, Module, Mount, Namespaces, OpenFile, Osi, PageRange, Panda,
-    Process, ProcessExtra, ProcessName, Scanned, Seen, Socket, Thread, Variable, WalkEnd, WalkEnds,
-    Why, WindowsProcess, WindowsWide,
+    Absent, Carve, Choice, Crash, Current, FileExtra, Finding, Interface, Kernel, LinuxFile,
+    LinuxProcess, LinuxWide, LogLine, Mapping, Module, Mount, Namespaces, OpenFile, Osi, PageRange,
+    Panda, Process, ProcessExtra, ProcessName, Scanned, Seen, Socket, Thread, Variable, WalkEnd,
+    WalkEnds, Why, WindowsProcess, WindowsWide,
 };
 
 /// A provider that does not know all of its kernel's structures, and why it does not.
@@ -56,33 +56,40 @@ fn row<T: Row>(mut row: T, why: Cause) -> T {
     row
 }
 
-fn seen<T: Row>(mut seen: Seen<T>, why: Cause) -> Seen<T> {
-    value(&mut seen, why);
-    seen.map(|told| row(told, why))
-}
-
 fn plain<T>(mut seen: Seen<T>, why: Cause) -> Seen<T> {
     value(&mut seen, why);
     seen
 }
 
-/// Each row is taken apart whole, so that a new value cannot be forgotten.
+/// Each row is taken apart whole, so that a new value cannot be forgotten: what may be absent, what is always there, and
+/// parts that have such values of their own.
 macro_rules! rows {
-    ($( $row:ident { $($told:ident),* $(; $($same:ident),*)? } )*) => {$(
+    ($( $row:ident { $($told:ident),* $(; $($same:ident),* $(; $($part:ident),*)?)? } )*) => {$(
         impl Row for $row {
             fn untold(&mut self, why: Cause) {
-                let Self { $($told,)* $($($same: _,)*)? } = self;
+                let Self { $($told,)* $($($same: _,)* $($($part,)*)?)? } = self;
                 $( value($told, why); )*
+                $($($( $part.untold(why); )*)?)?
             }
         }
     )*};
 }
 
 rows! {
+    Process { pid, ppid, name, asid, pgd, create_time, start; taskd, found_by; extra }
     ProcessName { pid, name; taskd }
+    LinuxProcess { uid, gid, state, threads, exe, cmdline, kernel_thread; ; wide }
+    LinuxWide {
+        euid, suid, fsuid, egid, groups, caps, loginuid, seccomp, cgroup, container, ns_pid, session_id, pgid, tty,
+        tracer, nice, policy, utime, stime, vsize, rss, cwd, root; ; ns
+    }
+    WindowsProcess { exit_time, session, wow64, peb, path, cmdline; ; wide }
+    WindowsWide { token, user, groups, privileges, integrity, logon }
+    Current { ; cpu; thread, process }
     Thread { pid, tid, name, state; task }
     Mapping { pid, base, size, name, file, offset, flags, perms, kind; modd }
     PageRange { pid, backing; start, len, phys, page_bytes, flags }
+    OpenFile { pid, path, kind, flags, filed; fd; extra }
     LinuxFile { pos, inode, device, socket }
     Variable { pid, name, value; address }
     Mount { pid, id, parent, device, source, root, point, kind, options, super_options, propagation; address }
@@ -95,158 +102,52 @@ rows! {
     Crash { message, cpu, ip, sp }
     Scanned { phys, pid, tid, name, freed, exited; kind, address, linked, found_by }
     Finding { pid; rule, severity, subject, text, evidence, address, normal, otherwise }
-    WindowsWide { token, user, groups, privileges, integrity, logon }
     // No Linux kernel keeps a module's file.
     Module { name, base, size; file, modd }
 }
 
-impl Row for Process {
+impl Row for ProcessExtra {
     fn untold(&mut self, why: Cause) {
-        let Self {
-            taskd: _,
-            pid,
-            ppid,
-            name,
-            asid,
-            pgd,
-            create_time,
-            start,
-            found_by: _,
-            extra,
-        } = self;
-        value(pid, why);
-        value(ppid, why);
-        value(name, why);
-        value(asid, why);
-        value(pgd, why);
-        value(create_time, why);
-        value(start, why);
-        match extra {
-            ProcessExtra::Linux(linux) => linux.untold(why),
-            ProcessExtra::Windows(windows) => windows.untold(why),
-            ProcessExtra::Other => {}
+        match self {
+            Self::Linux(linux) => linux.untold(why),
+            Self::Windows(windows) => windows.untold(why),
+            Self::Other => {}
         }
     }
 }
 
-impl Row for OpenFile {
+impl Row for FileExtra {
     fn untold(&mut self, why: Cause) {
-        let Self {
-            pid,
-            fd: _,
-            path,
-            kind,
-            flags,
-            filed,
-            extra,
-        } = self;
-        value(pid, why);
-        value(path, why);
-        value(kind, why);
-        value(flags, why);
-        value(filed, why);
-        match extra {
-            FileExtra::Linux(linux) => linux.untold(why),
-            FileExtra::Windows | FileExtra::Other => {}
+        match self {
+            Self::Linux(linux) => linux.untold(why),
+            Self::Windows | Self::Other => {}
         }
     }
 }
 
-impl Row for LinuxProcess {
+impl<T: Row> Row for Option<Box<T>> {
     fn untold(&mut self, why: Cause) {
-        let Self {
-            uid,
-            gid,
-            state,
-            threads,
-            exe,
-            cmdline,
-            kernel_thread,
-            wide,
-        } = self;
-        value(uid, why);
-        value(gid, why);
-        value(state, why);
-        value(threads, why);
-        value(exe, why);
-        value(cmdline, why);
-        value(kernel_thread, why);
-        if let Some(wide) = wide {
-            wide.untold(why);
+        if let Some(part) = self {
+            part.untold(why);
         }
     }
 }
 
-impl Row for WindowsProcess {
+impl<T: Row> Row for Seen<T> {
     fn untold(&mut self, why: Cause) {
-        let Self {
-            exit_time,
-            session,
-            wow64,
-            peb,
-            path,
-            cmdline,
-            wide,
-        } = self;
-        value(exit_time, why);
-        value(session, why);
-        value(wow64, why);
-        value(peb, why);
-        value(path, why);
-        value(cmdline, why);
-        if let Some(wide) = wide {
-            wide.untold(why);
+        value(self, why);
+        if let Ok(part) = self {
+            part.untold(why);
         }
     }
 }
 
-impl Row for LinuxWide {
+impl Row for Seen<Namespaces> {
     fn untold(&mut self, why: Cause) {
-        let Self {
-            euid,
-            suid,
-            fsuid,
-            egid,
-            groups,
-            caps,
-            loginuid,
-            seccomp,
-            cgroup,
-            container,
-            ns,
-            ns_pid,
-            session_id,
-            pgid,
-            tty,
-            tracer,
-            nice,
-            policy,
-            utime,
-            stime,
-            vsize,
-            rss,
-            cwd,
-            root,
-        } = self;
-        for id in [
-            euid, suid, fsuid, egid, loginuid, ns_pid, session_id, pgid, tracer,
-        ] {
-            value(id, why);
-        }
-        for bytes in [cgroup, container, tty, cwd, root] {
-            value(bytes, why);
-        }
-        for count in [caps, utime, stime, vsize, rss] {
-            value(count, why);
-        }
-        value(groups, why);
-        value(seccomp, why);
-        value(nice, why);
-        value(policy, why);
-        value(ns, why);
+        value(self, why);
         // A kind of namespace that is not there is no absence of its own.
-        if ns.as_ref().is_ok_and(|ns| !all_kinds(ns)) {
-            *ns = lost(why);
+        if self.as_ref().is_ok_and(|ns| !all_kinds(ns)) {
+            *self = lost(why);
         }
     }
 }
@@ -268,30 +169,6 @@ fn all_kinds(namespaces: &Namespaces) -> bool {
         .all(|kind| kind.is_some())
 }
 
-impl Row for Current {
-    fn untold(&mut self, why: Cause) {
-        let Self {
-            cpu: _,
-            thread,
-            process,
-        } = self;
-        value(thread, why);
-        value(process, why);
-        if let Ok(thread) = thread {
-            thread.untold(why);
-        }
-        if let Ok(process) = process {
-            process.untold(why);
-        }
-    }
-}
-
-/// Hands rows on.
-type Rows<'a, T> = Each<'a, T>;
-
-/// Says which processes are wanted.
-type Choice<'a> = &'a mut dyn FnMut(&ProcessName) -> bool;
-
 impl Osi for Untold {
     fn kernel(&self) -> &Kernel {
         self.0.kernel()
@@ -302,14 +179,14 @@ impl Osi for Untold {
     }
 
     fn crash(&self) -> Seen<Crash> {
-        seen(self.0.crash(), self.1)
+        row(self.0.crash(), self.1)
     }
 
-    fn processes(&self, each: Rows<'_, Process>) -> WalkEnds {
+    fn processes(&self, each: Each<'_, Process>) -> WalkEnds {
         self.0.processes(&mut |found| each(row(found, self.1)))
     }
 
-    fn processes_of(&self, wanted: Choice<'_>, each: Rows<'_, Process>) -> WalkEnds {
+    fn processes_of(&self, wanted: Choice<'_>, each: Each<'_, Process>) -> WalkEnds {
         self.0.processes_of(
             &mut |named| wanted(&row(named.clone(), self.1)),
             &mut |found| each(row(found, self.1)),
@@ -317,72 +194,72 @@ impl Osi for Untold {
     }
 
     fn process(&self, taskd: VirtAddr) -> Seen<Process> {
-        seen(self.0.process(taskd), self.1)
+        row(self.0.process(taskd), self.1)
     }
 
-    fn current(&self, each: Rows<'_, Current>) -> WalkEnds {
+    fn current(&self, each: Each<'_, Current>) -> WalkEnds {
         self.0.current(&mut |found| each(row(found, self.1)))
     }
 
-    fn threads(&self, taskd: VirtAddr, each: Rows<'_, Thread>) -> WalkEnds {
+    fn threads(&self, taskd: VirtAddr, each: Each<'_, Thread>) -> WalkEnds {
         self.0.threads(taskd, &mut |found| each(row(found, self.1)))
     }
 
-    fn modules(&self, each: Rows<'_, Module>) -> WalkEnds {
+    fn modules(&self, each: Each<'_, Module>) -> WalkEnds {
         self.0.modules(&mut |found| each(row(found, self.1)))
     }
 
-    fn mappings(&self, taskd: VirtAddr, each: Rows<'_, Mapping>) -> WalkEnds {
+    fn mappings(&self, taskd: VirtAddr, each: Each<'_, Mapping>) -> WalkEnds {
         self.0
             .mappings(taskd, &mut |found| each(row(found, self.1)))
     }
 
-    fn pages(&self, taskd: VirtAddr, each: Rows<'_, PageRange>) -> WalkEnds {
+    fn pages(&self, taskd: VirtAddr, each: Each<'_, PageRange>) -> WalkEnds {
         self.0.pages(taskd, &mut |found| each(row(found, self.1)))
     }
 
-    fn files(&self, taskd: VirtAddr, each: Rows<'_, OpenFile>) -> WalkEnds {
+    fn files(&self, taskd: VirtAddr, each: Each<'_, OpenFile>) -> WalkEnds {
         self.0.files(taskd, &mut |found| each(row(found, self.1)))
     }
 
-    fn environment(&self, taskd: VirtAddr, each: Rows<'_, Variable>) -> WalkEnds {
+    fn environment(&self, taskd: VirtAddr, each: Each<'_, Variable>) -> WalkEnds {
         self.0
             .environment(taskd, &mut |found| each(row(found, self.1)))
     }
 
-    fn mounts(&self, taskd: VirtAddr, each: Rows<'_, Mount>) -> WalkEnds {
+    fn mounts(&self, taskd: VirtAddr, each: Each<'_, Mount>) -> WalkEnds {
         self.0.mounts(taskd, &mut |found| each(row(found, self.1)))
     }
 
-    fn sockets(&self, each: Rows<'_, Socket>) -> WalkEnds {
+    fn sockets(&self, each: Each<'_, Socket>) -> WalkEnds {
         self.0.sockets(&mut |found| each(row(found, self.1)))
     }
 
-    fn interfaces(&self, each: Rows<'_, Interface>) -> WalkEnds {
+    fn interfaces(&self, each: Each<'_, Interface>) -> WalkEnds {
         self.0.interfaces(&mut |found| each(row(found, self.1)))
     }
 
-    fn wide(&self, each: Rows<'_, Process>) -> WalkEnds {
+    fn wide(&self, each: Each<'_, Process>) -> WalkEnds {
         self.0.wide(&mut |found| each(row(found, self.1)))
     }
 
-    fn wide_of(&self, wanted: Choice<'_>, each: Rows<'_, Process>) -> WalkEnds {
+    fn wide_of(&self, wanted: Choice<'_>, each: Each<'_, Process>) -> WalkEnds {
         self.0.wide_of(
             &mut |named| wanted(&row(named.clone(), self.1)),
             &mut |found| each(row(found, self.1)),
         )
     }
 
-    fn log(&self, each: Rows<'_, LogLine>) -> WalkEnds {
+    fn log(&self, each: Each<'_, LogLine>) -> WalkEnds {
         self.0.log(&mut |found| each(row(found, self.1)))
     }
 
-    fn scan(&self, each: Rows<'_, Scanned>) -> WalkEnds {
+    fn scan(&self, each: Each<'_, Scanned>) -> WalkEnds {
         let ends = self.0.scan(&mut |found| each(row(found, self.1)));
         self.partly("scan", ends)
     }
 
-    fn findings(&self, each: Rows<'_, Finding>) -> WalkEnds {
+    fn findings(&self, each: Each<'_, Finding>) -> WalkEnds {
         let ends = self.0.findings(&mut |found| each(row(found, self.1)));
         self.partly("findings", ends)
     }
@@ -391,7 +268,7 @@ impl Osi for Untold {
         self.0.rules()
     }
 
-    fn findings_of(&self, rules: &[&str], each: Rows<'_, Finding>) -> WalkEnds {
+    fn findings_of(&self, rules: &[&str], each: Each<'_, Finding>) -> WalkEnds {
         let ends = self
             .0
             .findings_of(rules, &mut |found| each(row(found, self.1)));
@@ -434,7 +311,7 @@ impl Panda for Untold {
         )
     }
 
-    fn panda_mappings(&self, taskd: VirtAddr, each: Rows<'_, Mapping>) -> WalkEnds {
+    fn panda_mappings(&self, taskd: VirtAddr, each: Each<'_, Mapping>) -> WalkEnds {
         match self.0.panda() {
             Some(panda) => panda.panda_mappings(taskd, &mut |found| each(row(found, self.1))),
             None => WalkEnds::default(),
@@ -451,7 +328,7 @@ impl Panda for Untold {
     fn panda_last_module(&self) -> Seen<Module> {
         self.0.panda().map_or_else(
             || lost(self.1),
-            |panda| seen(panda.panda_last_module(), self.1),
+            |panda| row(panda.panda_last_module(), self.1),
         )
     }
 }

@@ -117,7 +117,7 @@ impl<'a> Context<'a> {
     pub(super) fn processes(&self) -> &[Process] {
         let walked = self.processes.get_or_init(|| {
             let mut rows = Vec::new();
-            let ends = tasks::processes(self.linux, tasks::Which::All, &mut |process| {
+            let ends = tasks::processes(self.linux, None, &mut |process| {
                 rows.push(process);
                 ControlFlow::Continue(())
             });

@@ -69,7 +69,7 @@ impl<'a> Context<'a> {
     pub(super) fn processes(&self) -> &[Process] {
         let walked = self.processes.get_or_init(|| {
             let mut rows = Vec::new();
-            let ends = processes::processes(self.windows, processes::Which::All, &mut |process| {
+            let ends = processes::processes(self.windows, None, &mut |process| {
                 rows.push(process);
                 ControlFlow::Continue(())
             });
