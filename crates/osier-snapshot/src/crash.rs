@@ -18,6 +18,8 @@ mod header;
 mod physical;
 mod triage;
 
+use std::path::Path;
+
 use osier_memory::{CpuState, Hint, Machine, Paging};
 
 use self::body::Body;
@@ -26,13 +28,11 @@ use crate::context;
 use crate::data::Data;
 use crate::error::{Malformed, NotRead, OpenError};
 use crate::format::Format;
-use crate::input::Input;
 use crate::look::Look;
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
 
 /// Whether the file is a crash dump.
-pub(crate) fn recognise(input: &Input<'_>) -> bool {
-    let head = input.data.look();
+pub(crate) fn recognises(head: Look<'_>) -> bool {
     head.starts_with(MAGIC32) || head.starts_with(MAGIC64)
 }
 
@@ -42,10 +42,13 @@ pub(crate) fn recognise(input: &Input<'_>) -> bool {
 ///
 /// The header or the body's own header is cut short or contradicts itself, no page of what is
 /// promised is in the file, the machine is no x86, or the dump holds no memory by its kind.
-pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, data, .. } = input;
+pub(crate) fn open(
+    path: &Path,
+    data: &Data,
+    _options: &OpenOptions,
+) -> Result<Snapshot, OpenError> {
     let file_bytes = data.len();
-    let read = parse(data).map_err(|error| error.in_file(path))?;
+    let read = parse(data.clone()).map_err(|error| error.in_file(path))?;
     let (header, cpus, body) = read;
     let mut facts = header.facts;
     facts.extend(body.facts);
@@ -59,15 +62,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             cpus,
             hints,
         },
-        info: SnapshotInfo {
-            format: Format::CrashDump,
-            file: path.to_owned(),
-            file_bytes,
-            scratch_bytes: 0,
-            facts,
-            anomalies,
-            ram: Vec::new(),
-        },
+        info: SnapshotInfo::new(Format::CrashDump, path, file_bytes, facts, anomalies),
     })
 }
 

@@ -11,6 +11,7 @@ mod layout;
 pub(crate) mod user_regs;
 pub(crate) mod write;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use osier_memory::{Cause, CpuState, Hint, Machine};
@@ -19,15 +20,15 @@ use self::layout::{EM_386, EM_X86_64, ET_CORE, Header, Section, Segment};
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::cursor::Cursor;
+use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::extent::{self, Extent};
 use crate::flat::FlatMemory;
 use crate::format::Format;
-use crate::input::Input;
 use crate::look::Look;
 use crate::notes::{self, Notes};
 use crate::paging_dump;
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
 use crate::source::{self, Lost};
 use crate::xen;
 
@@ -74,8 +75,11 @@ impl From<Malformed> for NotACore {
 /// # Errors
 ///
 /// The file is another kind of ELF file, or contradicts itself.
-pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input { path, data, .. } = input;
+pub(crate) fn open(
+    path: &Path,
+    data: &Data,
+    _options: &OpenOptions,
+) -> Result<Snapshot, OpenError> {
     let core = parse(data.look()).map_err(|error| match error {
         NotACore::Malformed(malformed) => malformed.in_file(path),
         NotACore::Other(format, way_out) => OpenError::Unsupported {
@@ -85,7 +89,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
         },
     })?;
     let file_bytes = data.len();
-    let memory = FlatMemory::new(Bytes::File(data), core.extents, Cause::NotCaptured)
+    let memory = FlatMemory::new(Bytes::File(data.clone()), core.extents, Cause::NotCaptured)
         .leaving_out(core.left_out)
         .lacking(core.lost);
     Ok(Snapshot {
@@ -94,15 +98,13 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             cpus: core.cpus,
             hints: core.hints,
         },
-        info: SnapshotInfo {
-            format: Format::ElfCore,
-            file: path.to_owned(),
+        info: SnapshotInfo::new(
+            Format::ElfCore,
+            path,
             file_bytes,
-            scratch_bytes: 0,
-            facts: core.facts,
-            anomalies: core.anomalies,
-            ram: Vec::new(),
-        },
+            core.facts,
+            core.anomalies,
+        ),
     })
 }
 

@@ -14,7 +14,6 @@ use std::path::Path;
 use crate::anomaly::Anomaly;
 use crate::data::Data;
 use crate::error::OpenError;
-use crate::input::Input;
 use crate::look::Look;
 use crate::pieces::{CUT_SHORT, View};
 use crate::snapshot::{OpenOptions, Snapshot};
@@ -25,27 +24,17 @@ use crate::{elf, filled, kdump};
 /// # Errors
 ///
 /// The flattened form contradicts itself, or what it holds does.
-pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input {
-        path,
-        data,
-        options,
-    } = input;
+pub(crate) fn open(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let file_bytes = data.len();
-    let view = View::new(data).map_err(|bad| bad.in_file(path))?;
+    let view = View::new(data.clone()).map_err(|bad| bad.in_file(path))?;
     let head = view.header(0, 8).unwrap_or_default();
     if head.starts_with(elf::MAGIC) {
         let data = rearranged(&view, path, options)?;
-        let core = data.clone();
-        let opened = elf::open(Input {
-            path,
-            data,
-            options,
-        });
-        core.whole(path)?;
+        let opened = elf::open(path, &data, options);
+        data.whole(path)?;
         let mut snapshot = opened?;
         snapshot.info.file_bytes = file_bytes;
-        snapshot.info.scratch_bytes = core.scratch_bytes();
+        snapshot.info.scratch_bytes = data.scratch_bytes();
         snapshot
             .info
             .facts

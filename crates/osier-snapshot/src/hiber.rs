@@ -18,6 +18,7 @@ mod sets;
 mod state;
 mod tables;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use osier_memory::{Hint, Machine, PAGE_BYTES, PhysAddr};
@@ -29,8 +30,8 @@ use crate::cache::PageCache;
 use crate::data::Data;
 use crate::error::{Malformed, NotRead, OpenError};
 use crate::format::Format;
-use crate::input::Input;
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::look::Look;
+use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
 
 /// What a hibernation file starts with: hibernated, resumed (its memory is outdated but there),
 /// being resumed, and kept to be resumed time and again.
@@ -39,8 +40,7 @@ const SIGNATURES: [&[u8; 4]; 7] = [
 ];
 
 /// Whether the file is a hibernation file.
-pub(crate) fn recognise(input: &Input<'_>) -> bool {
-    let head = input.data.look();
+pub(crate) fn recognises(head: Look<'_>) -> bool {
     SIGNATURES.iter().any(|known| head.starts_with(*known))
 }
 
@@ -49,26 +49,14 @@ pub(crate) fn recognise(input: &Input<'_>) -> bool {
 /// # Errors
 ///
 /// The header is cut short or of no known form, or no unit of memory is where it says.
-pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input {
-        path,
-        data,
-        options,
-    } = input;
+pub(crate) fn open(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let file_bytes = data.len();
     let cache = PageCache::new(options.cache_bytes());
-    let (machine, facts, anomalies) = parse(data, cache).map_err(|error| error.in_file(path))?;
+    let (machine, facts, anomalies) =
+        parse(data.clone(), cache).map_err(|error| error.in_file(path))?;
     Ok(Snapshot {
         machine,
-        info: SnapshotInfo {
-            format: Format::Hibernation,
-            file: path.to_owned(),
-            file_bytes,
-            scratch_bytes: 0,
-            facts,
-            anomalies,
-            ram: Vec::new(),
-        },
+        info: SnapshotInfo::new(Format::Hibernation, path, file_bytes, facts, anomalies),
     })
 }
 

@@ -28,9 +28,9 @@ use osier_memory::{Hint, Machine};
 
 use crate::anomaly::Anomaly;
 use crate::cache::PageCache;
+use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
-use crate::input::Input;
 use crate::notes::{self, Notes};
 use crate::pieces::{CUT_SHORT, View};
 use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
@@ -53,13 +53,8 @@ const SHOWN: usize = 400;
 /// # Errors
 ///
 /// The headers contradict themselves, or a part of a split dump is missing.
-pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input {
-        path,
-        data,
-        options,
-    } = input;
-    let view = View::new(data).map_err(|bad| bad.in_file(path))?;
+pub(crate) fn open(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot, OpenError> {
+    let view = View::new(data.clone()).map_err(|bad| bad.in_file(path))?;
     of_view(path, view, options)
 }
 
@@ -146,19 +141,17 @@ pub(crate) fn of_view(
             cpus,
             hints: vmcoreinfo.into_iter().map(Hint::Vmcoreinfo).collect(),
         },
-        info: SnapshotInfo {
-            format: if header.diskdump {
+        info: SnapshotInfo::new(
+            if header.diskdump {
                 Format::Diskdump
             } else {
                 Format::Kdump
             },
-            file: path.to_owned(),
+            path,
             file_bytes,
-            scratch_bytes: 0,
             facts,
             anomalies,
-            ram: Vec::new(),
-        },
+        ),
     })
 }
 

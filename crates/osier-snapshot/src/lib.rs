@@ -40,7 +40,6 @@ mod frames;
 mod hiber;
 mod hyperv;
 mod identity;
-mod input;
 mod kdump;
 mod kept;
 mod layout;

@@ -16,13 +16,15 @@
 //! Source: libvirt `src/qemu/qemu_saveimage.h` and `.c` (9.0), `src/qemu/qemu_saveimage_format.h`
 //! (11.x).
 
+use std::path::Path;
+
 use crate::anomaly::Anomaly;
 use crate::cursor::Cursor;
+use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
-use crate::input::Input;
 use crate::look::Look;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{OpenOptions, Snapshot};
 use crate::{panda, stream, wrapped};
 
 /// The first bytes of a whole file, and of one that is being written or was left so.
@@ -44,12 +46,7 @@ pub(crate) fn recognises(head: Look<'_>) -> bool {
 ///
 /// The header contradicts the file, what is packed cannot be unpacked or is too much, or the stream
 /// contradicts itself; offsets in the stream count from its own start.
-pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input {
-        path,
-        data,
-        options,
-    } = input;
+pub(crate) fn open(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let header = Header::read(data.look()).map_err(|bad| bad.in_file(path))?;
     let start = HEADER.saturating_add(header.data.into());
     let left = data.len().checked_sub(start);

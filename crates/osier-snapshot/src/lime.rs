@@ -9,6 +9,7 @@
 //! Sources: LiME `src/lime.h` and `src/main.c` (1.9); AVML `src/image.rs` (0.21).
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use osier_memory::{Cause, Filter, Machine, PAGE_BYTES, PhysRun, PhysicalMemory};
@@ -19,14 +20,14 @@ use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::cache::PageCache;
 use crate::cursor::Cursor;
+use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::extent::{self, Extent};
 use crate::flat::FlatMemory;
 use crate::format::Format;
 use crate::frames::{self, Frame, FramedMemory};
-use crate::input::Input;
 use crate::look::Look;
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
 use crate::written::{WriteError, in_pieces};
 
 const LIME: &[u8; 4] = b"EMiL";
@@ -126,12 +127,7 @@ struct Header {
 /// # Errors
 ///
 /// The first header is not one that is known.
-pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input {
-        path,
-        data,
-        options,
-    } = input;
+pub(crate) fn open(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let file_bytes = data.len();
     let mut ranges = ranges(data.look()).map_err(|bad| bad.in_file(path))?;
     let compressed = ranges.compressed;
@@ -146,7 +142,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             filter: Filter::Zeros,
         };
         let cache = PageCache::new(options.cache_bytes());
-        Arc::new(FramedMemory::new(data, frames, outside, cache))
+        Arc::new(FramedMemory::new(data.clone(), frames, outside, cache))
     } else {
         let (extents, twice) = extent::disjoint(ranges.plain);
         held_twice(twice, &mut ranges.anomalies);
@@ -154,7 +150,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             .iter()
             .fold(0_u64, |sum, extent| sum.saturating_add(extent.len));
         Arc::new(FlatMemory::new(
-            Bytes::File(data),
+            Bytes::File(data.clone()),
             extents,
             Cause::NotCaptured,
         ))
@@ -167,19 +163,17 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             cpus: Vec::new(),
             hints: Vec::new(),
         },
-        info: SnapshotInfo {
-            format: if compressed {
+        info: SnapshotInfo::new(
+            if compressed {
                 Format::Avml
             } else {
                 Format::Lime
             },
-            file: path.to_owned(),
+            path,
             file_bytes,
-            scratch_bytes: 0,
             facts,
-            anomalies: ranges.anomalies,
-            ram: Vec::new(),
-        },
+            ranges.anomalies,
+        ),
     })
 }
 

@@ -10,7 +10,6 @@ use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
 use crate::data::Data;
 use crate::error::{OpenError, io_error};
-use crate::input::Input;
 use crate::layout::FOUR_GIB;
 use crate::snapshot::{OpenOptions, Snapshot};
 use crate::{
@@ -71,77 +70,41 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     Ok(snapshot)
 }
 
-/// The reader of a format.
-struct Reader {
-    /// Whether the file is of this format, by its content.
-    recognises: fn(&Input<'_>) -> bool,
-    open: fn(Input<'_>) -> Result<Snapshot, OpenError>,
-}
+/// The reader of a format: whether the file is of it, by its content, and what opens it.
+type Reader = (
+    fn(&Path, &Data) -> bool,
+    fn(&Path, &Data, &OpenOptions) -> Result<Snapshot, OpenError>,
+);
 
 /// Every reader; the first that recognises a file opens it. Raw memory has no marks and takes what
 /// is left.
 const READERS: &[Reader] = &[
-    Reader {
-        recognises: |input| input.data.look().starts_with(stream::MAGIC),
-        open: stream::open_file,
-    },
-    Reader {
-        recognises: |input| input.data.look().starts_with(elf::MAGIC),
-        open: elf::open,
-    },
-    Reader {
-        recognises: |input| input.data.look().starts_with(qcow2::MAGIC),
-        open: qcow2::open,
-    },
-    Reader {
-        recognises: |input| libvirt::recognises(input.data.look()),
-        open: libvirt::open,
-    },
-    Reader {
-        recognises: |input| lime::recognises(input.data.look()),
-        open: lime::open,
-    },
-    Reader {
-        recognises: crash::recognise,
-        open: crash::open,
-    },
-    Reader {
-        recognises: hiber::recognise,
-        open: hiber::open,
-    },
-    Reader {
-        recognises: |input| kdump::recognises(input.data.look()),
-        open: kdump::open,
-    },
-    Reader {
-        recognises: |input| input.data.look().starts_with(pieces::MAGIC),
-        open: flattened::open,
-    },
-    Reader {
-        recognises: |input| panda::is_archive(&input.data),
-        open: panda::open_archive,
-    },
-    Reader {
-        recognises: vmware::is_state,
-        open: vmware::open_state,
-    },
+    (
+        |_, data| data.look().starts_with(stream::MAGIC),
+        stream::open_file,
+    ),
+    (|_, data| data.look().starts_with(elf::MAGIC), elf::open),
+    (|_, data| data.look().starts_with(qcow2::MAGIC), qcow2::open),
+    (|_, data| libvirt::recognises(data.look()), libvirt::open),
+    (|_, data| lime::recognises(data.look()), lime::open),
+    (|_, data| crash::recognises(data.look()), crash::open),
+    (|_, data| hiber::recognises(data.look()), hiber::open),
+    (|_, data| kdump::recognises(data.look()), kdump::open),
+    (
+        |_, data| data.look().starts_with(pieces::MAGIC),
+        flattened::open,
+    ),
+    (|_, data| panda::is_archive(data), panda::open_archive),
+    (|_, data| vmware::is_state(data), vmware::open_state),
     // By its name and the file beside it, so after all that have marks.
-    Reader {
-        recognises: vmware::is_memory,
-        open: vmware::open_memory,
-    },
+    (|path, _| vmware::is_memory(path), vmware::open_memory),
 ];
 
 /// Opens a file by its content, out of what it is wrapped in.
 fn unwrapped(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let file_bytes = data.len();
     let look = |data: &Data| {
-        let input = Input {
-            path,
-            data: data.clone(),
-            options,
-        };
-        if READERS.iter().any(|reader| (reader.recognises)(&input)) {
+        if READERS.iter().any(|(recognises, _)| recognises(path, data)) {
             return wrapped::Head::Known;
         }
         foreign::recognise(data.look()).map_or(wrapped::Head::Raw, |(format, way_out)| {
@@ -163,11 +126,11 @@ fn unwrapped(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot
     };
     let options = if facts.is_empty() { options } else { &nowhere };
     let mut snapshot = match inside {
-        wrapped::Inside::File(data) => by_content(Input {
-            path,
-            data,
-            options,
-        })?,
+        wrapped::Inside::File(data) => {
+            let opened = recognised(path, &data, options);
+            data.whole(path)?; // what could not be read is no reason to say anything else
+            opened?
+        }
         wrapped::Inside::Raw(packed) => raw::of_bytes(path, Bytes::Packed(packed), options)?,
     };
     if !facts.is_empty() {
@@ -181,26 +144,20 @@ fn unwrapped(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot
 }
 
 /// Opens a file by its content.
-fn by_content(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let (path, data) = (input.path, input.data.clone());
-    let opened = recognised(input);
-    data.whole(path)?; // what could not be read is no reason to say anything else
-    opened
-}
-
-fn recognised(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    if input.data.len() == 0 {
+fn recognised(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot, OpenError> {
+    if data.len() == 0 {
         return Err(OpenError::NotASnapshot {
-            path: input.path.to_owned(),
+            path: path.to_owned(),
             found: "an empty file".to_owned(),
             way_out: "take the snapshot again".to_owned(),
         });
     }
-    if let Some(reader) = READERS.iter().find(|reader| (reader.recognises)(&input)) {
-        return (reader.open)(input);
+    let mut readers = READERS.iter();
+    if let Some((_, open)) = readers.find(|(recognises, _)| recognises(path, data)) {
+        return open(path, data, options);
     }
-    if let Some((format, way_out)) = foreign::recognise(input.data.look()) {
-        let path = input.path.to_owned();
+    if let Some((format, way_out)) = foreign::recognise(data.look()) {
+        let path = path.to_owned();
         if foreign::is_no_dump(way_out) {
             return Err(OpenError::NotASnapshot {
                 path,
@@ -214,11 +171,11 @@ fn recognised(input: Input<'_>) -> Result<Snapshot, OpenError> {
             way_out,
         });
     }
-    hyperv::refuse(input.path)?;
-    if lime::recognises_the_rest(input.data.look()) {
-        return lime::open(input);
+    hyperv::refuse(path)?;
+    if lime::recognises_the_rest(data.look()) {
+        return lime::open(path, data, options);
     }
-    raw::open(input)
+    raw::open(path, data, options)
 }
 
 /// What PANDA prints as "Checksum of guest memory", of the snapshot at `path`; see

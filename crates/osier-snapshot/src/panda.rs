@@ -13,7 +13,6 @@ use crate::anomaly::Anomaly;
 use crate::data::Data;
 use crate::error::{OpenError, io_error};
 use crate::format::Format;
-use crate::input::Input;
 use crate::recording::{LOG, SNAPSHOT, count};
 use crate::snapshot::{OpenOptions, Snapshot};
 use crate::wrapped::{Unpacker, Wrapping, is_tar};
@@ -130,13 +129,12 @@ fn starts_recording(head: &[u8]) -> bool {
 /// # Errors
 ///
 /// The archive holds no stream or several, unpacks to too much, or its stream contradicts itself.
-pub(crate) fn open_archive(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input {
-        path,
-        data,
-        options,
-    } = input;
-    let archive = unpack(path, &data, options)?;
+pub(crate) fn open_archive(
+    path: &Path,
+    data: &Data,
+    options: &OpenOptions,
+) -> Result<Snapshot, OpenError> {
+    let archive = unpack(path, data, options)?;
     let around = stream::Around {
         path,
         format: archive.format,

@@ -17,7 +17,6 @@ use crate::anomaly::Anomaly;
 use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
-use crate::input::Input;
 use crate::snapshot::{OpenOptions, Snapshot};
 use crate::{filled, stream};
 use clusters::Extent;
@@ -30,12 +29,7 @@ use table::{Image, Internal};
 ///
 /// The image holds no such snapshot, or several and the options name none; it keeps its contents
 /// somewhere else or encrypted; it contradicts itself.
-pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input {
-        path,
-        data,
-        options,
-    } = input;
+pub(crate) fn open(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot, OpenError> {
     let bad = |bad: Malformed| bad.in_file(path);
     let image = Image::read(data.look()).map_err(bad)?;
     if let Some((format, way_out)) = image.elsewhere() {
@@ -60,7 +54,7 @@ pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
             "QEMU marked the image as corrupt: its tables may be wrong",
         ));
     }
-    let (state, place) = gather(path, &data, &extents, chosen.state_bytes, options)?;
+    let (state, place) = gather(path, data, &extents, chosen.state_bytes, options)?;
     let all: Vec<String> = internal.iter().map(Internal::label).collect();
     let facts = vec![
         (

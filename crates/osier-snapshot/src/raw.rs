@@ -9,11 +9,11 @@ use osier_memory::{Cause, Machine, PAGE_BYTES, PhysAddr, PhysRun, PhysicalMemory
 
 use crate::anomaly::Anomaly;
 use crate::bytes::Bytes;
+use crate::data::Data;
 use crate::error::OpenError;
 use crate::extent::Extent;
 use crate::flat::FlatMemory;
 use crate::format::Format;
-use crate::input::Input;
 use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
 use crate::written::{PIECE, WriteError, in_pieces};
 use crate::{hyperv, layout, vmware};
@@ -84,8 +84,8 @@ pub fn write_raw_sparse(
 /// # Errors
 ///
 /// A short file that is not whole pages is no dump.
-pub(crate) fn open(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    of_bytes(input.path, Bytes::File(input.data), input.options)
+pub(crate) fn open(path: &Path, data: &Data, options: &OpenOptions) -> Result<Snapshot, OpenError> {
+    of_bytes(path, Bytes::File(data.clone()), options)
 }
 
 /// The raw memory that `bytes` are.
@@ -146,13 +146,8 @@ pub(crate) fn of_bytes(
             hints: Vec::new(),
         },
         info: SnapshotInfo {
-            format,
-            file: path.to_owned(),
-            file_bytes: len,
-            scratch_bytes: 0,
-            facts,
-            anomalies,
             ram,
+            ..SnapshotInfo::new(format, path, len, facts, anomalies)
         },
     })
 }

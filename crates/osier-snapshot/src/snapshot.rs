@@ -112,6 +112,25 @@ pub struct SnapshotInfo {
 }
 
 impl SnapshotInfo {
+    /// What the file at `path`, of so many bytes and read where it lies, says of itself.
+    pub(crate) fn new(
+        format: Format,
+        path: &Path,
+        file_bytes: u64,
+        facts: Vec<(&'static str, String)>,
+        anomalies: Vec<Anomaly>,
+    ) -> Self {
+        Self {
+            format,
+            file: path.to_owned(),
+            file_bytes,
+            scratch_bytes: 0,
+            facts,
+            anomalies,
+            ram: Vec::new(),
+        }
+    }
+
     /// The anomalies that an answer may suffer from.
     pub fn doubts(&self) -> impl Iterator<Item = &Anomaly> {
         self.anomalies.iter().filter(|anomaly| anomaly.is_loss())

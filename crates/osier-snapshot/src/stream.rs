@@ -31,7 +31,6 @@ use crate::anomaly::Anomaly;
 use crate::data::Data;
 use crate::error::{Malformed, OpenError};
 use crate::format::Format;
-use crate::input::Input;
 use crate::layout::{self, Kind};
 use crate::recording;
 use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
@@ -59,15 +58,14 @@ pub(crate) struct Stream {
 /// # Errors
 ///
 /// The stream contradicts itself, with the offset.
-pub(crate) fn open_file(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input {
-        path,
-        data,
-        options,
-    } = input;
+pub(crate) fn open_file(
+    path: &Path,
+    data: &Data,
+    options: &OpenOptions,
+) -> Result<Snapshot, OpenError> {
     let file_bytes = data.len();
     let cache = options.index_dir.as_deref().map(|dir| (dir, path));
-    let stream = open(data, cache, &[], options).map_err(|bad| bad.in_file(path))?;
+    let stream = open(data.clone(), cache, &[], options).map_err(|bad| bad.in_file(path))?;
     let mut facts = stream.facts;
     if let Some(count) = recording::instructions(path) {
         facts.push(("recorded instructions", count.to_string()));
@@ -75,13 +73,14 @@ pub(crate) fn open_file(input: Input<'_>) -> Result<Snapshot, OpenError> {
     Ok(Snapshot {
         machine: stream.machine,
         info: SnapshotInfo {
-            format: Format::QemuStream,
-            file: path.to_owned(),
-            file_bytes,
-            scratch_bytes: 0,
-            facts,
-            anomalies: stream.anomalies,
             ram: stream.ram,
+            ..SnapshotInfo::new(
+                Format::QemuStream,
+                path,
+                file_bytes,
+                facts,
+                stream.anomalies,
+            )
         },
     })
 }
@@ -130,13 +129,9 @@ pub(crate) fn open_inside(
     Ok(Snapshot {
         machine: stream.machine,
         info: SnapshotInfo {
-            format: around.format,
-            file: path.to_owned(),
-            file_bytes: around.file_bytes,
-            scratch_bytes: data.scratch_bytes(),
-            facts,
-            anomalies,
             ram: stream.ram,
+            scratch_bytes: data.scratch_bytes(),
+            ..SnapshotInfo::new(around.format, path, around.file_bytes, facts, anomalies)
         },
     })
 }

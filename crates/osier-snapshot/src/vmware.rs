@@ -22,8 +22,7 @@ use crate::error::{Malformed, OpenError, io_error};
 use crate::extent::{self, Extent};
 use crate::flat::FlatMemory;
 use crate::format::Format;
-use crate::input::Input;
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::{OpenOptions, Snapshot, SnapshotInfo};
 use tags::Groups;
 
 /// The most regions; VMware writes two or three.
@@ -32,13 +31,13 @@ const REGIONS: usize = 1024;
 const HOLE: u64 = 3 << 30;
 
 /// Whether the file is a state file, by its first bytes.
-pub(crate) fn is_state(input: &Input<'_>) -> bool {
-    tags::recognises(input.data.look())
+pub(crate) fn is_state(data: &Data) -> bool {
+    tags::recognises(data.look())
 }
 
 /// Whether the file is a `.vmem` with its state file beside it.
-pub(crate) fn is_memory(input: &Input<'_>) -> bool {
-    Beside::of(input.path).state.is_some()
+pub(crate) fn is_memory(path: &Path) -> bool {
+    Beside::of(path).state.is_some()
 }
 
 fn is_vmem(path: &Path) -> bool {
@@ -109,15 +108,14 @@ pub(crate) fn hints(path: &Path, len: u64, split: bool) -> Vec<Anomaly> {
 /// # Errors
 ///
 /// The memory is not there, or packed; the file contradicts itself.
-pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Input {
-        path,
-        data,
-        options,
-    } = input;
-    let state = State::read(path, &data)?;
+pub(crate) fn open_state(
+    path: &Path,
+    data: &Data,
+    options: &OpenOptions,
+) -> Result<Snapshot, OpenError> {
+    let state = State::read(path, data)?;
     if state.inside.is_some() {
-        return snapshot(path, data.clone(), path, &data, state);
+        return snapshot(path, data.clone(), path, data, state);
     }
     let memory = path.with_extension("vmem");
     if !memory.is_file() {
@@ -128,7 +126,7 @@ pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
         });
     }
     let bytes = Data::open_for(&memory, options).map_err(io_error(&memory, "cannot be opened"))?;
-    snapshot(&memory, bytes, path, &data, state)
+    snapshot(&memory, bytes, path, data, state)
 }
 
 /// Opens a `.vmem` by the state file beside it.
@@ -136,21 +134,25 @@ pub(crate) fn open_state(input: Input<'_>) -> Result<Snapshot, OpenError> {
 /// # Errors
 ///
 /// The state file contradicts itself.
-pub(crate) fn open_memory(input: Input<'_>) -> Result<Snapshot, OpenError> {
-    let Beside { state, doubts } = Beside::of(input.path);
-    let Some((path, data)) = state else {
+pub(crate) fn open_memory(
+    path: &Path,
+    data: &Data,
+    _options: &OpenOptions,
+) -> Result<Snapshot, OpenError> {
+    let Beside { state, doubts } = Beside::of(path);
+    let Some((state_path, state_data)) = state else {
         return Err(OpenError::NotASnapshot {
-            path: input.path.to_owned(),
+            path: path.to_owned(),
             found: "a .vmem whose .vmss or .vmsn has just gone".to_owned(),
             way_out: "open it again, or put that file beside it".to_owned(),
         });
     };
-    let mut state = State::read(&path, &data)?;
+    let mut state = State::read(&state_path, &state_data)?;
     state
         .anomalies
         .extend(doubts.into_iter().map(Anomaly::bytes));
     state.inside = None; // the file that was given counts
-    snapshot(input.path, input.data, &path, &data, state)
+    snapshot(path, data.clone(), &state_path, &state_data, state)
 }
 
 /// What a state file says.
@@ -362,13 +364,8 @@ fn snapshot(
             hints: Vec::new(),
         },
         info: SnapshotInfo {
-            format: Format::Vmware,
-            file: memory.to_owned(),
-            file_bytes,
-            scratch_bytes: 0,
-            facts,
-            anomalies,
             ram,
+            ..SnapshotInfo::new(Format::Vmware, memory, file_bytes, facts, anomalies)
         },
     })
 }

@@ -199,7 +199,6 @@ const SNAPSHOT: Layers = &[
             "frames",
             "hyperv",
             "identity",
-            "input",
             "kept",
             "layout",
             "look",
