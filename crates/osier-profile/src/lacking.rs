@@ -1,5 +1,7 @@
 //! What a profile that was made of a part of a kernel's types does not tell.
 
+use std::collections::HashSet;
+
 use crate::{Kind, Profile, Type, Wanted};
 
 /// The structure that a member of this kind holds in place or points to.
@@ -26,24 +28,24 @@ pub fn lacking<'a>(
         known.is_some_and(|known| known.bytes == 0 || !known.members().is_empty())
     };
     let mut lacking = Vec::new();
+    let mut met = HashSet::new();
     for (structure, members) in members {
         match profile.find_type(structure).filter(|_| is_told(structure)) {
-            None => lacking.push((*structure).to_owned()),
+            None => {
+                met.insert(*structure);
+                lacking.push((*structure).to_owned());
+            }
             Some(known) => {
                 let absent = members.iter().filter(|name| known.member(name).is_none());
                 lacking.extend(absent.map(|name| format!("{structure}.{name}")));
             }
         }
     }
-    let is_wanted = |name: &str| wanted.types.iter().any(|names| names.contains(&name));
+    let wanted: HashSet<&str> = wanted.types.iter().copied().flatten().copied().collect();
     let all = profile.types().iter().flat_map(Type::members);
     let named = all.map(|member| named(&member.kind));
     for name in named.chain(proven) {
-        if !name.is_empty()
-            && !is_told(name)
-            && is_wanted(name)
-            && !lacking.iter().any(|known| known == name)
-        {
+        if wanted.contains(name) && met.insert(name) && !is_told(name) {
             lacking.push(name.to_owned());
         }
     }
