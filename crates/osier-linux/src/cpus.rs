@@ -177,9 +177,7 @@ fn told(linux: &Linux, ends: &mut WalkEnds) -> Vec<u32> {
     if linux.guest.cpus.is_empty() || found.is_empty() {
         let several = linux.guest.symbol(symbols::__per_cpu_offset).is_some();
         if several || unread.is_some() {
-            let missing = "the masks of processors".to_owned();
-            let fault = unread;
-            ends.add(WALK, WalkEnd::NoStart { missing, fault });
+            ends.add(WALK, WalkEnd::no_start("the masks of processors", unread));
         }
     }
     if found.is_empty() {
@@ -206,10 +204,10 @@ pub(crate) fn ids(linux: &Linux) -> Result<Option<u32>, WalkEnd> {
         return Ok(one.then_some(1));
     };
     match linux.guest.space.read_uint(place, 4) {
-        Ok(ids) if ids == 0 || ids > u64::from(LIMIT) => Err(WalkEnd::NoStart {
-            missing: format!("nr_cpu_ids: {ids} is no number of processors"),
-            fault: None,
-        }),
+        Ok(ids) if ids == 0 || ids > u64::from(LIMIT) => Err(WalkEnd::no_start(
+            format!("nr_cpu_ids: {ids} is no number of processors"),
+            None,
+        )),
         Ok(ids) => Ok(u32::try_from(ids).ok()),
         Err(_) => Ok(None),
     }

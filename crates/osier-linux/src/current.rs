@@ -19,9 +19,10 @@ use crate::{Linux, list, process, threads};
 
 pub(crate) fn current(linux: &Linux, row: Each<'_, Current>) -> WalkEnds {
     let Some(variable) = cpus::variable(linux) else {
-        let missing = "current_task and pcpu_hot in the profile's symbols".to_owned();
-        let fault = None;
-        return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
+        return WalkEnds::one(
+            WALK,
+            WalkEnd::no_start("current_task and pcpu_hot in the profile's symbols", None),
+        );
     };
     let mut ends = WalkEnds::default();
     let cpus = cpus::processors(linux, &mut ends);

@@ -185,11 +185,7 @@ impl Texts<'_> {
                     }
                 }
                 Err(fault) => {
-                    let end = WalkEnd::BrokenLink {
-                        from: VirtAddr(at),
-                        to: None,
-                        fault,
-                    };
+                    let end = WalkEnd::broken(VirtAddr(at), None, fault);
                     self.broken.add(WALK, end);
                     lost.get_or_insert((self.start, fault));
                 }

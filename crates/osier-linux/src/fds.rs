@@ -164,14 +164,7 @@ impl Fds {
             }
             if let Some(fault) = open.fault {
                 let from = table.open_fds;
-                ends.add(
-                    WALK,
-                    WalkEnd::BrokenLink {
-                        from,
-                        to: None,
-                        fault,
-                    },
-                );
+                ends.add(WALK, WalkEnd::broken(from, None, fault));
             }
             if slots.len() > LIMIT as usize {
                 break;
@@ -340,8 +333,7 @@ fn number(bytes: &[u8]) -> u64 {
 }
 
 fn no_start(missing: &str, fault: Option<Fault>) -> WalkEnds {
-    let missing = missing.to_owned();
-    WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault })
+    WalkEnds::one(WALK, WalkEnd::no_start(missing, fault))
 }
 
 #[cfg(test)]

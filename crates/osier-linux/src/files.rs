@@ -31,10 +31,10 @@ pub(crate) fn files(linux: &Linux, taskd: VirtAddr, row: Each<'_, OpenFile>) -> 
     let empty = |slot: &&Slot| slot.file.is_ok_and(VirtAddr::is_null);
     let reserved = slots.iter().filter(empty).count() <= reserved;
     if shared_uncounted(linux, files) {
-        let end = WalkEnd::NoStart {
-            missing: format!("files, {files}: fewer tasks are counted than name it (count)"),
-            fault: None,
-        };
+        let end = WalkEnd::no_start(
+            format!("files, {files}: fewer tasks are counted than name it (count)"),
+            None,
+        );
         ends.add(WALK, end);
     }
     let pid = process::pid(linux, taskd);

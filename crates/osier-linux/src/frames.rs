@@ -67,9 +67,13 @@ pub(crate) fn count(guest: &Guest, walk: &'static str, ends: &mut WalkEnds) -> (
     let said = match said {
         Some(Ok(said)) => said,
         other => {
-            let missing = "max_pfn, how many frames there are".to_owned();
-            let fault = other.and_then(Result::err);
-            ends.add(walk, WalkEnd::NoStart { missing, fault });
+            ends.add(
+                walk,
+                WalkEnd::no_start(
+                    "max_pfn, how many frames there are",
+                    other.and_then(Result::err),
+                ),
+            );
             0
         }
     };

@@ -181,6 +181,5 @@ pub(crate) fn listed(linux: &Linux, leader: VirtAddr) -> (Vec<VirtAddr>, WalkEnd
 }
 
 fn no_start(missing: &str, fault: Option<osier_memory::Fault>) -> WalkEnds {
-    let missing = missing.to_owned();
-    WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault })
+    WalkEnds::one(WALK, WalkEnd::no_start(missing, fault))
 }

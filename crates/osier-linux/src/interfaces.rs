@@ -162,9 +162,10 @@ pub(crate) fn interfaces(linux: &Linux, row: Each<'_, Interface>) -> WalkEnds {
     let (mut namespaces, mut ends) = nets.all(guest);
     Nets::with_those_of_processes(&mut namespaces, networks(linux), &mut ends);
     let (Some(head), Some(link)) = (nets.net.dev_base_head, walk.device.dev_list) else {
-        let missing = "members of net and net_device in the profile".to_owned();
-        let fault = None;
-        return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
+        return WalkEnds::one(
+            WALK,
+            WalkEnd::no_start("members of net and net_device in the profile", None),
+        );
     };
     for net in namespaces {
         let netns = nets.number(guest, net);

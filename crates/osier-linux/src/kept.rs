@@ -34,23 +34,15 @@ const S_IFREG: u64 = 0o10_0000;
 pub(crate) fn files(linux: &Linux, row: Each<'_, KeptFile>) -> WalkEnds {
     let mut ends = WalkEnds::default();
     let Some(walk) = Walk::new(linux) else {
-        let missing = "members of super_block and inode in the profile".to_owned();
         return WalkEnds::one(
             SYSTEMS,
-            WalkEnd::NoStart {
-                missing,
-                fault: None,
-            },
+            WalkEnd::no_start("members of super_block and inode in the profile", None),
         );
     };
     let Some(head) = linux.guest.symbol(symbols::super_blocks) else {
-        let missing = "super_blocks in the profile".to_owned();
         return WalkEnds::one(
             SYSTEMS,
-            WalkEnd::NoStart {
-                missing,
-                fault: None,
-            },
+            WalkEnd::no_start("super_blocks in the profile", None),
         );
     };
     let mounted = walk.mounted(&mut ends);

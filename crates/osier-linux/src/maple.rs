@@ -247,11 +247,7 @@ impl Descent<'_> {
         } else {
             VirtAddr(at.parent)
         };
-        let broken = |fault| WalkEnd::BrokenLink {
-            from,
-            to: Some(VirtAddr(at.node)),
-            fault,
-        };
+        let broken = |fault| WalkEnd::broken(from, VirtAddr(at.node), fault);
         if !self.guest.is_kernel_address(node) {
             return Err(broken(Fault::new(Cause::NonCanonical).with_va(node)));
         }

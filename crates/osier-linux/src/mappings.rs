@@ -61,10 +61,10 @@ fn walk(reader: &Reader<'_>, pid: Seen<u32>, mm: VirtAddr, row: Each<'_, Mapping
     match (reader.mm.mm_mt, &reader.maps.maple, reader.mm.mmap) {
         (Some(mm_mt), Some(maple), _) => walk.tree(maple, mm_mt.place(mm)),
         (_, _, Some(mmap)) => walk.list(mmap),
-        _ => walk.sum.ends.push(WalkEnd::NoStart {
-            missing: "mm->mm_mt or mm->mmap in the profile".to_owned(),
-            fault: None,
-        }),
+        _ => walk.sum.ends.push(WalkEnd::no_start(
+            "mm->mm_mt or mm->mmap in the profile",
+            None,
+        )),
     }
     if !walk.stopped {
         walk.sum.count(walk.guard.count());
@@ -163,11 +163,11 @@ impl Walk<'_> {
         let ends = maple::walk(reader.guest, maple, tree, &mut |entry| {
             let at = entry.value;
             if !reader.guest.can_be_object(at) {
-                self.sum.ends.push(WalkEnd::BrokenLink {
-                    from: tree,
-                    to: Some(at),
-                    fault: Fault::new(Cause::NonCanonical).with_va(at),
-                });
+                self.sum.ends.push(WalkEnd::broken(
+                    tree,
+                    at,
+                    Fault::new(Cause::NonCanonical).with_va(at),
+                ));
                 return ControlFlow::Continue(());
             }
             match self.guard.meet(at) {
@@ -191,19 +191,16 @@ impl Walk<'_> {
         let space = &self.reader.guest.space;
         let vma = &self.reader.maps.vma;
         let Some(vm_next) = vma.vm_next else {
-            self.sum.ends.push(WalkEnd::NoStart {
-                missing: "vm_area_struct.vm_next in the profile".to_owned(),
-                fault: None,
-            });
+            self.sum.ends.push(WalkEnd::no_start(
+                "vm_area_struct.vm_next in the profile",
+                None,
+            ));
             return;
         };
         let mut at = match mmap.read(space, self.process.mm) {
             Ok(first) => first,
             Err(fault) => {
-                self.sum.ends.push(WalkEnd::NoStart {
-                    missing: "mm->mmap".to_owned(),
-                    fault: Some(fault),
-                });
+                self.sum.ends.push(WalkEnd::no_start("mm->mmap", fault));
                 return;
             }
         };
@@ -224,11 +221,7 @@ impl Walk<'_> {
             match vm_next.read(space, at) {
                 Ok(next) => (from, at) = (at, next),
                 Err(fault) => {
-                    self.sum.ends.push(WalkEnd::BrokenLink {
-                        from: at,
-                        to: None,
-                        fault,
-                    });
+                    self.sum.ends.push(WalkEnd::broken(at, None, fault));
                     return self.backwards();
                 }
             }
@@ -252,11 +245,11 @@ impl Walk<'_> {
     /// Whether the walk may go on at `at`, where the link of `from` led.
     fn arrive(&mut self, at: VirtAddr, from: VirtAddr) -> Result<(), WalkEnd> {
         if !self.reader.guest.can_be_object(at) {
-            return Err(WalkEnd::BrokenLink {
+            return Err(WalkEnd::broken(
                 from,
-                to: Some(at),
-                fault: Fault::new(Cause::NonCanonical).with_va(at),
-            });
+                at,
+                Fault::new(Cause::NonCanonical).with_va(at),
+            ));
         }
         self.guard.meet(at)?;
         if let Some(vm_prev) = self.reader.maps.vma.vm_prev
@@ -285,11 +278,7 @@ impl Walk<'_> {
             match vm_prev.read(space, at) {
                 Ok(before) => at = before,
                 Err(fault) => {
-                    self.sum.ends.push(WalkEnd::BrokenLink {
-                        from: at,
-                        to: None,
-                        fault,
-                    });
+                    self.sum.ends.push(WalkEnd::broken(at, None, fault));
                     break;
                 }
             }

@@ -119,9 +119,10 @@ impl Modules {
     pub(crate) fn rows(&self, guest: &Guest, row: Each<'_, Module>) -> WalkEnds {
         let Some((list, head)) = self.members.list.zip(guest.symbol(symbols::modules)) else {
             // A kernel built without modules has neither.
-            let missing = "the list of modules in the profile".to_owned();
-            let fault = None;
-            return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
+            return WalkEnds::one(
+                WALK,
+                WalkEnd::no_start("the list of modules in the profile", None),
+            );
         };
         let found = find(self, guest, head, list, false);
         let mut bases = HashSet::new();
@@ -266,10 +267,7 @@ fn find(
     // Links prove a list; of an empty one there are none.
     if closed && known.is_empty() && !sources.iter().any(|source| source.whole) {
         let missing = "the module tree and /sys/module, to confirm that the list is empty";
-        let end = WalkEnd::NoStart {
-            missing: missing.to_owned(),
-            fault: sources.iter().find_map(|source| source.fault),
-        };
+        let end = WalkEnd::no_start(missing, sources.iter().find_map(|source| source.fault));
         found.ends.add(WALK, end);
     }
     found

@@ -38,7 +38,7 @@ pub(crate) fn mounts(linux: &Linux, taskd: VirtAddr, row: Each<'_, Mount>) -> Wa
     let key = match place(linux, taskd) {
         Ok(Some(key)) => key,
         Ok(None) => return WalkEnds::one(WALK, WalkEnd::Closed),
-        Err((missing, absent)) => return WalkEnds::one(WALK, no_start(missing, &absent)),
+        Err((missing, absent)) => return WalkEnds::one(WALK, WalkEnd::without(missing, &absent)),
     };
     let known = linux.mounted.borrow().get(&key).cloned();
     let mounted = known.unwrap_or_else(|| {
@@ -57,19 +57,6 @@ pub(crate) fn mounts(linux: &Linux, taskd: VirtAddr, row: Each<'_, Mount>) -> Wa
         }
     }
     mounted.1.clone()
-}
-
-fn no_start(missing: &str, absent: &Absent) -> WalkEnd {
-    match absent.why {
-        osier_osi::Why::Unreadable(fault) => WalkEnd::NoStart {
-            missing: missing.to_owned(),
-            fault: Some(fault),
-        },
-        _ => WalkEnd::NoStart {
-            missing: format!("{missing}: {absent}"),
-            fault: None,
-        },
-    }
 }
 
 /// What could not be read, and why.
@@ -182,10 +169,7 @@ impl<'a> Walk<'a> {
                 }
                 Err(fault) => ends.add(
                     "the number of mounts",
-                    WalkEnd::NoStart {
-                        missing: "the number of mounts".to_owned(),
-                        fault: Some(fault),
-                    },
+                    WalkEnd::no_start("the number of mounts", fault),
                 ),
             }
         }
@@ -274,10 +258,10 @@ impl<'a> Walk<'a> {
             return Ok(nodes.into_iter().map(|node| link.container(node)).collect());
         }
         let Some((head, link)) = self.namespace.list.zip(self.reader.mount.mnt_list) else {
-            return Err(WalkEnd::NoStart {
-                missing: "members of mnt_namespace in the profile".to_owned(),
-                fault: None,
-            });
+            return Err(WalkEnd::no_start(
+                "members of mnt_namespace in the profile",
+                None,
+            ));
         };
         let walked = list::ring(guest, head.place(self.at));
         ends.add(WALK, walked.end);
@@ -297,19 +281,13 @@ impl<'a> Walk<'a> {
         let (Some(parent), Some(left), Some(right)) =
             (self.node.parent, self.node.left, self.node.right)
         else {
-            return Err(WalkEnd::NoStart {
-                missing: "members of rb_node in the profile".to_owned(),
-                fault: None,
-            });
+            return Err(WalkEnd::no_start("members of rb_node in the profile", None));
         };
         let guest = &self.reader.linux.guest;
         let space = &guest.space;
         let top = root
             .read(space, self.at)
-            .map_err(|fault| WalkEnd::NoStart {
-                missing: "the namespace's tree of mounts".to_owned(),
-                fault: Some(fault),
-            })?;
+            .map_err(|fault| WalkEnd::no_start("the namespace's tree of mounts", fault))?;
         let mut met = Guard::new(LIMIT);
         let mut nodes = Vec::new();
         // What is below and left of each is done, or is to be done first.

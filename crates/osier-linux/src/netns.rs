@@ -65,11 +65,7 @@ impl Nets {
     pub(crate) fn all(&self, guest: &Guest) -> (Vec<VirtAddr>, WalkEnds) {
         let (Some(head), Some(link)) = (guest.symbol(symbols::net_namespace_list), self.net.list)
         else {
-            let missing = "net_namespace_list and struct net in the profile".to_owned();
-            let end = WalkEnd::NoStart {
-                missing,
-                fault: None,
-            };
+            let end = WalkEnd::no_start("net_namespace_list and struct net in the profile", None);
             return (Vec::new(), WalkEnds::one(WALK, end));
         };
         let walked = list::ring(guest, head);

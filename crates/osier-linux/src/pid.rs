@@ -457,10 +457,7 @@ fn broken(from: VirtAddr, to: Option<VirtAddr>, fault: Fault) -> WalkEnd {
 }
 
 fn no_start(missing: &str, fault: Fault) -> WalkEnd {
-    WalkEnd::NoStart {
-        missing: missing.to_owned(),
-        fault: Some(fault),
-    }
+    WalkEnd::no_start(missing, fault)
 }
 
 #[cfg(test)]

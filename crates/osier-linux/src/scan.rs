@@ -78,13 +78,9 @@ pub(crate) fn met(linux: &Linux) -> (Vec<Met>, WalkEnds) {
     let mut ends = named(linux, &mut tasks);
     let slabs = Slabs::resolve(&mut Resolver::new(&linux.guest.profile));
     let Some(slabs) = slabs else {
-        let missing = "the descriptors of slab pages in the profile".to_owned();
         ends.add(
             WALK,
-            WalkEnd::NoStart {
-                missing,
-                fault: None,
-            },
+            WalkEnd::no_start("the descriptors of slab pages in the profile", None),
         );
         return (tasks.all, ends);
     };

@@ -165,8 +165,7 @@ impl Slabs {
         let slots = match self.shape(guest, name) {
             Ok(shape) => self.all(guest, &shape, &mut ends),
             Err((missing, fault)) => {
-                let missing = missing.to_owned();
-                ends.add(WALK, WalkEnd::NoStart { missing, fault });
+                ends.add(WALK, WalkEnd::no_start(missing, fault));
                 Vec::new()
             }
         };
@@ -221,20 +220,12 @@ impl Slabs {
         let start = match frames::descriptors(guest) {
             Ok(start) => start,
             Err((missing, fault)) => {
-                let missing = missing.to_owned();
-                ends.add(WALK, WalkEnd::NoStart { missing, fault });
+                ends.add(WALK, WalkEnd::no_start(missing, fault));
                 return Vec::new();
             }
         };
         let Some(direct) = frames::direct(guest, shape.at) else {
-            let missing = "the direct map of memory".to_owned();
-            ends.add(
-                WALK,
-                WalkEnd::NoStart {
-                    missing,
-                    fault: None,
-                },
-            );
+            ends.add(WALK, WalkEnd::no_start("the direct map of memory", None));
             return Vec::new();
         };
         let (frames, said) = frames::count(guest, WALK, ends);

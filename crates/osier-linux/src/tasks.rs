@@ -49,12 +49,10 @@ pub(crate) fn leaders(linux: &Linux) -> Leaders {
 fn named(linux: &Linux) -> Leaders {
     const BETWEEN: &str = "task list and pid table";
     let Some(init) = linux.init_task else {
-        let missing = symbols::init_task.to_owned();
-        let fault = None;
         return Leaders {
             rows: Vec::new(),
             threads: None,
-            ends: WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault }),
+            ends: WalkEnds::one(WALK, WalkEnd::no_start(symbols::init_task, None)),
         };
     };
     let layout = &linux.tasks;

@@ -152,9 +152,10 @@ pub(crate) fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
     let queues = linux.guest.profile.symbol(symbols::runqueues);
     let Some((idle, queues)) = linux.run_queue.idle.zip(queues) else {
         if queues.is_some() || linux.guest.profile.inferred() {
-            let missing = "where run queues keep them, which nothing tells".to_owned();
-            let fault = None;
-            ends.add(IDLE, WalkEnd::NoStart { missing, fault });
+            ends.add(
+                IDLE,
+                WalkEnd::no_start("where run queues keep them, which nothing tells", None),
+            );
         }
         return found;
     };
@@ -176,9 +177,10 @@ pub(crate) fn idle_tasks(linux: &Linux, ends: &mut WalkEnds) -> Vec<VirtAddr> {
             // A processor that never came up has none.
             Ok(_) if cpus::online(linux, cpu) == Ok(false) => {}
             task => {
-                let missing = format!("the idle task of CPU {cpu}");
-                let fault = task.err();
-                ends.add(IDLE, WalkEnd::NoStart { missing, fault });
+                ends.add(
+                    IDLE,
+                    WalkEnd::no_start(format!("the idle task of CPU {cpu}"), task.err()),
+                );
             }
         }
     }

@@ -56,14 +56,7 @@ pub fn page_rows(
             }
             Err(fault) => {
                 let from = fault.va.unwrap_or_default();
-                ends.add(
-                    WALK,
-                    WalkEnd::BrokenLink {
-                        from,
-                        to: None,
-                        fault,
-                    },
-                );
+                ends.add(WALK, WalkEnd::broken(from, None, fault));
                 ControlFlow::Continue(())
             }
         };

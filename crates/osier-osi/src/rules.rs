@@ -6,7 +6,7 @@ use foldhash::HashSet;
 use osier_memory::{Each, Fault, VirtAddr};
 
 use crate::code::{Width, disassembly};
-use crate::{Absent, Finding, Process, Seen, SeenExt as _, Severity, WalkEnd, WalkEnds, Why};
+use crate::{Absent, Finding, Process, Seen, SeenExt as _, Severity, WalkEnd, WalkEnds};
 
 /// The walk's name in endings.
 pub const WALK: &str = "findings";
@@ -224,11 +224,7 @@ impl Found {
     /// What the rule looks at is absent; that is an ending where it is a loss.
     pub fn absent(&mut self, missing: &str, absent: &Absent) {
         if absent.is_loss() {
-            let fault = match absent.why {
-                Why::Unreadable(fault) => Some(fault),
-                _ => None,
-            };
-            self.lost(missing, fault);
+            self.lost(missing, absent.fault());
         }
     }
 

@@ -71,6 +71,14 @@ impl Absent {
         matches!(self.why, Why::Unreadable(_) | Why::Implausible { .. })
     }
 
+    /// The read that failed; `None` where the value is absent for another reason.
+    pub fn fault(&self) -> Option<Fault> {
+        match self.why {
+            Why::Unreadable(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
     /// Whether a value was read that cannot be right.
     pub fn is_implausible(&self) -> bool {
         matches!(self.why, Why::Implausible { .. })

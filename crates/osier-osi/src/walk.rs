@@ -5,6 +5,8 @@ use std::fmt;
 use foldhash::HashSet;
 use osier_memory::{Fault, VirtAddr};
 
+use crate::Absent;
+
 /// How a traversal of a list or tree ended. [`Closed`](Self::Closed) is the only good ending.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,26 @@ pub enum WalkEnd {
 }
 
 impl WalkEnd {
+    /// A link of `from` that cannot be read, or that leads `to` where nothing is.
+    pub fn broken(from: VirtAddr, to: impl Into<Option<VirtAddr>>, fault: Fault) -> Self {
+        let to = to.into();
+        Self::BrokenLink { from, to, fault }
+    }
+
+    /// A walk that could not start for want of what is `missing`.
+    pub fn no_start(missing: impl Into<String>, fault: impl Into<Option<Fault>>) -> Self {
+        let (missing, fault) = (missing.into(), fault.into());
+        Self::NoStart { missing, fault }
+    }
+
+    /// A walk that could not start, for a value that is called `missing` is absent.
+    pub fn without(missing: impl fmt::Display, absent: &Absent) -> Self {
+        match absent.fault() {
+            Some(fault) => Self::no_start(missing.to_string(), fault),
+            None => Self::no_start(format!("{missing}: {absent}"), None),
+        }
+    }
+
     /// Whether everything there was has been walked.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed)

@@ -23,9 +23,10 @@ pub(crate) fn current(windows: &Windows, row: Each<'_, Current>) -> WalkEnds {
     let guest = &windows.guest;
     let table = guest.symbol(symbols::KiProcessorBlock);
     let Some((table, field)) = table.zip(windows.current.prcb.current_thread) else {
-        let missing = "KiProcessorBlock and _KPRCB in the profile".to_owned();
-        let fault = None;
-        return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
+        return WalkEnds::one(
+            WALK,
+            WalkEnd::no_start("KiProcessorBlock and _KPRCB in the profile", None),
+        );
     };
     let mut ends = WalkEnds::default();
     let (blocks, mut end) = listed(windows, table);
@@ -42,9 +43,7 @@ pub(crate) fn current(windows: &Windows, row: Each<'_, Current>) -> WalkEnds {
         };
     }
     if blocks.is_empty() && end.is_closed() {
-        let missing = format!("the first processor's block at {table}");
-        let fault = None;
-        end = WalkEnd::NoStart { missing, fault };
+        end = WalkEnd::no_start(format!("the first processor's block at {table}"), None);
     }
     ends.add(WALK, end);
     for (cpu, block) in (0..).zip(&blocks) {
@@ -87,21 +86,13 @@ fn listed(windows: &Windows, table: VirtAddr) -> (Vec<VirtAddr>, WalkEnd) {
                 Ok(()) => blocks.push(block),
                 Err(fault) => {
                     let to = Some(block);
-                    end = WalkEnd::BrokenLink {
-                        from: place,
-                        to,
-                        fault,
-                    };
+                    end = WalkEnd::broken(place, to, fault);
                     break;
                 }
             },
             Err(fault) => {
                 let to = None;
-                end = WalkEnd::BrokenLink {
-                    from: place,
-                    to,
-                    fault,
-                };
+                end = WalkEnd::broken(place, to, fault);
                 break;
             }
         }
@@ -155,13 +146,13 @@ fn contradiction(windows: &Windows, blocks: &[VirtAddr]) -> Option<WalkEnd> {
         if let Some(kpcr) = kpcr(windows, cpu)
             && named(windows, cpu).is_some_and(|block| !blocks.contains(&block))
         {
-            return Some(WalkEnd::NoStart {
-                missing: format!(
+            return Some(WalkEnd::no_start(
+                format!(
                     "CPU {} in KiProcessorBlock: its registers name the _KPCR at {kpcr}",
                     cpu.index
                 ),
-                fault: None,
-            });
+                None,
+            ));
         }
     }
     None

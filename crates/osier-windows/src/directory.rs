@@ -57,11 +57,7 @@ fn objects(windows: &Windows, at: VirtAddr) -> (Vec<VirtAddr>, WalkEnds) {
         layout.entry.chain_link,
         layout.entry.object,
     ) else {
-        let missing = "members of _OBJECT_DIRECTORY in the profile".to_owned();
-        let end = WalkEnd::NoStart {
-            missing,
-            fault: None,
-        };
+        let end = WalkEnd::no_start("members of _OBJECT_DIRECTORY in the profile", None);
         return (Vec::new(), WalkEnds::one(WALK, end));
     };
     let mut ends = WalkEnds::default();

@@ -1,7 +1,7 @@
 //! Drivers: the objects in `\Driver` and `\FileSystem`, and the images that they say they are of.
 
 use osier_memory::VirtAddr;
-use osier_osi::{Absent, Seen, SeenExt as _, WalkEnd, WalkEnds, Why};
+use osier_osi::{Absent, Seen, SeenExt as _, WalkEnd, WalkEnds};
 
 use crate::windows::Windows;
 use crate::{directory, object, unicode};
@@ -42,26 +42,14 @@ pub(crate) fn in_directories(windows: &Windows) -> (Vec<VirtAddr>, WalkEnds) {
             match is_driver(windows, at) {
                 Ok(true) => found.push(at),
                 Ok(false) => {}
-                Err(absent) => ends.add(WALK, untold(&absent)),
+                Err(absent) => {
+                    let what = "the type of an object among drivers";
+                    ends.add(WALK, WalkEnd::without(what, &absent));
+                }
             }
         }
     }
     (found, ends)
-}
-
-/// What cannot be told to be a driver's object or another.
-fn untold(absent: &Absent) -> WalkEnd {
-    let (missing, fault) = match absent.why {
-        Why::Unreadable(fault) => (
-            "the type of an object among drivers".to_owned(),
-            Some(fault),
-        ),
-        _ => (
-            format!("the type of an object among drivers: {absent}"),
-            None,
-        ),
-    };
-    WalkEnd::NoStart { missing, fault }
 }
 
 /// Whether the object at `at` is a driver's, by its header and by how it begins.

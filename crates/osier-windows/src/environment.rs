@@ -26,7 +26,9 @@ pub(crate) fn environment(windows: &Windows, taskd: VirtAddr, row: Each<'_, Vari
         Err(absent) if matches!(absent.why, Why::NotApplicable(_)) => {
             return WalkEnds::one(WALK, WalkEnd::Closed);
         }
-        Err(absent) => return WalkEnds::one(WALK, no_start(&absent)),
+        Err(absent) => {
+            return WalkEnds::one(WALK, WalkEnd::without("the process's environment", &absent));
+        }
     };
     let pid = process::pid(windows, taskd);
     let mut count = 0_usize;
@@ -46,18 +48,6 @@ pub(crate) fn environment(windows: &Windows, taskd: VirtAddr, row: Each<'_, Vari
         ends.add(WALK, WalkEnd::Implausible { at, values });
     }
     ends
-}
-
-fn no_start(absent: &Absent) -> WalkEnd {
-    let fault = match absent.why {
-        Why::Unreadable(fault) => Some(fault),
-        _ => None,
-    };
-    let missing = match fault {
-        Some(_) => "the process's environment".to_owned(),
-        None => format!("the process's environment: {absent}"),
-    };
-    WalkEnd::NoStart { missing, fault }
 }
 
 /// Shows each text of the environment and where it begins, up to the empty one.

@@ -69,9 +69,10 @@ pub(crate) fn files(windows: &Windows, taskd: VirtAddr, row: Each<'_, OpenFile>)
             ends.differ(between, size(count), size(told));
         }
         Some(Err(fault)) => {
-            let missing = "HandleCount of the process's table".to_owned();
-            let fault = Some(fault);
-            ends.add(WALK, WalkEnd::NoStart { missing, fault });
+            ends.add(
+                WALK,
+                WalkEnd::no_start("HandleCount of the process's table", fault),
+            );
         }
         Some(Ok(_)) | None => {}
     }
@@ -121,10 +122,7 @@ struct Slot {
 
 /// The `_HANDLE_TABLE` of the process; `None` of one that has exited.
 fn table(windows: &Windows, taskd: VirtAddr) -> Result<Option<(Layout, VirtAddr)>, WalkEnd> {
-    let no_start = |missing: &str, fault| {
-        let missing = missing.to_owned();
-        Err(WalkEnd::NoStart { missing, fault })
-    };
+    let no_start = |missing: &str, fault| Err(WalkEnd::no_start(missing, fault));
     let parts = windows.handles.zip(windows.process.fields.object_table);
     let Some((layout, field)) = parts else {
         return no_start("members of _HANDLE_TABLE in the profile", None);

@@ -70,9 +70,10 @@ impl Guest {
         if self.is_unbuilt(head) {
             let missing =
                 format!("the list of {what} at {head}, which the kernel had not built yet");
-            let (nodes, fault) = (Vec::new(), None);
-            let end = WalkEnd::NoStart { missing, fault };
-            return Walked { nodes, end };
+            return Walked {
+                nodes: Vec::new(),
+                end: WalkEnd::no_start(missing, None),
+            };
         }
         self.ring(head)
     }

@@ -74,13 +74,12 @@ impl<'w> Table<'w> {
         let head = || {
             let table = table?;
             let code = layout.table_code.read(space, table)?;
-            Ok((code, layout.end.read(space, table)?))
+            Ok::<_, Fault>((code, layout.end.read(space, table)?))
         };
         let (code, end) = match head() {
             Ok(head) => head,
             Err(fault) => {
-                let (missing, fault) = (missing.to_owned(), Some(fault));
-                let end = WalkEnd::NoStart { missing, fault };
+                let end = WalkEnd::no_start(missing, fault);
                 self.ends.add(self.names.walk, end);
                 return Vec::new();
             }

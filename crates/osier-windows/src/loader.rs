@@ -57,11 +57,9 @@ pub(crate) fn lists(windows: &Windows, process: VirtAddr) -> Vec<List> {
 
 /// A list that could not be started; `None` when there is nothing to list.
 fn absent_list(walk: &'static str, absent: &Absent) -> Option<List> {
-    let fault = match absent.why {
-        Why::NotApplicable(_) => return None,
-        Why::Unreadable(fault) => Some(fault),
-        _ => None,
-    };
+    if matches!(absent.why, Why::NotApplicable(_)) {
+        return None;
+    }
     let missing = match absent.at {
         Some(at) => format!("the process environment block, or its loader data, at {at}"),
         None => "the process environment block, or its loader data".to_owned(),
@@ -69,7 +67,7 @@ fn absent_list(walk: &'static str, absent: &Absent) -> Option<List> {
     Some(List {
         walk,
         loaded: Vec::new(),
-        end: WalkEnd::NoStart { missing, fault },
+        end: WalkEnd::no_start(missing, absent.fault()),
     })
 }
 

@@ -135,12 +135,8 @@ impl Marks {
             match peb.heaps() {
                 Ok(found) => heaps.extend(found.iter().map(|heap| heap.0)),
                 Err(absent) if absent.is_loss() => {
-                    let fault = match absent.why {
-                        Why::Unreadable(fault) => Some(fault),
-                        _ => None,
-                    };
-                    let missing = "the list of heaps".to_owned();
-                    ends.add("heaps", WalkEnd::NoStart { missing, fault });
+                    let end = WalkEnd::no_start("the list of heaps", absent.fault());
+                    ends.add("heaps", end);
                 }
                 Err(_) => {}
             }
@@ -327,17 +323,14 @@ fn either(
     let fault = match &loader {
         Ok(word) if !word.is_empty() => return loader,
         Ok(_) => None,
-        Err(absent) => match absent.why {
-            Why::Unreadable(fault) => Some(fault),
-            _ => None,
-        },
+        Err(absent) => absent.fault(),
     };
     if section.get().is_none() {
         return loader;
     }
     if loader.get().is_none() {
         let missing = format!("the loader's name of an image, at {entry}; the section's is shown");
-        ends.add("loader-names", WalkEnd::NoStart { missing, fault });
+        ends.add("loader-names", WalkEnd::no_start(missing, fault));
     }
     section
 }
@@ -348,18 +341,20 @@ pub(crate) fn pages(windows: &Windows, taskd: VirtAddr, row: Each<'_, PageRange>
     let space = match root::address_space(windows, taskd) {
         Ok(space) if space.mode().entry_bytes() != 0 => space,
         Ok(_) => {
-            let missing = "page tables, of which a dump of virtual memory has none".to_owned();
-            let fault = None;
-            return WalkEnds::one(PAGES, WalkEnd::NoStart { missing, fault });
+            return WalkEnds::one(
+                PAGES,
+                WalkEnd::no_start(
+                    "page tables, of which a dump of virtual memory has none",
+                    None,
+                ),
+            );
         }
         Err(absent) => {
-            let fault = match absent.why {
-                Why::NotApplicable(_) => return WalkEnds::one(PAGES, WalkEnd::Closed),
-                Why::Unreadable(fault) => Some(fault),
-                _ => None,
+            let end = match absent.why {
+                Why::NotApplicable(_) => WalkEnd::Closed,
+                _ => WalkEnd::no_start("the process's table root", absent.fault()),
             };
-            let missing = "the process's table root".to_owned();
-            return WalkEnds::one(PAGES, WalkEnd::NoStart { missing, fault });
+            return WalkEnds::one(PAGES, end);
         }
     };
     let (known, ends) = all(windows, taskd);

@@ -15,9 +15,10 @@ const MOST: u64 = 1 << 30;
 
 pub(crate) fn modules(windows: &Windows, row: Each<'_, Module>) -> WalkEnds {
     let Some(head) = windows.modules_at else {
-        let missing = "PsLoadedModuleList in the profile".to_owned();
-        let fault = None;
-        return WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault });
+        return WalkEnds::one(
+            WALK,
+            WalkEnd::no_start("PsLoadedModuleList in the profile", None),
+        );
     };
     let Walked { nodes, end } = windows.guest.started_ring(head, "modules");
     let mut rows: Vec<Module> = nodes.iter().map(|node| module(windows, *node)).collect();

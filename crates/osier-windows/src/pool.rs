@@ -28,10 +28,7 @@ pub(crate) fn blocks(
     show: &mut dyn FnMut([u8; 4], VirtAddr),
 ) -> WalkEnds {
     let (guest, layout) = (&windows.guest, &windows.driver.pool);
-    let no_start = |missing: &str| {
-        let (missing, fault) = (missing.to_owned(), None);
-        WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault })
-    };
+    let no_start = |missing: &str| WalkEnds::one(WALK, WalkEnd::no_start(missing, None));
     let Some(tag) = layout.tag else {
         return no_start("members of _POOL_HEADER in the profile");
     };

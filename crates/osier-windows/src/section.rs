@@ -151,7 +151,7 @@ fn of_area(windows: &Windows, at: VirtAddr, image: bool) -> Backing {
     };
     let found = match segment(windows, at) {
         Ok(Some(segment)) if guest.plausible(segment).is_ok() => {
-            file(segment).map_err(|fault| Box::new(unreadable(fault)))
+            file(segment).map_err(Absent::unreadable)
         }
         Ok(Some(other)) => {
             let rule = "a section's parts are mapped addresses of the kernel";
@@ -161,7 +161,7 @@ fn of_area(windows: &Windows, at: VirtAddr, image: bool) -> Backing {
             Err(Box::new(Absent { why, at }))
         }
         Ok(None) => Ok(None),
-        Err(fault) => Err(Box::new(unreadable(fault))),
+        Err(fault) => Err(Absent::unreadable(fault)),
     };
     let from = || {
         let Some(field) = windows.section.area.and_then(|area| area.view_offset) else {
@@ -187,7 +187,7 @@ fn control_area(windows: &Windows, vad: VirtAddr) -> Result<Option<VirtAddr>, Bo
                 },
                 at: Some(field.place(at)),
             })),
-            Err(fault) => Err(Box::new(unreadable(fault))),
+            Err(fault) => Err(Absent::unreadable(fault)),
         },
     };
     let long = &windows.vad.long;
@@ -212,14 +212,7 @@ fn file_object(windows: &Windows, area: Option<VirtAddr>) -> Result<Option<VirtA
         .wrapping_sub(1);
     match guest.space.read_pointer(field.place(area)) {
         Ok(raw) => Ok(Some(VirtAddr(raw.0 & !low))),
-        Err(fault) => Err(Box::new(unreadable(fault))),
-    }
-}
-
-fn unreadable(fault: Fault) -> Absent {
-    Absent {
-        why: Why::Unreadable(fault),
-        at: fault.va,
+        Err(fault) => Err(Absent::unreadable(fault)),
     }
 }
 

@@ -21,9 +21,10 @@ pub(crate) const TERMINATED: u64 = 4;
 pub(crate) fn listed(windows: &Windows, process: VirtAddr) -> (Vec<VirtAddr>, WalkEnd) {
     let head = windows.process.fields.thread_list_head;
     let Some((head, link)) = head.zip(windows.threads.fields.thread_list_entry) else {
-        let missing = "the list of threads in the profile".to_owned();
-        let fault = None;
-        return (Vec::new(), WalkEnd::NoStart { missing, fault });
+        return (
+            Vec::new(),
+            WalkEnd::no_start("the list of threads in the profile", None),
+        );
     };
     let Walked { nodes, end } = windows.guest.ring(head.place(process));
     let mut found: Vec<VirtAddr> = nodes.iter().map(|node| link.container(*node)).collect();
@@ -278,9 +279,10 @@ pub(crate) fn stacks(
         Ok(space) => space,
         Err(absent) => {
             if let Why::Unreadable(fault) = absent.why {
-                let missing = "the stacks: the process's table root".to_owned();
-                let fault = Some(fault);
-                ends.add("stacks", WalkEnd::NoStart { missing, fault });
+                ends.add(
+                    "stacks",
+                    WalkEnd::no_start("the stacks: the process's table root", fault),
+                );
             }
             return Vec::new();
         }

@@ -46,18 +46,20 @@ pub(crate) fn tree(windows: &Windows, process: VirtAddr) -> (Vec<Vad>, WalkEnd) 
     let children = layout.short.left.zip(layout.short.right);
     let bounds = layout.short.starting_vpn.zip(layout.short.ending_vpn);
     let (Some((field, inner)), Some(children), Some(_)) = (parts, children, bounds) else {
-        let missing = "the shape of the VAD tree in the profile".to_owned();
-        let fault = None;
-        return (Vec::new(), WalkEnd::NoStart { missing, fault });
+        return (
+            Vec::new(),
+            WalkEnd::no_start("the shape of the VAD tree in the profile", None),
+        );
     };
     let place = field.place(process).plus(inner);
     let root = match windows.guest.space.read_pointer(place) {
         Ok(root) if root.is_null() => return (Vec::new(), empty(windows, process)),
         Ok(root) => root,
         Err(fault) => {
-            let missing = format!("the root of the VAD tree at {place}");
-            let fault = Some(fault);
-            return (Vec::new(), WalkEnd::NoStart { missing, fault });
+            return (
+                Vec::new(),
+                WalkEnd::no_start(format!("the root of the VAD tree at {place}"), fault),
+            );
         }
     };
     let mut descent = Descent {
@@ -165,11 +167,7 @@ impl Descent<'_> {
         while let Some(visit) = stack.pop() {
             if let Err(fault) = self.windows.guest.plausible(visit.node) {
                 let to = Some(visit.node);
-                self.note(WalkEnd::BrokenLink {
-                    from: visit.from,
-                    to,
-                    fault,
-                });
+                self.note(WalkEnd::broken(visit.from, to, fault));
                 continue;
             }
             if let Err(end) = self.met.meet(visit.node) {
@@ -230,11 +228,7 @@ impl Descent<'_> {
                     parent: Some(visit.node),
                     within,
                 }),
-                Err(fault) => self.note(WalkEnd::BrokenLink {
-                    from: at,
-                    to: None,
-                    fault,
-                }),
+                Err(fault) => self.note(WalkEnd::broken(at, None, fault)),
             }
         }
     }

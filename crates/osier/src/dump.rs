@@ -21,9 +21,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use osier_memory::{Fault, VirtAddr};
-use osier_osi::{Absent, Carve, WalkEnds};
+use osier_osi::{Absent, Carve, WalkEnd, WalkEnds};
 
-use crate::process_memory::{alike, no_start};
+use crate::process_memory::alike;
 
 pub use core_file::process_core;
 pub use either::process;
@@ -132,7 +132,7 @@ fn is_wide(
         Ok(width) => width == 8,
         Err(absent) => {
             let what = "whether the program is of 32 or 64 bits".to_owned();
-            dumped.ends.add(walk, no_start(what, &absent));
+            dumped.ends.add(walk, WalkEnd::without(what, &absent));
             guest.pointer_bytes() == 8
         }
     }

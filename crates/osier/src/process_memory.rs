@@ -96,7 +96,7 @@ impl<'a> ProcessMemory<'a> {
         if let Some((at, absent)) = unplaced {
             ends.add(
                 WALK,
-                no_start(format!("where the mapping at {at} lies"), &absent),
+                WalkEnd::without(format!("where the mapping at {at} lies"), &absent),
             );
         }
         areas.sort_by_key(|area| area.range.start);
@@ -180,15 +180,6 @@ impl ProcessMemory<'_> {
         let _ = end; // a page is there, or why it is not
         found
     }
-}
-
-/// An ending of something that could not be read.
-pub(crate) fn no_start(missing: String, why: &Absent) -> WalkEnd {
-    let (missing, fault) = match why.why {
-        osier_osi::Why::Unreadable(fault) => (missing, Some(fault)),
-        _ => (format!("{missing}: {why}"), None),
-    };
-    WalkEnd::NoStart { missing, fault }
 }
 
 struct Walk<'a> {

@@ -25,9 +25,13 @@ impl Untold {
     /// Says of a walk that holds one thing against another that some of them may not be known.
     fn partly(&self, walk: &'static str, mut ends: WalkEnds) -> WalkEnds {
         if self.1 == Cause::NotInProfile {
-            let missing = "structures that the profile lacks (`osier info` names them)".to_owned();
-            let fault = Some(Fault::new(self.1));
-            ends.add(walk, WalkEnd::NoStart { missing, fault });
+            ends.add(
+                walk,
+                WalkEnd::no_start(
+                    "structures that the profile lacks (`osier info` names them)",
+                    Fault::new(self.1),
+                ),
+            );
         }
         ends
     }

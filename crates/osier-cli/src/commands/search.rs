@@ -45,9 +45,10 @@ pub(super) fn run(args: &SearchArgs, output: &OutputArgs) -> anyhow::Result<Outc
             let mut out = Output::new(output, 8).shaped(shape);
             out.doubt(None, info.doubts());
             out.remark(&format!("{:#}", anyhow::Error::new(error)));
-            let missing = "a kernel that tells whose pages these are".to_owned();
-            let fault = None;
-            let ends = WalkEnds::one("owners", WalkEnd::NoStart { missing, fault });
+            let ends = WalkEnds::one(
+                "owners",
+                WalkEnd::no_start("a kernel that tells whose pages these are", None),
+            );
             let scope = Scope::Physical(machine.memory, None);
             return look(&scope, &patterns, &rules, until, ends, out);
         }
@@ -68,7 +69,10 @@ pub(super) fn run(args: &SearchArgs, output: &OutputArgs) -> anyhow::Result<Outc
 
 /// Whether nothing but a kernel, or its symbols, was missed.
 fn no_kernel(error: &osier::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NoKernel | ErrorKind::SymbolsMissing)
+    matches!(
+        error.kind(),
+        ErrorKind::NoKernel | ErrorKind::SymbolsMissing
+    )
 }
 
 /// Searches, and writes what is found.

@@ -33,14 +33,7 @@ pub(super) fn bytes(guest: &Guest, row: Each<'_, LogLine>) -> Result<WalkEnds, W
             Err(absent) => {
                 if let osier_osi::Why::Unreadable(fault) = absent.why {
                     let from = place;
-                    ends.add(
-                        WALK,
-                        WalkEnd::BrokenLink {
-                            from,
-                            to: None,
-                            fault,
-                        },
-                    );
+                    ends.add(WALK, WalkEnd::broken(from, None, fault));
                 }
             }
         }

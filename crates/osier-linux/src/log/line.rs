@@ -14,8 +14,7 @@ pub(super) const WALK: &str = "log";
 pub(super) const LIMIT: u64 = 1 << 22;
 
 pub(super) fn no_start(missing: &str, fault: Option<Fault>) -> WalkEnds {
-    let missing = missing.to_owned();
-    WalkEnds::one(WALK, WalkEnd::NoStart { missing, fault })
+    WalkEnds::one(WALK, WalkEnd::no_start(missing, fault))
 }
 
 /// What a field of a record is without a member of that name.

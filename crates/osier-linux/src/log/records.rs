@@ -85,14 +85,7 @@ impl Records {
                 Ok(lens) => lens,
                 Err(fault) => {
                     let from = at;
-                    ends.add(
-                        WALK,
-                        WalkEnd::BrokenLink {
-                            from,
-                            to: None,
-                            fault,
-                        },
-                    );
+                    ends.add(WALK, WalkEnd::broken(from, None, fault));
                     return Ok(ends);
                 }
             };

@@ -131,13 +131,7 @@ impl<'a> Rings<'a> {
             let missing = format!(
                 "the ring buffer at {at}: 2^{count_bits} descriptors and 2^{size_bits} bytes of text"
             );
-            return Err(WalkEnds::one(
-                WALK,
-                WalkEnd::NoStart {
-                    missing,
-                    fault: None,
-                },
-            ));
+            return Err(WalkEnds::one(WALK, WalkEnd::no_start(missing, None)));
         }
         Ok(Self {
             guest,

@@ -151,8 +151,7 @@ impl<'a> Sum<'a> {
     }
 
     pub(super) fn no_start(&mut self, missing: &str, fault: Option<Fault>) {
-        let missing = missing.to_owned();
-        self.ends.push(WalkEnd::NoStart { missing, fault });
+        self.ends.push(WalkEnd::no_start(missing, fault));
     }
 
     /// The mapping with the highest address, by the red-black tree; `None` when it is not reached.

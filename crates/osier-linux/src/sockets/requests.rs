@@ -53,16 +53,17 @@ impl Requests {
             self.listen.syn_table,
             self.request.dl_next,
         ) else {
-            let missing = "members of listen_sock and request_sock in the profile".to_owned();
-            let fault = None;
-            ends.add(WALK, WalkEnd::NoStart { missing, fault });
+            ends.add(
+                WALK,
+                WalkEnd::no_start(
+                    "members of listen_sock and request_sock in the profile",
+                    None,
+                ),
+            );
             return false;
         };
         let space = &guest.space;
-        let lost = |what: &str, fault| {
-            let missing = what.to_owned();
-            WalkEnd::NoStart { missing, fault }
-        };
+        let lost = |what: &str, fault| WalkEnd::no_start(what, fault);
         let own = match listen_opt.read(space, socket) {
             Ok(own) if guest.can_be_object(own) => own,
             // A listener has one from `listen` on.

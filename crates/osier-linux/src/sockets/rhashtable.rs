@@ -85,9 +85,7 @@ impl Rhashtables {
 
 impl Walk<'_> {
     fn lost(&mut self, what: &str, fault: Option<Fault>) -> bool {
-        let missing = what.to_owned();
-        self.ends
-            .add(self.name, WalkEnd::NoStart { missing, fault });
+        self.ends.add(self.name, WalkEnd::no_start(what, fault));
         false
     }
 

@@ -201,15 +201,11 @@ impl Tables {
 
 impl Walk<'_> {
     fn missing(&mut self, walk: &'static str, what: &str) {
-        let missing = what.to_owned();
-        let fault = None;
-        self.ends.add(walk, WalkEnd::NoStart { missing, fault });
+        self.ends.add(walk, WalkEnd::no_start(what, None));
     }
 
     fn unreadable(&mut self, walk: &'static str, what: &str, fault: osier_memory::Fault) {
-        let missing = what.to_owned();
-        let fault = Some(fault);
-        self.ends.add(walk, WalkEnd::NoStart { missing, fault });
+        self.ends.add(walk, WalkEnd::no_start(what, fault));
     }
 
     /// Notes the sockets that `links` are in, by the link that lies `link` bytes behind their start.

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use osier_memory::{PAGE_BYTES, PhysicalMemory, VirtAddr};
-use osier_osi::{Carve, SeenExt as _, WalkEnds};
+use osier_osi::{Carve, SeenExt as _, WalkEnd, WalkEnds};
 
 use super::notes::{Bytes, MappedFile, notes};
 use super::plan::{Segment, plan};
@@ -15,7 +15,7 @@ use super::sink::Sink;
 use super::threads::{threads, who};
 use super::{DumpError, Dumped, is_wide, spare};
 use crate::Guest;
-use crate::process_memory::{Area, ProcessMemory, lost, no_start};
+use crate::process_memory::{Area, ProcessMemory, lost};
 
 /// `e_machine` of x86's two widths.
 const EM_386: u16 = 3;
@@ -49,7 +49,7 @@ pub fn process_core(guest: &Guest, taskd: VirtAddr, out: &Path) -> Result<Dumped
     let auxiliary = carve.auxiliary(holder);
     if let Some(absent) = lost(&auxiliary) {
         let what = "the auxiliary vector".to_owned();
-        dumped.ends.add("memory", no_start(what, absent));
+        dumped.ends.add("memory", WalkEnd::without(what, absent));
     }
     let who = who(osi, taskd, &mut dumped.ends);
     let files = files(&memory, &mut dumped.ends);
@@ -82,7 +82,7 @@ fn files(memory: &ProcessMemory<'_>, ends: &mut WalkEnds) -> Vec<MappedFile> {
         ];
         if let Some(absent) = values.into_iter().flatten().next() {
             let what = format!("what the mapping at {:#x} is of", area.range.start);
-            ends.add("memory", no_start(what, absent));
+            ends.add("memory", WalkEnd::without(what, absent));
         }
     }
     let of_area = |area: &Area| {

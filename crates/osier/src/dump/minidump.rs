@@ -16,7 +16,7 @@ mod subject;
 use std::path::Path;
 
 use osier_memory::VirtAddr;
-use osier_osi::{Carve, Process, SeenExt as _};
+use osier_osi::{Carve, Process, SeenExt as _, WalkEnd};
 use zerocopy::FromZeros as _;
 use zerocopy::IntoBytes as _;
 use zerocopy::little_endian::{U16, U32};
@@ -25,7 +25,7 @@ use super::plan::{Segment, plan};
 use super::sink::Sink;
 use super::{DumpError, Dumped, is_wide, spare};
 use crate::Guest;
-use crate::process_memory::{ProcessMemory, no_start};
+use crate::process_memory::ProcessMemory;
 use heads::{Heads, utf16};
 use layout::{MEMORY_64_LIST, MISC_INFO, Memory64List, MemoryDescriptor64, MiscInfo};
 use layout::{SYSTEM_INFO, SystemInfo};
@@ -115,7 +115,7 @@ fn system(heads: &mut Heads, subject: &Subject<'_>, dumped: &mut Dumped) {
     let mut told = |what: &str, absent: Option<&osier_osi::Absent>| {
         if let Some(absent) = absent.filter(|absent| absent.is_loss()) {
             let what = format!("{what}, which stands as 0");
-            dumped.ends.add(WALK, no_start(what, absent));
+            dumped.ends.add(WALK, WalkEnd::without(what, absent));
         }
     };
     told("the system's version", facts.version.absence());
@@ -156,7 +156,7 @@ fn misc(heads: &mut Heads, subject: &Subject<'_>, dumped: &mut Dumped) {
         Ok(Err(absent)) | Err(absent) => {
             dumped
                 .ends
-                .add(WALK, no_start("the process's id".to_owned(), &absent));
+                .add(WALK, WalkEnd::without("the process's id", &absent));
         }
     }
     let banner = &subject.osi.kernel().banner;

@@ -5,10 +5,8 @@ use std::ops::ControlFlow;
 use osier_memory::VirtAddr;
 use osier_osi::{
     Absent, CarveLinux, FXSAVE_BYTES, Osi, Process, ProcessExtra, Seen, Thread, UserRegisters,
-    WalkEnds,
+    WalkEnd, WalkEnds,
 };
-
-use crate::process_memory::no_start;
 
 /// The walk's name in endings.
 const REGISTERS: &str = "registers";
@@ -42,7 +40,7 @@ pub(super) fn threads(
                     && absent.is_loss()
                 {
                     let what = format!("the floating-point registers of {name}");
-                    lost.add(REGISTERS, no_start(what, absent));
+                    lost.add(REGISTERS, WalkEnd::without(what, absent));
                 }
                 found.push(Threaded {
                     row,
@@ -52,7 +50,7 @@ pub(super) fn threads(
             }
             Err(absent) if absent.is_loss() || absent.why == osier_osi::Why::NotInThisKernel => {
                 let what = format!("the registers of {name}, which is left out");
-                lost.add(REGISTERS, no_start(what, &absent));
+                lost.add(REGISTERS, WalkEnd::without(what, &absent));
             }
             // A thread that has exited has none.
             Err(_) => {}
@@ -71,13 +69,7 @@ pub(super) fn threads(
         let missing = format!(
             "rbx, rbp and r12 to r15 of thread {name}, which this kernel does not keep in a system call; they stand as 0"
         );
-        lost.add(
-            REGISTERS,
-            osier_osi::WalkEnd::NoStart {
-                missing,
-                fault: None,
-            },
-        );
+        lost.add(REGISTERS, WalkEnd::no_start(missing, None));
     }
     ends.join(walked);
     ends.join(lost);
@@ -107,7 +99,7 @@ pub(super) fn who(osi: &dyn Osi, taskd: VirtAddr, ends: &mut WalkEnds) -> Who {
         let mut lose = |what: &str, absent: &Absent| {
             if absent.is_loss() {
                 let what = format!("{what} of the process, which stands as 0");
-                lost.add(REGISTERS, no_start(what, absent));
+                lost.add(REGISTERS, WalkEnd::without(what, absent));
             }
         };
         let mut told = |what: &str, value: &Seen<u32>| {
@@ -159,7 +151,7 @@ pub(super) fn who(osi: &dyn Osi, taskd: VirtAddr, ends: &mut WalkEnds) -> Who {
     if !met {
         match osi.process(taskd) {
             Ok(process) => fill(&process),
-            Err(absent) => ends.add(REGISTERS, no_start("the process".to_owned(), &absent)),
+            Err(absent) => ends.add(REGISTERS, WalkEnd::without("the process", &absent)),
         }
     }
     ends.join(lost);

@@ -328,11 +328,7 @@ mod tests {
     fn an_ending_is_an_object() {
         let mut text = String::new();
         let fault = Fault::new(Cause::NonCanonical).with_va(VirtAddr(7));
-        let end = WalkEnd::BrokenLink {
-            from: VirtAddr(0x10),
-            to: Some(VirtAddr(7)),
-            fault,
-        };
+        let end = WalkEnd::broken(VirtAddr(0x10), VirtAddr(7), fault);
         json_end("tasks", &end, &mut text);
         assert_eq!(
             text,

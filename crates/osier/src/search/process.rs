@@ -8,7 +8,7 @@ use osier_osi::{Absent, Osi, Seen, WalkEnd};
 use super::stream::{Match, Stream};
 use super::under_way::{Search, Searched, WALK, WINDOW, shown};
 use crate::hit::Hit;
-use crate::process_memory::{Area, Content, ProcessMemory, lost, no_start};
+use crate::process_memory::{Area, Content, ProcessMemory, lost};
 
 /// Zeros that nobody touched are looked at so far from what surrounds them.
 const ZEROS: usize = 64 << 10;
@@ -137,7 +137,8 @@ fn memory_of<'a>(
         Err(absent) => {
             // A thread of the kernel has none, nor does a process that has exited.
             if absent.is_loss() {
-                let end = no_start(format!("the memory of the process at {taskd}"), &absent);
+                let end =
+                    WalkEnd::without(format!("the memory of the process at {taskd}"), &absent);
                 done.ends.add(WALK, end);
             }
             None
@@ -149,7 +150,7 @@ fn memory_of<'a>(
 fn pid_of(osi: &dyn Osi, taskd: VirtAddr, done: &mut Searched) -> Seen<u32> {
     let pid = osi.process(taskd).and_then(|process| process.pid);
     if let Some(absent) = lost(&pid) {
-        let end = no_start(format!("the pid of the process at {taskd}"), absent);
+        let end = WalkEnd::without(format!("the pid of the process at {taskd}"), absent);
         done.ends.add(WALK, end);
     }
     pid

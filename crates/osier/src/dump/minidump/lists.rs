@@ -22,7 +22,7 @@ use super::subject::Subject;
 use crate::dump::Dumped;
 use crate::dump::image::Image;
 use crate::dump::plan::Watch;
-use crate::process_memory::{Area, Content, Piece, no_start};
+use crate::process_memory::{Area, Content, Piece};
 
 /// The walks' names in endings.
 const REGISTERS: &str = "registers";
@@ -56,7 +56,7 @@ pub(super) fn threads(heads: &mut Heads, subject: &Subject<'_>, dumped: &mut Dum
         let facts = carve.thread_facts(row.task);
         let left_out = |absent: &Absent, dumped: &mut Dumped| {
             let what = format!("the registers of {name}, which is left out of the list of threads");
-            dumped.ends.add(REGISTERS, no_start(what, absent));
+            dumped.ends.add(REGISTERS, WalkEnd::without(what, absent));
         };
         match &registers {
             Ok(registers) => {
@@ -73,7 +73,7 @@ pub(super) fn threads(heads: &mut Heads, subject: &Subject<'_>, dumped: &mut Dum
         }
         if let Err(absent) = &row.tid {
             let what = format!("the id of {name}, which stands as 0");
-            dumped.ends.add(REGISTERS, no_start(what, absent));
+            dumped.ends.add(REGISTERS, WalkEnd::without(what, absent));
         }
         infos.push(info(tid, &facts, registers.is_ok()));
         if let Some(name) = row.name.get().filter(|name| !name.is_empty()) {
@@ -94,10 +94,7 @@ pub(super) fn threads(heads: &mut Heads, subject: &Subject<'_>, dumped: &mut Dum
             "{} of {name}, which the kernel does not keep; they stand as 0",
             lost.join(", ")
         );
-        let fault = None;
-        dumped
-            .ends
-            .add(REGISTERS, WalkEnd::NoStart { missing, fault });
+        dumped.ends.add(REGISTERS, WalkEnd::no_start(missing, None));
     }
     dumped.ends.join(walked);
     let count = list.len();
@@ -215,7 +212,7 @@ pub(super) fn modules(heads: &mut Heads, subject: &Subject<'_>, dumped: &mut Dum
             "the headers of {count} of {} images, whose stamps stand as 0",
             list.len()
         );
-        dumped.ends.add(MODULES, no_start(what, &absent));
+        dumped.ends.add(MODULES, WalkEnd::without(what, &absent));
     }
     heads.stream(MODULE_LIST, &narrow(list.len()), &list);
 }
@@ -260,11 +257,13 @@ pub(super) fn handles(heads: &mut Heads, subject: &Subject<'_>, dumped: &mut Dum
         dumped.ends.add("handles", WalkEnd::Limit { after });
     }
     if lost > 0 {
-        let missing = format!("{lost} names, types and rights of handles, which are left out");
-        let fault = None;
-        dumped
-            .ends
-            .add("handles", WalkEnd::NoStart { missing, fault });
+        dumped.ends.add(
+            "handles",
+            WalkEnd::no_start(
+                format!("{lost} names, types and rights of handles, which are left out"),
+                None,
+            ),
+        );
     }
     let head = HandleData {
         size_of_header: narrow(size_of::<HandleData>()),
@@ -298,7 +297,7 @@ impl<'a> Regions<'a> {
     pub(super) fn put(mut self, heads: &mut Heads, dumped: &mut Dumped) {
         if let Some(absent) = self.lost.take() {
             let what = "what some descriptors say, whose protection and type stand as 0".to_owned();
-            dumped.ends.add("vads", no_start(what, &absent));
+            dumped.ends.add("vads", WalkEnd::without(what, &absent));
         }
         let head = list_header(size_of::<MemoryInfo>(), U64::new(self.list.len() as u64));
         heads.stream(MEMORY_INFO_LIST, &head, &self.list);
