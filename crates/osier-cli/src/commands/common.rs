@@ -72,6 +72,14 @@ pub(super) fn spare<'a>(
     Ok(())
 }
 
+/// The options of a snapshot of which something is written to `out`: an error when that is another of the files that
+/// are read. The snapshot itself is refused by whoever writes.
+pub(super) fn options_beside(args: &SnapshotArgs, out: &Path) -> anyhow::Result<Options> {
+    let options = options(&args.known);
+    spare(out, options.files_of(&args.snapshot).iter().skip(1))?;
+    Ok(options)
+}
+
 /// The questions that these words ask.
 pub(super) fn questions(words: &[String]) -> anyhow::Result<Vec<Question>> {
     let of_word = |word: &String| {
@@ -147,11 +155,7 @@ pub(super) struct Chosen {
 
 /// The processes that `wanted` limits an answer to. Every id that is named alone must be there, and at
 /// least one of every stretch. Those that may be wanted and of which a value was lost are told to `out`.
-pub(super) fn chosen(
-    guest: &Guest,
-    wanted: Processes,
-    out: &mut Output,
-) -> anyhow::Result<Chosen> {
+pub(super) fn chosen(guest: &Guest, wanted: Processes, out: &mut Output) -> anyhow::Result<Chosen> {
     let mut choice = Choice::new(wanted);
     let listed = find(&*guest.provider(), &mut |process| choice.takes(process));
     let pids = choice.made(&listed.ends(), out)?;

@@ -2,7 +2,7 @@
 
 use osier::distill::distill;
 
-use super::common::{options, questions, spare};
+use super::common::{options_beside, questions};
 use crate::args::{DistillArgs, OutputArgs};
 use crate::outcome::Outcome;
 use crate::output::{MAY_SUFFER, plural, say};
@@ -10,12 +10,7 @@ use crate::output::{MAY_SUFFER, plural, say};
 pub(super) fn run(args: &DistillArgs, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let questions = questions(&args.ask)?;
     let snapshot = &args.snapshot;
-    let options = options(&snapshot.known);
-    // The snapshot itself is the first, and refused by whoever writes.
-    spare(
-        &args.out,
-        options.files_of(&snapshot.snapshot).iter().skip(1),
-    )?;
+    let options = options_beside(snapshot, &args.out)?;
     let done = distill(&snapshot.snapshot, &options, &questions, &args.out)?;
     let (file, lost) = (osier_text::path(&args.out), done.lost);
     if !output.quiet {

@@ -7,7 +7,7 @@ use osier::dump::{Dumped, Lost, executable, module, process, range};
 use osier::osier_memory::VirtAddr;
 use osier::{Guest, WalkEnds};
 
-use super::common::{open, options, processes, spare};
+use super::common::{open, options_beside, processes};
 use crate::args::{DumpArgs, Format, OutputArgs};
 use crate::failure::Usage;
 use crate::outcome::Outcome;
@@ -32,12 +32,7 @@ pub(super) fn run(args: &DumpArgs, output: &OutputArgs) -> anyhow::Result<Outcom
         ..output.clone()
     };
     let snapshot = &args.snapshot;
-    // The snapshot itself is the first, and refused by whoever writes.
-    let options = options(&snapshot.known);
-    spare(
-        &args.out,
-        options.files_of(&snapshot.snapshot).iter().skip(1),
-    )?;
+    options_beside(snapshot, &args.out)?;
     let (guest, mut out) = open(snapshot, &said)?;
     let mut ends = WalkEnds::default();
     let taskd = match args.pid {

@@ -2,7 +2,7 @@
 
 use osier::export::{Container, export};
 
-use super::common::{options, spare};
+use super::common::options_beside;
 use crate::args::{ContainerArg, ExportArgs, OutputArgs};
 use crate::outcome::Outcome;
 use crate::output::say;
@@ -14,12 +14,7 @@ pub(super) fn run(args: &ExportArgs, output: &OutputArgs) -> anyhow::Result<Outc
         ContainerArg::Lime => Container::Lime,
     };
     let snapshot = &args.snapshot;
-    let options = options(&snapshot.known);
-    // The snapshot itself is the first, and refused by whoever writes.
-    spare(
-        &args.out,
-        options.files_of(&snapshot.snapshot).iter().skip(1),
-    )?;
+    let options = options_beside(snapshot, &args.out)?;
     let done = export(&snapshot.snapshot, &options, to, &args.out)?;
     let file = osier_text::path(&args.out);
     if !output.quiet {

@@ -8,7 +8,7 @@ use osier::dump::{KeptFile, kept, kept_files};
 use osier::tables;
 use osier::{Guest, WalkEnds};
 
-use super::common::{flow, of_writer, open, options, spare};
+use super::common::{flow, of_writer, open, options_beside};
 use super::dump::{lose, tell};
 use crate::args::{Format, OutputArgs, RecoverArgs};
 use crate::failure::Usage;
@@ -59,9 +59,7 @@ fn write(args: &RecoverArgs, path: &Path, output: &OutputArgs) -> anyhow::Result
         ..output.clone()
     };
     let snapshot = &args.list.snapshot;
-    // The snapshot itself is the first, and refused by whoever writes.
-    let options = options(&snapshot.known);
-    spare(path, options.files_of(&snapshot.snapshot).iter().skip(1))?;
+    options_beside(snapshot, path)?;
     let (guest, mut out) = open(snapshot, &said)?;
     let (file, ends) = one(&guest, args)?;
     let mut done = kept(&guest, &file, path)?;
