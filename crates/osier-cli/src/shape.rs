@@ -240,6 +240,8 @@ impl Processes {
     pub(crate) fn is_called(&self, name: &[u8]) -> bool {
         let mut text = String::new();
         osier::format::escape_bytes(name, &mut text);
-        self.name.as_ref().is_none_or(|pattern| pattern.matches(&text))
+        self.name
+            .as_ref()
+            .is_none_or(|pattern| pattern.matches(&text))
     }
 }

@@ -91,21 +91,143 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Structures that a kernel has which has the member that leads to them, though its type does not name them.
-const LED_TO: &[(&str, &str, &str)] = &[
-    ("inet6_dev", "addr_list", "inet6_ifaddr"),
-    ("sock", "sk_socket", "socket_alloc"),
-    ("vm_operations_struct", "name", "vm_special_mapping"),
+/// Structures that were in every kernel since v2.6.32, beside those above.
+const STRUCTURES: &[&str] = &[
+    "address_space",
+    "atomic_notifier_head",
+    "dentry_operations",
+    "fdtable",
+    "file_operations",
+    "group_info",
+    "hlist_head",
+    "hlist_node",
+    "inode_operations",
+    "kobject",
+    "list_head",
+    "notifier_block",
+    "page",
+    "rb_node",
+    "rb_root",
+    "rq",
+    "sched_entity",
+    "seq_operations",
+    "sighand_struct",
+    "thread_info",
+    "thread_struct",
+    "user_namespace",
+    "vm_operations_struct",
+];
+
+/// Structures that a kernel has which has the member that leads to them, whatever its type says.
+const LED_TO: &[(&str, &str, &[&str])] = &[
+    ("address_space", "i_pages", &["xarray"]),
+    ("address_space", "page_tree", &["radix_tree_root"]),
+    ("css_set", "subsys", &["cgroup_subsys_state"]),
+    ("cgroup_subsys_state", "cgroup", &["cgroup"]),
+    ("cgroup", "kn", &["kernfs_node"]),
+    ("dentry", "d_lockref", &["lockref"]),
+    ("inet6_dev", "addr_list", &["inet6_ifaddr"]),
+    (
+        "mm_struct",
+        "mm_mt",
+        &[
+            "maple_tree",
+            "maple_node",
+            "maple_range_64",
+            "maple_arange_64",
+        ],
+    ),
+    ("kmem_cache", "cpu_slab", &["kmem_cache_cpu"]),
+    ("module", "core_layout", &["module_layout"]),
+    ("module", "kallsyms", &["mod_kallsyms"]),
+    ("module", "mem", &["module_memory"]),
+    (
+        "netns_nf",
+        "hooks_ipv4",
+        &["nf_hook_entries", "nf_hook_entry"],
+    ),
+    ("nsproxy", "cgroup_ns", &["cgroup_namespace"]),
+    ("nsproxy", "ipc_ns", &["ipc_namespace"]),
+    ("nsproxy", "net_ns", &["net"]),
+    ("nsproxy", "time_ns", &["time_namespace"]),
+    ("pid_namespace", "idr", &["idr"]),
+    ("pid_namespace", "ns", &["ns_common"]),
+    ("request_sock", "rsk_ops", &["request_sock_ops"]),
+    ("rhashtable", "tbl", &["bucket_table"]),
+    ("signal_struct", "prev_cputime", &["prev_cputime"]),
+    (
+        "sock",
+        "sk_socket",
+        &["socket_alloc", "socket", "proto", "sock_common"],
+    ),
+    ("task_struct", "cgroups", &["css_set"]),
+    ("task_struct", "seccomp", &["seccomp"]),
+    ("thread_struct", "fpu", &["fpu"]),
+    ("tty_port", "client_ops", &["tty_port_client_operations"]),
+    ("vm_operations_struct", "name", &["vm_special_mapping"]),
+    ("xarray", "xa_head", &["xa_node"]),
 ];
 
 /// Structures that a kernel has which has the symbol.
-const PROVEN: &[(&str, &str)] = &[
-    (symbols::modules, "module"),
-    (symbols::runqueues, "rq"),
-    (symbols::tcp_hashinfo, "tcp_sock"),
-    (symbols::timekeeper, "timekeeper"),
-    (symbols::tk_core, "timekeeper"),
-    (symbols::unix_seq_ops, "unix_sock"),
+const PROVEN: &[(&str, &[&str])] = &[
+    (symbols::elf_format, &["linux_binfmt"]),
+    (symbols::ftrace_ops_list, &["ftrace_ops"]),
+    (symbols::init_net, &["net", "net_device", "sock"]),
+    (symbols::kprobe_table, &["kprobe"]),
+    (
+        symbols::mod_tree,
+        &["latch_tree_node", "latch_tree_root", "mod_tree_root"],
+    ),
+    (symbols::module_kset, &["kset", "module_kobject"]),
+    (symbols::modules, &["module"]),
+    (symbols::nl_table, &["netlink_sock", "netlink_table"]),
+    (symbols::packet_seq_ops, &["packet_sock"]),
+    (symbols::pcpu_hot, &["pcpu_hot"]),
+    (
+        symbols::prb,
+        &[
+            "prb_data_blk_lpos",
+            "prb_data_ring",
+            "prb_desc",
+            "prb_desc_ring",
+            "printk_info",
+            "printk_ringbuffer",
+        ],
+    ),
+    (symbols::proc_root_operations, &["proc_inode"]),
+    (symbols::raw_v4_hashinfo, &["raw_hashinfo", "raw_sock"]),
+    (symbols::task_struct_cachep, &["kmem_cache"]),
+    (
+        symbols::tcp6_seq_ops,
+        &["inet6_dev", "inet6_ifaddr", "ipv6_pinfo"],
+    ),
+    (
+        symbols::tcp_hashinfo,
+        &[
+            "in_device",
+            "in_ifaddr",
+            "inet_connection_sock",
+            "inet_ehash_bucket",
+            "inet_hashinfo",
+            "inet_listen_hashbucket",
+            "inet_request_sock",
+            "inet_sock",
+            "inet_timewait_sock",
+            "request_sock",
+            "tcp_sock",
+        ],
+    ),
+    (symbols::timekeeper, &["timekeeper"]),
+    (symbols::tk_core, &["timekeeper"]),
+    (
+        symbols::tty_drivers,
+        &["tty_driver", "tty_operations", "tty_port", "tty_struct"],
+    ),
+    (symbols::tty_ldiscs, &["tty_ldisc", "tty_ldisc_ops"]),
+    (symbols::udp_table, &["udp_hslot", "udp_sock", "udp_table"]),
+    (symbols::unix_seq_ops, &["unix_address", "unix_sock"]),
+    (symbols::vdso_image_32, &["vdso_image"]),
+    (symbols::vdso_image_64, &["vdso_image"]),
 ];
 
 /// What every kernel has and `profile` does not tell, as `STRUCTURE` or `STRUCTURE.MEMBER`. Empty of a profile that
@@ -115,9 +237,14 @@ pub fn lacking(profile: &Profile) -> Vec<String> {
         profile.find_type(from)?.member(member)?;
         Some(*to)
     });
-    let proven = PROVEN.iter().filter_map(|(symbol, structure)| {
+    let proven = PROVEN.iter().filter_map(|(symbol, structures)| {
         profile.symbol(symbol)?;
-        Some(*structure)
+        Some(*structures)
     });
-    osier_profile::lacking(profile, MEMBERS, &WANTED, led_to.chain(proven))
+    // Since v3.3 what is mounted where stands in a structure of its own.
+    let vfsmount = profile.find_type("vfsmount");
+    let moved = vfsmount.filter(|mount| mount.member("mnt_parent").is_none());
+    let structures = led_to.chain(proven).flatten().chain(STRUCTURES).copied();
+    let structures = structures.chain(moved.map(|_| "mount"));
+    osier_profile::lacking(profile, MEMBERS, &WANTED, structures)
 }

@@ -406,7 +406,11 @@ mod tests {
         let asked = std::cell::Cell::new(0);
         let list = || asked.replace(asked.get() + 1);
         assert!(store.find(&id, list).is_some());
-        assert_eq!(asked.get(), 1, "of several cards, which list it is is asked once");
+        assert_eq!(
+            asked.get(),
+            1,
+            "of several cards, which list it is is asked once"
+        );
         let listing = store.all();
         assert_eq!((listing.cards.len(), listing.problems.len()), (2, 1));
         // Where there is one, nobody asks for which list it was made.
