@@ -157,6 +157,19 @@ pub(super) struct Section {
     pub(super) info: u32,
 }
 
+/// Reads the header at a place, of class 64 or 32: these members of it, as wide as the larger class has them.
+macro_rules! of_class {
+    ($file:ident, $wide:ident, $at:expr, $of_64:ident or $of_32:ident { $($member:ident),* }) => {
+        if $wide {
+            let header: $of_64 = $file.record($at)?;
+            Some(Self { $($member: header.$member.get(),)* })
+        } else {
+            let header: $of_32 = $file.record($at)?;
+            Some(Self { $($member: header.$member.get().into(),)* })
+        }
+    };
+}
+
 impl Header {
     /// Bytes of the header.
     pub(super) const fn bytes(wide: bool) -> usize {
@@ -169,31 +182,8 @@ impl Header {
 
     /// The header of `file`, of class 64 when `wide`.
     pub(super) fn read(file: Look<'_>, wide: bool) -> Option<Self> {
-        if wide {
-            let header: Header64 = file.record(0)?;
-            return Some(Self {
-                kind: header.kind.get(),
-                machine: header.machine.get(),
-                phoff: header.phoff.get(),
-                shoff: header.shoff.get(),
-                ehsize: header.ehsize.get(),
-                phentsize: header.phentsize.get(),
-                phnum: header.phnum.get(),
-                shentsize: header.shentsize.get(),
-                shnum: header.shnum.get(),
-            });
-        }
-        let header: Header32 = file.record(0)?;
-        Some(Self {
-            kind: header.kind.get(),
-            machine: header.machine.get(),
-            phoff: header.phoff.get().into(),
-            shoff: header.shoff.get().into(),
-            ehsize: header.ehsize.get(),
-            phentsize: header.phentsize.get(),
-            phnum: header.phnum.get(),
-            shentsize: header.shentsize.get(),
-            shnum: header.shnum.get(),
+        of_class!(file, wide, 0, Header64 or Header32 {
+            kind, machine, phoff, shoff, ehsize, phentsize, phnum, shentsize, shnum
         })
     }
 }
@@ -210,24 +200,7 @@ impl Segment {
 
     /// The program header at `at`.
     pub(super) fn read(file: Look<'_>, wide: bool, at: usize) -> Option<Self> {
-        if wide {
-            let header: Program64 = file.record(at)?;
-            return Some(Self {
-                kind: header.kind.get(),
-                offset: header.offset.get(),
-                paddr: header.paddr.get(),
-                filesz: header.filesz.get(),
-                memsz: header.memsz.get(),
-            });
-        }
-        let header: Program32 = file.record(at)?;
-        Some(Self {
-            kind: header.kind.get(),
-            offset: header.offset.get().into(),
-            paddr: header.paddr.get().into(),
-            filesz: header.filesz.get().into(),
-            memsz: header.memsz.get().into(),
-        })
+        of_class!(file, wide, at, Program64 or Program32 { kind, offset, paddr, filesz, memsz })
     }
 
     /// One past its last byte in the file.
@@ -245,22 +218,7 @@ impl Section {
     /// The section header at `at`.
     pub(super) fn read(file: Look<'_>, wide: bool, at: u64) -> Option<Self> {
         let at = usize::try_from(at).ok()?;
-        if wide {
-            let header: Section64 = file.record(at)?;
-            return Some(Self {
-                kind: header.kind.get(),
-                offset: header.offset.get(),
-                size: header.size.get(),
-                info: header.info.get(),
-            });
-        }
-        let header: Section32 = file.record(at)?;
-        Some(Self {
-            kind: header.kind.get(),
-            offset: header.offset.get().into(),
-            size: header.size.get().into(),
-            info: header.info.get(),
-        })
+        of_class!(file, wide, at, Section64 or Section32 { kind, offset, size, info })
     }
 
     /// One past its last byte in the file; `None` for one that has none there (`SHT_NOBITS`).
