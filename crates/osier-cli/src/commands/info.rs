@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use osier::WalkEnds;
 use osier::format::{escape_bytes, json_absence, json_string};
-use osier::osier_memory::{Cause, CpuState, Machine};
+use osier::osier_memory::{Cause, CpuState, Machine, Paging};
 use osier::osier_snapshot::{SnapshotInfo, panda_checksum};
 use osier::sheet::Sheet;
 use osier::{
@@ -177,10 +177,8 @@ fn found_json(located: &Located, text: &mut String) {
     text.push_str(",\"found\":{\"os\":");
     json_string(located.system(), text);
     field(text, "banner", &visible_bytes(&located.banner()));
-    match located.build_id() {
-        Some(id) => field(text, "build_id", &id.to_string()),
-        None => text.push_str(",\"build_id\":null"),
-    }
+    let build_id = located.build_id().map(ToString::to_string);
+    optional(text, "build_id", build_id);
     field(text, "paging", located.mode().name());
     field(text, "root", &located.root().to_string());
     field(text, "base", &located.base().to_string());
@@ -194,6 +192,31 @@ fn field(text: &mut String, name: &str, value: &str) {
     json_string(value, text);
 }
 
+/// The same, or `,"name":null`.
+fn optional(text: &mut String, name: &str, value: Option<impl AsRef<str>>) {
+    match value {
+        Some(value) => field(text, name, value.as_ref()),
+        None => {
+            let _ = write!(text, ",\"{name}\":null");
+        }
+    }
+}
+
+/// `,"name":[…]`, of which `one` writes each.
+fn list<T>(
+    text: &mut String,
+    name: &str,
+    all: impl IntoIterator<Item = T>,
+    one: impl Fn(T, &mut String),
+) {
+    let _ = write!(text, ",\"{name}\":[");
+    for (nth, item) in all.into_iter().enumerate() {
+        text.push_str(if nth == 0 { "" } else { "," });
+        one(item, text);
+    }
+    text.push(']');
+}
+
 fn machine_json(info: &SnapshotInfo, machine: &Machine, checksum: Option<u32>, text: &mut String) {
     text.push_str("{\"file\":");
     let mut file = String::new();
@@ -201,46 +224,26 @@ fn machine_json(info: &SnapshotInfo, machine: &Machine, checksum: Option<u32>, t
     json_string(&file, text);
     let _ = write!(text, ",\"file_bytes\":{}", info.file_bytes);
     field(text, "format", info.format.name());
-    text.push_str(",\"facts\":[");
-    for (nth, (name, value)) in info.facts.iter().enumerate() {
-        text.push_str(if nth == 0 {
-            "{\"name\":"
-        } else {
-            ",{\"name\":"
-        });
+    list(text, "facts", &info.facts, |(name, value), text| {
+        text.push_str("{\"name\":");
         json_string(name, text);
         field(text, "value", value);
         text.push('}');
-    }
-    text.push_str("],\"anomalies\":[");
-    for (nth, anomaly) in info.anomalies.iter().enumerate() {
-        text.push_str(if nth == 0 { "" } else { "," });
-        json_string(&anomaly.text, text);
-    }
-    text.push_str("],\"anomaly_effects\":[");
-    for (nth, anomaly) in info.anomalies.iter().enumerate() {
-        text.push_str(if nth == 0 { "" } else { "," });
-        json_string(anomaly.effect.word(), text);
-    }
-    text.push_str("],\"ram\":[");
-    for (nth, run) in machine.memory.runs().iter().enumerate() {
-        let joint = if nth == 0 { "" } else { "," };
-        let _ = write!(
-            text,
-            "{joint}{{\"start\":\"{}\",\"len\":{}}}",
-            run.start, run.len
-        );
-    }
-    text.push(']');
+    });
+    let anomalies = &info.anomalies;
+    list(text, "anomalies", anomalies, |anomaly, text| {
+        json_string(&anomaly.text, text)
+    });
+    list(text, "anomaly_effects", anomalies, |anomaly, text| {
+        json_string(anomaly.effect.word(), text)
+    });
+    list(text, "ram", machine.memory.runs(), |run, text| {
+        let _ = write!(text, "{{\"start\":\"{}\",\"len\":{}}}", run.start, run.len);
+    });
     if let Some(checksum) = checksum {
         let _ = write!(text, ",\"ram_crc32\":\"{checksum:#010x}\"");
     }
-    text.push_str(",\"cpus\":[");
-    for (nth, cpu) in machine.cpus.iter().enumerate() {
-        text.push_str(if nth == 0 { "" } else { "," });
-        cpu_json(cpu, text);
-    }
-    text.push(']');
+    list(text, "cpus", &machine.cpus, cpu_json);
 }
 
 fn cpu_json(cpu: &CpuState, text: &mut String) {
@@ -249,10 +252,7 @@ fn cpu_json(cpu: &CpuState, text: &mut String) {
         Some(cpl) => text.push_str(&cpl.to_string()),
         None => text.push_str("null"),
     }
-    match cpu.paging() {
-        Some(mode) => field(text, "paging", mode.name()),
-        None => text.push_str(",\"paging\":null"),
-    }
+    optional(text, "paging", cpu.paging().map(Paging::name));
     let names = [
         "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
         "r13", "r14", "r15",
@@ -274,10 +274,7 @@ fn cpu_json(cpu: &CpuState, text: &mut String) {
         ("lstar", cpu.lstar),
     ];
     for (name, value) in names.into_iter().zip(general).chain(others) {
-        let _ = match value {
-            Some(value) => write!(text, ",\"{name}\":\"{value:#x}\""),
-            None => write!(text, ",\"{name}\":null"),
-        };
+        optional(text, name, value.map(|value| format!("{value:#x}")));
     }
     text.push('}');
 }
@@ -290,26 +287,22 @@ fn kernel_json(guest: &Guest, text: &mut String) {
     field(text, "banner", &visible_bytes(&kernel.banner));
     match located {
         Located::Linux(found) => field(text, "release", &found.release()),
-        Located::Windows(found) => match &found.pdb {
-            Some(pdb) => field(text, "pdb", pdb),
-            None => text.push_str(",\"pdb\":null"),
-        },
+        Located::Windows(found) => optional(text, "pdb", found.pdb.as_deref()),
         Located::Other(_) => {}
     }
-    match &kernel.build_id {
-        Some(id) => field(text, "build_id", id),
-        None => text.push_str(",\"build_id\":null"),
-    }
+    optional(text, "build_id", kernel.build_id.as_deref());
     field(text, "paging", located.mode().name());
     field(text, "root", &located.root().to_string());
     match located {
         Located::Linux(found) => {
             field(text, "text", &found.text.to_string());
             field(text, "text_phys", &found.text_pa.to_string());
-            match guest.virtual_slide() {
-                Some(slide) => field(text, "virtual_slide", &format!("{slide:#x}")),
-                None => text.push_str(",\"virtual_slide\":null"),
-            }
+            let slide = guest.virtual_slide();
+            optional(
+                text,
+                "virtual_slide",
+                slide.map(|slide| format!("{slide:#x}")),
+            );
         }
         Located::Windows(_) | Located::Other(_) => {
             field(text, "base", &located.base().to_string());
@@ -322,19 +315,13 @@ fn kernel_json(guest: &Guest, text: &mut String) {
 }
 
 fn premises_json(premises: &[Premise], text: &mut String) {
-    text.push_str(",\"premises\":[");
-    for (nth, premise) in premises.iter().enumerate() {
-        text.push_str(if nth == 0 {
-            "{\"about\":"
-        } else {
-            ",{\"about\":"
-        });
+    list(text, "premises", premises, |premise, text| {
+        text.push_str("{\"about\":");
         json_string(premise.about, text);
         field(text, "value", &premise.value);
         field(text, "by", &premise.by);
         text.push('}');
-    }
-    text.push(']');
+    });
 }
 
 #[cfg(test)]
