@@ -20,7 +20,7 @@ const OVERHEAD: usize = 96;
 const COPIED_BYTES: u64 = 1 << 19;
 
 /// Pages that a part copies before it looks which of them it copies again: more than one question needs.
-const COPIED_BEFORE: u64 = 128;
+const COPIED_BEFORE: u64 = 256;
 
 /// The most pages that stay because they were copied again: 16 MiB.
 const STAYING: usize = 1 << 12;
