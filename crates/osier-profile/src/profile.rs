@@ -270,6 +270,7 @@ pub struct Profile {
     constants: Vec<(String, i64)>,
     damage: Vec<String>,
     inferred: bool,
+    whole: bool,
 }
 
 impl Profile {
@@ -345,6 +346,12 @@ impl Profile {
         self.inferred
     }
 
+    /// Whether it was made of all of the kernel's own types, as its importer knows: a member that it lacks the kernel does
+    /// not have.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// A builder that starts from this profile, to merge another source into it.
     pub fn into_builder(self) -> ProfileBuilder {
         ProfileBuilder(self)
@@ -367,6 +374,7 @@ impl ProfileBuilder {
             constants: Vec::new(),
             damage: Vec::new(),
             inferred: false,
+            whole: false,
         })
     }
 
@@ -399,6 +407,11 @@ impl ProfileBuilder {
     /// Says that the types are inferred; see [`Profile::inferred`].
     pub fn set_inferred(&mut self) {
         self.0.inferred = true;
+    }
+
+    /// Says that the types are all of the kernel's own; see [`Profile::is_whole`].
+    pub fn set_whole(&mut self) {
+        self.0.whole = true;
     }
 
     /// Makes room for so many more types.

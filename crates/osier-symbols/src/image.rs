@@ -155,9 +155,6 @@ pub fn customary_text(pointer_bytes: u8) -> VirtAddr {
     })
 }
 
-/// The line of a profile's provenance that says that its types are all those of the kernel's own BTF.
-pub const OWN_TYPES: &str = "the kernel's BTF, out of its memory";
-
 /// Reads types and symbols of the kernel whose `image` is mapped in `space`.
 ///
 /// Symbols of the image are stored at their link-time addresses. Per-CPU symbols that are linked at 0 (x86-64 before Linux commit
@@ -184,7 +181,8 @@ pub fn import(
         builder.damaged(line.as_str());
     }
     // Where they lay is that machine's own matter: the profile is read with others.
-    builder.provenance(OWN_TYPES);
+    builder.provenance("the kernel's BTF, out of its memory");
+    builder.set_whole();
     builder.provenance(format!(
         "the kernel's kallsyms, out of its memory: {} symbols, {:?} addresses",
         kallsyms.len(),

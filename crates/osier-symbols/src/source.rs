@@ -187,6 +187,9 @@ pub fn merge(builder: &mut ProfileBuilder, other: &Profile) {
     for line in other.damage() {
         builder.damaged(line.as_str());
     }
+    if other.is_whole() {
+        builder.set_whole();
+    }
 }
 
 /// What `parts` say together of one kernel: an earlier one counts before a later one. `None` where there is

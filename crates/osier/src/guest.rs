@@ -8,7 +8,6 @@ use osier_memory::{Cause, Machine, VirtAddr};
 use osier_osi::{Crash, Kernel, Osi, Seen};
 use osier_profile::{Profile, Source};
 use osier_snapshot::{Anomaly, Snapshot, SnapshotInfo};
-use osier_symbols::image::OWN_TYPES;
 
 use crate::kernel::Located;
 use crate::known::KnownKernels;
@@ -39,10 +38,9 @@ const INFERRED: &str = "the kernel's structures were inferred from its memory (-
      could not be proved is absent";
 
 /// Whether the profile is known to have been made of all of the kernel's types: one that comes with Osier, which a test
-/// holds to that, or one of the kernel's own BTF. Members of others are gone through.
+/// holds to that, or one whose importer says so. Members of others are gone through.
 fn is_whole(profile: &Profile, source: &ProfileSource) -> bool {
-    matches!(source, ProfileSource::Stored(Source::Embedded(_)))
-        || profile.provenance().iter().any(|line| line == OWN_TYPES)
+    matches!(source, ProfileSource::Stored(Source::Embedded(_))) || profile.is_whole()
 }
 
 /// What is said of a profile that lacks what every kernel has.

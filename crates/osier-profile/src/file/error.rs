@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-/// The version that is read and written.
-pub(super) const VERSION: u32 = 1;
+/// The version that is written, and the last that is read.
+pub(super) const VERSION: u32 = 2;
 
 /// Why a profile could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -162,6 +162,7 @@ pub(super) fn write_body(profile: &Profile, out: &mut Vec<u8>) {
         put_number(&mut rest, strings.number(name));
         put_signed(&mut rest, *value);
     }
+    rest.push(profile.is_whole().into());
 
     put_number(out, strings.items.len() as u64);
     for text in &strings.items {
