@@ -34,17 +34,6 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The rules in this text.
-    ///
-    /// # Errors
-    /// What is wrong with them.
-    pub fn of_text(text: &str) -> Result<Self, PatternError> {
-        let mut compiler = Compiler::new();
-        let added = compiler.add_rules_str(text);
-        let rules = added.map_err(|error| error.to_string());
-        rules.and_then(|_| Self::of(compiler)).map_err(PatternError)
-    }
-
     /// The rules in the file at `path`, and in those that it includes.
     ///
     /// # Errors
@@ -180,18 +169,8 @@ pub fn search_rules(
             let memory = osi.kernel_space().memory();
             for taskd in taskds {
                 if let Some(found) = process::stretches(*osi, *taskd, &mut done) {
-                    flow = scan(
-                        memory,
-                        rules,
-                        &found.all,
-                        until,
-                        &mut done,
-                        &mut |at| match at {
-                            Some((at, frame)) => found.hit(at, frame),
-                            None => nowhere(found.hit(0, None).pid),
-                        },
-                        tell,
-                    );
+                    let place = &mut |at| placed(at, |at, frame| found.hit(at, frame));
+                    flow = scan(memory, rules, &found.all, until, &mut done, place, tell);
                 }
                 if flow.is_break() {
                     break;
@@ -200,18 +179,9 @@ pub fn search_rules(
         }
         Scope::Kernel(osi) => {
             let found = kernel::stretches(*osi, &mut done);
-            flow = scan(
-                osi.kernel_space().memory(),
-                rules,
-                &found.all,
-                until,
-                &mut done,
-                &mut |at| match at {
-                    Some((at, frame)) => found.hit(at, frame),
-                    None => nowhere(found.hit(0, None).pid),
-                },
-                tell,
-            );
+            let memory = osi.kernel_space().memory();
+            let place = &mut |at| placed(at, |at, frame| found.hit(at, frame));
+            flow = scan(memory, rules, &found.all, until, &mut done, place, tell);
         }
         Scope::Physical(memory, osi) => {
             let stretches: Vec<Stretch> = memory
@@ -257,8 +227,19 @@ pub fn search_rules(
     done
 }
 
-/// Where a hit is, without what was found there: at an address with its frame, or of the whole memory.
-type HitAt<'p> = dyn FnMut(Option<(u64, Option<PhysAddr>)>) -> Hit + 'p;
+/// An address with its frame; `None` for the whole memory.
+type At = Option<(u64, Option<PhysAddr>)>;
+
+/// Where a hit is, without what was found there.
+type HitAt<'p> = dyn FnMut(At) -> Hit + 'p;
+
+/// The same in memory of which `hit` tells at each address.
+fn placed(at: At, hit: impl Fn(u64, Option<PhysAddr>) -> Hit) -> Hit {
+    match at {
+        Some((at, frame)) => hit(at, frame),
+        None => nowhere(hit(0, None).pid),
+    }
+}
 
 /// The hit of a rule that matches without a string that it tells of.
 fn nowhere(pid: Seen<u32>) -> Hit {
