@@ -50,10 +50,13 @@ pub(crate) struct PageCache<K = u64> {
 /// Pages for good, each at a place that its key gives. A snapshot that is asked again and again, often by several
 /// threads, finds most of its pages here, and no thread waits for another or writes what another reads.
 struct Staying<K> {
-    places: Box<[OnceLock<(K, Arc<[u8]>)>]>,
+    places: Box<[Place<K>]>,
     /// The hash of the page that was copied last, of each place.
     came: Box<[AtomicU64]>,
 }
+
+/// A page and its key, once one stays there.
+type Place<K> = OnceLock<(K, Arc<[u8]>)>;
 
 impl<K: Copy + Eq> Staying<K> {
     fn new() -> Self {
