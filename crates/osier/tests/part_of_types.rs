@@ -1,7 +1,11 @@
 //! Profiles that lack a structure that the kernel has: no value changes while the answer claims to be complete, and
 //! none is said not to be in this kernel.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    reason = "a test fails by panicking"
+)]
 
 use std::sync::Arc;
 

@@ -232,10 +232,10 @@ fn machine_json(info: &SnapshotInfo, machine: &Machine, checksum: Option<u32>, t
     });
     let anomalies = &info.anomalies;
     list(text, "anomalies", anomalies, |anomaly, text| {
-        json_string(&anomaly.text, text)
+        json_string(&anomaly.text, text);
     });
     list(text, "anomaly_effects", anomalies, |anomaly, text| {
-        json_string(anomaly.effect.word(), text)
+        json_string(anomaly.effect.word(), text);
     });
     list(text, "ram", machine.memory.runs(), |run, text| {
         let _ = write!(text, "{{\"start\":\"{}\",\"len\":{}}}", run.start, run.len);

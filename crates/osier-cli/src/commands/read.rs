@@ -21,7 +21,7 @@ const LINE: u64 = 16;
 
 /// What is read from.
 enum From {
-    Virtual(AddressSpace),
+    Virtual(Box<AddressSpace>),
     Physical(Arc<dyn PhysicalMemory>),
 }
 
@@ -50,7 +50,7 @@ pub(super) fn run(args: &ReadArgs, output: &OutputArgs) -> anyhow::Result<Outcom
     let digits = usize::from(guest.pointer_bytes()).saturating_mul(2);
     write(
         args,
-        &From::Virtual(space),
+        &From::Virtual(Box::new(space)),
         dump.then_some(digits),
         out,
         &ends,
