@@ -12,11 +12,15 @@ type Name = dyn Fn(VirtAddr) -> Option<Vec<u8>>;
 /// Where the functions begin that have a name which begins with one of these. A function may have several names.
 type Named = dyn Fn(&[&[u8]]) -> HashSet<VirtAddr>;
 
+/// Where the symbol of exactly that name is, of code or of data.
+type Place = dyn Fn(&[u8]) -> Option<VirtAddr>;
+
 /// Where functions begin, and what they are called.
 pub struct CodeSymbols {
     starts: Vec<VirtAddr>,
     name: Box<Name>,
     named: Box<Named>,
+    place: Box<Place>,
 }
 
 /// Reads the symbols of a kernel's code, out of the image that lies in this range.
@@ -28,14 +32,20 @@ pub type ReadCodeSymbols = fn(&AddressSpace, Range<VirtAddr>) -> Result<CodeSymb
 
 impl CodeSymbols {
     /// Functions that begin at `starts`, in any order, each of which `name` calls by its name; `named` tells where
-    /// those begin that have a name which begins with one of some words.
-    pub fn new(mut starts: Vec<VirtAddr>, name: Box<Name>, named: Box<Named>) -> Self {
+    /// those begin that have a name which begins with one of some words, `place` where the symbol of a name is.
+    pub fn new(
+        mut starts: Vec<VirtAddr>,
+        name: Box<Name>,
+        named: Box<Named>,
+        place: Box<Place>,
+    ) -> Self {
         starts.sort_unstable();
         starts.dedup();
         Self {
             starts,
             name,
             named,
+            place,
         }
     }
 
@@ -52,6 +62,11 @@ impl CodeSymbols {
     /// Where the functions begin that have a name which begins with one of `words`.
     pub(crate) fn named(&self, words: &[&[u8]]) -> HashSet<VirtAddr> {
         (self.named)(words)
+    }
+
+    /// Where the symbol of exactly that name is, of code or of data; `None` where there is none.
+    pub(crate) fn place(&self, name: &[u8]) -> Option<VirtAddr> {
+        (self.place)(name)
     }
 }
 

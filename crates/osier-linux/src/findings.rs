@@ -3,7 +3,8 @@
 //! A rule has a name, says what would be normal and what else could explain what it finds, and looks at one thing.
 //! What it cannot read is an ending and no finding.
 
-pub(crate) mod code;
+pub(crate) mod accounted;
+mod code;
 mod context;
 mod credentials;
 mod entries;
@@ -11,6 +12,7 @@ mod executable;
 pub(crate) mod formats;
 mod hidden;
 pub(crate) mod hooks;
+mod lost;
 pub(crate) mod netfilter;
 pub(crate) mod operations;
 mod preload;
@@ -19,6 +21,7 @@ mod settings;
 mod switches;
 mod tables;
 pub(crate) mod terminals;
+mod traps;
 
 use std::ops::ControlFlow;
 

@@ -17,7 +17,7 @@ pub static WANTED: Wanted = Wanted {
         clock::TkData::WANTED,
         fds::FdTable::WANTED,
         fds::FilesStruct::WANTED,
-        findings::code::Ksym::WANTED,
+        findings::accounted::Ksym::WANTED,
         findings::formats::Format::WANTED,
         findings::hooks::FtraceOps::WANTED,
         findings::hooks::Kprobe::WANTED,

@@ -312,6 +312,108 @@ pub fn is_register_jump(width: Width, at: VirtAddr, bytes: &[u8]) -> bool {
     })
 }
 
+/// What bytes look like that ought to be a function's first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// Instructions that compilers make.
+    Code,
+    /// Instructions, among them such as hardly any function of a kernel begins with: a trap, what speaks to devices, what
+    /// only old programs have.
+    Odd,
+    /// Zeros or bytes that are no instruction.
+    Nothing,
+}
+
+/// What the first instructions of `bytes`, which lie at `at`, look like: at most `most` of them, up to the first that
+/// leads away for good.
+pub fn looks(width: Width, at: VirtAddr, bytes: &[u8], most: usize) -> Looks {
+    let mut looks = Looks::Code;
+    for instruction in decoder(width, at, bytes).iter().take(most) {
+        let offset = usize::try_from(instruction.ip().wrapping_sub(at.0)).unwrap_or(usize::MAX);
+        let rest = bytes.get(offset..).unwrap_or_default();
+        let incomplete = rest.len() < LONGEST;
+        match (rest, instruction.mnemonic()) {
+            ([0, 0, ..], _) => return Looks::Nothing,
+            _ if instruction.is_invalid() && incomplete => return looks,
+            _ if instruction.is_invalid() => return Looks::Nothing,
+            (_, Mnemonic::Int1 | Mnemonic::Int3 | Mnemonic::Ud2) if offset == 0 => {
+                return Looks::Odd;
+            }
+            (
+                _,
+                Mnemonic::Jmp | Mnemonic::Ret | Mnemonic::Int1 | Mnemonic::Int3 | Mnemonic::Ud2,
+            ) => {
+                return looks;
+            }
+            // By the first byte: ins, outs, fwait, lahf and its like, enter, far returns, the coprocessor's, loops, in, out,
+            // and on 32 bits decimal arithmetic and segments that are put on the stack.
+            (
+                [
+                    0x6c..=0x6f
+                    | 0x9b
+                    | 0x9e
+                    | 0x9f
+                    | 0xc8
+                    | 0xca
+                    | 0xcb
+                    | 0xd4..=0xe7
+                    | 0xec..=0xef,
+                    ..,
+                ],
+                _,
+            ) => looks = Looks::Odd,
+            (
+                [
+                    0x06
+                    | 0x07
+                    | 0x0e
+                    | 0x16
+                    | 0x17
+                    | 0x1e
+                    | 0x1f
+                    | 0x27
+                    | 0x2f
+                    | 0x37
+                    | 0x3f
+                    | 0x60..=0x63
+                    | 0x9a
+                    | 0xc4
+                    | 0xc5
+                    | 0xce
+                    | 0xea,
+                    ..,
+                ],
+                _,
+            ) if width == Width::Bits32 => {
+                looks = Looks::Odd;
+            }
+            _ => {}
+        }
+    }
+    looks
+}
+
+/// Whether `bytes`, which lie at `at`, are what fills the room between functions: traps, and instructions that do nothing.
+pub fn is_padding(width: Width, at: VirtAddr, bytes: &[u8]) -> bool {
+    let fills = |one: Instruction| {
+        let same = one.op0_register();
+        match one.mnemonic() {
+            Mnemonic::Nop | Mnemonic::Int3 => true,
+            Mnemonic::Lea => {
+                one.memory_base() == same
+                    && one.memory_index() == Register::None
+                    && one.memory_displacement64() == 0
+            }
+            Mnemonic::Mov => {
+                let registers = [0, 1].map(|operand| one.try_op_kind(operand).ok());
+                registers == [Some(OpKind::Register); 2] && one.op1_register() == same
+            }
+            _ => false,
+        }
+    };
+    decoder(width, at, bytes).iter().all(fills)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,5 +517,35 @@ mod tests {
         let thunk = |bytes: &[u8]| is_register_jump(Width::Bits64, AT, bytes);
         assert!(thunk(&[0xff, 0xe0, 0xcc]) && thunk(&[0x2e, 0x41, 0xff, 0xe3]));
         assert!(!thunk(&[0xff, 0x20]) && !thunk(&[0xe9, 0, 0, 0, 0]) && !thunk(&[]));
+    }
+
+    #[test]
+    fn what_is_no_code_is_told_from_what_is() {
+        let looks = |bytes: &[u8]| looks(Width::Bits64, AT, bytes, 8);
+        // nop / push rbp / mov rbp, rsp / ret, and whatever follows.
+        let code = [
+            &[0x0f, 0x1f, 0x44, 0, 0, 0x55, 0x48, 0x89, 0xe5, 0xc3][..],
+            &[0xff; 16],
+        ];
+        assert_eq!(looks(&code.concat()), Looks::Code);
+        assert_eq!(looks(&[0xff; 32]), Looks::Nothing);
+        assert_eq!(looks(&[0; 32]), Looks::Nothing);
+        assert_eq!(looks(&[0xcc; 32]), Looks::Odd);
+        // in al, dx / ret.
+        assert_eq!(looks(&[0xec, 0xc3]), Looks::Odd);
+        // The last instruction is cut off.
+        assert_eq!(looks(&[0x55, 0x48, 0xb8, 1, 2]), Looks::Code);
+    }
+
+    #[test]
+    fn padding_does_nothing() {
+        let wide = |bytes: &[u8]| is_padding(Width::Bits64, AT, bytes);
+        assert!(wide(&[0xcc, 0x0f, 0x1f, 0x44, 0, 0, 0x90, 0xcc]) && wide(&[]));
+        assert!(wide(&[0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]));
+        assert!(!wide(&[0xcc, 0x89, 0xe5]) && !wide(&[0x90, 0xc3]) && !wide(&[0, 0]));
+        // lea esi, [esi+eiz*1+0] / mov esi, esi.
+        let narrow = [0x8d, 0xb4, 0x26, 0, 0, 0, 0, 0x89, 0xf6];
+        assert!(is_padding(Width::Bits32, AT, &narrow));
+        assert!(!is_padding(Width::Bits32, AT, &[0x8d, 0x76, 4]));
     }
 }

@@ -185,7 +185,7 @@ fn code_symbols(space: &AddressSpace, image: Range<VirtAddr>) -> Result<CodeSymb
         }
     });
     let table = Rc::new(table);
-    let all = Rc::clone(&table);
+    let (all, places) = (Rc::clone(&table), Rc::clone(&table));
     let name = move |start: VirtAddr| table.name_at(start.0);
     let named = move |words: &[&[u8]]| {
         let mut found = HashSet::new();
@@ -197,7 +197,18 @@ fn code_symbols(space: &AddressSpace, image: Range<VirtAddr>) -> Result<CodeSymb
         });
         found
     };
-    Ok(CodeSymbols::new(starts, Box::new(name), Box::new(named)))
+    let place = move |wanted: &[u8]| {
+        let mut found = None;
+        let may_be = |first: u8, len: usize| wanted.first() == Some(&first) && len == wanted.len();
+        places.each_where(may_be, |_, name, address| {
+            if name == wanted {
+                found.get_or_insert(VirtAddr(address));
+            }
+        });
+        found
+    };
+    let (name, named, place) = (Box::new(name), Box::new(named), Box::new(place));
+    Ok(CodeSymbols::new(starts, name, named, place))
 }
 
 /// Windows.

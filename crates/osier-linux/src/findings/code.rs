@@ -3,7 +3,9 @@
 //! Three things are looked at. Every byte of code that can begin a jump or call to a fixed place, wherever in a function
 //! it stands, whose target can be executed and lies outside the image; of these, those where an instruction begins,
 //! counted from the start of the function. And the first instructions of every function, where a jump may go by a
-//! register, the stack or a word of memory. And the first instruction itself, which may be a break point.
+//! register, the stack or a word of memory. And the first instruction itself, which may be a trap.
+//!
+//! A page whose functions begin with what is no code was lost: nothing is found in it.
 //!
 //! What the kernel itself writes over its code leads into its own, or to what it keeps account of: trampolines of
 //! ftrace and of BPF, probes, thunks against speculation.
@@ -12,16 +14,19 @@ use std::cell::OnceCell;
 use std::ops::{ControlFlow, Range};
 
 use memchr::{memchr, memchr2_iter};
-use osier_memory::{Fault, VirtAddr};
+use osier_memory::{Gap, VirtAddr};
+use osier_osi::Severity;
 use osier_osi::code::{self, Lead, Width};
-use osier_osi::{Guard, Severity};
-use osier_profile::{Embed, Field, Resolver, UInt, layout};
 
+use super::accounted::Accounted;
 use super::context::{About, Context, Evidence, Found, Owner, Rule, Says, hexadecimal};
-use super::hooks::{self, FtraceOps, UNKNOWN};
+use super::entries::in_boot;
+use super::hooks::UNKNOWN;
+use super::lost;
+use super::traps::{self, Bugs, Trap};
 use crate::code_symbols::CodeSymbols;
 use crate::modules::ModuleCode;
-use crate::{list, symbols};
+use crate::symbols;
 
 /// Bytes of code that are looked at together.
 const WINDOW: usize = 1 << 20;
@@ -31,34 +36,17 @@ const HEAD: usize = 32;
 const FIRST: usize = 8;
 /// Bytes of a jump or call to a fixed place.
 const BRANCH: usize = 5;
-/// `int3`.
-const INT3: u8 = 0xcc;
-/// `endbr64`.
-const ENDBR: &[u8] = &[0xf3, 0x0f, 0x1e, 0xfa];
-/// What follows the first byte of an instruction of five bytes that does nothing: on processors of today, and on old ones.
-const NOTHING: [[u8; 4]; 2] = [[0x1f, 0x44, 0, 0], [0x8d, 0x74, 0x26, 0]];
+/// What compilers align functions to.
+const ALIGNED: u64 = 16;
+/// Bytes of a function that are looked at for whether it is but padding.
+const FILLED: u64 = 4096;
 /// More bytes than any function has up to a jump that is looked at.
 const FUNCTION: u64 = 1 << 18;
 /// More findings than anybody reads.
 const MOST: usize = 1024;
-/// More than any kernel has of trampolines.
-const TRAMPOLINES: usize = 1 << 16;
 /// How the code begins that a static call is made through: its target is set as the kernel runs, to a module's function
 /// too. Linux commit 115284d89a43 ("`static_call`: Add basic static call infrastructure"), v5.10.
 const STATIC_CALL: &[u8] = b"__SCT__";
-
-layout! {
-    /// Fields read from `bpf_ksym`: code that BPF made. Linux commit bfea9a8574f3 ("bpf: Add name to struct bpf_ksym"),
-    /// v5.7.
-    pub(crate) struct Ksym: "bpf_ksym" {
-        /// First address.
-        start: Option<Field<UInt>>,
-        /// One past the last.
-        end: Option<Field<UInt>>,
-        /// The link in the list.
-        lnode: Option<Field<Embed<()>>>,
-    }
-}
 
 /// A jump or call out of the code of the kernel or of a module.
 pub(super) static CODE: Rule = Rule {
@@ -78,6 +66,13 @@ struct Code<'a> {
 }
 
 impl Code<'_> {
+    /// The function that `at` is part of.
+    fn before(&self, at: VirtAddr) -> Option<VirtAddr> {
+        let starts = self.symbols.starts();
+        let before = starts.partition_point(|start| *start <= at);
+        starts.get(before.checked_sub(1)?).copied()
+    }
+
     /// What the function that begins there is called.
     fn called(&self, function: VirtAddr) -> Vec<u8> {
         let name = self.symbols.name(function);
@@ -133,14 +128,8 @@ struct Look<'a> {
     elsewhere: Vec<Range<VirtAddr>>,
     /// What the kernel made and keeps account of.
     known: OnceCell<Accounted>,
-}
-
-#[derive(Default)]
-struct Accounted {
-    trampolines: Vec<Range<VirtAddr>>,
-    probed: Vec<VirtAddr>,
-    /// Whether these are all probes.
-    knows_probes: bool,
+    /// Where the kernel itself tells of bugs, when that is known.
+    bugs: OnceCell<Option<Bugs>>,
 }
 
 impl<'a> Look<'a> {
@@ -172,14 +161,22 @@ impl<'a> Look<'a> {
             image,
             elsewhere,
             known: OnceCell::new(),
+            bugs: OnceCell::new(),
         }
     }
 
-    /// Whether `to` lies outside the image, where something can be executed.
-    fn is_away(&self, to: VirtAddr) -> bool {
+    /// Whether something can be executed at `to`.
+    fn is_executable(&self, to: VirtAddr) -> bool {
         let after = self.elsewhere.partition_point(|range| range.end <= to);
         let held = self.elsewhere.get(after);
-        !self.image.contains(&to) && held.is_some_and(|range| range.contains(&to))
+        held.is_some_and(|range| range.contains(&to))
+    }
+
+    /// Whether `to` lies in the image and not in its code. That of the boot, and what lies behind it, is left out:
+    /// functions of the boot lead there.
+    fn is_slack(&self, to: VirtAddr) -> bool {
+        let code = &self.context.linux.guest.code;
+        self.image.contains(&to) && !code.contains(&to) && !in_boot(self.context, to)
     }
 
     fn at(&self, code: &Code<'_>, found: &mut Found) {
@@ -212,8 +209,22 @@ impl<'a> Look<'a> {
                     self.head(code, *at, head, found);
                 }
                 let own = usize::try_from(next.since(*at)).unwrap_or(HEAD);
-                if let Some(into) = break_point(head.get(..own).unwrap_or(head)) {
-                    self.break_point(code, *at, into, head, found);
+                if let Some(trap) = Trap::of(head.get(..own).unwrap_or(head)) {
+                    self.trap(code, *at..next, trap, head, found);
+                }
+            }
+            let pages = bytes
+                .get(..window)
+                .unwrap_or_default()
+                .chunks(lost::PAGE as usize);
+            for (page, bytes) in (0_u64..).zip(pages) {
+                let offset = page.wrapping_mul(lost::PAGE);
+                let gone = |gap: &Gap| {
+                    let end = gap.start.saturating_add(gap.len) as u64;
+                    (gap.start as u64) < offset.saturating_add(lost::PAGE) && offset < end
+                };
+                if !gaps.iter().any(gone) {
+                    self.doubt(code, start.plus(offset), bytes, found);
                 }
             }
             start = end;
@@ -240,7 +251,16 @@ impl<'a> Look<'a> {
             let distance = i64::from(i32::from_le_bytes(distance));
             let to = at.plus(BRANCH as u64).plus(distance.cast_unsigned());
             let to = self.context.linux.guest.space.mode().canonicalise(to);
-            if code.range.contains(&to) || !self.is_away(to) {
+            let slack = self.is_slack(to);
+            let outside = !self.image.contains(&to) && self.is_executable(to);
+            if code.range.contains(&to) || !(slack || outside) {
+                continue;
+            }
+            // Where instructions begin is certain at a function's start alone: elsewhere nothing jumps into data.
+            let first = code
+                .before(at)
+                .is_some_and(|function| at.since(function) < HEAD as u64);
+            if !first && !self.is_executable(to) {
                 continue;
             }
             if let Some((function, lead)) = self.confirmed(code, at) {
@@ -249,13 +269,19 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// Takes back what was found in a page that holds no code, and says that it was lost.
+    fn doubt(&self, code: &Code<'_>, start: VirtAddr, bytes: &[u8], found: &mut Found) {
+        let page = start..start.plus(bytes.len() as u64);
+        let doubtful = found.rows.iter().any(|row| page.contains(&row.address));
+        if lost::holds_no_code(self.width, code.symbols.starts(), &page, bytes, doubtful) {
+            found.rows.retain(|row| !page.contains(&row.address));
+            found.lost("pages of the code, which hold none", None);
+        }
+    }
+
     /// The branch at `at`, when an instruction begins there, and the function that it is part of.
     fn confirmed(&self, code: &Code<'_>, at: VirtAddr) -> Option<(VirtAddr, Lead)> {
-        let starts = code.symbols.starts();
-        let before = starts
-            .partition_point(|start| *start <= at)
-            .checked_sub(1)?;
-        let function = *starts.get(before)?;
+        let function = code.before(at)?;
         let len = at.since(function);
         if len > FUNCTION {
             return None;
@@ -277,7 +303,8 @@ impl<'a> Look<'a> {
         };
         for lead in code::first_leads(self.width, function, bytes, FIRST, &word) {
             let fixed = matches!(guest.space.read_uint(lead.at, 1), Ok(0xe8 | 0xe9));
-            let away = !self.image.contains(&lead.to) && !code.range.contains(&lead.to);
+            let outside = !self.image.contains(&lead.to) && !code.range.contains(&lead.to);
+            let away = outside || self.is_slack(lead.to);
             let mapped = guest.is_kernel_address(lead.to) && guest.space.translate(lead.to).is_ok();
             // Those to fixed places were met by their bytes.
             if !fixed && away && mapped {
@@ -316,60 +343,126 @@ impl<'a> Look<'a> {
         found.kernel(self.says(severity, subject, function, lead));
     }
 
-    /// A break point `into` bytes into a function, which no probe explains. The kernel itself writes one for a moment as it
-    /// turns ftrace's calls on and off, whose other bytes are there then.
-    fn break_point(
+    /// A trap in the place of the first instruction of `function`, which no probe and no warning explains. The kernel itself
+    /// writes one for a moment as it turns ftrace's calls on and off, whose other bytes are there then.
+    fn trap(
         &self,
         code: &Code<'_>,
-        function: VirtAddr,
-        into: usize,
+        function: Range<VirtAddr>,
+        trap: Trap,
         head: &[u8],
         found: &mut Found,
     ) {
-        let at = function.plus(into as u64);
-        let known = self.known.get_or_init(|| self.known());
-        if found.rows.len() >= MOST || known.probed.contains(&at) {
+        let at = function.start.plus(trap.into as u64);
+        if found.rows.len() >= MOST || self.is_filled(&function, trap) {
             return;
         }
-        if !known.knows_probes {
-            return found.lost("kprobe_table, which may explain a break point", None);
+        let explained = if trap.warns {
+            self.warns(code, at, trap, head, found)
+        } else {
+            self.probed(at, found)
+        };
+        if explained {
+            return;
         }
-        let subject = code.called(function);
+        let subject = code.called(function.start);
         // Names of where sections begin and end stand before padding.
         if subject.ends_with(b"_start") || subject.ends_with(b"_end") {
             return;
         }
-        let severity = match head.get(into.saturating_add(1)..) {
-            Some(rest) if self.is_half_written(at, rest) => Severity::Note,
-            _ => Severity::High,
+        let half = trap.is_int3(head) && self.is_half_written(at, trap, head);
+        let mut may_write = || {
+            let symbols = self.context.symbols(found);
+            symbols.is_none_or(|symbols| traps::may_write_code(self.context, symbols))
+        };
+        let severity = if half && may_write() {
+            Severity::Note
+        } else {
+            Severity::High
+        };
+        let text = match (trap.warns, trap.into) {
+            (true, into) => format!(
+                "An instruction that is none, ud2, stands {into} bytes into a function, and no warning of the kernel's is there."
+            ),
+            (false, into) => format!(
+                "A break point stands {into} bytes into a function, and no probe of the kernel's account set it."
+            ),
         };
         found.kernel(Says {
             severity,
             subject,
-            text: format!("A break point stands {into} bytes into a function, and no probe of the kernel's account set it."),
+            text,
             evidence: Evidence::default().and(
                 "instructions",
-                function,
-                format!("{} {}", hexadecimal(head), code::disassembly(self.width, function, head)),
+                function.start,
+                format!(
+                    "{} {}",
+                    hexadecimal(head),
+                    code::disassembly(self.width, function.start, head)
+                ),
             ),
             address: at,
         });
     }
 
-    /// Whether `rest` is what follows the first byte of an instruction of ftrace's: one that does nothing, or a call
-    /// of the kernel's own code.
-    fn is_half_written(&self, at: VirtAddr, rest: &[u8]) -> bool {
-        let Some(rest) = rest.first_chunk::<4>() else {
+    /// Whether a function is but a trap and padding: one that only tells of a bug, or room with a name, which seldom begins
+    /// where functions do.
+    fn is_filled(&self, function: &Range<VirtAddr>, trap: Trap) -> bool {
+        if !trap.warns && function.start.0.is_multiple_of(ALIGNED) {
+            return false;
+        }
+        let own = function.end.since(function.start).min(FILLED);
+        let mut bytes = vec![0; usize::try_from(own).unwrap_or(0)];
+        let read = self
+            .context
+            .linux
+            .guest
+            .space
+            .read(function.start, &mut bytes);
+        let behind = function
+            .start
+            .plus(trap.into.saturating_add(trap.len) as u64);
+        read.is_ok() && code::is_padding(self.width, behind, trap.rest(&bytes))
+    }
+
+    /// Whether a probe may be at `at`; where that cannot be told, it is said.
+    fn probed(&self, at: VirtAddr, found: &mut Found) -> bool {
+        let known = self.known.get_or_init(|| Accounted::of(self.context));
+        if !known.knows_probes {
+            found.lost("kprobe_table, which may explain a break point", None);
+        }
+        known.probed.contains(&at) || !known.knows_probes
+    }
+
+    /// Whether the kernel itself may warn at `at`. What was written over an instruction that does nothing is no warning; else
+    /// its table of them says so, which kernels without symbols of data do not name, nor is a module's looked at.
+    fn warns(
+        &self,
+        code: &Code<'_>,
+        at: VirtAddr,
+        trap: Trap,
+        head: &[u8],
+        found: &mut Found,
+    ) -> bool {
+        if trap.broke_nothing(head) {
+            return false;
+        }
+        let read = || Bugs::read(self.context, self.context.symbols(found)?);
+        let bugs = self.bugs.get_or_init(read).as_ref();
+        code.module.is_some() || bugs.is_none_or(|bugs| bugs.has(at))
+    }
+
+    /// Whether what follows is the rest of an instruction of ftrace's: one that does nothing, or a call of the kernel's own
+    /// code.
+    fn is_half_written(&self, at: VirtAddr, trap: Trap, head: &[u8]) -> bool {
+        let Some(rest) = trap.rest(head).first_chunk::<4>() else {
             return false;
         };
         let distance = i64::from(i32::from_le_bytes(*rest));
         let to = at.plus(BRANCH as u64).plus(distance.cast_unsigned());
         let to = self.context.linux.guest.space.mode().canonicalise(to);
-        let made = || {
-            let known = self.known.get_or_init(|| self.known());
-            known.trampolines.iter().any(|range| range.contains(&to))
-        };
-        NOTHING.contains(rest) || self.context.owner(to) == Owner::Kernel || made()
+        let known = self.known.get_or_init(|| Accounted::of(self.context));
+        trap.broke_nothing(head) || self.context.owner(to) == Owner::Kernel || known.made(to)
     }
 
     fn says(&self, severity: Severity, subject: Vec<u8>, function: VirtAddr, lead: Lead) -> Says {
@@ -415,11 +508,8 @@ impl<'a> Look<'a> {
 
     /// Whether the kernel itself wrote this jump and keeps account of it.
     fn is_known(&self, lead: &Lead) -> bool {
-        let known = self.known.get_or_init(|| self.known());
-        let holds = |range: &Range<VirtAddr>| range.contains(&lead.to);
-        known.trampolines.iter().any(holds)
-            || known.probed.contains(&lead.at)
-            || self.is_thunk(lead.to)
+        let known = self.known.get_or_init(|| Accounted::of(self.context));
+        known.made(lead.to) || known.probed.contains(&lead.at) || self.is_thunk(lead.to)
     }
 
     /// Whether `to` is a thunk that the kernel laid out against speculation, in the second half of a cache line. Linux
@@ -429,84 +519,6 @@ impl<'a> Look<'a> {
         let read = self.context.linux.guest.space.read(to, &mut bytes);
         to.0 & 0x20 != 0 && read.is_ok() && code::is_register_jump(self.width, to, &bytes)
     }
-
-    fn known(&self) -> Accounted {
-        let guest = &self.context.linux.guest;
-        let resolver = &mut Resolver::new(&guest.profile);
-        let (probed, knows_probes) = hooks::probed(self.context);
-        let mut known = Accounted {
-            trampolines: Vec::new(),
-            probed,
-            knows_probes,
-        };
-        let ops = FtraceOps::resolve(resolver);
-        let list = guest
-            .symbol(symbols::ftrace_ops_list)
-            .zip(guest.symbol(symbols::ftrace_list_end));
-        let fields = ops.trampoline.zip(ops.trampoline_size).zip(ops.next);
-        if let (Some((head, end)), Some(((start, size), next))) = (list, fields) {
-            let first = guest.space.read_pointer(head);
-            each(self.context, first, end, &|at| next.place(at), &mut |at| {
-                let size = size.read(&guest.space, at)?;
-                known.add(start.read(&guest.space, at)?, size);
-                Ok(())
-            });
-        }
-        let ksym = Ksym::resolve(resolver);
-        let fields = ksym.start.zip(ksym.end).zip(ksym.lnode);
-        if let (Some(head), Some(((start, end), link))) =
-            (guest.symbol(symbols::bpf_kallsyms), fields)
-        {
-            let first = guest.space.read_pointer(head);
-            each(self.context, first, head, &|at| at, &mut |node| {
-                let at = link.container(node);
-                let first = start.read(&guest.space, at)?;
-                known.add(first, end.read(&guest.space, at)?.saturating_sub(first));
-                Ok(())
-            });
-        }
-        known
-    }
-}
-
-impl Accounted {
-    fn add(&mut self, start: u64, size: u64) {
-        let end = VirtAddr(start.saturating_add(size.min(1 << 24)));
-        self.trampolines.push(VirtAddr(start)..end);
-    }
-}
-
-/// Walks a chain to `end`, as far as it can be read: what it excuses is not excused without it.
-fn each(
-    context: &Context<'_>,
-    first: Result<VirtAddr, Fault>,
-    end: VirtAddr,
-    next: &dyn Fn(VirtAddr) -> VirtAddr,
-    visit: &mut dyn FnMut(VirtAddr) -> Result<(), Fault>,
-) {
-    let guest = &context.linux.guest;
-    let mut guard = Guard::new(TRAMPOLINES);
-    let mut at = first;
-    while let Ok(node) = at {
-        let ends = node == end || node.is_null() || list::plausible(guest, node).is_err();
-        if ends || guard.meet(node).is_err() || visit(node).is_err() {
-            return;
-        }
-        at = guest.space.read_pointer(next(node));
-    }
-}
-
-/// How far into `head`, the first bytes of a function, a break point stands where its first instruction does: behind the
-/// mark that calls through registers need, where it has that. Several, or one before what does nothing, are padding.
-fn break_point(head: &[u8]) -> Option<usize> {
-    let rest = head.strip_prefix(ENDBR).unwrap_or(head);
-    let (first, after) = rest.split_first()?;
-    let prefixes = after.iter().take_while(|byte| matches!(byte, 0x66 | 0x2e));
-    let padding = matches!(
-        after.get(prefixes.count()..)?,
-        [] | [INT3 | 0x90, ..] | [0x0f, 0x1f, ..]
-    );
-    (*first == INT3 && !padding).then(|| head.len().saturating_sub(rest.len()))
 }
 
 /// Whether instructions are among `head` that may jump by a register, a word of memory or the stack.

@@ -1,11 +1,13 @@
 //! Tables of entries to the kernel: system calls and interrupts.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 use osier_memory::VirtAddr;
 use osier_osi::Severity;
 
 use super::context::{About, Context, Evidence, Found, Rule, Says};
+use super::lost;
 use crate::symbols;
 
 /// More system calls than any table has.
@@ -58,7 +60,7 @@ fn system_calls(context: &Context<'_>, found: &mut Found) {
 fn system_call_table(context: &Context<'_>, name: &str, table: VirtAddr, found: &mut Found) {
     let guest = &context.linux.guest;
     let word = u64::from(guest.pointer_bytes());
-    let mut own = Vec::new();
+    let (mut own, mut away) = (Vec::new(), Vec::new());
     for number in 0..MOST {
         let at = table.plus(number.wrapping_mul(word));
         let to = match guest.space.read_pointer(at) {
@@ -79,10 +81,21 @@ fn system_call_table(context: &Context<'_>, name: &str, table: VirtAddr, found: 
         }
         // What follows the table is the linker's, which knows no address outside the image.
         let outside = to.0 >= guest.user_end && !in_image(context, to);
-        let mapped = guest.is_kernel_address(to) && guest.space.translate(to).is_ok();
-        if number >= LEAST && !(outside && mapped) {
+        if number >= LEAST && !(outside && lost::leads_somewhere(context, to)) {
             break;
         }
+        away.push((number, at, to));
+    }
+    let all: Vec<_> = own.iter().chain(&away).map(|(_, at, _)| *at).collect();
+    let places: Vec<_> = away.iter().map(|(_, at, _)| *at).collect();
+    let lost = lost::pages(&all, &places);
+    if !lost.is_empty() {
+        found.lost(&format!("{name}, most of whose entries lead nowhere"), None);
+    }
+    for entries in [&mut own, &mut away] {
+        entries.retain(|(_, at, _)| !lost::is_of(&lost, *at));
+    }
+    for (number, at, to) in away {
         found.kernel(leaves(context, &format!("{name}[{number}]"), at, to));
     }
     others(context, name, &own, found);
@@ -159,9 +172,20 @@ pub(super) fn in_image(context: &Context<'_>, at: VirtAddr) -> bool {
 }
 
 /// Whether `at` lies where the image has the code of the boot, which is given back when that is done.
-fn in_boot(context: &Context<'_>, at: VirtAddr) -> bool {
+pub(super) fn in_boot(context: &Context<'_>, at: VirtAddr) -> bool {
     let start = context.linux.guest.symbol(symbols::_sinittext);
     start.is_some_and(|start| at >= start) && in_image(context, at)
+}
+
+/// Whether what lies at `to` can be carried out, and is no code that the boot gave back.
+pub(super) fn can_run(context: &Context<'_>, to: VirtAddr) -> bool {
+    let mut runs = false;
+    let page = to..VirtAddr(to.0.saturating_add(1));
+    context.linux.guest.space.mapped_rights(page, &mut |range| {
+        runs = range.is_ok_and(|range| !range.flags.no_execute);
+        ControlFlow::Break(())
+    });
+    runs && !in_boot(context, to)
 }
 
 /// An entry that leads out of the kernel's code.
@@ -230,6 +254,7 @@ fn interrupts(context: &Context<'_>, found: &mut Found) {
     };
     let mut bytes = vec![0; if guest.pointer_bytes() == 8 { 16 } else { 8 }];
     let gate_bytes = bytes.len() as u64;
+    let (mut all, mut away) = (Vec::new(), Vec::new());
     for vector in 0..GATES {
         let at = table.plus(vector.wrapping_mul(gate_bytes));
         if let Err(fault) = guest.space.read(at, &mut bytes) {
@@ -245,6 +270,7 @@ fn interrupts(context: &Context<'_>, found: &mut Found) {
         let to = gate.handler;
         let untaken = RESERVED.contains(&vector) || vector == MACHINE_CHECK;
         let of_boot = untaken && in_boot(context, to);
+        all.push(at);
         let leads = gate.is_present() && gate.kind() != TASK_GATE;
         if !leads || guest.code.contains(&to) || of_boot {
             continue;
@@ -253,8 +279,15 @@ fn interrupts(context: &Context<'_>, found: &mut Found) {
         if guest.pointer_bytes() == 8 && to.0 >> 32 == 0 {
             found.lost("idt_table, half an address", None);
         } else {
-            found.kernel(leaves(context, &format!("idt_table[{vector}]"), at, to));
+            away.push((vector, at, to));
         }
+    }
+    let places: Vec<_> = away.iter().map(|(_, at, _)| *at).collect();
+    if !lost::pages(&all, &places).is_empty() {
+        return found.lost("idt_table, most of whose gates lead nowhere", None);
+    }
+    for (vector, at, to) in away {
+        found.kernel(leaves(context, &format!("idt_table[{vector}]"), at, to));
     }
 }
 

@@ -12,7 +12,7 @@ use osier_osi::Severity;
 use osier_osi::code::{self, Lead, Width};
 
 use super::context::{About, CALLS, Context, Evidence, Found, Owner, Rule, Says};
-use super::entries::{in_image, own_calls};
+use super::entries::{can_run, in_image, own_calls};
 use crate::code_symbols::CodeSymbols;
 use crate::symbols;
 
@@ -93,8 +93,8 @@ impl Switch<'_> {
             } else if !guest.code.contains(&lead.to) {
                 clean = false;
                 // Code of nobody's and of a module that hides is the business of the rule about code.
-                if in_image(context, lead.to) || matches!(context.owner(lead.to), Owner::Module(_))
-                {
+                let idle = in_image(context, lead.to) && !can_run(context, lead.to);
+                if idle || matches!(context.owner(lead.to), Owner::Module(_)) {
                     self.leads(context, found, lead);
                 }
             } else if !self.is_made(lead.to) {

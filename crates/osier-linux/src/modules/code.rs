@@ -131,6 +131,11 @@ impl Symbols {
         };
         let name = Rc::new(name);
         let of = Rc::clone(&name);
+        let (all, called) = (Rc::clone(&places), Rc::clone(&name));
+        let place = move |name: &[u8]| {
+            let mut starts = all.keys().copied();
+            starts.find(|start| called(*start).as_deref() == Some(name))
+        };
         let named = move |words: &[&[u8]]| {
             let begins = |start: &VirtAddr| {
                 let name = of(*start);
@@ -138,7 +143,12 @@ impl Symbols {
             };
             places.keys().copied().filter(begins).collect()
         };
-        let symbols = CodeSymbols::new(starts, Box::new(move |start| name(start)), Box::new(named));
+        let symbols = CodeSymbols::new(
+            starts,
+            Box::new(move |start| name(start)),
+            Box::new(named),
+            Box::new(place),
+        );
         Ok(ModuleCode { text, symbols })
     }
 }

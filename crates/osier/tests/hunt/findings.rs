@@ -43,6 +43,14 @@ pub(crate) fn lost(machine: &Machine, rule: &str) {
     assert!(ends.bad().any(|(_, end)| named(end)), "{rule}: {ends}");
 }
 
+/// How the findings ended, in words.
+pub(crate) fn ends(machine: &Machine) -> String {
+    let guest = machine.guest();
+    let mut answer = guest.findings();
+    let _ = answer.by_ref().count();
+    answer.ends().to_string()
+}
+
 /// Memory that is lost holds zeros: that is neither a hook nor a table without one.
 pub(crate) fn zeros_are_lost_and_no_finding(real: &Real) {
     let null = VirtAddr(0);
@@ -76,6 +84,13 @@ pub(crate) fn zeros_are_lost_and_no_finding(real: &Real) {
         machine.put(table.plus(byte), &[0]);
     }
     lost(&machine, "operations.hook");
+
+    let mut machine = Machine::of(real);
+    let gates = machine.symbol("idt_table");
+    for byte in 0..512 * word(&machine) {
+        machine.put(gates.plus(byte), &[0xff]);
+    }
+    lost(&machine, "interrupt.table");
 
     let mut machine = Machine::of(real);
     machine.put_pointer(machine.symbol("ftrace_ops_list"), null);

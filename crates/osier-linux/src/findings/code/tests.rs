@@ -24,24 +24,3 @@ fn what_may_jump_far_is_looked_at_closer() {
         assert!(!may_jump_far(head), "{head:02x?}");
     }
 }
-
-#[test]
-fn a_break_point_is_no_padding() {
-    assert_eq!(break_point(&[0xcc, 0x48, 0x89, 0xe5]), Some(0));
-    assert_eq!(
-        break_point(&[0xf3, 0x0f, 0x1e, 0xfa, 0xcc, 0x48]),
-        Some(ENDBR.len())
-    );
-    let none: [&[u8]; 6] = [
-        &[0xcc; 8],
-        // entry_SYSRETQ_end of 6.1, entry_SYSRETL_compat_end.
-        &[0xcc, 0x0f, 0x1f, 0x44, 0, 0, 0x56],
-        &[0xcc, 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84],
-        &[0x55, 0xcc],
-        &[0xf3, 0x0f, 0x1e, 0xfa, 0xcc, 0xcc],
-        &[],
-    ];
-    for head in none {
-        assert_eq!(break_point(head), None, "{head:02x?}");
-    }
-}
