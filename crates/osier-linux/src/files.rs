@@ -64,7 +64,7 @@ pub(crate) fn files(linux: &Linux, taskd: VirtAddr, row: Each<'_, OpenFile>) -> 
 }
 
 /// The `files_struct` of the process; `None` when it has exited.
-fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
+pub(crate) fn table(linux: &Linux, taskd: VirtAddr) -> Result<Option<VirtAddr>, WalkEnd> {
     let space = &linux.guest.space;
     let no_start = |missing: String, fault| Err(WalkEnd::NoStart { missing, fault });
     let Some(field) = linux.tasks.files else {

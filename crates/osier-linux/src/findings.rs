@@ -14,6 +14,7 @@ mod hidden;
 pub(crate) mod hooks;
 mod lost;
 pub(crate) mod netfilter;
+mod open_files;
 pub(crate) mod operations;
 mod preload;
 mod programs;

@@ -235,6 +235,8 @@ layout! {
         name: Option<Field<Embed<()>>>,
         /// Its driver.
         driver: Option<Field<Ptr<()>>>,
+        /// Its place among its driver's.
+        index: Option<Field<UInt>>,
         /// What it is written by.
         ops: Option<Field<Ptr<()>>>,
         /// What is read and written goes through it; null of one that was hung up.

@@ -60,29 +60,74 @@ fn formats(context: &Context<'_>, found: &mut Found) {
         .iter()
         .filter_map(|name| Some((*name, guest.symbol(name)?)))
         .collect();
-    let mut unknown = Vec::new();
+    let is_unknown = |node: &VirtAddr| {
+        let at = link.container(*node);
+        in_image(context, *node) && own.iter().all(|(_, own)| *own != at)
+    };
+    let unknown: Vec<_> = walked.nodes.iter().copied().filter(is_unknown).collect();
+    // The list's head lies in the image, too, and nothing else there is unknown.
+    let named = if unknown.len() == 1 {
+        Vec::new()
+    } else {
+        names(context, found, &unknown, link)
+    };
     for node in walked.nodes {
         let at = link.container(node);
-        let name = own.iter().find(|(_, own)| *own == at).map(|(name, _)| name);
+        let mut names = own
+            .iter()
+            .copied()
+            .chain(named.iter().map(|(name, at)| (name.as_str(), *at)));
+        let name = names.find(|(_, own)| *own == at).map(|(name, _)| name);
         if name.is_none() && in_image(context, node) {
-            unknown.push(node);
             continue;
         }
         let module = layout.module.map(|module| module.read(&guest.space, at));
         let table = Table {
-            name: name.unwrap_or(&Format::STRUCTURE),
+            name: name.unwrap_or(Format::STRUCTURE),
             structure: Format::STRUCTURE,
             at,
             module: module.and_then(Result::ok),
-            needs: &|member| member == "load_binary",
+            needs: &[&["load_binary"]],
         };
         if !table.look(context, found) {
             found.lost("members of linux_binfmt in the profile", None);
             return;
         }
     }
-    // The list's head lies in the image, too, and nothing else there is unknown.
-    if unknown.len() != 1 {
-        found.lost("formats, where the list begins", None);
+}
+
+/// What formats of the image are called that are none of those which are known, and where they are: their nodes are among
+/// those `unknown`, as is the head of the list. What has no name that ends as those of formats do is told in an ending.
+fn names(
+    context: &Context<'_>,
+    found: &mut Found,
+    unknown: &[VirtAddr],
+    link: Field<Embed<()>>,
+) -> Vec<(String, VirtAddr)> {
+    let symbols = context.symbols(found);
+    let called = |at| symbols.and_then(|symbols| symbols.name(at));
+    let (mut named, mut nameless) = (Vec::new(), Vec::new());
+    for node in unknown
+        .iter()
+        .filter(|node| called(**node).as_deref() != Some(b"formats"))
+    {
+        let at = link.container(*node);
+        match called(at) {
+            Some(name) if name.ends_with(b"_format") => {
+                named.push((name.escape_ascii().to_string(), at));
+            }
+            Some(name) => nameless.push(format!("{} at {at}", name.escape_ascii())),
+            None => nameless.push(format!("what lies at {at}")),
+        }
     }
+    if unknown.is_empty() {
+        found.lost("formats, where the list begins", None);
+    } else if !nameless.is_empty() {
+        let all = nameless.join(", ");
+        found.lost(
+            &format!("formats of the image that are none of the kernel's: {all}"),
+            None,
+        );
+    }
+    named
 }

@@ -20,6 +20,11 @@ layout! {
 const SEQ_OPERATIONS: &str = SeqOperations::STRUCTURE;
 const FILE_OPERATIONS: &str = FileOperations::STRUCTURE;
 
+/// What a list has that is read line by line.
+const LIST: &[&[&str]] = &[&["start"], &["stop"], &["next"], &["show"]];
+/// What a folder has; what lists it had another name before v3.11, and before Linux commit 6192269444eb ("introduce a
+/// parallel variant of `->iterate()`"), v4.7.
+const FOLDER: &[&[&str]] = &[&["read"], &["iterate_shared", "iterate", "readdir"]];
 /// Tables of the kernel's image, by what they are of.
 const TABLES: &[(&str, &str)] = &[
     (symbols::proc_root_operations, FILE_OPERATIONS),
@@ -66,8 +71,11 @@ fn operations(context: &Context<'_>, found: &mut Found) {
             structure,
             at,
             module: None,
-            // A list that is read line by line has all of its functions, and files have some.
-            needs: &|_| *structure == SEQ_OPERATIONS,
+            needs: if *structure == SEQ_OPERATIONS {
+                LIST
+            } else {
+                FOLDER
+            },
         };
         known |= table.look(context, found);
     }

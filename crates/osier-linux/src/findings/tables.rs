@@ -6,6 +6,7 @@ use osier_profile::{Kind, Profile};
 use super::context::{Context, Found, Owner};
 use super::entries::{in_image, leaves};
 use super::hooks;
+use super::lost::leads_somewhere;
 
 /// A table of functions in memory.
 pub(super) struct Table<'a> {
@@ -17,41 +18,55 @@ pub(super) struct Table<'a> {
     pub(super) at: VirtAddr,
     /// The module that it is said to be of.
     pub(super) module: Option<VirtAddr>,
-    /// Whether every such table has this function.
-    pub(super) needs: &'a dyn Fn(&str) -> bool,
+    /// The functions that every such table has: of each group one at least. What the structure lacks in this kernel, no
+    /// table has.
+    pub(super) needs: &'a [&'a [&'a str]],
 }
 
 impl Table<'_> {
     /// Judges each function; `false` where the profile does not tell which there are.
     ///
     /// Those of a table of the image are the kernel's own code. Those of another may be any module's, which is a note
-    /// where the table is not that module's.
+    /// where the table is not that module's. A table most of whose functions lead nowhere was lost.
     pub(super) fn look(&self, context: &Context<'_>, found: &mut Found) -> bool {
         let guest = &context.linux.guest;
-        let (mut known, mut filled) = (false, false);
+        let (mut known, mut filled) = (Vec::new(), Vec::new());
         for (member, at) in functions(&guest.profile, self.structure, self.at) {
-            known = true;
-            let function = format!("{}.{member}", self.name);
+            known.push(member);
             match guest.space.read_pointer(at) {
-                Ok(to) if to.is_null() => {
-                    if (self.needs)(member) {
-                        found.lost(&format!("{function}, which is zero"), None);
-                    }
-                }
-                Ok(to) => {
-                    filled = true;
-                    self.judge(context, found, &function, at, to);
-                }
+                Ok(to) if to.is_null() => {}
+                Ok(to) => filled.push((member, at, to)),
                 Err(fault) => {
                     found.lost(self.name, Some(fault));
                     return true;
                 }
             }
         }
-        if known && !filled {
+        let nowhere = filled
+            .iter()
+            .filter(|(_, _, to)| !leads_somewhere(context, *to));
+        let nowhere = nowhere.count();
+        if nowhere > 1 && nowhere > filled.len() / 2 {
+            found.lost(
+                &format!("{}, most of whose functions lead nowhere", self.name),
+                None,
+            );
+            return true;
+        }
+        if !known.is_empty() && filled.is_empty() {
             found.lost(&format!("{}, which has no function", self.name), None);
         }
-        known
+        for group in self.needs {
+            let first = group.iter().find(|member| known.contains(member));
+            let has = |(member, _, _): &(&str, _, _)| group.contains(member);
+            if let Some(first) = first.filter(|_| !filled.iter().any(has)) {
+                found.lost(&format!("{}.{first}, which is zero", self.name), None);
+            }
+        }
+        for (member, at, to) in filled {
+            self.judge(context, found, &format!("{}.{member}", self.name), at, to);
+        }
+        !known.is_empty()
     }
 
     fn judge(

@@ -7,6 +7,7 @@ use osier_profile::{Embed, Field, Ptr, Resolver, UInt, layout};
 
 use super::context::{About, Context, Evidence, Found, Owner, Rule, Says};
 use super::entries::leaves;
+use super::open_files;
 use super::tables::Table;
 use crate::layouts::Tty;
 use crate::{list, symbols};
@@ -19,6 +20,24 @@ const MOST: u64 = 1 << 16;
 const NAME: usize = 64;
 /// `TTY_DRIVER_DEVPTS_MEM`, of a driver whose terminals are known to devpts alone.
 const DEVPTS: u64 = 0x10;
+/// What the usual line discipline has since v2.6.32, and `receive_buf2` since there is one.
+const USUAL: &[&[&str]] = &[
+    &["open"],
+    &["close"],
+    &["flush_buffer"],
+    &["read"],
+    &["write"],
+    &["ioctl"],
+    &["set_termios"],
+    &["poll"],
+    &["receive_buf"],
+    &["receive_buf2"],
+    &["write_wakeup"],
+];
+/// What every driver of terminals has.
+const DRIVER: &[&[&str]] = &[&["open"], &["close"], &["write"], &["write_room"]];
+/// What whatever a port hands on to has.
+const CLIENT: &[&[&str]] = &[&["receive_buf"], &["write_wakeup"]];
 /// `TTY_OTHER_CLOSED` and `TTY_HUPPED`, of a terminal that is used no more.
 const OVER: u64 = 1 << 2 | 1 << 18;
 
@@ -135,12 +154,14 @@ fn terminals(context: &Context<'_>, found: &mut Found) {
         ops,
         port,
         drivers: Vec::new(),
+        listed: false,
         registered: None,
         met: HashSet::new(),
     };
     look.disciplines(found);
     look.drivers(found);
     look.sessions(found);
+    look.files(found);
 }
 
 /// What is looked at.
@@ -151,7 +172,10 @@ struct Look<'a> {
     tty: Tty,
     ops: DisciplineOps,
     port: Port,
+    /// The drivers that were met.
     drivers: Vec<VirtAddr>,
+    /// Whether the list of them closed: others are on none.
+    listed: bool,
     /// The line disciplines, where all of them could be read.
     registered: Option<Vec<VirtAddr>>,
     /// Tables, terminals and arrays of them that were looked at.
@@ -207,19 +231,13 @@ impl Look<'_> {
             structure: Operations::STRUCTURE,
             at,
             module: owner.and_then(Result::ok),
-            needs: &|_| false,
+            needs: DRIVER,
         };
         self.table(found, &table);
     }
 
     /// Looks at the functions of a line discipline.
-    fn discipline(
-        &mut self,
-        found: &mut Found,
-        name: &str,
-        at: VirtAddr,
-        needs: &dyn Fn(&str) -> bool,
-    ) {
+    fn discipline(&mut self, found: &mut Found, name: &str, at: VirtAddr, needs: &[&[&str]]) {
         let guest = &self.context.linux.guest;
         let owner = self.ops.owner.map(|owner| owner.read(&guest.space, at));
         let table = Table {
@@ -266,8 +284,7 @@ impl Look<'_> {
                     ..leaves(self.context, &entry, at, ops)
                 });
             }
-            let needs = |member: &str| first && matches!(member, "open" | "read" | "write");
-            self.discipline(found, &entry, ops, &needs);
+            self.discipline(found, &entry, ops, if first { USUAL } else { &[] });
             all.push(ops);
         }
         self.registered = Some(all);
@@ -283,7 +300,8 @@ impl Look<'_> {
         if walked.nodes.is_empty() {
             found.lost("tty_drivers, which has none", None);
         }
-        if !walked.end.is_closed() {
+        let closed = walked.end.is_closed();
+        if !closed {
             found.ends.add(symbols::tty_drivers, walked.end);
         }
         let nodes = walked.nodes.into_iter();
@@ -291,19 +309,65 @@ impl Look<'_> {
             .map(|node| self.members.link.container(node))
             .collect();
         self.drivers.clone_from(&drivers);
+        self.listed = closed;
         for driver in drivers {
-            if let Some(at) = self.needed(found, "tty_driver.ops", self.members.driver_ops, driver)
-            {
-                let name = self.own.name.map(|name| name.read(&guest.space, driver));
-                let name = name.and_then(|at| guest.space.read_cstr(at.ok()?, NAME).ok());
-                let name = name.unwrap_or_default();
-                let name = format!("tty_driver {}.ops", name.escape_ascii());
-                self.operations(found, &name, at, driver);
-            }
-            if let Err((what, fault)) = self.terminals(found, driver) {
-                found.lost(what, fault);
-            }
+            self.driver(found, driver);
         }
+    }
+
+    /// A driver, with the terminals that it knows.
+    fn driver(&mut self, found: &mut Found, driver: VirtAddr) {
+        if let Some(at) = self.needed(found, "tty_driver.ops", self.members.driver_ops, driver) {
+            self.operations(found, &format!("{}.ops", self.called(driver)), at, driver);
+        }
+        if let Err((what, fault)) = self.terminals(found, driver) {
+            found.lost(what, fault);
+        }
+    }
+
+    /// What a driver is called.
+    fn called(&self, driver: VirtAddr) -> String {
+        let space = &self.context.linux.guest.space;
+        let name = self.own.name.map(|name| name.read(space, driver));
+        let name = name.and_then(|at| space.read_cstr(at.ok()?, NAME).ok());
+        format!("tty_driver {}", name.unwrap_or_default().escape_ascii())
+    }
+
+    /// Whether the array of a driver's terminals leads to `tty`; `None` where it keeps none, or that cannot be read.
+    fn keeps(&self, driver: VirtAddr, tty: VirtAddr) -> Option<bool> {
+        let guest = &self.context.linux.guest;
+        let ttys = self.members.ttys.read(&guest.space, driver).ok()?;
+        let index = self.tty.index?.read(&guest.space, tty).ok()?;
+        let num = self.members.num.read(&guest.space, driver).ok()?;
+        if ttys.is_null() || index >= num.min(MOST) {
+            return None;
+        }
+        let place = ttys.plus(index.wrapping_mul(u64::from(guest.pointer_bytes())));
+        Some(guest.space.read_pointer(place).ok()? == tty)
+    }
+
+    /// Meets a driver that the list lacks, which knows the terminal that led to it: that is what proves it to be one.
+    fn unlisted(&mut self, found: &mut Found, tty: VirtAddr, driver: VirtAddr) -> bool {
+        if self.keeps(driver, tty) != Some(true) {
+            return false;
+        }
+        if self.listed {
+            let name = self.called(driver);
+            found.kernel(Says {
+                severity: Severity::Medium,
+                subject: name.clone().into_bytes(),
+                text: format!("{name} has terminals in use, and the list of drivers lacks it."),
+                evidence: Evidence::default().and(
+                    "tty_struct.driver",
+                    self.members.driver.place(tty),
+                    driver.to_string(),
+                ),
+                address: driver,
+            });
+        }
+        self.drivers.push(driver);
+        self.driver(found, driver);
+        true
     }
 
     /// The terminals that a driver knows.
@@ -359,6 +423,32 @@ impl Look<'_> {
         }
     }
 
+    /// The terminals that open files lead to: those of a window or of a login from afar are on no list.
+    fn files(&mut self, found: &mut Found) {
+        open_files::each(self.context, found, &mut |found, file, private| {
+            if let Some(tty) = self.terminal_of(file, private) {
+                self.terminal(found, tty);
+            }
+        });
+    }
+
+    /// The terminal that an open file's `private` leads to, when it is a terminal's: a `tty_file_private`, whose second word
+    /// leads back to the file, or of old kernels the terminal itself.
+    fn terminal_of(&self, file: VirtAddr, private: VirtAddr) -> Option<VirtAddr> {
+        let guest = &self.context.linux.guest;
+        let word = u64::from(guest.pointer_bytes());
+        let pointer = |at| guest.space.read_pointer(at).ok();
+        let behind = (pointer(private.plus(word)) == Some(file)).then(|| pointer(private));
+        let is_terminal = |tty: &VirtAddr| {
+            let driver = self.members.driver.read(&guest.space, *tty);
+            driver.is_ok_and(|driver| {
+                self.drivers.contains(&driver) || self.keeps(driver, *tty) == Some(true)
+            })
+        };
+        let mut may_be = [behind.flatten(), Some(private)].into_iter().flatten();
+        may_be.find(|tty| guest.can_be_object(*tty) && is_terminal(tty))
+    }
+
     /// A terminal, and the other end of a pair.
     fn terminal(&mut self, found: &mut Found, tty: VirtAddr) {
         let space = &self.context.linux.guest.space;
@@ -367,12 +457,16 @@ impl Look<'_> {
             let driver = self.members.driver.read(space, tty);
             let driver = match driver {
                 Ok(driver) if self.drivers.contains(&driver) => driver,
+                Ok(driver) if self.unlisted(found, tty, driver) => driver,
                 Ok(_) => return found.lost("a terminal, whose driver is not on the list", None),
                 Err(fault) => return found.lost("tty_struct.driver", Some(fault)),
             };
             let name = self.tty.name.map(|name| name.place(tty));
             let name = name.and_then(|at| space.read_cstr(at, NAME).ok());
             let name = format!("tty_struct {}", name.unwrap_or_default().escape_ascii());
+            if self.keeps(driver, tty) == Some(false) {
+                found.lost(&format!("tty_driver.ttys, which lacks {name}"), None);
+            }
             if let Some(at) = self.needed(found, "tty_struct.ops", self.members.tty_ops, tty) {
                 self.operations(found, &format!("{name}.ops"), at, driver);
             }
@@ -413,7 +507,7 @@ impl Look<'_> {
                 address: tty,
             });
         }
-        self.discipline(found, name, at, &|_| false);
+        self.discipline(found, name, at, &[]);
     }
 
     /// Where the port of a terminal hands on what comes in.
@@ -432,7 +526,7 @@ impl Look<'_> {
                 structure: Client::STRUCTURE,
                 at,
                 module: None,
-                needs: &|member| member == "receive_buf",
+                needs: CLIENT,
             };
             self.table(found, &table);
         }

@@ -80,8 +80,20 @@ pub(crate) fn zeros_are_lost_and_no_finding(real: &Real) {
 
     let mut machine = Machine::of(real);
     let table = machine.symbol("proc_root_operations");
+    for member in ["read", "iterate_shared"] {
+        let place = machine.place("file_operations", table, member);
+        let own = machine.pointer(place);
+        machine.put_pointer(place, null);
+        lost(&machine, "operations.hook");
+        machine.put_pointer(place, own);
+    }
     for byte in 0..32 * word(&machine) {
         machine.put(table.plus(byte), &[0]);
+    }
+    lost(&machine, "operations.hook");
+    // A page of other bytes.
+    for byte in 0..32 * word(&machine) {
+        machine.put(table.plus(byte), &[0xff]);
     }
     lost(&machine, "operations.hook");
 

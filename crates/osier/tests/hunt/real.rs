@@ -45,10 +45,10 @@ use osier::{ScanSource, ScannedKind};
 use osier_testkit::need::{self, Real};
 use tampered::{what_hides_is_a_row, what_somebody_left_is_found};
 use terminals::{
-    a_driver_of_terminals_that_another_writes, a_format_that_is_nobodys,
-    a_line_discipline_in_the_place_of_the_usual, a_line_discipline_that_another_reads,
-    a_terminal_of_a_session, a_terminal_with_a_line_discipline_of_its_own,
-    zeros_of_terminals_are_lost,
+    a_driver_of_terminals_that_another_writes, a_driver_that_left_the_list, a_format_in_the_image,
+    a_format_that_is_nobodys, a_line_discipline_in_the_place_of_the_usual,
+    a_line_discipline_that_another_reads, a_terminal_of_a_session, a_terminal_of_an_open_file,
+    a_terminal_with_a_line_discipline_of_its_own, zeros_of_terminals_are_lost,
 };
 use twice::{
     a_file_without_the_root_of_its_pages, a_module_that_does_not_lead_to_itself,
@@ -67,7 +67,7 @@ osier_testkit::trials! {
     need::each(need::snapshot, &MACHINES) => a_socket_whose_file_has_another_inode, an_interface_that_no_protocol_keeps, a_table_of_connections_that_says_to_be_smaller;
     need::each(need::snapshot, &MACHINES) => a_file_without_the_root_of_its_pages, a_module_that_does_not_lead_to_itself, a_mount_that_stands_beside_another, a_process_that_its_own_list_has_lost, a_process_with_the_threads_of_another, a_program_whose_name_its_file_system_makes, a_session_with_another_number, a_task_that_is_said_to_exit, a_thread_of_the_kernel_in_a_group, a_vdso_without_operations, what_a_program_was_told;
     need::each(need::snapshot, &MACHINES) => a_break_point, a_jump_behind_the_code, a_page_of_code_that_is_none, traps_over_the_first_instructions, a_jump_into_a_module_that_hides, bytes_that_only_look_like_a_jump, a_jump_out_of_a_module;
-    need::each(need::snapshot, &MACHINES) => a_driver_of_terminals_that_another_writes, a_format_that_is_nobodys, a_line_discipline_in_the_place_of_the_usual, a_line_discipline_that_another_reads, a_terminal_of_a_session, a_terminal_with_a_line_discipline_of_its_own, zeros_of_terminals_are_lost;
+    need::each(need::snapshot, &MACHINES) => a_driver_of_terminals_that_another_writes, a_driver_that_left_the_list, a_format_in_the_image, a_terminal_of_an_open_file, a_format_that_is_nobodys, a_line_discipline_in_the_place_of_the_usual, a_line_discipline_that_another_reads, a_terminal_of_a_session, a_terminal_with_a_line_discipline_of_its_own, zeros_of_terminals_are_lost;
     need::each(need::snapshot, &WITH_A_SWITCH) => a_switch_that_leads_away, a_switch_that_leads_to_another_function;
     need::each(need::made, &PLANTED) => what_is_planted_is_found, nothing_on_untouched_guests;
     need::each(need::made, &TAMPERED) => what_somebody_left_is_found, what_hides_is_a_row;

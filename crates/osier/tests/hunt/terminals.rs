@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use osier::{Severity, VirtAddr};
 use osier_testkit::need::Real;
 
-use crate::findings::{alarms, nobodys, one, process};
+use crate::findings::{alarms, ends, nobodys, one, process};
 use crate::machine::Machine;
 
 /// Room for an object in memory of the kernel's that is not its image: the far end of a stack.
@@ -35,6 +35,30 @@ fn terminal(machine: &Machine) -> (VirtAddr, VirtAddr) {
         node = machine.pointer(node);
     }
     panic!("no driver knows a terminal");
+}
+
+/// The first terminal that a session or an open file leads to, and its driver.
+fn opened(machine: &Machine) -> (VirtAddr, VirtAddr) {
+    let guest = machine.guest();
+    let of = |file: &osier::OpenFile| {
+        let file = file.filed.clone().ok()?;
+        let private = machine.pointer(machine.place("file", file, "private_data"));
+        let back = |private: VirtAddr| machine.pointer(private.plus(machine.word() as u64));
+        (private.0 >= 0xc000_0000 && private.0.is_multiple_of(4) && back(private) == file)
+            .then(|| machine.pointer(private))
+    };
+    let terminal = |file: &osier::OpenFile| {
+        let named = file
+            .path
+            .as_deref()
+            .is_ok_and(|path| path.starts_with(b"/dev/tty") || path == b"/dev/console");
+        named.then(|| of(file)).flatten()
+    };
+    let tty = guest.files(None).find_map(|file| terminal(&file)).unwrap();
+    (
+        tty,
+        machine.pointer(machine.place("tty_struct", tty, "driver")),
+    )
 }
 
 /// Writes a copy of the usual line discipline.
@@ -114,7 +138,7 @@ pub(crate) fn a_driver_of_terminals_that_another_writes(real: &Real) {
     );
 }
 
-/// A window's terminal is on no driver's list: it is a session's.
+/// A terminal that its driver's array lacks: it is a session's.
 pub(crate) fn a_terminal_of_a_session(real: &Real) {
     let mut machine = Machine::of(real);
     let (tty, driver) = terminal(&machine);
@@ -127,6 +151,12 @@ pub(crate) fn a_terminal_of_a_session(real: &Real) {
     let signal = machine.pointer(machine.place("task_struct", task, "signal"));
     machine.put_pointer(machine.place("signal_struct", signal, "tty"), tty);
     assert!(alarms(&machine).is_empty());
+    // Its driver does not know it: what else it knew may be lost as well.
+    let told = ends(&machine);
+    assert!(
+        told.contains("terminal.hook: tty_driver.ttys, which lacks tty_struct "),
+        "{told}"
+    );
     let own = room(&machine);
     copied(&mut machine, own);
     let ldisc = machine.pointer(machine.place("tty_struct", tty, "ldisc"));
@@ -134,6 +164,55 @@ pub(crate) fn a_terminal_of_a_session(real: &Real) {
     assert_eq!(
         one(&machine, "terminal.hook", Severity::Medium).address,
         tty
+    );
+}
+
+/// The same that no session has: it is an open file's.
+pub(crate) fn a_terminal_of_an_open_file(real: &Real) {
+    let mut machine = Machine::of(real);
+    let guest = machine.guest();
+    let (tty, driver) = opened(&machine);
+    let index = machine.bytes(machine.place("tty_struct", tty, "index"));
+    let ttys = machine.pointer(machine.place("tty_driver", driver, "ttys"));
+    let entry = u64::from(u32::from_le_bytes(index)) * machine.word() as u64;
+    machine.put_pointer(ttys.plus(entry), VirtAddr(0));
+    for process in guest.processes() {
+        let signal = machine.pointer(machine.place("task_struct", process.taskd, "signal"));
+        machine.put_pointer(machine.place("signal_struct", signal, "tty"), VirtAddr(0));
+    }
+    let told = ends(&machine);
+    assert!(
+        told.contains("terminal.hook: tty_driver.ttys, which lacks tty_struct "),
+        "{told}"
+    );
+    let own = room(&machine);
+    copied(&mut machine, own);
+    let ldisc = machine.pointer(machine.place("tty_struct", tty, "ldisc"));
+    machine.put_pointer(machine.place("tty_ldisc", ldisc, "ops"), own);
+    let alarm = one(&machine, "terminal.hook", Severity::Medium);
+    assert_eq!(alarm.address, tty);
+}
+
+/// A driver that left the list; its terminals lead to it.
+pub(crate) fn a_driver_that_left_the_list(real: &Real) {
+    let mut machine = Machine::of(real);
+    let (tty, driver) = opened(&machine);
+    machine.unlink(machine.place("tty_driver", driver, "tty_drivers"));
+    let alarm = one(&machine, "terminal.hook", Severity::Medium);
+    assert_eq!(alarm.address, driver);
+    assert!(
+        alarm.text.ends_with("and the list of drivers lacks it."),
+        "{alarm:?}"
+    );
+    // What is hooked of its terminals is found as of others.
+    let own = room(&machine);
+    copied(&mut machine, own);
+    let ldisc = machine.pointer(machine.place("tty_struct", tty, "ldisc"));
+    machine.put_pointer(machine.place("tty_ldisc", ldisc, "ops"), own);
+    let alarms = alarms(&machine);
+    assert!(
+        alarms.len() == 2 && alarms.iter().any(|one| one.address == tty),
+        "{alarms:#?}"
     );
 }
 
@@ -165,6 +244,33 @@ pub(crate) fn a_format_that_is_nobodys(real: &Real) {
     );
 }
 
+/// A format that lies in the image's own data: what it is called is said, or where it lies.
+pub(crate) fn a_format_in_the_image(real: &Real) {
+    let mut machine = Machine::of(real);
+    let (elf, word) = (machine.symbol("elf_format"), machine.word() as u64);
+    let own = machine.symbol("modprobe_path").plus(64);
+    for byte in 0..128 {
+        machine.put(own.plus(byte), &[0]);
+    }
+    let load = machine.pointer(machine.place("linux_binfmt", elf, "load_binary"));
+    machine.put_pointer(machine.place("linux_binfmt", own, "load_binary"), load);
+    let (first, link) = (
+        machine.place("linux_binfmt", elf, "lh"),
+        machine.place("linux_binfmt", own, "lh"),
+    );
+    let next = machine.pointer(first);
+    machine.put_pointer(link, next);
+    machine.put_pointer(link.plus(word), first);
+    machine.put_pointer(first, link);
+    machine.put_pointer(next.plus(word), link);
+    assert!(alarms(&machine).is_empty());
+    let told = ends(&machine);
+    assert!(
+        told.contains("program.format: formats") && told.contains(&format!("at {own}")),
+        "{told}"
+    );
+}
+
 /// Words of these objects that memory lost.
 pub(crate) fn zeros_of_terminals_are_lost(real: &Real) {
     let whole = Machine::of(real);
@@ -173,8 +279,17 @@ pub(crate) fn zeros_of_terminals_are_lost(real: &Real) {
     let port = whole.pointer(whole.place("tty_struct", tty, "port"));
     let usual = whole.symbol("n_tty_ops");
     let elf = whole.symbol("elf_format");
+    let client = whole.pointer(whole.place("tty_port", port, "client_ops"));
+    let ops = whole.pointer(whole.place("tty_driver", driver, "ops"));
     let of_terminals = [
         whole.place("tty_ldisc_ops", usual, "read"),
+        whole.place("tty_ldisc_ops", usual, "receive_buf"),
+        whole.place("tty_ldisc_ops", usual, "receive_buf2"),
+        whole.place("tty_ldisc_ops", usual, "poll"),
+        whole.place("tty_operations", ops, "open"),
+        whole.place("tty_operations", ops, "write"),
+        whole.place("tty_operations", ops, "write_room"),
+        whole.place("tty_port_client_operations", client, "write_wakeup"),
         whole.symbol("tty_ldiscs"),
         whole.place("tty_driver", driver, "ttys"),
         whole.place("tty_driver", driver, "num"),
@@ -189,7 +304,7 @@ pub(crate) fn zeros_of_terminals_are_lost(real: &Real) {
     ];
     for place in of_terminals {
         let mut machine = Machine::of(real);
-        let half = place == of_terminals[3];
+        let half = place == whole.place("tty_driver", driver, "num");
         machine.put(place, &vec![0; if half { 4 } else { machine.word() }]);
         quiet(&machine, "terminal.hook", place);
     }
