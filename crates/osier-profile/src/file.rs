@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   0  8  "OSIERPRF"
-//!   8  4  version, 2; 1 is read, too
+//!   8  4  version, 2
 //!  12  4  CRC-32 (ISO-HDLC) of every byte from 16 to the end
 //!  16  8  fingerprint of the wanted list that the profile was made for
 //!  24  8  bytes of the file
@@ -27,7 +27,7 @@
 //! | member | string index, kind index × 2 + 1 if a bit field, signed offset, bytes, and for a bit field its first bit and width |
 //! | symbols | list of (string index, value), by name |
 //! | constants | list of (string index, signed value), by name |
-//! | wholeness | 1 where the types are all of the kernel's own, else 0; version 1 ends before it |
+//! | wholeness | 1 where the types are all of the kernel's own, else 0 |
 //!
 //! The card can be read without the rest, so that a folder of profiles is surveyed by a few
 //! kilobytes each; only reading the whole file checks the CRC. A reader allocates in proportion to
@@ -105,7 +105,7 @@ impl Header {
         }
         let mut cursor = Cursor::new(data, MAGIC.len());
         let version = u32::from_le_bytes(cursor.fixed("version")?);
-        if !(1..=VERSION).contains(&version) {
+        if version != VERSION {
             return Err(ProfileError::Version { found: version });
         }
         let crc = u32::from_le_bytes(cursor.fixed("checksum")?);

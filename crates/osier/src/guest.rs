@@ -37,12 +37,6 @@ pub struct Guest(Arc<Inner>);
 const INFERRED: &str = "the kernel's structures were inferred from its memory (--infer), for nothing tells them; what \
      could not be proved is absent";
 
-/// Whether the profile is known to have been made of all of the kernel's types: one that comes with Osier, which a test
-/// holds to that, or one whose importer says so. Members of others are gone through.
-fn is_whole(profile: &Profile, source: &ProfileSource) -> bool {
-    matches!(source, ProfileSource::Stored(Source::Embedded(_))) || profile.is_whole()
-}
-
 /// What is said of a profile that lacks what every kernel has.
 fn partial(lacking: &[String]) -> String {
     const SHOWN: usize = 4;
@@ -203,7 +197,7 @@ impl Guest {
         } else if profile.inferred() {
             info.anomalies.push(Anomaly::bytes(INFERRED));
             provider = Box::new(Untold::new(provider, Cause::NotInferred));
-        } else if !is_whole(&profile, &source) {
+        } else if !profile.is_whole() {
             let lacking = located.lacking(&profile);
             if !lacking.is_empty() {
                 info.anomalies.push(Anomaly::harmless(partial(&lacking)));

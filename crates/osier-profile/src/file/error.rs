@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// The version that is written, and the last that is read.
+/// The version that is read and written.
 pub(super) const VERSION: u32 = 2;
 
 /// Why a profile could not be read or written.

@@ -361,8 +361,7 @@ pub(super) fn read_body(
         let name = reader.text()?;
         builder.add_constant(name, reader.cursor.signed()?);
     }
-    // Version 1 ends here.
-    if reader.cursor.offset < data.len() && reader.cursor.number()? == 1 {
+    if reader.cursor.number()? == 1 {
         builder.set_whole();
     }
     if reader.cursor.offset != data.len() {
