@@ -60,12 +60,13 @@ impl Trap {
 
     /// Whether what follows is the rest of an instruction of five bytes that does nothing.
     pub(super) fn broke_nothing(&self, head: &[u8]) -> bool {
-        let tail = |bytes: &[u8; 4]| bytes.get(self.len.saturating_sub(1)..).map(<[u8]>::to_vec);
-        let tails = NOTHING.iter().filter_map(tail);
+        let rest = self.rest(head);
+        let done = self.len.saturating_sub(1);
+        let is_rest = |tail: &[u8]| rest.starts_with(tail);
         self.len <= 2
-            && tails
-                .into_iter()
-                .any(|tail| self.rest(head).starts_with(&tail))
+            && NOTHING
+                .iter()
+                .any(|nothing| nothing.get(done..).is_some_and(is_rest))
     }
 }
 
