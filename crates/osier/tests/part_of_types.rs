@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use osier::ask::{Question, transcript};
-use osier::osier_profile::{Kind, OsKind, Profile, ProfileBuilder, Type};
+use osier::osier_profile::{Kind, Member, OsKind, Profile, ProfileBuilder, Type};
 use osier::osier_snapshot::Snapshot;
 use osier::{Guest, Options, ProfileSource, Shared, open_snapshot};
 
@@ -26,16 +26,11 @@ fn void(kind: &Kind) -> Kind {
     }
 }
 
-/// `profile`, whose pointers say no more what they point to.
-fn of_void_pointers(profile: &Profile) -> Profile {
+/// `profile` with what `written` makes of each of its types.
+fn rewritten(profile: &Profile, written: impl Fn(&Type) -> Option<Type>) -> Profile {
     let mut cut = ProfileBuilder::new(profile.identity().clone());
-    for known in profile.types() {
-        let mut members = known.members().to_vec();
-        for held in &mut members {
-            held.kind = void(&held.kind);
-        }
-        let (kind, bytes) = (known.kind, known.bytes);
-        cut.add_type(Type::new(known.name.clone(), kind, bytes, members));
+    for known in profile.types().iter().filter_map(written) {
+        cut.add_type(known);
     }
     for (name, value) in profile.symbols() {
         cut.add_symbol(name.clone(), *value);
@@ -46,39 +41,39 @@ fn of_void_pointers(profile: &Profile) -> Profile {
     cut.build()
 }
 
+/// `known` with other members.
+fn with(known: &Type, members: Vec<Member>) -> Type {
+    Type::new(known.name.clone(), known.kind, known.bytes, members)
+}
+
+/// `profile`, whose pointers say no more what they point to.
+fn of_void_pointers(profile: &Profile) -> Profile {
+    rewritten(profile, |known| {
+        let mut members = known.members().to_vec();
+        for held in &mut members {
+            held.kind = void(&held.kind);
+        }
+        Some(with(known, members))
+    })
+}
+
 /// `profile` without the structure `name`, or without a member of it. How long a member is that holds the structure,
 /// nobody knows then, as an ISF does not say.
 fn without(profile: &Profile, name: &str, member: Option<&str>) -> Profile {
-    let mut cut = ProfileBuilder::new(profile.identity().clone());
-    for known in profile.types() {
-        if known.name != name {
-            let mut members = known.members().to_vec();
+    rewritten(profile, |known| {
+        let mut members = known.members().to_vec();
+        if known.name == name {
+            let member = member?;
+            members.retain(|one| one.name != member);
+        } else if member.is_none() {
             for held in &mut members {
-                if matches!(&held.kind, Kind::Embedded { name: of } if of == name && member.is_none())
-                {
+                if matches!(&held.kind, Kind::Embedded { name: of } if of == name) {
                     held.bytes = 0;
                 }
             }
-            cut.add_type(Type::new(
-                known.name.clone(),
-                known.kind,
-                known.bytes,
-                members,
-            ));
-        } else if let Some(member) = member {
-            let members = known.members().iter().filter(|one| one.name != member);
-            let (kind, bytes) = (known.kind, known.bytes);
-            let rest = members.cloned().collect();
-            cut.add_type(Type::new(name.to_owned(), kind, bytes, rest));
         }
-    }
-    for (name, value) in profile.symbols() {
-        cut.add_symbol(name.clone(), *value);
-    }
-    for (name, value) in profile.constants() {
-        cut.add_constant(name.clone(), *value);
-    }
-    cut.build()
+        Some(with(known, members))
+    })
 }
 
 /// A golden snapshot, and the profile that comes with it.

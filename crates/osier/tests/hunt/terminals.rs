@@ -216,6 +216,20 @@ pub(crate) fn a_driver_that_left_the_list(real: &Real) {
     );
 }
 
+/// Puts the format at `own` on the list, behind the one at `at`.
+fn link_behind(machine: &mut Machine, at: VirtAddr, own: VirtAddr) {
+    let word = machine.word() as u64;
+    let (first, link) = (
+        machine.place("linux_binfmt", at, "lh"),
+        machine.place("linux_binfmt", own, "lh"),
+    );
+    let next = machine.pointer(first);
+    machine.put_pointer(link, next);
+    machine.put_pointer(link.plus(word), first);
+    machine.put_pointer(first, link);
+    machine.put_pointer(next.plus(word), link);
+}
+
 pub(crate) fn a_format_that_is_nobodys(real: &Real) {
     let mut machine = Machine::of(real);
     let (elf, to) = (machine.symbol("elf_format"), nobodys(&machine));
@@ -225,17 +239,9 @@ pub(crate) fn a_format_that_is_nobodys(real: &Real) {
 
     // One more, before all others.
     let mut machine = Machine::of(real);
-    let (own, word) = (room(&machine), machine.word() as u64);
+    let own = room(&machine);
     machine.put_pointer(machine.place("linux_binfmt", own, "load_binary"), to);
-    let (first, link) = (
-        machine.place("linux_binfmt", elf, "lh"),
-        machine.place("linux_binfmt", own, "lh"),
-    );
-    let next = machine.pointer(first);
-    machine.put_pointer(link, next);
-    machine.put_pointer(link.plus(word), first);
-    machine.put_pointer(first, link);
-    machine.put_pointer(next.plus(word), link);
+    link_behind(&mut machine, elf, own);
     let alarm = one(&machine, "program.format", Severity::High);
     assert_eq!(alarm.subject, b"linux_binfmt.load_binary");
     assert_eq!(
@@ -247,22 +253,14 @@ pub(crate) fn a_format_that_is_nobodys(real: &Real) {
 /// A format that lies in the image's own data: what it is called is said, or where it lies.
 pub(crate) fn a_format_in_the_image(real: &Real) {
     let mut machine = Machine::of(real);
-    let (elf, word) = (machine.symbol("elf_format"), machine.word() as u64);
+    let elf = machine.symbol("elf_format");
     let own = machine.symbol("modprobe_path").plus(64);
     for byte in 0..128 {
         machine.put(own.plus(byte), &[0]);
     }
     let load = machine.pointer(machine.place("linux_binfmt", elf, "load_binary"));
     machine.put_pointer(machine.place("linux_binfmt", own, "load_binary"), load);
-    let (first, link) = (
-        machine.place("linux_binfmt", elf, "lh"),
-        machine.place("linux_binfmt", own, "lh"),
-    );
-    let next = machine.pointer(first);
-    machine.put_pointer(link, next);
-    machine.put_pointer(link.plus(word), first);
-    machine.put_pointer(first, link);
-    machine.put_pointer(next.plus(word), link);
+    link_behind(&mut machine, elf, own);
     assert!(alarms(&machine).is_empty());
     let told = ends(&machine);
     assert!(
